@@ -1,0 +1,69 @@
+"""Errors of karsl. Each also subclasses the built-in that a caller would catch without knowing karsl."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class KarslError(Exception):
+    """Anything that karsl says is wrong with an input; its text is one sentence with a remedy."""
+
+
+class DatasetNotFoundError(KarslError, FileNotFoundError):
+    """A data root, split or annotation file is not where the config says."""
+
+
+class CorruptRecordError(KarslError, ValueError):
+    """A clip's file exists but does not hold what the index promises."""
+
+
+class AnnotationError(KarslError, ValueError):
+    """An annotation file or label sheet is not in its format."""
+
+
+class SkeletonError(KarslError, ValueError):
+    """A keypoint, group or mirror that a skeleton does not have."""
+
+
+class ConfigError(KarslError, ValueError):
+    """A config or command-line value that cannot be used."""
+
+
+class TransformError(KarslError, RuntimeError):
+    """A transform failed on a clip; the text names both and the cause is chained."""
+
+
+class MissingExtraError(KarslError, ImportError):
+    """A heavy library is absent; the text names the extra that brings it."""
+
+
+class DataProblems(KarslError, ValueError):
+    """Every problem of a scan, raised once.
+
+    Args:
+        where: What was scanned, for the headline.
+        problems: One sentence per problem.
+
+    Example:
+        >>> print(DataProblems("data/karsl", ["01-test/0001.npz: empty file"]))
+        1 problem in data/karsl:
+          01-test/0001.npz: empty file
+    """
+
+    def __init__(self, where: str, problems: Sequence[str]) -> None:
+        self.where, self.problems = where, tuple(problems)
+        noun = "problem" if len(self.problems) == 1 else "problems"
+        super().__init__(f"{len(self.problems)} {noun} in {where}:\n" + "\n".join(f"  {p}" for p in self.problems))
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.where, self.problems)
+
+
+def missing_extra(extra: str, library: str) -> MissingExtraError:
+    """Say which extra brings an absent library.
+
+    Example:
+        >>> missing_extra("viz", "Pillow")
+        MissingExtraError("Pillow is not installed; pip install 'karsl[viz]' brings it")
+    """
+    return MissingExtraError(f"{library} is not installed; pip install 'karsl[{extra}]' brings it")
