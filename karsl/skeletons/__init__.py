@@ -1,0 +1,59 @@
+"""Skeletons: what each keypoint of an array is called, which side it is on, and what it is joined to."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from functools import cache
+
+from karsl.errors import SkeletonError
+from karsl.skeletons import mediapipe
+from karsl.skeletons.skeleton import Skeleton, mirror_name
+
+__all__ = ["Skeleton", "get_skeleton", "mirror_name", "register_skeleton", "skeleton_names"]
+
+_MAKERS = {maker.__name__: maker for maker in (mediapipe.karsl_184, mediapipe.holistic_543, mediapipe.msl_226)}
+_OWN: dict[str, Skeleton] = {}
+
+
+def skeleton_names() -> tuple[str, ...]:
+    """Names that `get_skeleton` knows."""
+    return (*_MAKERS, *_OWN)
+
+
+@cache
+def _shipped(name: str) -> Skeleton:
+    return _MAKERS[name]()
+
+
+def get_skeleton(name: str | Skeleton) -> Skeleton:
+    """Look a skeleton up by name; a `Skeleton` passes through.
+
+    Raises:
+        SkeletonError: No skeleton has that name.
+
+    Example:
+        >>> get_skeleton("karsl_184").groups["rh"]
+        slice(142, 163, None)
+    """
+    if isinstance(name, Skeleton):
+        return name
+    if name in _OWN:
+        return _OWN[name]
+    if name in _MAKERS:
+        return _shipped(name)
+    near = get_close_matches(str(name), skeleton_names(), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(skeleton_names())}"
+    raise SkeletonError(f"no skeleton {name!r}; {hint} Others are added with register_skeleton")
+
+
+def register_skeleton(skeleton: Skeleton) -> Skeleton:
+    """Make a skeleton of one's own known by its name.
+
+    Raises:
+        SkeletonError: Another skeleton has that name already.
+    """
+    known = _OWN.get(skeleton.name)
+    if skeleton.name in _MAKERS or known not in (None, skeleton):
+        raise SkeletonError(f"skeleton {skeleton.name!r} exists already; choose another name")
+    _OWN[skeleton.name] = skeleton
+    return skeleton
