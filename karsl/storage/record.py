@@ -1,0 +1,75 @@
+"""From a clip's raw array to keypoints and scores: one meaning of `missing` for everything downstream."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from karsl.errors import CorruptRecordError
+
+
+def shape_problem(shape: tuple[int, ...], dtype: np.dtype, num_keypoints: int) -> str | None:
+    """Say why an array of this header cannot be a clip, or None if it can.
+
+    Example:
+        >>> shape_problem((0, 184, 4), np.dtype("float32"), 184)
+        'has no frames, shape (0, 184, 4)'
+        >>> shape_problem((30, 184, 4), np.dtype("float32"), 184)
+    """
+    if dtype.kind not in "fiu":
+        return f"holds {dtype}, not numbers"
+    if len(shape) != 3:
+        return f"has shape {shape}; a clip is (frames, {num_keypoints}, 3 or 4)"
+    if shape[0] == 0:
+        return f"has no frames, shape {shape}"
+    if shape[1] != num_keypoints:
+        return f"has {shape[1]} keypoints, the skeleton {num_keypoints}, shape {shape}"
+    if shape[2] not in (3, 4):
+        return f"has {shape[2]} values a keypoint; x, y, z and maybe visibility are expected, shape {shape}"
+    return None
+
+
+def value_problem(raw: np.ndarray) -> str | None:
+    """Say which values cannot be coordinates (NaN, infinity), or None."""
+    with np.errstate(over="ignore"):
+        bad = ~np.isfinite(raw.astype(np.float32, copy=False))
+    if not bad.any():
+        return None
+    frame, keypoint, _ = np.argwhere(bad)[0]
+    return f"has {int(bad.sum())} values that are NaN or infinite, first in frame {frame}, keypoint {keypoint}"
+
+
+def split_channels(raw: np.ndarray, *, where: str = "clip", nonfinite: str = "raise") -> tuple[np.ndarray, np.ndarray]:
+    """Separate coordinates from scores and mark what is missing.
+
+    A keypoint is missing when x, y and z are all exactly 0, which is how MediaPipe exports write it. A present keypoint
+    keeps its visibility as score, or gets 1 where the file has none or 0 (hands and face carry none in MediaPipe).
+
+    Args:
+        raw: (T, V, 3) x y z or (T, V, 4) x y z visibility, any number type.
+        where: Names the clip in errors.
+        nonfinite: `'raise'`, or `'missing'` to take NaN and infinite points as missing.
+
+    Returns:
+        keypoint float32 (T, V, 3) with NaN where missing; score float32 (T, V) in [0, 1] with 0 where missing.
+
+    Raises:
+        CorruptRecordError: NaN or infinity while `nonfinite='raise'`.
+
+    Example:
+        >>> k, s = split_channels(np.array([[[0.0, 0, 0, 0], [0.5, 0.25, 0, 0.75]]]))
+        >>> k[0].tolist(), s[0].tolist()
+        ([[nan, nan, nan], [0.5, 0.25, 0.0]], [0.0, 0.75])
+    """
+    raw = raw.astype(np.float32)
+    finite = np.isfinite(raw).all(-1)
+    if not finite.all() and nonfinite == "raise":
+        raise CorruptRecordError(
+            f"{where} {value_problem(raw)}; re-export it, or LoadKeypoints(nonfinite='missing') drops those points"
+        )
+    present = finite & (raw[..., :3] != 0).any(-1)
+    keypoint = np.where(present[..., None], raw[..., :3], np.float32(np.nan))
+    score = np.ones(present.shape, np.float32)
+    if raw.shape[-1] == 4:
+        visible = np.nan_to_num(raw[..., 3], nan=0.0, posinf=1.0, neginf=0.0)
+        score = np.where(visible > 0, np.minimum(visible, 1), 1).astype(np.float32)
+    return keypoint, np.where(present, score, np.float32(0))
