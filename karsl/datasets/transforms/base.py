@@ -1,0 +1,107 @@
+"""What every keypoint transform is: numbers drawn for many clips at once, then a pure function of one clip."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from karsl.datasets.draws import Draw, name_code
+from karsl.errors import ConfigError
+from karsl.skeletons import Skeleton
+
+Params = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class ClipMeta:
+    """What a transform may know of N clips before it draws.
+
+    Attributes:
+        num_frames: int64 (N,), current lengths.
+        skeleton: Of all N.
+        centred: Whether coordinates are about an origin of the body (after CenterScale) or of the image, [0, 1].
+    """
+
+    num_frames: np.ndarray
+    skeleton: Skeleton
+    centred: bool = False
+
+    @property
+    def pivot(self) -> float:
+        """x and y of the point to mirror and rotate about: the image's centre, or the origin."""
+        return 0.0 if self.centred else 0.5
+
+
+class KeypointTransform(ABC):
+    """A step of a pipeline: `results` in, a new `results` out; the input is left as it was.
+
+    A subclass says what it draws in `sample_params` (batch first: N clips at once) and what it does to one clip in
+    `apply`, which returns the changed keys alone. Draws depend on (seed, epoch, sample, this transform's `stream`).
+    A step called by hand, on results without `sample_key`, draws from numpy's global generator.
+    """
+
+    def __init__(self) -> None:
+        self.stream = name_code(type(self).__name__)
+
+    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
+        """Draw for N clips.
+
+        Returns:
+            Arrays with N as first axis. None are drawn here.
+        """
+        return {}
+
+    @abstractmethod
+    def apply(self, results: dict, params: Params) -> dict:
+        """Transform one clip.
+
+        Args:
+            results: Not to be edited, nor its arrays.
+            params: One row of what `sample_params` gave.
+
+        Returns:
+            The keys that change, with their new values.
+        """
+
+    def __call__(self, results: dict) -> dict | None:
+        """Draw for one clip and apply."""
+        key = results.get("sample_key")
+        keys = np.random.randint(0, 2**63, size=1, dtype=np.int64).astype(np.uint64) if key is None else [key]
+        batch = self.sample_params(clip_meta(results), Draw(np.asarray(keys), stream=self.stream))
+        return {**results, **self.apply(results, {name: values[0] for name, values in batch.items()})}
+
+    def __repr__(self) -> str:
+        shown = {k: v for k, v in vars(self).items() if not k.startswith("_") and k != "stream"}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
+
+
+def clip_meta(results: dict) -> ClipMeta:
+    """The meta of one clip, N = 1."""
+    frames = results["keypoint"].shape[0] if "keypoint" in results else results.get("num_frames", 0)
+    return ClipMeta(np.array([frames]), results.get("skeleton"), results.get("centred", False))
+
+
+def check_range(owner: object, name: str, value: tuple[float, float], *, low: float | None = None) -> tuple[float, float]:
+    """Check a (from, to) argument.
+
+    Raises:
+        ConfigError: Not two ascending numbers, or below `low`.
+    """
+    pair = tuple(value) if isinstance(value, (tuple, list)) else ()
+    if len(pair) != 2 or not pair[0] <= pair[1] or (low is not None and pair[0] < low):
+        least = f" of at least {low}" if low is not None else ""
+        raise ConfigError(f"{type(owner).__name__}: {name}={value!r}; expected two ascending numbers{least}, (from, to)")
+    return float(pair[0]), float(pair[1])
+
+
+def check_prob(owner: object, name: str, value: float) -> float:
+    """Check a probability.
+
+    Raises:
+        ConfigError: Outside [0, 1].
+    """
+    if not 0 <= value <= 1:
+        raise ConfigError(f"{type(owner).__name__}: {name}={value!r} is not a probability in [0, 1]")
+    return float(value)
