@@ -1,0 +1,54 @@
+"""From results to the plain dict of tensors that a model eats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from karsl.datasets.transforms.base import KeypointTransform, Params
+from karsl.errors import ConfigError
+from karsl.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class PackKeypointInputs(KeypointTransform):
+    """Give the model's inputs; here, and only here, missing becomes a number plus a mask.
+
+    Required Keys:
+        keypoint, keypoint_score
+    Added Keys:
+        inputs: float32 tensor (T, V, C), `fill` where missing.
+        keypoint_mask: bool tensor (T, V), True where a point was seen.
+        label: int, where the record has one.
+        sample_idx: int, where the record has one.
+
+    Args:
+        fill: Coordinate of missing points.
+        with_score: Append the score as last channel.
+        meta_keys: Further keys to pass on, e.g. `('clip_id',)`.
+
+    Raises:
+        ConfigError: A key of `meta_keys` is not in the results.
+    """
+
+    def __init__(self, *, fill: float = 0.0, with_score: bool = False, meta_keys: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.fill, self.with_score, self.meta_keys = float(fill), with_score, tuple(meta_keys)
+
+    def __call__(self, results: dict) -> dict:
+        """Pack; the packed keys alone are returned."""
+        return self.apply(results, {})
+
+    def apply(self, results: dict, params: Params) -> dict:
+        keypoint, score = results["keypoint"], results["keypoint_score"]
+        inputs = np.where(np.isnan(keypoint), np.float32(self.fill), keypoint).astype(np.float32, copy=False)
+        if self.with_score:
+            inputs = np.concatenate([inputs, score[..., None]], axis=-1)
+        packed = {"inputs": torch.from_numpy(inputs), "keypoint_mask": torch.from_numpy(score > 0)}
+        packed |= {k: int(results[k]) for k in ("label", "sample_idx") if k in results}
+        absent = [k for k in self.meta_keys if k not in results]
+        if absent:
+            raise ConfigError(f"PackKeypointInputs: meta_keys {absent} are not in the results: {sorted(results)}")
+        return packed | {k: results[k] for k in self.meta_keys}

@@ -1,0 +1,69 @@
+"""Keep some keypoints, or bring a clip to another skeleton by names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from karsl.datasets.transforms.base import KeypointTransform, Params
+from karsl.errors import ConfigError, SkeletonError
+from karsl.registry import TRANSFORMS
+from karsl.skeletons import Skeleton, get_skeleton
+
+
+@TRANSFORMS.register_module()
+class SelectKeypoints(KeypointTransform):
+    """Keep the named keypoints; the skeleton changes with them, so everything after stays right.
+
+    Required Keys:
+        keypoint, keypoint_score, skeleton
+    Modified Keys:
+        keypoint: float32 (T, V', C).
+        keypoint_score: float32 (T, V').
+        skeleton: Of the V' keypoints.
+
+    Args:
+        names: Keypoints or groups to keep, in array order.
+        skeleton: Instead of `names`: the layout to give; points are found by name.
+        absent: With `skeleton`: `'raise'`, or `'missing'` to give points that the source lacks as missing.
+
+    Raises:
+        ConfigError: Both or neither of `names` and `skeleton`.
+        SkeletonError: A point that the source lacks.
+
+    Example:
+        >>> hands = SelectKeypoints(["rh", "lh"])
+        >>> clip = dict(keypoint=np.zeros((2, 184, 3)), keypoint_score=np.ones((2, 184)),
+        ...             skeleton=get_skeleton("karsl_184"))
+        >>> hands(clip)["keypoint"].shape
+        (2, 42, 3)
+    """
+
+    def __init__(
+        self, names: Sequence[str] | None = None, *, skeleton: str | Skeleton | None = None, absent: str = "raise"
+    ) -> None:
+        super().__init__()
+        if (names is None) == (skeleton is None) or absent not in ("raise", "missing"):
+            raise ConfigError(
+                f"SelectKeypoints: names={names!r}, skeleton={skeleton!r}, absent={absent!r}; "
+                "give either names or skeleton, and absent='raise' or 'missing'"
+            )
+        self.names = None if names is None else tuple(names)
+        self.skeleton = None if skeleton is None else get_skeleton(skeleton)
+        self.absent = absent
+
+    def apply(self, results: dict, params: Params) -> dict:
+        source: Skeleton = results["skeleton"]
+        target = self.skeleton or source.select(self.names or ())
+        mapping = target.mapping_from(source)
+        lacking = mapping < 0
+        if lacking.any() and self.absent == "raise":
+            first = target.names[int(np.argmax(lacking))]
+            raise SkeletonError(
+                f"SelectKeypoints: {source.name!r} lacks {int(lacking.sum())} keypoints of {target.name!r}, first "
+                f"{first!r}; absent='missing' gives them as missing"
+            )
+        keypoint, score = results["keypoint"][:, mapping], results["keypoint_score"][:, mapping]
+        keypoint[:, lacking], score[:, lacking] = np.nan, 0
+        return {"keypoint": keypoint, "keypoint_score": score, "skeleton": target}

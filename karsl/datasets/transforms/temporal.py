@@ -1,0 +1,103 @@
+"""Change how long a clip is: pad or crop it, or play it at another speed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from karsl.datasets.draws import Draw
+from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params, check_range
+from karsl.datasets.transforms.blend import disk_positions, frame_update
+from karsl.datasets.transforms.sampling import _check_clip_len
+from karsl.errors import ConfigError
+from karsl.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class PadFrames(KeypointTransform):
+    """Bring a clip to exactly `clip_len` frames without resampling: pad a shorter one, crop a longer one.
+
+    Required Keys:
+        keypoint, keypoint_score
+    Modified Keys:
+        keypoint: float32 (clip_len, V, C).
+        keypoint_score: float32 (clip_len, V).
+        num_frames: clip_len.
+    Added Keys:
+        frame_inds: float64 (clip_len,), positions in the clip on disk, NaN for padding.
+
+    Args:
+        clip_len: Frames to give.
+        mode: `'missing'` pads with missing points, `'repeat'` holds the last frame, `'loop'` starts again.
+        crop: Where a longer clip is cut: `'start'`, `'centre'` or `'random'`.
+
+    Raises:
+        ConfigError: An unknown mode or crop.
+    """
+
+    MODES, CROPS = ("missing", "repeat", "loop"), ("start", "centre", "random")
+
+    def __init__(self, clip_len: int, *, mode: str = "missing", crop: str = "centre") -> None:
+        super().__init__()
+        if mode not in self.MODES or crop not in self.CROPS:
+            raise ConfigError(f"PadFrames: mode={mode!r}, crop={crop!r}; expected {self.MODES} and {self.CROPS}")
+        self.clip_len, self.mode, self.crop = _check_clip_len(self, clip_len), mode, crop
+
+    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
+        room = np.maximum(meta.num_frames - self.clip_len, 0)
+        start = {
+            "start": lambda: np.zeros_like(room),
+            "centre": lambda: room // 2,
+            "random": lambda: draw.integers("start", room + 1),
+        }[self.crop]()
+        return {"start": start}
+
+    def apply(self, results: dict, params: Params) -> dict:
+        frames = len(results["keypoint"])
+        wanted = params["start"] + np.arange(self.clip_len)
+        padding = wanted >= frames
+        source = wanted % frames if self.mode == "loop" else np.minimum(wanted, frames - 1)
+        keypoint, score = results["keypoint"][source], results["keypoint_score"][source]
+        inds = disk_positions(results, source.astype(np.float64))
+        if self.mode == "missing":
+            keypoint[padding], score[padding] = np.nan, 0
+        return {
+            "keypoint": keypoint,
+            "keypoint_score": score,
+            "num_frames": self.clip_len,
+            "frame_inds": np.where(padding, np.nan, inds),
+        }
+
+
+@TRANSFORMS.register_module()
+class RandomSpeed(KeypointTransform):
+    """Play a clip faster or slower: resample T frames to round(T / speed).
+
+    Required Keys:
+        keypoint, keypoint_score
+    Modified Keys:
+        keypoint: float32 (T', V, C).
+        keypoint_score: float32 (T', V).
+        num_frames: T', at least 1.
+    Added Keys:
+        frame_inds: float64 (T',), positions in the clip on disk.
+
+    Args:
+        speed: (slowest, fastest); drawn so that half and double speed are as likely.
+
+    Raises:
+        ConfigError: `speed` is not an ascending pair of positive numbers.
+    """
+
+    def __init__(self, speed: tuple[float, float] = (0.8, 1.25)) -> None:
+        super().__init__()
+        self.speed = check_range(self, "speed", speed, low=1e-3)
+
+    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
+        low, high = np.log(self.speed)
+        return {"speed": np.exp(draw.uniform("speed", low=low, high=high))}
+
+    def apply(self, results: dict, params: Params) -> dict:
+        frames = len(results["keypoint"])
+        length = max(1, round(frames / float(params["speed"])))
+        positions = np.clip((np.arange(length) + 0.5) * (frames / length) - 0.5, 0, frames - 1)
+        return frame_update(results, positions)
