@@ -1,0 +1,11 @@
+"""The command table: one file per command, `karsl/cli/<name>.py`.
+
+A command file holds `SUMMARY` (one line), `add_arguments(parser)` and `run(args) -> int`. It imports
+what is heavy inside `run`, so that `karsl --help` can read every summary without torch.
+"""
+
+from __future__ import annotations
+
+__all__ = ["COMMANDS"]
+
+COMMANDS = ("prepare", "train", "test", "browse", "memory", "demo")

@@ -1,0 +1,52 @@
+"""An argument parser whose errors are one sentence with a suggestion."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+__all__ = ["Parser", "did_you_mean"]
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Suggest what a mistyped word may have been.
+
+    Returns:
+        A clause to append to an error, or an empty string when nothing is near.
+
+    Example:
+        >>> did_you_mean("trian", ["train", "test"])
+        "; did you mean 'train'?"
+        >>> did_you_mean("xyz", ["train", "test"])
+        ''
+    """
+    near = get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+class Parser(argparse.ArgumentParser):
+    """`ArgumentParser` without abbreviations, with one-line errors and exit status 2."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    @property
+    def option_strings(self) -> list[str]:
+        """Every option of this parser, short and long."""
+        return [option for action in self._actions for option in action.option_strings]
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, and name the nearest option for one that does not exist."""
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            word = unknown[0]
+            hint = did_you_mean(word.split("=")[0], self.option_strings) if word.startswith("-") else ""
+            self.error(f"unknown argument '{word}'{hint}")
+        return parsed
+
+    def error(self, message: str) -> NoReturn:
+        """Print one sentence and leave with exit status 2."""
+        end = "" if message.endswith("?") else ";"
+        self.exit(2, f"{self.prog}: {message}{end} see '{self.prog} --help'\n")

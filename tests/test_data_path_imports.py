@@ -1,0 +1,17 @@
+"""The data path imports neither OpenCV nor matplotlib: no libGL, and a quick start in every worker."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "module", ["karsl.registry", "karsl.skeletons", "karsl.storage", "karsl.datasets", "karsl.datasets.transforms"]
+)
+def test_data_path_imports_neither_cv2_nor_matplotlib(module):
+    code = f"import sys, {module}; print(sorted({{'cv2', 'matplotlib'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr

@@ -1,0 +1,8 @@
+"""Door to `karsl memory`, at the place where users of OpenMMLab look for it."""
+
+import sys
+
+from karsl.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main(["memory", *sys.argv[1:]]))
