@@ -1,0 +1,75 @@
+"""One number per record, kept beside the records, so that samplers and filters need not decode a million of them."""
+
+from __future__ import annotations
+
+import operator
+from array import array
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from karsl.datasets.index_layout import checksum
+
+_TYPECODES = {"int64": "q", "int32": "i", "float64": "d", "category": "i"}
+_DTYPES = {"q": "<i8", "i": "<i4", "d": "<f8"}
+
+
+class NumberColumn:
+    """Collects the values of one record key.
+
+    Args:
+        name: Record key.
+        dtype: 'int64', 'int32', 'float64', or 'category': int32 codes of values in the order of their first appearance.
+
+    Raises:
+        ValueError: Another `dtype`.
+
+    Example:
+        >>> signer = NumberColumn("signer", "category")
+        >>> for value in ("02", "01", "02"):
+        ...     signer.add({"signer": value})
+        >>> list(signer.values), list(signer.codes)
+        ([0, 1, 0], ['02', '01'])
+    """
+
+    def __init__(self, name: str, dtype: str) -> None:
+        if dtype not in _TYPECODES:
+            raise ValueError(f"column {name!r} has dtype {dtype!r}; use one of {', '.join(_TYPECODES)}")
+        self.name, self.values = name, array(_TYPECODES[dtype])
+        self.codes: dict[Hashable, int] | None = {} if dtype == "category" else None
+        self.reason: str | None = None
+        self._convert: Callable[[Any], Any] = {"category": self._code, "float64": _as_float}.get(dtype, operator.index)
+
+    def add(self, record: Any) -> None:
+        """Append the value of `record`; the first record without a fitting one ends the column, see `reason`."""
+        if self.reason is not None:
+            return
+        try:
+            value = record[self.name]
+        except (KeyError, TypeError):
+            self._end(f"record {len(self.values)} lacks {self.name!r}")
+            return
+        try:
+            self.values.append(self._convert(value))
+        except (TypeError, ValueError, OverflowError):
+            self._end(f"record {len(self.values)} has {self.name}={value!r}")
+
+    def entry(self, offset: int) -> dict:
+        """How the column is found again, its values lying at `offset`."""
+        codes = None if self.codes is None else list(self.codes)
+        dtype = _DTYPES[self.values.typecode]
+        return {"dtype": dtype, "offset": offset, "hash": checksum(self.values), "codes": codes}
+
+    def _end(self, reason: str) -> None:
+        self.reason, self.values = reason, array(self.values.typecode)
+
+    def _code(self, value: Hashable) -> int:
+        if not isinstance(value, (str, int)):
+            raise TypeError(f"a category is a str or an int, not {value!r}")
+        assert self.codes is not None
+        return self.codes.setdefault(value, len(self.codes))
+
+
+def _as_float(value: Any) -> float:
+    if isinstance(value, (str, bytes)):
+        raise TypeError("float() would read a number from text")
+    return float(value)

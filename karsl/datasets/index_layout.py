@@ -1,0 +1,104 @@
+"""How an index file is laid out: one page of header, the records, then what describes them.
+
+```
+0      header, 4096 bytes, written last: a file without it is torn and never used
+4096   records, one after the other, as `codec.encode` writes them
+       int64 0, then int64 END offsets, one per record (MMEngine's `data_address` behind a leading zero)
+       columns, each 8-byte aligned: one number per record
+       uint64 checksum per 64 KiB block of the records
+       meta, by the codec: column table, extra (metainfo learned from the annotation)
+```
+All numbers are little-endian. Every byte is under an xxh3 checksum: header, addresses and meta are checked when the file
+is opened, a column when it is first asked for, a block of records when it is first read.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import astuple, dataclass
+
+import xxhash
+
+from karsl.errors import KarslError
+
+FORMAT_VERSION = 1
+HEADER_BYTES = 4096
+BLOCK_BITS = 16
+BLOCK_BYTES = 1 << BLOCK_BITS
+
+_MAGIC = b"KARSLIDX"
+_STRUCT = struct.Struct("<8sIIQQQQQQQ16s32sQQQ")
+
+
+class IndexFileError(KarslError, ValueError):
+    """An index file is torn, damaged, of another format or of other inputs."""
+
+
+@dataclass(frozen=True)
+class IndexHeader:
+    """Where everything lies, in bytes from the start of the file, and the checksums that guard it.
+
+    Args:
+        trusted: True when records may be pickles; only memory of this run is ever written so.
+        run_id: Random per build, so that two builds of one input can be told apart.
+        fingerprint: Of everything that shaped the records, as hex.
+    """
+
+    count: int
+    data_bytes: int
+    ends_offset: int
+    blocks_offset: int
+    meta_offset: int
+    meta_bytes: int
+    file_bytes: int
+    run_id: bytes
+    fingerprint: str
+    trusted: bool
+    ends_hash: int
+    blocks_hash: int
+    meta_hash: int
+
+    def pack(self) -> bytes:
+        """The header page."""
+        count, data, ends, blocks, meta, meta_bytes, total, run_id, name, trusted, *hashes = astuple(self)
+        body = _STRUCT.pack(
+            _MAGIC, FORMAT_VERSION, int(trusted), count, data, ends, blocks, meta, meta_bytes, total, run_id,
+            name.encode("ascii"), *hashes,
+        )  # fmt: skip
+        return (body + struct.pack("<Q", checksum(body))).ljust(HEADER_BYTES, b"\0")
+
+    @classmethod
+    def unpack(cls, page: bytes, file_bytes: int, where: str) -> IndexHeader:
+        """Read and check a header page.
+
+        Args:
+            page: The first `HEADER_BYTES` of the file.
+            file_bytes: True size of the file.
+            where: Names the file in errors.
+
+        Raises:
+            IndexFileError: Anything about it is not as written.
+        """
+        if len(page) < HEADER_BYTES or not page.startswith(_MAGIC):
+            raise IndexFileError(f"{where} is not a complete karsl index file")
+        _, version, flags, *rest = _STRUCT.unpack_from(page)
+        if version != FORMAT_VERSION:
+            raise IndexFileError(f"{where} has index format {version}, this karsl reads {FORMAT_VERSION}")
+        body, stored = page[: _STRUCT.size], struct.unpack_from("<Q", page, _STRUCT.size)[0]
+        if checksum(body) != stored or page[_STRUCT.size + 8 :].strip(b"\0"):
+            raise IndexFileError(f"{where} has a damaged header")
+        *sizes, run_id, name, ends_hash, blocks_hash, meta_hash = rest
+        header = cls(*sizes, run_id, name.rstrip(b"\0").decode(), bool(flags), ends_hash, blocks_hash, meta_hash)
+        if header.file_bytes != file_bytes:
+            raise IndexFileError(f"{where} has {file_bytes} bytes instead of {header.file_bytes}: it is truncated")
+        return header
+
+    @property
+    def num_blocks(self) -> int:
+        """How many checksummed blocks the records fill."""
+        return -(-self.data_bytes // BLOCK_BYTES)
+
+
+def checksum(data: object) -> int:
+    """xxh3 of 64 bits: 10 GB/s and more, and every single-bit flip is seen."""
+    return xxhash.xxh3_64_intdigest(data)
