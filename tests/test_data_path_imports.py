@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "module", ["karsl.registry", "karsl.skeletons", "karsl.storage", "karsl.datasets", "karsl.datasets.transforms"]
+    "module", ["karsl.skeletons", "karsl.storage", "karsl.datasets", "karsl.datasets.transforms"]
 )
 def test_data_path_imports_neither_cv2_nor_matplotlib(module):
     code = f"import sys, {module}; print(sorted({{'cv2', 'matplotlib'}} & set(sys.modules)))"
