@@ -55,7 +55,7 @@ $(INSTALLED): setup.cfg constraints.txt | $(BIN)/python
 			"To avoid it, stop and point PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS at a CPU build of torch $$pin."; \
 	fi
 	@echo "[2/3] torch"
-	@$(PIP) -q torch
+	@if [ -t 1 ]; then quiet=; else quiet=-q; fi; $(PIP) $$quiet torch
 	@echo "[3/3] karsl with $(ENGINE) and the libraries for pictures, label sheets and tests"
 	@$(PIP) -q -e '.[$(ENGINE),test]'
 	@touch $@
