@@ -1,0 +1,359 @@
+"""MMEngine's BaseDataset for clips: the same contract, its failing edges mended."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import operator
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset, force_full_init
+from mmengine.fileio import join_path, list_from_file, load
+from mmengine.logging import print_log
+
+from karsl.datasets.buffer import SerializedList
+from karsl.datasets.draws import Draw, name_code
+from karsl.datasets.epoch import EpochState
+from karsl.datasets.filters import keep_records
+from karsl.datasets.pipeline import Pipeline
+from karsl.datasets.skipping import SkipReport
+from karsl.datasets.subset import Indices, resolve_indices
+from karsl.errors import AnnotationError, ConfigError, TransformError
+from karsl.registry import DATASETS
+from karsl.skeletons import Skeleton, get_skeleton
+
+
+@DATASETS.register_module()
+class KeypointDataset(BaseDataset):
+    """Clips of keypoints listed by an annotation file in OpenMMLab's format.
+
+    A record needs `keypoint_path` and `keypoint_key` for LoadKeypoints, and `label` to train; `clip_id`, `split`,
+    `signer` and `num_frames` serve filters and messages. Everything that MMEngine's BaseDataset promises holds.
+
+    Args:
+        ann_file: `{"metainfo": {...}, "data_list": [...]}` as json, relative to `data_root`.
+        metainfo: Takes precedence over the class's METAINFO, which does so over the annotation file's. A string that
+            is the path of a text file stands for its lines.
+        data_root: Joined before a relative `ann_file` and relative prefixes.
+        data_prefix: Record key to the folder that is joined before its value.
+        filter_cfg: Keys `split signers min_frames labels signs subset`; see `karsl.datasets.filters`.
+        indices: Keep a part after filtering: int, slice, sequence or array.
+        serialize_data: Keep records in one buffer that worker processes share, instead of a list.
+        pipeline: Transforms, as configs or callables.
+        test_mode: Forbids that a pipeline gives None; draws, if any, are those of seed 0 and epoch 0.
+        lazy_init: Only metainfo is set until `full_init()`.
+        max_refetch: How many other clips to try in training when the pipeline gives None.
+        skeleton: Name or Skeleton; default is metainfo's `skeleton`.
+        on_error: `'raise'`, or `'skip'` to replace a clip that cannot be read by another in training; each is
+            counted and reported, see `num_skipped`.
+        seed: Makes draws a function of (seed, epoch, sample) at once; None waits for `set_epoch`, and draws fresh
+            numbers until then.
+
+    Raises:
+        KarslError: With one sentence, for anything that is wrong with the input.
+
+    Example:
+        >>> import json, tempfile
+        >>> ann = tempfile.NamedTemporaryFile("w", suffix=".json", delete=False)
+        >>> data_list = [{"keypoint_path": f"{i}.npz", "keypoint_key": "a", "label": i} for i in range(3)]
+        >>> json.dump({"metainfo": {"classes": ["a", "b", "c"]}, "data_list": data_list}, ann); ann.close()
+        >>> dataset = KeypointDataset(ann.name, data_root="data")
+        >>> len(dataset), dataset.get_data_info(-1)["keypoint_path"], dataset.get_subset([2, 0]).get_cat_ids(0)
+        (3, 'data/2.npz', [2])
+    """
+
+    METAINFO: dict = {}
+
+    def __init__(
+        self,
+        ann_file: str | None = "",
+        metainfo: Mapping | Config | None = None,
+        data_root: str | None = "",
+        data_prefix: dict = {"keypoint_path": ""},  # noqa: B006 - copied below, as in MMEngine
+        filter_cfg: dict | None = None,
+        indices: Indices | None = None,
+        serialize_data: bool = True,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        lazy_init: bool = False,
+        max_refetch: int = 1000,
+        *,
+        skeleton: str | Skeleton | None = None,
+        on_error: str = "raise",
+        seed: int | None = None,
+    ) -> None:
+        if on_error not in ("raise", "skip"):
+            raise ConfigError(f"{type(self).__name__}: on_error={on_error!r}; expected 'raise' or 'skip'")
+        self.on_error = on_error
+        self._skeleton = None if skeleton is None else get_skeleton(skeleton)
+        self._draws = EpochState(0 if test_mode and seed is None else seed)
+        self._skips = SkipReport()
+        self._given_metainfo = frozenset(metainfo or ())
+        super().__init__(
+            ann_file=os.fspath(ann_file) if ann_file is not None else None,
+            metainfo=metainfo,
+            data_root=os.fspath(data_root) if data_root is not None else None,
+            data_prefix=data_prefix,
+            filter_cfg=filter_cfg,
+            indices=indices,
+            serialize_data=serialize_data,
+            pipeline=[],
+            test_mode=test_mode,
+            lazy_init=True,
+            max_refetch=max_refetch,
+        )
+        self.pipeline = Pipeline(pipeline)
+        if not lazy_init:
+            self.full_init()
+
+    # ---- annotation to data_list -------------------------------------------------------------------------------------
+
+    def load_data_list(self) -> list[dict]:
+        """Read the annotation file, complete metainfo from it and parse every record.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            TypeError: No `ann_file`, or its content is not a dict, or a record parses to something else.
+            AnnotationError: A key of the format is missing, or the file is not readable.
+        """
+        if not self.ann_file:
+            raise TypeError(f"{type(self).__name__} needs ann_file; 'karsl prepare DATA_ROOT' writes one")
+        try:
+            annotations = load(self.ann_file)
+        except ValueError as error:
+            raise AnnotationError(f"{self.ann_file}: not readable ({error}); write it again, 'karsl prepare'") from error
+        if not isinstance(annotations, dict):
+            raise TypeError(f"{self.ann_file}: an annotation file holds a dict, this one a {type(annotations).__name__}")
+        absent = [k for k in ("metainfo", "data_list") if k not in annotations]
+        if absent:
+            raise AnnotationError(f"{self.ann_file}: no key {absent}; the format is {{'metainfo': ..., 'data_list': [...]}}")
+        for key, value in annotations["metainfo"].items():
+            self._metainfo.setdefault(key, value)
+        return list(self._parsed(annotations["data_list"]))
+
+    def _parsed(self, raw_records: Sequence[dict]) -> Iterator[dict]:
+        for place, raw in enumerate(raw_records):
+            parsed = self.parse_data_info(raw)
+            for record in parsed if isinstance(parsed, list) else [parsed]:
+                if not isinstance(record, dict):
+                    raise TypeError(f"parse_data_info gave {type(record)} for record {place}; expected dict or list of dict")
+                yield record
+
+    def parse_data_info(self, raw_data_info: dict) -> dict | list[dict]:
+        """Join every prefix before its key.
+
+        Raises:
+            AnnotationError: The record lacks the key of a prefix.
+        """
+        for key, prefix in self.data_prefix.items():
+            if key not in raw_data_info:
+                raise AnnotationError(
+                    f"{self.ann_file}: a record has no {key!r}, which data_prefix names; it has {sorted(raw_data_info)}"
+                )
+            raw_data_info[key] = self._join(prefix, raw_data_info[key])
+        return raw_data_info
+
+    @staticmethod
+    def _join(prefix: str, path: str) -> str:
+        return join_path(prefix, path) if "://" in prefix else os.path.join(prefix, path)
+
+    def filter_data(self) -> list[dict]:
+        """The records that `filter_cfg` keeps."""
+        return keep_records(self.data_list, self.filter_cfg, source=self._source())
+
+    def _source(self) -> str:
+        return f"ann_file={self.ann_file!r}" if self.ann_file else f"data_root={self.data_root!r}"
+
+    @classmethod
+    def _load_metainfo(cls, metainfo: Mapping | Config | None = None) -> dict:
+        loaded = copy.deepcopy(cls.METAINFO)
+        if metainfo is None:
+            return loaded
+        if not isinstance(metainfo, (Mapping, Config)):
+            raise TypeError(f"metainfo should be a Mapping or Config, but got {type(metainfo)}")
+        for key, value in metainfo.items():
+            loaded[key] = _lines_of(key, value) if isinstance(value, str) else value
+        return loaded
+
+    # ---- one record, one sample --------------------------------------------------------------------------------------
+
+    @property
+    def skeleton(self) -> Skeleton | None:
+        """What the keypoints are: the argument, else metainfo's `skeleton`, else None."""
+        named = self._metainfo.get("skeleton")
+        return self._skeleton or (None if named is None else get_skeleton(named))
+
+    @property
+    def num_skipped(self) -> int:
+        """Clips replaced by others so far, over all workers."""
+        return self._skips.count
+
+    def set_epoch(self, epoch: int, seed: int | None = None) -> None:
+        """Say which epoch is drawn, as with PyTorch's DistributedSampler; reaches workers that run already.
+
+        Args:
+            epoch: 0 or more.
+            seed: Used if the dataset has none yet.
+        """
+        self._draws.set_epoch(epoch, seed=seed)
+
+    def prepare_data(self, idx: int) -> Any:
+        """The record at `idx` through the pipeline; None if the pipeline gives None."""
+        return self.pipeline(self._start(idx))
+
+    @force_full_init
+    def stages(self, idx: int) -> list[tuple[str, Any]]:
+        """The results after each step, for looking at a pipeline: `[("record", {...}), ("LoadKeypoints", {...}), ...]`."""
+        start = self._start(idx)
+        return [("record", start), *self.pipeline.steps(start)]
+
+    def _start(self, idx: int) -> dict:
+        results = self.get_data_info(idx)
+        if getattr(self.pipeline, "transforms", True):
+            results["sample_key"] = self._draws.key(results["sample_idx"])
+            if self.skeleton is not None:
+                results["skeleton"] = self.skeleton
+        return results
+
+    def __getitem__(self, idx: int) -> Any:
+        """The sample at `idx`.
+
+        In training, a clip for which the pipeline gives None is replaced by another, at most `max_refetch` times; each
+        is counted and logged. An error is raised, unless `on_error='skip'` treats it in the same way.
+
+        Raises:
+            TransformError: A step failed, or gave None in test mode, or for every clip that was tried.
+        """
+        if not self._fully_initialized:
+            print_log("full_init() is called now; call it before the dataset goes to workers, to parse once",
+                      logger="current", level=logging.WARNING)  # fmt: skip
+            self.full_init()
+        for attempt in range(self.max_refetch + 1):
+            reason = f"the pipeline gave None for sample {idx}"
+            try:
+                data = self.prepare_data(idx)
+            except TransformError as error:
+                if self.on_error == "raise" or self.test_mode:
+                    raise
+                data, reason = None, str(error)
+            if data is not None:
+                return data
+            if self.test_mode:
+                raise TransformError(f"{reason}, which test_mode=True forbids: every clip must be evaluated")
+            self._skips.add(idx, reason)
+            idx = self._rand_another(idx, attempt)
+        raise TransformError(f"no clip after {self.max_refetch} others were tried (max_refetch); the last: {reason}")
+
+    def _rand_another(self, idx: int = 0, attempt: int = 0) -> int:
+        draw = Draw(self._draws.key(operator.index(idx) % len(self)), stream=name_code(f"another {attempt}"))
+        return int(draw.integers("place", len(self))[0])
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """`[label]` of a record, which ClassBalancedDataset asks for."""
+        return [int(self.get_data_info(idx)["label"])]
+
+    # ---- the records -------------------------------------------------------------------------------------------------
+
+    def full_init(self) -> None:
+        """Load, filter, take `indices`, serialise: once, however often it is called."""
+        if self._fully_initialized:
+            return
+        self.data_list = self.load_data_list()
+        self.data_list = self.filter_data()
+        if self._indices is not None:
+            self.data_list = self._get_unserialized_subset(self._indices)
+        if self.serialize_data:
+            self._serialize_data()
+        self._fully_initialized = True
+
+    def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
+        """Move `data_list` into the shared buffer; gives `data_bytes` and `data_address`."""
+        self._index = SerializedList.build(self.data_list, columns={"label": "int64", "num_frames": "int64"})
+        self.data_list = []
+        return self._index.data_bytes, self._index.data_address
+
+    @property
+    def index(self) -> SerializedList:
+        """The shared buffer of records.
+
+        Raises:
+            AttributeError: `serialize_data=False`, or not initialised yet.
+        """
+        return self._index
+
+    @property
+    def data_bytes(self) -> np.ndarray:  # type: ignore[override]
+        """uint8, all records one after the other; read-only, shared by all processes of the node."""
+        return self._index.data_bytes
+
+    @property
+    def data_address(self) -> np.ndarray:
+        """int64 (n,), where each record ends in `data_bytes`."""
+        return self._index.data_address
+
+    @force_full_init
+    def get_data_info(self, idx: int) -> dict:
+        """A private copy of one record, with `sample_idx`.
+
+        Args:
+            idx: In [-n, n); numpy integers too.
+
+        Raises:
+            IndexError: Outside.
+        """
+        place, length = operator.index(idx), len(self)
+        place += length if place < 0 else 0
+        if not 0 <= place < length:
+            raise IndexError(f"index {idx} is outside a dataset of {length} records")
+        record = self._index[place] if self.serialize_data else copy.deepcopy(self.data_list[place])
+        record["sample_idx"] = place
+        return record
+
+    @force_full_init
+    def __len__(self) -> int:
+        return len(self._index) if self.serialize_data else len(self.data_list)
+
+    @force_full_init
+    def get_subset_(self, indices: Indices) -> None:
+        """Keep a part of this dataset: int (first n, last -n), slice, sequence or array; the pages stay shared."""
+        if self.serialize_data:
+            self._index = self._index.view(indices)
+        else:
+            self.data_list = self._get_unserialized_subset(indices)
+
+    @force_full_init
+    def get_subset(self, indices: Indices) -> KeypointDataset:
+        """A dataset of a part of the records, with a pipeline and metainfo of its own, on the same pages."""
+        subset = self._copy_without_annotation()
+        if self.serialize_data:
+            subset._index = self._index.view(indices)
+        else:
+            subset.data_list = copy.deepcopy(self._get_unserialized_subset(indices))
+        return subset
+
+    def _get_unserialized_subset(self, indices: Indices) -> list[dict]:
+        return [self.data_list[i] for i in resolve_indices(indices, len(self.data_list))]
+
+    def _copy_without_annotation(self, memo: dict | None = None) -> KeypointDataset:
+        memo = {} if memo is None else memo
+        other = memo[id(self)] = type(self).__new__(type(self))
+        for key, value in self.__dict__.items():
+            if key not in ("data_list", "_index"):
+                setattr(other, key, copy.deepcopy(value, memo))
+        other.data_list = []
+        return other
+
+
+def _lines_of(key: str, text: str) -> str | list[str]:
+    """The lines of the text file that `text` names, or `text` itself where it names none."""
+    try:
+        lines = list_from_file(text)
+    except (TypeError, ValueError, KeyError, OSError):
+        print_log(f"{text} is not a meta file, simply parsed as meta information", logger="current", level=logging.WARNING)
+        return text
+    print_log(f"metainfo {key!r} is read from the file {text!r}: {len(lines)} lines", logger="current")
+    return lines

@@ -1,0 +1,44 @@
+"""Samples into a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.utils.data import default_collate
+
+from karsl.errors import ConfigError
+from karsl.registry import FUNCTIONS
+
+
+@FUNCTIONS.register_module()
+def keypoint_collate(samples: Sequence[dict]) -> dict:
+    """Stack packed samples.
+
+    Args:
+        samples: N dicts of PackKeypointInputs.
+
+    Returns:
+        inputs (N, T, V, C), keypoint_mask (N, T, V), label int64 (N,), sample_idx int64 (N,); other keys as lists.
+
+    Raises:
+        ConfigError: Clips of different shapes, with the step that would help.
+
+    Example:
+        >>> one = {"inputs": torch.zeros(8, 5, 3), "label": 1}
+        >>> batch = keypoint_collate([one, one])
+        >>> tuple(batch["inputs"].shape), batch["label"]
+        ((2, 8, 5, 3), tensor([1, 1]))
+    """
+    shapes = sorted({tuple(s["inputs"].shape) for s in samples})
+    if len(shapes) > 1:
+        raise ConfigError(
+            f"clips of different shapes in one batch: {shapes[0]} and {shapes[-1]}; "
+            "end the pipeline's temporal part with TSNSampleFrames, UniformSampleFrames or PadFrames"
+        )
+    batch = {}
+    for key in samples[0]:
+        values = [s[key] for s in samples]
+        stackable = isinstance(values[0], (torch.Tensor, int, float))
+        batch[key] = default_collate(values) if stackable else values
+    return batch

@@ -1,0 +1,107 @@
+"""Which records a dataset keeps: `filter_cfg`, one function a key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from karsl.errors import ConfigError, DatasetNotFoundError
+
+SUBSETS: dict[str, range] = {
+    "karsl100": range(71, 171),
+    "karsl190": range(1, 191),
+    "karsl502": range(1, 503),
+}
+"""SignIDs of the subsets that papers report on."""
+
+Keep = Callable[[dict], bool]
+
+
+def _as_set(value: Any) -> set:
+    return {value} if isinstance(value, (str, int)) else set(value)
+
+
+def _by_split(value: Any) -> Keep:
+    splits = _as_set(value)
+    return lambda record: record.get("split") in splits
+
+
+def _by_signer(value: Any) -> Keep:
+    signers = {f"{s:02d}" if isinstance(s, int) else s for s in _as_set(value)}
+    return lambda record: record.get("signer") in signers
+
+
+def _by_length(value: int) -> Keep:
+    if not isinstance(value, int) or value < 0:
+        raise ConfigError(f"filter_cfg: min_frames={value!r}; expected a number of frames")
+    return lambda record: record.get("num_frames", 0) >= value
+
+
+def _by_label(value: Any) -> Keep:
+    labels = _as_set(value)
+    return lambda record: record.get("label") in labels
+
+
+def _by_sign(value: Any) -> Keep:
+    signs = _as_set(value)
+    return lambda record: record.get("sign") in signs
+
+
+FILTERS: dict[str, Callable[[Any], Keep]] = {
+    "split": _by_split,
+    "signers": _by_signer,
+    "min_frames": _by_length,
+    "labels": _by_label,
+    "signs": _by_sign,
+    "subset": lambda name: _by_sign(subset_signs(name)),
+}
+
+
+def subset_signs(name: str) -> range:
+    """SignIDs of a named subset.
+
+    Raises:
+        ConfigError: No such subset.
+    """
+    if name not in SUBSETS:
+        raise ConfigError(f"filter_cfg: subset={name!r}; expected one of {', '.join(SUBSETS)}")
+    return SUBSETS[name]
+
+
+def keep_records(records: list[dict], filter_cfg: Mapping | None, *, source: str) -> list[dict]:
+    """Apply every key of `filter_cfg`; a record stays if all agree.
+
+    Args:
+        records: To choose from; not changed.
+        filter_cfg: Keys of `FILTERS`; a key that is None does nothing.
+        source: Names the data in the error.
+
+    Raises:
+        ConfigError: A key that no filter has.
+        DatasetNotFoundError: One of the filters leaves nothing.
+
+    Example:
+        >>> keep_records([{"split": "train"}, {"split": "test"}], {"split": "test"}, source="x")
+        [{'split': 'test'}]
+    """
+    for key, value in (filter_cfg or {}).items():
+        if key not in FILTERS:
+            near = get_close_matches(key, FILTERS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(FILTERS)}"
+            raise ConfigError(f"filter_cfg has no key {key!r}; {hint}")
+        if value is None:
+            continue
+        keep = FILTERS[key](value)
+        kept = [r for r in records if keep(r)]
+        if records and not kept:
+            field = {"signers": "signer", "signs": "sign", "subset": "sign", "labels": "label"}.get(key, key)
+            there = sorted({str(r.get(field)) for r in records})
+            some = ", ".join(there[:8]) + (", ..." if len(there) > 8 else "")
+            raise DatasetNotFoundError(
+                f"no records in {source} for {key} {value!r}; "
+                + (f"the longest has {max(r['num_frames'] for r in records)} frames" if key == "min_frames"
+                   else f"it has {field} {some}")
+            )  # fmt: skip
+        records = kept
+    return records

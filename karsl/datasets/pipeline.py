@@ -1,0 +1,108 @@
+"""The chain of transforms of a dataset: built from the registry, errors name clip and step, draws do not collide."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+
+import numpy as np
+import torch
+from mmengine.dataset import Compose
+from mmengine.registry import TRANSFORMS as ROOT_TRANSFORMS
+
+from karsl.datasets.draws import mix64, name_code
+from karsl.datasets.transforms.base import KeypointTransform
+from karsl.errors import ConfigError, TransformError
+from karsl.registry import TRANSFORMS
+
+
+class Pipeline(Compose):
+    """MMEngine's Compose for clips.
+
+    Our steps draw from counters. A step of one's own may draw from `random`, `np.random` or `torch`: these are seeded
+    for it by (seed, epoch, sample, place in the pipeline) and put back afterwards, so it too draws the same in any
+    worker and other numbers in each epoch.
+
+    Args:
+        transforms: Configs or callables, in order; None or empty is the identity.
+
+    Raises:
+        ConfigError: No transform has that name.
+        TypeError: A step is neither a config nor callable.
+    """
+
+    def __init__(self, transforms: Sequence[dict | Callable] | None) -> None:
+        super().__init__([_build(t) if isinstance(t, dict) else t for t in transforms or ()])
+        seen: dict[str, int] = {}
+        for step in self.transforms:
+            if isinstance(step, KeypointTransform):
+                name = type(step).__name__
+                seen[name] = seen.get(name, 0) + 1
+                step.stream = name_code(f"{name}#{seen[name]}" if seen[name] > 1 else name)
+
+    def __call__(self, results: dict) -> dict | None:
+        """Run every step; stops at the first that gives None."""
+        for _, results in self.steps(results):
+            if results is None:
+                return None
+        return results
+
+    def steps(self, results: dict) -> Iterator[tuple[str, dict | None]]:
+        """Run step by step, giving the name of each step and the results after it.
+
+        Raises:
+            TransformError: A step failed; the text names it and the clip.
+        """
+        sample_key = results.get("sample_key")
+        for place, step in enumerate(self.transforms):
+            try:
+                if isinstance(step, KeypointTransform) or sample_key is None:
+                    results = step(results)
+                else:
+                    with _seeded_globals(mix64(int(sample_key) ^ name_code(f"step {place}"))):
+                        results = step(results)
+            except Exception as error:
+                raise TransformError(f"{step_name(step)} failed on {_clip_name(results)}: {error}") from error
+            yield step_name(step), results
+            if results is None:
+                return
+
+
+def step_name(step: Callable) -> str:
+    """How messages call a step: its class, or the function's name."""
+    return getattr(step, "__name__", type(step).__name__)
+
+
+def _clip_name(results: dict) -> str:
+    place = f"sample {results['sample_idx']}" if "sample_idx" in results else "a sample"
+    return f"clip {results['clip_id']!r} ({place})" if "clip_id" in results else place
+
+
+def _build(cfg: dict) -> Callable:
+    """Build a step by karsl's registry whatever the default scope is; other scopes' names go MMEngine's way."""
+    name = cfg.get("type")
+    if isinstance(name, str):
+        found = TRANSFORMS.get(name)
+        if found is None and "." not in name:
+            known = [*TRANSFORMS.module_dict, *ROOT_TRANSFORMS.module_dict]
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))};"
+            raise ConfigError(f"no transform {name!r}; {hint} Register your own with karsl.registry.TRANSFORMS")
+        cfg = {**cfg, "type": found or name}
+    return TRANSFORMS.build(cfg)
+
+
+@contextmanager
+def _seeded_globals(seed: int) -> Iterator[None]:
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    random.seed(seed)
+    np.random.seed(seed & 0xFFFFFFFF)
+    torch.random.default_generator.manual_seed(seed >> 1)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])

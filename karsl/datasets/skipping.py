@@ -1,0 +1,37 @@
+"""Count clips that were replaced by others, where every process sees the sum."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from mmengine.logging import print_log
+
+
+class SkipReport:
+    """How often a clip was replaced, over all workers; each clip's reason is logged once a process.
+
+    Example:
+        >>> report = SkipReport()
+        >>> report.count
+        0
+    """
+
+    def __init__(self) -> None:
+        self._shared = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self._told: set[int] = set()
+
+    @property
+    def count(self) -> int:
+        """Replacements so far; two workers that count at the same instant may be counted once."""
+        return int(self._shared[0])
+
+    def add(self, sample_idx: int, reason: str) -> None:
+        """Count one replacement."""
+        self._shared += 1
+        if sample_idx not in self._told:
+            self._told.add(sample_idx)
+            print_log(f"another clip is taken: {reason}", logger="current", level=logging.WARNING)
+
+    def __deepcopy__(self, memo: dict) -> SkipReport:
+        return SkipReport()
