@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset, force_full_init
-from mmengine.fileio import join_path, list_from_file, load
+from mmengine.fileio import join_path
 from mmengine.logging import print_log
 
+from karsl.datasets.annotation import complete_metainfo, read_annotation
 from karsl.datasets.buffer import SerializedList
 from karsl.datasets.draws import Draw, name_code
 from karsl.datasets.epoch import EpochState
@@ -120,17 +121,7 @@ class KeypointDataset(BaseDataset):
             TypeError: No `ann_file`, or its content is not a dict, or a record parses to something else.
             AnnotationError: A key of the format is missing, or the file is not readable.
         """
-        if not self.ann_file:
-            raise TypeError(f"{type(self).__name__} needs ann_file; 'karsl prepare DATA_ROOT' writes one")
-        try:
-            annotations = load(self.ann_file)
-        except ValueError as error:
-            raise AnnotationError(f"{self.ann_file}: not readable ({error}); write it again, 'karsl prepare'") from error
-        if not isinstance(annotations, dict):
-            raise TypeError(f"{self.ann_file}: an annotation file holds a dict, this one a {type(annotations).__name__}")
-        absent = [k for k in ("metainfo", "data_list") if k not in annotations]
-        if absent:
-            raise AnnotationError(f"{self.ann_file}: no key {absent}; the format is {{'metainfo': ..., 'data_list': [...]}}")
+        annotations = read_annotation(self.ann_file, owner=type(self).__name__)
         for key, value in annotations["metainfo"].items():
             self._metainfo.setdefault(key, value)
         return list(self._parsed(annotations["data_list"]))
@@ -170,14 +161,7 @@ class KeypointDataset(BaseDataset):
 
     @classmethod
     def _load_metainfo(cls, metainfo: Mapping | Config | None = None) -> dict:
-        loaded = copy.deepcopy(cls.METAINFO)
-        if metainfo is None:
-            return loaded
-        if not isinstance(metainfo, (Mapping, Config)):
-            raise TypeError(f"metainfo should be a Mapping or Config, but got {type(metainfo)}")
-        for key, value in metainfo.items():
-            loaded[key] = _lines_of(key, value) if isinstance(value, str) else value
-        return loaded
+        return complete_metainfo(cls.METAINFO, metainfo)
 
     # ---- one record, one sample --------------------------------------------------------------------------------------
 
@@ -346,14 +330,3 @@ class KeypointDataset(BaseDataset):
                 setattr(other, key, copy.deepcopy(value, memo))
         other.data_list = []
         return other
-
-
-def _lines_of(key: str, text: str) -> str | list[str]:
-    """The lines of the text file that `text` names, or `text` itself where it names none."""
-    try:
-        lines = list_from_file(text)
-    except (TypeError, ValueError, KeyError, OSError):
-        print_log(f"{text} is not a meta file, simply parsed as meta information", logger="current", level=logging.WARNING)
-        return text
-    print_log(f"metainfo {key!r} is read from the file {text!r}: {len(lines)} lines", logger="current")
-    return lines

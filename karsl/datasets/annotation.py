@@ -1,0 +1,73 @@
+"""Read OpenMMLab's annotation format and metainfo, with errors that name the file and the remedy."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping
+
+from mmengine.config import Config
+from mmengine.fileio import list_from_file, load
+from mmengine.logging import print_log
+
+from karsl.errors import AnnotationError
+
+
+def read_annotation(ann_file: str | None, *, owner: str) -> dict:
+    """Load `{"metainfo": {...}, "data_list": [...]}`.
+
+    Args:
+        ann_file: Path or URL that MMEngine's file clients read, json, yaml or pickle by suffix.
+        owner: Class that asks, for the error without a path.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        TypeError: No path, or the content is not a dict.
+        AnnotationError: The text cannot be parsed, or a key of the format is missing.
+    """
+    if not ann_file:
+        raise TypeError(f"{owner} needs ann_file; 'karsl prepare DATA_ROOT' writes one")
+    if str(ann_file).endswith((".pkl", ".pickle")):
+        raise AnnotationError(f"{ann_file}: a pickle can run code and is not read; write the annotation as json")
+    try:
+        content = load(ann_file)
+    except ValueError as error:
+        raise AnnotationError(f"{ann_file}: not readable ({error}); write it again with 'karsl prepare'") from error
+    if not isinstance(content, dict):
+        raise TypeError(f"{ann_file}: an annotation file holds a dict, this one a {type(content).__name__}")
+    absent = [key for key in ("metainfo", "data_list") if key not in content]
+    if absent:
+        raise AnnotationError(f"{ann_file}: no key {absent}; the format is {{'metainfo': ..., 'data_list': [...]}}")
+    return content
+
+
+def complete_metainfo(base: Mapping, given: Mapping | Config | None) -> dict:
+    """Lay the metainfo of a constructor over that of its class.
+
+    Args:
+        base: The class's METAINFO; copied.
+        given: A string value that is the path of a readable text file stands for the file's lines.
+
+    Raises:
+        TypeError: `given` is not a mapping.
+    """
+    merged = copy.deepcopy(dict(base))
+    if given is None:
+        return merged
+    if not isinstance(given, (Mapping, Config)):
+        raise TypeError(f"metainfo should be a Mapping or Config, but got {type(given)}")
+    for key, value in given.items():
+        merged[key] = _lines_of(key, value) if isinstance(value, str) else value
+    return merged
+
+
+def _lines_of(key: str, text: str) -> str | list[str]:
+    try:
+        lines = list_from_file(text)
+    except (TypeError, ValueError, KeyError, OSError):
+        print_log(
+            f"{text} is not a meta file, simply parsed as meta information", logger="current", level=logging.WARNING
+        )
+        return text
+    print_log(f"metainfo {key!r} is read from the file {text!r}: {len(lines)} lines", logger="current")
+    return lines
