@@ -1,0 +1,7 @@
+"""`python -m karsl` is `karsl`."""
+
+import sys
+
+from karsl.cli.main import main
+
+sys.exit(main())

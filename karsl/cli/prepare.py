@@ -1,0 +1,68 @@
+"""`karsl prepare`: scan a data root, check it, and write the annotation file that configs name."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+SUMMARY = "check a data root and write its annotation file"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options."""
+    parser.description = (
+        "Read every clip below DATA_ROOT, which holds '01-train/0001.npz' and the like, report everything that is "
+        "wrong with it, and write OpenMMLab's annotation format. With a problem nothing is written, status 2."
+    )
+    parser.add_argument("data_root", type=Path, help="folder with <signer>-<split>/<sign>.npz")
+    parser.add_argument("--out", type=Path, help="annotation file (default: DATA_ROOT/annotations.json)")
+    parser.add_argument("--label-sheet", type=Path, help="csv, xlsx or json with SignID, Sign-Arabic, Sign-English")
+    parser.add_argument("--skeleton", default="karsl_184", help="keypoint layout of the arrays (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="read headers only: no check for NaN or damaged bytes")
+    parser.add_argument("--skip-bad", action="store_true", help="write what is good and list the rest")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Scan, report, write."""
+    from rich.progress import track
+
+    from karsl.errors import DataProblems
+    from karsl.skeletons import get_skeleton
+    from karsl.storage import (
+        class_metainfo,
+        find_label_sheet,
+        read_label_sheet,
+        scan_npz_folders,
+        write_annotation,
+    )
+
+    sheet_path = args.label_sheet or find_label_sheet(args.data_root)
+    sheet = read_label_sheet(sheet_path) if sheet_path else None
+    scan = scan_npz_folders(
+        args.data_root,
+        skeleton=get_skeleton(args.skeleton),
+        sheet=sheet,
+        read_values=not args.quick,
+        progress=lambda files, total: track(files, "reading clips", total=total),
+    )
+    problems = DataProblems(str(args.data_root), scan.problems) if scan.problems else None
+    if problems and (not args.skip_bad or not scan.records):
+        raise problems
+    metainfo = {"dataset_name": "karsl", "skeleton": args.skeleton, **class_metainfo(scan.signs, sheet)}
+    out = write_annotation(args.out or args.data_root / "annotations.json", metainfo, scan.records)
+    if problems:
+        print(f"left out, {problems}")
+    print(_summary(scan.records))
+    print(f"label sheet: {sheet_path or 'none, classes are called by SignID'}\nannotation file: {out}")
+    return 0
+
+
+def _summary(records: list[dict]) -> str:
+    lengths = [r["num_frames"] for r in records]
+    folders = Counter(f"{r['signer']}-{r['split']}" for r in records)
+    counts = ", ".join(f"{name} {count}" for name, count in sorted(folders.items()))
+    return (
+        f"{len(records)} clips of {len({r['sign'] for r in records})} signs ({counts}), "
+        f"{min(lengths)}-{max(lengths)} frames, mean {sum(lengths) / len(lengths):.0f}"
+    )
