@@ -1,0 +1,79 @@
+"""From what a loader yields to what a recogniser takes: stacked tensors on the model's device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseDataPreprocessor
+
+from karsl.registry import MODELS
+
+_DTYPES = {
+    "inputs": torch.float32,
+    "keypoint_mask": torch.bool,
+    "label": torch.int64,
+    "sample_idx": torch.int64,
+}
+
+
+@MODELS.register_module()
+class KeypointDataPreprocessor(BaseDataPreprocessor):
+    """Stack a batch where the loader has not, cast it and move it to the device.
+
+    Both collate functions are accepted: `keypoint_collate` hands over tensors with a batch axis, MMEngine's
+    `pseudo_collate` a list of samples per key. Keys other than the four of a packed sample pass through.
+
+    Args:
+        non_blocking: Copy to the device without waiting; has an effect from pinned memory only.
+
+    Example:
+        >>> clips = [torch.zeros(2, 5, 3), torch.ones(2, 5, 3)]
+        >>> masks = [torch.ones(2, 5, dtype=torch.bool)] * 2
+        >>> batch = KeypointDataPreprocessor()({"inputs": clips, "keypoint_mask": masks, "label": [0, 1]})
+        >>> batch["inputs"].shape, batch["label"]
+        (torch.Size([2, 2, 5, 3]), tensor([0, 1]))
+    """
+
+    def __init__(self, non_blocking: bool = True) -> None:
+        super().__init__(non_blocking=non_blocking)
+
+    def forward(self, data: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
+        """Prepare one batch.
+
+        Args:
+            data: `inputs` (N, T, V, C) and `keypoint_mask` (N, T, V), or lists of N clips; `label` and `sample_idx`
+                as (N,) tensors or lists of integers, or absent.
+            training: Not used; part of MMEngine's signature.
+
+        Returns:
+            The same keys; float32, bool and int64 tensors on the model's device.
+
+        Raises:
+            TypeError: `data` is not a mapping with `inputs` and `keypoint_mask`.
+            ValueError: The clips of the batch differ in shape.
+        """
+        if not isinstance(data, Mapping) or "inputs" not in data or "keypoint_mask" not in data:
+            got = sorted(data) if isinstance(data, Mapping) else type(data).__name__
+            raise TypeError(
+                f"a batch needs 'inputs' and 'keypoint_mask' but holds {got}; end the pipeline with PackKeypointInputs"
+            )
+        return {key: self._cast(key, value) for key, value in data.items()}
+
+    def _cast(self, key: str, value: Any) -> Any:
+        if key not in _DTYPES or value is None:
+            return self.cast_data(value)
+        tensor = value if isinstance(value, torch.Tensor) else _stack(key, value)
+        return tensor.to(self.device, _DTYPES[key], non_blocking=self._non_blocking)
+
+
+def _stack(key: str, values: Sequence[Any]) -> torch.Tensor:
+    tensors = [torch.as_tensor(value) for value in values]
+    shapes = sorted({tuple(tensor.shape) for tensor in tensors})
+    if len(shapes) > 1:
+        raise ValueError(
+            f"clips of one batch differ in shape, '{key}' has {shapes}; "
+            "give every clip one length with TSNSampleFrames, UniformSampleFrames or PadFrames"
+        )
+    return torch.stack(tensors)

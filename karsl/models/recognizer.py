@@ -1,0 +1,89 @@
+"""A recogniser: backbone, head, and MMEngine's three modes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from karsl.registry import MODELS
+
+
+@MODELS.register_module()
+class KeypointRecognizer(BaseModel):
+    """Isolated sign recognition from keypoints.
+
+    Args:
+        backbone: Config or module, (N, T, V, C) and mask to features (N, D).
+        cls_head: Config or module with `forward` to logits (N, K) and `loss(logits, label)`.
+        data_preprocessor: Config or module; None takes `KeypointDataPreprocessor`.
+        init_cfg: MMEngine's initialisation config.
+    """
+
+    def __init__(
+        self,
+        backbone: dict | nn.Module,
+        cls_head: dict | nn.Module,
+        data_preprocessor: dict | nn.Module | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        preprocessor = data_preprocessor or {"type": "karsl.KeypointDataPreprocessor"}
+        super().__init__(data_preprocessor=_built(preprocessor), init_cfg=init_cfg)
+        self.backbone = _built(backbone)
+        self.cls_head = _built(cls_head)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        keypoint_mask: Tensor,
+        label: Tensor | None = None,
+        sample_idx: Tensor | None = None,
+        mode: str = "tensor",
+        **kwargs: Any,
+    ) -> Tensor | dict[str, Tensor] | list[dict[str, Any]]:
+        """Run one batch.
+
+        Args:
+            inputs: float32 (N, T, V, C).
+            keypoint_mask: Bool (N, T, V), True = present.
+            label: int64 (N,); needed for `loss`.
+            sample_idx: int64 (N,), place of each clip in the dataset.
+            mode: `tensor` for logits, `loss` for training, `predict` for evaluation.
+            **kwargs: Further keys of a batch, not used.
+
+        Returns:
+            `tensor`: logits (N, K). `loss`: the head's dict of scalars. `predict`: per clip a dict of `pred_score` (K,),
+            probabilities, and `pred_label`, `gt_label`, `sample_idx` as int; the last two None when absent.
+
+        Raises:
+            ValueError: `mode` is none of the three, or `loss` comes without labels.
+        """
+        if mode not in ("tensor", "loss", "predict"):
+            raise ValueError(f"mode={mode!r} is none of 'tensor', 'loss', 'predict'")
+        logits = self.cls_head(self.backbone(inputs, keypoint_mask))
+        if mode == "tensor":
+            return logits
+        if mode == "predict":
+            return _predictions(logits, label, sample_idx)
+        if label is None:
+            raise ValueError(
+                "mode 'loss' needs labels and the batch has none; end the pipeline with PackKeypointInputs"
+            )
+        return self.cls_head.loss(logits, label)
+
+
+def _built(module: dict | nn.Module) -> nn.Module:
+    return module if isinstance(module, nn.Module) else MODELS.build(module)
+
+
+def _predictions(logits: Tensor, label: Tensor | None, sample_idx: Tensor | None) -> list[dict[str, Any]]:
+    scores = logits.detach().float().softmax(dim=1).cpu()
+    best = scores.argmax(dim=1).tolist()
+    absent = [None] * len(best)
+    truth = absent if label is None else label.tolist()
+    index = absent if sample_idx is None else sample_idx.tolist()
+    rows = zip(scores, best, truth, index, strict=True)
+    return [
+        dict(zip(("pred_score", "pred_label", "gt_label", "sample_idx"), row, strict=True)) for row in rows
+    ]
