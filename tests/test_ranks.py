@@ -18,6 +18,7 @@ ORDER = (
     ("datasets",),
     ("models", "evaluation", "engine", "visualization", "analysis", "remote", "testing"),
     ("cli",),
+    ("__main__",),
 )
 RANKS = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
 
