@@ -1,0 +1,100 @@
+"""What each synthetic sign is: a place, a movement, a hand shape, and what the other hand does.
+
+Any two signs differ in at least two of place, movement and shape, so that no single part decides the class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from karsl.testing.hand import HAND_SHAPES
+from karsl.testing.vocabulary import WORDS
+
+# Wrist of the right hand from the point between the shoulders, in shoulder widths: x to the picture's right,
+# y down, z away from the camera.
+PLACES: dict[str, tuple[float, float, float]] = {
+    "forehead": (-0.45, -0.50, -0.45),
+    "chin": (-0.20, -0.05, -0.55),
+    "chest": (-0.10, 0.45, -0.55),
+    "side": (-0.85, 0.30, -0.45),
+    "belly": (-0.25, 0.85, -0.50),
+    "aside": (-0.95, -0.30, -0.40),
+}
+MOVEMENTS = ("tap", "outward", "down", "circle", "wave", "arc", "twist")
+OTHER_HAND = ("rest", "mirror", "base")
+
+
+@dataclass(frozen=True)
+class Sign:
+    """One sign of the lexicon; angles in radians."""
+
+    number: int
+    place: str
+    movement: str
+    shape: str
+    other: str
+    bend: float
+    roll: float
+    size: float
+
+
+@cache
+def lexicon(seed: int) -> tuple[Sign, ...]:
+    """All signs of a seed: number i + 1 at index i, as many as there are words.
+
+    Example:
+        >>> signs = lexicon(0)
+        >>> len(signs), len({(s.place, s.movement) for s in signs})
+        (42, 42)
+    """
+    rng = np.random.default_rng([seed, 0x516E])
+    pairs = [(p, m) for p in range(len(PLACES)) for m in range(len(MOVEMENTS))]
+    order = rng.permutation(len(pairs))[: len(WORDS)]
+    shapes = rng.permutation(list(HAND_SHAPES))
+    return tuple(_sign(i + 1, pairs[pick], shapes, rng) for i, pick in enumerate(order))
+
+
+def _sign(number: int, pair: tuple[int, int], shapes: np.ndarray, rng: np.random.Generator) -> Sign:
+    place, movement = pair
+    return Sign(
+        number=number,
+        place=list(PLACES)[place],
+        movement=MOVEMENTS[movement],
+        shape=str(shapes[(place + movement) % len(shapes)]),  # equal place or movement: then another shape
+        other=str(rng.choice(OTHER_HAND, p=(0.5, 0.3, 0.2))),
+        bend=rng.uniform(-0.5, 0.5),
+        roll=rng.uniform(-0.9, 0.9),
+        size=rng.uniform(0.85, 1.15),
+    )
+
+
+def stroke(movement: str, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The movement about the place of articulation.
+
+    Args:
+        movement: One of `MOVEMENTS`.
+        s: (T,) progress of the stroke in [0, 1].
+
+    Returns:
+        Offset of the wrist (T, 3) in shoulder widths, and an extra turn of the palm (T,) in radians.
+
+    Raises:
+        ValueError: The movement is not one of `MOVEMENTS`.
+    """
+    zero, turn = np.zeros_like(s), 2 * np.pi * s
+    paths = {
+        "tap": (zero, 0.16 * np.abs(np.sin(turn)), -0.1 * np.abs(np.sin(turn)), zero),
+        "outward": (0.3 - 0.65 * s, zero, zero, zero),
+        "down": (zero, -0.3 + 0.65 * s, zero, zero),
+        "circle": (0.24 * np.sin(1.5 * turn), -0.24 * np.cos(1.5 * turn), zero, zero),
+        "wave": (0.26 * np.sin(2.5 * turn), zero, zero, 0.35 * np.sin(2.5 * turn)),
+        "arc": (0.32 * np.cos(np.pi * s), -0.3 * np.sin(np.pi * s), zero, zero),
+        "twist": (zero, zero, -0.15 * s, 1.1 * np.sin(1.5 * turn)),
+    }
+    if movement not in paths:
+        raise ValueError(f"movement {movement!r} is not one of {', '.join(MOVEMENTS)}")
+    x, y, z, roll = paths[movement]
+    return np.stack([x, y, z], axis=-1), roll
