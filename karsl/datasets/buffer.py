@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
+from mmengine.logging import print_log
 
 from karsl.datasets.index_progress import reported
 from karsl.datasets.index_store import IndexStore
 from karsl.datasets.index_writer import IndexWriter
-from karsl.datasets.selection import SharedIndices, resolve_indices
+from karsl.datasets.selection import SharedIndices, as_range
 from karsl.datasets.shared_file import SharedFile
+from karsl.datasets.subset import Indices, resolve_indices
 
 
 class SerializedList(Sequence):
@@ -27,7 +30,7 @@ class SerializedList(Sequence):
         >>> records[-1], len(records.view([1, 4, 5])), records.view(4).view([3, 0])[0]
         ({'clip_id': '9', 'label': 0}, 3, {'clip_id': '3', 'label': 0})
         >>> records.data_address[:3]
-        array([19, 38, 57])
+        array([18, 36, 54])
     """
 
     def __init__(self, store: IndexStore, selection: range | SharedIndices | None = None) -> None:
@@ -43,7 +46,7 @@ class SerializedList(Sequence):
         path: Path | None = None,
         fingerprint: str = "",
         columns: Mapping[str, str] | None = None,
-        extra: dict | None = None,
+        extra: dict | Callable[[], dict] | None = None,
     ) -> SerializedList:
         """Stream records into a file that appears whole or not at all, or into memory of the run.
 
@@ -52,16 +55,19 @@ class SerializedList(Sequence):
             path: Index file to write. None, a full disk, or a record that only pickle can hold: memory of the run.
             fingerprint: Of all that shapes the records, at most 32 characters.
             columns: Record key to 'int64', 'int32', 'float64' or 'category'; see `column`.
-            extra: Kept beside the records.
+            extra: Kept beside the records; a function is called once the records have been read.
         """
         writer = IndexWriter(path, fingerprint, columns)
         try:
             for record in reported(records):
                 writer.add(record)
-            file = writer.finish(extra)
+            file = writer.finish(extra() if callable(extra) else extra)
         except BaseException:
             writer.abort()
             raise
+        if writer.moved:
+            text = f"the index stays in shared memory of this run: {writer.moved}"
+            print_log(text, logger="current", level=logging.WARNING)
         return cls(IndexStore(file, fingerprint).open())
 
     @classmethod
@@ -96,13 +102,13 @@ class SerializedList(Sequence):
             position = self._selection[position]
         return self.store.read(position)
 
-    def view(self, indices: Any) -> SerializedList:
+    def view(self, indices: Indices) -> SerializedList:
         """Some of the records, on the same pages.
 
         Args:
-            indices: As `resolve_indices` takes them: an int, a slice, a sequence or an integer array.
+            indices: As `resolve_indices` takes them: an int, a slice, a sequence, an integer array or a mask.
         """
-        chosen = resolve_indices(indices, len(self))
+        chosen = as_range(resolve_indices(indices, len(self)))
         if self._selection is not None:
             chosen = _compose(self._selection, chosen)
         return SerializedList(self.store, chosen if isinstance(chosen, range) else SharedIndices(chosen))

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import astuple, dataclass
+from typing import Any
 
 import xxhash
 
@@ -87,8 +88,8 @@ class IndexHeader:
         body, stored = page[: _STRUCT.size], struct.unpack_from("<Q", page, _STRUCT.size)[0]
         if checksum(body) != stored or page[_STRUCT.size + 8 :].strip(b"\0"):
             raise IndexFileError(f"{where} has a damaged header")
-        *sizes, run_id, name, ends_hash, blocks_hash, meta_hash = rest
-        header = cls(*sizes, run_id, name.rstrip(b"\0").decode(), bool(flags), ends_hash, blocks_hash, meta_hash)
+        sizes, (run_id, name), hashes = rest[:7], rest[7:9], rest[9:]
+        header = cls(*sizes, run_id, name.rstrip(b"\0").decode(), bool(flags), *hashes)
         if header.file_bytes != file_bytes:
             raise IndexFileError(f"{where} has {file_bytes} bytes instead of {header.file_bytes}: it is truncated")
         return header
@@ -99,6 +100,6 @@ class IndexHeader:
         return -(-self.data_bytes // BLOCK_BYTES)
 
 
-def checksum(data: object) -> int:
+def checksum(data: Any) -> int:
     """xxh3 of 64 bits: 10 GB/s and more, and every single-bit flip is seen."""
     return xxhash.xxh3_64_intdigest(data)

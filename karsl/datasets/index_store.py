@@ -6,7 +6,6 @@ import os
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
 
@@ -128,9 +127,11 @@ class IndexStore:
 
     def _damaged(self, what: str) -> IndexFileError:
         """Also unlinks the file, since the quick check at the next start would not see damage among the records."""
-        if self.file.path is not None:
+        path = self.file.path
+        if path is not None:
             with suppress(OSError):
-                self.file.path.unlink()
+                if os.path.samestat(path.stat(), os.fstat(self.file.fd)):
+                    path.unlink()
         return IndexFileError(f"{self} is damaged ({what} fails its checksum); it was removed, start again to rebuild it")
 
     @property

@@ -143,6 +143,7 @@ class IndexWriter:
 
     def _rename(self) -> None:
         assert self._target is not None
+        assert self._file.path is not None
         os.fsync(self._file.fd)
         self._file.mark_used()
         os.replace(self._file.path, self._target)

@@ -21,6 +21,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+_CAREFUL = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # no links; a planted pipe would block for ever
+
 
 class SharedFile:
     """An open file and the way other processes find it.
@@ -53,7 +55,7 @@ class SharedFile:
             IndexFileError: It is a link or a special file, belongs to another user, or others may write to it.
         """
         try:
-            fd = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+            fd = os.open(path, os.O_RDONLY | _CAREFUL)
         except FileNotFoundError:
             raise
         except OSError as error:

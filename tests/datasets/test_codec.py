@@ -61,9 +61,11 @@ scalars = st.one_of(
 )  # fmt: skip
 values = st.recursive(
     scalars | arrays,
-    lambda inner: st.lists(inner, max_size=3)
-    | st.lists(inner, max_size=3).map(tuple)
-    | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -101,7 +103,9 @@ def test_a_decoded_array_can_be_written_without_touching_the_source():
 def test_a_fortran_array_stays_fortran():
     array = np.asfortranarray(np.arange(6).reshape(2, 3))
     back = decode(encode({"a": array}))["a"]
-    assert back.flags.f_contiguous and not back.flags.c_contiguous and (back == array).all()
+    assert back.flags.f_contiguous
+    assert not back.flags.c_contiguous
+    assert (back == array).all()
 
 
 class Colour(enum.IntEnum):
