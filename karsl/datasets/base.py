@@ -274,10 +274,23 @@ class KeypointDataset(BaseDataset):
         """uint8, all records one after the other; read-only, shared by all processes of the node."""
         return self._index.data_bytes
 
+    @data_bytes.setter
+    def data_bytes(self, value: np.ndarray) -> None:
+        self._accept_own(value, "data_bytes")
+
     @property
     def data_address(self) -> np.ndarray:
         """int64 (n,), where each record ends in `data_bytes`."""
         return self._index.data_address
+
+    @data_address.setter
+    def data_address(self, value: np.ndarray) -> None:
+        self._accept_own(value, "data_address")
+
+    def _accept_own(self, value: np.ndarray, name: str) -> None:
+        """A `full_init` in MMEngine's style assigns what `_serialize_data` gave; the buffer holds it already."""
+        if not np.array_equal(value, getattr(self, name)):
+            raise AttributeError(f"{name} is a view of the shared buffer and cannot be replaced; see full_init()")
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict:

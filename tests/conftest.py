@@ -1,0 +1,53 @@
+"""Fixtures that several folders use: real data where it is there, a small synthetic corpus, an empty index cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _own_cache_folder(tmp_path_factory, monkeypatch):
+    """Index files of tests go to a folder of their own, not to the user's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """A function that gives a folder of real keypoints, or skips, naming it."""
+
+    def folder(name: str) -> Path:
+        path = SHARED / name
+        if not path.exists():
+            pytest.skip(f"no real data: ../shared/data/{name} is absent")
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory) -> Path:
+    """Synthetic KArSL layout: 4 signs, 3 signers, 5 train and 2 test clips each; with a label sheet. Not to be changed."""
+    from karsl.testing import make_corpus
+
+    return make_corpus(tmp_path_factory.mktemp("corpus"), signs=4, train_clips=5, test_clips=2)
+
+
+@pytest.fixture
+def write_clips(tmp_path):
+    """`write_clips({'01-train/0001.npz': {'a': 30}})` makes a data root; a number is a length, an array is itself."""
+
+    def write(files: dict[str, dict]) -> Path:
+        rng = np.random.default_rng(0)
+        for name, clips in files.items():
+            path = tmp_path / "root" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            arrays = {k: rng.random((v, 184, 4), dtype=np.float32) if isinstance(v, int) else v for k, v in clips.items()}
+            np.savez(path, **arrays)
+        return tmp_path / "root"
+
+    return write

@@ -1,0 +1,343 @@
+"""KeypointDataset beside MMEngine's own BaseDataset on the same annotation: the same wherever MMEngine's works."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset, RepeatDataset
+
+from karsl.datasets import KeypointDataset
+from karsl.errors import AnnotationError, TransformError
+
+RECORDS = [{"keypoint_path": f"{i}.npz", "label": i % 3, "weights": [0.5, i]} for i in range(7)]
+ANNOTATION = {"metainfo": {"task": "signs", "classes": ["x", "y", "z"]}, "data_list": RECORDS}
+PREFIX = {"keypoint_path": "clips"}
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "ann.json").write_text(json.dumps(ANNOTATION))
+    (tmp_path / "classes.txt").write_text("one\ntwo\n")
+    return tmp_path
+
+
+@pytest.fixture
+def pair(root):
+    """Make the same dataset twice: (MMEngine's, ours)."""
+
+    def make(**kwargs):
+        kwargs = {"ann_file": "ann.json", "data_root": str(root), "data_prefix": dict(PREFIX), **kwargs}
+        return BaseDataset(**kwargs), KeypointDataset(**kwargs)
+
+    return make
+
+
+def contents(dataset):
+    return [dataset.get_data_info(i) for i in range(len(dataset))]
+
+
+@pytest.mark.parametrize("serialize_data", [True, False])
+@pytest.mark.parametrize("lazy_init", [True, False])
+@pytest.mark.parametrize("indices", [None, 0, 3, -2, 99, [4, 0, -1]])
+def test_records_and_metainfo_are_those_of_mmengine(pair, serialize_data, lazy_init, indices):
+    if indices == 0 and serialize_data:
+        pytest.skip("MMEngine cannot serialise an empty data_list; ours is tested below")
+    theirs, ours = pair(serialize_data=serialize_data, lazy_init=lazy_init, indices=indices)
+    assert ours._fully_initialized is theirs._fully_initialized is not lazy_init
+    assert ours.metainfo == theirs.metainfo
+    assert not ours.data_list or not lazy_init
+    assert contents(ours) == contents(theirs)
+    assert ours.metainfo == theirs.metainfo
+    assert hasattr(ours, "data_address") is hasattr(theirs, "data_address") is serialize_data
+    assert ours.data_list == theirs.data_list
+
+
+def test_an_empty_data_list_is_a_dataset_of_length_0(pair):
+    for serialize_data in (True, False):
+        ours = KeypointDataset.__new__(KeypointDataset)
+        _, full = pair(serialize_data=serialize_data)
+        ours = full.get_subset(0)
+        assert len(ours) == 0
+        assert list(ours) == []
+        assert len(pickle.loads(pickle.dumps(ours))) == 0
+        with pytest.raises(IndexError, match="index 0 is outside a dataset of 0 records"):
+            ours.get_data_info(0)
+
+
+@pytest.mark.parametrize("serialize_data", [True, False])
+@pytest.mark.parametrize(
+    ("indices", "expected"),
+    [
+        (0, []),
+        (2, [0, 1]),
+        (7, [0, 1, 2, 3, 4, 5, 6]),
+        (8, [0, 1, 2, 3, 4, 5, 6]),
+        (-1, [6]),
+        (-7, [0, 1, 2, 3, 4, 5, 6]),
+        (-8, [0, 1, 2, 3, 4, 5, 6]),
+        ([], []),
+        ([6, -7, 2], [6, 0, 2]),
+        (slice(1, None, 3), [1, 4]),
+        (range(5, 2, -1), [5, 4, 3]),
+        (np.array([3, -1]), [3, 6]),
+        (np.int64(2), [0, 1]),
+        (np.arange(7) > 4, [5, 6]),
+    ],
+)
+def test_a_subset_follows_the_semantics_of_lists(pair, serialize_data, indices, expected):
+    _, dataset = pair(serialize_data=serialize_data)
+    subset = dataset.get_subset(indices)
+    paths = [r["keypoint_path"].rsplit("/", 1)[1] for r in contents(subset)]
+    assert paths == [f"{i}.npz" for i in expected]
+    assert [r["sample_idx"] for r in contents(subset)] == list(range(len(expected)))
+    assert len(dataset) == 7
+    dataset.get_subset_(indices)
+    assert contents(dataset) == contents(subset)
+
+
+@pytest.mark.parametrize("serialize_data", [True, False])
+def test_a_subset_of_a_subset_composes(pair, serialize_data):
+    _, dataset = pair(serialize_data=serialize_data)
+    nested = dataset.get_subset([6, 4, 2, 0]).get_subset(-3).get_subset([2, 0])
+    assert [r["label"] for r in contents(nested)] == [0 % 3, 4 % 3]
+
+
+@pytest.mark.parametrize("indices", [{}, "12", 1.5, [0.5], None])
+def test_indices_of_another_kind_are_refused(pair, indices):
+    _, dataset = pair()
+    with pytest.raises(TypeError, match="indices should"):
+        dataset.get_subset(indices)
+
+
+def test_indices_outside_are_refused(pair):
+    _, dataset = pair()
+    with pytest.raises(IndexError, match="index 7 of indices is outside a dataset of 7 records"):
+        dataset.get_subset([0, 7])
+
+
+@pytest.mark.parametrize("serialize_data", [True, False])
+def test_an_index_is_any_integer_in_minus_n_to_n(pair, serialize_data):
+    _, dataset = pair(serialize_data=serialize_data)
+    for index in (-7, -1, 0, 6, np.int64(3), np.uint8(3)):
+        assert dataset.get_data_info(index)["sample_idx"] == int(index) % 7
+    for index in (7, -8):
+        with pytest.raises(IndexError, match=f"index {index} is outside a dataset of 7 records"):
+            dataset.get_data_info(index)
+
+
+@pytest.mark.parametrize("serialize_data", [True, False])
+def test_a_record_is_a_private_copy(pair, serialize_data):
+    _, dataset = pair(serialize_data=serialize_data)
+    dataset.get_data_info(0)["weights"].append("mine")
+    assert dataset.get_data_info(0)["weights"] == [0.5, 0]
+
+
+def test_cross_validation_folds_do_not_touch_each_other(root):
+    """MMEngine fails from the second fold on: a mutable default of its copy is shared by all datasets."""
+    for _ in range(4):
+        dataset = KeypointDataset("ann.json", data_root=str(root), data_prefix=PREFIX, pipeline=[lambda r: r])
+        train, held_out = dataset.get_subset([0, 1]), dataset.get_subset([2])
+        assert train[0]["label"] == 0
+        assert train.pipeline is not held_out.pipeline
+        train._metainfo["task"] = "changed"
+        assert held_out.metainfo["task"] == dataset.metainfo["task"] == "signs"
+        del dataset, train, held_out
+
+
+def test_metainfo_takes_argument_before_class_before_annotation(root):
+    class Own(KeypointDataset):
+        METAINFO = {"task": "of the class", "colour": "blue"}
+
+    given = {"colour": "red", "names": str(root / "classes.txt"), "folder": str(root), "url": "what://ever"}
+    dataset = Own("ann.json", metainfo=given, data_root=str(root), data_prefix=PREFIX, lazy_init=True)
+    expected = {"task": "of the class", "colour": "red", "names": ["one", "two"], "folder": str(root), "url": "what://ever"}
+    assert dataset.metainfo == expected
+    dataset.full_init()
+    assert dataset.metainfo == {**expected, "classes": ["x", "y", "z"]}
+    dataset.metainfo["task"] = "not me"
+    assert dataset.metainfo["task"] == "of the class"
+    assert Own.METAINFO == {"task": "of the class", "colour": "blue"}
+
+
+def test_metainfo_must_be_a_mapping(root):
+    with pytest.raises(TypeError, match="metainfo should be a Mapping or Config"):
+        KeypointDataset("ann.json", metainfo="classes.txt", data_root=str(root))
+
+
+@pytest.mark.parametrize(
+    ("data_root", "ann_file", "prefix"),
+    [
+        ("r", "a.json", ""),
+        ("r", "/abs/a.json", "p/q"),
+        ("", "a.json", "p"),
+        (None, None, "p"),
+        ("r", "", "/abs"),
+        ("r", "s3://b/a.json", "s3://bucket/x"),
+    ],
+)
+def test_paths_join_as_in_mmengine(data_root, ann_file, prefix):
+    kwargs = dict(data_root=data_root, ann_file=ann_file, data_prefix={"keypoint_path": prefix}, lazy_init=True)
+    theirs, ours = BaseDataset(**kwargs), KeypointDataset(**kwargs)
+    assert (ours.ann_file, ours.data_prefix, ours.data_root) == (theirs.ann_file, theirs.data_prefix, theirs.data_root)
+
+
+def test_a_prefix_that_is_no_string_is_refused():
+    with pytest.raises(TypeError, match="prefix should be a string"):
+        KeypointDataset("a.json", data_prefix={"keypoint_path": ["p"]}, lazy_init=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "words"),
+    [
+        ("[1]", TypeError, "holds a dict, this one a list"),
+        ("{", AnnotationError, "not readable"),
+        ('{"data_list": []}', AnnotationError, r"no key \['metainfo'\]"),
+        ('{"metainfo": {}, "data_list": [{"label": 1}]}', AnnotationError, "a record has no 'keypoint_path'"),
+    ],
+)
+def test_a_wrong_annotation_file_is_named_with_what_is_wrong(tmp_path, content, error, words):
+    (tmp_path / "ann.json").write_text(content)
+    with pytest.raises(error, match=words) as caught:
+        KeypointDataset("ann.json", data_root=str(tmp_path))
+    assert "ann.json" in str(caught.value)
+
+
+def test_no_annotation_file_is_a_type_error_and_a_missing_one_is_not_found(tmp_path):
+    with pytest.raises(TypeError, match="needs ann_file"):
+        KeypointDataset()
+    with pytest.raises(FileNotFoundError):
+        KeypointDataset("absent.json", data_root=str(tmp_path))
+
+
+def test_an_annotation_in_pickle_is_never_read(tmp_path):
+    (tmp_path / "ann.pkl").write_bytes(pickle.dumps(ANNOTATION))
+    with pytest.raises(AnnotationError, match="can run code"):
+        KeypointDataset("ann.pkl", data_root=str(tmp_path))
+
+
+class _EveryOther:
+    """Gives None for odd labels, and counts its calls."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, results):
+        self.calls += 1
+        return None if results["label"] == 1 else results
+
+
+def test_none_is_replaced_by_another_clip_in_training_and_counted(root):
+    dataset = KeypointDataset("ann.json", data_root=str(root), data_prefix=PREFIX, pipeline=[_EveryOther()], seed=3)
+    assert dataset[1]["label"] != 1
+    assert dataset.num_skipped >= 1
+    again = KeypointDataset("ann.json", data_root=str(root), data_prefix=PREFIX, pipeline=[_EveryOther()], seed=3)
+    assert again[1]["sample_idx"] == dataset[1]["sample_idx"], "the replacement is a function of (seed, epoch, sample)"
+
+
+def test_none_is_an_error_in_test_mode(root):
+    dataset = KeypointDataset(
+        "ann.json", data_root=str(root), data_prefix=PREFIX, pipeline=[_EveryOther()], test_mode=True
+    )
+    with pytest.raises(TransformError, match="gave None for sample 1, which test_mode=True forbids"):
+        dataset[1]
+
+
+def test_max_refetch_bounds_the_tries(root):
+    calls = []
+    dataset = KeypointDataset(
+        "ann.json", data_root=str(root), data_prefix=PREFIX, pipeline=[calls.append], max_refetch=3
+    )
+    with pytest.raises(TransformError, match=r"no clip after 3 others were tried \(max_refetch\)"):
+        dataset[0]
+    assert len(calls) == 4
+
+
+def _broken(results):
+    raise OSError("disk on fire")
+
+
+def test_an_error_names_step_and_clip_and_is_never_skipped_unasked(root):
+    dataset = KeypointDataset("ann.json", data_root=str(root), data_prefix=PREFIX, pipeline=[_broken])
+    with pytest.raises(TransformError, match="_broken failed on sample 2: disk on fire"):
+        dataset[2]
+    assert dataset.num_skipped == 0
+
+
+def test_on_error_skip_takes_another_clip_but_not_in_test_mode(root):
+    def sometimes(results):
+        return _broken(results) if results["sample_idx"] == 2 else results
+
+    kwargs = dict(data_root=str(root), data_prefix=PREFIX, pipeline=[sometimes], on_error="skip")
+    dataset = KeypointDataset("ann.json", **kwargs)
+    assert dataset[2]["sample_idx"] != 2
+    assert dataset.num_skipped >= 1
+    with pytest.raises(TransformError, match="disk on fire"):
+        KeypointDataset("ann.json", test_mode=True, **kwargs)[2]
+
+
+@pytest.mark.parametrize("serialize_data", [True, False])
+def test_mmengines_wrappers_go_around_ours(pair, serialize_data):
+    _, dataset = pair(serialize_data=serialize_data)
+    both = ConcatDataset([dataset, dataset.get_subset([1])])
+    assert len(both) == 8
+    assert both[7]["label"] == 1
+    assert both.metainfo["task"] == "signs"
+    twice = RepeatDataset(dataset, times=2)
+    assert (len(twice), twice[9]["label"]) == (14, 2)
+    balanced = ClassBalancedDataset(dataset.get_subset([0, 1, 3, 6]), oversample_thr=0.5)
+    labels = [balanced.get_data_info(i)["label"] for i in range(len(balanced))]
+    assert labels == [0, 1, 1, 0, 0]
+    assert dataset.get_cat_ids(4) == [1]
+
+
+def test_a_lazy_dataset_initialises_itself_when_it_is_used(pair):
+    for use in (len, lambda d: d[0], lambda d: d.get_data_info(0), lambda d: d.get_subset(1), lambda d: d.get_cat_ids(0)):
+        _, dataset = pair(lazy_init=True)
+        assert "classes" not in dataset.metainfo
+        use(dataset)
+        assert dataset._fully_initialized
+        assert dataset.metainfo["classes"] == ["x", "y", "z"]
+
+
+def test_full_init_twice_parses_once(pair):
+    _, dataset = pair(lazy_init=True)
+    dataset.full_init()
+    dataset.get_subset_(2)
+    dataset.full_init()
+    assert len(dataset) == 2
+
+
+def test_a_subclass_in_mmengines_style_keeps_working(root):
+    """Detection and pose code overrides full_init and parse_data_info in this way."""
+
+    class Own(KeypointDataset):
+        def parse_data_info(self, raw):
+            return [raw, {**raw, "copy": True}]
+
+        def filter_data(self):
+            return [r for r in self.data_list if r["label"] != 0]
+
+        def full_init(self):
+            if self._fully_initialized:
+                return
+            self.data_list = self.load_data_list()
+            self.data_list = self.filter_data()
+            if self.serialize_data:
+                self.data_bytes, self.data_address = self._serialize_data()
+            self._fully_initialized = True
+
+    dataset = Own("ann.json", data_root=str(root), data_prefix=PREFIX)
+    assert len(dataset) == 8
+    assert [r["label"] for r in contents(dataset)] == [1, 1, 2, 2, 1, 1, 2, 2]
+
+
+def test_data_bytes_and_data_address_have_mmengines_meaning(pair):
+    _, dataset = pair()
+    assert dataset.data_bytes.dtype == np.uint8
+    assert dataset.data_address.dtype == np.int64
+    assert len(dataset.data_address) == 7
+    assert dataset.data_address[-1] == len(dataset.data_bytes)
+    assert (np.diff(dataset.data_address) > 0).all()
