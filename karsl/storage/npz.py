@@ -39,7 +39,7 @@ def list_members(path: str | Path) -> tuple[list[Member], list[str]]:
     """
     with _archive(path) as archive:
         names = archive.namelist()
-        problems = [f"{path}: two arrays are called {n!r}" for n, k in Counter(names).items() if k > 1]
+        problems = [f"{path}: two arrays are called {n.removesuffix('.npy')!r}" for n, k in Counter(names).items() if k > 1]
         if not names:
             raise CorruptRecordError(f"{path}: the archive holds no arrays; re-export or remove it")
         members = []
@@ -47,7 +47,7 @@ def list_members(path: str | Path) -> tuple[list[Member], list[str]]:
             try:
                 members.append(_header(archive, name))
             except _BROKEN as error:
-                problems.append(f"{path}: array {name!r} cannot be read ({error}); re-export it")
+                problems.append(f"{path}: array {name.removesuffix('.npy')!r} cannot be read ({error}); re-export it")
     return members, problems
 
 

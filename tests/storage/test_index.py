@@ -1,0 +1,121 @@
+import os
+
+import numpy as np
+import pytest
+
+from karsl.errors import DatasetNotFoundError
+from karsl.skeletons import get_skeleton
+from karsl.storage import LabelSheet, scan_npz_folders
+
+SKELETON = get_skeleton("karsl_184")
+
+
+def scan(root, **kwargs):
+    return scan_npz_folders(root, skeleton=SKELETON, **kwargs)
+
+
+def test_every_clip_is_listed_in_an_order_of_names(write_clips):
+    root = write_clips(
+        {"02-train/0003.npz": {"z": 5, "y": 6}, "01-test/0001.npz": {"c": 2}, "01-test/0002.npz": {"b": 3}}
+    )
+    found = scan(root)
+    assert found.problems == []
+    assert found.signs == (1, 2, 3)
+    assert [(r["clip_id"], r["num_frames"]) for r in found.records] == [
+        ("01-test/0001/c", 2),
+        ("01-test/0002/b", 3),
+        ("02-train/0003/z", 5),
+        ("02-train/0003/y", 6),
+    ]
+    assert found.records[2] == {
+        "clip_id": "02-train/0003/z",
+        "keypoint_path": "02-train/0003.npz",
+        "keypoint_key": "z",
+        "sign": 3,
+        "signer": "02",
+        "split": "train",
+        "num_frames": 5,
+    }
+
+
+def test_other_folders_and_files_beside_the_clips_are_left_alone(write_clips):
+    root = write_clips({"01-train/0001.npz": {"a": 2}})
+    (root / "notes").mkdir()
+    (root / "01-train" / ".DS_Store").touch()
+    (root / "01-train" / "._0001.npz").touch()
+    assert len(scan(root).records) == 1
+    assert scan(root).problems == []
+
+
+def test_a_missing_folder_and_a_folder_of_something_else_are_not_found(tmp_path):
+    with pytest.raises(DatasetNotFoundError, match="is not a folder; expected one that holds '01-train/0001.npz'"):
+        scan(tmp_path / "none")
+    with pytest.raises(DatasetNotFoundError, match="no clips in data_root=.*expected files like '01-train/0001.npz'"):
+        scan(tmp_path)
+
+
+def test_all_problems_of_all_files_come_together(write_clips):
+    good = np.zeros((3, 184, 4), np.float32)
+    bad_value = good.copy()
+    bad_value[2, 7, 1] = np.inf
+    root = write_clips(
+        {
+            "01-train/0001.npz": {"rank": good[0], "points": good[:, :10], "frames": good[:0], "columns": good[..., :2]},
+            "01-train/0002.npz": {"text": np.array(["a"]), "fine": good + 0.5, "infinite": bad_value},
+            "01-train/hello.npz": {"a": 3},
+            "01-train/0009.npz": {"a": 3},
+            "01-test/0002.npz": {"fine": 3},
+            "01-trian/0001.npz": {"a": 3},
+        }
+    )
+    (root / "02-train").mkdir()
+    (root / "01-test" / "0001.npz").touch()
+    sheet = LabelSheet((1, 2), ("ا", "ب"), ("a", "b"))
+    found = scan(root, sheet=sheet, read_values=True)
+    assert [r["clip_id"] for r in found.records] == ["01-test/0002/fine", "01-train/0002/fine"]
+    assert found.problems == [
+        "01-trian: no split 'trian'; did you mean 01-train? Rename the folder",
+        "02-train: the folder holds no .npz file; copy its clips or remove it",
+        "01-test/0001.npz: the file is empty; copy it again or remove it",
+        "01-train/0001.npz: clip 'rank' has shape (184, 4); a clip is (frames, 184, 3 or 4)",
+        "01-train/0001.npz: clip 'points' has 10 keypoints, the skeleton 184, shape (3, 10, 4)",
+        "01-train/0001.npz: clip 'frames' has no frames, shape (0, 184, 4)",
+        "01-train/0001.npz: clip 'columns' has 2 values a keypoint; x, y, z and maybe visibility are expected, "
+        "shape (3, 184, 2)",
+        "01-train/0002.npz: clip 'text' holds <U1, not numbers",
+        "01-train/0002.npz: clip 'infinite' has 1 values that are NaN or infinite, first in frame 2, keypoint 7",
+        "01-train/0009.npz: sign 9 is not in the label sheet (2 signs, 1-2)",
+        "01-train/hello.npz: a file is named by its SignID, like '0001.npz'; rename it",
+        "01-train/0002.npz: clip 'fine' is also in 01-test/0002.npz; one clip in two splits would be trained and "
+        "tested on, remove one",
+    ]
+
+
+def test_headers_alone_do_not_see_values(write_clips):
+    clip = np.full((2, 184, 4), np.nan, np.float32)
+    root = write_clips({"01-train/0001.npz": {"a": clip}})
+    assert scan(root).problems == []
+    assert len(scan(root, read_values=True).problems) == 1
+
+
+def test_damaged_bytes_are_found_when_values_are_read(write_clips):
+    root = write_clips({"01-train/0001.npz": {"a": 4}})
+    path = root / "01-train" / "0001.npz"
+    data = bytearray(path.read_bytes())
+    data[3000] ^= 255
+    path.write_bytes(data)
+    assert "clip 'a' is damaged" in scan(root, read_values=True).problems[0]
+
+
+def test_real_keypoints_are_listed_without_a_problem(shared_data):
+    found = scan(shared_data("karsl_layout"), read_values=True)
+    assert found.problems == []
+    assert len(found.records) == 60
+    assert {r["num_frames"] for r in found.records} == {30}
+
+
+def test_the_order_does_not_depend_on_when_files_were_written(write_clips):
+    first = write_clips({"01-train/0002.npz": {"a": 2}})
+    write_clips({"01-train/0001.npz": {"a": 2}, "01-train/0010.npz": {"a": 2}})
+    os.utime(first / "01-train" / "0002.npz", (1, 1))
+    assert [r["sign"] for r in scan(first).records] == [1, 2, 10]
