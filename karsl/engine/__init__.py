@@ -1,0 +1,24 @@
+"""Training with MMEngine's Runner: configs, hooks, checkpoints, mixed precision, distribution."""
+
+from karsl.engine.amp import CpuAmpOptimWrapper, enable_amp
+from karsl.engine.build import build_runner
+from karsl.engine.checkpoint import SafeCheckpointHook, read_checkpoint
+from karsl.engine.config import load_config
+from karsl.engine.epoch import EpochHook
+from karsl.engine.launch import launch, shut_down
+from karsl.engine.log_visualizer import LogVisualizer
+from karsl.engine.overrides import set_data_root
+
+__all__ = [
+    "CpuAmpOptimWrapper",
+    "EpochHook",
+    "LogVisualizer",
+    "SafeCheckpointHook",
+    "build_runner",
+    "enable_amp",
+    "launch",
+    "load_config",
+    "read_checkpoint",
+    "set_data_root",
+    "shut_down",
+]

@@ -1,0 +1,72 @@
+"""From a config to a Runner that has what karsl needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from karsl.engine.auto_fill import fill_model
+from karsl.engine.checkpoint import SafeCheckpointHook, read_checkpoint
+from karsl.engine.config_keys import check_keys
+from karsl.engine.epoch import EpochHook
+from karsl.engine.walk import own_keys
+from karsl.errors import ConfigError
+
+_NEEDED_HOOKS = (EpochHook, SafeCheckpointHook)
+
+
+def build_runner(cfg: Config, *, metainfo: Mapping[str, Any] | None = None) -> Runner:
+    """Build MMEngine's Runner.
+
+    Adds `EpochHook` and `SafeCheckpointHook` where the config lacks them, replaces MMEngine's plain Visualizer, which
+    needs matplotlib, by `LogVisualizer`, fills `num_classes='auto'`, and opens the checkpoint of `load_from` first, so
+    that a bad file is refused before anything is built.
+
+    Args:
+        cfg: A whole config, from `load_config` or by hand; changed in place where something is filled.
+        metainfo: Of the dataset that the model was trained on, for `'auto'`; None asks the dataset.
+
+    Returns:
+        The Runner, not started.
+
+    Raises:
+        ConfigError: A top-level key is missing or mistyped, or a `type` is not registered.
+        DatasetNotFoundError: `load_from` or a data root is not there.
+    """
+    check_keys(own_keys(cfg))
+    for key in ("model", "work_dir"):
+        if not cfg.get(key):
+            raise ConfigError(f"the config has no '{key}'; give one, or load it with karsl.engine.load_config")
+    if cfg.get("load_from") and "://" not in str(cfg.load_from):
+        read_checkpoint(cfg.load_from)
+    add_hooks(cfg)
+    if _type_name(cfg.get("visualizer") or {"type": "Visualizer"}) == "Visualizer":
+        backends = [{"type": "LocalVisBackend"}]
+        cfg.visualizer = {"vis_backends": backends, **(cfg.get("visualizer") or {}), "type": "karsl.LogVisualizer"}
+    try:
+        fill_model(cfg, metainfo)
+        return Runner.from_cfg(cfg)
+    except KeyError as error:
+        text = str(error.args[0]) if error.args else ""
+        if "registry" not in text:
+            raise
+        name, _, rest = text.partition(" is not in the ")
+        raise ConfigError(
+            f"type '{name}' is not in the {rest.partition('.')[0]}; is it spelt right and imported?"
+        ) from error
+
+
+def add_hooks(cfg: Config) -> None:
+    """Append the hooks that karsl needs to `cfg.custom_hooks`, unless they are there under any spelling."""
+    hooks = list(cfg.get("custom_hooks") or [])
+    present = {_type_name(hook) for hook in [*hooks, *(cfg.get("default_hooks") or {}).values()]}
+    missing = [hook for hook in _NEEDED_HOOKS if hook.__name__ not in present]
+    cfg.custom_hooks = hooks + [{"type": f"karsl.{hook.__name__}"} for hook in missing]
+
+
+def _type_name(hook: Any) -> str:
+    kind = hook.get("type", "") if isinstance(hook, Mapping) else type(hook)
+    return (kind if isinstance(kind, str) else getattr(kind, "__name__", "")).rpartition(".")[2]

@@ -1,0 +1,122 @@
+"""Checkpoints of a real run, read with the guard on."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+
+from karsl.engine import build_runner, read_checkpoint
+from karsl.engine.fit import check_classes, check_weights
+from karsl.errors import ConfigError, DatasetNotFoundError
+
+
+@pytest.fixture
+def trained(toy):
+    """A run of one epoch and its checkpoint."""
+    runner = build_runner(toy(max_epochs=1))
+    runner.train()
+    return runner, f"{runner.work_dir}/epoch_1.pth"
+
+
+def test_a_checkpoint_loads_weights_only_without_an_allow_list(trained):
+    # in a process of its own, without karsl and mmengine; torch itself lists a few classes of its own
+    code = f"""if True:
+        import torch
+        assert all(entry.__module__.startswith("torch.") for entry in torch.serialization.get_safe_globals())
+        print(*sorted(torch.load({trained[1]!r}, weights_only=True)))"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["message_hub", "meta", "optimizer", "param_schedulers", "state_dict"], done.stderr
+
+
+def test_saving_leaves_the_running_state_alone(trained):
+    runner, _ = trained
+    scalars = runner.message_hub.log_scalars
+    assert scalars
+    assert all(isinstance(buffer, HistoryBuffer) for buffer in scalars.values())
+
+
+def test_resuming_brings_epoch_and_history_back(trained, toy):
+    before, path = trained
+    cfg = toy("again", max_epochs=1)
+    cfg.resume, cfg.load_from = True, path
+    after = build_runner(cfg)
+    after.train()
+    assert (after.epoch, after.iter) == (1, 3)
+    loss = "train/loss"
+    assert after.message_hub.get_scalar(loss).data[0].tolist() == before.message_hub.get_scalar(loss).data[0].tolist()
+
+
+def test_load_from_takes_the_weights_and_starts_at_epoch_zero(trained, toy):
+    before, path = trained
+    cfg = toy("fine_tune", max_epochs=1)
+    cfg.load_from = path
+    after = build_runner(cfg)
+    after.load_or_resume()
+    assert after.epoch == 0
+    for a, b in zip(before.model.state_dict().values(), after.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_testing_a_checkpoint_gives_the_metrics_of_the_trained_model(trained, toy):
+    before, path = trained
+    cfg = toy("measure")
+    cfg.load_from = path
+    assert build_runner(cfg).test() == before.test()
+
+
+def test_what_a_user_puts_into_the_message_hub_is_left_out_when_it_is_no_state(toy):
+    cfg = toy(max_epochs=1)
+    runner = build_runner(cfg)
+    runner.message_hub.update_info("callback", print)
+    runner.message_hub.update_info("note", {"tries": 3})
+    runner.train()
+    info = read_checkpoint(f"{runner.work_dir}/epoch_1.pth")["message_hub"]["runtime_info"]
+    assert info["note"] == {"tries": 3}
+    assert "callback" not in info
+
+
+class _Boom:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('code ran')",)
+
+
+def test_a_checkpoint_that_could_run_code_is_refused_before_anything_is_built(toy, tmp_path):
+    torch.save({"state_dict": {}, "meta": _Boom()}, tmp_path / "bad.pth", pickle_module=pickle)
+    cfg = toy()
+    cfg.load_from = str(tmp_path / "bad.pth")
+    with pytest.raises(ConfigError, match="could run code, and is refused"):
+        build_runner(cfg)
+
+
+def test_a_missing_checkpoint_is_one_sentence(tmp_path):
+    with pytest.raises(DatasetNotFoundError, match="no.pth' does not exist"):
+        read_checkpoint(tmp_path / "no.pth")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04cut"])
+def test_a_broken_file_is_one_sentence(content, tmp_path):
+    path = tmp_path / "broken.pth"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"broken\.pth"):
+        read_checkpoint(path)
+
+
+def test_a_checkpoint_of_another_model_is_refused_by_name(trained, toy):
+    _, path = trained
+    cfg = toy("other")
+    cfg.model.cls_head.num_classes = 5
+    with pytest.raises(ConfigError, match=r"cls_head\.fc\.weight is \(5, 8\) in the model and \(2, 8\)"):
+        check_weights(build_runner(cfg), read_checkpoint(path))
+
+
+def test_testing_on_other_classes_is_refused(trained, toy):
+    _, path = trained
+    cfg = toy("other")
+    cfg.test_dataloader.dataset.num_classes = 3
+    with pytest.raises(ConfigError, match="knows 2 classes, the test dataset 3"):
+        check_classes(build_runner(cfg), read_checkpoint(path))

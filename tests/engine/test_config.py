@@ -1,0 +1,140 @@
+"""Configs of both styles, what the command line changes in them, and their errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from karsl.engine import load_config, set_data_root
+from karsl.errors import ConfigError, DatasetNotFoundError
+
+BASE = """
+    clip_len = 32
+    data_root = 'data/a'
+    pipeline = [dict(type='Sample', clip_len=clip_len), dict(type='Pad', length=clip_len)]
+    train_dataloader = dict(batch_size=4, dataset=dict(type='D', data_root=data_root, pipeline=pipeline))
+    test_dataloader = dict(dataset=dict(type='Concat', datasets=[
+        dict(type='D', data_root=data_root), dict(type='Repeat', dataset=dict(type='D'))]))
+"""
+TEXT = "_base_ = ['./base.py']\nmodel = dict(type='M')\n"
+PYTHON = """
+    from mmengine.config import read_base
+    with read_base():
+        from .base import *
+    model = dict(type='M')
+"""
+
+
+def write(folder: Path, text: str, name: str = "config.py") -> Path:
+    (folder / "base.py").write_text(dedent(BASE), encoding="utf-8")
+    path = folder / name
+    path.write_text(dedent(text), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(params=[TEXT, PYTHON], ids=["text", "python"])
+def config(request, tmp_path) -> Path:
+    return write(tmp_path, request.param)
+
+
+def test_both_styles_load_and_get_a_work_dir_of_their_name(config):
+    cfg = load_config(config)
+    assert cfg.model.type == "M"
+    assert cfg.work_dir == str(Path("work_dirs") / "config")
+
+
+def test_an_overridden_variable_reaches_its_copies(config):
+    cfg = load_config(config, {"clip_len": 16})
+    assert cfg.clip_len == 16
+    assert cfg.train_dataloader.dataset.pipeline[0].clip_len == 16
+
+
+def test_an_overridden_variable_that_was_only_computed_with_is_refused(tmp_path):
+    config = write(tmp_path, "_base_ = ['./base.py']\nheld_out = '02'\nsigners = ['01', held_out]\n")
+    with pytest.raises(ConfigError, match="held_out.*has no effect"):
+        load_config(config, {"held_out": "03"})
+
+
+def test_dotted_keys_change_one_place(config):
+    cfg = load_config(config, {"train_dataloader.batch_size": 9, "train_dataloader.dataset.pipeline.0.clip_len": 8})
+    assert cfg.train_dataloader.batch_size == 9
+    assert cfg.train_dataloader.dataset.pipeline[0].clip_len == 8
+    assert cfg.clip_len == 32
+
+
+def test_an_option_that_nothing_reads_is_refused_with_the_nearest_name(config):
+    with pytest.raises(ConfigError, match="no 'clip_length'; did you mean 'clip_len'"):
+        load_config(config, {"clip_length": 16})
+
+
+def test_an_option_with_a_mistyped_runner_key_is_refused(config):
+    with pytest.raises(ConfigError, match="did you mean 'train_dataloader'"):
+        load_config(config, {"train_dataloder.batch_size": 9})
+
+
+def test_an_option_beyond_a_list_is_refused(config):
+    with pytest.raises(ConfigError, match="--cfg-options"):
+        load_config(config, {"train_dataloader.dataset.pipeline.7.clip_len": 16})
+
+
+def test_a_data_root_reaches_every_dataset_below_wrappers(config):
+    cfg = load_config(config, data_root="data/b")
+    inner = cfg.test_dataloader.dataset.datasets
+    roots = [cfg.data_root, cfg.train_dataloader.dataset.data_root, inner[0].data_root, inner[1].dataset.data_root]
+    assert roots == ["data/b"] * 4
+
+
+def test_a_data_root_for_a_config_without_datasets_is_refused(tmp_path):
+    (tmp_path / "bare.py").write_text("model = dict(type='M')\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="no dataset"):
+        set_data_root(load_config(tmp_path / "bare.py"), "data/b")
+
+
+def test_a_missing_config_suggests_its_neighbour(config):
+    with pytest.raises(DatasetNotFoundError, match=r"confg\.py' does not exist; did you mean '.*config\.py'"):
+        load_config(config.with_name("confg.py"))
+
+
+def test_a_file_that_is_no_config_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"is not one of \.py"):
+        load_config(write(tmp_path, "", "config.txt"))
+
+
+def test_a_syntax_error_names_file_line_and_text(tmp_path):
+    with pytest.raises(ConfigError, match=r"config\.py', line 3: .*dict\(a=1,, b=2\)"):
+        load_config(write(tmp_path, "model = dict()\n\nx = dict(a=1,, b=2)\n"))
+
+
+@pytest.mark.parametrize("head", ["_base_ = ['./base.py']", "from torch.optim import SGD"], ids=["text", "python"])
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [("x = dict(a=1)['b']", "no key 'b'"), ("x = unknown", "NameError: name 'unknown'"), ("x = 1 / 0", "ZeroDivision")],
+)
+def test_an_error_while_the_config_runs_names_file_line_and_reason(tmp_path, head, line, reason):
+    with pytest.raises(ConfigError, match=rf"config\.py', line 3: {reason}"):
+        load_config(write(tmp_path, f"{head}\n\n{line}\n"))
+
+
+def test_calling_an_import_of_a_pure_python_config_is_explained(tmp_path):
+    text = "import os\nfrom torch.optim import SGD\nwork_dir = os.environ.get('HOME')\n"
+    with pytest.raises(ConfigError, match=r"line 3: imports .* are recorded, not run"):
+        load_config(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("style", ["_base_ = ['./no.py']", PYTHON.replace(".base", ".no")], ids=["text", "python"])
+def test_a_missing_base_is_named(tmp_path, style):
+    with pytest.raises(ConfigError, match=r"no\.py"):
+        load_config(write(tmp_path, style))
+
+
+def test_a_mistyped_top_level_key_is_refused_in_both_styles(config):
+    config.write_text(config.read_text(encoding="utf-8") + "trian_cfg = dict(max_epochs=3)\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="'trian_cfg', did you mean 'train_cfg'"):
+        load_config(config)
+
+
+def test_imports_of_a_pure_python_config_are_no_mistyped_keys(tmp_path):
+    text = "from mmengine.visualization import Visualizer\nvisualizer = dict(type=Visualizer)\n"
+    assert load_config(write(tmp_path, text)).visualizer.type.__name__ == "Visualizer"
