@@ -1,0 +1,15 @@
+"""KArSL-502, signer-dependent: train and test folders of all three signers, merged.
+
+Published top-1 is 99 %: this protocol is saturated, see karsl100_loso.py for the open one.
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ._base_.datasets.karsl import *
+    from ._base_.default_runtime import *
+    from ._base_.models.st_transformer import *
+    from ._base_.schedules.adamw_50e import *
+
+train_dataloader.merge(dict(dataset=dict(filter_cfg=dict(subset="karsl502"))))
+test_dataloader.merge(dict(dataset=dict(filter_cfg=dict(subset="karsl502"))))

@@ -1,0 +1,15 @@
+"""The same on a laptop: signs 1-3 of what lies in the data root, a tiny model, 20 short epochs."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ._base_.datasets.karsl import *
+    from ._base_.default_runtime import *
+    from ._base_.models.st_transformer_tiny import *
+    from ._base_.schedules.adamw_20e import *
+
+signs = (1, 2, 3)
+train_dataloader.merge(
+    dict(batch_size=16, num_workers=0, persistent_workers=False, dataset=dict(filter_cfg=dict(signs=signs)))
+)
+test_dataloader.merge(dict(batch_size=16, num_workers=0, dataset=dict(filter_cfg=dict(signs=signs))))
