@@ -1,0 +1,74 @@
+"""`karsl test`: measure a checkpoint on the test split of a config."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from karsl.cli.train import add_common_arguments
+
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
+
+SUMMARY = "measure a checkpoint on the test split of a config"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options, named as in MMAction2."""
+    parser.add_argument("config", help="config file")
+    parser.add_argument("checkpoint", help="checkpoint file, e.g. work_dirs/demo/epoch_20.pth")
+    parser.add_argument("--work-dir", help="folder for the log (default: work_dirs/<config name>)")
+    parser.add_argument("--dump", metavar="FILE.json", help="also write the best five classes of every clip")
+    add_common_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Test, print the metrics and say where the log lies."""
+    from mmengine.dist import is_main_process
+
+    from karsl.engine import build_runner, launch, load_config, read_checkpoint, shut_down
+    from karsl.engine.fit import check_classes, check_weights, stored_metainfo
+    from karsl.errors import ConfigError
+
+    checkpoint = read_checkpoint(args.checkpoint)
+    cfg = load_config(args.config, args.cfg_options, data_root=args.data_root)
+    cfg.work_dir = args.work_dir or cfg.work_dir
+    cfg.load_from, cfg.resume = args.checkpoint, False
+    if not cfg.get("test_dataloader"):
+        raise ConfigError(f"config '{args.config}' has no test_dataloader, so there is nothing to test on")
+    try:
+        launch(cfg, args.launcher)
+        runner = build_runner(cfg, metainfo=stored_metainfo(checkpoint))
+        check_weights(runner, checkpoint)
+        check_classes(runner, checkpoint)
+        if args.dump:
+            _dump_to(runner, Path(args.dump))
+        metrics = runner.test()
+        if is_main_process():
+            _report(runner, metrics, args.dump)
+    finally:
+        shut_down()
+    return 0
+
+
+def _dump_to(runner: Runner, path: Path) -> None:
+    from karsl.evaluation import DumpPredictions
+
+    dataset = runner.test_loop.dataloader.dataset
+
+    def describe(sample_idx: int) -> dict:
+        record = dataset.get_data_info(sample_idx)
+        return {key: record[key] for key in ("clip_id", "signer", "sign") if key in record}
+
+    metric = DumpPredictions(path, describe=describe if hasattr(dataset, "get_data_info") else None)
+    metric.dataset_meta = getattr(dataset, "metainfo", None)
+    runner.test_evaluator.metrics.append(metric)
+
+
+def _report(runner: Runner, metrics: dict[str, float], dump: str | None) -> None:
+    for name, value in metrics.items():
+        print(f"{name}: {value:.4f}")
+    print(f"logs: {runner.log_dir}")
+    if dump:
+        print(f"predictions: {dump}")

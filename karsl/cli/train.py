@@ -1,0 +1,61 @@
+"""`karsl train`: train a recogniser from a config."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from karsl.cli.options import add_cfg_options
+
+SUMMARY = "train a recogniser from a config"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options, named as in MMAction2."""
+    parser.add_argument("config", help="config file")
+    parser.add_argument("--work-dir", help="folder for logs and checkpoints (default: work_dirs/<config name>)")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        help="continue from a checkpoint; without a path from the latest of the work dir",
+    )
+    parser.add_argument("--amp", action="store_true", help="mixed precision, on a GPU or in bfloat16 on CPU")
+    add_common_arguments(parser)
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options that `karsl test` shares."""
+    parser.add_argument("--data-root", help="data root of every dataset in the config")
+    add_cfg_options(parser)
+    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none", help="job launcher")
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train and say where the checkpoints lie."""
+    from mmengine.dist import is_main_process
+
+    from karsl.engine import build_runner, enable_amp, launch, load_config, shut_down
+
+    cfg = load_config(args.config, args.cfg_options, data_root=args.data_root)
+    cfg.work_dir = args.work_dir or cfg.work_dir
+    if args.amp:
+        enable_amp(cfg)
+    if args.resume:
+        cfg.resume, cfg.load_from = True, None if args.resume == "auto" else args.resume
+    try:
+        launch(cfg, args.launcher)
+        runner = build_runner(cfg)
+        runner.train()
+        if is_main_process():
+            _report(Path(runner.work_dir), Path(runner.log_dir))
+    finally:
+        shut_down()
+    return 0
+
+
+def _report(work_dir: Path, log_dir: Path) -> None:
+    pointer = work_dir / "last_checkpoint"
+    checkpoint = pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else "none was saved"
+    print(f"checkpoint: {checkpoint}\nlogs: {log_dir}")
