@@ -1,0 +1,42 @@
+import json
+
+import numpy as np
+
+from karsl.cli.main import main
+
+
+def test_the_annotation_file_is_in_openmmlabs_format(write_clips, capsys):
+    root = write_clips({"01-train/0002.npz": {"a": 3}, "02-test/0005.npz": {"b": 4}})
+    assert main(["prepare", str(root)]) == 0
+    content = json.loads((root / "annotations.json").read_text(encoding="utf-8"))
+    assert content["metainfo"]["signs"] == [2, 5]
+    assert [r["label"] for r in content["data_list"]] == [0, 1]
+    assert "2 clips of 2 signs (01-train 1, 02-test 1), 3-4 frames" in capsys.readouterr().out
+
+
+def test_problems_end_with_status_2_and_nothing_written(write_clips, capsys):
+    clip = np.full((3, 184, 4), np.nan, np.float32)
+    root = write_clips({"01-train/0002.npz": {"a": clip, "b": 4}, "01-train/x.npz": {"a": 3}})
+    assert main(["prepare", str(root)]) == 2
+    assert not (root / "annotations.json").exists()
+    error = capsys.readouterr().err
+    assert error.startswith(f"karsl prepare: 2 problems in {root}:\n")
+    assert "clip 'a' has 2208 values that are NaN or infinite, first in frame 0, keypoint 0" in error
+    assert main(["prepare", str(root), "--skip-bad", "--out", str(root / "new" / "ann.json")]) == 0
+    assert len(json.loads((root / "new" / "ann.json").read_text())["data_list"]) == 1
+
+
+def test_only_headers_are_read_when_quick(write_clips):
+    root = write_clips({"01-train/0002.npz": {"a": np.full((3, 184, 4), np.nan, np.float32)}})
+    assert main(["prepare", str(root), "--quick"]) == 0
+
+
+def test_a_missing_folder_is_one_line(tmp_path, capsys):
+    assert main(["prepare", str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_same_folder_gives_the_same_bytes(corpus, tmp_path):
+    for name in ("a.json", "b.json"):
+        assert main(["prepare", str(corpus), "--out", str(tmp_path / name)]) == 0
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()

@@ -1,0 +1,145 @@
+import json
+
+import pytest
+
+from karsl.cli.main import main
+from karsl.datasets import KArSLDataset
+from karsl.errors import AnnotationError, ConfigError, DataProblems, DatasetNotFoundError, SkeletonError
+
+
+@pytest.fixture
+def root(write_clips):
+    """Signs 1, 3 and 80; signer 01 in both splits, signer 02 in train only and without sign 80."""
+    return write_clips(
+        {
+            "01-train/0001.npz": {"a": 10, "b": 12},
+            "01-train/0003.npz": {"a": 20},
+            "01-train/0080.npz": {"a": 30},
+            "01-test/0003.npz": {"t": 40},
+            "02-train/0001.npz": {"a": 50},
+            "02-train/0003.npz": {"a": 60},
+        }
+    )
+
+
+def labels(dataset):
+    return [(r["sign"], r["label"]) for r in (dataset.get_data_info(i) for i in range(len(dataset)))]
+
+
+@pytest.fixture(params=["scanned", "prepared"])
+def make(request, root):
+    """KArSLDataset over the folders, and over the annotation file that `karsl prepare` writes of them."""
+    if request.param == "prepared":
+        assert main(["prepare", str(root)]) == 0
+
+    def make(**kwargs):
+        ann_file = "annotations.json" if request.param == "prepared" else ""
+        return KArSLDataset(ann_file, data_root=str(root), **kwargs)
+
+    return make
+
+
+def test_all_clips_with_contiguous_labels(make):
+    dataset = make()
+    assert labels(dataset) == [(3, 1), (1, 0), (1, 0), (3, 1), (80, 2), (1, 0), (3, 1)]
+    assert dataset.metainfo["signs"] == (1, 3, 80) or dataset.metainfo["signs"] == [1, 3, 80]
+    assert dataset.skeleton.name == "karsl_184"
+
+
+def test_lazy_init_sets_only_metainfo(make):
+    dataset = make(lazy_init=True)
+    assert dataset.metainfo == {"dataset_name": "karsl", "skeleton": "karsl_184"}
+    assert not dataset._fully_initialized
+    assert len(dataset) == 7
+
+
+@pytest.mark.parametrize(
+    ("filter_cfg", "expected"),
+    [
+        ({"split": "test"}, [(3, 1)]),
+        ({"split": ("train", "test"), "signers": "02"}, [(1, 0), (3, 1)]),
+        ({"signers": (1,), "min_frames": 30}, [(3, 1), (80, 2)]),
+        ({"signs": (3, 80)}, [(3, 0), (3, 0), (80, 1), (3, 0)]),
+        ({"signs": range(2, 100), "split": "train", "signers": ["02"]}, [(3, 0)]),
+        ({"subset": "karsl100"}, [(80, 0)]),
+        ({"subset": "karsl190", "split": "test"}, [(3, 1)]),
+        ({"labels": [2]}, [(80, 2)]),
+        ({"split": None}, [(3, 1), (1, 0), (1, 0), (3, 1), (80, 2), (1, 0), (3, 1)]),
+    ],
+)
+def test_filters_choose_clips_and_only_signs_choose_classes(make, filter_cfg, expected):
+    assert labels(make(filter_cfg=filter_cfg)) == expected
+
+
+@pytest.mark.parametrize(
+    ("filter_cfg", "error", "words"),
+    [
+        ({"split": "val"}, DatasetNotFoundError, "no records in .* for split 'val'; it has split test, train"),
+        ({"signers": "3"}, DatasetNotFoundError, "for signers '3'; it has signer 01, 02"),
+        ({"min_frames": 61}, DatasetNotFoundError, "for min_frames 61; the longest has 60 frames"),
+        ({"spilt": "test"}, ConfigError, "filter_cfg has no key 'spilt'; did you mean 'split'?"),
+        ({"subset": "karsl300"}, ConfigError, "expected one of karsl100, karsl190, karsl502"),
+        ({"signs": (2,)}, DatasetNotFoundError, r"for signs \(2,\); it has sign 1, 3, 80"),
+    ],
+)
+def test_a_filter_that_leaves_nothing_says_what_there_is(make, filter_cfg, error, words):
+    with pytest.raises(error, match=words):
+        make(filter_cfg=filter_cfg)
+
+
+def test_glosses_follow_the_chosen_signs(make, root):
+    (root / "labels.csv").write_text("SignID,Sign-Arabic,Sign-English\n1,أ,a\n3,ب,b\n80,ج,c\n99,د,d\n", encoding="utf-8")
+    if (root / "annotations.json").exists():
+        assert main(["prepare", str(root)]) == 0
+    metainfo = make(filter_cfg={"signs": (3, 80)}).metainfo
+    assert tuple(metainfo["classes"]) == ("b", "c")
+    assert tuple(metainfo["classes_ar"]) == ("ب", "ج")
+
+
+def test_names_given_for_the_chosen_signs_are_kept_and_a_wrong_number_is_refused(make):
+    chosen = {"signs": (3, 80)}
+    assert make(filter_cfg=chosen, metainfo={"classes": ("door", "liver")}).metainfo["classes"] == ("door", "liver")
+    with pytest.raises(ConfigError, match="metainfo 'classes' has 1 names for 2 signs"):
+        make(filter_cfg=chosen, metainfo={"classes": ("door",)})
+
+
+def test_problems_of_a_scan_are_raised_together_or_left_out_when_skipping(root):
+    (root / "01-test" / "0001.npz").touch()
+    (root / "01-test" / "x.npz").touch()
+    with pytest.raises(DataProblems, match="2 problems in data_root=") as caught:
+        KArSLDataset(data_root=str(root))
+    assert len(caught.value.problems) == 2
+    assert len(KArSLDataset(data_root=str(root), on_error="skip")) == 7
+
+
+def test_no_data_root_and_an_unknown_skeleton_are_said_plainly(root):
+    with pytest.raises(ConfigError, match="KArSLDataset needs data_root"):
+        KArSLDataset()
+    with pytest.raises(SkeletonError, match="no skeleton 'karsl_148'; did you mean 'karsl_184'?"):
+        KArSLDataset(data_root=str(root), skeleton="karsl_148")
+    with pytest.raises(DataProblems, match="has 184 keypoints, the skeleton 543"):
+        KArSLDataset(data_root=str(root), skeleton="holistic_543")
+
+
+def test_records_of_signs_that_metainfo_lacks_are_refused(root):
+    assert main(["prepare", str(root)]) == 0
+    path = root / "annotations.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["data_list"][0]["sign"] = 81
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(AnnotationError, match=r"records of signs \[81\] but metainfo 'signs' has 3 others"):
+        KArSLDataset("annotations.json", data_root=str(root))
+
+
+def test_real_clips_load(shared_data):
+    dataset = KArSLDataset(
+        data_root=str(shared_data("karsl_layout")), filter_cfg={"split": "test"}, pipeline=[dict(type="LoadKeypoints")]
+    )
+    assert len(dataset) == 15
+    clip = dataset[0]
+    assert clip["keypoint"].shape == (30, 184, 3)
+    skeleton = dataset.skeleton
+    face = clip["keypoint"][:, skeleton.groups["face"], 1]
+    shoulders = clip["keypoint"][:, skeleton.indices(["left_shoulder", "right_shoulder"])]
+    assert (shoulders[:, 0, 0] > shoulders[:, 1, 0]).all(), "the signer's left is at the picture's right"
+    assert (face[:, :128].mean(1) < shoulders[..., 1].mean(1)).all(), "the face is above the shoulders"
