@@ -6,17 +6,24 @@ import functools
 import hashlib
 import inspect
 import logging
+import os
 import re
 import sysconfig
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import karsl
 from karsl.datasets.fingerprint import fingerprint
 
-_INSTALLED = tuple({sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")})
+_PACKAGE = Path(karsl.__file__).parent
+_NOT_FOLLOWED = (
+    f"{_PACKAGE}{os.sep}",
+    *{sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")},
+)
 
 _NATIVE = (
     types.BuiltinFunctionType,
@@ -36,8 +43,8 @@ def code_facts(owner: Any, names: Sequence[str]) -> str | None:
     """A hash of the named methods over the whole MRO and of the code that they reach.
 
     Followed are methods of the same class, functions and classes among the globals that the code names, and functions of
-    modules among them; constants count by value. Imports inside a function are not followed. Installed packages count by
-    name: they change with their version, which the caller adds.
+    modules among them; constants count by value. Imports inside a function are not followed. Installed packages and
+    karsl itself count by name: the caller adds the version of the one and `package_facts` of the other.
 
     Args:
         owner: A class or an instance; methods replaced on the instance count.
@@ -73,12 +80,18 @@ def code_facts(owner: Any, names: Sequence[str]) -> str | None:
     return reader.digest.hexdigest()
 
 
+def package_facts() -> tuple:
+    """Names, sizes and times of karsl's own modules that read and parse; 0.3 ms where following the code takes 17."""
+    parts = (path for part in ("datasets", "skeletons", "storage") for path in sorted((_PACKAGE / part).glob("*.py")))
+    return tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in parts)
+
+
 class _Reader:
     """Feeds a hash with code objects, each once, in the order they are met."""
 
     def __init__(self, cls: type) -> None:
         self.digest = hashlib.blake2b(digest_size=16)
-        self._cls, self._seen = cls, set[int]()
+        self._cls, self._seen = cls, set[int]()  # what is seen lives as long as its module
 
     def take(self, member: Any) -> None:
         """Add one function, method or property, with the decorators around it."""
@@ -99,11 +112,12 @@ class _Reader:
             return
         self._seen.add(id(function))
         self._add(function.__module__, function.__qualname__)
-        if function.__code__.co_filename.startswith(_INSTALLED):
+        if function.__code__.co_filename.startswith(_NOT_FOLLOWED):
             return
-        self._add(function.__defaults__)
-        self._add(function.__kwdefaults__)
         self._take_code(function.__code__, function.__globals__)
+        if function.__code__.co_filename == "<string>":
+            return  # made by dataclass from the fields, whose defaults are attributes of the class
+        self._take_value("defaults", [function.__defaults__, function.__kwdefaults__])
         for cell in function.__closure__ or ():
             self._take_cell(cell.cell_contents)
 
@@ -126,7 +140,7 @@ class _Reader:
             if isinstance(module, types.ModuleType) and isinstance(vars(module).get(name), types.FunctionType):
                 yield vars(module)[name]
         for base in self._cls.__mro__:
-            if name in vars(base):
+            if name in vars(base) and name != "__init__":  # what it does shows in the attributes
                 yield vars(base)[name]
 
     def _take_reached(self, name: str, member: Any) -> None:
@@ -143,9 +157,27 @@ class _Reader:
         elif callable(member) or isinstance(member, (property, staticmethod, classmethod)):
             self.take(member)
         else:
-            self._add(name, member)
+            self._take_value(name, member)
+
+    def _take_value(self, name: str, value: Any) -> None:
+        """Data, in which functions may lie: a table of filters, a default."""
+        if isinstance(value, Mapping):
+            for key, item in value.items():
+                self._add(name, key)
+                self._take_value(name, item)
+        elif isinstance(value, (list, tuple)):
+            self._add(name, type(value), len(value))
+            for item in value:
+                self._take_value(name, item)
+        elif callable(value) and fingerprint(value) is None:
+            self._take_reached(name, value)
+        else:
+            self._add(name, value)
 
     def _take_class(self, cls: type) -> None:
+        if id(cls) in self._seen:
+            return
+        self._seen.add(id(cls))
         self._add(cls.__module__, cls.__qualname__)
         for member in vars(cls).values():
             function = getattr(member, "__func__", member)

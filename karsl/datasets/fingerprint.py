@@ -7,6 +7,7 @@ second start reads no annotation again, and a copy or `touch` of the same bytes 
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import hashlib
 import os
@@ -39,7 +40,7 @@ def fingerprint(*parts: Any) -> str | None:
 
     Args:
         parts: None, bool, numbers, str, bytes, paths, ranges, slices, enums, types, numpy arrays and scalars, and lists,
-            tuples, sets and mappings of these. Mappings and sets count without their order.
+            tuples, sets, mappings and dataclasses of these. Mappings and sets count without their order.
 
     Example:
         >>> fingerprint({"a": 1, "b": (2,)}) == fingerprint({"b": (2,), "a": 1})
@@ -138,6 +139,9 @@ def _canonical(value: Any) -> bytes:
         return _tagged("set", b"".join(sorted(map(_canonical, value))))
     if isinstance(value, (list, tuple)):
         return _tagged(type(value).__name__, b"".join(map(_canonical, value)))
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return _tagged("dataclass", _canonical(type(value)) + _canonical(fields))
     raise _CannotTell
 
 

@@ -89,7 +89,7 @@ class IndexHeader:
         if checksum(body) != stored or page[_STRUCT.size + 8 :].strip(b"\0"):
             raise IndexFileError(f"{where} has a damaged header")
         sizes, (run_id, name), hashes = rest[:7], rest[7:9], rest[9:]
-        header = cls(*sizes, run_id, name.rstrip(b"\0").decode(), bool(flags), *hashes)
+        header = cls(*sizes, run_id, name.rstrip(b"\0").decode(), bool(flags), *hashes)  # type: ignore[call-arg]
         if header.file_bytes != file_bytes:
             raise IndexFileError(f"{where} has {file_bytes} bytes instead of {header.file_bytes}: it is truncated")
         return header

@@ -62,7 +62,9 @@ def test_a_view_is_what_numpy_would_pick(records, indices):
         expected = expected[np.array(indices, int) if isinstance(indices, list) else indices]
     view = records.view(indices)
     assert list(view) == list(expected)
-    assert [decode(view.data_bytes[e - n : e]) for e, n in zip(view.data_address, view._lengths(), strict=True)] == list(view)
+    ends = view.data_address
+    pieces = zip([0, *ends[:-1]], ends, strict=True) if len(ends) else ()
+    assert [decode(view.data_bytes[start:end]) for start, end in pieces] == list(view)
     assert view.column("label").tolist() == [record["label"] for record in expected]
     assert view.store is records.store
 
