@@ -19,7 +19,7 @@ class DumpPredictions(BaseMetric):
     """Write the best classes of each clip; adds no metric.
 
     The file is `{"classes": [...], "predictions": [{"sample_idx", "gt_label", "pred_label", "top": [[label, score],
-    ...]}, ...]}` in dataset order, written in full or not at all.
+    ...]}, ...]}` in dataset order, a line each, written in full or not at all.
 
     Args:
         out_file: JSON file to write.
@@ -51,9 +51,11 @@ class DumpPredictions(BaseMetric):
         """Write the file."""
         if self.describe is not None:
             results = [self.describe(row["sample_idx"]) | row for row in results]
-        content = {"classes": list((self.dataset_meta or {}).get("classes", ())), "predictions": results}
+        classes = list((self.dataset_meta or {}).get("classes", ()))
+        lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in results)
+        text = f'{{"classes": {json.dumps(classes, ensure_ascii=False)},\n"predictions": [\n{lines}\n]}}\n'
         self.out_file.parent.mkdir(parents=True, exist_ok=True)
         part = self.out_file.with_name(self.out_file.name + ".part")
-        part.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
         os.replace(part, self.out_file)
         return {}

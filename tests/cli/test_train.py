@@ -1,0 +1,121 @@
+"""`karsl train` and `karsl test` on real files: someone else's text config, resuming, two processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+import torch
+
+from karsl.cli.main import main
+from karsl.testing import make_corpus
+
+# As one would write it who knows MMEngine and not karsl: strings only, no hooks, no collate function of ours.
+TEXT_CONFIG = """
+    default_scope = 'karsl'
+    data_root = '{root}'
+    pipeline = [dict(type='LoadKeypoints'), dict(type='TSNSampleFrames', clip_len=8, jitter=0.8),
+                dict(type='RandomFlip', prob=0.5), dict(type='CenterScale'), dict(type='PackKeypointInputs')]
+    train_dataloader = dict(
+        batch_size=4, num_workers=2, persistent_workers=True, sampler=dict(type='DefaultSampler', shuffle=True),
+        dataset=dict(type='KArSLDataset', data_root=data_root, filter_cfg=dict(split='train'), pipeline=pipeline))
+    test_dataloader = dict(
+        batch_size=4, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=dict(type='KArSLDataset', data_root=data_root, filter_cfg=dict(split='test'), pipeline=pipeline,
+                     test_mode=True))
+    model = dict(
+        type='KeypointRecognizer',
+        backbone=dict(type='STTransformer', skeleton='karsl_184', embed_dims=8, depth=1, num_heads=2),
+        cls_head=dict(type='ClassifierHead', num_classes=3, in_channels=8))
+    train_cfg = dict(by_epoch=True, max_epochs=2)
+    test_cfg = dict()
+    test_evaluator = dict(type='AccuracyMetric')
+    optim_wrapper = dict(optimizer=dict(type='Adam', lr=0.01))
+    randomness = dict(seed=1)
+"""
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    """Three signs of one signer: 12 clips to train on, 9 to test on."""
+    return make_corpus(tmp_path_factory.mktemp("corpus"), signs=3, signers=["01"], train_clips=4, test_clips=3)
+
+
+@pytest.fixture
+def config(corpus, tmp_path) -> Path:
+    path = tmp_path / "theirs.py"
+    path.write_text(dedent(TEXT_CONFIG).format(root=corpus.as_posix()), encoding="utf-8")
+    return path
+
+
+def weights(folder: Path, epoch: int) -> dict[str, torch.Tensor]:
+    return torch.load(folder / f"epoch_{epoch}.pth", weights_only=True)["state_dict"]
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(a[key], b[key]) for key in a.keys() | b.keys())
+
+
+def test_a_text_config_of_someone_else_trains_resumes_exactly_and_is_tested(config, tmp_path, capsys):
+    straight, parts = tmp_path / "straight", tmp_path / "parts"
+    four = ["--cfg-options", "train_cfg.max_epochs=4", "experiment_name=straight"]
+    assert main(["train", str(config), "--work-dir", str(straight), *four]) == 0
+    assert main(["train", str(config), "--work-dir", str(parts), "--cfg-options", "experiment_name=first"]) == 0
+    four[-1] = "experiment_name=second"
+    assert main(["train", str(config), "--work-dir", str(parts), "--resume", *four]) == 0
+    assert f"checkpoint: {parts / 'epoch_4.pth'}" in capsys.readouterr().out
+    assert same(weights(straight, 4), weights(parts, 4))
+
+    dump = tmp_path / "predictions.json"
+    checkpoint = str(parts / "epoch_4.pth")
+    options = ["--work-dir", str(tmp_path / "test"), "--dump", str(dump)]
+    assert main(["test", str(config), checkpoint, *options]) == 0
+    assert "acc/top1: " in capsys.readouterr().out
+    rows = json.loads(dump.read_text(encoding="utf-8"))["predictions"]
+    assert [row["sample_idx"] for row in rows] == list(range(9))
+    assert len({row["clip_id"] for row in rows}) == 9
+
+
+def test_two_processes_on_cpu_train_together_and_test_as_one(config, tmp_path, capsys):
+    def karsl(*words: str) -> str:
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+        command = [*launch, "-m", "karsl.cli.main", *words, "--launcher", "pytorch"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout
+
+    out = karsl("train", str(config), "--work-dir", "two", "--cfg-options", "train_dataloader.num_workers=0",
+                "train_dataloader.persistent_workers=False")  # fmt: skip
+    assert "[2][2/2]" in out  # 12 clips are 2 batches of 4 on each of two ranks
+    together = karsl("test", str(config), "two/epoch_2.pth", "--work-dir", "test_two")
+    options = ["--work-dir", str(tmp_path / "test_one"), "--cfg-options", "experiment_name=one"]
+    assert main(["test", str(config), str(tmp_path / "two" / "epoch_2.pth"), *options]) == 0
+    alone = capsys.readouterr().out
+    assert results(together) == results(alone) != []
+    assert not (tmp_path / ".dist_test").exists()
+
+
+def results(out: str) -> list[str]:
+    return [line for line in out.splitlines() if line.startswith("acc/")]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["train", "nowhere.py"], "karsl train: config 'nowhere.py' does not exist"),
+        (["test", "{config}", "nowhere.pth"], "karsl test: checkpoint 'nowhere.pth' does not exist"),
+        (["train", "{config}", "--launcher", "pytorch"], "finds no RANK, WORLD_SIZE, LOCAL_RANK in the environment"),
+        (["train", "{config}", "--cfg-options", "train_dataloder.batch_size=2"], "did you mean 'train_dataloader'?"),
+        (["train", "{config}", "--data-root", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(words, sentence, config, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main([word.format(config=config) for word in words]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert "Traceback" not in error

@@ -1,0 +1,55 @@
+"""Every shipped config loads, and those for small data run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from karsl.cli.main import main
+from karsl.engine import load_config
+from karsl.registry import MODELS
+from karsl.testing import make_corpus
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+ALL = sorted(path.name for path in CONFIGS.glob("*.py"))
+SMALL = [name for name in ALL if name.endswith(("_local.py", "_3signs.py")) and "loso" not in name]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_config_builds_its_model_and_has_no_validation_on_test_clips(name):
+    cfg = load_config(CONFIGS / name)
+    cfg.model.backbone.skeleton, cfg.model.cls_head.num_classes = "karsl_184", 3
+    assert MODELS.build(cfg.model).cls_head.num_classes == 3
+    assert cfg.val_dataloader is None
+    assert [step.type.__name__ for step in cfg.test_dataloader.dataset.pipeline] == [
+        "LoadKeypoints",
+        "TSNSampleFrames",
+        "CenterScale",
+        "PackKeypointInputs",
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if "loso" in name])
+def test_leave_one_signer_out_shares_no_signer_between_train_and_test(name):
+    cfg = load_config(CONFIGS / name)
+    train, test = cfg.train_dataloader.dataset.filter_cfg, cfg.test_dataloader.dataset.filter_cfg
+    assert train.split == "train"
+    assert set(test.split) == {"train", "test"}
+    assert set(train.signers).isdisjoint(test.signers)
+    assert sorted([*train.signers, *test.signers]) == ["01", "02", "03"]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_local_forms_train_on_any_small_corpus(name, tmp_path):
+    root = make_corpus(tmp_path / "corpus", signs=3, signers=["01"], train_clips=2, test_clips=1)
+    options = ["--cfg-options", "train_cfg.max_epochs=1", f"experiment_name={name}"]
+    words = [str(CONFIGS / name), "--data-root", str(root), "--work-dir", str(tmp_path / "run")]
+    assert main(["train", *words, *options]) == 0
+    assert (tmp_path / "run" / "epoch_1.pth").is_file()
+
+
+def test_the_demo_config_holds_signer_03_out():
+    cfg = load_config(CONFIGS / "demo.py")
+    assert cfg.train_dataloader.dataset.filter_cfg == {"split": "train", "signers": ("01", "02")}
+    assert cfg.test_dataloader.dataset.filter_cfg == {"split": ("train", "test"), "signers": ("03",)}
