@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import operator
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from mmengine.config import Config
-from mmengine.dataset import BaseDataset, force_full_init
+from mmengine.dataset import force_full_init
 from mmengine.fileio import join_path
 from mmengine.logging import print_log
 
 from karsl.datasets.annotation import complete_metainfo, read_annotation
-from karsl.datasets.buffer import SerializedList
 from karsl.datasets.draws import Draw, name_code
 from karsl.datasets.epoch import EpochState
 from karsl.datasets.filters import keep_records
+from karsl.datasets.indexed import IndexedDataset
 from karsl.datasets.pipeline import Pipeline
 from karsl.datasets.skipping import SkipReport
-from karsl.datasets.subset import Indices, resolve_indices
+from karsl.datasets.subset import Indices
 from karsl.errors import AnnotationError, ConfigError, TransformError
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton, get_skeleton
 
 
 @DATASETS.register_module()
-class KeypointDataset(BaseDataset):
+class KeypointDataset(IndexedDataset):
     """Clips of keypoints listed by an annotation file in OpenMMLab's format.
 
     A record needs `keypoint_path` and `keypoint_key` for LoadKeypoints, and `label` to train; `clip_id`, `split`,
@@ -53,6 +51,8 @@ class KeypointDataset(BaseDataset):
             counted and reported, see `num_skipped`.
         seed: Makes draws a function of (seed, epoch, sample) at once; None waits for `set_epoch`, and draws fresh
             numbers until then.
+        index_cache: Folder of index files; `'auto'` is the user's cache folder, None keeps the index in shared memory of
+            this run. A start whose inputs did not change parses nothing.
 
     Raises:
         KarslError: With one sentence, for anything that is wrong with the input.
@@ -86,10 +86,11 @@ class KeypointDataset(BaseDataset):
         skeleton: str | Skeleton | None = None,
         on_error: str = "raise",
         seed: int | None = None,
+        index_cache: str | None = "auto",
     ) -> None:
         if on_error not in ("raise", "skip"):
             raise ConfigError(f"{type(self).__name__}: on_error={on_error!r}; expected 'raise' or 'skip'")
-        self.on_error = on_error
+        self.on_error, self.index_cache = on_error, index_cache
         self._skeleton = None if skeleton is None else get_skeleton(skeleton)
         self._draws = EpochState(0 if test_mode and seed is None else seed)
         self._skips = SkipReport()
@@ -110,8 +111,6 @@ class KeypointDataset(BaseDataset):
         self.pipeline = Pipeline(pipeline)
         if not lazy_init:
             self.full_init()
-
-    # ---- annotation to data_list -------------------------------------------------------------------------------------
 
     def load_data_list(self) -> list[dict]:
         """Read the annotation file, complete metainfo from it and parse every record.
@@ -162,8 +161,6 @@ class KeypointDataset(BaseDataset):
     @classmethod
     def _load_metainfo(cls, metainfo: Mapping | Config | None = None) -> dict:
         return complete_metainfo(cls.METAINFO, metainfo)
-
-    # ---- one record, one sample --------------------------------------------------------------------------------------
 
     @property
     def skeleton(self) -> Skeleton | None:
@@ -238,108 +235,6 @@ class KeypointDataset(BaseDataset):
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """`[label]` of a record, which ClassBalancedDataset asks for."""
+        if self.serialize_data and self._fully_initialized and "label" in self._index.columns:
+            return [int(self._index.column("label")[idx])]
         return [int(self.get_data_info(idx)["label"])]
-
-    # ---- the records -------------------------------------------------------------------------------------------------
-
-    def full_init(self) -> None:
-        """Load, filter, take `indices`, serialise: once, however often it is called."""
-        if self._fully_initialized:
-            return
-        self.data_list = self.load_data_list()
-        self.data_list = self.filter_data()
-        if self._indices is not None:
-            self.data_list = self._get_unserialized_subset(self._indices)
-        if self.serialize_data:
-            self._serialize_data()
-        self._fully_initialized = True
-
-    def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
-        """Move `data_list` into the shared buffer; gives `data_bytes` and `data_address`."""
-        self._index = SerializedList.build(self.data_list, columns={"label": "int64", "num_frames": "int64"})
-        self.data_list = []
-        return self._index.data_bytes, self._index.data_address
-
-    @property
-    def index(self) -> SerializedList:
-        """The shared buffer of records.
-
-        Raises:
-            AttributeError: `serialize_data=False`, or not initialised yet.
-        """
-        return self._index
-
-    @property
-    def data_bytes(self) -> np.ndarray:  # type: ignore[override]
-        """uint8, all records one after the other; read-only, shared by all processes of the node."""
-        return self._index.data_bytes
-
-    @data_bytes.setter
-    def data_bytes(self, value: np.ndarray) -> None:
-        self._accept_own(value, "data_bytes")
-
-    @property
-    def data_address(self) -> np.ndarray:
-        """int64 (n,), where each record ends in `data_bytes`."""
-        return self._index.data_address
-
-    @data_address.setter
-    def data_address(self, value: np.ndarray) -> None:
-        self._accept_own(value, "data_address")
-
-    def _accept_own(self, value: np.ndarray, name: str) -> None:
-        """A `full_init` in MMEngine's style assigns what `_serialize_data` gave; the buffer holds it already."""
-        if not np.array_equal(value, getattr(self, name)):
-            raise AttributeError(f"{name} is a view of the shared buffer and cannot be replaced; see full_init()")
-
-    @force_full_init
-    def get_data_info(self, idx: int) -> dict:
-        """A private copy of one record, with `sample_idx`.
-
-        Args:
-            idx: In [-n, n); numpy integers too.
-
-        Raises:
-            IndexError: Outside.
-        """
-        place, length = operator.index(idx), len(self)
-        place += length if place < 0 else 0
-        if not 0 <= place < length:
-            raise IndexError(f"index {idx} is outside a dataset of {length} records")
-        record = self._index[place] if self.serialize_data else copy.deepcopy(self.data_list[place])
-        record["sample_idx"] = place
-        return record
-
-    @force_full_init
-    def __len__(self) -> int:
-        return len(self._index) if self.serialize_data else len(self.data_list)
-
-    @force_full_init
-    def get_subset_(self, indices: Indices) -> None:
-        """Keep a part of this dataset: int (first n, last -n), slice, sequence or array; the pages stay shared."""
-        if self.serialize_data:
-            self._index = self._index.view(indices)
-        else:
-            self.data_list = self._get_unserialized_subset(indices)
-
-    @force_full_init
-    def get_subset(self, indices: Indices) -> KeypointDataset:
-        """A dataset of a part of the records, with a pipeline and metainfo of its own, on the same pages."""
-        subset = self._copy_without_annotation()
-        if self.serialize_data:
-            subset._index = self._index.view(indices)
-        else:
-            subset.data_list = copy.deepcopy(self._get_unserialized_subset(indices))
-        return subset
-
-    def _get_unserialized_subset(self, indices: Indices) -> list[dict]:
-        return [self.data_list[i] for i in resolve_indices(indices, len(self.data_list))]
-
-    def _copy_without_annotation(self, memo: dict | None = None) -> KeypointDataset:
-        memo = {} if memo is None else memo
-        other = memo[id(self)] = type(self).__new__(type(self))
-        for key, value in self.__dict__.items():
-            if key not in ("data_list", "_index"):
-                setattr(other, key, copy.deepcopy(value, memo))
-        other.data_list = []
-        return other

@@ -82,6 +82,13 @@ class KArSLDataset(KeypointDataset):
             self._metainfo.setdefault(key, value)
         return list(self._parsed(scan.records))
 
+    def index_inputs(self) -> list[str]:
+        """The folders of the clips, when there is no annotation file, and the label sheet."""
+        if self.ann_file:
+            return []
+        sheet = self._sheet_path()
+        return [path for path in (self.data_prefix.get("keypoint_path"), sheet and str(sheet)) if path]
+
     def filter_data(self) -> list[dict]:
         """The records that `filter_cfg` keeps, labelled 0..K-1 by the signs that `signs` or `subset` leave."""
         chosen = {k: v for k, v in (self.filter_cfg or {}).items() if k in _SIGN_KEYS}
@@ -115,6 +122,9 @@ class KArSLDataset(KeypointDataset):
         self._metainfo["signs"] = tuple(signs[p] for p in places)
 
     def _sheet(self) -> LabelSheet | None:
-        root = Path(self.data_root or ".")
-        path = root / self.label_sheet if self.label_sheet else find_label_sheet(root)
+        path = self._sheet_path()
         return read_label_sheet(path) if path else None
+
+    def _sheet_path(self) -> Path | None:
+        root = Path(self.data_root or ".")
+        return root / self.label_sheet if self.label_sheet else find_label_sheet(root)

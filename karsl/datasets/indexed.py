@@ -1,0 +1,138 @@
+"""MMEngine's BaseDataset with its records in one index that all processes of a node share."""
+
+from __future__ import annotations
+
+import copy
+import operator
+
+import numpy as np
+from mmengine.dataset import BaseDataset, force_full_init
+
+from karsl.datasets.buffer import SerializedList
+from karsl.datasets.parse_once import COLUMNS, parse_once
+from karsl.datasets.subset import Indices, resolve_indices
+
+
+class IndexedDataset(BaseDataset):
+    """Where records are kept and how one is found; what they mean is a subclass's matter.
+
+    Attributes:
+        index_cache: Folder of index files; `'auto'` is the user's cache folder, None keeps the index in shared memory of
+            the run.
+    """
+
+    index_cache: str | None = "auto"
+
+    def full_init(self) -> None:
+        """Load, filter, take `indices`, serialise: once, however often it is called."""
+        if self._fully_initialized:
+            return
+        if self.serialize_data:
+            self._index, self._metainfo = parse_once(self, self._parse)
+            self.data_list = []
+        else:
+            self.data_list = self._parse()
+        self._fully_initialized = True
+
+    def _parse(self) -> list[dict]:
+        self.data_list = self.load_data_list()
+        self.data_list = self.filter_data()
+        return self.data_list if self._indices is None else self._get_unserialized_subset(self._indices)
+
+    def index_inputs(self) -> list[str]:
+        """Files and folders that shape the records, besides those that attributes name.
+
+        A subclass that overrides `load_data_list`, `parse_data_info` or `filter_data` overrides this too, if only with
+        `return []`: only then may a later start use the index of an earlier one instead of parsing.
+        """
+        return []
+
+    def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
+        """Move `data_list` into the shared buffer, as MMEngine's step of this name; for a `full_init` of one's own."""
+        self._index = SerializedList.build(self.data_list, columns=COLUMNS)
+        self.data_list = []
+        return self._index.data_bytes, self._index.data_address
+
+    @property
+    def index(self) -> SerializedList:
+        """The shared buffer of records.
+
+        Raises:
+            AttributeError: `serialize_data=False`, or not initialised yet.
+        """
+        return self._index
+
+    @property
+    def data_bytes(self) -> np.ndarray:  # type: ignore[override]
+        """uint8, all records one after the other; read-only, shared by all processes of the node."""
+        return self._index.data_bytes
+
+    @data_bytes.setter
+    def data_bytes(self, value: np.ndarray) -> None:
+        self._accept_own(value, "data_bytes")
+
+    @property
+    def data_address(self) -> np.ndarray:
+        """int64 (n,), where each record ends in `data_bytes`."""
+        return self._index.data_address
+
+    @data_address.setter
+    def data_address(self, value: np.ndarray) -> None:
+        self._accept_own(value, "data_address")
+
+    def _accept_own(self, value: np.ndarray, name: str) -> None:
+        """A `full_init` in MMEngine's style assigns what `_serialize_data` gave; the buffer holds it already."""
+        if not np.array_equal(value, getattr(self, name)):
+            raise AttributeError(f"{name} is a view of the shared buffer and cannot be replaced; see full_init()")
+
+    @force_full_init
+    def get_data_info(self, idx: int) -> dict:
+        """A private copy of one record, with `sample_idx`.
+
+        Args:
+            idx: In [-n, n); numpy integers too.
+
+        Raises:
+            IndexError: Outside.
+        """
+        place, length = operator.index(idx), len(self)
+        place += length if place < 0 else 0
+        if not 0 <= place < length:
+            raise IndexError(f"index {idx} is outside a dataset of {length} records")
+        record = self._index[place] if self.serialize_data else copy.deepcopy(self.data_list[place])
+        record["sample_idx"] = place
+        return record
+
+    @force_full_init
+    def __len__(self) -> int:
+        return len(self._index) if self.serialize_data else len(self.data_list)
+
+    @force_full_init
+    def get_subset_(self, indices: Indices) -> None:
+        """Keep a part of this dataset: int (first n, last -n), slice, sequence or array; the pages stay shared."""
+        if self.serialize_data:
+            self._index = self._index.view(indices)
+        else:
+            self.data_list = self._get_unserialized_subset(indices)
+
+    @force_full_init
+    def get_subset(self, indices: Indices) -> IndexedDataset:
+        """A dataset of a part of the records, with a pipeline and metainfo of its own, on the same pages."""
+        subset = self._copy_without_annotation()
+        if self.serialize_data:
+            subset._index = self._index.view(indices)
+        else:
+            subset.data_list = copy.deepcopy(self._get_unserialized_subset(indices))
+        return subset
+
+    def _get_unserialized_subset(self, indices: Indices) -> list[dict]:
+        return [self.data_list[i] for i in resolve_indices(indices, len(self.data_list))]
+
+    def _copy_without_annotation(self, memo: dict | None = None) -> IndexedDataset:
+        memo = {} if memo is None else memo
+        other = memo[id(self)] = type(self).__new__(type(self))
+        for key, value in self.__dict__.items():
+            if key not in ("data_list", "_index"):
+                setattr(other, key, copy.deepcopy(value, memo))
+        other.data_list = []
+        return other
