@@ -36,6 +36,9 @@ def keypoint_collate(samples: Sequence[dict]) -> dict:
             f"clips of different shapes in one batch: {shapes[0]} and {shapes[-1]}; "
             "end the pipeline's temporal part with TSNSampleFrames, UniformSampleFrames or PadFrames"
         )
+    differing = sorted(set().union(*samples).difference(set(samples[0]).intersection(*samples)))
+    if differing:
+        raise ConfigError(f"only some samples of a batch have {differing}; all clips need the same keys to be stacked")
     batch = {}
     for key in samples[0]:
         values = [s[key] for s in samples]

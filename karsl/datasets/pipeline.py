@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import random
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -29,25 +32,26 @@ class Pipeline(Compose):
         transforms: Configs or callables, in order; None or empty is the identity.
 
     Raises:
-        ConfigError: No transform has that name.
+        ConfigError: No transform has that name or takes those arguments.
         TypeError: A step is neither a config nor callable.
     """
 
     def __init__(self, transforms: Sequence[dict | Callable] | None) -> None:
         super().__init__([_build(t) if isinstance(t, dict) else t for t in transforms or ()])
-        seen: dict[str, int] = {}
-        for step in self.transforms:
+        seen: Counter[str] = Counter()
+        for place, step in enumerate(self.transforms):
             if isinstance(step, KeypointTransform):
                 name = type(step).__name__
-                seen[name] = seen.get(name, 0) + 1
-                step.stream = name_code(f"{name}#{seen[name]}" if seen[name] > 1 else name)
+                seen[name] += 1
+                stream = name_code(f"{name}#{seen[name]}" if seen[name] > 1 else name)
+                if step.stream != stream:  # the step given may be in another pipeline too, so it keeps its own
+                    self.transforms[place] = step = copy.copy(step)
+                    step.stream = stream
 
     def __call__(self, results: dict) -> dict | None:
         """Run every step; stops at the first that gives None."""
-        for _, results in self.steps(results):
-            if results is None:
-                return None
-        return results
+        last = deque(self.steps(results), maxlen=1)
+        return last[0][1] if last else results
 
     def steps(self, results: dict) -> Iterator[tuple[str, dict | None]]:
         """Run step by step, giving the name of each step and the results after it.
@@ -55,7 +59,7 @@ class Pipeline(Compose):
         Raises:
             TransformError: A step failed; the text names it and the clip.
         """
-        sample_key = results.get("sample_key")
+        start, sample_key = results, results.get("sample_key")
         for place, step in enumerate(self.transforms):
             try:
                 if isinstance(step, KeypointTransform) or sample_key is None:
@@ -64,7 +68,8 @@ class Pipeline(Compose):
                     with _seeded_globals(mix64(int(sample_key) ^ name_code(f"step {place}"))):
                         results = step(results)
             except Exception as error:
-                raise TransformError(f"{step_name(step)} failed on {_clip_name(results)}: {error}") from error
+                text = f"{step_name(step)} failed on {_clip_name(start)}: {_reason(error, results)}"
+                raise TransformError(text) from error
             yield step_name(step), results
             if results is None:
                 return
@@ -80,18 +85,31 @@ def _clip_name(results: dict) -> str:
     return f"clip {results['clip_id']!r} ({place})" if "clip_id" in results else place
 
 
+def _reason(error: Exception, results: object) -> str:
+    """What went wrong, in words also for errors whose text is none: a bare key, or nothing."""
+    key = error.args[0] if isinstance(error, KeyError) and error.args else None
+    if isinstance(key, str) and isinstance(results, dict) and key not in results:
+        return f"it needs {key!r}, and the results hold only {sorted(map(str, results))}"
+    return repr(error) if isinstance(error, KeyError) else str(error) or type(error).__name__
+
+
 def _build(cfg: dict) -> Callable:
     """Build a step by karsl's registry whatever the default scope is; other scopes' names go MMEngine's way."""
     name = cfg.get("type")
-    if isinstance(name, str):
+    if isinstance(name, str) and "_scope_" not in cfg:
         found = TRANSFORMS.get(name)
-        if found is None and "." not in name:
+        short = name.removeprefix("karsl.")
+        if found is None and "." not in short:
             known = [*TRANSFORMS.module_dict, *ROOT_TRANSFORMS.module_dict]
-            near = get_close_matches(name, known, n=1)
+            near = get_close_matches(short, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))};"
             raise ConfigError(f"no transform {name!r}; {hint} Register your own with karsl.registry.TRANSFORMS")
         cfg = {**cfg, "type": found or name}
-    return TRANSFORMS.build(cfg)
+    try:
+        return TRANSFORMS.build(cfg)
+    except TypeError as error:
+        takes = f"; it takes {', '.join(inspect.signature(cfg['type']).parameters)}" if callable(cfg.get("type")) else ""
+        raise ConfigError(f"pipeline step {name!r}: {error}{takes}") from error
 
 
 @contextmanager

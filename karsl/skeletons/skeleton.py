@@ -34,7 +34,7 @@ class Skeleton:
         bones: Pairs of keypoint names to draw and to connect in graph models.
 
     Raises:
-        SkeletonError: A name occurs twice, or a bone names a keypoint that is not there.
+        SkeletonError: A keypoint or group name occurs twice, or a bone names a keypoint that is not there.
 
     Example:
         >>> s = Skeleton("arm", (("pose", ("left_wrist", "right_wrist", "nose")),), (("left_wrist", "right_wrist"),))
@@ -47,6 +47,11 @@ class Skeleton:
     bones: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
+        parts = tuple((group, tuple(names)) for group, names in self.parts)  # lists, as in a config, would not hash
+        object.__setattr__(self, "parts", parts)
+        object.__setattr__(self, "bones", tuple((a, b) for a, b in self.bones))
+        if len(self.groups) != len(parts):
+            raise SkeletonError(f"skeleton {self.name!r}: groups named twice: {[g for g, _ in parts]}; names must be unique")
         if len(self._position) != len(self.names):
             twice = sorted({n for n in self.names if self.names.count(n) > 1})
             raise SkeletonError(f"skeleton {self.name!r}: keypoints named twice: {twice}; names must be unique")
@@ -79,13 +84,13 @@ class Skeleton:
 
     @cached_property
     def edges(self) -> np.ndarray:
-        """int64 (E, 2), the bones as keypoint numbers."""
+        """int64 (E, 2), the bones as keypoint numbers; read-only, since a skeleton is shared."""
         pairs = [(self._position[a], self._position[b]) for a, b in self.bones]
-        return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        return _fixed(np.array(pairs, dtype=np.int64).reshape(-1, 2))
 
     @cached_property
     def mirror(self) -> np.ndarray:
-        """int64 (V,): `mirrored[v] = original[mirror[v]]`; an involution, derived from the names.
+        """int64 (V,): `mirrored[v] = original[mirror[v]]`; an involution, derived from the names; read-only.
 
         Raises:
             SkeletonError: A keypoint of one side has no partner on the other.
@@ -98,7 +103,7 @@ class Skeleton:
                 f"skeleton {self.name!r} has no mirror for {alone[0]!r}{more}; "
                 "add its partner to the table or drop the point with SelectKeypoints"
             )
-        return np.array([self._position[p] for p in partners], dtype=np.int64)
+        return _fixed(np.array([self._position[p] for p in partners], dtype=np.int64))
 
     def index(self, name: str) -> int:
         """Position of one keypoint on the keypoint axis.
@@ -155,3 +160,8 @@ class Skeleton:
     def mapping_from(self, source: Skeleton) -> np.ndarray:
         """int64 (V,): for each keypoint here its position in `source`, or -1 where `source` lacks it."""
         return np.array([source._position.get(n, -1) for n in self.names], dtype=np.int64)
+
+
+def _fixed(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -42,8 +44,11 @@ class KeypointTransform(ABC):
     A step called by hand, on results without `sample_key`, draws from numpy's global generator.
     """
 
-    def __init__(self) -> None:
-        self.stream = name_code(type(self).__name__)
+    stream: int
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.stream = name_code(cls.__name__)
 
     def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
         """Draw for N clips.
@@ -80,7 +85,8 @@ class KeypointTransform(ABC):
 def clip_meta(results: dict) -> ClipMeta:
     """The meta of one clip, N = 1."""
     frames = results["keypoint"].shape[0] if "keypoint" in results else results.get("num_frames", 0)
-    return ClipMeta(np.array([frames]), results.get("skeleton"), results.get("centred", False))
+    skeleton: Skeleton = results.get("skeleton")  # type: ignore[assignment]  # absent where no step needs it
+    return ClipMeta(np.array([frames]), skeleton, results.get("centred", False))
 
 
 def check_range(owner: object, name: str, value: tuple[float, float], *, low: float | None = None) -> tuple[float, float]:
@@ -89,7 +95,7 @@ def check_range(owner: object, name: str, value: tuple[float, float], *, low: fl
     Raises:
         ConfigError: Not two ascending numbers, or below `low`.
     """
-    pair = tuple(value) if isinstance(value, (tuple, list)) else ()
+    pair = tuple(value) if isinstance(value, (tuple, list)) and all(isinstance(v, Real) for v in value) else ()
     if len(pair) != 2 or not pair[0] <= pair[1] or (low is not None and pair[0] < low):
         least = f" of at least {low}" if low is not None else ""
         raise ConfigError(f"{type(owner).__name__}: {name}={value!r}; expected two ascending numbers{least}, (from, to)")
@@ -102,6 +108,21 @@ def check_prob(owner: object, name: str, value: float) -> float:
     Raises:
         ConfigError: Outside [0, 1].
     """
-    if not 0 <= value <= 1:
+    if not isinstance(value, Real) or not 0 <= value <= 1:
         raise ConfigError(f"{type(owner).__name__}: {name}={value!r} is not a probability in [0, 1]")
     return float(value)
+
+
+def check_clip_len(owner: object, clip_len: int) -> int:
+    """Check a number of frames.
+
+    Raises:
+        ConfigError: Not a whole number of at least 1.
+    """
+    try:
+        length = operator.index(clip_len)
+    except TypeError:
+        length = 0
+    if length < 1:
+        raise ConfigError(f"{type(owner).__name__}: clip_len={clip_len!r}; expected a whole number of at least 1 frame")
+    return length

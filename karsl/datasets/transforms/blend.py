@@ -31,21 +31,23 @@ def blend_frames(
     """
     first = np.floor(positions).astype(np.int64)
     second = np.minimum(first + 1, len(keypoint) - 1)
-    weight = (positions - first).astype(np.float32)[:, None]
+    weight = (positions - first)[:, None]
     score0, score1 = score[first], score[second]
     here0, here1 = score0 > 0, (score1 > 0) & (weight > 0)
     if missing_is_zero:
-        weight = np.broadcast_to(weight, here0.shape)
-        keypoint = np.nan_to_num(keypoint, nan=0.0)
+        keypoint = np.where(score[..., None] > 0, keypoint, np.float32(0))
+        point = (1 - weight[..., None]) * keypoint[first] + weight[..., None] * keypoint[second]
+        blended = point.astype(np.float32), ((1 - weight) * score0 + weight * score1).astype(np.float32)
     else:
-        weight = np.where(here0 & here1, weight, np.where(here1, np.float32(1), np.float32(0)))
-    point0, point1, w = keypoint[first], keypoint[second], weight[..., None]
-    blended = np.where(w == 0, point0, np.where(w == 1, point1, point0 + (point1 - point0) * w))
+        weight = np.where(here0 & here1, weight.astype(np.float32), here1.astype(np.float32))
+        blended = _between(keypoint[first], keypoint[second], weight[..., None]), _between(score0, score1, weight)
     present = here0 | here1
-    return (
-        np.where(present[..., None], blended, np.float32(np.nan)).astype(np.float32, copy=False),
-        np.where(present, score0 + (score1 - score0) * weight, np.float32(0)).astype(np.float32, copy=False),
-    )
+    return np.where(present[..., None], blended[0], np.float32(np.nan)), np.where(present, blended[1], np.float32(0))
+
+
+def _between(start: np.ndarray, end: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """From `start` at weight 0 to `end` at 1, both exactly, even where the other is NaN."""
+    return np.where(weight == 0, start, np.where(weight == 1, end, start + (end - start) * weight))
 
 
 def frame_update(results: dict, positions: np.ndarray, **options: bool) -> dict:

@@ -34,7 +34,6 @@ class PackKeypointInputs(KeypointTransform):
     """
 
     def __init__(self, *, fill: float = 0.0, with_score: bool = False, meta_keys: Sequence[str] = ()) -> None:
-        super().__init__()
         self.fill, self.with_score, self.meta_keys = float(fill), with_score, tuple(meta_keys)
 
     def __call__(self, results: dict) -> dict:
@@ -43,10 +42,11 @@ class PackKeypointInputs(KeypointTransform):
 
     def apply(self, results: dict, params: Params) -> dict:
         keypoint, score = results["keypoint"], results["keypoint_score"]
-        inputs = np.where(np.isnan(keypoint), np.float32(self.fill), keypoint).astype(np.float32, copy=False)
+        inputs = np.where(np.isnan(keypoint), np.float32(self.fill), keypoint)
         if self.with_score:
             inputs = np.concatenate([inputs, score[..., None]], axis=-1)
-        packed = {"inputs": torch.from_numpy(inputs), "keypoint_mask": torch.from_numpy(score > 0)}
+        inputs = np.ascontiguousarray(inputs, dtype=np.float32)
+        packed: dict[str, object] = {"inputs": torch.from_numpy(inputs), "keypoint_mask": torch.from_numpy(score > 0)}
         packed |= {k: int(results[k]) for k in ("label", "sample_idx") if k in results}
         absent = [k for k in self.meta_keys if k not in results]
         if absent:

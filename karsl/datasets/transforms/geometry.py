@@ -31,7 +31,6 @@ class RandomFlip(KeypointTransform):
     """
 
     def __init__(self, prob: float = 0.5) -> None:
-        super().__init__()
         self.prob = check_prob(self, "prob", prob)
 
     def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
@@ -41,9 +40,9 @@ class RandomFlip(KeypointTransform):
         mirror = results["skeleton"].mirror
         if not params["flip"]:
             return {"flip": False}
-        keypoint = results["keypoint"][:, mirror]
+        keypoint = np.take(results["keypoint"], mirror, axis=1)  # [:, mirror] would not be contiguous
         keypoint[..., 0] = np.float32(2 * clip_meta(results).pivot) - keypoint[..., 0]
-        return {"keypoint": keypoint, "keypoint_score": results["keypoint_score"][:, mirror], "flip": True}
+        return {"keypoint": keypoint, "keypoint_score": np.take(results["keypoint_score"], mirror, axis=1), "flip": True}
 
 
 @TRANSFORMS.register_module()
@@ -76,7 +75,6 @@ class RandomAffine(KeypointTransform):
         shift: tuple[float, float] = (-0.05, 0.05),
         per_group: bool = False,
     ) -> None:
-        super().__init__()
         self.rotation_deg = check_range(self, "rotation_deg", rotation_deg)
         self.scale = check_range(self, "scale", scale, low=1e-6)
         self.shift = check_range(self, "shift", shift)

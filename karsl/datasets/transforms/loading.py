@@ -15,7 +15,8 @@ from karsl.storage.record import shape_problem
 class LoadKeypoints(KeypointTransform):
     """Read the clip that a record points to.
 
-    Decoded clips stay in a least-recently-used cache bounded in bytes, one a process; no file stays open.
+    Decoded clips stay in a least-recently-used cache bounded in bytes, one for each pipeline and process; no file stays
+    open. The arrays are shared with the cache, hence read-only: a step of one's own copies before it edits.
 
     Required Keys:
         keypoint_path, keypoint_key, skeleton
@@ -36,15 +37,14 @@ class LoadKeypoints(KeypointTransform):
     """
 
     def __init__(self, *, cache_bytes: int = 64 << 20, nonfinite: str = "raise") -> None:
-        super().__init__()
         if nonfinite not in ("raise", "missing"):
             raise ConfigError(f"LoadKeypoints: nonfinite={nonfinite!r}; expected 'raise' or 'missing'")
         self.cache_bytes, self.nonfinite = cache_bytes, nonfinite
         self._cache = ArrayCache(cache_bytes)
 
     def apply(self, results: dict, params: Params) -> dict:
-        path, key = results["keypoint_path"], results["keypoint_key"]
-        clip = self._cache.get((path, key), lambda: self._decode(path, key, results["skeleton"].num_keypoints))
+        path, key, points = results["keypoint_path"], results["keypoint_key"], results["skeleton"].num_keypoints
+        clip = self._cache.get((path, key, points), lambda: self._decode(path, key, points))
         frames = len(clip)
         return {
             "keypoint": clip[..., :3],

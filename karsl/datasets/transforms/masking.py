@@ -41,10 +41,11 @@ class KeypointDropout(KeypointTransform):
     """
 
     def __init__(self, prob: float = 0.1, *, level: str = "keypoint", groups: Sequence[str] | None = None) -> None:
-        super().__init__()
         if level not in ("keypoint", "group"):
             raise ConfigError(f"KeypointDropout: level={level!r}; expected 'keypoint' or 'group'")
         self.prob, self.level = check_prob(self, "prob", prob), level
+        if isinstance(groups, str):
+            raise ConfigError(f"KeypointDropout: groups={groups!r}; expected a list, e.g. [{groups!r}]")
         self.groups = None if groups is None else tuple(groups)
 
     def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
@@ -79,7 +80,6 @@ class FrameDropout(KeypointTransform):
     """
 
     def __init__(self, prob: float = 0.1) -> None:
-        super().__init__()
         self.prob = check_prob(self, "prob", prob)
 
     def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
@@ -110,7 +110,6 @@ class GaussianJitter(KeypointTransform):
     """
 
     def __init__(self, sigma: float = 0.005) -> None:
-        super().__init__()
         if sigma < 0:
             raise ConfigError(f"GaussianJitter: sigma={sigma!r} is negative; expected 0 or more")
         self.sigma = float(sigma)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from karsl.datasets.transforms.base import KeypointTransform, Params
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, SkeletonError
 from karsl.registry import TRANSFORMS
 
 Anchor = Mapping[str, Sequence[str]]
@@ -47,8 +47,8 @@ def anchor_frame(keypoint: np.ndarray, present: np.ndarray, origin: np.ndarray, 
     seen = present[:, origin].all(1) & present[:, scale].all(1)
     if not seen.any():
         return None
-    place = keypoint[seen][:, origin, :2].mean((0, 1), dtype=np.float64)
-    a, b = keypoint[seen][:, scale[0], :2], keypoint[seen][:, scale[1], :2]
+    place = keypoint[:, origin, :2][seen].mean((0, 1), dtype=np.float64)
+    a, b = keypoint[:, scale[0], :2][seen], keypoint[:, scale[1], :2][seen]
     unit = float(np.linalg.norm((a - b).astype(np.float64), axis=-1).mean())
     return Frame(place, unit) if unit > 1e-9 else None
 
@@ -60,6 +60,13 @@ def spread_frame(keypoint: np.ndarray, present: np.ndarray) -> Frame:
         return Frame(np.zeros(2), 1.0)
     radius = float(np.sqrt(((points - points.mean(0)) ** 2).sum(-1).mean()))
     return Frame(points.mean(0), radius if radius > 1e-9 else 1.0)
+
+
+def _are_names(value: object, count: int | None = None) -> bool:
+    """Whether a value is a list or tuple of (`count`) names."""
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    return count in (None, len(value)) and all(isinstance(v, str) for v in value)
 
 
 @TRANSFORMS.register_module()
@@ -80,19 +87,22 @@ class CenterScale(KeypointTransform):
 
     Args:
         per_group: Each group by its own points.
-        anchors: Own points: group (or `'body'`) to `{'origin': names, 'scale': (name, name)}`.
+        anchors: Own points: group (`'body'` without `per_group`) to `{'origin': names, 'scale': (name, name)}`; groups
+            that are not named take mean and spread.
 
     Raises:
         ConfigError: `anchors` is not of that form.
-        SkeletonError: A named point is not in the skeleton.
+        SkeletonError: A named point or group is not in the skeleton.
     """
 
     def __init__(self, *, per_group: bool = False, anchors: Mapping[str, Anchor] | None = None) -> None:
-        super().__init__()
         self.per_group = per_group
-        self.anchors = dict(anchors) if anchors else dict(GROUPS) if per_group else {"body": BODY}
-        for group, anchor in self.anchors.items():
-            if set(anchor) != {"origin", "scale"} or len(anchor["scale"]) != 2:
+        self.anchors = None if anchors is None else {group: dict(anchor) for group, anchor in anchors.items()}
+        self._anchors: Mapping[str, Anchor] = self.anchors or (GROUPS if per_group else {"body": BODY})
+        if not per_group and set(self._anchors) != {"body"}:
+            raise ConfigError(f"CenterScale: anchors of {sorted(self._anchors)} need per_group=True; else give 'body'")
+        for group, anchor in self._anchors.items():
+            if set(anchor) != {"origin", "scale"} or not _are_names(anchor["origin"]) or not _are_names(anchor["scale"], 2):
                 raise ConfigError(
                     f"CenterScale: anchors[{group!r}]={dict(anchor)!r}; expected {{'origin': names, 'scale': two names}}"
                 )
@@ -101,10 +111,13 @@ class CenterScale(KeypointTransform):
         skeleton = results["skeleton"]
         keypoint, present = results["keypoint"].copy(), results["keypoint_score"] > 0
         slices = skeleton.groups if self.per_group else {"body": slice(0, skeleton.num_keypoints)}
+        unknown = sorted(set(self.anchors or ()) - set(slices))
+        if unknown:
+            raise SkeletonError(f"CenterScale: anchors of {unknown}, but {skeleton.name!r} has groups {list(slices)}")
         for group, part in slices.items():
             frame = None
-            if group in self.anchors:
-                anchor = self.anchors[group]
+            if group in self._anchors:
+                anchor = self._anchors[group]
                 origin, scale = skeleton.indices(anchor["origin"]), skeleton.indices(anchor["scale"])
                 frame = anchor_frame(results["keypoint"], present, origin, scale)
             frame = frame or spread_frame(results["keypoint"][:, part], present[:, part])
@@ -134,7 +147,6 @@ class FillMissing(KeypointTransform):
     MODES = ("constant", "hold", "linear")
 
     def __init__(self, mode: str = "constant", *, value: float = 0.0) -> None:
-        super().__init__()
         if mode not in self.MODES:
             raise ConfigError(f"FillMissing: mode={mode!r}; expected one of {self.MODES}")
         self.mode, self.value = mode, float(value)

@@ -5,16 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from karsl.datasets.draws import Draw
-from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params, check_prob
+from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params, check_clip_len, check_prob
 from karsl.datasets.transforms.blend import frame_update
 from karsl.errors import ConfigError
 from karsl.registry import TRANSFORMS
-
-
-def _check_clip_len(owner: object, clip_len: int) -> int:
-    if clip_len < 1:
-        raise ConfigError(f"{type(owner).__name__}: clip_len={clip_len!r}; expected at least 1 frame")
-    return clip_len
 
 
 def tsn_positions(num_frames: np.ndarray, places: np.ndarray, *, mode: str = "blend") -> np.ndarray:
@@ -41,7 +35,7 @@ def tsn_positions(num_frames: np.ndarray, places: np.ndarray, *, mode: str = "bl
     """
     length = places.shape[-1]
     frames = np.asarray(num_frames, dtype=np.float64)[:, None]
-    ends = (np.arange(length) + places) * (frames / length)
+    ends = (np.arange(length) + places) * frames / length  # this order: what is whole comes out whole
     if mode == "reference":
         return np.clip(ends, 0, np.maximum(frames - 1 - 1e-6, 0))
     if mode == "nearest":
@@ -77,10 +71,9 @@ class TSNSampleFrames(KeypointTransform):
     MODES = ("blend", "nearest", "reference")
 
     def __init__(self, clip_len: int, jitter: float = 0.0, *, mode: str = "blend") -> None:
-        super().__init__()
         if mode not in self.MODES:
             raise ConfigError(f"TSNSampleFrames: mode={mode!r}; expected one of {self.MODES}")
-        self.clip_len = _check_clip_len(self, clip_len)
+        self.clip_len = check_clip_len(self, clip_len)
         self.jitter, self.mode = check_prob(self, "jitter", jitter), mode
 
     def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
@@ -115,13 +108,12 @@ class UniformSampleFrames(KeypointTransform):
     """
 
     def __init__(self, clip_len: int, *, test_mode: bool = False) -> None:
-        super().__init__()
-        self.clip_len, self.test_mode = _check_clip_len(self, clip_len), test_mode
+        self.clip_len, self.test_mode = check_clip_len(self, clip_len), test_mode
 
     def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
         frames, length = meta.num_frames[:, None], self.clip_len
         place = 0.5 if self.test_mode else draw.uniform("place", length)
-        segments = np.floor((np.arange(length) + place) * (frames / length)).astype(np.int64)
+        segments = np.floor((np.arange(length) + place) * frames / length).astype(np.int64)
         start = 0 if self.test_mode else draw.integers("start", meta.num_frames)[:, None]
         loop = (start + np.arange(length)) % frames
         return {"positions": np.where(frames < length, loop, np.minimum(segments, frames - 1)).astype(np.float64)}

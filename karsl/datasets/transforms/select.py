@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -10,6 +11,12 @@ from karsl.datasets.transforms.base import KeypointTransform, Params
 from karsl.errors import ConfigError, SkeletonError
 from karsl.registry import TRANSFORMS
 from karsl.skeletons import Skeleton, get_skeleton
+
+
+@lru_cache(maxsize=64)
+def _selected(source: Skeleton, names: tuple[str, ...]) -> Skeleton:
+    """One object for all clips, so that its mirror and groups are worked out once."""
+    return source.select(names)
 
 
 @TRANSFORMS.register_module()
@@ -43,19 +50,20 @@ class SelectKeypoints(KeypointTransform):
     def __init__(
         self, names: Sequence[str] | None = None, *, skeleton: str | Skeleton | None = None, absent: str = "raise"
     ) -> None:
-        super().__init__()
         if (names is None) == (skeleton is None) or absent not in ("raise", "missing"):
             raise ConfigError(
                 f"SelectKeypoints: names={names!r}, skeleton={skeleton!r}, absent={absent!r}; "
                 "give either names or skeleton, and absent='raise' or 'missing'"
             )
+        if names is not None and (isinstance(names, str) or not len(names)):
+            raise ConfigError(f"SelectKeypoints: names={names!r}; expected a list of keypoints or groups, e.g. ['rh']")
         self.names = None if names is None else tuple(names)
-        self.skeleton = None if skeleton is None else get_skeleton(skeleton)
-        self.absent = absent
+        self.skeleton, self.absent = skeleton, absent
+        self._target = None if skeleton is None else get_skeleton(skeleton)
 
     def apply(self, results: dict, params: Params) -> dict:
         source: Skeleton = results["skeleton"]
-        target = self.skeleton or source.select(self.names or ())
+        target = self._target or _selected(source, self.names or ())
         mapping = target.mapping_from(source)
         lacking = mapping < 0
         if lacking.any() and self.absent == "raise":
@@ -64,6 +72,7 @@ class SelectKeypoints(KeypointTransform):
                 f"SelectKeypoints: {source.name!r} lacks {int(lacking.sum())} keypoints of {target.name!r}, first "
                 f"{first!r}; absent='missing' gives them as missing"
             )
-        keypoint, score = results["keypoint"][:, mapping], results["keypoint_score"][:, mapping]
+        keypoint = np.take(results["keypoint"], mapping, axis=1)
+        score = np.take(results["keypoint_score"], mapping, axis=1)
         keypoint[:, lacking], score[:, lacking] = np.nan, 0
         return {"keypoint": keypoint, "keypoint_score": score, "skeleton": target}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from karsl.datasets.draws import Draw
-from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params, check_range
+from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params, check_clip_len, check_range
 from karsl.datasets.transforms.blend import disk_positions, frame_update
-from karsl.datasets.transforms.sampling import _check_clip_len
 from karsl.errors import ConfigError
 from karsl.registry import TRANSFORMS
 
@@ -37,10 +36,9 @@ class PadFrames(KeypointTransform):
     MODES, CROPS = ("missing", "repeat", "loop"), ("start", "centre", "random")
 
     def __init__(self, clip_len: int, *, mode: str = "missing", crop: str = "centre") -> None:
-        super().__init__()
         if mode not in self.MODES or crop not in self.CROPS:
             raise ConfigError(f"PadFrames: mode={mode!r}, crop={crop!r}; expected {self.MODES} and {self.CROPS}")
-        self.clip_len, self.mode, self.crop = _check_clip_len(self, clip_len), mode, crop
+        self.clip_len, self.mode, self.crop = check_clip_len(self, clip_len), mode, crop
 
     def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
         room = np.maximum(meta.num_frames - self.clip_len, 0)
@@ -89,7 +87,6 @@ class RandomSpeed(KeypointTransform):
     """
 
     def __init__(self, speed: tuple[float, float] = (0.8, 1.25)) -> None:
-        super().__init__()
         self.speed = check_range(self, "speed", speed, low=1e-3)
 
     def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
@@ -99,5 +96,5 @@ class RandomSpeed(KeypointTransform):
     def apply(self, results: dict, params: Params) -> dict:
         frames = len(results["keypoint"])
         length = max(1, round(frames / float(params["speed"])))
-        positions = np.clip((np.arange(length) + 0.5) * (frames / length) - 0.5, 0, frames - 1)
+        positions = np.clip((np.arange(length) + 0.5) * frames / length - 0.5, 0, frames - 1)
         return frame_update(results, positions)
