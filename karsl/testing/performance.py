@@ -153,7 +153,9 @@ def _picture(body: np.ndarray, signer: Signer, rng: Generator) -> np.ndarray:
     points = body @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
     for rows in (RIGHT, LEFT):
         points[:, rows, 2] -= points[:, rows, 2][:, :1]
-    points += rng.normal(0, 0.004, points.shape)
+    tremble = np.full(SKELETON.num_keypoints, 0.004)
+    tremble[FACE] = 0.0015
+    points += rng.normal(0, 1, points.shape) * tremble[:, None]
     size = signer.shoulder * np.exp(rng.normal(0, 0.03))
     centre = np.array([*signer.centre, 0.0]) + rng.normal(0, (0.015, 0.01, 0.0))
     sway = np.zeros((num_frames, 1, 3))

@@ -1,0 +1,136 @@
+"""Hypothesis strategies of clips and skeletons, for the property tests of karsl and of those who extend it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from karsl.errors import missing_extra
+from karsl.skeletons import Skeleton, get_skeleton
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DrawFn, SearchStrategy
+
+MISSING = ("none", "scattered", "other frames", "group", "whole frames", "all")
+_GRID = 1024  # coordinates are multiples of 1 / 1024: sums and mirrors of them are exact in float32
+
+
+def _hypothesis() -> Any:
+    try:
+        from hypothesis import strategies
+    except ImportError:
+        raise missing_extra("test", "hypothesis") from None
+    return strategies
+
+
+def missing_mask(pattern: str, num_frames: int, skeleton: Skeleton, *, seed: int = 0) -> np.ndarray:
+    """bool (T, V), True where a point is missing.
+
+    Args:
+        pattern: One of `MISSING`: what detectors do. `'other frames'` loses a group in every second frame, `'group'` in
+            all of them, `'whole frames'` everything in some.
+        num_frames: T.
+        skeleton: Of V keypoints.
+        seed: Chooses which points, group or frames.
+
+    Example:
+        >>> missing_mask("other frames", 4, get_skeleton("karsl_184"))[:, 0].tolist()
+        [False, True, False, True]
+    """
+    rng, missing = np.random.default_rng(seed), np.zeros((num_frames, skeleton.num_keypoints), bool)
+    part = list(skeleton.groups.values())[seed % len(skeleton.groups)]
+    if pattern == "scattered":
+        missing[:] = rng.random(missing.shape) < 0.4
+    elif pattern == "other frames":
+        missing[1::2, part] = True
+    elif pattern == "group":
+        missing[:, part] = True
+    elif pattern == "whole frames":
+        missing[rng.random(num_frames) < 0.5] = True
+    elif pattern == "all":
+        missing[:] = True
+    return missing
+
+
+def clips(
+    skeleton: str | Skeleton = "karsl_184", *, min_frames: int = 1, max_frames: int = 12
+) -> SearchStrategy[dict[str, Any]]:
+    """Results as LoadKeypoints leaves them: any length, any way of missing, a random key; arrays are read-only.
+
+    Args:
+        skeleton: Gives V.
+        min_frames: Shortest T.
+        max_frames: Longest T.
+
+    Returns:
+        Dicts with `keypoint` float32 (T, V, 3) in [0, 1], NaN where missing; `keypoint_score` float32 (T, V), 0 where
+        missing; `num_frames`, `total_frames`, `skeleton`, `sample_key`, `clip_id`, `label`, `sample_idx`.
+
+    Raises:
+        MissingExtraError: hypothesis is not installed.
+
+    Example:
+        >>> from hypothesis import given
+        >>> @given(clips("msl_226"))
+        ... def check(clip):
+        ...     assert clip["keypoint"].shape == (clip["num_frames"], 67, 3)
+        >>> check()
+    """
+    st, chosen = _hypothesis(), get_skeleton(skeleton)
+
+    @st.composite
+    def build(draw: DrawFn) -> dict[str, Any]:
+        frames = draw(st.integers(min_frames, max_frames), label="frames")
+        pattern = draw(st.sampled_from(MISSING), label="missing")
+        seed = draw(st.integers(0, 2**32 - 1), label="seed")
+        return make_clip(frames, chosen, missing=pattern, seed=seed)
+
+    return build()
+
+
+def make_clip(num_frames: int, skeleton: str | Skeleton = "karsl_184", *, missing: str = "none", seed: int = 0) -> dict:
+    """One clip of `clips`, by its numbers.
+
+    Example:
+        >>> make_clip(7, missing="all")["keypoint_score"].max()
+        np.float32(0.0)
+    """
+    skeleton, rng = get_skeleton(skeleton), np.random.default_rng(seed)
+    shape = num_frames, skeleton.num_keypoints
+    absent = missing_mask(missing, num_frames, skeleton, seed=seed)
+    keypoint = rng.integers(0, _GRID + 1, (*shape, 3)).astype(np.float32) / np.float32(_GRID)
+    score = rng.integers(1, _GRID + 1, shape).astype(np.float32) / np.float32(_GRID)
+    keypoint[absent], score[absent] = np.nan, 0
+    keypoint.flags.writeable = score.flags.writeable = False
+    return {
+        "keypoint": keypoint,
+        "keypoint_score": score,
+        "num_frames": num_frames,
+        "total_frames": num_frames,
+        "skeleton": skeleton,
+        "sample_key": np.uint64(seed),
+        "clip_id": f"{missing}-{num_frames}-{seed}",
+        "label": seed % 5,
+        "sample_idx": seed % 100,
+    }
+
+
+def skeletons(*, max_pairs: int = 4) -> SearchStrategy[Skeleton]:
+    """Small skeletons whose every left point has a right one, in any order and any groups.
+
+    Raises:
+        MissingExtraError: hypothesis is not installed.
+    """
+    st = _hypothesis()
+
+    @st.composite
+    def build(draw: DrawFn) -> Skeleton:
+        pairs, middle = draw(st.integers(0, max_pairs)), draw(st.integers(1, 3))
+        names = [f"{side}_{k}" for k in range(pairs) for side in ("left", "right")] + [f"mid_{k}" for k in range(middle)]
+        order = draw(st.permutations(names))
+        cut = draw(st.integers(1, len(order)))
+        parts = (("first", tuple(order[:cut])), ("second", tuple(order[cut:])))
+        return Skeleton(f"drawn_{len(order)}", tuple(p for p in parts if p[1]))
+
+    return build()

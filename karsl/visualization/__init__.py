@@ -1,0 +1,28 @@
+"""Pictures of clips: contact sheets on Pillow, without a display, cv2 or matplotlib.
+
+Names are imported when they are asked for: looking up a visualizer in the registry must not need Pillow.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "clip_sheet": "sheet",
+    "stages_sheet": "sheet",
+    "overview_sheet": "overview",
+    "arabic_problem": "fonts",
+    "ClipView": "clip",
+}
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOME]

@@ -1,0 +1,120 @@
+"""Contact sheets of one clip: as it lies on disk, as a pipeline leaves it, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from karsl.skeletons import Skeleton
+from karsl.visualization.bars import draw_legend, draw_presence, draw_taken
+from karsl.visualization.canvas import Canvas, shorten, text_width
+from karsl.visualization.clip import ClipView
+from karsl.visualization.palette import INK, MUTED, group_styles
+from karsl.visualization.rows import COLUMN, LABELS, TIMES, draw_rows, plan_rows
+
+_MARGIN, _TITLE, _SECTION, _NARROWEST = 12, 54, 22, 760
+
+
+def clip_sheet(
+    results: Mapping[str, Any],
+    skeleton: Skeleton | None = None,
+    *,
+    metainfo: Mapping | None = None,
+    frame_inds: np.ndarray | None = None,
+    columns: int = 12,
+) -> Any:
+    """Frames of a clip side by side: body, hands, in which frames each group is seen, what a sampler took.
+
+    Args:
+        results: After LoadKeypoints or any later step before packing.
+        skeleton: Of the points; default `results['skeleton']`.
+        metainfo: The dataset's, for glosses.
+        frame_inds: Positions of a sampler to mark; default `results['frame_inds']`.
+        columns: Frames to show, at most.
+
+    Returns:
+        A `PIL.Image.Image` in RGB.
+
+    Raises:
+        KeyError: `results` holds no keypoints.
+        SkeletonError: The arrays do not fit the skeleton.
+    """
+    clip = ClipView.of(results, skeleton, metainfo=metainfo)
+    return _sheet([("", clip)], frame_inds, columns)
+
+
+def stages_sheet(
+    raw: Mapping[str, Any],
+    transformed: Mapping[str, Any],
+    *,
+    metainfo: Mapping | None = None,
+    columns: int = 12,
+) -> Any:
+    """A clip as loaded above, as the pipeline leaves it below, each fitted to its own panels.
+
+    Args:
+        raw: Results after LoadKeypoints.
+        transformed: Results after the last step before packing; its skeleton may be another.
+        metainfo: The dataset's, for glosses.
+        columns: Frames to show of each, at most.
+
+    Returns:
+        A `PIL.Image.Image` in RGB.
+    """
+    before, after = (ClipView.of(results, metainfo=metainfo) for results in (raw, transformed))
+    return _sheet([("original", before), ("transformed", after)], after.frame_inds, columns)
+
+
+def _sheet(sections: list[tuple[str, ClipView]], frame_inds: np.ndarray | None, columns: int) -> Any:
+    plans = [(name, clip, clip.shown_frames(max(columns, 1))) for name, clip in sections]
+    widest = max(len(frames) for *_, frames in plans)
+    width = max(LABELS + widest * COLUMN + _MARGIN, _NARROWEST)
+    canvas = Canvas(width, _TITLE + sum(_height(*plan, frame_inds) for plan in plans) + 20)
+    first = sections[0][1]
+    _draw_title(canvas, first)
+    top, ticks = float(_TITLE), False
+    for name, clip, frames in plans:
+        if name:
+            canvas.text(8, top + 4, name, size=12, bold=True)
+            canvas.text(LABELS, top + 6, _section_note(clip), size=10, colour=MUTED)
+            top += _SECTION
+        top = draw_rows(canvas, clip, frames, top) + 8
+        span = {"left": LABELS, "width": len(frames) * COLUMN}
+        top = draw_presence(canvas, clip, top=top, **span)
+        taken = _taken(clip, frame_inds)
+        if taken is not None:
+            top, ticks = draw_taken(canvas, taken, clip.total_frames, top=top, **span), True
+        top += 8
+    draw_legend(canvas, first, right=width - _MARGIN, top=top - 4, ticks=ticks)
+    return canvas.finish()
+
+
+def _height(name: str, clip: ClipView, frames: np.ndarray, frame_inds: np.ndarray | None) -> int:
+    rows = TIMES + sum(row.height for row in plan_rows(clip, frames))
+    bars = 13 * len(group_styles(clip.skeleton)) + (11 if _taken(clip, frame_inds) is not None else 0)
+    return (_SECTION if name else 0) + rows + 8 + bars + 8
+
+
+def _taken(clip: ClipView, frame_inds: np.ndarray | None) -> np.ndarray | None:
+    """Ticks belong below a clip on disk time; a clip already sampled has them only where none was shown above."""
+    if clip.is_on_disk_time:
+        return frame_inds
+    return clip.frame_inds if frame_inds is None else None
+
+
+def _draw_title(canvas: Canvas, clip: ClipView) -> None:
+    room: float = canvas.width - 2 * _MARGIN
+    if clip.arabic:
+        canvas.text(canvas.width - _MARGIN, 8, clip.arabic, size=21, anchor="ra", arabic=True)
+        room -= text_width(clip.arabic, size=21, arabic=True) + 16
+    canvas.text(8, 8, shorten(clip.title or "clip", room, size=16, bold=True), size=16, bold=True, colour=INK)
+    canvas.text(8, 31, shorten(" · ".join(filter(None, (clip.facts, clip.clip_id))), room, size=11), size=11, colour=MUTED)
+
+
+def _section_note(clip: ClipView) -> str:
+    frames = f"{clip.num_frames} frame" + ("" if clip.num_frames == 1 else "s")
+    points = f"{clip.skeleton.num_keypoints} keypoints"
+    source = "" if clip.is_on_disk_time else f"t ← place among the {clip.total_frames} frames on disk"
+    return " · ".join(filter(None, (frames, points, source)))
