@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,17 @@ _CELL, _PICTURE, _CAPTION, _TITLE = 196, 172, 62, 40  # pixels: across; down
 
 
 def overview_sheet(
-    clips: Iterable[Mapping[str, Any]], *, metainfo: Mapping | None = None, title: str = "", columns: int = 6
+    clips: Iterable[Mapping[str, Any]],
+    *,
+    metainfo: Mapping | Sequence[Mapping] | None = None,
+    title: str = "",
+    columns: int = 6,
 ) -> Any:
     """A grid of clips: the fullest frame near the middle of each, its gloss, and when each hand is seen.
 
     Args:
         clips: Results dicts after LoadKeypoints or later, before packing.
-        metainfo: The dataset's, for glosses.
+        metainfo: The dataset's, for glosses; or one for each clip.
         title: First line.
         columns: Clips beside each other.
 
@@ -34,7 +38,9 @@ def overview_sheet(
     Raises:
         ValueError: There is no clip.
     """
-    views = [ClipView.of(results, metainfo=metainfo) for results in clips]
+    clips = list(clips)
+    about = [metainfo] * len(clips) if metainfo is None or isinstance(metainfo, Mapping) else metainfo
+    views = [ClipView.of(results, metainfo=one) for results, one in zip(clips, about, strict=True)]
     if not views:
         raise ValueError("overview_sheet was given no clips; check the filter or the range that chose them")
     columns = max(1, min(columns, len(views)))
