@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mmengine.config import Config
@@ -14,7 +14,7 @@ from karsl.errors import ConfigError
 from karsl.registry import DATASETS
 
 # Key in a model config, and how to read it from a dataset's metainfo.
-_SOURCES = {"num_classes": ("classes", len), "skeleton": ("skeleton", str)}
+_SOURCES: dict[str, tuple[str, Callable[[Any], Any]]] = {"num_classes": ("classes", len), "skeleton": ("skeleton", str)}
 
 
 def fill_model(cfg: Config, metainfo: Mapping[str, Any] | None = None) -> None:

@@ -65,7 +65,8 @@ def edit_distance(a: str, b: str) -> int:
 
     Source: Damerau 1964, doi 10.1145/363958.363994, in the restricted form (optimal string alignment).
     """
-    before, last = [], list(range(len(b) + 1))
+    before: list[int] = []
+    last = list(range(len(b) + 1))
     for i, x in enumerate(a, start=1):
         row = [i]
         for j, y in enumerate(b, start=1):

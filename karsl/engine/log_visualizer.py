@@ -26,6 +26,8 @@ class LogVisualizer(Visualizer):
     All else is inherited.
     """
 
+    fig_save: Any
+
     def _initialize_fig(self, fig_cfg: dict) -> tuple[Any, Any, Any]:
         return None, _NoFigure(), None
 
@@ -38,7 +40,7 @@ class LogVisualizer(Visualizer):
         Raises:
             MissingExtraError: matplotlib is not installed.
         """
-        if self.ax_save is None:
+        if isinstance(self.fig_save, _NoFigure):
             try:
                 self.fig_save_canvas, self.fig_save, self.ax_save = super()._initialize_fig(self.fig_save_cfg)
             except ModuleNotFoundError as error:

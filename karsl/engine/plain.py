@@ -47,9 +47,9 @@ def to_plain(value: Any, dropped: list[str], where: str = "") -> Any:
         return {KIND: "bytes", "data": torch.tensor(list(value), dtype=torch.uint8)}
     if isinstance(value, np.generic):
         return value.item()
-    for base in (int, float, complex, str):
-        if isinstance(value, base):
-            return base(value)
+    base = next((base for base in (int, float, complex, str) if isinstance(value, base)), None)
+    if base is not None:  # a subclass, an IntEnum say, becomes its built-in
+        return base(value)
     if isinstance(value, HistoryBuffer):
         log, count = value.data
         parts = {"log": torch.from_numpy(np.array(log)), "count": torch.from_numpy(np.array(count))}
@@ -100,7 +100,8 @@ def from_plain(value: Any) -> Any:
         if kind == "array":
             data = value["data"]
             return data.cpu().numpy() if isinstance(data, torch.Tensor) else np.array(data, dtype=value["dtype"])
-        return type(value)((key, from_plain(item)) for key, item in value.items())
+        kind_of_dict = OrderedDict if isinstance(value, OrderedDict) else dict
+        return kind_of_dict((key, from_plain(item)) for key, item in value.items())
     if isinstance(value, (list, tuple)) and not isinstance(value, torch.Size):
         return type(value)(from_plain(item) for item in value)
     return value

@@ -56,9 +56,7 @@ class AccuracyMetric(BaseMetric):
 
     default_prefix = "acc"
 
-    def __init__(
-        self, topk: Sequence[int] = (1, 5), collect_device: str = "gpu", prefix: str | None = None
-    ) -> None:
+    def __init__(self, topk: Sequence[int] = (1, 5), collect_device: str = "gpu", prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.topk = tuple(topk)
 
@@ -77,22 +75,15 @@ class AccuracyMetric(BaseMetric):
         truth = [sample.get("gt_label") for sample in data_samples]
         if any(label is None for label in truth):
             raise ValueError("AccuracyMetric needs 'gt_label' of every clip; the dataset must give labels")
-        scores = (
-            torch.stack([torch.as_tensor(sample["pred_score"]) for sample in data_samples])
-            .float()
-            .cpu()
-            .numpy()
-        )
-        labels = np.array([int(label) for label in truth])
+        scores = torch.stack([torch.as_tensor(sample["pred_score"]) for sample in data_samples]).float().cpu().numpy()
+        labels = np.array(truth, dtype=np.int64)
         if labels.min() < 0 or labels.max() >= scores.shape[1]:
             raise ValueError(
                 f"AccuracyMetric: labels {labels.min()}..{labels.max()} do not fit {scores.shape[1]} scores; "
                 "was the model trained on another set of signs?"
             )
         ranks = true_class_ranks(scores, labels)
-        self.results.extend(
-            (int(label), int(rank), scores.shape[1]) for label, rank in zip(labels, ranks, strict=True)
-        )
+        self.results.extend((int(label), int(rank), scores.shape[1]) for label, rank in zip(labels, ranks, strict=True))
 
     def compute_metrics(self, results: list[tuple[int, int, int]]) -> dict[str, float]:
         """Average over clips and over classes.

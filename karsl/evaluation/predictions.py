@@ -29,9 +29,7 @@ class DumpPredictions(BaseMetric):
 
     default_prefix = "dump"
 
-    def __init__(
-        self, out_file: str | Path, topk: int = 5, describe: Callable[[int], dict] | None = None
-    ) -> None:
+    def __init__(self, out_file: str | Path, topk: int = 5, describe: Callable[[int], dict] | None = None) -> None:
         super().__init__(collect_device="gpu")
         self.out_file, self.topk, self.describe = Path(out_file), topk, describe
 
@@ -40,10 +38,7 @@ class DumpPredictions(BaseMetric):
         for sample in data_samples:
             scores = torch.as_tensor(sample["pred_score"]).float()
             values, labels = scores.topk(min(self.topk, len(scores)))
-            top = [
-                [label, round(value, 6)]
-                for label, value in zip(labels.tolist(), values.tolist(), strict=True)
-            ]
+            top = [[label, round(value, 6)] for label, value in zip(labels.tolist(), values.tolist(), strict=True)]
             row = {key: sample.get(key) for key in ("sample_idx", "gt_label", "pred_label")}
             self.results.append(row | {"top": top})
 

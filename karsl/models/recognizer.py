@@ -67,10 +67,8 @@ class KeypointRecognizer(BaseModel):
         if mode == "predict":
             return _predictions(logits, label, sample_idx)
         if label is None:
-            raise ValueError(
-                "mode 'loss' needs labels and the batch has none; end the pipeline with PackKeypointInputs"
-            )
-        return self.cls_head.loss(logits, label)
+            raise ValueError("mode 'loss' needs labels and the batch has none; end the pipeline with PackKeypointInputs")
+        return self.cls_head.loss(logits, label)  # type: ignore[operator]
 
 
 def _built(module: dict | nn.Module) -> nn.Module:
@@ -84,6 +82,4 @@ def _predictions(logits: Tensor, label: Tensor | None, sample_idx: Tensor | None
     truth = absent if label is None else label.tolist()
     index = absent if sample_idx is None else sample_idx.tolist()
     rows = zip(scores, best, truth, index, strict=True)
-    return [
-        dict(zip(("pred_score", "pred_label", "gt_label", "sample_idx"), row, strict=True)) for row in rows
-    ]
+    return [dict(zip(("pred_score", "pred_label", "gt_label", "sample_idx"), row, strict=True)) for row in rows]

@@ -65,9 +65,7 @@ class STTransformer(BaseModule):
         self.embed = nn.ModuleList(nn.Linear(width, embed_dims) for width in widths)
         self.group_embed = nn.Parameter(torch.empty(len(self.groups), embed_dims))
         self.time_embed = nn.Parameter(torch.empty(max_frames, embed_dims))
-        self.blocks = nn.ModuleList(
-            SpaceTimeBlock(embed_dims, num_heads, mlp_ratio, dropout_ratio) for _ in range(depth)
-        )
+        self.blocks = nn.ModuleList(SpaceTimeBlock(embed_dims, num_heads, mlp_ratio, dropout_ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(embed_dims)
         # 0.02 is the usual width for learned position tables (BERT, ViT).
         nn.init.trunc_normal_(self.group_embed, std=0.02)
@@ -98,10 +96,7 @@ class STTransformer(BaseModule):
     def _tokens(self, inputs: Tensor, keypoint_mask: Tensor) -> Tensor:
         mask = keypoint_mask.unsqueeze(-1)
         points = torch.cat([inputs.masked_fill(~mask, 0.0), mask.to(inputs.dtype)], dim=-1)
-        groups = [
-            layer(points[:, :, group].flatten(2))
-            for layer, group in zip(self.embed, self.groups, strict=True)
-        ]
+        groups = [layer(points[:, :, group].flatten(2)) for layer, group in zip(self.embed, self.groups, strict=True)]
         tokens = torch.stack(groups, dim=2)
         return tokens + self.group_embed + self.time_embed[: inputs.shape[1], None]
 
@@ -113,9 +108,7 @@ class STTransformer(BaseModule):
                 f"{tuple(inputs.shape)}; set the backbone's skeleton to the one that the pipeline yields"
             )
         if keypoint_mask.shape != inputs.shape[:3]:
-            raise ValueError(
-                f"keypoint_mask {tuple(keypoint_mask.shape)} does not fit inputs {tuple(inputs.shape)}"
-            )
+            raise ValueError(f"keypoint_mask {tuple(keypoint_mask.shape)} does not fit inputs {tuple(inputs.shape)}")
         if not 1 <= inputs.shape[1] <= self.max_frames:
             raise ValueError(
                 f"STTransformer takes 1 to {self.max_frames} frames but got T={inputs.shape[1]}; "

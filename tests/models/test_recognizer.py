@@ -23,10 +23,7 @@ def model() -> KeypointRecognizer:
 
 def samples() -> list[dict]:
     mask = torch.ones(4, 2, dtype=torch.bool)
-    return [
-        {"inputs": torch.rand(4, 2, 3), "keypoint_mask": mask, "label": i, "sample_idx": 7 + i}
-        for i in range(2)
-    ]
+    return [{"inputs": torch.rand(4, 2, 3), "keypoint_mask": mask, "label": i, "sample_idx": 7 + i} for i in range(2)]
 
 
 def as_lists(rows: list[dict]) -> dict:
@@ -109,9 +106,7 @@ def test_the_loss_of_known_logits():
 def test_label_smoothing_keeps_the_loss_of_a_perfect_answer_above_zero():
     logits, label = torch.tensor([[50.0, 0.0]]), torch.tensor([0])
     assert ClassifierHead(2, 1).loss(logits, label)["loss_cls"].item() == pytest.approx(0, abs=1e-6)
-    assert ClassifierHead(2, 1, label_smoothing=0.1).loss(logits, label)["loss_cls"].item() == pytest.approx(
-        2.5
-    )
+    assert ClassifierHead(2, 1, label_smoothing=0.1).loss(logits, label)["loss_cls"].item() == pytest.approx(2.5)
 
 
 @pytest.mark.parametrize("label", [-1, 3])

@@ -1,0 +1,29 @@
+"""The visualizer that needs no matplotlib to write logs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from karsl.engine import LogVisualizer
+from karsl.errors import MissingExtraError
+
+
+def test_training_imports_no_matplotlib():
+    code = "import sys; from karsl.engine import LogVisualizer; LogVisualizer(); print('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_drawing_works_or_names_the_extra():
+    visualizer, image = LogVisualizer(), np.zeros((4, 6, 3), np.uint8)
+    if find_spec("matplotlib"):
+        visualizer.set_image(image)
+        assert visualizer.get_image().shape == image.shape
+    else:
+        with pytest.raises(MissingExtraError, match=r"karsl\[viz\]"):
+            visualizer.set_image(image)
