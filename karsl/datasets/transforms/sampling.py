@@ -35,9 +35,10 @@ def tsn_positions(num_frames: np.ndarray, places: np.ndarray, *, mode: str = "bl
     """
     length = places.shape[-1]
     frames = np.asarray(num_frames, dtype=np.float64)[:, None]
-    ends = (np.arange(length) + places) * frames / length  # this order: what is whole comes out whole
     if mode == "reference":
-        return np.clip(ends, 0, np.maximum(frames - 1 - 1e-6, 0))
+        width = frames / length
+        return np.clip(np.arange(length) * width + places * width, 0, np.maximum(frames - 1 - 1e-6, 0))
+    ends = (np.arange(length) + places) * frames / length  # this order: what is whole comes out whole
     if mode == "nearest":
         return np.minimum(np.floor(ends), frames - 1)
     return np.clip(ends - 0.5, 0, frames - 1)
