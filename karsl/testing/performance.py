@@ -64,8 +64,9 @@ def _draw_length(signer: Signer, rng: Generator) -> int:
 def _timing(num_frames: int, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
     """How far the hand is up (T,) and how far the stroke has come (T,), both in [0, 1]."""
     t = (np.arange(num_frames) + 0.5) / num_frames
-    up_at, up_for = rng.uniform(0.0, 0.12), rng.uniform(0.1, 0.16)
-    down_at, down_for = 1 - rng.uniform(0.0, 0.12), rng.uniform(0.1, 0.16)
+    shortest = 4 / num_frames  # an arm needs that many frames however short the clip
+    up_at, up_for = rng.uniform(0.0, 0.12), max(rng.uniform(0.1, 0.16), shortest)
+    down_at, down_for = 1 - rng.uniform(0.0, 0.12), max(rng.uniform(0.1, 0.16), shortest)
     raised = np.minimum(_ease((t - up_at) / up_for), _ease((down_at - t) / down_for))
     start, stop = up_at + 0.7 * up_for, down_at - 0.7 * down_for
     progress = np.clip((t - start) / (stop - start), 0, 1) ** np.exp(rng.normal(0, 0.2))

@@ -86,7 +86,7 @@ def clip_key(sign: int, signer: str, number: int) -> str:
 
     Example:
         >>> clip_key(71, "01", 0)
-        '03_01_0071_(01_12_16_09_00_00)_c'
+        '03_01_0071_(01_12_16_12_30_00)_c'
     """
     chapter = int(np.searchsorted(_CHAPTERS, sign, side="right"))
     session = datetime(2016, 12, 1, 9) if number % 2 == 0 else datetime(2017, 1, 12, 14)
