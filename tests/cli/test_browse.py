@@ -1,0 +1,137 @@
+"""`karsl browse`: from a config and from a folder, in every mode."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from karsl.cli.browse import unique_names
+from karsl.cli.main import main
+from karsl.testing import make_corpus
+from karsl.visualization.pillow import Image
+
+CONFIG = """
+default_scope = 'karsl'
+pipeline = [dict(type='LoadKeypoints'), dict(type='TSNSampleFrames', clip_len=8), dict(type='CenterScale'),
+            dict(type='PackKeypointInputs')]
+train_dataloader = dict(batch_size=2, dataset=dict(type='RepeatDataset', times=2, dataset=dict(
+    type='KArSLDataset', data_root={root!r}, filter_cfg=dict(split='train'), pipeline=pipeline)))
+test_dataloader = dict(batch_size=2, dataset=dict(type='ConcatDataset', datasets=[
+    dict(type='KArSLDataset', data_root={root!r}, filter_cfg=dict(split='test', signers=(s,)), pipeline=pipeline,
+         test_mode=True) for s in ('01', '02')]))
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    corpus = tmp_path_factory.mktemp("browse") / "corpus"
+    return make_corpus(corpus, signs=2, signers=("01", "02"), train_clips=2, test_clips=1)
+
+
+@pytest.fixture
+def config(root, tmp_path) -> str:
+    path = tmp_path / "config.py"
+    path.write_text(CONFIG.format(root=str(root)), encoding="utf-8")
+    return str(path)
+
+
+def browse(*words: object) -> int:
+    return main(["browse", *map(str, words)])
+
+
+def sheets(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_folder_is_browsed_without_a_config(root, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert browse(root, "-n", 0, "--split", "test", "--output-dir", out) == 0
+    assert len(sheets(out)) == 4 + 1
+    assert "overview.png" in sheets(out)
+    assert str(out) in capsys.readouterr().out
+    with Image.open(out / "overview.png") as image:
+        assert image.size == (4 * 196 + 1, 40 + 234 + 1)
+
+
+def test_the_three_modes_of_a_config_differ(config, tmp_path):
+    heights = {}
+    for mode in ("original", "transformed", "concat"):
+        out = tmp_path / mode
+        assert browse(config, "--mode", mode, "--index", 0, "--output-dir", out) == 0
+        (name,) = (name for name in sheets(out) if name != "overview.png")
+        with Image.open(out / name) as image:
+            assert np.asarray(image).std() > 0
+            heights[mode] = image.size[1]
+    assert heights["concat"] > heights["transformed"] > heights["original"]  # the transformed one has ticks, too
+
+
+def test_clips_behind_wrappers_are_shown_once(config, tmp_path):
+    assert browse(config, "-n", 0, "--mode", "original", "--output-dir", tmp_path / "a") == 0
+    assert len(sheets(tmp_path / "a")) == 8 + 1
+    assert browse(config, "-n", 0, "--phase", "test", "--mode", "original", "--output-dir", tmp_path / "b") == 0
+    assert len(sheets(tmp_path / "b")) == 4 + 1
+    assert {name[:7] for name in sheets(tmp_path / "b")} == {"01-test", "02-test", "overvie"}
+
+
+def test_a_seed_repeats_choice_and_pictures(config, tmp_path):
+    for name in ("a", "b"):
+        assert browse(config, "-n", 2, "--seed", 5, "--output-dir", tmp_path / name) == 0
+    first, again = ({p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in ("a", "b"))
+    assert first == again
+
+
+def test_options_of_the_config_reach_the_pipeline(config, tmp_path, root):
+    more = ("--cfg-options", "test_dataloader.dataset.datasets.0.pipeline.1.clip_len=1")
+    assert (
+        browse(config, "--phase", "test", "--mode", "transformed", "--index", 0, "--output-dir", tmp_path / "a", *more) == 0
+    )
+    (name,) = (name for name in sheets(tmp_path / "a") if name != "overview.png")
+    with Image.open(tmp_path / "a" / name) as image:
+        assert image.size[0] == 760  # one column, the narrowest sheet
+
+
+def test_a_bad_clip_does_not_hide_the_others(root, tmp_path, capsys):
+    copy = make_corpus(tmp_path / "copy", signs=2, signers=["01"], train_clips=1, test_clips=0)
+    with np.load(copy / "01-train" / "0002.npz") as file:
+        ((key, clip),) = ((key, file[key]) for key in file.files)
+    clip[0, 0, 0] = np.nan  # a scan of headers does not see it
+    np.savez(copy / "01-train" / "0002.npz", **{key: clip})
+    assert browse(copy, "--output-dir", tmp_path / "out") == 2
+    assert len(sheets(tmp_path / "out")) == 1 + 1
+    error = capsys.readouterr().err
+    assert key in error
+    assert "LoadKeypoints" in error
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--sign", "99"), "no clip of sign 99 among 8 clips"),
+        (("--phase", "val"), "has no val_dataloader; it has train, test"),
+        (("-n", "-1"), "-n -1; expected 0 for all clips"),
+        (("--index", "99"), "index 99 is outside a dataset of 16 clips"),
+        (("--data-root", "no/such/folder"), "no/such/folder"),
+    ],
+)
+def test_wrong_words_are_one_sentence_and_write_nothing(config, tmp_path, capsys, words, text):
+    assert browse(config, "--output-dir", tmp_path / "out", *words) == 2
+    assert text in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_for_configs_are_refused_on_a_folder(root, capsys):
+    assert browse(root, "--data-root", root) == 2
+    assert "--data-root changes a config" in capsys.readouterr().err
+
+
+def test_names_of_files_are_safe_and_unique():
+    assert unique_names(iter(["../../etc/x", "a/b", "a b", "", "مرحبا", "x" * 300])) == [
+        "etc_x",
+        "a_b",
+        "a_b-2",
+        "clip",
+        "مرحبا",
+        "x" * 120,
+    ]

@@ -1,0 +1,52 @@
+"""Clips to draw: a real enough body whose hands come and go."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from karsl.skeletons import get_skeleton
+from karsl.testing.lexicon import lexicon
+from karsl.testing.performance import perform
+from karsl.testing.signer import make_signer
+
+
+@pytest.fixture
+def results() -> dict:
+    """A clip of two hands as after LoadKeypoints: the right hand is missing in its first 10 frames."""
+    sign = next(s for s in lexicon(0) if s.other == "base")
+    keypoint = perform(sign, make_signer("01", 0), np.random.default_rng(1)).keypoint.astype(np.float32)
+    skeleton = get_skeleton("karsl_184")
+    score = np.ones(keypoint.shape[:2], np.float32)
+    score[:10, skeleton.groups["rh"]] = 0
+    keypoint[score == 0] = np.nan
+    return {
+        "keypoint": keypoint,
+        "keypoint_score": score,
+        "skeleton": skeleton,
+        "num_frames": len(keypoint),
+        "total_frames": len(keypoint),
+        "clip_id": "01-train/0002/a",
+        "label": 1,
+        "sign": 2,
+        "signer": "01",
+        "split": "train",
+    }
+
+
+@pytest.fixture
+def metainfo() -> dict:
+    """Two glosses in both languages."""
+    return {"classes": ("hello", "thanks"), "classes_ar": ("مرحبا", "شكرا")}
+
+
+def count_colour(image, colour: str, *, box: tuple[int, int, int, int] | None = None, near: int = 12) -> int:
+    """Pixels within `near` of a colour in each channel, inside `box` (left, top, right, bottom)."""
+    pixels = np.asarray(image.crop(box) if box else image).astype(int)
+    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return int((np.abs(pixels - wanted).max(-1) <= near).sum())
+
+
+@pytest.fixture(name="count_colour")
+def _count_colour():
+    return count_colour

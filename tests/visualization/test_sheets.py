@@ -1,0 +1,144 @@
+"""Whole sheets: what must be on them, and clips that are hard to draw."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from karsl.datasets.transforms import CenterScale, RandomFlip, TSNSampleFrames
+from karsl.skeletons import get_skeleton
+from karsl.visualization import clip_sheet, overview_sheet, stages_sheet
+from karsl.visualization.clip import ClipView
+from karsl.visualization.palette import FACE, INK, LEFT, MISSING, RIGHT
+from karsl.visualization.rows import plan_rows
+
+
+def select(results: dict, wanted: list[str]) -> dict:
+    skeleton = results["skeleton"]
+    keep = skeleton.positions(wanted)
+    return {
+        **results,
+        "keypoint": results["keypoint"][:, keep],
+        "keypoint_score": results["keypoint_score"][:, keep],
+        "skeleton": skeleton.select(wanted),
+    }
+
+
+def rows_of(results: dict) -> list[str]:
+    clip = ClipView.of(results)
+    return [row.label for row in plan_rows(clip, clip.shown_frames(12))]
+
+
+def test_a_sheet_shows_both_hands_face_and_what_is_missing(results, metainfo, count_colour):
+    sheet = clip_sheet(results, metainfo=metainfo)
+    assert sheet.mode == "RGB"
+    assert sheet.size[0] == 104 + 12 * 120 + 12
+    for colour in (RIGHT, LEFT, FACE):
+        assert count_colour(sheet, colour) > 1000
+    share = 10 / len(results["keypoint"])  # the right hand's bar, 9 pixels down
+    assert count_colour(sheet, MISSING, box=(104, 0, 1544, sheet.size[1])) == pytest.approx(9 * 1440 * share, rel=0.05)
+
+
+def test_the_gloss_is_written_in_both_languages(results, metainfo, count_colour):
+    with_glosses, without = clip_sheet(results, metainfo=metainfo), clip_sheet(results)
+    left, right = (8, 0, 300, 30), (1300, 0, 1556, 40)
+    assert count_colour(with_glosses, INK, box=left, near=60) > count_colour(without, INK, box=left, near=60) > 0
+    assert count_colour(with_glosses, INK, box=right, near=60) > count_colour(without, INK, box=right, near=60) == 0
+
+
+def test_rows_follow_the_skeleton(results):
+    assert rows_of(results) == ["body", "right hand", "left hand"]
+    assert rows_of(select(results, ["pose", "face"])) == ["body"]
+    assert rows_of(select(results, ["lh"])) == ["body"]
+    assert rows_of(select(results, ["rh", "lh"])) == ["body", "right hand", "left hand"]
+
+
+def test_groups_centred_apart_get_panels_of_their_own(results):
+    centred = CenterScale(per_group=True)(results)
+    assert rows_of(centred) == ["arms", "face", "right hand", "left hand"]
+    assert rows_of(CenterScale()(results)) == ["body", "right hand", "left hand"]
+
+
+@pytest.mark.parametrize("groups", [["pose"], ["face"], ["rh"], ["pose", "lh"], ["pose", "rh", "lh"]])
+def test_any_part_of_a_skeleton_is_drawn(results, groups):
+    assert np.asarray(clip_sheet(select(results, groups))).std() > 0
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_short_clips_are_drawn(results, frames):
+    short = {**results, "keypoint": results["keypoint"][:frames], "keypoint_score": results["keypoint_score"][:frames]}
+    assert clip_sheet({**short, "total_frames": frames}).size[0] >= 760
+
+
+def test_a_clip_with_nothing_in_it_is_drawn_and_all_its_bars_say_missing(results, count_colour):
+    empty = {**results, "keypoint": np.full_like(results["keypoint"], np.nan)}
+    sheet = clip_sheet(empty)
+    assert count_colour(sheet, MISSING) > 4 * 9 * 1430
+    assert count_colour(sheet, RIGHT, box=(104, 0, sheet.size[0], sheet.size[1] - 24)) == 0
+
+
+def test_wild_numbers_are_drawn(results):
+    wild = results["keypoint"].copy()
+    wild[3, 0] = 1e30
+    wild[4, 1] = -np.inf
+    wild[5, 150] = np.nan
+    assert clip_sheet({**results, "keypoint": wild}).size[1] > 300
+
+
+def test_a_skeleton_given_by_hand_serves(results):
+    bare = {"keypoint": results["keypoint"][..., :2]}
+    assert clip_sheet(bare, get_skeleton("karsl_184")).size[0] > 760
+
+
+def test_stages_stand_above_each_other_with_the_sampled_frames_marked_once(results, metainfo, count_colour):
+    results = {**results, "sample_key": np.uint64(1), "sample_idx": 0}
+    sampled = TSNSampleFrames(clip_len=16)(results)
+    flipped = CenterScale()(RandomFlip(prob=1.0)(sampled))
+    sheet, single = stages_sheet(results, flipped, metainfo=metainfo), clip_sheet(results, metainfo=metainfo)
+    assert sheet.size[1] > 1.8 * single.size[1]
+    marked = count_colour(sheet, INK, box=(104, 330, 1544, 480))
+    assert marked > count_colour(single, INK, box=(104, 330, 1544, 460)) + 16 * 8
+
+
+def test_a_sampled_clip_alone_has_its_marks_too(results, count_colour):
+    sampled = TSNSampleFrames(clip_len=16)({**results, "sample_key": np.uint64(1), "sample_idx": 0})
+    with_ticks = clip_sheet(sampled)
+    without = clip_sheet({**sampled, "frame_inds": None, "total_frames": 16})
+    assert with_ticks.size[1] == without.size[1] + 11
+    assert count_colour(with_ticks, INK, box=(104, 300, 1544, 460)) > count_colour(without, INK, box=(104, 300, 1544, 460))
+
+
+def test_an_overview_is_a_grid(results, metainfo, count_colour):
+    sheet = overview_sheet([results] * 7, metainfo=metainfo, title="seven", columns=3)
+    assert sheet.size == (3 * 196 + 1, 40 + 3 * 234 + 1)
+    cells = [(196 * (i % 3), 40 + 234 * (i // 3)) for i in range(9)]
+    drawn = [count_colour(sheet, RIGHT, box=(x, y, x + 196, y + 160)) > 0 for x, y in cells]
+    assert drawn == [True] * 7 + [False] * 2
+
+
+def test_an_overview_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="given no clips"):
+        overview_sheet([])
+
+
+def run_python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_looking_up_the_package_needs_no_pillow_and_drawing_neither_cv2_nor_matplotlib():
+    code = (
+        "import sys, karsl.visualization as v; a = 'PIL' in sys.modules; v.clip_sheet, v.overview_sheet;"
+        "print(a, 'PIL' in sys.modules, 'cv2' in sys.modules, 'matplotlib' in sys.modules)"
+    )
+    assert run_python(code) == "False True False False"
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    import karsl.visualization as visualization
+
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = visualization.nothing
+    assert "clip_sheet" in dir(visualization)
