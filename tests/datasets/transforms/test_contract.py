@@ -65,7 +65,8 @@ def cases(*tables: dict, but: tuple[str, ...] = ()) -> list:
 
 every = pytest.mark.parametrize(("cfg", "skeleton"), cases(RANDOM, FIXED))
 every_but_pack = pytest.mark.parametrize(("cfg", "skeleton"), cases(RANDOM, FIXED, but=("PackKeypointInputs",)))
-every_but_fill = pytest.mark.parametrize(("cfg", "skeleton"), cases(RANDOM, FIXED, but=("PackKeypointInputs", "FillMissing")))
+no_fill = cases(RANDOM, FIXED, but=("PackKeypointInputs", "FillMissing"))
+every_but_fill = pytest.mark.parametrize(("cfg", "skeleton"), no_fill)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,63 @@
+"""Batches: stacked tensors, and one sentence where clips do not fit together."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from karsl.datasets import keypoint_collate
+from karsl.datasets.transforms import PackKeypointInputs
+from karsl.errors import ConfigError
+from karsl.registry import FUNCTIONS
+from karsl.testing.strategies import make_clip
+
+
+def packed(frames: int = 4, **options) -> dict:
+    return PackKeypointInputs(**options)(make_clip(frames, "msl_226", missing="scattered", seed=frames))
+
+
+def test_samples_are_stacked_key_by_key():
+    samples = [
+        {"inputs": torch.full((1, 2, 3), x), "keypoint_mask": torch.tensor([[seen, True]]), "label": n, "sample_idx": n + 5}
+        for n, x, seen in ((1, 1.0, False), (2, 2.0, True))
+    ]
+    batch = keypoint_collate(samples)
+    assert list(batch) == ["inputs", "keypoint_mask", "label", "sample_idx"]
+    assert batch["inputs"].tolist() == [[[[1] * 3] * 2], [[[2] * 3] * 2]]
+    assert batch["keypoint_mask"].tolist() == [[[False, True]], [[True, True]]]
+    assert batch["label"].tolist() == [1, 2]
+    assert batch["sample_idx"].tolist() == [6, 7]
+    assert [v.dtype for v in batch.values()] == [torch.float32, torch.bool, torch.int64, torch.int64]
+
+
+def test_packed_clips_become_a_contiguous_batch():
+    batch = keypoint_collate([packed(), packed(), packed()])
+    assert batch["inputs"].shape == (3, 4, 67, 3)
+    assert batch["inputs"].is_contiguous()
+    assert torch.isfinite(batch["inputs"]).all()
+
+
+def test_a_batch_of_one_keeps_its_first_axis():
+    assert keypoint_collate([packed()])["label"].shape == (1,)
+
+
+def test_other_keys_come_as_lists():
+    batch = keypoint_collate([packed(meta_keys=("clip_id",)), packed(meta_keys=("clip_id",))])
+    assert batch["clip_id"] == ["scattered-4-4"] * 2
+
+
+def test_clips_of_different_lengths_name_the_step_that_would_help():
+    with pytest.raises(ConfigError, match=r"\(4, 67, 3\) and \(6, 67, 3\); end .*TSNSampleFrames.*PadFrames"):
+        keypoint_collate([packed(6), packed(4)])
+
+
+def test_a_key_that_only_some_samples_have_is_named_and_not_dropped():
+    lacking = packed()
+    del lacking["label"]
+    for samples in ([packed(), lacking], [lacking, packed()]):
+        with pytest.raises(ConfigError, match=r"only some samples of a batch have \['label'\]"):
+            keypoint_collate(samples)
+
+
+def test_configs_find_it_by_name():
+    assert FUNCTIONS.get("keypoint_collate") is keypoint_collate
