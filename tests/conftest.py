@@ -6,8 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+# no test asserts on time, Hypothesis's examples included
+settings.register_profile("karsl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("karsl")
 
 
 @pytest.fixture(autouse=True)

@@ -71,8 +71,9 @@ def clips(
         MissingExtraError: hypothesis is not installed.
 
     Example:
-        >>> from hypothesis import given
-        >>> @given(clips("msl_226"))
+        >>> from hypothesis import given, settings
+        >>> @settings(deadline=None)
+        ... @given(clips("msl_226"))
         ... def check(clip):
         ...     assert clip["keypoint"].shape == (clip["num_frames"], 67, 3)
         >>> check()
