@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import force_full_init
 from mmengine.fileio import join_path
@@ -24,6 +25,11 @@ from karsl.datasets.subset import Indices
 from karsl.errors import AnnotationError, ConfigError, TransformError
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton, get_skeleton
+
+try:
+    from karsl.datasets.batching import BatchPipeline, LazyBatch
+except ImportError:  # no numba: every sample is made on its own
+    BatchPipeline = LazyBatch = None
 
 
 @DATASETS.register_module()
@@ -131,6 +137,8 @@ class KeypointDataset(IndexedDataset):
             for record in parsed if isinstance(parsed, list) else [parsed]:
                 if not isinstance(record, dict):
                     raise TypeError(f"parse_data_info gave {type(record)} for record {place}; expected dict or list of dict")
+                if "frame_start" in record:
+                    record["pack"] = record["keypoint_path"]
                 yield record
 
     def parse_data_info(self, raw_data_info: dict) -> dict | list[dict]:
@@ -184,15 +192,16 @@ class KeypointDataset(IndexedDataset):
 
     def prepare_data(self, idx: int) -> Any:
         """The record at `idx` through the pipeline; None if the pipeline gives None."""
-        return self.pipeline(self._start(idx))
+        return self.pipeline(self.start(idx))
 
     @force_full_init
     def stages(self, idx: int) -> list[tuple[str, Any]]:
         """The results after each step, for looking at a pipeline: `[("record", {...}), ("LoadKeypoints", {...}), ...]`."""
-        start = self._start(idx)
+        start = self.start(idx)
         return [("record", start), *self.pipeline.steps(start)]
 
-    def _start(self, idx: int) -> dict:
+    def start(self, idx: int) -> dict:
+        """What the pipeline begins with: the record, the random key of the sample, the skeleton."""
         results = self.get_data_info(idx)
         if getattr(self.pipeline, "transforms", True):
             results["sample_key"] = self._draws.key(results["sample_idx"])
@@ -229,6 +238,32 @@ class KeypointDataset(IndexedDataset):
             idx = self._rand_another(idx, attempt)
         raise TransformError(f"no clip after {self.max_refetch} others were tried (max_refetch); the last: {reason}")
 
+    def sample_keys(self, places: np.ndarray) -> np.ndarray:
+        """uint64 (N,), the random keys of the samples at some places."""
+        return self._draws.keys(places)
+
+    def __getitems__(self, indices: Sequence[int]) -> Sequence[Any]:
+        """N samples at once, which PyTorch's DataLoader asks for; `keypoint_collate` takes them as one finished batch.
+
+        The steps that can be deferred are done in one compiled pass, to 1e-6 what `dataset[i]` gives one by one. Without
+        numba, or where a subclass changed how a sample is made, samples are made one by one.
+        """
+        length = len(self)
+        places = np.array([operator.index(i) for i in indices], dtype=np.int64)
+        steps = self._batch_steps() if len(places) and (-length <= places.min() <= places.max() < length) else None
+        if steps is None:
+            return [self[i] for i in indices]
+        return LazyBatch(self, steps, np.where(places < 0, places + length, places))
+
+    def _batch_steps(self) -> BatchPipeline | None:
+        usual = all(
+            getattr(getattr(self, name), "__func__", None) is getattr(KeypointDataset, name)
+            for name in ("prepare_data", "start", "__getitem__", "get_data_info")
+        )
+        if not usual or BatchPipeline is None or type(self.pipeline) is not Pipeline or self.skeleton is None:
+            return None
+        return BatchPipeline.of(self.pipeline.transforms)
+
     def _rand_another(self, idx: int = 0, attempt: int = 0) -> int:
         draw = Draw(self._draws.key(operator.index(idx) % len(self)), stream=name_code(f"another {attempt}"))
         return int(draw.integers("place", len(self))[0])
@@ -236,5 +271,5 @@ class KeypointDataset(IndexedDataset):
     def get_cat_ids(self, idx: int) -> list[int]:
         """`[label]` of a record, which ClassBalancedDataset asks for."""
         if self.serialize_data and self._fully_initialized and "label" in self._index.columns:
-            return [int(self._index.column("label")[idx])]
+            return [int(self.column("label")[idx])]
         return [int(self.get_data_info(idx)["label"])]

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch.utils.data import default_collate
 
 from karsl.errors import ConfigError
 from karsl.registry import FUNCTIONS
+
+
+@runtime_checkable
+class Batched(Protocol):
+    """Samples that may be a batch already."""
+
+    def finished(self) -> dict | None:
+        """The batch, or None where samples must be stacked."""
 
 
 @FUNCTIONS.register_module()
@@ -30,6 +39,10 @@ def keypoint_collate(samples: Sequence[dict]) -> dict:
         >>> tuple(batch["inputs"].shape), batch["label"]
         ((2, 8, 5, 3), tensor([1, 1]))
     """
+    if isinstance(samples, Batched):
+        batch = samples.finished()
+        if batch is not None:
+            return batch
     shapes = sorted({tuple(s["inputs"].shape) for s in samples})
     if len(shapes) > 1:
         raise ConfigError(

@@ -60,10 +60,12 @@ class EpochState:
 
     def key(self, sample_idx: int) -> np.uint64:
         """The random key of one sample, uint64."""
+        return self.keys(np.array([sample_idx]))[0]
+
+    def keys(self, sample_idx: np.ndarray) -> np.ndarray:
+        """The random keys of N samples, uint64 (N,)."""
         epoch, seed = self._shared.tolist()
-        if seed == _UNSET:
-            return np.uint64(mix64(_fresh_entropy() ^ sample_idx))
-        return sample_keys(seed, epoch, np.array([sample_idx]))[0]
+        return sample_keys(_fresh_entropy() if seed == _UNSET else seed, epoch, sample_idx)
 
     def __deepcopy__(self, memo: dict) -> EpochState:
         copy = EpochState(self.seed)

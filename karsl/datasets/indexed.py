@@ -62,6 +62,17 @@ class IndexedDataset(BaseDataset):
         """
         return self._index
 
+    def column(self, name: str) -> np.ndarray:
+        """(n,) numbers of one record key, kept beside the records; read-only.
+
+        Raises:
+            KeyError: It is not kept, see `SerializedList.column`.
+        """
+        columns = self.__dict__.setdefault("_columns", {})
+        if name not in columns:
+            columns[name] = self._index.column(name)
+        return columns[name]
+
     @property
     def data_bytes(self) -> np.ndarray:  # type: ignore[override]
         """uint8, all records one after the other; read-only, shared by all processes of the node."""
@@ -112,6 +123,7 @@ class IndexedDataset(BaseDataset):
         """Keep a part of this dataset: int (first n, last -n), slice, sequence or array; the pages stay shared."""
         if self.serialize_data:
             self._index = self._index.view(indices)
+            self.__dict__.pop("_columns", None)
         else:
             self.data_list = self._get_unserialized_subset(indices)
 
@@ -132,7 +144,10 @@ class IndexedDataset(BaseDataset):
         memo = {} if memo is None else memo
         other = memo[id(self)] = type(self).__new__(type(self))
         for key, value in self.__dict__.items():
-            if key not in ("data_list", "_index"):
+            if key not in ("data_list", "_index", "_columns"):
                 setattr(other, key, copy.deepcopy(value, memo))
         other.data_list = []
         return other
+
+    def __getstate__(self) -> dict:
+        return {key: value for key, value in self.__dict__.items() if key != "_columns"}  # views of pages to be mapped anew

@@ -19,9 +19,9 @@ from karsl.datasets.index_layout import IndexFileError
 if TYPE_CHECKING:
     from karsl.datasets.indexed import IndexedDataset
 
-COLUMNS = {"label": "int64", "num_frames": "int64"}
+COLUMNS = {"label": "int64", "num_frames": "int64", "frame_start": "int64", "pack": "category"}
 _NOT_PARSING = frozenset(
-    ("pipeline", "data_list", "max_refetch", "serialize_data", "index_cache", "_index", "_draws", "_skips")
+    ("pipeline", "data_list", "max_refetch", "serialize_data", "index_cache", "_index", "_columns", "_draws", "_skips")
 )
 """Attributes that do not shape records."""
 

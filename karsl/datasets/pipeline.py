@@ -48,19 +48,19 @@ class Pipeline(Compose):
                     self.transforms[place] = step = copy.copy(step)
                     step.stream = stream
 
-    def __call__(self, results: dict) -> dict | None:
-        """Run every step; stops at the first that gives None."""
-        last = deque(self.steps(results), maxlen=1)
+    def __call__(self, results: dict, first: int = 0) -> dict | None:
+        """Run every step from number `first`; stops at one that gives None."""
+        last = deque(self.steps(results, first), maxlen=1)
         return last[0][1] if last else results
 
-    def steps(self, results: dict) -> Iterator[tuple[str, dict | None]]:
+    def steps(self, results: dict, first: int = 0) -> Iterator[tuple[str, dict | None]]:
         """Run step by step, giving the name of each step and the results after it.
 
         Raises:
             TransformError: A step failed; the text names it and the clip.
         """
         start, sample_key = results, results.get("sample_key")
-        for place, step in enumerate(self.transforms):
+        for place, step in enumerate(self.transforms[first:], first):
             try:
                 if isinstance(step, KeypointTransform) or sample_key is None:
                     results = step(results)

@@ -83,6 +83,16 @@ class Skeleton:
         return out
 
     @cached_property
+    def group_slices(self) -> np.ndarray:
+        """int64 (G, 2), first point and last + 1 of each group."""
+        return np.array([(s.start, s.stop) for s in self.groups.values()], dtype=np.int64).reshape(-1, 2)
+
+    @cached_property
+    def group_of(self) -> np.ndarray:
+        """int64 (V,), number of the group of each point."""
+        return np.repeat(np.arange(len(self.groups)), self.group_slices[:, 1] - self.group_slices[:, 0])
+
+    @cached_property
     def edges(self) -> np.ndarray:
         """int64 (E, 2), the bones as keypoint numbers; read-only, since a skeleton is shared."""
         pairs = [(self._position[a], self._position[b]) for a, b in self.bones]

@@ -38,8 +38,8 @@ def value_problem(raw: np.ndarray) -> str | None:
     return f"has {int(bad.sum())} values that are NaN or infinite, first in frame {frame}, keypoint {keypoint}"
 
 
-def split_channels(raw: np.ndarray, *, where: str = "clip", nonfinite: str = "raise") -> tuple[np.ndarray, np.ndarray]:
-    """Separate coordinates from scores and mark what is missing.
+def canonical_clip(raw: np.ndarray, *, where: str = "clip", nonfinite: str = "raise") -> np.ndarray:
+    """One form for every store: x, y, z, score, where a missing point is four zeros.
 
     A keypoint is missing when x, y and z are all exactly 0, which is how MediaPipe exports write it. A present keypoint
     keeps its visibility as score, or gets 1 where the file has none or 0 (hands and face carry none in MediaPipe).
@@ -50,26 +50,46 @@ def split_channels(raw: np.ndarray, *, where: str = "clip", nonfinite: str = "ra
         nonfinite: `'raise'`, or `'missing'` to take NaN and infinite points as missing.
 
     Returns:
-        keypoint float32 (T, V, 3) with NaN where missing; score float32 (T, V) in [0, 1] with 0 where missing.
+        float32 (T, V, 4), score in [0, 1].
 
     Raises:
         CorruptRecordError: NaN or infinity while `nonfinite='raise'`.
-
-    Example:
-        >>> k, s = split_channels(np.array([[[0.0, 0, 0, 0], [0.5, 0.25, 0, 0.75]]]))
-        >>> k[0].tolist(), s[0].tolist()
-        ([[nan, nan, nan], [0.5, 0.25, 0.0]], [0.0, 0.75])
     """
-    raw = raw.astype(np.float32)
+    with np.errstate(over="ignore"):
+        raw = raw.astype(np.float32)
     finite = np.isfinite(raw).all(-1)
     if not finite.all() and nonfinite == "raise":
         raise CorruptRecordError(
             f"{where} {value_problem(raw)}; re-export it, or LoadKeypoints(nonfinite='missing') drops those points"
         )
     present = finite & (raw[..., :3] != 0).any(-1)
-    keypoint = np.where(present[..., None], raw[..., :3], np.float32(np.nan))
+    clip = np.zeros((*raw.shape[:2], 4), np.float32)
+    clip[..., :3][present] = raw[..., :3][present]
     score = np.ones(present.shape, np.float32)
     if raw.shape[-1] == 4:
         visible = np.nan_to_num(raw[..., 3], nan=0.0, posinf=1.0, neginf=0.0)
-        score = np.where(visible > 0, np.minimum(visible, 1), 1).astype(np.float32)
-    return keypoint, np.where(present, score, np.float32(0))
+        score = np.where(visible > 0, np.minimum(visible, 1), np.float32(1))
+    clip[..., 3] = np.where(present, score, np.float32(0))
+    return clip
+
+
+def split_clip(clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates and scores of a canonical clip.
+
+    Returns:
+        keypoint float32 (T, V, 3) with NaN where missing; score float32 (T, V) with 0 where missing.
+    """
+    score = clip[..., 3].astype(np.float32, copy=False)
+    keypoint = np.where(score[..., None] > 0, clip[..., :3], np.float32(np.nan))
+    return keypoint.astype(np.float32, copy=False), score
+
+
+def split_channels(raw: np.ndarray, *, where: str = "clip", nonfinite: str = "raise") -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates and scores of a clip as its file holds it; `split_clip` of `canonical_clip`.
+
+    Example:
+        >>> k, s = split_channels(np.array([[[0.0, 0, 0, 0], [0.5, 0.25, 0, 0.75]]]))
+        >>> k[0].tolist(), s[0].tolist()
+        ([[nan, nan, nan], [0.5, 0.25, 0.0]], [0.0, 0.75])
+    """
+    return split_clip(canonical_clip(raw, where=where, nonfinite=nonfinite))

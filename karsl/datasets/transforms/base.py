@@ -5,13 +5,18 @@ from __future__ import annotations
 import operator
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cache
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from karsl.datasets.draws import Draw, name_code
 from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton
+
+if TYPE_CHECKING:
+    from karsl.datasets.fused.pending import PendingClips
 
 Params = dict[str, np.ndarray]
 
@@ -70,6 +75,19 @@ class KeypointTransform(ABC):
             The keys that change, with their new values.
         """
 
+    def defer(self, clips: PendingClips, params: Params) -> None:
+        """Note what `apply` does, for N clips at once, instead of doing it; see `can_defer`.
+
+        Args:
+            clips: Takes frame positions, mirrorings, affines, hidden points.
+            params: What `sample_params` gave.
+        """
+        raise NotImplementedError(f"{type(self).__name__} works on one clip at a time")
+
+    def can_defer(self) -> bool:
+        """Whether `defer` stands for `apply`: it is written, and no subclass changed `apply` or `__call__` alone."""
+        return _defer_stands_for_apply(type(self))
+
     def __call__(self, results: dict) -> dict | None:
         """Draw for one clip and apply."""
         key = results.get("sample_key")
@@ -126,3 +144,10 @@ def check_clip_len(owner: object, clip_len: int) -> int:
     if length < 1:
         raise ConfigError(f"{type(owner).__name__}: clip_len={clip_len!r}; expected a whole number of at least 1 frame")
     return length
+
+
+@cache
+def _defer_stands_for_apply(cls: type[KeypointTransform]) -> bool:
+    rank = {name: place for place, base in reversed(list(enumerate(cls.__mro__))) for name in vars(base)}
+    written = cls.__mro__[rank["defer"]] is not KeypointTransform
+    return written and rank["defer"] <= min(rank["apply"], rank["__call__"])

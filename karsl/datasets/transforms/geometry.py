@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from karsl.datasets.draws import Draw
 from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params, check_prob, check_range, clip_meta
 from karsl.registry import TRANSFORMS
+
+if TYPE_CHECKING:
+    from karsl.datasets.fused.pending import PendingClips
 
 
 @TRANSFORMS.register_module()
@@ -43,6 +48,9 @@ class RandomFlip(KeypointTransform):
         keypoint = np.take(results["keypoint"], mirror, axis=1)  # [:, mirror] would not be contiguous
         keypoint[..., 0] = np.float32(2 * clip_meta(results).pivot) - keypoint[..., 0]
         return {"keypoint": keypoint, "keypoint_score": np.take(results["keypoint_score"], mirror, axis=1), "flip": True}
+
+    def defer(self, clips: PendingClips, params: Params) -> None:
+        clips.mirror(params["flip"])
 
 
 @TRANSFORMS.register_module()
@@ -103,3 +111,15 @@ class RandomAffine(KeypointTransform):
             points[..., :2] = points[..., :2] @ matrix.T.astype(np.float32) + offset
             points[..., 2:] *= np.float32(scale)
         return {"keypoint": keypoint}
+
+    def defer(self, clips: PendingClips, params: Params) -> None:
+        matrix, pivot = params["matrix"], np.full((*params["scale"].shape, 2), clips.meta.pivot)
+        if self.per_group:
+            for number, part in enumerate(clips.skeleton.groups.values()):
+                place, _, seen = clips.spread(part, np.ones(len(pivot), bool))
+                pivot[:, number] = np.where(seen[:, None] > 0, place, pivot[:, number])
+        affine = np.empty((*params["scale"].shape, 7))
+        affine[..., :4] = matrix.reshape(*matrix.shape[:2], 4)
+        affine[..., 4:6] = params["shift"] + pivot - (matrix @ pivot[..., None])[..., 0]
+        affine[..., 6] = params["scale"]
+        clips.move(affine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from karsl.datasets.draws import Draw
 from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params, check_prob
 from karsl.errors import ConfigError, SkeletonError
 from karsl.registry import TRANSFORMS
+
+if TYPE_CHECKING:
+    from karsl.datasets.fused.pending import PendingClips
 
 
 def hide(results: dict, hidden: np.ndarray) -> dict:
@@ -64,6 +68,9 @@ class KeypointDropout(KeypointTransform):
     def apply(self, results: dict, params: Params) -> dict:
         return hide(results, np.broadcast_to(params["hidden"], results["keypoint_score"].shape))
 
+    def defer(self, clips: PendingClips, params: Params) -> None:
+        clips.hide(params["hidden"])
+
 
 @TRANSFORMS.register_module()
 class FrameDropout(KeypointTransform):
@@ -91,6 +98,9 @@ class FrameDropout(KeypointTransform):
     def apply(self, results: dict, params: Params) -> dict:
         score = results["keypoint_score"]
         return hide(results, np.broadcast_to(params["hidden"][: len(score), None], score.shape))
+
+    def defer(self, clips: PendingClips, params: Params) -> None:
+        clips.hide_frames([h[:t] for h, t in zip(params["hidden"], clips.num_frames, strict=True)])
 
 
 @TRANSFORMS.register_module()

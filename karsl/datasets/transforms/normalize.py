@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from karsl.datasets.transforms.affine import similarity
 from karsl.datasets.transforms.base import KeypointTransform, Params
 from karsl.errors import ConfigError, SkeletonError
 from karsl.registry import TRANSFORMS
+from karsl.skeletons import Skeleton
 
 Anchor = Mapping[str, Sequence[str]]
 BODY: Anchor = {"origin": ("left_shoulder", "right_shoulder"), "scale": ("left_shoulder", "right_shoulder")}
@@ -22,6 +25,9 @@ GROUPS: Mapping[str, Anchor] = {
     "rh": {"origin": ("right_hand_wrist",), "scale": ("right_hand_wrist", "right_hand_middle_mcp")},
     "lh": {"origin": ("left_hand_wrist",), "scale": ("left_hand_wrist", "left_hand_middle_mcp")},
 }
+
+if TYPE_CHECKING:
+    from karsl.datasets.fused.pending import PendingClips
 
 
 @dataclass(frozen=True)
@@ -110,11 +116,7 @@ class CenterScale(KeypointTransform):
     def apply(self, results: dict, params: Params) -> dict:
         skeleton = results["skeleton"]
         keypoint, present = results["keypoint"].copy(), results["keypoint_score"] > 0
-        slices = skeleton.groups if self.per_group else {"body": slice(0, skeleton.num_keypoints)}
-        unknown = sorted(set(self.anchors or ()) - set(slices))
-        if unknown:
-            raise SkeletonError(f"CenterScale: anchors of {unknown}, but {skeleton.name!r} has groups {list(slices)}")
-        for group, part in slices.items():
+        for group, part in self._slices(skeleton).items():
             frame = None
             if group in self._anchors:
                 anchor = self._anchors[group]
@@ -124,6 +126,28 @@ class CenterScale(KeypointTransform):
             keypoint[:, part, :2] -= frame.origin.astype(np.float32)
             keypoint[:, part] /= np.float32(frame.scale)
         return {"keypoint": keypoint, "centred": True}
+
+    def defer(self, clips: PendingClips, params: Params) -> None:
+        moves = []
+        for group, part in self._slices(clips.skeleton).items():
+            place, unit, found = np.zeros((len(clips), 2)), np.ones(len(clips)), np.zeros(len(clips), bool)
+            if group in self._anchors:
+                anchor = self._anchors[group]
+                origin, scale = clips.skeleton.indices(anchor["origin"]), clips.skeleton.indices(anchor["scale"])
+                place, unit, found = clips.anchors(origin, scale)
+            if not found.all():
+                mean, radius, _ = clips.spread(part, ~found)
+                place, unit = np.where(found[:, None], place, mean), np.where(found, unit, radius)
+            moves.append(similarity(1 / unit, -place / unit[:, None]))
+        clips.move(np.concatenate(moves, axis=1))
+        clips.centred = True
+
+    def _slices(self, skeleton: Skeleton) -> dict[str, slice]:
+        slices = skeleton.groups if self.per_group else {"body": slice(0, skeleton.num_keypoints)}
+        unknown = sorted(set(self.anchors or ()) - set(slices))
+        if unknown:
+            raise SkeletonError(f"CenterScale: anchors of {unknown}, but {skeleton.name!r} has groups {list(slices)}")
+        return slices
 
 
 @TRANSFORMS.register_module()
@@ -167,6 +191,12 @@ class FillMissing(KeypointTransform):
             keypoint = np.where((present | never)[..., None], keypoint, filled)
         keypoint[np.isnan(keypoint)] = self.value
         return {"keypoint": keypoint}
+
+    def can_defer(self) -> bool:
+        return self.mode == "constant" and super().can_defer()
+
+    def defer(self, clips: PendingClips, params: Params) -> None:
+        clips.fill = self.value
 
 
 def _nearest_seen(present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

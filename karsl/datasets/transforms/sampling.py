@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from karsl.datasets.draws import Draw
@@ -9,6 +11,9 @@ from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params, 
 from karsl.datasets.transforms.blend import frame_update
 from karsl.errors import ConfigError
 from karsl.registry import TRANSFORMS
+
+if TYPE_CHECKING:
+    from karsl.datasets.fused.pending import PendingClips
 
 
 def tsn_positions(num_frames: np.ndarray, places: np.ndarray, *, mode: str = "blend") -> np.ndarray:
@@ -86,6 +91,9 @@ class TSNSampleFrames(KeypointTransform):
     def apply(self, results: dict, params: Params) -> dict:
         return frame_update(results, params["positions"], missing_is_zero=self.mode == "reference")
 
+    def defer(self, clips: PendingClips, params: Params) -> None:
+        clips.read_at(params["positions"], missing_is_zero=self.mode == "reference")
+
 
 @TRANSFORMS.register_module()
 class UniformSampleFrames(KeypointTransform):
@@ -121,3 +129,6 @@ class UniformSampleFrames(KeypointTransform):
 
     def apply(self, results: dict, params: Params) -> dict:
         return frame_update(results, params["positions"])
+
+    def defer(self, clips: PendingClips, params: Params) -> None:
+        clips.read_at(params["positions"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from karsl.datasets.transforms.base import KeypointTransform, Params
 from karsl.errors import ConfigError, SkeletonError
 from karsl.registry import TRANSFORMS
 from karsl.skeletons import Skeleton, get_skeleton
+
+if TYPE_CHECKING:
+    from karsl.datasets.fused.pending import PendingClips
 
 
 @lru_cache(maxsize=64)
@@ -62,17 +66,24 @@ class SelectKeypoints(KeypointTransform):
         self._target = None if skeleton is None else get_skeleton(skeleton)
 
     def apply(self, results: dict, params: Params) -> dict:
-        source: Skeleton = results["skeleton"]
-        target = self._target or _selected(source, self.names or ())
-        mapping = target.mapping_from(source)
+        target, mapping = self._mapping(results["skeleton"])
         lacking = mapping < 0
-        if lacking.any() and self.absent == "raise":
-            first = target.names[int(np.argmax(lacking))]
-            raise SkeletonError(
-                f"SelectKeypoints: {source.name!r} lacks {int(lacking.sum())} keypoints of {target.name!r}, first "
-                f"{first!r}; absent='missing' gives them as missing"
-            )
         keypoint = np.take(results["keypoint"], mapping, axis=1)
         score = np.take(results["keypoint_score"], mapping, axis=1)
         keypoint[:, lacking], score[:, lacking] = np.nan, 0
         return {"keypoint": keypoint, "keypoint_score": score, "skeleton": target}
+
+    def defer(self, clips: PendingClips, params: Params) -> None:
+        clips.select(*self._mapping(clips.skeleton))
+
+    def _mapping(self, source: Skeleton) -> tuple[Skeleton, np.ndarray]:
+        """The skeleton to go to, and where each of its points lies in `source`."""
+        target = self._target or _selected(source, self.names or ())
+        mapping = target.mapping_from(source)
+        if (mapping < 0).any() and self.absent == "raise":
+            first = target.names[int(np.argmax(mapping < 0))]
+            raise SkeletonError(
+                f"SelectKeypoints: {source.name!r} lacks {int((mapping < 0).sum())} keypoints of {target.name!r}, first "
+                f"{first!r}; absent='missing' gives them as missing"
+            )
+        return target, mapping

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from karsl.datasets.draws import Draw
@@ -9,6 +11,9 @@ from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params, 
 from karsl.datasets.transforms.blend import disk_positions, frame_update
 from karsl.errors import ConfigError
 from karsl.registry import TRANSFORMS
+
+if TYPE_CHECKING:
+    from karsl.datasets.fused.pending import PendingClips
 
 
 @TRANSFORMS.register_module()
@@ -50,10 +55,7 @@ class PadFrames(KeypointTransform):
         return {"start": start}
 
     def apply(self, results: dict, params: Params) -> dict:
-        frames = len(results["keypoint"])
-        wanted = params["start"] + np.arange(self.clip_len)
-        padding = wanted >= frames
-        source = wanted % frames if self.mode == "loop" else np.minimum(wanted, frames - 1)
+        source, padding = self._places(params["start"], len(results["keypoint"]))
         keypoint, score = results["keypoint"][source], results["keypoint_score"][source]
         inds = disk_positions(results, source.astype(np.float64))
         if self.mode == "missing":
@@ -64,6 +66,17 @@ class PadFrames(KeypointTransform):
             "num_frames": self.clip_len,
             "frame_inds": np.where(padding, np.nan, inds),
         }
+
+    def defer(self, clips: PendingClips, params: Params) -> None:
+        source, padding = self._places(params["start"][:, None], clips.num_frames[:, None])
+        clips.read_at(source, padding=padding)
+        if self.mode == "missing" and padding.any():
+            clips.hide_frames(padding)
+
+    def _places(self, start: np.ndarray, frames: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
+        """Frame numbers (..., clip_len) and bool where they are padding."""
+        wanted = start + np.arange(self.clip_len)
+        return wanted % frames if self.mode == "loop" else np.minimum(wanted, frames - 1), wanted >= frames
 
 
 @TRANSFORMS.register_module()
@@ -94,7 +107,13 @@ class RandomSpeed(KeypointTransform):
         return {"speed": np.exp(draw.uniform("speed", low=low, high=high))}
 
     def apply(self, results: dict, params: Params) -> dict:
-        frames = len(results["keypoint"])
-        length = max(1, round(frames / float(params["speed"])))
-        positions = np.clip((np.arange(length) + 0.5) * frames / length - 0.5, 0, frames - 1)
-        return frame_update(results, positions)
+        return frame_update(results, _resampled(len(results["keypoint"]), float(params["speed"])))
+
+    def defer(self, clips: PendingClips, params: Params) -> None:
+        clips.read_at([_resampled(int(t), float(s)) for t, s in zip(clips.num_frames, params["speed"], strict=True)])
+
+
+def _resampled(frames: int, speed: float) -> np.ndarray:
+    """float64 (T',), positions of a clip of T frames played at a speed."""
+    length = max(1, round(frames / speed))
+    return np.clip((np.arange(length) + 0.5) * frames / length - 0.5, 0, frames - 1)

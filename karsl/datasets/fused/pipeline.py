@@ -1,0 +1,67 @@
+"""Split a pipeline into the steps that a batch can defer and the steps that need one clip at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from karsl.datasets.draws import Draw
+from karsl.datasets.fused.pending import Frames, PendingClips
+from karsl.datasets.transforms.base import KeypointTransform
+from karsl.datasets.transforms.formatting import PackKeypointInputs
+from karsl.datasets.transforms.loading import LoadKeypoints
+from karsl.datasets.transforms.normalize import FillMissing
+from karsl.skeletons import Skeleton
+
+
+@dataclass(frozen=True)
+class BatchPipeline:
+    """A pipeline as load, deferred steps, and what is left.
+
+    Attributes:
+        load: Reads clips.
+        deferred: Steps done in one pass.
+        pack: The last step, if nothing is left between.
+        rest: Steps from the first that cannot be deferred; they see one clip at a time.
+    """
+
+    load: LoadKeypoints
+    deferred: tuple[KeypointTransform, ...]
+    pack: PackKeypointInputs | None
+    rest: tuple[Callable, ...]
+
+    @classmethod
+    def of(cls, steps: Sequence[Callable]) -> BatchPipeline | None:
+        """Split the steps; None if they do not begin with LoadKeypoints itself."""
+        if not steps or type(steps[0]) is not LoadKeypoints:
+            return None
+        deferred: list[KeypointTransform] = []
+        for step in steps[1:]:
+            filled = bool(deferred) and isinstance(deferred[-1], FillMissing)
+            if filled or not isinstance(step, KeypointTransform) or not step.can_defer():
+                break
+            deferred.append(step)
+        rest = tuple(steps[1 + len(deferred) :])
+        packs = len(rest) == 1 and type(rest[0]) is PackKeypointInputs
+        return cls(steps[0], tuple(deferred), rest[0] if packs else None, () if packs else rest)
+
+    def pending(self, source: Frames, skeleton: Skeleton, keys: np.ndarray) -> PendingClips:
+        """Note every deferred step.
+
+        Args:
+            source: N clips.
+            skeleton: Theirs.
+            keys: uint64 (N,), random keys of the samples.
+        """
+        clips = PendingClips(source, skeleton)
+        for step in self.deferred:
+            step.defer(clips, step.sample_params(clips.meta, Draw(keys, stream=step.stream)))
+        return clips
+
+
+def clip_frames(clips: Sequence[np.ndarray], skeleton: Skeleton) -> Frames:
+    """N canonical clips (T, V, 4) as frames one after the other."""
+    lengths = np.array([len(c) for c in clips], dtype=np.int64)
+    return Frames.of(np.concatenate(clips), np.cumsum(lengths) - lengths, lengths, skeleton)

@@ -1,0 +1,98 @@
+"""Compiled statistics of single points of clips, read through positions, permutation and moves that are still pending."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from karsl.datasets.fused.half import number
+
+_OPTIONS = dict(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+
+
+@njit(inline="always")
+def _point(frames, start, length, position, q, missing_is_zero):
+    """(x, y, seen) of source point `q` at a fractional position."""
+    f0 = int(position)
+    f1 = min(f0 + 1, length - 1)
+    weight = np.float32(position - f0)
+    here0 = number(frames[start + f0, q, 3]) > 0
+    here1 = weight > 0 and number(frames[start + f1, q, 3]) > 0
+    if not (missing_is_zero or (here0 and here1)):
+        weight = np.float32(1 if here1 and not here0 else 0)
+    x0, y0 = number(frames[start + f0, q, 0]), number(frames[start + f0, q, 1])
+    x1, y1 = number(frames[start + f1, q, 0]), number(frames[start + f1, q, 1])
+    return x0 + (x1 - x0) * weight, y0 + (y1 - y0) * weight, here0 or here1
+
+
+@njit(**_OPTIONS)
+def anchor_stats(
+    frames, starts, lengths, positions, out_starts, table, table_of, hidden, hidden_frames, missing_is_zero,
+    points, groups, num_origin, affine, place, distance, seen_frames,
+):  # fmt: skip
+    """Mean place of the first `num_origin` of `points` and mean distance of the two after them, where all are seen.
+
+    Args:
+        points: int64 (K,), output points; `groups` (K,) their groups, for `affine` float64 (N, G, 7).
+        place: float64 (N, 2), distance: float64 (N,), seen_frames: int64 (N,): filled.
+    """
+    xy, k_all = np.empty((points.size, 2)), points.size
+    for n in range(starts.size):
+        count, px, py, d = 0, 0.0, 0.0, 0.0
+        for t in range(out_starts[n], out_starts[n + 1]):
+            seen = not (hidden_frames.size > 0 and hidden_frames[t])
+            for k in range(k_all):
+                q = table[table_of[n], points[k]]
+                if not seen or q < 0 or (hidden.shape[1] > 0 and hidden[n, points[k]]):
+                    seen = False
+                    break
+                x, y, there = _point(frames, starts[n], lengths[n], positions[t], q, missing_is_zero)
+                m = affine[n, groups[k]]
+                xy[k, 0], xy[k, 1] = m[0] * x + m[1] * y + m[4], m[2] * x + m[3] * y + m[5]
+                seen = seen and there
+            if seen:
+                count += 1
+                for k in range(num_origin):
+                    px += xy[k, 0]
+                    py += xy[k, 1]
+                d += np.hypot(xy[k_all - 2, 0] - xy[k_all - 1, 0], xy[k_all - 2, 1] - xy[k_all - 1, 1])
+        seen_frames[n] = count
+        if count:
+            place[n, 0], place[n, 1], distance[n] = px / count / num_origin, py / count / num_origin, d / count
+
+
+@njit(**_OPTIONS)
+def spread_stats(
+    frames, starts, lengths, positions, out_starts, table, table_of, hidden, hidden_frames, missing_is_zero,
+    first, last, group_of, affine, wanted, place, radius, seen_points,
+):  # fmt: skip
+    """Mean and root-mean-square radius of the seen points among output points [first, last), for clips `wanted`."""
+    for n in range(starts.size):
+        if not wanted[n]:
+            continue
+        count, sx, sy, sxx = 0, 0.0, 0.0, 0.0
+        for again in range(2):  # mean first, then radius about it: one pass loses digits
+            for t in range(out_starts[n], out_starts[n + 1]):
+                if hidden_frames.size > 0 and hidden_frames[t]:
+                    continue
+                for v in range(first, last):
+                    q = table[table_of[n], v]
+                    if q < 0 or (hidden.shape[1] > 0 and hidden[n, v]):
+                        continue
+                    x, y, there = _point(frames, starts[n], lengths[n], positions[t], q, missing_is_zero)
+                    if not there:
+                        continue
+                    m = affine[n, group_of[v]]
+                    mx, my = m[0] * x + m[1] * y + m[4], m[2] * x + m[3] * y + m[5]
+                    if again:
+                        sxx += (mx - sx) ** 2 + (my - sy) ** 2
+                    else:
+                        count += 1
+                        sx += mx
+                        sy += my
+            if again == 0 and count:
+                sx /= count
+                sy /= count
+        seen_points[n] = count
+        if count:
+            place[n, 0], place[n, 1], radius[n] = sx, sy, np.sqrt(sxx / count)
