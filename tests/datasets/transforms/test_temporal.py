@@ -103,6 +103,11 @@ def test_at_least_one_frame_stays(clip, xs):
     assert xs(RandomSpeed((50, 50))(clip([[4], [8]]))) == [[6]]
 
 
+@pytest.mark.parametrize(("speed", "length"), [(1.3, 4), (1.5, 3), (0.9, 6)])
+def test_the_length_is_rounded(clip, speed, length):
+    assert RandomSpeed((speed, speed))(clip([[0]] * 5))["num_frames"] == length  # 3.85, 3.33, 5.56
+
+
 def test_speeds_are_drawn_between_the_limits_and_slow_is_as_likely_as_fast(clip):
     rows = [[0]] * 100
     lengths = [RandomSpeed((0.5, 2))(clip(rows, sample_key=np.uint64(key)))["num_frames"] for key in range(400)]
