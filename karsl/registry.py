@@ -8,19 +8,6 @@ from __future__ import annotations
 
 from mmengine import registry as mm
 
-__all__ = [
-    "DATASETS",
-    "DATA_SAMPLERS",
-    "FUNCTIONS",
-    "HOOKS",
-    "METRICS",
-    "MODELS",
-    "OPTIM_WRAPPERS",
-    "TRANSFORMS",
-    "VISUALIZERS",
-]
-
-
 def _child(name: str, parent: mm.Registry, *locations: str) -> mm.Registry:
     return mm.Registry(name, parent=parent, scope="karsl", locations=list(locations))
 
@@ -34,3 +21,16 @@ METRICS = _child("metric", mm.METRICS, "karsl.evaluation")
 HOOKS = _child("hook", mm.HOOKS, "karsl.engine")
 OPTIM_WRAPPERS = _child("optimizer wrapper", mm.OPTIM_WRAPPERS, "karsl.engine")
 VISUALIZERS = _child("visualizer", mm.VISUALIZERS, "karsl.visualization")
+
+# Nothing of ours is in these yet. They exist so that a user's own types resolve under default_scope='karsl', and so that
+# MMEngine does not warn at every start that the scope has no such registry.
+OPTIMIZERS = _child("optimizer", mm.OPTIMIZERS, "karsl.engine")
+OPTIM_WRAPPER_CONSTRUCTORS = _child("optimizer wrapper constructor", mm.OPTIM_WRAPPER_CONSTRUCTORS, "karsl.engine")
+PARAM_SCHEDULERS = _child("parameter scheduler", mm.PARAM_SCHEDULERS, "karsl.engine")
+LOOPS = _child("loop", mm.LOOPS, "karsl.engine")
+RUNNERS = _child("runner", mm.RUNNERS, "karsl.engine")
+LOG_PROCESSORS = _child("log processor", mm.LOG_PROCESSORS, "karsl.engine")
+MODEL_WRAPPERS = _child("model wrapper", mm.MODEL_WRAPPERS, "karsl.engine")
+WEIGHT_INITIALIZERS = _child("weight initializer", mm.WEIGHT_INITIALIZERS, "karsl.models")
+EVALUATOR = _child("evaluator", mm.EVALUATOR, "karsl.evaluation")
+VISBACKENDS = _child("visualizer backend", mm.VISBACKENDS, "karsl.visualization")
