@@ -27,7 +27,7 @@ class Case:
     @property
     def label(self) -> str:
         """For tables and legends."""
-        kind = "MMEngine's buffer" if self.serialize == "mmengine" else f"serialize {self.serialize}"
+        kind = "MMEngine" if self.serialize == "mmengine" else f"serialize {self.serialize}"
         return f"{self.start_method} · {kind}" + (f" · {self.ranks} ranks" if self.ranks > 1 else "")
 
 

@@ -37,7 +37,7 @@ class NumberColumn:
         self.name, self.values = name, array(_TYPECODES[dtype])
         self.codes: dict[Hashable, int] | None = {} if dtype == "category" else None
         self.reason: str | None = None
-        self._convert: Callable[[Any], Any] = {"category": self._code, "float64": _as_float}.get(dtype, operator.index)
+        self._convert: Callable[[Any], Any] = _as_float if dtype == "float64" else operator.index
 
     def add(self, record: Any) -> None:
         """Append the value of `record`; the first record without a fitting one ends the column, see `reason`."""
@@ -49,7 +49,8 @@ class NumberColumn:
             self._end(f"record {len(self.values)} lacks {self.name!r}")
             return
         try:
-            self.values.append(self._convert(value))
+            # no bound method is kept: a cycle would hold the values until the garbage collector comes by
+            self.values.append(self._convert(value) if self.codes is None else self._code(value))
         except (TypeError, ValueError, OverflowError):
             self._end(f"record {len(self.values)} has {self.name}={value!r}")
 

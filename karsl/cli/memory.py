@@ -1,0 +1,186 @@
+"""`karsl memory`: what each process of a loader takes, and whether the records are shared or copied."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from karsl.cli.options import add_cfg_options
+
+SUMMARY = "measure the memory of a loader's processes, and whether they share the records"
+
+_PHASES = ("train", "val", "test")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options; several values of `--start-method` and `--serialize` are compared."""
+    parser.add_argument("config", nargs="?", help="config file; without one, --records or --data-root")
+    parser.add_argument("--phase", choices=_PHASES, default="train", help="which loader of the config (default: train)")
+    parser.add_argument("--data-root", help="data root of every dataset in the config, or of a KArSL layout")
+    parser.add_argument("--records", type=int, metavar="N", help="N made-up records of KArSL's size instead of data")
+    parser.add_argument("--workers", type=int, help="worker processes of each rank (default: the config's, else 2)")
+    parser.add_argument("--batch-size", type=int, help="default: the config's, else 64; 1024 for --records")
+    methods = multiprocessing.get_all_start_methods()
+    parser.add_argument(
+        "--start-method", nargs="+", choices=methods, default=methods[:1], metavar="METHOD",
+        help=f"how workers start: {', '.join(methods)} (default: {methods[0]})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--serialize", nargs="+", choices=("on", "off", "mmengine"), default=["on"], metavar="WAY",
+        help="how records are kept: on (shared index), off (Python objects), mmengine (its buffer; with --records)",
+    )  # fmt: skip
+    parser.add_argument("--ranks", type=int, default=1, help="loaders that run at once, as in DDP (default: 1)")
+    parser.add_argument("--epochs", type=int, default=1, help="how often each loader is run through (default: 1)")
+    parser.add_argument("--iters", type=int, help="stop after so many batches of each rank")
+    parser.add_argument("--points", type=int, default=20, help="about how many times to look (default: 20)")
+    parser.add_argument(
+        "--max-private-mb", type=float, metavar="MIB",
+        help="exit status 1 when one process has more than this of private copies of records",
+    )  # fmt: skip
+    parser.add_argument("--json", type=Path, help="write all figures here")
+    parser.add_argument("--plot", type=Path, help="write a picture (PNG) here; needs karsl[viz]")
+    add_cfg_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Probe every case, print tables and verdicts, write what was asked for."""
+    import json
+    import tempfile
+
+    from rich.console import Console
+
+    from karsl.analysis.plot import draw_series, need_matplotlib
+    from karsl.analysis.probe import probe
+    from karsl.analysis.report import case_report, comparison
+    from karsl.analysis.verdict import gate
+
+    _check(args)
+    if args.plot:
+        need_matplotlib()  # before minutes of work, not after
+    console, waiting = Console(), Console(stderr=True)
+    all_series = []
+    with tempfile.TemporaryDirectory(prefix="karsl-memory-") as folder:
+        make_loader, cases = _plan(args, folder)
+        for case in cases:
+            with waiting.status(f"{case.label}: starting") as status:
+
+                def tell(point: Any, status: Any = status, label: str = case.label) -> None:
+                    status.update(f"{label}: iteration {point.iteration:,}")
+
+                limits = {"epochs": args.epochs, "iters": args.iters, "points": args.points}
+                all_series.append(probe(make_loader, case, on_point=tell, **limits))
+            console.print(case_report(all_series[-1]))
+    if len(all_series) > 1:
+        console.print(comparison(all_series))
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps([series.to_dict() for series in all_series], indent=1), encoding="utf-8")
+        print(f"figures: {args.json}")
+    if args.plot:
+        draw_series(all_series, args.plot, title=_title(args, all_series[0]))
+        print(f"picture: {args.plot}")
+    if args.max_private_mb is None:
+        return 0
+    failures = [text for text in (gate(series, args.max_private_mb) for series in all_series) if text]
+    for text in failures:
+        print(f"over the limit: {text}")
+    return 1 if failures else 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    from karsl.errors import ConfigError
+
+    for name in ("records", "batch_size", "ranks", "epochs", "iters", "points"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise ConfigError(f"--{name.replace('_', '-')} {value}; expected a positive number")
+    if args.workers is not None and args.workers < 0:
+        raise ConfigError(f"--workers {args.workers}; expected 0 or more")
+    if args.records and (args.config or args.data_root):
+        raise ConfigError("--records makes records up; leave out the config and --data-root")
+    if not (args.records or args.config or args.data_root):
+        raise ConfigError("nothing to measure; give a config, --data-root, or --records 1000000")
+    if args.cfg_options and not args.config:
+        raise ConfigError("--cfg-options changes a config, but none is given")
+    if "mmengine" in args.serialize and not args.records:
+        raise ConfigError("--serialize mmengine compares with made-up records; give --records 1000000")
+
+
+def _plan(args: argparse.Namespace, folder: str) -> tuple[Any, list]:
+    from karsl.analysis.records import records_loader
+    from karsl.analysis.samples import Case
+
+    workers = 2 if args.workers is None else args.workers
+    make: Any
+    if args.records:
+        make = partial(records_loader, count=args.records, batch_size=args.batch_size or 1024, index_cache=folder)
+    elif args.config:
+        options = {"config": args.config, "options": args.cfg_options, "data_root": args.data_root, "phase": args.phase}
+        loader = loader_config(**options)
+        workers = loader.get("num_workers", 2) if args.workers is None else args.workers
+        make = partial(config_loader, batch_size=args.batch_size, **options)
+    else:
+        make = partial(folder_loader, data_root=args.data_root, batch_size=args.batch_size or 64)
+    methods = dict.fromkeys(args.start_method if workers else args.start_method[:1])
+    return make, [Case(method, way, workers, args.ranks) for way in dict.fromkeys(args.serialize) for method in methods]
+
+
+def loader_config(*, config: str, options: dict | None, data_root: str | None, phase: str) -> Any:
+    """The loader of a phase as its config has it.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    from karsl.engine import load_config
+    from karsl.errors import ConfigError
+
+    cfg = load_config(config, options, data_root=data_root)
+    loader = cfg.get(f"{phase}_dataloader")
+    if not loader or not loader.get("dataset"):
+        has = [name for name in _PHASES if cfg.get(f"{name}_dataloader")]
+        raise ConfigError(f"config '{config}' has no {phase}_dataloader; it has {', '.join(has) or 'none'}")
+    loader["default_scope"] = cfg.get("default_scope", "karsl")
+    return loader
+
+
+def config_loader(case: Any, rank: int, *, batch_size: int | None, **options: Any) -> Any:
+    """The loader of a config in one rank's process, its workers started as `case` says and kept over epochs."""
+    from mmengine.registry import DefaultScope
+    from mmengine.runner import Runner
+
+    from karsl.engine.walk import dataset_leaves
+
+    loader = loader_config(**options)
+    scope = loader.pop("default_scope")
+    for leaf in dataset_leaves(loader.dataset):
+        leaf["serialize_data"] = case.serialize == "on"
+    if batch_size:
+        loader.batch_size = batch_size
+    loader.num_workers, loader.persistent_workers = case.num_workers, case.num_workers > 0
+    if case.num_workers:
+        loader.multiprocessing_context = case.start_method
+    else:
+        loader.pop("multiprocessing_context", None)
+        loader.pop("prefetch_factor", None)
+    with DefaultScope.overwrite_default_scope(scope):
+        return Runner.build_dataloader(loader, seed=rank)
+
+
+def folder_loader(case: Any, rank: int, *, data_root: str, batch_size: int) -> Any:
+    """A loader that reads the clips of a KArSL layout."""
+    from karsl.analysis.records import make_dataloader
+    from karsl.datasets import KArSLDataset
+
+    steps = [{"type": "LoadKeypoints"}]
+    dataset = KArSLDataset(data_root=data_root, pipeline=steps, serialize_data=case.serialize == "on")
+    return make_dataloader(dataset, case, batch_size=batch_size, seed=rank)
+
+
+def _title(args: argparse.Namespace, series: Any) -> str:
+    source = args.config or args.data_root or "made-up records"
+    case = series.case
+    ranks = f"{case.ranks} ranks with " if case.ranks > 1 else ""
+    return f"{source} · {series.num_records:,} records · {ranks}{case.num_workers} workers" + (" each" if ranks else "")
