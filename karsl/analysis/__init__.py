@@ -1,7 +1,9 @@
-"""Memory and start-up probes."""
+"""Memory and start-up probes.
 
-from karsl.analysis.memory_hook import MemoryHook
+`MemoryHook` is in `karsl.analysis.memory_hook`: MMEngine's hooks import OpenCV, which no process of a probe should carry.
+"""
+
 from karsl.analysis.probe import ProbeError, probe
 from karsl.analysis.samples import Case, Point, ProcessSample, Series
 
-__all__ = ["Case", "MemoryHook", "Point", "ProbeError", "ProcessSample", "Series", "probe"]
+__all__ = ["Case", "Point", "ProbeError", "ProcessSample", "Series", "probe"]

@@ -53,7 +53,8 @@ def bench_index(count: int = 1_000_000, folder: Path | None = None) -> list[Inde
     with tempfile.TemporaryDirectory(prefix="karsl-bench-") as temporary:
         place = folder or Path(temporary)
         annotation = write_annotation(place / "annotations.json", count)
-        ways = {"mmengine BaseDataset": _mmengine, "karsl KeypointDataset": partial(_karsl, cache=str(place / "index"))}
+        ours = partial(_karsl, cache=str(place / "index"))
+        ways: dict[str, Callable[[str], BaseDataset]] = {"mmengine BaseDataset": _mmengine, "karsl KeypointDataset": ours}
         found = []
         for name, make in ways.items():
             first = _in_fresh_process(make, annotation)
@@ -115,7 +116,10 @@ def _measure(make: Callable[[str], BaseDataset], annotation: str) -> dict[str, A
     access_us = (time.perf_counter() - start) / len(places) * 1e6
     start = time.perf_counter()
     index = getattr(dataset, "index", None)
-    labels = [dataset.get_data_info(i)["label"] for i in range(len(dataset))] if index is None else index.column("label").tolist()
+    if index is None:
+        labels = [dataset.get_data_info(i)["label"] for i in range(len(dataset))]
+    else:
+        labels = index.column("label").tolist()
     labels_ms = (time.perf_counter() - start) * 1e3
     assert len(labels) == len(dataset)
     pickled = len(ForkingPickler.dumps(dataset))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
 
 from karsl.analysis.pages import RecordPages, record_pages
 from karsl.analysis.probe import sample_process
 from karsl.analysis.samples import MIB, Case, Point, Series
 from karsl.analysis.verdict import growth_verdict, sharing_verdict
 from karsl.registry import HOOKS
+
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
 
 
 @HOOKS.register_module()

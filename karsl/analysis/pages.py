@@ -45,11 +45,9 @@ class RecordPages:
                 areas = mapped_areas(pid, self.inode, self.name)
             except OSError:
                 return None
-            counts = [count_area(pid, start, end - start) for start, end in areas]
-            if None in counts:
-                return None
-            pages = -(-self.num_bytes // PAGE_BYTES)
-            return PageCount(pages, 0, 0) if not counts else sum(filter(None, counts[1:]), counts[0])
+            if not areas:
+                return PageCount(-(-self.num_bytes // PAGE_BYTES), 0, 0)  # not read yet, so not mapped yet
+            return PageCount.total_of(count_area(pid, start, end - start) for start, end in areas)
         if self.kind == "buffer":
             return count_area(pid, self.start, self.num_bytes)
         return count_addresses(pid, np.array(self.addresses, np.int64))
@@ -89,7 +87,7 @@ def _pages_of_items(records: list) -> tuple[int, np.ndarray]:
     """How many pages hold the beginning of a record, and addresses on a sample of them."""
     if sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)():
         items = ctypes.c_void_p.from_address(id(records) + _LIST_ITEMS_OFFSET).value
-        addresses = np.ctypeslib.as_array(ctypes.cast(items, ctypes.POINTER(ctypes.c_int64)), (len(records),))
+        addresses = np.ctypeslib.as_array(ctypes.cast(items or 0, ctypes.POINTER(ctypes.c_int64)), (len(records),))
     else:
         addresses = np.array([id(record) for record in records], np.int64)
     pages, first = np.unique(addresses // PAGE_BYTES, return_index=True)

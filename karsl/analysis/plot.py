@@ -30,7 +30,8 @@ def draw_series(all_series: Sequence[Series], path: Path, *, title: str = "") ->
     panels = figure.subplots(1, 3)
     _panel(panels[0], all_series, lambda p: p.mean_uss / MIB, "memory that a worker has alone (mean USS)", "MiB")
     _panel(panels[1], all_series, _cost_mib, "what the job costs (sum of PSS, program + shared memory)", "MiB")
-    _panel(panels[2], all_series, _private_percent, "record pages copied by a process (equal lines drawn apart)", "%", nudge=True)
+    copied = "record pages copied by a process (equal lines drawn apart)"
+    _panel(panels[2], all_series, _private_percent, copied, "%", nudge=True)
     panels[2].set_ylim(-6, 109)
     if title:
         figure.suptitle(title, fontsize=12, x=0.01, ha="left")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -125,15 +124,11 @@ def sample_process(pid: int, rank: int, role: str, pages: list[RecordPages]) -> 
     memory = read_memory(pid)
     if memory is None:
         return None
-    count: PageCount | None = None
-    with suppress(OSError):
-        counts = [part.count(pid) for part in pages]
-        if counts and None not in counts:
-            count = sum(filter(None, counts[1:]), counts[0])
+    count = PageCount.total_of(part.count(pid) for part in pages)
     program = None if memory.pss_anon is None or memory.pss_shmem is None else memory.pss_anon + memory.pss_shmem
     kinds = "+".join(dict.fromkeys(part.kind for part in pages))
     num_bytes = sum(part.num_bytes for part in pages)
     return ProcessSample(
         rank, role, pid, memory.rss, memory.uss, memory.shared, memory.pss, program,
-        kinds or None, num_bytes, None if count is None else count.private_ratio,
+        kinds or None, num_bytes, None if count is None or not pages else count.private_ratio,
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,16 @@ class PageCount:
 
     def __add__(self, other: PageCount) -> PageCount:
         return PageCount(self.total + other.total, self.present + other.present, self.private + other.private)
+
+    @classmethod
+    def total_of(cls, counts: Iterable[PageCount | None]) -> PageCount | None:
+        """The sum; None if one of them could not be seen."""
+        total = cls(0, 0, 0)
+        for count in counts:
+            if count is None:
+                return None
+            total += count
+        return total
 
     @property
     def private_ratio(self) -> float:

@@ -66,7 +66,9 @@ class MMEngineRecords(BaseDataset):
         return self.get_data_info(idx)["label"]
 
 
-def records_loader(case: Case, rank: int, *, count: int, batch_size: int = 1024, index_cache: str | None = "auto") -> DataLoader:
+def records_loader(
+    case: Case, rank: int, *, count: int, batch_size: int = 1024, index_cache: str | None = "auto"
+) -> DataLoader:
     """A shuffled loader over synthetic records, as `probe` wants it.
 
     Args:
