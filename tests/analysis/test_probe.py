@@ -32,7 +32,7 @@ def test_after_a_shuffled_epoch_no_page_of_the_index_is_private(loader, method):
 
 
 def test_python_records_are_copied_under_fork(loader):
-    series = probe(loader, Case("fork", "off"), points=3)
+    series = probe(partial(loader, batch_size=32), Case("fork", "off"), points=3)
     assert series.points[0].private_ratio < series.last.private_ratio == 1.0
 
 
