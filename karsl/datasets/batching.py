@@ -7,10 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from karsl.datasets.fused.pending import Frames, PendingClips
 from karsl.datasets.fused.pipeline import BatchPipeline, clip_frames
+from karsl.datasets.transfer import batch_buffer
 from karsl.datasets.transforms.normalize import FillMissing
 from karsl.errors import CorruptRecordError, KarslError
 
@@ -119,8 +119,3 @@ class LazyBatch(Sequence):
     def _fill(self, otherwise: float) -> float:
         deferred = self._steps.deferred
         return deferred[-1].value if deferred and isinstance(deferred[-1], FillMissing) else otherwise
-
-
-def batch_buffer(spec):
-    tensors = {k: torch.empty(shape, dtype=torch.from_numpy(np.empty(0, dtype)).dtype) for k, (shape, dtype) in spec.items()}
-    return {k: t.numpy() for k, t in tensors.items()}, tensors

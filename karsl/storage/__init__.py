@@ -6,19 +6,25 @@ from karsl.storage.cache import ArrayCache
 from karsl.storage.index import Scan, scan_npz_folders
 from karsl.storage.labels import LabelSheet, find_label_sheet, read_label_sheet
 from karsl.storage.npz import list_members, read_member
-from karsl.storage.record import split_channels
+from karsl.storage.packed import Pack, pack_records, write_pack
+from karsl.storage.record import canonical_clip, split_channels, split_clip
 
 __all__ = [
     "ArrayCache",
     "LabelSheet",
+    "Pack",
     "Scan",
     "atomic_path",
+    "canonical_clip",
     "class_metainfo",
     "find_label_sheet",
     "list_members",
+    "pack_records",
     "read_label_sheet",
     "read_member",
     "scan_npz_folders",
     "split_channels",
+    "split_clip",
     "write_annotation",
+    "write_pack",
 ]

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.lib import format as npy
 
 from karsl.errors import ConfigError, CorruptRecordError
 from karsl.skeletons import Skeleton
+from karsl.storage.annotation import write_annotation
 from karsl.storage.atomic import atomic_path
 
 FRAMES, PRESENCE, ANNOTATIONS = "frames.npy", "presence.npy", "annotations.json"
@@ -92,6 +93,41 @@ def write_pack(
                 frames.write(_stored(clip, kind, number).tobytes())
                 presence.write(presence_of(clip, skeleton).tobytes())
     return folder / FRAMES
+
+
+def pack_records(
+    folder: str | Path,
+    metainfo: dict,
+    records: list[dict],
+    read_clip: Callable[[dict], np.ndarray],
+    *,
+    skeleton: Skeleton,
+    dtype: str = "float16",
+    progress: Callable[[Iterable, int], Iterable] | None = None,
+) -> Path:
+    """Write a pack of some records: frames, presence, and an annotation file that points into them.
+
+    Args:
+        folder: Made if absent; its files are replaced.
+        metainfo: Of the annotation file, with `signs`.
+        records: In the order they are to lie in; `num_frames` of each is right.
+        read_clip: Gives the canonical clip of a record.
+        skeleton: Of the clips.
+        dtype: See `write_pack`.
+        progress: `progress(records, total)` wraps the iteration, for a bar.
+
+    Returns:
+        Path of the annotation file, to be given as `ann_file` with `data_root=folder`.
+    """
+    lengths = np.array([r["num_frames"] for r in records], dtype=np.int64)
+    clips = (read_clip(r) for r in (progress(records, len(records)) if progress else records))
+    write_pack(folder, clips, lengths, skeleton=skeleton, dtype=dtype)
+    starts = (np.cumsum(lengths) - lengths).tolist()
+    located = [
+        {**{k: v for k, v in r.items() if k != "keypoint_key"}, "keypoint_path": FRAMES, "frame_start": start}
+        for r, start in zip(records, starts, strict=True)
+    ]
+    return write_annotation(Path(folder) / ANNOTATIONS, metainfo, located)
 
 
 def presence_of(clip: np.ndarray, skeleton: Skeleton) -> np.ndarray:

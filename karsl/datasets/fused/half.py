@@ -32,7 +32,6 @@ def _number(value):
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def widen(stored, row):
-    """Copy one frame, (V, 4) stored values, to a flat float32 row."""
-    flat = stored.reshape(stored.size)
-    for j in range(flat.size):
-        row[j] = number(flat[j])
+    """Copy one frame, flat stored values, to a flat float32 row."""
+    for j in range(row.size):
+        row[j] = number(stored[j])

@@ -14,7 +14,7 @@ from karsl.datasets.transforms.affine import compose, identity
 from karsl.datasets.transforms.base import ClipMeta
 from karsl.skeletons import Skeleton
 
-_NO_POINTS, _NO_FRAMES = np.zeros((0, 0), bool), np.zeros(0, bool)
+_NO_FRAMES = np.zeros(0, bool)
 
 
 @dataclass
@@ -65,7 +65,7 @@ class PendingClips:
         self._out_starts = np.concatenate([[0], np.cumsum(source.lengths)]).astype(np.int64)
         self._table, self._table_of = np.arange(v)[None], np.zeros(n, np.int64)
         self._source_skeleton = self.skeleton
-        self._hidden, self._hidden_frames, self._zero = _NO_POINTS, _NO_FRAMES, False
+        self._hidden, self._hidden_frames, self._zero = np.zeros((n, 0), bool), _NO_FRAMES, False
         self._affine = identity(n, len(self.skeleton.groups))
         self._untouched = True
 
@@ -214,12 +214,12 @@ class PendingClips:
         shape = int(self._out_starts[-1]), self.skeleton.num_keypoints
         out = np.empty((*shape, channels), np.float32) if out is None else out
         mask = np.empty(shape, bool) if mask is None else mask
-        sources, runs = _layout(self._table.tobytes(), len(self._table), self._source_skeleton, self.skeleton)
+        sources, runs, order = _layout(self._table.tobytes(), len(self._table), self._source_skeleton, self.skeleton)
         frames, starts, lengths, positions, out_starts, *_ = self._reading()
         read_clips(
             frames, self.source.flags, starts, lengths, positions, out_starts, self._in_slices,
-            self.skeleton.group_slices, self._table, self._table_of, sources, runs, self._affine.astype(np.float32),
-            self._hidden, self._hidden_frames, self._zero, np.float32(fill), out, mask,
+            self.skeleton.group_slices, self._table, self._table_of, sources, runs, order,
+            self._affine.astype(np.float32), self._uniform(), self._hidden, self._hidden_frames, self._zero, np.float32(fill), out, mask,
         )  # fmt: skip
         return out, mask
 
@@ -237,8 +237,11 @@ class PendingClips:
 
 
 @lru_cache(maxsize=64)
-def _layout(table_bytes: bytes, rows: int, source: Skeleton, target: Skeleton) -> tuple[np.ndarray, np.ndarray]:
-    """For each table row and output group: the one source group, and where its points start if in order; else -1."""
+def _layout(table_bytes: bytes, rows: int, source: Skeleton, target: Skeleton) -> tuple[np.ndarray, ...]:
+    """For each table row and output group: the one source group, and where its points start if in order; else -1.
+
+    Third, uint64 (P, V'), four times the table.
+    """
     table = np.frombuffer(table_bytes, np.int64).reshape(rows, -1)
     sources, runs = np.full((rows, len(target.groups)), -1), np.full((rows, len(target.groups)), -1)
     for r, row in enumerate(table):
@@ -247,7 +250,7 @@ def _layout(table_bytes: bytes, rows: int, source: Skeleton, target: Skeleton) -
             if (points >= 0).all() and (source.group_of[points] == source.group_of[points[0]]).all():
                 sources[r, g] = source.group_of[points[0]]
                 runs[r, g] = points[0] if (np.diff(points) == 1).all() else -1
-    return sources, runs
+    return sources, runs, 4 * np.maximum(table, 0).astype(np.uint64)
 
 
 def _group_permutation(skeleton: Skeleton, mirror: np.ndarray) -> np.ndarray | None:
