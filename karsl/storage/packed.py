@@ -83,15 +83,19 @@ def write_pack(
     folder, kind, total = Path(folder), np.dtype(dtype), int(np.sum(lengths))
     if kind not in (np.float16, np.float32):
         raise ConfigError(f"dtype={dtype!r} of a pack; expected 'float16' or 'float32'")
-    with atomic_path(folder / PRESENCE) as presence_part, atomic_path(folder / FRAMES) as frames_part:
-        with frames_part.open("wb") as frames, presence_part.open("wb") as presence:
-            _header(frames, (total, skeleton.num_keypoints, 4), kind)
-            _header(presence, (total, len(skeleton.groups)), np.dtype(np.uint8))
-            for number, (clip, length) in enumerate(zip(clips, lengths, strict=True)):
-                if len(clip) != length:
-                    raise CorruptRecordError(f"clip {number} has {len(clip)} frames, its index says {length}; index again")
-                frames.write(_stored(clip, kind, number).tobytes())
-                presence.write(presence_of(clip, skeleton).tobytes())
+    with (
+        atomic_path(folder / PRESENCE) as presence_part,
+        atomic_path(folder / FRAMES) as frames_part,
+        frames_part.open("wb") as frames,
+        presence_part.open("wb") as presence,
+    ):
+        _header(frames, (total, skeleton.num_keypoints, 4), kind)
+        _header(presence, (total, len(skeleton.groups)), np.dtype(np.uint8))
+        for number, (clip, length) in enumerate(zip(clips, lengths, strict=True)):
+            if len(clip) != length:
+                raise CorruptRecordError(f"clip {number} has {len(clip)} frames, its index says {length}; index again")
+            frames.write(_stored(clip, kind, number).tobytes())
+            presence.write(presence_of(clip, skeleton).tobytes())
     return folder / FRAMES
 
 

@@ -3,8 +3,8 @@
 A frame of a store is (V, 4): x, y, z, score; a missing point is all zeros. Per frame and group a flag says whether none, all
 or some of the points are there, so that whole groups are blended without looking at each point.
 
-Loops run from 0 over slices: an index that the compiler cannot prove to be at least 0 brings numba's wrap-around for negative
-indices into the loop, which then is not vectorised (measured: 80 us a clip instead of 12).
+Loops run from 0 over slices: an index that the compiler cannot prove to be at least 0 brings numba's wrap-around for
+negative indices into the loop, which then is not vectorised (measured: 80 us a clip instead of 12).
 """
 
 from __future__ import annotations

@@ -216,10 +216,11 @@ class PendingClips:
         mask = np.empty(shape, bool) if mask is None else mask
         sources, runs, order = _layout(self._table.tobytes(), len(self._table), self._source_skeleton, self.skeleton)
         frames, starts, lengths, positions, out_starts, *_ = self._reading()
+        affine = self._affine.astype(np.float32)
         read_clips(
-            frames, self.source.flags, starts, lengths, positions, out_starts, self._in_slices,
-            self.skeleton.group_slices, self._table, self._table_of, sources, runs, order,
-            self._affine.astype(np.float32), self._uniform(), self._hidden, self._hidden_frames, self._zero, np.float32(fill), out, mask,
+            frames, self.source.flags, starts, lengths, positions, out_starts, self._in_slices, self.skeleton.group_slices,
+            self._table, self._table_of, sources, runs, order, affine, self._uniform(), self._hidden, self._hidden_frames,
+            self._zero, np.float32(fill), out, mask,
         )  # fmt: skip
         return out, mask
 
