@@ -36,16 +36,14 @@ def comparison(all_series: Sequence[Series]) -> Table:
     """One line a case."""
     title = "comparison, MiB at the last point: all processes, a worker's USS, its copy of records"
     table = Table(title=title, title_justify="left", title_style="bold")
-    for name in ("case", "all", "worker", "copy", "pickle, kB", "ready, s"):
+    for name in ("case", "all", "worker", "copy", "copied", "pickle, MB", "ready, s"):
         table.add_column(name, justify="left" if name == "case" else "right", no_wrap=name == "case")
     for series in all_series:
         last = series.last
-        pickled = "-" if series.pickled_bytes is None else f"{series.pickled_bytes / 1000:,.1f}"
-        private = "not visible"
-        if last.private_ratio is not None:
-            private = f"{mib(last.private_bytes)} ({100 * last.private_ratio:.0f} %)"
-        uss = mib(round(last.mean_uss))
-        table.add_row(series.case.label, mib(last.cost), uss, private, pickled, f"{series.init_s:.2f}")
+        pickled = "-" if series.pickled_bytes is None else f"{series.pickled_bytes / 1e6:,.3f}"
+        copied = "not visible" if last.private_ratio is None else f"{100 * last.private_ratio:.0f} %"
+        sizes = (mib(last.cost), mib(round(last.mean_uss)), mib(last.private_bytes))
+        table.add_row(series.case.label, *sizes, copied, pickled, f"{series.init_s:.2f}")
     return table
 
 

@@ -53,6 +53,7 @@ class IndexStore:
         hashes = self._section(header.blocks_offset, 8 * header.num_blocks, header.blocks_hash, "checksums")
         self._hashes = hashes.cast("Q")
         self._checked = bytearray(header.num_blocks)
+        self._checked_columns: dict[str, np.ndarray] = {}
         meta = decode(self._section(header.meta_offset, header.meta_bytes, header.meta_hash, "meta"))
         self._decode = decode_trusted if header.trusted else decode
         self._columns, self.missing_columns, self._extra = meta["columns"], meta["missing"], meta["extra"]
@@ -101,14 +102,11 @@ class IndexStore:
     def column(self, name: str) -> np.ndarray:
         """(count,) numbers beside the records, a read-only view."""
         where = self.columns[name]
+        if name in self._checked_columns:
+            return self._checked_columns[name]
         dtype = np.dtype(where["dtype"])
         section = self._section(where["offset"], dtype.itemsize * self.count, where["hash"], f"column {name!r}")
-        return np.frombuffer(section, dtype)
-
-    def mapped_range(self) -> tuple[int, int]:
-        """Start address and length in bytes of the mapping in this process."""
-        self.open()
-        return np.frombuffer(self._whole, np.uint8).__array_interface__["data"][0], len(self._whole)
+        return self._checked_columns.setdefault(name, np.frombuffer(section, dtype))
 
     def _check_blocks(self, first: int, last: int) -> None:
         checked = self._checked
