@@ -8,4 +8,4 @@ from __future__ import annotations
 
 __all__ = ["COMMANDS"]
 
-COMMANDS = ("prepare", "train", "test", "browse", "memory", "demo")
+COMMANDS = ("prepare", "pack", "train", "test", "browse", "memory", "bench", "demo")

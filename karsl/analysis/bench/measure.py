@@ -1,0 +1,110 @@
+"""Rounds: every way and case in a fresh process, one after the other, so that a busy minute of the machine hits them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from karsl.analysis.bench.launch import Launcher
+from karsl.analysis.bench.one_pass import Case, Pass
+from karsl.analysis.bench.result import Result, WayResult
+from karsl.analysis.bench.stores import BenchError, Store, Stores
+from karsl.analysis.bench.ways import Way
+
+Say = Callable[[str, int], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure.
+
+    Attributes:
+        cases: Who loads.
+        rounds: How often each is measured.
+        seconds: Of each measurement, after its first batch.
+        one_process: All cases of a way in one process, forked from one that has imported PyTorch: quicker, but first
+            batches come too early and PSS is too small.
+        cold: Drop the files from the page cache before each case and read one epoch.
+    """
+
+    cases: tuple[Case, ...] = (Case(), Case(2))
+    count: int = 6000
+    rounds: int = 5
+    seconds: float = 3.0
+    batch_size: int = 64
+    seed: int = 0
+    one_process: bool = False
+    cold: bool = False
+
+    def steps(self, ways: Sequence[Way]) -> int:
+        """How many times `run_plan` reports."""
+        return len(ways) + self.rounds * sum(len(group) for way in ways for group in self.groups(way))
+
+    def groups(self, way: Way) -> list[tuple[Case, ...]]:
+        """The cases of a way, a process each."""
+        fits = tuple(c for c in self.cases if way.max_workers is None or c.num_workers <= way.max_workers)
+        return [fits] if self.one_process else [(case,) for case in fits]
+
+
+def run_plan(plan: Plan, ways: Sequence[Way], work_dir: Path, *, say: Say = lambda text, steps: None) -> Result:
+    """Prepare every way, then measure in interleaved rounds; a way that fails is reported, the others go on.
+
+    Args:
+        plan: What to measure.
+        ways: Of `choose_ways`.
+        work_dir: For the files; those of the same clips are used again.
+        say: Called with what is done now and how many steps ended since the last call.
+
+    Raises:
+        BenchError: No way could be measured.
+    """
+    stores, result = Stores(work_dir, count=plan.count, seed=plan.seed), Result(plan=asdict(plan))
+    ready: list[tuple[Way, Store]] = []
+    for way in ways:
+        say(f"writing {way.name}", 0)
+        try:
+            store = stores.prepare(way)
+            if "numba" in way.libraries:
+                _compile(plan, way, store)
+        except Exception as error:  # noqa: BLE001 - a peer's own failure must not end the comparison
+            result.failed[way.name] = f"{type(error).__name__}: {error}"
+        else:
+            ready.append((way, store))
+            result.ways[way.name] = WayResult(role=way.role, prepare_s=store.prepare_s, disk_bytes=store.disk_bytes)
+        say("", 1)
+    with Launcher(one_import=plan.one_process) as launcher:
+        for way, store, group in _interleaved(plan, ready):
+            if way.name not in result.failed:
+                say(f"{way.name}, {group[0].name}", 0)
+                _measure(plan, way, store, group, launcher, result)
+            say("", len(group))
+    for name in result.failed:
+        result.ways.pop(name, None)
+    if not result.ways:
+        raise BenchError(f"nothing could be measured: {'; '.join(f'{k}: {v}' for k, v in result.failed.items())}")
+    return result
+
+
+def _compile(plan: Plan, way: Way, store: Store) -> None:
+    """One batch, so that compiled code is in its cache when first batches are timed."""
+    options: dict = dict(batch_size=plan.batch_size, num_workers=0, seed=plan.seed, start_method="fork")
+    next(iter(way.loader(Path(store.folder), **options)))
+
+
+def _measure(
+    plan: Plan, way: Way, store: Store, group: tuple[Case, ...], launcher: Launcher, result: Result
+) -> None:
+    job = Pass(way.name, store.folder, group, plan.count, plan.batch_size, plan.seconds, plan.seed, plan.cold)
+    try:
+        result.ways[way.name].add(launcher.run(job))
+    except BenchError as error:
+        result.failed[way.name] = str(error)
+
+
+def _interleaved(plan: Plan, ready: Sequence[tuple[Way, Store]]) -> Iterator[tuple[Way, Store, tuple[Case, ...]]]:
+    """Each round starts with another way, so that none always runs after the same neighbour."""
+    for round_number in range(plan.rounds):
+        first = round_number * 5 % max(1, len(ready))
+        for way, store in [*ready[first:], *ready[:first]]:
+            yield from ((way, store, group) for group in plan.groups(way))

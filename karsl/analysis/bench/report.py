@@ -1,0 +1,63 @@
+"""The table on the screen."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from karsl.analysis.bench.result import Result, WayResult
+
+_STYLE = {"ours": "bold", "limit": "italic", "peer": ""}
+
+
+def result_table(result: Result) -> Table:
+    """One row a way, fastest first; beside each rate its ratio to the best peer in that column."""
+    table = Table(title=_title(result), title_justify="left", caption=_caption(result), caption_justify="left")
+    table.add_column("way")
+    best = {}
+    for case in result.cases:
+        table.add_column(f"{case}\nclips/s", justify="right")
+        table.add_column("x best\npeer", justify="right")
+        best[case] = result.fastest("peer", case)
+    last = result.cases[-1]
+    for head in ("first batch\ns", f"PSS, {last}\nMiB", "disk\nMB", "writing\ns"):
+        table.add_column(head, justify="right")
+    for name, way in sorted(result.ways.items(), key=lambda item: -item[1].best):
+        rates = [cell for case in result.cases for cell in _rate_cells(way.median(case), best[case])]
+        table.add_row(name, *rates, *_cost_cells(way, result.cases[0], last), style=_STYLE[way.role])
+    return table
+
+
+def notes(result: Result) -> list[str]:
+    """Ratios, and what is not in the table and why; one line each."""
+    lines = [f"{what}: {ratio:.2f} x" for what, ratio in result.ratios()]
+    lines += [f"left out {name}: {reason}" for name, reason in result.skipped.items()]
+    return lines + [f"FAILED {name}: {reason}" for name, reason in result.failed.items()]
+
+
+def _title(result: Result) -> str:
+    plan = result.plan
+    cold = ", cold page cache" if plan["cold"] else ""
+    rounds = "1 round" if plan["rounds"] == 1 else f"medians of {plan['rounds']} rounds"
+    return f"{plan['count']} clips, batches of {plan['batch_size']}, {rounds}{cold}"
+
+
+def _caption(result: Result) -> str:
+    if result.plan["one_process"]:
+        return "first batch and PSS are too small: processes share what is imported"
+    return f"one thread a process; first batch: {result.cases[0]}, imports included; PSS: shared pages counted once"
+
+
+def _rate_cells(rate: float | None, best: tuple[str, float] | None) -> tuple[str, str]:
+    if rate is None:
+        return "-", "-"
+    return f"{rate:,.0f}", f"{rate / best[1]:.2f}" if best else "-"
+
+
+def _cost_cells(way: WayResult, first: str, last: str) -> tuple[str, str, str, str]:
+    first_batch, pss = way.median(first, "first_batch_s"), way.median(last, "pss_bytes")
+    return (
+        "-" if first_batch is None else f"{first_batch:.2f}",
+        "-" if pss is None else f"{pss / 2**20:,.0f}",
+        f"{way.disk_bytes / 1e6:,.0f}",
+        f"{way.prepare_s:.1f}",
+    )

@@ -1,0 +1,157 @@
+"""What a way from files to batches is, and the table of those that are compared."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from karsl.analysis.bench.clips import OFFSETS_FILE, Clips, read_offsets
+from karsl.analysis.bench.job import EndlessOrder, JobDataset, ReadClip, plain_loader
+from karsl.errors import ConfigError
+
+# In the order of the table. A new way: a module with `WAY`, and its name here.
+MODULES = (
+    "ours_packed",
+    "ours_eager",
+    "peers.npz_per_sign",
+    "peers.npy_per_clip",
+    "peers.memory_map",
+    "peers.mmengine",
+    "peers.webdataset",
+    "peers.mosaicml",
+    "peers.litdata",
+    "peers.huggingface",
+    "peers.lmdb",
+    "peers.hdf5",
+    "limit",
+)
+
+
+class Way(ABC):
+    """A way from clips on disk to batches.
+
+    Its module is imported where the library may be absent, so the library is imported inside the methods.
+
+    Attributes:
+        name: In the table and for `--only`.
+        role: `'peer'`, `'ours'` or `'limit'`.
+        libraries: Modules that it imports and karsl does not require.
+        extra: Of karsl, that brings them; None where none does.
+        remedy: How to get them where `extra` is None.
+        store: Folder of its files; ways that read the same files share it.
+        max_workers: None, or 0 for a way that has no worker processes.
+    """
+
+    name: str
+    role: str = "peer"
+    libraries: tuple[str, ...] = ()
+    extra: str | None = "bench"
+    remedy: str = ""
+    store: str = ""
+    max_workers: int | None = None
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" in vars(cls) and "store" not in vars(cls):
+            cls.store = cls.name
+
+    @abstractmethod
+    def prepare(self, clips: Clips, folder: Path) -> int:
+        """Write all clips to an empty folder, a clip at a time.
+
+        Returns:
+            Bytes on disk, see `folder_bytes`.
+        """
+
+    @abstractmethod
+    def loader(
+        self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
+    ) -> Iterable[torch.Tensor]:
+        """Batches of the job, float32 (N, 50, 184, 4), shuffled; endless, or one epoch at a time."""
+
+    @abstractmethod
+    def first_clips(self, folder: Path, count: int) -> list[np.ndarray]:
+        """The first clips as this way reads them, without the job, (T, 184, 4) each: compared to the source."""
+
+    def missing(self) -> str | None:
+        """Why it cannot run here, or None."""
+        absent = [library for library in self.libraries if find_spec(library) is None]
+        if not absent:
+            return None
+        remedy = f"pip install 'karsl[{self.extra}]' brings it" if self.extra else self.remedy
+        return f"{' and '.join(absent)} not installed; {remedy}"
+
+
+class MapWay(Way):
+    """A way that reads clips by number behind PyTorch's own loader."""
+
+    @abstractmethod
+    def write(self, clips: Clips, folder: Path) -> None:
+        """Write all clips to an empty folder."""
+
+    @abstractmethod
+    def open_reader(self, folder: Path) -> ReadClip:
+        """Open the files, in the process that reads; gives a function from a clip's number to float32 (T, 184, 4)."""
+
+    def prepare(self, clips: Clips, folder: Path) -> int:
+        self.write(clips, folder)
+        if not (folder / OFFSETS_FILE).exists():
+            lengths = [len(clip) for clip in clips]
+            np.save(folder / OFFSETS_FILE, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+        return folder_bytes(folder)
+
+    def loader(
+        self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
+    ) -> Iterable[torch.Tensor]:
+        count = len(read_offsets(folder)) - 1
+        dataset = JobDataset(partial(self.open_reader, folder), count, seed=seed)
+        return plain_loader(
+            dataset,
+            batch_size=batch_size,
+            sampler=EndlessOrder(count, seed=seed),
+            num_workers=num_workers,
+            start_method=start_method,
+        )
+
+    def first_clips(self, folder: Path, count: int) -> list[np.ndarray]:
+        read = self.open_reader(folder)
+        return [np.array(read(number)) for number in range(count)]
+
+
+def find_ways() -> dict[str, Way]:
+    """Every way by name, those whose library is absent too."""
+    ways = [import_module(f"karsl.analysis.bench.{module}").WAY for module in MODULES]
+    return {way.name: way for way in ways}
+
+
+def choose_ways(names: Sequence[str] = ()) -> tuple[list[Way], dict[str, str]]:
+    """The ways that can run here, and why the others cannot.
+
+    Args:
+        names: Only these; empty is all.
+
+    Raises:
+        ConfigError: No way has that name.
+    """
+    known = find_ways()
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+            raise ConfigError(f"no way '{name}'; {hint}")
+    chosen = [way for way in known.values() if not names or way.name in names]
+    missing = {way.name: reason for way in chosen if (reason := way.missing())}
+    return [way for way in chosen if way.name not in missing], missing
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())

@@ -1,0 +1,159 @@
+"""`karsl bench`: how fast clips become batches, in the ways people use, in ours, and at the limit of the machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SUMMARY = "time ways from clips to batches, side by side"
+
+_FULL, _QUICK = (6000, 5, 3.0), (300, 1, 0.4)  # clips, rounds, seconds
+_LEAST_CLIPS, _BATCH_SIZE = 60, 64
+_RECORDS, _QUICK_RECORDS = 1_000_000, 50_000
+_START_METHODS = ("fork", "spawn", "forkserver")
+_BYTES_PER_CLIP = 1 << 20  # nine copies of 112 kB
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `karsl bench`."""
+    parser.add_argument("--only", nargs="+", default=(), metavar="WAY", help="only these ways; a wrong name lists them")
+    parser.add_argument("--quick", action="store_true", help="300 clips, one short round: under a minute, not for comparing")
+    parser.add_argument("--clips", type=_positive, metavar="N", help="synthetic clips (default: 6000)")
+    parser.add_argument("--rounds", type=_positive, metavar="N", help="measurements of each, interleaved (default: 5)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="length of a measurement (default: 3)")
+    parser.add_argument(
+        "--workers", type=int, nargs="+", default=(0, 2), metavar="N", help="worker processes (default: 0 and 2)"
+    )  # fmt: skip
+    parser.add_argument(
+        "--start-method", nargs="+", choices=_START_METHODS, default=("fork",), help="of the workers (default: fork)"
+    )
+    parser.add_argument("--cold", action="store_true", help="drop the files from the page cache first, read one epoch")
+    parser.add_argument("--seed", type=int, default=0, help="of clips, order and draws (default: 0)")
+    parser.add_argument(
+        "--work-dir", type=Path, help="keep the files here and use them again (default: a temporary folder, removed)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every reading")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the rates; .png, .svg or .pdf")
+    parser.add_argument("--index", action="store_true", help="time the index of 1,000,000 records instead of batches")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the files of every way, measure, show."""
+    if args.index:
+        return _index(args)
+    from rich.console import Console
+
+    from karsl.analysis.bench import choose_ways, run_plan
+    from karsl.analysis.bench.plot import draw_result, need_matplotlib
+    from karsl.analysis.bench.report import notes, result_table
+    from karsl.errors import ConfigError
+
+    plan = _plan(args)
+    if args.plot:
+        need_matplotlib()  # before minutes of work, not after
+    ways, skipped = choose_ways(args.only)
+    if not ways:
+        raise ConfigError("; ".join(f"{name}: {reason}" for name, reason in skipped.items()))
+    with _work_dir(args.work_dir, plan.count) as folder, _progress(plan.steps(ways)) as say:
+        result = run_plan(plan, ways, folder, say=say)
+    result.skipped = skipped
+    Console(width=None if sys.stdout.isatty() else 160).print(result_table(result))
+    print("\n".join(notes(result)))
+    if args.json:
+        result.write(args.json)
+        print(f"readings: {args.json}")
+    if args.plot:
+        draw_result(result, args.plot)
+        print(f"plot: {args.plot}")
+    return 1 if result.failed else 0
+
+
+def _plan(args: argparse.Namespace):
+    """The plan that the options ask for; those given win over `--quick`."""
+    from karsl.analysis.bench import Case, Plan
+    from karsl.errors import ConfigError
+
+    if args.seconds is not None and not args.seconds > 0:
+        raise ConfigError(f"--seconds {args.seconds}; expected a positive number")
+    clips, rounds, seconds = _QUICK if args.quick else _FULL
+    clips, rounds, seconds = args.clips or clips, args.rounds or rounds, args.seconds or seconds
+    if clips < _LEAST_CLIPS:
+        raise ConfigError(f"--clips {clips}; at least {_LEAST_CLIPS} are needed")
+    cases = []
+    for workers in dict.fromkeys(args.workers):
+        if workers < 0:
+            raise ConfigError(f"--workers {workers}; expected 0 or more")
+        cases += [Case(workers, method) for method in args.start_method] if workers else [Case()]
+    return Plan(
+        cases=tuple(cases),
+        count=clips,
+        rounds=rounds,
+        seconds=seconds,
+        batch_size=min(_BATCH_SIZE, clips // 4),  # a batch of few clips must not be more than a worker has
+        seed=args.seed,
+        one_process=args.quick,
+        cold=args.cold,
+    )
+
+
+@contextmanager
+def _work_dir(given: Path | None, clips: int) -> Iterator[Path]:
+    """The folder that was given, or a temporary one.
+
+    Raises:
+        ConfigError: The disk has no room for all ways' files.
+    """
+    import shutil
+
+    from karsl.errors import ConfigError
+
+    with tempfile.TemporaryDirectory(prefix="karsl-bench-") as temporary:
+        folder = given or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        if given is None and free < clips * _BYTES_PER_CLIP:
+            raise ConfigError(
+                f"{folder} has {free / 1e9:.1f} GB free and {clips} clips take {clips * _BYTES_PER_CLIP / 1e9:.1f} GB in "
+                "all forms; name another folder with --work-dir, or fewer --clips"
+            )
+        yield folder
+
+
+@contextmanager
+def _progress(steps: int) -> Iterator[Callable[[str, int], None]]:
+    """A bar on stderr; what is done now stands before it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=steps)
+
+        def say(text: str, done: int) -> None:
+            progress.update(task, advance=done, description=text or None)
+
+        yield say
+
+
+def _index(args: argparse.Namespace) -> int:
+    """Start and access of 1,000,000 records."""
+    from rich.console import Console
+
+    from karsl.analysis.index_bench import bench_index, bench_table
+
+    count = args.clips or (_QUICK_RECORDS if args.quick else _RECORDS)
+    with Console(stderr=True).status(f"indexing {count:,} records, four times"):
+        figures = bench_index(count, args.work_dir)
+    Console().print(bench_table(figures, count))
+    return 0
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
+    return value

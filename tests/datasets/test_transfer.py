@@ -1,0 +1,386 @@
+"""Batches cross from worker to parent right, once, and without traces; a batch that somebody holds never changes."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from functools import partial
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from karsl.datasets import transfer
+from karsl.datasets.batch_arena import BatchArena, parent_reaches_us
+from karsl.datasets.batch_inbox import BatchLostError
+from karsl.datasets.transfer import SharedBatch, batch_buffer
+from tests.datasets import transfer_cases as cases
+from tests.datasets.transfer_cases import Numbers, is_right, is_shared, loader_of
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="no memfd here: batches go torch's way")
+CASES = Path(cases.__file__)
+SPEC = {"inputs": ((2, 3), np.float32), "keypoint_mask": ((2,), np.bool_), "label": ((2,), np.int64)}
+
+
+def run_case(*args, deadline_s=120):
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", str(CASES), *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=deadline_s,
+    )
+
+
+def shared_batch(arena):
+    """As a worker makes it, here in one process."""
+    places, nbytes = transfer._layout(SPEC)
+    loan, address = arena.take(nbytes)
+    arrays = transfer._arrays(loan.array(), places)
+    for array in arrays.values():
+        array[:] = 1
+    return SharedBatch(transfer._tensors(arrays), torch.from_numpy(loan.array()), loan, address)
+
+
+@pytest.mark.parametrize("persistent", [False, True], ids=["new workers", "persistent workers"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_batches_are_right_and_shared_under_every_start_method(method, persistent):
+    loader = loader_of(multiprocessing_context=method, persistent_workers=persistent)
+    for _ in range(2):
+        batches = list(loader)
+        assert all(map(is_right, batches))
+        assert all(map(is_shared, batches))
+        assert torch.cat([b["sample_idx"] for b in batches]).tolist() == list(range(24))
+
+
+def test_nothing_is_left_when_a_loader_and_its_batches_are_gone():
+    list(loader_of())  # what torch itself leaves on first use
+    before = cases.leftovers()
+    for persistent in (False, True):
+        loader = loader_of(persistent_workers=persistent)
+        held = [next(iter(loader)) for _ in range(3)]
+        assert cases.leftovers()["maps"] != []
+        del loader, held
+    assert cases.leftovers() == before
+
+
+def test_a_loop_that_drops_its_batches_stays_on_few_slots():
+    loader = loader_of(Numbers(200), persistent_workers=True)
+    places = {batch["inputs"].data_ptr() for _ in range(4) for batch in loader}
+    assert len(places) <= 2 * 6, "200 batches of 2 workers: two fetched ahead, one on its way, one in use, one kept"
+
+
+@pytest.mark.parametrize("frames", [3, 400])
+def test_batches_of_a_whole_epoch_can_be_kept(frames):
+    """More than all slots hold: the rest goes torch's way."""
+    loader = loader_of(Numbers(300, frames), batch_size=2, persistent_workers=True)
+    kept = list(loader)
+    for batch in loader:
+        assert is_right(batch)
+    assert all(map(is_right, kept))
+    assert 0 < sum(map(is_shared, kept)) < len(kept)
+
+
+KEEPERS = {
+    "a view": lambda x: x.view(-1),
+    "a slice": lambda x: x[1:2, :, 3],
+    "a transposed view": lambda x: x.T,
+    "a numpy array": lambda x: x.numpy(),
+    "a slice of a numpy array": lambda x: x.numpy()[:, 1],
+    "a memoryview": lambda x: memoryview(x.numpy()),
+    "the storage": lambda x: x.untyped_storage(),
+    "a tensor with the same storage": lambda x: torch.empty(0).set_(x.untyped_storage()),
+    "a detached tensor": lambda x: x.detach(),
+    "a tensor by dlpack": lambda x: torch.from_dlpack(x),
+    "an iterator over rows": lambda x: iter(x),
+    "what autograd saved": lambda x: (x * torch.ones(1, requires_grad=True)).sum(),
+}
+
+
+@pytest.mark.parametrize("keep", KEEPERS.values(), ids=KEEPERS)
+def test_a_part_of_a_batch_keeps_its_memory(keep):
+    loader = loader_of(persistent_workers=True)
+    kept, first = [], []
+    for batch in loader:
+        kept.append(keep(batch["inputs"]))
+        first.append(batch["inputs"].data_ptr())
+    del batch
+    assert len(set(first)) == len(first)
+    later = {batch["inputs"].data_ptr() for _ in range(3) for batch in loader}
+    assert not later & set(first), "memory that is held is not used again"
+
+
+def test_the_other_tensors_of_a_batch_keep_its_memory_too():
+    loader = loader_of(persistent_workers=True)
+    kept = [(batch["label"], batch["sample_idx"]) for batch in loader]
+    for _ in range(3):
+        list(loader)
+    assert torch.cat([ids for _, ids in kept]).tolist() == list(range(24))
+    assert all((label == ids % 7).all() for label, ids in kept)
+
+
+def test_a_batch_that_a_child_process_holds_is_not_overwritten():
+    batches = iter(loader_of(Numbers(80), persistent_workers=True))
+    next(batches)
+    held = next(batches)
+    from_parent, to_child = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.read(from_parent, 1)
+        os._exit(0 if is_right(held) and held["sample_idx"][0] == 4 else 1)
+    place = held["inputs"].data_ptr()
+    del held
+    assert place not in {batch["inputs"].data_ptr() for batch in batches}
+    os.write(to_child, b"x")
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_two_loaders_at_once():
+    first, second = loader_of(Numbers(40)), loader_of(Numbers(40, frames=50), multiprocessing_context="fork")
+    kept = [pair for _ in range(2) for pair in zip(first, second, strict=True)]
+    assert all(is_right(a) and is_right(b) and is_shared(a) and is_shared(b) for a, b in kept)
+
+
+def test_batches_received_in_a_thread_as_by_torch_pin_memory():
+    kept = []
+    thread = threading.Thread(target=lambda: kept.extend(loader_of(persistent_workers=True)))
+    thread.start()
+    thread.join(60)
+    assert len(kept) == 6
+    assert all(map(is_right, kept))
+    assert all(map(is_shared, kept))
+
+
+def test_pinned_batches_are_right():
+    if not torch.accelerator.is_available():
+        pytest.skip("torch pins memory only with an accelerator")
+    batches = list(loader_of(pin_memory=True, persistent_workers=True))
+    assert all(is_right(b) and b["inputs"].is_pinned() for b in batches)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_loader_in_a_process_of_its_own(method):
+    done = run_case("epochs", method)
+    assert done.returncode == 0, done.stderr
+
+
+def test_mmengines_runner_builds_such_a_loader():
+    loader = Runner.build_dataloader(
+        dict(
+            dataset=Numbers(),
+            batch_size=4,
+            num_workers=2,
+            persistent_workers=True,
+            sampler=dict(type="DefaultSampler", shuffle=False),
+            collate_fn=cases.same,
+        ),
+        seed=3,
+    )
+    batches = list(loader)
+    assert all(is_right(b) and is_shared(b) for b in batches)
+
+
+def change(batch):
+    """A user's collate function around ours."""
+    inputs = batch.pop("inputs")
+    extra = {"head": inputs[:2], "turned": inputs.transpose(1, 2), "double": inputs * 2, "names": ["a"], "empty": inputs[:0]}
+    return [SharedBatch({**batch, **extra, "inputs": inputs}, batch.memory, batch.loan, batch.address), "and more"]
+
+
+def test_a_batch_may_be_changed_on_the_way():
+    for batch, text in loader_of(collate_fn=change):
+        assert text == "and more"
+        assert list(batch)[-1] == "inputs"
+        assert is_right(batch)
+        assert torch.equal(batch["head"], batch["inputs"][:2])
+        assert torch.equal(batch["turned"], batch["inputs"].transpose(1, 2))
+        assert torch.equal(batch["double"], batch["inputs"] * 2)
+        assert (batch["names"], tuple(batch["empty"].shape)) == (["a"], (0, 3, 5, 4))
+
+
+class Repeating(Numbers):
+    """Returns the very same batch each time."""
+
+    def __getitems__(self, indices):
+        if not hasattr(self, "batch"):
+            self.batch = super().__getitems__(indices)
+        return self.batch
+
+
+def test_a_batch_that_a_worker_sends_again_is_copied():
+    batches = list(loader_of(Repeating(), workers=1))
+    assert [b["sample_idx"].tolist() for b in batches] == [[0, 1, 2, 3]] * 6
+    assert all(map(is_right, batches))
+
+
+class Failing(Numbers):
+    """Gives up in the middle of every other batch."""
+
+    def __getitems__(self, indices):
+        batch = super().__getitems__(indices)
+        if indices[0] % 8:
+            raise ValueError(f"clip {indices[0]} is broken")
+        return batch
+
+
+def test_an_error_in_a_worker_frees_the_slot():
+    batches = iter(loader_of(Failing(800), workers=1))
+    places, errors = set(), 0
+    for _ in range(200):
+        try:
+            places.add(next(batches)["inputs"].data_ptr())
+        except ValueError:
+            errors += 1
+    assert errors == 100
+    assert len(places) <= 6
+
+
+@pytest.mark.parametrize("why", ["asked for", "no /proc or no permission", "batches larger than the bound"])
+def test_batches_go_torch_way_where_ours_is_not_possible(why, monkeypatch):
+    if why == "asked for":
+        monkeypatch.setenv("KARSL_BATCH_TRANSFER", "torch")
+    elif why == "batches larger than the bound":
+        monkeypatch.setattr(transfer, "BatchArena", partial(BatchArena, max_bytes=4096))
+    else:
+        monkeypatch.setattr(transfer, "parent_reaches_us", lambda: False)
+    batches = list(loader_of())
+    assert all(map(is_right, batches))
+    assert not any(map(is_shared, batches))
+    assert len({b["inputs"].untyped_storage().data_ptr() for b in batches}) == 6
+
+
+def test_a_process_without_parent_does_not_count_on_being_reached():
+    assert parent_reaches_us() is False
+
+
+def size_of_message(batch):
+    return torch.tensor(len(ForkingPickler.dumps(batch)))
+
+
+def test_a_message_is_small():
+    assert max(loader_of(collate_fn=size_of_message)) < 420
+
+
+def test_a_message_is_received_once():
+    message = bytes(ForkingPickler.dumps(shared_batch(BatchArena())))
+    batch = pickle.loads(message)
+    assert batch["inputs"].tolist() == [[1, 1, 1], [1, 1, 1]]
+    with pytest.raises(BatchLostError, match="received twice"):
+        pickle.loads(message)
+
+
+def test_a_late_message_does_not_take_the_batch_that_followed():
+    arena = BatchArena()
+    first = shared_batch(arena)
+    message = bytes(ForkingPickler.dumps(first))
+    del first
+    pickle.loads(message)
+    second = shared_batch(arena)
+    with pytest.raises(BatchLostError):
+        pickle.loads(message)
+    assert second["label"].tolist() == [1, 1]
+
+
+def test_a_batch_of_a_dead_worker_is_reported():
+    child = psutil.Popen([sys.executable, "-c", ""])
+    child.wait()
+    batch = shared_batch(BatchArena())
+    batch.address = batch.address._replace(pid=child.pid)
+    message = bytes(ForkingPickler.dumps(batch))
+    with pytest.raises(BatchLostError, match=f"worker {child.pid} cannot be reached"):
+        pickle.loads(message)
+
+
+def test_a_foreign_file_is_never_opened(tmp_path):
+    arena = BatchArena()
+    batch = shared_batch(arena)
+    with open(tmp_path / "other", "w+b") as other:
+        batch.address = batch.address._replace(fd=other.fileno(), inode=1)
+        message = bytes(ForkingPickler.dumps(batch))
+        with pytest.raises(BatchLostError, match="another file"):
+            pickle.loads(message)
+    assert (tmp_path / "other").read_bytes() == b""
+
+
+def test_copies_of_a_batch_are_plain_and_apart():
+    batch = shared_batch(BatchArena())
+    twin = copy.deepcopy(batch)
+    read = pickle.loads(pickle.dumps(batch))
+    batch["inputs"].zero_()
+    for other in (twin, read):
+        assert type(other) is dict
+        assert other["inputs"].sum() == 6
+
+
+def test_an_arena_makes_room_for_batches_of_another_size():
+    arena = BatchArena(max_slots=4, max_bytes=1 << 24)
+    small = [arena.take(5000) for _ in range(4)]
+    assert arena.take(1 << 20) is None
+    del small[:2]
+    large = [arena.take(1 << 20) for _ in range(2)]
+    assert all(large)
+    assert arena.take(5000) is None
+    assert arena.take(1 << 25) is None
+
+
+def test_in_the_main_process_memory_is_used_again_but_never_while_held():
+    spec = {"inputs": ((64, 50, 8, 4), np.float32)}
+    kept, places = [], set()
+    for i in range(20):
+        arrays, batch = batch_buffer(spec)
+        arrays["inputs"][:] = i
+        places.add(batch["inputs"].data_ptr())
+        if i % 5 == 0:
+            kept.append(batch["inputs"][3:4].numpy())
+        del arrays, batch
+    assert [float(x.max()) for x in kept] == [float(x.min()) for x in kept] == [0, 5, 10, 15]
+    assert len(places) <= 6
+
+
+def test_workers_that_inherit_held_batches_do_not_free_them():
+    first = loader_of(persistent_workers=True)
+    kept = list(first)
+    second = list(loader_of())
+    for _ in range(2):
+        list(first)
+    assert all(map(is_right, kept))
+    assert all(map(is_right, second))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "kills"),
+    [
+        (50, 6),
+        pytest.param(
+            1000,
+            50,
+            marks=pytest.mark.skipif(not os.environ.get("KARSL_LONG_TESTS"), reason="a minute; KARSL_LONG_TESTS=1"),
+        ),
+    ],
+)
+def test_workers_killed_at_random_leave_nothing_and_no_loader_hangs(epochs, kills):
+    done = run_case("kill-workers", epochs, kills, 1, deadline_s=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["right"]
+    assert found["deaths"] == kills
+    assert found["after"] == found["before"]
+
+
+def test_a_killed_parent_leaves_no_worker_and_no_memory():
+    done = run_case("kill-self")
+    found = json.loads(done.stdout)
+    assert found["shared"]
+    processes = [psutil.Process(pid) for pid in found["workers"] if psutil.pid_exists(pid)]
+    _, alive = psutil.wait_procs(processes, timeout=30)
+    assert alive == []
+    assert not [x for x in cases.left_in_shm() if x.split("_")[1] in map(str, found["workers"])]

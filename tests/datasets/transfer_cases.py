@@ -1,0 +1,165 @@
+"""A toy dataset whose batches say what they should hold, and the processes that the fault tests start and kill.
+
+Run as `python transfer_cases.py kill-workers EPOCHS KILLS SEED`, `... kill-self` or `... epochs START_METHOD`.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from karsl.datasets.transfer import batch_buffer
+
+
+class Numbers(Dataset):
+    """Clip i is full of i."""
+
+    def __init__(self, count=24, frames=3):
+        self.count, self.frames = count, frames
+
+    def __len__(self):
+        return self.count
+
+    def __getitems__(self, indices):
+        n = len(indices)
+        spec = {
+            "inputs": ((n, self.frames, 5, 4), np.float32),
+            "keypoint_mask": ((n, self.frames, 5), np.bool_),
+            "label": ((n,), np.int64),
+            "sample_idx": ((n,), np.int64),
+        }
+        arrays, batch = batch_buffer(spec)
+        ids = np.asarray(indices)
+        arrays["inputs"][:] = ids[:, None, None, None]
+        arrays["keypoint_mask"][:] = (ids % 2 == 0)[:, None, None]
+        arrays["label"][:] = ids % 7
+        arrays["sample_idx"][:] = ids
+        return batch
+
+
+def same(batch):
+    return batch
+
+
+def loader_of(dataset=None, *, batch_size=4, workers=2, collate_fn=same, **kwargs):
+    return DataLoader(dataset or Numbers(), batch_size=batch_size, num_workers=workers, collate_fn=collate_fn, **kwargs)
+
+
+def is_right(batch) -> bool:
+    ids = batch["sample_idx"]
+    inputs = (batch["inputs"] == ids[:, None, None, None]).all()
+    mask = (batch["keypoint_mask"] == (ids % 2 == 0)[:, None, None]).all()
+    return bool(inputs and mask and (batch["label"] == ids % 7).all()) and type(batch) is dict
+
+
+def mapped() -> list[tuple[int, int]]:
+    """First and last address of each piece of memory from our workers."""
+    lines = [x for x in Path("/proc/self/maps").read_text().splitlines() if "memfd:karsl-batch" in x]
+    return [tuple(int(x, 16) for x in line.split()[0].split("-")) for line in lines]
+
+
+def is_shared(batch) -> bool:
+    """Whether the batch lies in memory that a worker wrote."""
+    return any(first <= batch["inputs"].data_ptr() < last for first, last in mapped())
+
+
+def leftovers() -> dict:
+    """What a process could leak."""
+    gc.collect()
+    return {
+        "shm": left_in_shm(),
+        "fds": len(os.listdir("/proc/self/fd")),
+        "memfds": [x.name for x in Path("/proc/self/fd").iterdir() if "memfd:karsl" in _target(x)],
+        "maps": mapped(),
+        "children": [p.pid for p in multiprocessing.active_children()],
+    }
+
+
+def left_in_shm() -> list[str]:
+    """Segments that torch made, whose process is gone; semaphores and segments of others on this machine do not count."""
+    names = [x for x in os.listdir("/dev/shm") if x.startswith("torch_")] if Path("/dev/shm").is_dir() else []
+    return sorted(x for x in names if not Path("/proc", x.split("_")[1]).exists() or x.split("_")[1] == str(os.getpid()))
+
+
+def _target(path) -> str:
+    try:
+        return os.readlink(path)
+    except FileNotFoundError:  # the descriptor of the listing itself
+        return ""
+
+
+def kill_workers(epochs: int, kills: int, seed: int) -> None:
+    """Train on, with workers killed at random moments; prints what was there before and after."""
+    rng = random.Random(seed)
+    loader = loader_of(workers=4, persistent_workers=True)
+    list(loader)
+    del loader
+    before, deaths, right = leftovers(), 0, True
+    deadly = set(rng.sample(range(epochs), kills))
+    loader = None
+    for epoch in range(epochs):
+        keep = []
+        try:
+            if loader is None:
+                loader = loader_of(workers=4, persistent_workers=epoch % 20 != 0)
+            batches = iter(loader)
+            if epoch in deadly:
+                timer = threading.Timer(rng.random() * 0.02, os.kill, (rng.choice(workers()), signal.SIGKILL))
+                timer.start()
+            for batch in batches:
+                keep = [*keep[-3:], batch]
+                right = right and is_right(batch)
+            if epoch in deadly:
+                timer.join()
+                next(iter(loader))  # the death shows now, if it has not yet
+        except RuntimeError as error:
+            deaths += "killed" in str(error) or "exited unexpectedly" in str(error)
+            loader = None
+        right = right and all(map(is_right, keep))
+        if loader is not None and not loader.persistent_workers:
+            loader = None
+        batches = batch = keep = None
+    del loader
+    print(json.dumps({"before": before, "after": leftovers(), "deaths": deaths, "right": right}))
+
+
+def workers() -> list[int]:
+    return [p.pid for p in multiprocessing.active_children()]
+
+
+def kill_self() -> None:
+    """Die in the middle of an epoch, holding a batch."""
+    batches = iter(loader_of(workers=2, batch_size=2))
+    held = next(batches)
+    print(json.dumps({"workers": workers(), "shared": is_shared(held)}), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run_epochs(method: str) -> None:
+    """A loader in a process that is not the main one."""
+    torch.set_num_threads(1)
+    loader = loader_of(persistent_workers=True, multiprocessing_context=method)
+    batches = [batch for _ in range(3) for batch in loader]
+    if not all(map(is_right, batches)) or not any(map(is_shared, batches)):
+        sys.exit("wrong batches")
+
+
+if __name__ == "__main__":
+    action, *rest = sys.argv[1:]
+    if action == "kill-workers":
+        kill_workers(*map(int, rest))
+    elif action == "kill-self":
+        kill_self()
+    else:
+        run_epochs(*rest)
