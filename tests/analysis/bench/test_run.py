@@ -1,0 +1,99 @@
+"""Rounds in processes of their own, and what becomes of a way that fails or hangs. No time is asserted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from karsl.analysis.bench import Case, Plan, choose_ways, run_plan
+from karsl.analysis.bench.launch import Launcher
+from karsl.analysis.bench.one_pass import Pass
+from karsl.analysis.bench.stores import BenchError, drop_page_cache
+from karsl.cli.main import main
+
+CASES = (Case(), Case(2, "fork"))
+
+
+def small(**changes) -> Plan:
+    usual = dict(cases=CASES, count=60, rounds=2, seconds=0.01, batch_size=10, one_process=True)
+    return Plan(**(usual | changes))
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    said = []
+    ways, _ = choose_ways(["memory-map", "npz-per-sign"])
+    plan = small()
+    found = run_plan(plan, ways, tmp_path_factory.mktemp("work"), say=lambda text, steps: said.append((text, steps)))
+    assert sum(steps for _, steps in said) == plan.steps(ways)
+    return found
+
+
+def test_every_case_has_a_reading_a_round(result):
+    assert result.failed == {}
+    for way in result.ways.values():
+        assert {case: len(readings) for case, readings in way.readings.items()} == {case.name: 2 for case in CASES}
+        assert all(way.median(case.name, what) > 0 for case in CASES for what in ("clips_s", "first_batch_s"))
+
+
+def test_a_result_is_json_with_medians_and_machine(result, tmp_path):
+    result.write(tmp_path / "made" / "bench.json")
+    read = json.loads((tmp_path / "made" / "bench.json").read_text())
+    assert set(read) == {"machine", "plan", "ways", "ratios", "skipped", "failed"}
+    assert set(read["ways"]["memory-map"]["median_clips_s"]) == {"in process", "2 workers, fork"}
+
+
+def test_a_failing_way_is_reported_and_the_others_go_on(tmp_path, monkeypatch):
+    ways, _ = choose_ways(["memory-map", "npy-per-clip"])
+    broken = next(way for way in ways if way.name == "npy-per-clip")
+    monkeypatch.setattr(broken, "first_clips", lambda folder, count: [1 / 0], raising=False)
+    found = run_plan(small(rounds=1, cases=(Case(),)), ways, tmp_path)
+    assert list(found.ways) == ["memory-map"]
+    assert found.failed == {"npy-per-clip": "ZeroDivisionError: division by zero"}
+
+
+@pytest.mark.parametrize("one_import", [True, False])
+def test_an_error_of_a_pass_comes_back_in_one_line(tmp_path, one_import):
+    job = Pass("memory-map", str(tmp_path / "nowhere"), (Case(),), count=60)
+    sentence = r"memory-map \(in process\): FileNotFound"
+    with Launcher(one_import=one_import) as launcher, pytest.raises(BenchError, match=sentence):
+        launcher.run(job)
+
+
+def test_files_are_written_once_and_an_interrupted_writing_is_begun_again(tmp_path, stores, monkeypatch):
+    ways, _ = choose_ways(["memory-map"])
+    left_over = stores.root / "memory-map.part"
+    left_over.mkdir(exist_ok=True)
+    (left_over / "frames.bin").write_bytes(b"half")
+    stores.prepare(ways[0])
+    monkeypatch.setattr(type(ways[0]), "write", lambda *args: pytest.fail("written twice"))
+    stores.prepare(ways[0])
+    drop_page_cache(stores.root)
+
+
+def test_the_command_prints_a_table_and_writes_what_it_was_asked_for(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    words = ["bench", "--quick", "--clips", "60", "--seconds", "0.01", "--workers", "0"]
+    words += ["--only", "memory-map", "npy-per-clip"]
+    files = ["--json", str(tmp_path / "b.json"), "--plot", str(tmp_path / "b.png"), "--work-dir", str(tmp_path / "work")]
+    assert main(words + files) == 0
+    out = capsys.readouterr().out
+    assert "npy-per-clip" in out
+    assert json.loads(Path(tmp_path / "b.json").read_text())["plan"]["count"] == 60
+    assert (tmp_path / "b.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--clips", "10"], "--clips 10; at least 60 are needed"),
+        (["--workers", "-1"], "--workers -1; expected 0 or more"),
+        (["--seconds", "0"], "--seconds 0.0; expected a positive number"),
+        (["--only", "lmbd"], "no way 'lmbd'; did you mean 'lmdb'?"),
+    ],
+)
+def test_wrong_options_are_one_sentence(words, sentence, capsys):
+    assert main(["bench", *words]) == 2
+    assert sentence in capsys.readouterr().err
