@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from karsl.datasets.fused.half import widen
+from karsl.datasets.fused.half import number
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
@@ -22,4 +22,7 @@ def copy_clips(frames, offsets, numbers, out):
         start, size = offsets[numbers[n]], offsets[numbers[n] + 1] - offsets[numbers[n]]
         steps = max(size, length)
         for step in range(steps):  # of a long clip some frames are overwritten, in cache
-            widen(frames[start + step * size // steps], out[n, step * length // steps].reshape(-1))
+            source = frames[start + step * size // steps].reshape(-1)
+            target = out[n, step * length // steps].reshape(-1)
+            for j in range(target.size):
+                target[j] = number(source[j])
