@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from functools import lru_cache
 
 import numpy as np
 
@@ -55,8 +56,17 @@ def sample_keys(seed: int, epoch: int, sample_idx: np.ndarray) -> np.ndarray:
         >>> bool(a[1] == b[0]), bool(a[0] == a[1])
         (True, False)
     """
-    with np.errstate(over="ignore"):
-        return _mix(np.asarray(sample_idx).astype(np.uint64) ^ np.uint64(epoch_key(seed, epoch)))
+    return _mix(np.atleast_1d(sample_idx).astype(np.uint64) ^ np.uint64(epoch_key(seed, epoch)))
+
+
+@lru_cache(maxsize=1024)
+def _lane_code(stream: int, lane: str) -> np.uint64:
+    return np.uint64(mix64(stream ^ name_code(lane)))
+
+
+@lru_cache(maxsize=64)
+def _counters(count: int) -> np.ndarray:
+    return np.arange(count, dtype=np.uint64) * np.uint64(_GOLDEN)
 
 
 class Draw:
@@ -82,10 +92,7 @@ class Draw:
 
     def bits(self, lane: str, *shape: int) -> np.ndarray:
         """uint64 (N, *shape)."""
-        lane_code = np.uint64(mix64(self.stream ^ name_code(lane)))
-        with np.errstate(over="ignore"):
-            counter = np.arange(math.prod(shape), dtype=np.uint64) * np.uint64(_GOLDEN)
-            values = _mix(_mix(self.keys ^ lane_code)[:, None] + counter)
+        values = _mix(_mix(self.keys ^ _lane_code(self.stream, lane))[:, None] + _counters(math.prod(shape)))
         return values.reshape(len(self), *shape)
 
     def uniform(self, lane: str, *shape: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:

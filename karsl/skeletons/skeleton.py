@@ -59,6 +59,13 @@ class Skeleton:
             for end in bone:
                 self.index(end)
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:  # hundreds of strings: once
+        return hash((self.name, self.parts, self.bones))
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The V keypoint names in array order."""

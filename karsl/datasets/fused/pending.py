@@ -9,8 +9,8 @@ from functools import lru_cache
 import numpy as np
 
 from karsl.datasets.fused.kernel import presence_flags, read_clips
-from karsl.datasets.fused.stats import anchor_stats, spread_stats
-from karsl.datasets.transforms.affine import compose, identity
+from karsl.datasets.fused.stats import anchor_stats, compose, spread_stats
+from karsl.datasets.transforms.affine import identity
 from karsl.datasets.transforms.base import ClipMeta
 from karsl.skeletons import Skeleton
 
@@ -62,7 +62,7 @@ class PendingClips:
         self.source, n, v = source, len(source.starts), self.skeleton.num_keypoints
         self._in_slices = self.skeleton.group_slices
         self._positions: np.ndarray | None = None
-        self._out_starts = np.concatenate([[0], np.cumsum(source.lengths)]).astype(np.int64)
+        self._lengths, self._out_starts = source.lengths, _ends(source.lengths)
         self._table, self._table_of = np.arange(v)[None], np.zeros(n, np.int64)
         self._source_skeleton = self.skeleton
         self._hidden, self._hidden_frames, self._zero = np.zeros((n, 0), bool), _NO_FRAMES, False
@@ -77,7 +77,7 @@ class PendingClips:
     @property
     def num_frames(self) -> np.ndarray:
         """int64 (N,), lengths after what waits."""
-        return np.diff(self._out_starts)
+        return self._lengths
 
     @property
     def meta(self) -> ClipMeta:
@@ -116,9 +116,10 @@ class PendingClips:
         """
         if self._positions is not None or self._hidden_frames.size or (missing_is_zero and not self._untouched):
             self.settle()
-        lengths = [len(p) for p in positions]
-        self._positions = np.ascontiguousarray(np.concatenate(list(positions)), dtype=np.float64)
-        self._out_starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        self._lengths = np.array([len(p) for p in positions], dtype=np.int64)
+        self._out_starts = _ends(self._lengths)
+        flat = positions.ravel() if isinstance(positions, np.ndarray) else np.concatenate(list(positions))
+        self._positions = np.ascontiguousarray(flat, dtype=np.float64)
         self._zero = missing_is_zero
         told = self._positions if padding is None else np.where(padding.ravel(), np.nan, self._positions)
         self._reads.append((told, self._out_starts))
@@ -128,7 +129,7 @@ class PendingClips:
         mirror, self._flip = self.skeleton.mirror, flip
         if not flip.any():
             return
-        groups = _group_permutation(self.skeleton, mirror)
+        groups = _mirrored_groups(self.skeleton)
         if groups is None and not self._uniform():
             self.settle()
         if groups is not None:
@@ -254,8 +255,17 @@ def _layout(table_bytes: bytes, rows: int, source: Skeleton, target: Skeleton) -
     return sources, runs, 4 * np.maximum(table, 0).astype(np.uint64)
 
 
-def _group_permutation(skeleton: Skeleton, mirror: np.ndarray) -> np.ndarray | None:
-    groups = skeleton.group_of[mirror]
+def _ends(lengths: np.ndarray) -> np.ndarray:
+    """int64 (N + 1,), where each of N clips begins and the last ends."""
+    ends = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=ends[1:])
+    return ends
+
+
+@lru_cache(maxsize=64)
+def _mirrored_groups(skeleton: Skeleton) -> np.ndarray | None:
+    """int64 (G,), the group that each group's mirror image comes from; None if a group comes from several."""
+    groups = skeleton.group_of[skeleton.mirror]
     origin = [groups[part] for part in skeleton.groups.values()]
     return np.array([o[0] for o in origin]) if all((o == o[0]).all() for o in origin) else None
 

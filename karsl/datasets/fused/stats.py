@@ -96,3 +96,21 @@ def spread_stats(
         seen_points[n] = count
         if count:
             place[n, 0], place[n, 1], radius[n] = sx, sy, np.sqrt(sxx / count)
+
+
+@njit(**_OPTIONS)
+def compose(after, before):
+    """float64 (N, G, 7), `before` and then `after`, rows m00 m01 m10 m11 dx dy z; either may have G = 1."""
+    groups = max(after.shape[1], before.shape[1])
+    out = np.empty((before.shape[0], groups, 7))
+    for n in range(before.shape[0]):
+        for g in range(groups):
+            a, b = after[n, min(g, after.shape[1] - 1)], before[n, min(g, before.shape[1] - 1)]
+            out[n, g, 0] = a[0] * b[0] + a[1] * b[2]
+            out[n, g, 1] = a[0] * b[1] + a[1] * b[3]
+            out[n, g, 2] = a[2] * b[0] + a[3] * b[2]
+            out[n, g, 3] = a[2] * b[1] + a[3] * b[3]
+            out[n, g, 4] = a[0] * b[4] + a[1] * b[5] + a[4]
+            out[n, g, 5] = a[2] * b[4] + a[3] * b[5] + a[5]
+            out[n, g, 6] = a[6] * b[6]
+    return out
