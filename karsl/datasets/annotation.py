@@ -12,6 +12,8 @@ from mmengine.logging import print_log
 
 from karsl.errors import AnnotationError
 
+_NEVER_FILES = ("skeleton", "dataset_name")  # names, also where a file is called the same
+
 
 def read_annotation(ann_file: str | None, *, owner: str) -> dict:
     """Load `{"metainfo": {...}, "data_list": [...]}`.
@@ -46,7 +48,8 @@ def complete_metainfo(base: Mapping, given: Mapping | Config | None) -> dict:
 
     Args:
         base: The class's METAINFO; copied.
-        given: A string value that is the path of a readable text file stands for the file's lines.
+        given: A string value that is the path of a readable text file stands for the file's lines, but for `skeleton` and
+            `dataset_name`, which are names.
 
     Raises:
         TypeError: `given` is not a mapping.
@@ -57,7 +60,7 @@ def complete_metainfo(base: Mapping, given: Mapping | Config | None) -> dict:
     if not isinstance(given, (Mapping, Config)):
         raise TypeError(f"metainfo should be a Mapping or Config, but got {type(given)}")
     for key, value in given.items():
-        merged[key] = _lines_of(key, value) if isinstance(value, str) else value
+        merged[key] = _lines_of(key, value) if isinstance(value, str) and key not in _NEVER_FILES else value
     return merged
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import operator
 import os
@@ -19,7 +20,7 @@ from karsl.datasets.draws import Draw, name_code
 from karsl.datasets.epoch import EpochState
 from karsl.datasets.filters import keep_records
 from karsl.datasets.indexed import IndexedDataset
-from karsl.datasets.pipeline import Pipeline
+from karsl.datasets.pipeline import Pipeline, output_channels, output_skeleton
 from karsl.datasets.skipping import SkipReport
 from karsl.datasets.subset import Indices
 from karsl.errors import AnnotationError, ConfigError, TransformError
@@ -52,7 +53,8 @@ class KeypointDataset(IndexedDataset):
         test_mode: Forbids that a pipeline gives None; draws, if any, are those of seed 0 and epoch 0.
         lazy_init: Only metainfo is set until `full_init()`.
         max_refetch: How many other clips to try in training when the pipeline gives None.
-        skeleton: Name or Skeleton; default is metainfo's `skeleton`.
+        skeleton: What the keypoints on disk are: a name, a Skeleton, or a dict as `get_skeleton` takes it. Goes before
+            metainfo's `skeleton`, and stands there by its name.
         on_error: `'raise'`, or `'skip'` to replace a clip that cannot be read by another in training; each is
             counted and reported, see `num_skipped`.
         seed: Makes draws a function of (seed, epoch, sample) at once; None waits for `set_epoch`, and draws fresh
@@ -89,7 +91,7 @@ class KeypointDataset(IndexedDataset):
         lazy_init: bool = False,
         max_refetch: int = 1000,
         *,
-        skeleton: str | Skeleton | None = None,
+        skeleton: str | Mapping | Skeleton | None = None,
         on_error: str = "raise",
         seed: int | None = None,
         index_cache: str | None = "auto",
@@ -97,7 +99,7 @@ class KeypointDataset(IndexedDataset):
         if on_error not in ("raise", "skip"):
             raise ConfigError(f"{type(self).__name__}: on_error={on_error!r}; expected 'raise' or 'skip'")
         self.on_error, self.index_cache = on_error, index_cache
-        self._skeleton = None if skeleton is None else get_skeleton(skeleton)
+        self._skeleton = _chosen_skeleton(skeleton, metainfo)
         self._draws = EpochState(0 if test_mode and seed is None else seed)
         self._skips = SkipReport()
         self._given_metainfo = frozenset(metainfo or ())
@@ -114,6 +116,8 @@ class KeypointDataset(IndexedDataset):
             lazy_init=True,
             max_refetch=max_refetch,
         )
+        if self._skeleton is not None:
+            self._metainfo["skeleton"] = self._skeleton.name
         self.pipeline = Pipeline(pipeline)
         if not lazy_init:
             self.full_init()
@@ -177,6 +181,16 @@ class KeypointDataset(IndexedDataset):
         return self._skeleton or (None if named is None else get_skeleton(named))
 
     @property
+    def output_skeleton(self) -> Skeleton | None:
+        """What the keypoints are at the end of the pipeline, as far as its steps say, see `KeypointTransform`."""
+        return None if self.skeleton is None else output_skeleton(self.pipeline, self.skeleton)
+
+    @property
+    def output_channels(self) -> int:
+        """C at the end of the pipeline, as far as its steps say."""
+        return output_channels(self.pipeline)
+
+    @property
     def num_skipped(self) -> int:
         """Clips replaced by others so far, over all workers."""
         return self._skips.count
@@ -196,9 +210,12 @@ class KeypointDataset(IndexedDataset):
 
     @force_full_init
     def stages(self, idx: int) -> list[tuple[str, Any]]:
-        """The results after each step, for looking at a pipeline: `[("record", {...}), ("LoadKeypoints", {...}), ...]`."""
+        """The results after each step, for looking at a pipeline: `[("record", {...}), ("LoadKeypoints", {...}), ...]`.
+
+        Each is a copy, so that a step which edits in place does not change what earlier stages show.
+        """
         start = self.start(idx)
-        return [("record", start), *self.pipeline.steps(start)]
+        return [("record", _snapshot(start)), *((name, _snapshot(results)) for name, results in self.pipeline.steps(start))]
 
     def start(self, idx: int) -> dict:
         """What the pipeline begins with: the record, the random key of the sample, the skeleton."""
@@ -273,3 +290,18 @@ class KeypointDataset(IndexedDataset):
         if self.serialize_data and self._fully_initialized and "label" in self._index.columns:
             return [int(self.column("label")[idx])]
         return [int(self.get_data_info(idx)["label"])]
+
+
+def _chosen_skeleton(given: str | Mapping | Skeleton | None, metainfo: Mapping | Config | None) -> Skeleton | None:
+    """The argument, or metainfo's where that is more than a name; a name in metainfo is looked up when it is needed."""
+    if given is None and isinstance(metainfo, (Mapping, Config)):
+        given = metainfo.get("skeleton")
+        given = None if isinstance(given, str) else given
+    return None if given is None else get_skeleton(given)
+
+
+def _snapshot(results: Any) -> Any:
+    """A copy with arrays of its own; skeletons are frozen and stay the same objects."""
+    if not isinstance(results, dict):
+        return copy.deepcopy(results)
+    return {key: value if isinstance(value, Skeleton) else copy.deepcopy(value) for key, value in results.items()}

@@ -19,6 +19,7 @@ from karsl.datasets.draws import mix64, name_code
 from karsl.datasets.transforms.base import KeypointTransform
 from karsl.errors import ConfigError, TransformError
 from karsl.registry import TRANSFORMS
+from karsl.skeletons import Skeleton
 
 
 class Pipeline(Compose):
@@ -73,6 +74,25 @@ class Pipeline(Compose):
             yield step_name(step), results
             if results is None:
                 return
+
+
+def output_skeleton(pipeline: Callable, skeleton: Skeleton) -> Skeleton:
+    """The skeleton at the end of a pipeline: each step with `output_skeleton` is asked, any other leaves it as it is.
+
+    Args:
+        pipeline: A step, or a chain of them in an attribute `transforms`.
+        skeleton: At its start.
+    """
+    for step in getattr(pipeline, "transforms", ()):
+        skeleton = output_skeleton(step, skeleton)
+    return pipeline.output_skeleton(skeleton) if hasattr(pipeline, "output_skeleton") else skeleton
+
+
+def output_channels(pipeline: Callable, channels: int = 3) -> int:
+    """C at the end of a pipeline, in the same way; clips are read with x, y, z."""
+    for step in getattr(pipeline, "transforms", ()):
+        channels = output_channels(step, channels)
+    return pipeline.output_channels(channels) if hasattr(pipeline, "output_channels") else channels
 
 
 def step_name(step: Callable) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
+from typing import Any
 
 from karsl.errors import SkeletonError
 from karsl.skeletons import mediapipe
+from karsl.skeletons.described import describe, from_description
 from karsl.skeletons.skeleton import Skeleton, mirror_name
 
-__all__ = ["Skeleton", "get_skeleton", "mirror_name", "register_skeleton", "skeleton_names"]
+__all__ = ["Skeleton", "describe_skeleton", "get_skeleton", "mirror_name", "register_skeleton", "skeleton_names"]
 
 _MAKERS = {maker.__name__: maker for maker in (mediapipe.karsl_184, mediapipe.holistic_543, mediapipe.msl_226)}
 _OWN: dict[str, Skeleton] = {}
@@ -25,11 +28,15 @@ def _shipped(name: str) -> Skeleton:
     return _MAKERS[name]()
 
 
-def get_skeleton(name: str | Skeleton) -> Skeleton:
-    """Look a skeleton up by name; a `Skeleton` passes through.
+def get_skeleton(name: str | Mapping[str, Any] | Skeleton) -> Skeleton:
+    """Look a skeleton up by name; a `Skeleton` passes through, a dict as in a config describes one.
+
+    Args:
+        name: `'karsl_184'`; or some of its points, `dict(name='karsl_184', select=['rh', 'lh'])`; or one that is registered
+            nowhere, `dict(name='arms', parts=[('pose', [...])], bones=[...])`.
 
     Raises:
-        SkeletonError: No skeleton has that name.
+        SkeletonError: No skeleton has that name, or the dict describes none.
 
     Example:
         >>> get_skeleton("karsl_184").groups["rh"]
@@ -37,6 +44,8 @@ def get_skeleton(name: str | Skeleton) -> Skeleton:
     """
     if isinstance(name, Skeleton):
         return name
+    if isinstance(name, Mapping):
+        return from_description(name, get_skeleton)
     if name in _OWN:
         return _OWN[name]
     if name in _MAKERS:
@@ -44,6 +53,11 @@ def get_skeleton(name: str | Skeleton) -> Skeleton:
     near = get_close_matches(str(name), skeleton_names(), n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(skeleton_names())}"
     raise SkeletonError(f"no skeleton {name!r}; {hint} Others are added with register_skeleton")
+
+
+def describe_skeleton(skeleton: Skeleton, base: Skeleton | None = None) -> str | dict[str, Any]:
+    """What to write into a config for `get_skeleton` to give these points: a name, a selection from `base`, or all names."""
+    return describe(skeleton, base, lambda name: get_skeleton(name) if name in skeleton_names() else None)
 
 
 def register_skeleton(skeleton: Skeleton) -> Skeleton:

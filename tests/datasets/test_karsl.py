@@ -5,6 +5,7 @@ import pytest
 from karsl.cli.main import main
 from karsl.datasets import KArSLDataset
 from karsl.errors import AnnotationError, ConfigError, DataProblems, DatasetNotFoundError, SkeletonError
+from karsl.skeletons import Skeleton, get_skeleton
 
 
 @pytest.fixture
@@ -143,3 +144,45 @@ def test_real_clips_load(shared_data):
     shoulders = clip["keypoint"][:, skeleton.indices(["left_shoulder", "right_shoulder"])]
     assert (shoulders[:, 0, 0] > shoulders[:, 1, 0]).all(), "the signer's left is at the picture's right"
     assert (face[:, :128].mean(1) < shoulders[..., 1].mean(1)).all(), "the face is above the shoulders"
+
+
+@pytest.mark.parametrize("lazy_init", [True, False])
+def test_the_skeleton_argument_goes_before_metainfo_and_stands_there(root, lazy_init):
+    own = Skeleton("own_184", get_skeleton("karsl_184").parts)
+    metainfo = {"skeleton": "holistic_543"}
+    dataset = KArSLDataset(metainfo=metainfo, data_root=str(root), skeleton=own, lazy_init=lazy_init)
+    assert dataset.metainfo["skeleton"] == "own_184"
+    assert dataset.skeleton is own
+    assert dataset.output_skeleton is own
+    assert KArSLDataset(data_root=str(root), metainfo={"skeleton": own}, lazy_init=True).metainfo["skeleton"] == "own_184"
+
+
+def test_the_output_skeleton_is_that_after_the_last_step(root):
+    steps = [dict(type="LoadKeypoints"), dict(type="SelectKeypoints", names=["rh"]), lambda results: results]
+    dataset = KArSLDataset(data_root=str(root), pipeline=steps)
+    assert dataset.output_skeleton == dataset[0]["skeleton"]
+    assert dataset.skeleton.name == "karsl_184"
+    dataset.pipeline = lambda results: results
+    assert dataset.output_skeleton is dataset.skeleton
+
+
+def test_stages_show_each_step_as_it_was_though_a_later_one_edits_in_place(root):
+    def spoil(results):
+        results["keypoint"][:] = -1
+        results["label"] = 99
+        return results
+
+    steps = [dict(type="LoadKeypoints"), lambda results: {**results, "keypoint": results["keypoint"].copy()}, spoil]
+    record, loaded, copied, spoiled = (r for _, r in KArSLDataset(data_root=str(root), pipeline=steps).stages(0))
+    assert (record["label"], loaded["label"], copied["label"], spoiled["label"]) == (1, 1, 1, 99)
+    assert (loaded["keypoint"] >= 0).all()
+    assert (copied["keypoint"] >= 0).all()
+    assert (spoiled["keypoint"] == -1).all()
+    assert spoiled["skeleton"] is loaded["skeleton"]
+
+
+def test_names_in_metainfo_are_never_taken_for_files(root, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "karsl_184").write_text("a\nb\n")
+    dataset = KArSLDataset(metainfo={"skeleton": "karsl_184", "dataset_name": "karsl_184"}, data_root=str(root))
+    assert (dataset.metainfo["skeleton"], dataset.metainfo["dataset_name"]) == ("karsl_184", "karsl_184")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from karsl.skeletons import get_skeleton, mirror_name, skeleton_names
+from karsl.skeletons import get_skeleton, mirror_name
 from karsl.skeletons.facemesh import CONTOUR_VERTICES
 from karsl.skeletons.mediapipe import POSE_33, hand
 
-every = pytest.mark.parametrize("name", skeleton_names())
+every = pytest.mark.parametrize("name", ["karsl_184", "holistic_543", "msl_226"])  # tests register others
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,14 @@ class KeypointTransform(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} works on one clip at a time")
 
+    def output_skeleton(self, skeleton: Skeleton) -> Skeleton:
+        """The skeleton of the results after this step, given the one before; a model is built for the last one."""
+        return skeleton
+
+    def output_channels(self, channels: int) -> int:
+        """C after this step, given C before."""
+        return channels
+
     def can_defer(self) -> bool:
         """Whether `defer` stands for `apply`: it is written, and no subclass changed `apply` or `__call__` alone."""
         return _defer_stands_for_apply(type(self))

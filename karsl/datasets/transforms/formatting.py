@@ -40,6 +40,9 @@ class PackKeypointInputs(KeypointTransform):
         """Pack; the packed keys alone are returned."""
         return self.apply(results, {})
 
+    def output_channels(self, channels: int) -> int:
+        return channels + self.with_score
+
     def apply(self, results: dict, params: Params) -> dict:
         keypoint, score = results["keypoint"], results["keypoint_score"]
         inputs = np.where(np.isnan(keypoint), np.float32(self.fill), keypoint)

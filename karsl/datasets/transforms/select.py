@@ -76,6 +76,9 @@ class SelectKeypoints(KeypointTransform):
     def defer(self, clips: PendingClips, params: Params) -> None:
         clips.select(*self._mapping(clips.skeleton))
 
+    def output_skeleton(self, skeleton: Skeleton) -> Skeleton:
+        return self._mapping(skeleton)[0]
+
     def _mapping(self, source: Skeleton) -> tuple[Skeleton, np.ndarray]:
         """The skeleton to go to, and where each of its points lies in `source`."""
         target = self._target or _selected(source, self.names or ())
