@@ -43,7 +43,8 @@ class AccuracyMetric(BaseMetric):
     """Accuracy over all clips (`top1`, `top5`, ...) and averaged over classes (`mean1`).
 
     Keys are MMAction2's with the prefix: `acc/top1`, `acc/top5`, `acc/mean1`. The mean takes the classes that occur in
-    the evaluated set; when classes of the dataset are absent, the log says how many.
+    the evaluated set; when classes of the dataset are absent, the log says how many. With K classes `topk` for k >= K
+    is 1 whatever the model does, so it is left out, which the log says once.
 
     One small tuple a clip is kept, never its K scores.
 
@@ -59,6 +60,7 @@ class AccuracyMetric(BaseMetric):
     def __init__(self, topk: Sequence[int] = (1, 5), collect_device: str = "gpu", prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.topk = tuple(topk)
+        self._told_trivial = False
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Note `(label, rank of the true class, K)` of each clip.
@@ -92,7 +94,7 @@ class AccuracyMetric(BaseMetric):
             results: What `process` noted, of all ranks.
 
         Returns:
-            `{'top1': ..., 'top5': ..., 'mean1': ...}`, each in [0, 1].
+            `{'top1': ..., 'top5': ..., 'mean1': ...}`, each in [0, 1]; only k < K, and k = 1.
 
         Raises:
             ValueError: Nothing was evaluated.
@@ -107,8 +109,16 @@ class AccuracyMetric(BaseMetric):
         hits = np.bincount(labels, weights=ranks == 0)
         present = counts > 0
         self._report_absent(int(present.sum()))
-        values = {f"top{k}": float((ranks < np.minimum(k, num_classes)).mean()) for k in self.topk}
+        most = int(num_classes.max())
+        self._report_trivial(most)
+        values = {f"top{k}": float((ranks < np.minimum(k, num_classes)).mean()) for k in self.topk if k < max(most, 2)}
         return values | {"mean1": float((hits[present] / counts[present]).mean())}
+
+    def _report_trivial(self, num_classes: int) -> None:
+        trivial = [f"top{k}" for k in self.topk if k >= max(num_classes, 2)]
+        if trivial and not self._told_trivial:
+            self._told_trivial = True
+            _warn(f"with {num_classes} classes {' and '.join(trivial)} would be 1 whatever the model does, and is left out")
 
     def _report_absent(self, num_present: int) -> None:
         classes = (self.dataset_meta or {}).get("classes", ())

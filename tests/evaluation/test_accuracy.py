@@ -64,12 +64,27 @@ def test_equal_scores_are_placed_by_class_number_as_argmax_does():
 def test_scores_that_are_not_finite_count_as_wrong(bad, warnings):
     result = evaluate([[bad, bad], [1.0, 0.0]], [0, 0])
     assert result["acc/top1"] == 0.5
-    assert result["acc/top5"] == 0.5
+    assert result["acc/mean1"] == 0.5
     assert any("1 of 2 clips have scores that are not finite" in text for text in warnings)
 
 
 def test_other_k_give_other_keys():
-    assert set(evaluate([[1, 0]], [0], topk=(1, 2))) == {"acc/top1", "acc/top2", "acc/mean1"}
+    assert set(evaluate([[1, 0, 0]], [0], topk=(1, 2))) == {"acc/top1", "acc/top2", "acc/mean1"}
+
+
+@pytest.mark.parametrize(("num_classes", "keys"), [(6, {"acc/top1", "acc/top5"}), (5, {"acc/top1"}), (1, {"acc/top1"})])
+def test_a_k_that_no_model_can_miss_is_left_out(num_classes, keys):
+    assert set(evaluate([[1.0] + [0.0] * (num_classes - 1)], [0])) == keys | {"acc/mean1"}
+
+
+def test_what_is_left_out_is_said_once(warnings):
+    metric = AccuracyMetric()
+    for _ in range(2):
+        metric.process(None, rows([[1, 0]], [0]))
+        metric.evaluate(1)
+    assert [text for text in warnings if "top5" in text] == [
+        "AccuracyMetric: with 2 classes top5 would be 1 whatever the model does, and is left out"
+    ]
 
 
 def test_padding_of_a_distributed_sampler_is_not_counted():
