@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from karsl.cli.options import add_cfg_options
+from karsl.cli.options import add_cfg_options, add_data_options, import_modules, naming_data_root
 
 SUMMARY = "draw contact sheets of clips, raw and transformed"
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sort", choices=("index", "sign", "length"), default="index", help="order (default: index)")
     parser.add_argument("--seed", type=int, help="choose clips, and draw augmentations, by chance of this seed")
     parser.add_argument("--index", type=int, nargs="+", default=(), help="exactly these clips of the dataset")
-    parser.add_argument("--data-root", help="data root of every dataset in the config")
+    add_data_options(parser)
     add_cfg_options(parser)
 
 
@@ -49,7 +49,9 @@ def run(args: argparse.Namespace) -> int:
 
     if args.show_number < 0:
         raise ConfigError(f"-n {args.show_number}; expected 0 for all clips, or a positive number")
-    dataset = _folder(args) if Path(args.source).is_dir() else _from_config(args)
+    import_modules(args.imports)
+    with naming_data_root(args):
+        dataset = _folder(args) if Path(args.source).is_dir() else _from_config(args)
     keep = ClipFilter(tuple(args.sign), tuple(args.signer), tuple(args.split))
     places = choose_clips(dataset, count=args.show_number, indices=args.index, keep=keep, sort=args.sort, seed=args.seed)
     metainfo = {id(place.dataset): place.dataset.metainfo for place in places}
@@ -101,12 +103,14 @@ def unique_names(clip_ids: Iterator[str]) -> list[str]:
 
 def _folder(args: argparse.Namespace) -> Any:
     from karsl.datasets import KArSLDataset
+    from karsl.engine.overrides import find_ann_file
     from karsl.errors import ConfigError
 
     given = [option for option, value in (("--data-root", args.data_root), ("--cfg-options", args.cfg_options)) if value]
     if given:
         raise ConfigError(f"{given[0]} changes a config, but '{args.source}' is a folder; leave it out")
-    return KArSLDataset(data_root=args.source, pipeline=[{"type": "LoadKeypoints"}])
+    ann_file = find_ann_file(args.ann_file, args.source) if args.ann_file else ""
+    return KArSLDataset(ann_file, data_root=args.source, pipeline=[{"type": "LoadKeypoints"}])
 
 
 def _from_config(args: argparse.Namespace) -> Any:
@@ -116,7 +120,7 @@ def _from_config(args: argparse.Namespace) -> Any:
     from karsl.errors import ConfigError
     from karsl.registry import DATASETS
 
-    cfg = load_config(args.source, args.cfg_options, data_root=args.data_root)
+    cfg = load_config(args.source, args.cfg_options, data_root=args.data_root, ann_file=args.ann_file)
     loader = cfg.get(f"{args.phase}_dataloader")
     if not loader or not loader.get("dataset"):
         has = [phase for phase in _PHASES if cfg.get(f"{phase}_dataloader")]

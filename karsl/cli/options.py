@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
-__all__ = ["add_cfg_options"]
+__all__ = ["add_cfg_options", "add_data_options", "add_import", "import_modules", "naming_data_root"]
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +29,67 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override values of the config, as in 'train_cfg.max_epochs=2 optim_wrapper.optimizer.lr=1e-3'",
     )
+
+
+def add_data_options(parser: argparse.ArgumentParser, data_root: str = "data root of every dataset in the config") -> None:
+    """Add `--data-root`, `--ann-file` and `--import`: which data the datasets of a config read.
+
+    Args:
+        parser: Of the command.
+        data_root: Help of `--data-root`.
+    """
+    parser.add_argument("--data-root", metavar="DIR", help=data_root)
+    parser.add_argument(
+        "--ann-file",
+        metavar="FILE",
+        help="annotation file of every dataset, as 'karsl prepare' writes it, relative to the data root (default: the "
+        "config's, else the folders are scanned)",
+    )
+    add_import(parser)
+
+
+def add_import(parser: argparse.ArgumentParser) -> None:
+    """Add `--import MODULE`; the parsed value is `args.imports`, a list."""
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import a module first that registers skeletons, datasets or steps of yours; may be repeated",
+    )
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Import what `--import` named.
+
+    Raises:
+        ConfigError: There is no such module.
+    """
+    from karsl.errors import ConfigError
+
+    for name in names:
+        try:
+            import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise
+            raise ConfigError(
+                f"--import {name}: no module '{error.name}'; if it lies in this folder, start with 'PYTHONPATH=. karsl ...'"
+            ) from error
+
+
+@contextmanager
+def naming_data_root(args: argparse.Namespace) -> Iterator[None]:
+    """Let the error of a missing data root name the option that gives another one, unless it was given."""
+    from karsl.errors import DatasetNotFoundError
+
+    try:
+        yield
+    except DatasetNotFoundError as error:
+        if args.data_root is not None or "data_root=" not in str(error):
+            raise
+        raise DatasetNotFoundError(f"{error}; --data-root DIR names another folder") from error
 
 
 class _CfgOptions(argparse.Action):

@@ -6,6 +6,8 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
+from karsl.cli.options import add_import, import_modules
+
 SUMMARY = "check a data root and write its annotation file"
 
 
@@ -19,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="annotation file (default: DATA_ROOT/annotations.json)")
     parser.add_argument("--label-sheet", type=Path, help="csv, xlsx or json with SignID, Sign-Arabic, Sign-English")
     parser.add_argument("--skeleton", default="karsl_184", help="keypoint layout of the arrays (default: %(default)s)")
+    add_import(parser)
     parser.add_argument("--quick", action="store_true", help="read headers only: no check for NaN or damaged bytes")
     parser.add_argument("--skip-bad", action="store_true", help="write what is good and list the rest")
 
@@ -37,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
         write_annotation,
     )
 
+    import_modules(args.imports)
     sheet_path = args.label_sheet or find_label_sheet(args.data_root)
     sheet = read_label_sheet(sheet_path) if sheet_path else None
     scan = scan_npz_folders(
@@ -55,6 +59,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"left out, {problems}")
     print(_summary(scan.records))
     print(f"label sheet: {sheet_path or 'none, classes are called by SignID'}\nannotation file: {out}")
+    name = out.relative_to(args.data_root) if out.is_relative_to(args.data_root) else out
+    print(f"to use it: karsl train CONFIG --data-root {args.data_root} --ann-file {name}; without, folders are scanned")
+    if args.skeleton != "karsl_184":
+        print(f"the datasets of the config need skeleton='{args.skeleton}', unless their class says it")
     return 0
 
 

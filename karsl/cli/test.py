@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from karsl.cli.options import import_modules, naming_data_root
 from karsl.cli.train import add_common_arguments
 
 if TYPE_CHECKING:
@@ -27,24 +28,26 @@ def run(args: argparse.Namespace) -> int:
     """Test, print the metrics and say where the log lies."""
     from mmengine.dist import is_main_process
 
-    from karsl.engine import build_runner, launch, load_config, read_checkpoint, shut_down
+    from karsl.engine import build_runner, launch, load_config, naming_arguments, read_checkpoint, shut_down
     from karsl.engine.fit import check_classes, check_weights, stored_metainfo
     from karsl.errors import ConfigError
 
+    import_modules(args.imports)
     checkpoint = read_checkpoint(args.checkpoint)
-    cfg = load_config(args.config, args.cfg_options, data_root=args.data_root)
+    cfg = load_config(args.config, args.cfg_options, data_root=args.data_root, ann_file=args.ann_file)
     cfg.work_dir = args.work_dir or cfg.work_dir
     cfg.load_from, cfg.resume = args.checkpoint, False
     if not cfg.get("test_dataloader"):
         raise ConfigError(f"config '{args.config}' has no test_dataloader, so there is nothing to test on")
     try:
         launch(cfg, args.launcher)
-        runner = build_runner(cfg, metainfo=stored_metainfo(checkpoint))
-        check_weights(runner, checkpoint)
-        check_classes(runner, checkpoint)
-        if args.dump:
-            _dump_to(runner, Path(args.dump))
-        metrics = runner.test()
+        with naming_data_root(args), naming_arguments(cfg):
+            runner = build_runner(cfg, metainfo=stored_metainfo(checkpoint))
+            check_weights(runner, checkpoint)
+            check_classes(runner, checkpoint)
+            if args.dump:
+                _dump_to(runner, Path(args.dump))
+            metrics = runner.test()
         if is_main_process():
             _report(runner, metrics, args.dump)
     finally:
@@ -53,15 +56,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _dump_to(runner: Runner, path: Path) -> None:
+    from karsl.engine.epoch import walk_datasets
     from karsl.evaluation import DumpPredictions
 
     dataset = runner.test_loop.dataloader.dataset
+    # `sample_idx` counts within the dataset that made the sample, which below ConcatDataset is one of several
+    several = any(len(getattr(part, "datasets", ())) > 1 for part in walk_datasets(dataset))
 
     def describe(sample_idx: int) -> dict:
         record = dataset.get_data_info(sample_idx)
         return {key: record[key] for key in ("clip_id", "signer", "sign") if key in record}
 
-    metric = DumpPredictions(path, describe=describe if hasattr(dataset, "get_data_info") else None)
+    metric = DumpPredictions(path, describe=None if several or not hasattr(dataset, "get_data_info") else describe)
     metric.dataset_meta = getattr(dataset, "metainfo", None)
     runner.test_evaluator.metrics.append(metric)
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from karsl.cli.options import add_cfg_options
+from karsl.cli.options import add_cfg_options, add_data_options, import_modules, naming_data_root
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 SUMMARY = "train a recogniser from a config"
 
@@ -26,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Options that `karsl test` shares."""
-    parser.add_argument("--data-root", help="data root of every dataset in the config")
+    add_data_options(parser)
     add_cfg_options(parser)
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none", help="job launcher")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
@@ -36,9 +40,10 @@ def run(args: argparse.Namespace) -> int:
     """Train and say where the checkpoints lie."""
     from mmengine.dist import is_main_process
 
-    from karsl.engine import build_runner, enable_amp, launch, load_config, shut_down
+    from karsl.engine import build_runner, enable_amp, launch, load_config, naming_arguments, shut_down
 
-    cfg = load_config(args.config, args.cfg_options, data_root=args.data_root)
+    import_modules(args.imports)
+    cfg = load_config(args.config, args.cfg_options, data_root=args.data_root, ann_file=args.ann_file)
     cfg.work_dir = args.work_dir or cfg.work_dir
     if args.amp:
         enable_amp(cfg)
@@ -46,13 +51,26 @@ def run(args: argparse.Namespace) -> int:
         cfg.resume, cfg.load_from = True, None if args.resume == "auto" else args.resume
     try:
         launch(cfg, args.launcher)
-        runner = build_runner(cfg)
-        runner.train()
+        _say_if_nothing_to_resume(cfg)
+        with naming_data_root(args), naming_arguments(cfg):
+            runner = build_runner(cfg)
+            runner.train()
         if is_main_process():
             _report(Path(runner.work_dir), Path(runner.log_dir))
     finally:
         shut_down()
     return 0
+
+
+def _say_if_nothing_to_resume(cfg: Config) -> None:
+    """MMEngine logs that it resumed from 'None' and starts over."""
+    from mmengine.dist import is_main_process
+    from mmengine.runner import find_latest_checkpoint
+
+    if cfg.get("resume") and not cfg.get("load_from") and find_latest_checkpoint(cfg.work_dir) is None:
+        cfg.resume = False
+        if is_main_process():
+            print(f"nothing to resume in {cfg.work_dir}, starting at epoch 1", flush=True)
 
 
 def _report(work_dir: Path, log_dir: Path) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from karsl.engine.arguments import naming_arguments
 from karsl.engine.auto_fill import fill_model
 from karsl.engine.checkpoint import SafeCheckpointHook, read_checkpoint
+from karsl.engine.collate import name_collates
 from karsl.engine.config_keys import check_keys
 from karsl.engine.epoch import EpochHook
 from karsl.engine.walk import own_keys
@@ -34,7 +36,7 @@ def build_runner(cfg: Config, *, metainfo: Mapping[str, Any] | None = None) -> R
         The Runner, not started.
 
     Raises:
-        ConfigError: A top-level key is missing or mistyped, or a `type` is not registered.
+        ConfigError: A top-level key is missing or mistyped, a `type` is not registered, or takes other arguments.
         DatasetNotFoundError: `load_from` or a data root is not there.
     """
     check_keys(own_keys(cfg))
@@ -44,12 +46,14 @@ def build_runner(cfg: Config, *, metainfo: Mapping[str, Any] | None = None) -> R
     if cfg.get("load_from") and "://" not in str(cfg.load_from):
         read_checkpoint(cfg.load_from)
     add_hooks(cfg)
+    name_collates(cfg)
     if _type_name(cfg.get("visualizer") or {"type": "Visualizer"}) == "Visualizer":
         backends = [{"type": "LocalVisBackend"}]
         cfg.visualizer = {"vis_backends": backends, **(cfg.get("visualizer") or {}), "type": "karsl.LogVisualizer"}
     try:
-        fill_model(cfg, metainfo)
-        return Runner.from_cfg(cfg)
+        with naming_arguments(cfg):
+            fill_model(cfg, metainfo)
+            return Runner.from_cfg(cfg)
     except KeyError as error:
         text = str(error.args[0]) if error.args else ""
         if "registry" not in text:

@@ -11,7 +11,7 @@ from typing import Any
 from mmengine.config import Config
 
 from karsl.engine.config_keys import check_keys
-from karsl.engine.overrides import override, set_data_root
+from karsl.engine.overrides import override, set_ann_file, set_data_root
 from karsl.engine.walk import own_keys
 from karsl.errors import ConfigError, DatasetNotFoundError
 
@@ -19,7 +19,11 @@ _SUFFIXES = (".py", ".json", ".yaml", ".yml")
 
 
 def load_config(
-    path: str | Path, options: Mapping[str, Any] | None = None, *, data_root: str | Path | None = None
+    path: str | Path,
+    options: Mapping[str, Any] | None = None,
+    *,
+    data_root: str | Path | None = None,
+    ann_file: str | Path | None = None,
 ) -> Config:
     """Load a config and apply what the command line changes.
 
@@ -27,6 +31,7 @@ def load_config(
         path: A config in MMEngine's text style (`_base_`) or pure-Python style (`read_base`).
         options: Dotted keys and values, as from `--cfg-options`; see `override`.
         data_root: Replaces the data root of every dataset in the config.
+        ann_file: Read by every dataset in the config, see `set_ann_file`.
 
     Returns:
         The config; `work_dir` is `work_dirs/<name of the file>` unless given.
@@ -39,6 +44,8 @@ def load_config(
     override(cfg, options or {})
     if data_root is not None:
         set_data_root(cfg, data_root)
+    if ann_file is not None:
+        set_ann_file(cfg, ann_file)
     check_keys(own_keys(cfg))
     if cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs") / Path(path).stem)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -72,10 +72,36 @@ def set_data_root(cfg: Config, data_root: str | Path) -> None:
     Raises:
         ConfigError: The config has no dataset.
     """
-    leaves = [leaf for name in LOADERS if cfg.get(name) for leaf in dataset_leaves(cfg[name].get("dataset"))]
-    if not leaves:
-        raise ConfigError(f"--data-root {data_root}: the config has no dataset in {', '.join(LOADERS)}")
-    for leaf in leaves:
+    for leaf in _leaves(cfg, f"--data-root {data_root}"):
         leaf["data_root"] = str(data_root)
     if "data_root" in cfg:
         cfg.data_root = str(data_root)
+
+
+def set_ann_file(cfg: Config, ann_file: str | Path) -> None:
+    """Let every dataset of a config, wrapped ones included, read an annotation file.
+
+    Args:
+        cfg: Changed in place.
+        ann_file: Relative to each dataset's data root, or, where there is no such file, to the current folder.
+
+    Raises:
+        ConfigError: The config has no dataset.
+    """
+    for leaf in _leaves(cfg, f"--ann-file {ann_file}"):
+        leaf["ann_file"] = find_ann_file(ann_file, leaf.get("data_root"))
+
+
+def find_ann_file(ann_file: str | Path, data_root: str | Path | None) -> str:
+    """What a dataset of this data root must get as `ann_file`; see `set_ann_file`."""
+    inside = Path(data_root or "") / ann_file
+    if not inside.is_file() and Path(ann_file).is_file():
+        return str(Path(ann_file).absolute())
+    return str(ann_file)
+
+
+def _leaves(cfg: Config, option: str) -> list[MutableMapping]:
+    leaves = [leaf for name in LOADERS if cfg.get(name) for leaf in dataset_leaves(cfg[name].get("dataset"))]
+    if not leaves:
+        raise ConfigError(f"{option}: the config has no dataset in {', '.join(LOADERS)}")
+    return leaves

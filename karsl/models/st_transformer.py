@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -24,8 +26,9 @@ class STTransformer(BaseModule):
     The defaults are the small size, 1.2 M parameters for `karsl_184`.
 
     Args:
-        skeleton: Its name or the object; gives V and the groups.
-        in_channels: C, coordinates of a keypoint.
+        skeleton: A name, a dict such as `dict(name='karsl_184', select=['rh', 'lh'])`, or the object; gives V and the
+            groups. `'auto'` in a config is what the pipeline yields.
+        in_channels: C, coordinates of a keypoint; `'auto'` in a config likewise.
         embed_dims: D, size of a token.
         depth: Blocks of spatial attention, temporal attention and perceptron.
         num_heads: Attention heads; divides D.
@@ -45,7 +48,7 @@ class STTransformer(BaseModule):
 
     def __init__(
         self,
-        skeleton: str | Skeleton = "karsl_184",
+        skeleton: str | Mapping | Skeleton = "karsl_184",
         in_channels: int = 3,
         embed_dims: int = 128,
         depth: int = 4,
@@ -82,7 +85,8 @@ class STTransformer(BaseModule):
             (N, D), the mean over groups and present frames.
 
         Raises:
-            ValueError: V or C is not the skeleton's, T is above `max_frames`, or the mask has another shape.
+            ConfigError: V or C is not the skeleton's.
+            ValueError: T is above `max_frames`, or the mask has another shape.
         """
         self._check(inputs, keypoint_mask)
         frame_mask = keypoint_mask.any(dim=-1)
@@ -103,9 +107,10 @@ class STTransformer(BaseModule):
     def _check(self, inputs: Tensor, keypoint_mask: Tensor) -> None:
         want = (self.skeleton.num_keypoints, self.in_channels)
         if inputs.ndim != 4 or tuple(inputs.shape[2:]) != want:
-            raise ValueError(
+            raise ConfigError(
                 f"STTransformer for skeleton '{self.skeleton.name}' takes (N, T, {want[0]}, {want[1]}) but got "
-                f"{tuple(inputs.shape)}; set the backbone's skeleton to the one that the pipeline yields"
+                f"{tuple(inputs.shape)}; with skeleton='auto' and in_channels='auto' it takes what the pipeline yields, "
+                "and dict(name='karsl_184', select=['rh', 'lh']) names a selection"
             )
         if keypoint_mask.shape != inputs.shape[:3]:
             raise ValueError(f"keypoint_mask {tuple(keypoint_mask.shape)} does not fit inputs {tuple(inputs.shape)}")

@@ -4,6 +4,11 @@ import numpy as np
 
 from karsl.cli.main import main
 
+OWN_SKELETON = """
+from karsl.skeletons import Skeleton, register_skeleton
+register_skeleton(Skeleton("my_two_points", (("pose", ("left_a", "right_a")),)))
+"""
+
 
 def test_the_annotation_file_is_in_openmmlabs_format(write_clips, capsys):
     root = write_clips({"01-train/0002.npz": {"a": 3}, "02-test/0005.npz": {"b": 4}})
@@ -40,3 +45,20 @@ def test_the_same_folder_gives_the_same_bytes(corpus, tmp_path):
     for name in ("a.json", "b.json"):
         assert main(["prepare", str(corpus), "--out", str(tmp_path / name)]) == 0
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_it_is_said_how_the_file_is_used(write_clips, capsys):
+    root = write_clips({"01-train/0002.npz": {"a": 3}})
+    assert main(["prepare", str(root)]) == 0
+    assert f"to use it: karsl train CONFIG --data-root {root} --ann-file annotations.json" in capsys.readouterr().out
+
+
+def test_a_skeleton_of_ones_own_comes_from_a_module(write_clips, tmp_path, monkeypatch):
+    (tmp_path / "my_points_of_prepare.py").write_text(OWN_SKELETON, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    root = write_clips({"01-train/0001.npz": {"a": np.ones((3, 2, 4), np.float32)}})
+    words = ["prepare", str(root), "--skeleton", "my_two_points"]
+    assert main(words) == 2
+    assert main([*words, "--import", "my_points_of_prepare"]) == 0
+    content = json.loads((root / "annotations.json").read_text(encoding="utf-8"))
+    assert content["metainfo"]["skeleton"] == "my_two_points"

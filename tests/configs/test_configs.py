@@ -19,7 +19,8 @@ SMALL = [name for name in ALL if name.endswith(("_local.py", "_3signs.py")) and 
 @pytest.mark.parametrize("name", ALL)
 def test_every_config_builds_its_model_and_has_no_validation_on_test_clips(name):
     cfg = load_config(CONFIGS / name)
-    cfg.model.backbone.skeleton, cfg.model.cls_head.num_classes = "karsl_184", 3
+    cfg.model.backbone.update(skeleton="karsl_184", in_channels=3)
+    cfg.model.cls_head.num_classes = 3
     assert MODELS.build(cfg.model).cls_head.num_classes == 3
     assert cfg.val_dataloader is None
     assert [step.type.__name__ for step in cfg.test_dataloader.dataset.pipeline] == [

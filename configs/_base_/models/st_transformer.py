@@ -7,7 +7,8 @@ model = dict(
     data_preprocessor=dict(type=KeypointDataPreprocessor),
     backbone=dict(
         type=STTransformer,
-        skeleton="auto",  # from the dataset's metainfo
+        skeleton="auto",  # what the pipeline yields: points and
+        in_channels="auto",  # coordinates
         embed_dims=128,
         depth=4,
         num_heads=4,

@@ -5,6 +5,14 @@ from karsl.models import ClassifierHead, KeypointDataPreprocessor, KeypointRecog
 model = dict(
     type=KeypointRecognizer,
     data_preprocessor=dict(type=KeypointDataPreprocessor),
-    backbone=dict(type=STTransformer, skeleton="auto", embed_dims=64, depth=2, num_heads=4, dropout_ratio=0.1),
+    backbone=dict(
+        type=STTransformer,
+        skeleton="auto",
+        in_channels="auto",
+        embed_dims=64,
+        depth=2,
+        num_heads=4,
+        dropout_ratio=0.1,
+    ),
     cls_head=dict(type=ClassifierHead, num_classes="auto", in_channels=64, dropout_ratio=0.2, label_smoothing=0.1),
 )
