@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 SUMMARY = "make synthetic clips, train, test on an unseen signer, show the results"
+
+# MMEngine logs environment, config and hooks at each start, some 300 lines; these are the ones to watch a run by.
+_PROGRESS = re.compile(r"Epoch\((?:train|val|test)\).*|^(?:checkpoint|logs|predictions|acc/\w+|nothing to resume)\b.*")
+_QUIET_STEPS = ("train", "test")
+_TAIL = 15
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +33,9 @@ def run(args: argparse.Namespace) -> int:
     from karsl.testing import make_corpus
 
     if not args.config.is_file():
-        raise ConfigError(f"no config {str(args.config)!r}; run the demo in a clone of the project, or name one with --config")
+        raise ConfigError(
+            f"no config {str(args.config)!r}; run the demo in a clone of the project, or name one with --config"
+        )
     corpus, work, predictions = args.out / "karsl_synthetic", args.out / "train", args.out / "predictions.json"
     _make(corpus, make_corpus)
     epochs = ["--cfg-options", f"train_cfg.max_epochs={args.epochs}"] if args.epochs else []
@@ -36,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
         ["browse", args.config, "--phase", "test", "--data-root", corpus, "-n", "8", "--output-dir", args.out / "sheets"],
         ["memory", args.config, "--data-root", corpus, "--json", args.out / "memory.json"],
     ):
-        status = _run([_last_checkpoint(w) if w == work / "last_checkpoint" else w for w in step])
+        words = [str(_last_checkpoint(w) if w == work / "last_checkpoint" else w) for w in step]
+        status = run_step(words, args.out / "logs" / f"{words[0]}.log")
         if status:
             return status
     _report(args.out, predictions)
@@ -52,10 +63,44 @@ def _make(corpus: Path, make_corpus) -> None:
         make_corpus(corpus, progress=lambda done, total: bar.update(task, completed=done, total=total))
 
 
-def _run(step: list) -> int:
-    words = [str(word) for word in step]
+def run_step(words: list[str], log: Path) -> int:
+    """Run `karsl` with some words; everything goes to `log`, what one wants to watch also to the screen as it comes.
+
+    Returns:
+        The exit status; when it is not 0, the end of the log was shown.
+    """
     print(f"\n$ karsl {shlex.join(words)}", flush=True)
-    return subprocess.run([sys.executable, "-m", "karsl", *words], check=False).returncode
+    log.parent.mkdir(parents=True, exist_ok=True)
+    quiet = words[0] in _QUIET_STEPS
+    env = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": str(shutil.get_terminal_size((120, 24)).columns)}
+    # The other steps show their progress on stderr, which stays a terminal for them.
+    errors = subprocess.STDOUT if quiet else None
+    piped: dict = {"stdout": subprocess.PIPE, "stderr": errors, "env": env, "encoding": "utf-8", "errors": "replace"}
+    command = [sys.executable, "-m", "karsl", *words]
+    with log.open("w", encoding="utf-8") as file, subprocess.Popen(command, **piped) as step:
+        assert step.stdout is not None
+        for line in step.stdout:
+            file.write(line)
+            shown = progress_line(line) if quiet else line.rstrip("\n")
+            if shown is not None:
+                print(shown, flush=True)
+    if step.returncode and quiet:
+        print("".join(log.read_text(encoding="utf-8").splitlines(keepends=True)[-_TAIL:]), end="", file=sys.stderr)
+        print(f"karsl demo: step '{words[0]}' failed, its whole output is in {log}", file=sys.stderr)
+    return step.returncode
+
+
+def progress_line(line: str) -> str | None:
+    """What to show of a line that `karsl train` or `test` printed, None for nothing.
+
+    Example:
+        >>> progress_line("2026/01/31 10:00:00 - mmengine - INFO - Epoch(train)  [1][20/90]  loss: 2.1\\n")
+        'Epoch(train)  [1][20/90]  loss: 2.1'
+        >>> progress_line("    CUDA available: False\\n") is None
+        True
+    """
+    found = _PROGRESS.search(line.rstrip())
+    return found[0] if found else None
 
 
 def _last_checkpoint(pointer: Path) -> Path:
@@ -70,5 +115,5 @@ def _report(out: Path, predictions: Path) -> None:
         f"\nThe demo is done. Of {len(clips)} clips of a signer that was never trained on, {right} "
         f"({right / len(clips):.0%}) were recognised; guessing would get {1 / len(classes):.0%}.\n"
         f"  clips        {out / 'karsl_synthetic'}\n  checkpoints  {out / 'train'}\n  predictions  {predictions}\n"
-        f"  sheets       {out / 'sheets'}\n  memory       {out / 'memory.json'}"
+        f"  sheets       {out / 'sheets'}\n  memory       {out / 'memory.json'}\n  full logs    {out / 'logs'}"
     )
