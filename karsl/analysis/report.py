@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from karsl.analysis.samples import MIB, Series
+from karsl.analysis.samples import MIB, Point, Series
 from karsl.analysis.verdict import growth_verdict, sharing_verdict
 
 
@@ -27,9 +27,19 @@ def case_report(series: Series) -> RenderableType:
         records = f"{'>' * (p.records == 'list')}{mib(p.record_bytes)} {p.records}" if p.records else "-"
         table.add_row(role, mib(p.rss), mib(p.pss), mib(p.uss), mib(p.shared), records, ratio if p.records else "-")
     pickled = "no pickle" if series.pickled_bytes is None else f"pickle of the dataset {series.pickled_bytes / 1000:,.1f} kB"
-    cost = f"program and shared memory of all processes: {mib(last.cost)} MiB (sum of PSS)"
-    lines = [sharing_verdict(series), growth_verdict(series), cost, f"{pickled}; ready in {series.init_s:.2f} s"]
+    lines = [sharing_verdict(series), growth_verdict(series), _cost(last), f"{pickled}; ready in {series.init_s:.2f} s"]
     return Group(table, *(Text(f"  {line}") for line in lines))
+
+
+def _cost(point: Point) -> str:
+    """Both sums of PSS, so that nobody takes one for the other."""
+    if point.cost is None:
+        return "all processes: this system does not tell their PSS"
+    total = sum(p.pss or 0 for p in point.processes)
+    return (
+        f"all processes: {mib(point.cost)} MiB of program and shared memory; with pages of files, such as libraries, "
+        f"which the system can drop, {mib(total)} MiB (the sum of PSS above)"
+    )
 
 
 def comparison(all_series: Sequence[Series]) -> Table:

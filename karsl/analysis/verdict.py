@@ -42,11 +42,12 @@ def growth_verdict(series: Series) -> str:
     rises = y[second] - y[first]
     slope = float(np.median(rises / (x[second] - x[first])))
     grown = slope * (x[-1] - x[0])
+    who = "a worker" if any(p.role != "main" for p in series.last.processes) else "in a main process"
     span = f"{late[-1].iteration - late[0].iteration:,} iterations"
     if grown > max(_NOISE_BYTES, _NOISE_RATIO * y[0]) and (rises > 0).mean() >= _STEADY:
         rate = f"{1000 * slope / MIB:.1f} MiB per 1,000"
-        return f"grows: +{grown / MIB:.0f} MiB a worker over the last {span}, {rate}: a leak, or not over yet"
-    return f"plateau: {grown / MIB:+.0f} MiB a worker over the last {span}"
+        return f"grows: +{grown / MIB:.0f} MiB {who} over the last {span}, {rate}: a leak, or not over yet"
+    return f"plateau: {grown / MIB:+.0f} MiB {who} over the last {span}"
 
 
 def gate(series: Series, max_private_mb: float) -> str | None:

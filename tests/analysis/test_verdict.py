@@ -114,3 +114,16 @@ def test_the_picture_is_written(tmp_path):
 
     draw_series([over_time([50] * 5), over_time([50, 60, 70, 70])], tmp_path / "a" / "m.png", title="made-up records")
     assert (tmp_path / "a" / "m.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_workers_growth_is_that_of_a_main_process():
+    alone = series(*(Point(i * 10, 0, (process("main"),)) for i in range(20)))
+    assert growth_verdict(alone).startswith("plateau: +0 MiB in a main process over")
+
+
+def test_both_sums_of_pss_are_named():
+    console = Console(width=200, record=True)
+    console.print(case_report(series(Point(1, 0, (process("main"), process())))))
+    text = console.export_text()
+    assert "all processes: 120 MiB of program and shared memory" in text
+    assert "160 MiB (the sum of PSS above)" in text
