@@ -107,6 +107,7 @@ class LazyBatch(Sequence):
         starts, lengths = dataset.column("frame_start")[self._places], dataset.column("num_frames")[self._places]
         if starts.min() < 0 or lengths.min() < 1 or (starts + lengths).max() > len(pack.frames):
             raise CorruptRecordError(f"{pack.path}: records point outside its {len(pack.frames)} frames")
+        pack.advise(starts, lengths)
         return Frames(pack.frames, pack.presence, starts, lengths)
 
     def _labels(self) -> np.ndarray | list[int] | None:

@@ -10,15 +10,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.lib import format as npy
+from xxhash import xxh3_64
 
 from karsl.errors import ConfigError, CorruptRecordError
 from karsl.skeletons import Skeleton
 from karsl.storage.annotation import write_annotation
 from karsl.storage.atomic import atomic_path
+from karsl.storage.readahead import Readahead
 
 FRAMES, PRESENCE, ANNOTATIONS = "frames.npy", "presence.npy", "annotations.json"
 _LEAST_HALF = 2.0**-14  # smallest normal float16: a seen point keeps a score above 0
@@ -37,8 +40,10 @@ class Pack:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.frames, presence = _mapped(self.path), self.path.with_name(PRESENCE)
-        self.presence = _mapped(presence)
+        frames, presence = _mapped(self.path), self.path.with_name(PRESENCE)
+        self._readahead = Readahead(frames)
+        self.frames = frames.view(np.ndarray)  # the same pages; indexing np.memmap objects is slow
+        self.presence = _mapped(presence).view(np.ndarray)
         shape = self.frames.shape
         if len(shape) != 3 or shape[2] != 4 or self.frames.dtype not in (np.float16, np.float32):
             raise CorruptRecordError(f"{path}: holds {self.frames.dtype} {shape}; a pack's frames are float (F, V, 4)")
@@ -57,6 +62,25 @@ class Pack:
                 "annotation file?"
             )
         return self.frames[start : start + length]
+
+    def advise(self, starts: np.ndarray, lengths: np.ndarray) -> None:
+        """Have the system fetch clips from the disk all at once, before they are read one page fault after the other.
+
+        Clips that this process asked for before are left out; where the system takes no advice, nothing happens.
+
+        Args:
+            starts, lengths: int64 (N,), within the pack.
+        """
+        self._readahead.ask(starts, lengths)
+
+    @cached_property
+    def digest(self) -> int:
+        """A number that tells packs apart by their content: all presence flags, and up to 64 frames."""
+        frames, some = self.frames, np.linspace(0, len(self.frames) - 1, 64).astype(np.int64)
+        state = xxh3_64(f"{frames.dtype} {frames.shape}".encode())
+        state.update(np.ascontiguousarray(self.presence))
+        state.update(np.ascontiguousarray(frames[some]))
+        return state.intdigest() >> 1  # fits int64
 
     def __reduce__(self) -> tuple:
         return Pack, (self.path,)
@@ -160,11 +184,10 @@ def _header(stream, shape: tuple[int, ...], dtype: np.dtype) -> None:
     npy.write_array_header_1_0(stream, {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape})
 
 
-def _mapped(path: Path) -> np.ndarray:
+def _mapped(path: Path) -> np.memmap:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; is data_root the folder of the pack?")
     try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise CorruptRecordError(f"{path}: no readable .npy file ({error}); pack the corpus again") from error
-    return mapped.view(np.ndarray)  # the same pages; indexing np.memmap objects is slow
