@@ -18,7 +18,7 @@ DATA_SAMPLERS = _child("data sampler", mm.DATA_SAMPLERS, "karsl.datasets")
 FUNCTIONS = _child("function", mm.FUNCTIONS, "karsl.datasets")
 MODELS = _child("model", mm.MODELS, "karsl.models")
 METRICS = _child("metric", mm.METRICS, "karsl.evaluation")
-HOOKS = _child("hook", mm.HOOKS, "karsl.engine")
+HOOKS = _child("hook", mm.HOOKS, "karsl.engine", "karsl.analysis.memory_hook")
 OPTIM_WRAPPERS = _child("optimizer wrapper", mm.OPTIM_WRAPPERS, "karsl.engine")
 VISUALIZERS = _child("visualizer", mm.VISUALIZERS, "karsl.visualization")
 

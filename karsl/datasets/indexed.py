@@ -106,12 +106,12 @@ class IndexedDataset(BaseDataset):
         Raises:
             IndexError: Outside.
         """
-        place, length = operator.index(idx), len(self)
-        place += length if place < 0 else 0
-        if not 0 <= place < length:
-            raise IndexError(f"index {idx} is outside a dataset of {length} records")
-        record = self._index[place] if self.serialize_data else copy.deepcopy(self.data_list[place])
-        record["sample_idx"] = place
+        try:
+            record = self._index[idx] if self.serialize_data else copy.deepcopy(self.data_list[idx])
+        except IndexError:
+            raise IndexError(f"index {idx} is outside a dataset of {len(self)} records") from None
+        place = idx if type(idx) is int else operator.index(idx)
+        record["sample_idx"] = place if place >= 0 else place + len(self)
         return record
 
     @force_full_init
