@@ -16,6 +16,7 @@ from pathlib import Path
 from karsl.analysis.bench.one_pass import Pass, Reading
 from karsl.analysis.bench.stores import BenchError
 
+_END_S = 10  # to remove semaphores and shared memory, which a killed process leaves behind
 _GRACE_S = 120  # beyond what the cases take: imports, workers, a cold disk
 # One thread a process, as PyTorch gives its workers: a second one would make "in process" mean two cores for some ways.
 _ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
@@ -95,9 +96,12 @@ class Launcher:
 
     @staticmethod
     def _end(process: subprocess.Popen[str] | None) -> None:
-        """End a process and the workers it left; they are its process group."""
+        """Let a process end, or kill it with the workers it left; they are its process group."""
         if process is None:
             return
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        try:
+            process.communicate(timeout=_END_S)  # closes its input, which ends a server
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()

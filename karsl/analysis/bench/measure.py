@@ -44,7 +44,7 @@ class Plan:
     def groups(self, way: Way) -> list[tuple[Case, ...]]:
         """The cases of a way, a process each."""
         fits = tuple(c for c in self.cases if way.max_workers is None or c.num_workers <= way.max_workers)
-        return [fits] if self.one_process else [(case,) for case in fits]
+        return [fits] if fits and self.one_process else [(case,) for case in fits]
 
 
 def run_plan(plan: Plan, ways: Sequence[Way], work_dir: Path, *, say: Say = lambda text, steps: None) -> Result:
@@ -79,8 +79,7 @@ def run_plan(plan: Plan, ways: Sequence[Way], work_dir: Path, *, say: Say = lamb
                 say(f"{way.name}, {group[0].name}", 0)
                 _measure(plan, way, store, group, launcher, result)
             say("", len(group))
-    for name in result.failed:
-        result.ways.pop(name, None)
+    result.ways = {name: way for name, way in result.ways.items() if way.readings and name not in result.failed}
     if not result.ways:
         raise BenchError(f"nothing could be measured: {'; '.join(f'{k}: {v}' for k, v in result.failed.items())}")
     return result

@@ -50,7 +50,8 @@ class Reading:
     Attributes:
         case: Its name.
         clips_s: Clips a second after the first batch; with a cold cache, of one epoch with its first batch.
-        first_batch_s: From before the way's libraries are imported to its first batch; with a cold cache, from after.
+        first_batch_s: From an interpreter with PyTorch and MMEngine, before the way's own libraries are imported, to its
+            first batch; with a cold cache, from after.
         pss_bytes: Of this process and its workers; None where the system does not tell.
     """
 
@@ -176,7 +177,7 @@ def serve(paths: Iterable[str], answers: TextIO) -> None:
         child = os.fork()
         if not child:
             run_file(path.strip())
-            os._exit(0)
+            sys.exit()  # not os._exit: libraries remove their shared memory at exit
         os.waitpid(child, 0)
         answers.write("done\n")
         answers.flush()

@@ -32,7 +32,7 @@ def draw_result(result: Result, path: Path) -> None:
 
     ways = sorted(result.ways.items(), key=lambda item: item[1].best)
     figure = Figure(figsize=(5.2 * len(result.cases), 0.32 * len(ways) + 1.4), layout="constrained")
-    panels = figure.subplots(1, len(result.cases), sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(result.cases), sharex=True, sharey=True, squeeze=False)[0]
     for axes, case in zip(panels, result.cases, strict=True):
         rates = [way.median(case) or 0 for _, way in ways]
         bars = axes.barh([name for name, _ in ways], rates, color=[_COLOURS[way.role] for _, way in ways])

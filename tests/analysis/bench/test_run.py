@@ -45,6 +45,13 @@ def test_a_result_is_json_with_medians_and_machine(result, tmp_path):
     assert set(read["ways"]["memory-map"]["median_clips_s"]) == {"in process", "2 workers, fork"}
 
 
+@pytest.mark.parametrize("one_process", [True, False])
+def test_a_way_without_workers_is_left_out_where_only_workers_are_asked_for(tmp_path, one_process):
+    ways, _ = choose_ways(["memory-map", "limit"])
+    found = run_plan(small(rounds=1, cases=CASES[1:], one_process=one_process), ways, tmp_path)
+    assert (list(found.ways), found.failed) == (["memory-map"], {})
+
+
 def test_a_failing_way_is_reported_and_the_others_go_on(tmp_path, monkeypatch):
     ways, _ = choose_ways(["memory-map", "npy-per-clip"])
     broken = next(way for way in ways if way.name == "npy-per-clip")
