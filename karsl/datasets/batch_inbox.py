@@ -47,8 +47,9 @@ def receive(address: Address) -> np.ndarray:
 
 def _new_worker(pid: int) -> dict:
     """A place for its slots, left again when its `Process` object dies, as it does with the loader's iterator."""
-    for other in [p for p, slots in list(_SLOTS.items()) if not _lives(slots)]:
-        _SLOTS.pop(other, None)
+    for other, slots in list(_SLOTS.items()):
+        if not _lives(slots):
+            _forget(other, slots)
     slots = _SLOTS[pid] = {}
     for process in multiprocessing.active_children():
         if process.pid == pid:
@@ -57,8 +58,14 @@ def _new_worker(pid: int) -> dict:
 
 
 def _forget(pid: int, slots: dict) -> None:
+    slots.clear()  # batches that are held keep their own memory
     if _SLOTS.get(pid) is slots:
         del _SLOTS[pid]
+
+
+def _forget_all() -> None:
+    for pid, slots in list(_SLOTS.items()):
+        _forget(pid, slots)
 
 
 def _lives(slots: dict[int, tuple[Slot, Address]]) -> bool:
@@ -93,4 +100,4 @@ def _open(address: Address) -> Slot:
 
 if hasattr(os, "register_at_fork"):
     # Workers of the next epoch do not keep the memory of the last one's alive; batches they inherit stay mapped.
-    os.register_at_fork(after_in_child=_SLOTS.clear)
+    os.register_at_fork(after_in_child=_forget_all)

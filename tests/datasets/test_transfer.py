@@ -65,6 +65,7 @@ def test_batches_are_right_and_shared_under_every_start_method(method, persisten
 def test_nothing_is_left_when_a_loader_and_its_batches_are_gone():
     list(loader_of())  # what torch itself leaves on first use
     before = cases.leftovers()
+    assert before["maps"] == before["memfds"] == before["children"] == []
     for persistent in (False, True):
         loader = loader_of(persistent_workers=persistent)
         held = [next(iter(loader)) for _ in range(3)]
@@ -132,16 +133,20 @@ def test_a_batch_that_a_child_process_holds_is_not_overwritten():
     batches = iter(loader_of(Numbers(80), persistent_workers=True))
     next(batches)
     held = next(batches)
-    from_parent, to_child = os.pipe()
+    to_child, from_parent = os.pipe()[::-1]
     child = os.fork()
     if child == 0:
+        os.close(to_child)
         os.read(from_parent, 1)
         os._exit(0 if is_right(held) and held["sample_idx"][0] == 4 else 1)
-    place = held["inputs"].data_ptr()
-    del held
-    assert place not in {batch["inputs"].data_ptr() for batch in batches}
-    os.write(to_child, b"x")
-    assert os.waitpid(child, 0)[1] == 0
+    try:
+        del held
+        assert all(map(is_right, batches))
+    finally:
+        os.close(to_child)
+        os.close(from_parent)
+        status = os.waitpid(child, 0)[1]
+    assert status == 0
 
 
 def test_two_loaders_at_once():
@@ -271,7 +276,8 @@ def test_a_message_is_small():
 
 
 def test_a_message_is_received_once():
-    message = bytes(ForkingPickler.dumps(shared_batch(BatchArena())))
+    arena = BatchArena()
+    message = bytes(ForkingPickler.dumps(shared_batch(arena)))
     batch = pickle.loads(message)
     assert batch["inputs"].tolist() == [[1, 1, 1], [1, 1, 1]]
     with pytest.raises(BatchLostError, match="received twice"):
@@ -354,6 +360,20 @@ def test_workers_that_inherit_held_batches_do_not_free_them():
         list(first)
     assert all(map(is_right, kept))
     assert all(map(is_right, second))
+
+
+class Mapped(Numbers):
+    """Says how much of our memory its worker has mapped, and uses none."""
+
+    def __getitems__(self, indices):
+        return [len(cases.mapped())]
+
+
+def test_new_workers_do_not_hold_the_memory_of_other_workers():
+    first = loader_of(persistent_workers=True)
+    list(first)
+    assert cases.mapped() != []
+    assert [found for batch in loader_of(Mapped()) for found in batch] == [0] * 6
 
 
 @pytest.mark.parametrize(
