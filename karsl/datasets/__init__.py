@@ -3,8 +3,16 @@
 from karsl.datasets import transforms
 from karsl.datasets.base import KeypointDataset
 from karsl.datasets.buffer import SerializedList
-from karsl.datasets.collate import keypoint_collate
+from karsl.datasets.collate import keypoint_collate, plan_collate
 from karsl.datasets.karsl import KArSLDataset
 from karsl.datasets.pipeline import Pipeline
 
-__all__ = ["KArSLDataset", "KeypointDataset", "Pipeline", "SerializedList", "keypoint_collate", "transforms"]
+__all__ = [
+    "KArSLDataset",
+    "KeypointDataset",
+    "Pipeline",
+    "SerializedList",
+    "keypoint_collate",
+    "plan_collate",
+    "transforms",
+]

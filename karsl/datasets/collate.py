@@ -20,6 +20,38 @@ class Batched(Protocol):
         """The batch, or None where samples must be stacked."""
 
 
+@runtime_checkable
+class Planned(Protocol):
+    """Samples that may be raw frames and a plan."""
+
+    def planned(self, *, resident: bool) -> dict | None:
+        """Frames and plan, or the finished batch; None where samples must be stacked."""
+
+
+@FUNCTIONS.register_module()
+def plan_collate(samples: Sequence[dict], mode: str = "frames") -> dict:
+    """Leave the work of a batch to `KeypointDataPreprocessor`, which does it on the model's device.
+
+    A batch is then what was drawn, in small tensors `plan_...`, and the clips' raw frames. Where a pipeline cannot be
+    planned (a step of one's own, two readings of frames, no numba) it is the batch of `keypoint_collate`.
+
+    Args:
+        samples: What `__getitems__` of a dataset gives.
+        mode: `'frames'` sends the frames that are read, as they are stored; `'resident'` their numbers in the pack, which
+            the preprocessor keeps on its device.
+
+    Returns:
+        plan_... tensors, label, sample_idx, `frame_plan` with a few numbers, and with mode 'frames': frames (F, V, 4).
+
+    Raises:
+        ConfigError: An unknown mode; `'resident'` without a pack; clips of different shapes.
+    """
+    if mode not in ("frames", "resident"):
+        raise ConfigError(f"plan_collate: mode={mode!r}; expected 'frames' or 'resident'")
+    batch = samples.planned(resident=mode == "resident") if isinstance(samples, Planned) else None
+    return keypoint_collate(samples) if batch is None else batch
+
+
 @FUNCTIONS.register_module()
 def keypoint_collate(samples: Sequence[dict]) -> dict:
     """Stack packed samples.

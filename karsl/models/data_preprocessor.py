@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from mmengine.model import BaseDataPreprocessor
 
+from karsl.datasets.fused.plan import PREFIX, FramePlan
+from karsl.errors import ConfigError
+from karsl.models.frame_pass import run_plan
+from karsl.models.resident import ResidentPack
 from karsl.registry import MODELS
 
 _DTYPES = {
@@ -20,12 +25,14 @@ _DTYPES = {
 
 @MODELS.register_module()
 class KeypointDataPreprocessor(BaseDataPreprocessor):
-    """Stack a batch where the loader has not, cast it and move it to the device.
+    """Stack a batch where the loader has not, cast it and move it to the device; or make it there.
 
-    Both collate functions are accepted: `keypoint_collate` hands over tensors with a batch axis, MMEngine's
-    `pseudo_collate` a list of samples per key. Keys other than the four of a packed sample pass through.
+    All collate functions are accepted: `keypoint_collate` hands over tensors with a batch axis, MMEngine's
+    `pseudo_collate` a list of samples per key, `plan_collate` raw frames and a plan, which is carried out on the model's
+    device and gives what `keypoint_collate` gives, to 1e-5. Keys other than the four of a packed sample pass through.
 
     Args:
+        pack: Folder or `frames.npy` of a pack, or several, to keep on the device for `plan_collate(mode='resident')`.
         non_blocking: Copy to the device without waiting; has an effect from pinned memory only.
 
     Example:
@@ -36,15 +43,19 @@ class KeypointDataPreprocessor(BaseDataPreprocessor):
         (torch.Size([2, 2, 5, 3]), tensor([0, 1]))
     """
 
-    def __init__(self, non_blocking: bool = True) -> None:
+    def __init__(
+        self, non_blocking: bool = True, *, pack: str | os.PathLike | Sequence[str | os.PathLike] | None = None
+    ) -> None:
         super().__init__(non_blocking=non_blocking)
+        paths = [] if pack is None else [pack] if isinstance(pack, (str, os.PathLike)) else pack
+        self.packs = [ResidentPack(path) for path in paths]
 
     def forward(self, data: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
         """Prepare one batch.
 
         Args:
             data: `inputs` (N, T, V, C) and `keypoint_mask` (N, T, V), or lists of N clips; `label` and `sample_idx`
-                as (N,) tensors or lists of integers, or absent.
+                as (N,) tensors or lists of integers, or absent. Or what `plan_collate` gives.
             training: Not used; part of MMEngine's signature.
 
         Returns:
@@ -53,13 +64,39 @@ class KeypointDataPreprocessor(BaseDataPreprocessor):
         Raises:
             TypeError: `data` is not a mapping with `inputs` and `keypoint_mask`.
             ValueError: The clips of the batch differ in shape.
+            ConfigError: The batch names frames of a pack that is not in `pack`.
         """
+        if isinstance(data, Mapping) and "frame_plan" in data:
+            data = self._carried_out(data)
         if not isinstance(data, Mapping) or "inputs" not in data or "keypoint_mask" not in data:
             got = sorted(data) if isinstance(data, Mapping) else type(data).__name__
             raise TypeError(
                 f"a batch needs 'inputs' and 'keypoint_mask' but holds {got}; end the pipeline with PackKeypointInputs"
             )
         return {key: self._cast(key, value) for key, value in data.items()}
+
+    def _carried_out(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        numbers, others = data["frame_plan"], {}
+        tensors: dict[str, torch.Tensor] = {}
+        for key, value in data.items():
+            if key == "frames" or key.startswith(PREFIX):
+                tensors[key] = value.to(self.device, non_blocking=self._non_blocking)
+            elif key != "frame_plan":
+                others[key] = value
+        frames = tensors["frames"] if numbers["pack"] is None else self._resident(numbers["pack"])
+        plan = FramePlan.of_batch(tensors, numbers["missing_is_zero"])
+        inputs, mask = run_plan(frames, plan, channels=numbers["channels"], fill=numbers["fill"])
+        return {"inputs": inputs, "keypoint_mask": mask, **others}
+
+    def _resident(self, digest: int) -> torch.Tensor:
+        for pack in self.packs:
+            if pack.digest == digest:
+                return pack.on(self.device)
+        held = [str(pack.path) for pack in self.packs]
+        raise ConfigError(
+            f"the batch names frames of a pack that KeypointDataPreprocessor does not hold, pack={held}; give it the pack "
+            "of every loader that has plan_collate with mode='resident'"
+        )
 
     def _cast(self, key: str, value: Any) -> Any:
         if key not in _DTYPES or value is None:

@@ -78,8 +78,8 @@ class Pack:
         """A number that tells packs apart by their content: all presence flags, and up to 64 frames."""
         frames, some = self.frames, np.linspace(0, len(self.frames) - 1, 64).astype(np.int64)
         state = xxh3_64(f"{frames.dtype} {frames.shape}".encode())
-        state.update(np.ascontiguousarray(self.presence))
-        state.update(np.ascontiguousarray(frames[some]))
+        state.update(np.ascontiguousarray(self.presence).data)
+        state.update(np.ascontiguousarray(frames[some]).data)
         return state.intdigest() >> 1  # fits int64
 
     def __reduce__(self) -> tuple:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -29,11 +31,11 @@ class Readahead:
     """
 
     def __init__(self, mapped: np.memmap) -> None:
-        memory = getattr(mapped, "_mmap", None)
-        self._advise = getattr(memory, "madvise", None)
-        self._option = getattr(mmap, "MADV_WILLNEED", None)
+        memory: mmap.mmap | None = getattr(mapped, "_mmap", None)
+        self._advise: Callable[[int, int], None] | None = None
         self._asked: np.ndarray | None = None
-        if self._advise is not None and self._option is not None:
+        if memory is not None and hasattr(memory, "madvise") and hasattr(mmap, "MADV_WILLNEED"):
+            self._advise = partial(memory.madvise, mmap.MADV_WILLNEED)
             self._asked = np.zeros(len(mapped), bool)
             self._row_bytes = mapped.strides[0]
             self._first_byte = mapped.ctypes.data - np.frombuffer(memory, np.uint8).ctypes.data
@@ -45,7 +47,7 @@ class Readahead:
 
     def ask(self, starts: np.ndarray, lengths: np.ndarray) -> None:
         """Have runs of rows read, int64 (N,) each, unless a run that starts there was asked for before."""
-        if self._asked is None:
+        if self._asked is None or self._advise is None:
             return
         new = ~self._asked[starts]
         if not new.any():
@@ -57,6 +59,6 @@ class Readahead:
         sizes = first + lengths[new] * self._row_bytes - page
         try:
             for begin, size in zip(page.tolist(), sizes.tolist(), strict=True):
-                self._advise(self._option, begin, size)
+                self._advise(begin, size)
         except (OSError, ValueError):  # advice is not worth an error
             self._asked = None

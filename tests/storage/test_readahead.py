@@ -23,12 +23,12 @@ def pack(tmp_path):
 
 
 class Calls:
-    """Stands for a mapping's `madvise` and notes what it is asked."""
+    """Stands for a mapping's `madvise` of pages that will be needed, and notes what it is asked."""
 
     def __init__(self, error=None):
         self.ranges, self.error = [], error
 
-    def __call__(self, option, start, length):
+    def __call__(self, start, length):
         self.ranges.append((start, length))
         if self.error:
             raise self.error

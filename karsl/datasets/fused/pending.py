@@ -9,12 +9,18 @@ from functools import lru_cache
 import numpy as np
 
 from karsl.datasets.fused.kernel import presence_flags, read_clips
+from karsl.datasets.fused.plan import FramePlan, frame_rows
 from karsl.datasets.fused.stats import anchor_stats, compose, spread_stats
 from karsl.datasets.transforms.affine import identity
 from karsl.datasets.transforms.base import ClipMeta
+from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton
 
 _NO_FRAMES = np.zeros(0, bool)
+_Reading = tuple[
+    np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, bool
+]
+"""The first ten arguments of the functions of `karsl.datasets.fused.stats`."""
 
 
 @dataclass
@@ -56,6 +62,7 @@ class PendingClips:
         self._total_frames = source.lengths
         self._flip: np.ndarray | None = None
         self._reads: list[tuple[np.ndarray, np.ndarray]] = []
+        self._given = source
         self._start_from(source)
 
     def _start_from(self, source: Frames) -> None:
@@ -92,10 +99,9 @@ class PendingClips:
         return notes | ({"frame_inds": self._frame_inds(clip)} if self._reads else {})
 
     def _frame_inds(self, clip: int) -> np.ndarray:
-        found = None
-        for positions, ends in self._reads:
-            here = positions[ends[clip] : ends[clip + 1]]
-            found = here if found is None else np.interp(here, np.arange(len(found)), found)
+        found, *later = [positions[ends[clip] : ends[clip + 1]] for positions, ends in self._reads]
+        for here in later:
+            found = np.interp(here, np.arange(len(found)), found)
         return found
 
     # ---- what steps may note ----
@@ -199,6 +205,30 @@ class PendingClips:
         starts, lengths = self._out_starts[:-1], self.num_frames
         self._start_from(Frames.of(frames, starts, lengths, self.skeleton))
 
+    @property
+    def settled(self) -> bool:
+        """Whether something was done before, so that `source` is not what was given."""
+        return self.source is not self._given
+
+    def plan(self) -> FramePlan:
+        """What waits, for another device; statistics of points are in it as numbers.
+
+        Raises:
+            ConfigError: The clips differ in length.
+        """
+        n, lengths = len(self), self._lengths
+        if (lengths != lengths[0]).any():
+            raise ConfigError(
+                f"clips of {lengths.min()} and {lengths.max()} frames in one plan; "
+                "end the pipeline's temporal part with TSNSampleFrames, UniformSampleFrames or PadFrames"
+            )
+        _, starts, source_lengths, positions, *_ = self._reading()
+        return FramePlan(
+            *frame_rows(positions.reshape(n, -1), starts, source_lengths), self._table, self._table_of,
+            self._affine.astype(np.float32), self.skeleton.group_of, self._hidden if self._hidden.size else None,
+            self._hidden_frames.reshape(n, -1) if self._hidden_frames.size else None, self._zero,
+        )  # fmt: skip
+
     def write(
         self, *, channels: int, fill: float = 0.0, out: np.ndarray | None = None, mask: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -225,7 +255,7 @@ class PendingClips:
         )  # fmt: skip
         return out, mask
 
-    def _reading(self) -> tuple:
+    def _reading(self) -> _Reading:
         positions = self._positions
         if positions is None:
             positions = np.concatenate([np.arange(t, dtype=np.float64) for t in self.source.lengths])
@@ -272,5 +302,3 @@ def _mirrored_groups(skeleton: Skeleton) -> np.ndarray | None:
 
 def _bits(frames: np.ndarray) -> np.ndarray:
     return frames.view(np.uint16) if frames.dtype == np.float16 else frames
-
-
