@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mmengine import registry as mm
 
+
 def _child(name: str, parent: mm.Registry, *locations: str) -> mm.Registry:
     return mm.Registry(name, parent=parent, scope="karsl", locations=list(locations))
 

@@ -32,7 +32,7 @@ from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton, get_skeleton
 
 if TYPE_CHECKING:
-    from karsl.datasets.batching import BatchPipeline
+    from karsl.datasets.batching import LazyBatch
 
 
 @DATASETS.register_module()
@@ -271,19 +271,20 @@ class KeypointDataset(IndexedDataset):
         """
         length = len(self)
         places = np.array([operator.index(i) for i in indices], dtype=np.int64)
-        steps = self._batch_steps() if len(places) and (-length <= places.min() <= places.max() < length) else None
-        if steps is None:
-            return [self[i] for i in indices]
-        return _batching().LazyBatch(self, steps, np.where(places < 0, places + length, places))
+        inside = len(places) > 0 and -length <= places.min() <= places.max() < length
+        batch = self._batch(np.where(places < 0, places + length, places)) if inside else None
+        return [self[i] for i in indices] if batch is None else batch
 
-    def _batch_steps(self) -> BatchPipeline | None:
+    def _batch(self, places: np.ndarray) -> LazyBatch | None:
         usual = all(
             getattr(getattr(self, name), "__func__", None) is getattr(KeypointDataset, name)
             for name in ("prepare_data", "start", "__getitem__", "get_data_info")
         )
-        if not usual or _batching() is None or type(self.pipeline) is not Pipeline or self.skeleton is None:
+        batching, skeleton = _batching() if usual else None, self.skeleton
+        if batching is None or type(self.pipeline) is not Pipeline or skeleton is None:
             return None
-        return _batching().BatchPipeline.of(self.pipeline.transforms)
+        steps = batching.BatchPipeline.of(self.pipeline.transforms)
+        return None if steps is None else batching.LazyBatch(self, steps, places, skeleton=skeleton)
 
     def _rand_another(self, idx: int = 0, attempt: int = 0) -> int:
         draw = Draw(self._draws.key(operator.index(idx) % len(self)), stream=name_code(f"another {attempt}"))
@@ -313,7 +314,7 @@ def _snapshot(results: Any) -> Any:
 
 @cache
 def _batching() -> ModuleType | None:
-    """The module of finished batches, or None without numba: 0.4 s and 100 MiB of imports that a mere index does not need."""
+    """The module of finished batches, or None without numba; an index alone does without its 0.4 s and 100 MiB."""
     if find_spec("numba") is None:
         return None
     return import_module("karsl.datasets.batching")

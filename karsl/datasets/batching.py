@@ -13,6 +13,7 @@ from karsl.datasets.fused.pipeline import BatchPipeline, clip_frames
 from karsl.datasets.transfer import batch_buffer
 from karsl.datasets.transforms.normalize import FillMissing
 from karsl.errors import ConfigError, CorruptRecordError, KarslError
+from karsl.skeletons import Skeleton
 from karsl.storage.packed import Pack
 
 if TYPE_CHECKING:
@@ -29,10 +30,13 @@ class LazyBatch(Sequence):
         dataset: Gives records, keys and the pipeline.
         steps: Its pipeline, split.
         places: int64 (N,).
+        skeleton: Of the clips.
     """
 
-    def __init__(self, dataset: KeypointDataset, steps: BatchPipeline, places: np.ndarray) -> None:
-        self._dataset, self._steps, self._places = dataset, steps, places
+    def __init__(
+        self, dataset: KeypointDataset, steps: BatchPipeline, places: np.ndarray, *, skeleton: Skeleton
+    ) -> None:
+        self._dataset, self._steps, self._places, self._skeleton = dataset, steps, places, skeleton
 
     def finished(self) -> dict[str, Any] | None:
         """The batch as tensors, or None where samples must be stacked one by one."""
@@ -144,18 +148,18 @@ class LazyBatch(Sequence):
     def pending(self, *, read_soon: bool = True) -> PendingClips:
         """The clips with every deferred step noted."""
         dataset = self._dataset
-        return self._steps.pending(self._frames(read_soon), self._dataset.skeleton, dataset.sample_keys(self._places))
+        return self._steps.pending(self._frames(read_soon), self._skeleton, dataset.sample_keys(self._places))
 
     def _pack(self) -> Pack | None:
         index = self._dataset.index if self._dataset.serialize_data else None
         paths = [] if index is None or "frame_start" not in index.columns else index.categories("pack")
-        return self._steps.load.pack(paths[0], self._dataset.skeleton.num_keypoints) if len(paths) == 1 else None
+        return self._steps.load.pack(paths[0], self._skeleton.num_keypoints) if len(paths) == 1 else None
 
     def _frames(self, read_soon: bool = True) -> Frames:
         dataset, pack = self._dataset, self._pack()
         if pack is None:
             records = [dataset.start(place) for place in self._places.tolist()]
-            return clip_frames([self._steps.load.read_clip(r) for r in records], self._dataset.skeleton)
+            return clip_frames([self._steps.load.read_clip(r) for r in records], self._skeleton)
         starts, lengths = dataset.column("frame_start")[self._places], dataset.column("num_frames")[self._places]
         if starts.min() < 0 or lengths.min() < 1 or (starts + lengths).max() > len(pack.frames):
             raise CorruptRecordError(f"{pack.path}: records point outside its {len(pack.frames)} frames")

@@ -73,7 +73,7 @@ class Draw:
     """Numbers for N samples and one transform; every named lane is independent of the others.
 
     Args:
-        keys: uint64 (N,) from `sample_keys`.
+        keys: uint64 (N,) from `sample_keys`, or one of them.
         stream: `name_code` of the transform, so that two transforms do not draw the same numbers.
 
     Example:
@@ -83,7 +83,7 @@ class Draw:
         ((1, 2), True)
     """
 
-    def __init__(self, keys: np.ndarray, *, stream: int) -> None:
+    def __init__(self, keys: np.ndarray | np.uint64, *, stream: int) -> None:
         self.keys = np.atleast_1d(np.asarray(keys, dtype=np.uint64))
         self.stream = stream
 

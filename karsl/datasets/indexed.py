@@ -22,6 +22,7 @@ class IndexedDataset(BaseDataset):
     """
 
     index_cache: str | None = "auto"
+    _fully_initialized: bool
 
     def full_init(self) -> None:
         """Load, filter, take `indices`, serialise: once, however often it is called."""

@@ -66,7 +66,7 @@ def _identity(dataset: IndexedDataset) -> str | None:
     return index_identity(dataset, ignore=_NOT_PARSING, memory=memory)
 
 
-def _undeclared(cls: type) -> str | None:
+def _undeclared(cls: type[IndexedDataset]) -> str | None:
     """A parsing method from outside karsl, of a class that does not declare what it reads."""
     declared = not cls.index_inputs.__module__.startswith("karsl.")
     for name in PARSING:

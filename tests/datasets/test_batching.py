@@ -109,7 +109,9 @@ def test_a_pipeline_without_packing_gives_results_with_every_key(make):
         assert (found["flip"], found["total_frames"]) == (expected["flip"], expected["total_frames"])
 
 
-@pytest.mark.parametrize("loader", [dict(), dict(num_workers=2), dict(num_workers=2, multiprocessing_context="spawn")], ids=str)
+@pytest.mark.parametrize(
+    "loader", [dict(), dict(num_workers=2), dict(num_workers=2, multiprocessing_context="spawn")], ids=str
+)
 def test_batches_are_bit_identical_for_any_workers_and_batch_size(make, loader):
     def epoch(dataset, batch_size, **kwargs):
         dataset.set_epoch(4)

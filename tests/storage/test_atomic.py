@@ -27,9 +27,14 @@ def test_the_file_appears_whole_and_nothing_else_stays(tmp_path):
 def test_an_error_keeps_the_old_file(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), atomic_path(path) as part:
-        part.write_text("half")
-        raise RuntimeError
+
+    def fail_half_way():
+        with atomic_path(path) as part:
+            part.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     assert path.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, cast
+
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
 
-@intrinsic
-def _half_bits_to_float(typing_context, bits):
+def _extend(typing_context, bits):
     """uint16 bits of a half -> float32, LLVM's fpext (vcvtph2ps where the processor has F16C)."""
 
     def generate(context, builder, signature, args):
@@ -17,6 +19,9 @@ def _half_bits_to_float(typing_context, bits):
 
     return types.float32(types.uint16), generate
 
+
+# Compiled code calls an intrinsic with its arguments alone; the context is the compiler's.
+_half_bits_to_float = cast(Callable[[Any], np.float32], intrinsic(_extend))
 
 def number(value):
     """One stored value as float32."""

@@ -17,10 +17,10 @@ from karsl.datasets.fused.half import number, widen
 NONE, ALL, SOME = 0, 1, 2
 _ONE, _TWO, _THREE = np.uint64(1), np.uint64(2), np.uint64(3)
 FAST = {"contract", "nsz", "arcp", "reassoc"}
-_OPTIONS = dict(nogil=True, cache=True, error_model="numpy", boundscheck=False, fastmath=FAST)
+_compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False, fastmath=FAST)
 
 
-@njit(**_OPTIONS)
+@_compiled
 def presence_flags(frames, slices, flags):
     """Fill `flags` (F, G) of `frames` (F, V, 4); `slices` (G, 2)."""
     for f in range(frames.shape[0]):
@@ -131,7 +131,7 @@ def _write_none(fill, target, channels):
             target[channels * k + 3] = np.float32(0)
 
 
-@njit(**_OPTIONS)
+@_compiled
 def read_clips(
     frames, flags, starts, lengths, positions, out_starts, in_slices, out_slices, table, table_of, sources, runs, order,
     affine, one_affine, hidden, hidden_frames, missing_is_zero, fill, out, mask,

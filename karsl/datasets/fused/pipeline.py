@@ -44,8 +44,8 @@ class BatchPipeline:
                 break
             deferred.append(step)
         rest = tuple(steps[1 + len(deferred) :])
-        packs = len(rest) == 1 and type(rest[0]) is PackKeypointInputs
-        return cls(steps[0], tuple(deferred), rest[0] if packs else None, () if packs else rest)
+        pack = rest[0] if len(rest) == 1 and type(rest[0]) is PackKeypointInputs else None
+        return cls(steps[0], tuple(deferred), pack, rest if pack is None else ())
 
     def pending(self, source: Frames, skeleton: Skeleton, keys: np.ndarray) -> PendingClips:
         """Note every deferred step.

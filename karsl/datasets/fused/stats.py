@@ -7,7 +7,7 @@ from numba import njit
 
 from karsl.datasets.fused.half import number
 
-_OPTIONS = dict(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+_compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 
 
 @njit(inline="always")
@@ -25,7 +25,7 @@ def _point(frames, start, length, position, q, missing_is_zero):
     return x0 + (x1 - x0) * weight, y0 + (y1 - y0) * weight, here0 or here1
 
 
-@njit(**_OPTIONS)
+@_compiled
 def anchor_stats(
     frames, starts, lengths, positions, out_starts, table, table_of, hidden, hidden_frames, missing_is_zero,
     points, groups, num_origin, affine, place, distance, seen_frames,
@@ -61,7 +61,7 @@ def anchor_stats(
             place[n, 0], place[n, 1], distance[n] = px / count / num_origin, py / count / num_origin, d / count
 
 
-@njit(**_OPTIONS)
+@_compiled
 def spread_stats(
     frames, starts, lengths, positions, out_starts, table, table_of, hidden, hidden_frames, missing_is_zero,
     first, last, group_of, affine, wanted, place, radius, seen_points,
@@ -98,7 +98,7 @@ def spread_stats(
             place[n, 0], place[n, 1], radius[n] = sx, sy, np.sqrt(sxx / count)
 
 
-@njit(**_OPTIONS)
+@_compiled
 def compose(after, before):
     """float64 (N, G, 7), `before` and then `after`, rows m00 m01 m10 m11 dx dy z; either may have G = 1."""
     groups = max(after.shape[1], before.shape[1])

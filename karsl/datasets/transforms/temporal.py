@@ -71,7 +71,7 @@ class PadFrames(KeypointTransform):
         source, padding = self._places(params["start"][:, None], clips.num_frames[:, None])
         clips.read_at(source, padding=padding)
         if self.mode == "missing" and padding.any():
-            clips.hide_frames(padding)
+            clips.hide_frames(list(padding))
 
     def _places(self, start: np.ndarray, frames: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
         """Frame numbers (..., clip_len) and bool where they are padding."""

@@ -99,7 +99,8 @@ def assert_same(steps, clips):
 )
 def test_any_chain_of_deferred_steps_is_the_eager_chain_to_1e_6(chain, frames, missing, seed):
     steps = [STEPS[i]() for i in chain]
-    clips = [make_clip(t, "karsl_184", missing=m, seed=seed + n) for n, (t, m) in enumerate(zip(frames, missing, strict=False))]
+    drawn = enumerate(zip(frames, missing, strict=False))
+    clips = [make_clip(t, "karsl_184", missing=m, seed=seed + n) for n, (t, m) in drawn]
     try:
         expected_error = None
         eager(steps, clips)
