@@ -27,7 +27,7 @@ class OursPacked(Way):
         from karsl.storage import canonical_clip, pack_records
 
         arrays = list(range(len(clips)))
-        records = [
+        records: list[dict] = [
             {"clip_id": str(n), "sign": n % 100 + 1, "signer": "01", "split": "train", "num_frames": len(clips[n])}
             for n in arrays
         ]
