@@ -102,7 +102,7 @@ def assert_same(clips, *, device="cpu", fill=-3.0):
             np.testing.assert_allclose(found.reshape(want.shape), want, rtol=0, atol=1e-5 * size)
 
 
-@settings(max_examples=120)
+@settings(max_examples=80)
 @given(
     chain=st.lists(st.sampled_from(range(len(STEPS))), max_size=5),
     frames=st.lists(st.integers(1, 14), min_size=1, max_size=4),
