@@ -62,14 +62,24 @@ class OursPacked(Way):
         return [dataset[number]["inputs"].numpy() for number in range(count)]
 
 
-def open_pack(folder: Path, pipeline: list[dict], *, seed: int):
-    """The dataset over the pack; its index file lies beside it."""
+def dataset_cfg(folder: Path, pipeline: list[dict], *, seed: int) -> dict:
+    """The dataset over the pack as a config; its index file lies beside it."""
     from karsl.datasets import KArSLDataset
 
-    index = folder.with_name(f"{folder.name}-index")
-    return KArSLDataset(
-        "annotations.json", data_root=str(folder), pipeline=pipeline, seed=seed, index_cache=str(index)
+    return dict(
+        type=KArSLDataset,
+        ann_file="annotations.json",
+        data_root=str(folder),
+        pipeline=pipeline,
+        seed=seed,
+        index_cache=str(folder.with_name(f"{folder.name}-index")),
     )
+
+
+def open_pack(folder: Path, pipeline: list[dict], *, seed: int):
+    """The dataset over the pack."""
+    cfg = dataset_cfg(folder, pipeline, seed=seed)
+    return cfg.pop("type")(**cfg)
 
 
 WAY = OursPacked()

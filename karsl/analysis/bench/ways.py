@@ -20,6 +20,9 @@ from karsl.errors import ConfigError
 # In the order of the table. A new way: a module with `WAY`, and its name here.
 MODULES = (
     "ours_packed",
+    "ours_runner",
+    "ours_kernel",
+    "ours_kernel_eval",
     "ours_eager",
     "peers.npz_per_sign",
     "peers.npy_per_clip",

@@ -1,0 +1,51 @@
+"""The compiled pass alone: plans are made beforehand, batches are written into the same memory, as the limit does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from karsl.analysis.bench.job import CHANNELS, CLIP_LEN, NUM_KEYPOINTS, EndlessOrder
+from karsl.analysis.bench.ours_eager import PIPELINE
+from karsl.analysis.bench.ours_packed import WAY as PACKED
+from karsl.analysis.bench.ours_packed import OursPacked, open_pack
+
+_PLANS = 128
+
+
+class OursKernel(OursPacked):
+    """What of `karsl` is compiled, with the steps of the job.
+
+    Args:
+        name: In the table.
+        pipeline: Steps.
+    """
+
+    store = PACKED.store
+    max_workers = 0
+
+    def __init__(self, name: str, pipeline: list[dict]) -> None:
+        self.name, self.pipeline = name, pipeline
+
+    def loader(
+        self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
+    ) -> Iterable[torch.Tensor]:
+        dataset = open_pack(folder, self.pipeline, seed=seed)
+        order = iter(EndlessOrder(len(dataset), seed=seed))
+        out = torch.empty(batch_size, CLIP_LEN, NUM_KEYPOINTS, CHANNELS)
+        target, mask = out.numpy().reshape(-1, NUM_KEYPOINTS, CHANNELS), np.empty((batch_size * CLIP_LEN, NUM_KEYPOINTS), bool)
+
+        def batches() -> Iterator[torch.Tensor]:
+            plans = [dataset.__getitems__([next(order) for _ in range(batch_size)]).pending() for _ in range(_PLANS)]
+            for plan in cycle(plans):
+                plan.write(channels=CHANNELS, out=target, mask=mask)
+                yield out
+
+        return batches()
+
+
+WAY = OursKernel("karsl-kernel", PIPELINE)
