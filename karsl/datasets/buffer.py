@@ -11,10 +11,10 @@ from typing import Any, overload
 import numpy as np
 from mmengine.logging import print_log
 
-from karsl.datasets.index_progress import reported
-from karsl.datasets.index_store import IndexStore
-from karsl.datasets.index_writer import IndexWriter
-from karsl.datasets.selection import SharedIndices, as_range
+from karsl.datasets.index.progress import reported
+from karsl.datasets.index.selection import SharedIndices, as_range
+from karsl.datasets.index.store import IndexStore
+from karsl.datasets.index.writer import IndexWriter
 from karsl.datasets.shared_file import SharedFile
 from karsl.datasets.subset import Indices, resolve_indices
 
@@ -154,7 +154,7 @@ class SerializedList(Sequence):
 
     @property
     def data_bytes(self) -> np.ndarray:
-        """uint8 1-D of all records one after the other, in the codec of `karsl.datasets.codec`.
+        """uint8 1-D of all records one after the other, in the codec of `karsl.datasets.index.codec`.
 
         Mapped pages for a whole list and for consecutive records; a scattered view copies its records on each call.
         """

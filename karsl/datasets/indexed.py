@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
 
 from karsl.datasets.buffer import SerializedList
-from karsl.datasets.parse_once import COLUMNS, parse_once
+from karsl.datasets.index.parse_once import COLUMNS, parse_once
 from karsl.datasets.subset import Indices, resolve_indices
 
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from karsl.datasets.buffer import SerializedList
-from karsl.datasets.codec import decode
-from karsl.datasets.index_layout import IndexFileError
+from karsl.datasets.index.codec import decode
+from karsl.datasets.index.layout import IndexFileError
 
 RECORDS = [{"clip_id": f"clip {i}", "label": i % 3, "signer": f"0{i % 2}"} for i in range(10)]
 
@@ -201,7 +201,7 @@ def test_a_flipped_bit_anywhere_is_an_error_or_harmless_never_wrong_data(tmp_pat
 
 def padding(data: bytes) -> list[int]:
     """Offsets of alignment gaps, which hold nothing."""
-    from karsl.datasets.index_layout import HEADER_BYTES, IndexHeader
+    from karsl.datasets.index.layout import HEADER_BYTES, IndexHeader
 
     header = IndexHeader.unpack(data[:HEADER_BYTES], len(data), "")
     return [header.ends_offset - 8]

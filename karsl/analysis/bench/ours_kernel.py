@@ -37,7 +37,8 @@ class OursKernel(OursPacked):
         dataset = open_pack(folder, self.pipeline, seed=seed)
         order = iter(EndlessOrder(len(dataset), seed=seed))
         out = torch.empty(batch_size, CLIP_LEN, NUM_KEYPOINTS, CHANNELS)
-        target, mask = out.numpy().reshape(-1, NUM_KEYPOINTS, CHANNELS), np.empty((batch_size * CLIP_LEN, NUM_KEYPOINTS), bool)
+        target = out.numpy().reshape(-1, NUM_KEYPOINTS, CHANNELS)
+        mask = np.empty(target.shape[:2], bool)
 
         def batches() -> Iterator[torch.Tensor]:
             plans = [dataset.__getitems__([next(order) for _ in range(batch_size)]).pending() for _ in range(_PLANS)]

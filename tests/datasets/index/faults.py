@@ -1,4 +1,4 @@
-"""Processes that the fault tests start and kill. Run as `python index_faults.py FOLDER COUNT [LOG]`.
+"""Processes that the fault tests start and kill. Run as `python faults.py FOLDER COUNT [LOG]`.
 
 KILL_AT in the environment names the moment at which the process kills itself, as `kill -9` would: the number of a record, or
 'before fsync', 'before replace', 'after replace'.
@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from karsl.datasets.index_cache import open_or_build
+from karsl.datasets.index.cache import open_or_build
 
 FINGERPRINT = "ab" * 16
 COLUMNS = {"label": "int64"}

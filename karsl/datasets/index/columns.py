@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from karsl.datasets.index_layout import checksum
+from karsl.datasets.index.layout import checksum
 
 _TYPECODES = {"int64": "q", "int32": "i", "float64": "d", "category": "i"}
 _DTYPES = {"q": "<i8", "i": "<i4", "d": "<f8"}

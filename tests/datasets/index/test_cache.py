@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from karsl.datasets.index_folder import IndexFolder
+from karsl.datasets.index.folder import IndexFolder
 
-SCRIPT = Path(__file__).with_name("index_faults.py")
-spec = importlib.util.spec_from_file_location("index_faults", SCRIPT)
+SCRIPT = Path(__file__).with_name("faults.py")
+spec = importlib.util.spec_from_file_location("faults", SCRIPT)
 faults = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(faults)
 ROOT = os.name == "posix" and os.geteuid() == 0

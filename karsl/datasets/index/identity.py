@@ -9,8 +9,8 @@ from typing import Any
 
 import mmengine
 
-from karsl.datasets.code_facts import code_facts, package_facts
-from karsl.datasets.fingerprint import file_facts, fingerprint
+from karsl.datasets.index.code_facts import code_facts, package_facts
+from karsl.datasets.index.fingerprint import file_facts, fingerprint
 
 PARSING = ("load_data_list", "parse_data_info", "filter_data")
 _PATH_CHARS = 4096

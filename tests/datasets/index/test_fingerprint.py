@@ -12,9 +12,9 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 
-from karsl.datasets.code_facts import code_facts
-from karsl.datasets.fingerprint import file_facts, fingerprint
-from karsl.datasets.index_identity import index_identity
+from karsl.datasets.index.code_facts import code_facts
+from karsl.datasets.index.fingerprint import file_facts, fingerprint
+from karsl.datasets.index.identity import index_identity
 
 NAMES = ("load_data_list", "parse_data_info", "filter_data")
 
@@ -58,7 +58,7 @@ def test_a_value_that_cannot_be_read_gives_none(make):
 
 def test_the_version_enters(monkeypatch):
     before = fingerprint(1)
-    monkeypatch.setattr("karsl.datasets.fingerprint.FORMAT_VERSION", 99)
+    monkeypatch.setattr("karsl.datasets.index.fingerprint.FORMAT_VERSION", 99)
     assert fingerprint(1) != before
 
 
@@ -86,7 +86,7 @@ def test_a_remembered_hash_is_used_only_while_nothing_changed(tmp_path):
 
 
 def test_a_remembered_hash_saves_the_reading(tmp_path, monkeypatch):
-    monkeypatch.setattr("karsl.datasets.fingerprint._RACY_NS", -1)
+    monkeypatch.setattr("karsl.datasets.index.fingerprint._RACY_NS", -1)
     path = tmp_path / "a.json"
     path.write_text("one")
     before = file_facts(path, tmp_path)

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from karsl.datasets.codec import UnsafeRecord, encode, encode_pickled
-from karsl.datasets.index_columns import NumberColumn
-from karsl.datasets.index_layout import BLOCK_BYTES, HEADER_BYTES, IndexHeader, checksum
+from karsl.datasets.index.codec import UnsafeRecord, encode, encode_pickled
+from karsl.datasets.index.columns import NumberColumn
+from karsl.datasets.index.layout import BLOCK_BYTES, HEADER_BYTES, IndexHeader, checksum
 from karsl.datasets.shared_file import SharedFile
 
 TEMP_SUFFIX = ".tmp"

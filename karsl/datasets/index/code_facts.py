@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import karsl
-from karsl.datasets.fingerprint import fingerprint
+from karsl.datasets.index.fingerprint import fingerprint
 
 _PACKAGE = Path(karsl.__file__).parent
 _NOT_FOLLOWED = (

@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import numpy as np
 
-from karsl.datasets.codec import decode, decode_trusted
-from karsl.datasets.index_layout import (
+from karsl.datasets.index.codec import decode, decode_trusted
+from karsl.datasets.index.layout import (
     BLOCK_BITS,
     BLOCK_BYTES,
     HEADER_BYTES,

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from karsl.datasets.codec import UnsafeRecord, decode, decode_trusted, encode, encode_pickled
+from karsl.datasets.index.codec import UnsafeRecord, decode, decode_trusted, encode, encode_pickled
 
 RECORD = {
     "clip_id": "03_01_0071_(01_12_16_15_53_03)_c",

@@ -12,8 +12,8 @@ from pathlib import Path
 from mmengine.logging import print_log
 
 from karsl.datasets.buffer import SerializedList
-from karsl.datasets.index_folder import IndexFolder
-from karsl.datasets.index_layout import IndexFileError
+from karsl.datasets.index.folder import IndexFolder
+from karsl.datasets.index.layout import IndexFileError
 
 Extra = dict | Callable[[], dict]
 MakeRecords = Callable[[], tuple[Iterable[dict], Extra]]
@@ -33,8 +33,8 @@ def open_or_build(
     memory of this run, and one line says why.
 
     Args:
-        fingerprint: Hex of everything that shapes the records, see `karsl.datasets.fingerprint`; None when that cannot be
-            told: no file is then used.
+        fingerprint: Hex of everything that shapes the records, see `karsl.datasets.index.fingerprint`; None when that
+            cannot be told: no file is then used.
         make_records: Called only when there is nothing to map; gives the records and `extra`, or a function that gives
             `extra` once the records have been read.
         columns: Record keys to keep as number columns, see `SerializedList.build`.

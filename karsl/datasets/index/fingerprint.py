@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from karsl.datasets.codec import decode, encode
-from karsl.datasets.index_layout import FORMAT_VERSION, IndexFileError
+from karsl.datasets.index.codec import decode, encode
+from karsl.datasets.index.layout import FORMAT_VERSION, IndexFileError
 from karsl.datasets.shared_file import SharedFile
 from karsl.storage.atomic import atomic_path
 from karsl.version import __version__
