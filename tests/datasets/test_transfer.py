@@ -137,7 +137,7 @@ def test_a_batch_that_a_child_process_holds_is_not_overwritten():
     child = os.fork()
     if child == 0:
         os.close(to_child)
-        os.read(from_parent, 1)
+        os.read(from_parent, 1)  # until the other end is closed
         os._exit(0 if is_right(held) and held["sample_idx"][0] == 4 else 1)
     try:
         del held
@@ -147,6 +147,37 @@ def test_a_batch_that_a_child_process_holds_is_not_overwritten():
         os.close(from_parent)
         status = os.waitpid(child, 0)[1]
     assert status == 0
+
+
+def test_a_batch_that_a_child_process_drops_is_still_ours():
+    batches = iter(loader_of(Numbers(80), persistent_workers=True))
+    held = [next(batches), next(batches)]
+    child = os.fork()
+    if child == 0:
+        held.clear()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert all(map(is_right, batches))
+    assert [b["sample_idx"][0] for b in held if is_right(b)] == [0, 4]
+
+
+class Forking(Numbers):
+    """Its worker has children that make batches too."""
+
+    def __getitems__(self, indices):
+        batch = super().__getitems__(indices)
+        child = os.fork()
+        if child == 0:
+            del batch
+            own = super().__getitems__([7] * len(indices))
+            os._exit(0 if own.address.pid == os.getpid() else 1)
+        if os.waitpid(child, 0)[1] != 0:
+            raise ValueError("the child used the slots of its parent")
+        return batch
+
+
+def test_a_process_that_a_worker_forks_has_slots_of_its_own():
+    assert all(map(is_right, loader_of(Forking())))
 
 
 def test_two_loaders_at_once():
@@ -213,18 +244,32 @@ def test_a_batch_may_be_changed_on_the_way():
 
 
 class Repeating(Numbers):
-    """Returns the very same batch each time."""
+    """Returns its first batch each time, whatever else it makes."""
 
     def __getitems__(self, indices):
-        if not hasattr(self, "batch"):
-            self.batch = super().__getitems__(indices)
+        batch = super().__getitems__(indices)
+        self.batch = getattr(self, "batch", batch)
         return self.batch
 
 
 def test_a_batch_that_a_worker_sends_again_is_copied():
-    batches = list(loader_of(Repeating(), workers=1))
-    assert [b["sample_idx"].tolist() for b in batches] == [[0, 1, 2, 3]] * 6
-    assert all(map(is_right, batches))
+    found = [(is_right(b), b["sample_idx"].tolist()) for b in loader_of(Repeating(80), workers=1)]
+    assert found == [(True, [0, 1, 2, 3])] * 20
+
+
+class Keeping(Numbers):
+    """Looks at its first batch again, which was sent long ago."""
+
+    def __getitems__(self, indices):
+        batch = super().__getitems__(indices)
+        self.first = getattr(self, "first", batch)
+        if self.first["sample_idx"].tolist() != [0, 1, 2, 3]:
+            raise ValueError("the batch was overwritten")
+        return batch
+
+
+def test_a_batch_that_its_worker_keeps_is_not_overwritten():
+    assert all(map(is_right, loader_of(Keeping(80), workers=1)))
 
 
 class Failing(Numbers):
