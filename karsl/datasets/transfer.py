@@ -15,6 +15,7 @@ torch's way, set KARSL_BATCH_TRANSFER=torch.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from multiprocessing.reduction import ForkingPickler
@@ -29,6 +30,7 @@ from karsl.datasets.batch_pool import BatchPool
 from karsl.datasets.batch_slot import Loan
 
 Spec = Mapping[str, tuple[Sequence[int], "np.typing.DTypeLike"]]
+_Places = Mapping[str, tuple[np.dtype, tuple[int, ...], int]]  # dtype, shape, first byte
 _ALIGNMENT = 64  # bytes: a cache line
 _POOL = BatchPool()
 _arena: BatchArena | None = None
@@ -119,24 +121,18 @@ def _torch_shared(nbytes: int) -> torch.Tensor:
     return torch.empty(0, dtype=torch.uint8).set_(storage)
 
 
-def _layout(spec: Spec) -> tuple[dict[str, tuple[np.dtype, tuple[int, ...], int]], int]:
+def _layout(spec: Spec) -> tuple[_Places, int]:
     """Where each entry lies, and the bytes of all."""
     places, end = {}, 0
     for key, (shape, dtype) in spec.items():
-        kind, sizes = np.dtype(dtype), tuple(int(n) for n in shape)
+        kind, sizes = np.dtype(dtype), tuple(map(int, shape))
         places[key] = kind, sizes, end
-        end += kind.itemsize * int(np.prod(sizes, dtype=np.int64))
-        end = -(-end // _ALIGNMENT) * _ALIGNMENT
+        end += -(-kind.itemsize * math.prod(sizes) // _ALIGNMENT) * _ALIGNMENT
     return places, max(end, _ALIGNMENT)
 
 
-def _arrays(raw: np.ndarray, places: Mapping[str, tuple[np.dtype, tuple[int, ...], int]]) -> dict[str, np.ndarray]:
-    return {key: _array(raw, *place) for key, place in places.items()}
-
-
-def _array(raw: np.ndarray, dtype: np.dtype, shape: tuple[int, ...], first: int) -> np.ndarray:
-    count = int(np.prod(shape, dtype=np.int64))
-    return raw[first : first + count * dtype.itemsize].view(dtype).reshape(shape)
+def _arrays(raw: np.ndarray, places: _Places) -> dict[str, np.ndarray]:
+    return {key: np.ndarray(shape, dtype, raw, first) for key, (dtype, shape, first) in places.items()}
 
 
 def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
@@ -159,7 +155,7 @@ def _arrive(source: tuple | torch.Tensor, entries: list[tuple[str, tuple | None]
 
 
 def _tensor(raw: np.ndarray, dtype: torch.dtype, shape: tuple[int, ...], first: int) -> torch.Tensor:
-    nbytes = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+    nbytes = dtype.itemsize * math.prod(shape)
     return torch.from_numpy(raw[first : first + nbytes]).view(dtype).view(shape)
 
 
