@@ -15,8 +15,9 @@ from numba import njit
 from karsl.datasets.fused.half import number, widen
 
 NONE, ALL, SOME = 0, 1, 2
+IN_ORDER, REORDERED, PARTLY = 0, 1, 2
 _ONE, _TWO, _THREE = np.uint64(1), np.uint64(2), np.uint64(3)
-FAST = {"contract", "nsz", "arcp", "reassoc"}
+FAST = {"contract"}  # a multiplication and an addition in one instruction; nothing that depends on the path taken
 _compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False, fastmath=FAST)
 
 
@@ -90,6 +91,35 @@ def _write_run(row, m, target, channels):
 
 
 @njit(inline="always")
+def _blend_and_write(row0, row1, weight, m, target):
+    """A frame all of whose points are there in both frames: blend and move without a row between."""
+    m0, m1, m2, m3, m4, m5, m6 = m[0], m[1], m[2], m[3], m[4], m[5], m[6]
+    for k in range(target.size // 4):
+        j = 4 * k
+        x = row0[j] + (row1[j] - row0[j]) * weight
+        y = row0[j + 1] + (row1[j + 1] - row0[j + 1]) * weight
+        target[j] = m0 * x + m1 * y + m4
+        target[j + 1] = m2 * x + m3 * y + m5
+        target[j + 2] = m6 * (row0[j + 2] + (row1[j + 2] - row0[j + 2]) * weight)
+        target[j + 3] = row0[j + 3] + (row1[j + 3] - row0[j + 3]) * weight
+
+
+@njit(inline="always")
+def _reorder(points, order, target):
+    """Put whole points, 16 bytes each, in another order; `order` is four times the point."""
+    for k in range(order.size):
+        target[k] = points[order[k] >> _TWO]
+
+
+@njit(inline="always")
+def _all_there(flags, start, f0, f1, weight):
+    for g in range(flags.shape[1]):
+        if flags[start + f0, g] != ALL or (weight != 0 and flags[start + f1, g] != ALL):
+            return False
+    return True
+
+
+@njit(inline="always")
 def _write_order(row, order, m, target, channels):
     """Points that are all there, in another order; unsigned numbers, which cannot wrap around."""
     m0, m1, m2, m3, m4, m5, m6 = m[0], m[1], m[2], m[3], m[4], m[5], m[6]
@@ -134,7 +164,7 @@ def _write_none(fill, target, channels):
 @_compiled
 def read_clips(
     frames, flags, starts, lengths, positions, out_starts, in_slices, out_slices, table, table_of, sources, runs, order,
-    affine, one_affine, hidden, hidden_frames, missing_is_zero, fill, out, mask,
+    whole, affine, one_affine, hidden, hidden_frames, missing_is_zero, fill, out, mask,
 ):  # fmt: skip
     """Write N clips into `out` (F', V', 3 or 4) and `mask` (F', V').
 
@@ -149,20 +179,23 @@ def read_clips(
         sources: (P, G') the group that all points of an output group come from, -1 several.
         runs: (P, G') where they start if they keep their order, -1 if not.
         order: uint64 (P, V') four times `table`, with 0 for none.
-        affine: float32 (N, G', 7): m00 m01 m10 m11 dx dy, z scale; `one_affine` says that all groups of a clip share it.
+        whole: (P,) IN_ORDER, REORDERED or PARTLY: which of the points a table row names.
+        affine: float32 (N, G', 7): m00 m01 m10 m11 dx dy, z scale; bool (N,) `one_affine`: all groups of a clip share it.
         hidden: bool (N, V') or (N, 0) for none; hidden_frames: bool (F',) or (0,).
         missing_is_zero: Blend missing points as zeros.
         fill: Coordinate of missing points.
     """
     width, channels = frames.shape[1] * 4, out.shape[2]
     stored, targets = frames.reshape(frames.shape[0], width), out.reshape(out.shape[0], out.shape[1] * channels)
-    row, held = np.empty(width, np.float32), np.empty((2, width), np.float32)
+    row, held, moved = np.empty(width, np.float32), np.empty((2, width), np.float32), np.empty(width, np.float32)
     row0, row1 = held[0], held[1]
     state = np.empty(in_slices.shape[0], np.uint8)
     some_frames_hidden = hidden_frames.size > 0
     for n in range(starts.size):
         start, length, p, hide = starts[n], lengths[n], table_of[n], hidden[n]
         points = table[p]
+        straight = whole[p] == IN_ORDER
+        simple = whole[p] != PARTLY and one_affine[n] and hide.size == 0 and channels == 4
         in0, in1 = -1, -1  # which frames row0 and row1 hold
         for t in range(out_starts[n], out_starts[n + 1]):
             f0 = int(positions[t])
@@ -177,6 +210,15 @@ def read_clips(
             if weight != 0 and f1 != in1:
                 widen(stored[start + f1], row1)
                 in1 = f1
+            if simple and not (some_frames_hidden and hidden_frames[t]) and _all_there(flags, start, f0, f1, weight):
+                other = row1 if weight != 0 else row0
+                if straight:
+                    _blend_and_write(row0, other, weight, affine[n, 0], targets[t])
+                else:
+                    _blend_and_write(row0, other, weight, affine[n, 0], moved)
+                    _reorder(moved.view(np.complex128), order[p], targets[t].view(np.complex128))
+                mask[t] = True
+                continue
             g = 0
             while g < in_slices.shape[0]:  # groups of like flags are one stretch
                 flag0, flag1, lo, end = flags[start + f0, g], flags[start + f1, g], g, g + 1
@@ -194,7 +236,7 @@ def read_clips(
                 g += 1
                 if flag == ALL and hide.size == 0:
                     run = runs[p, g - 1]
-                    while one_affine and run >= 0 and g < out_slices.shape[0]:  # and neighbours that go on in order
+                    while one_affine[n] and run >= 0 and g < out_slices.shape[0]:  # and neighbours that go on in order
                         after = sources[p, g]
                         if after < 0 or state[after] != ALL or runs[p, g] != run + last - first:
                             break

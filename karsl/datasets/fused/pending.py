@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from karsl.datasets.fused.kernel import presence_flags, read_clips
+from karsl.datasets.fused.kernel import IN_ORDER, PARTLY, REORDERED, presence_flags, read_clips
 from karsl.datasets.fused.plan import FramePlan, frame_rows
 from karsl.datasets.fused.stats import anchor_stats, compose, spread_stats
 from karsl.datasets.transforms.affine import identity
@@ -245,12 +245,12 @@ class PendingClips:
         shape = int(self._out_starts[-1]), self.skeleton.num_keypoints
         out = np.empty((*shape, channels), np.float32) if out is None else out
         mask = np.empty(shape, bool) if mask is None else mask
-        sources, runs, order = _layout(self._table.tobytes(), len(self._table), self._source_skeleton, self.skeleton)
+        sources, runs, order, whole = _layout(self._table.tobytes(), len(self._table), self._source_skeleton, self.skeleton)
         frames, starts, lengths, positions, out_starts, *_ = self._reading()
-        affine = self._affine.astype(np.float32)
+        affine, one_affine = self._affine.astype(np.float32), (self._affine == self._affine[:, :1]).all((1, 2))
         read_clips(
             frames, self.source.flags, starts, lengths, positions, out_starts, self._in_slices, self.skeleton.group_slices,
-            self._table, self._table_of, sources, runs, order, affine, self._uniform(), self._hidden, self._hidden_frames,
+            self._table, self._table_of, sources, runs, order, whole, affine, one_affine, self._hidden, self._hidden_frames,
             self._zero, np.float32(fill), out, mask,
         )  # fmt: skip
         return out, mask
@@ -272,7 +272,7 @@ class PendingClips:
 def _layout(table_bytes: bytes, rows: int, source: Skeleton, target: Skeleton) -> tuple[np.ndarray, ...]:
     """For each table row and output group: the one source group, and where its points start if in order; else -1.
 
-    Third, uint64 (P, V'), four times the table.
+    Third, uint64 (P, V'), four times the table; fourth (P,), whether a row names all points in order, others, or lacks some.
     """
     table = np.frombuffer(table_bytes, np.int64).reshape(rows, -1)
     sources, runs = np.full((rows, len(target.groups)), -1), np.full((rows, len(target.groups)), -1)
@@ -282,7 +282,9 @@ def _layout(table_bytes: bytes, rows: int, source: Skeleton, target: Skeleton) -
             if (points >= 0).all() and (source.group_of[points] == source.group_of[points[0]]).all():
                 sources[r, g] = source.group_of[points[0]]
                 runs[r, g] = points[0] if (np.diff(points) == 1).all() else -1
-    return sources, runs, 4 * np.maximum(table, 0).astype(np.uint64)
+    every = np.arange(source.num_keypoints)
+    whole = [IN_ORDER if np.array_equal(r, every) else PARTLY if (r < 0).any() else REORDERED for r in table]
+    return sources, runs, 4 * np.maximum(table, 0).astype(np.uint64), np.array(whole)
 
 
 def _ends(lengths: np.ndarray) -> np.ndarray:
