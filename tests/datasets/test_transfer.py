@@ -448,4 +448,4 @@ def test_a_killed_parent_leaves_no_worker_and_no_memory():
     processes = [psutil.Process(pid) for pid in found["workers"] if psutil.pid_exists(pid)]
     _, alive = psutil.wait_procs(processes, timeout=30)
     assert alive == []
-    assert not [x for x in cases.left_in_shm() if x.split("_")[1] in map(str, found["workers"])]
+    assert cases.leftovers(found["workers"])["shm"] == []

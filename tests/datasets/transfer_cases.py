@@ -75,22 +75,17 @@ def is_shared(batch) -> bool:
     return any(first <= batch["inputs"].data_ptr() < last for first, last in mapped())
 
 
-def leftovers() -> dict:
-    """What a process could leak."""
+def leftovers(pids=()) -> dict:
+    """What this process and the workers with `pids` could leak."""
     gc.collect()
+    shm = os.listdir("/dev/shm") if Path("/dev/shm").is_dir() else []
     return {
-        "shm": left_in_shm(),
+        "shm": [x for x in shm if x.startswith("torch_") and int(x.split("_")[1]) in {os.getpid(), *pids}],
         "fds": len(os.listdir("/proc/self/fd")),
         "memfds": [x.name for x in Path("/proc/self/fd").iterdir() if "memfd:karsl" in _target(x)],
         "maps": mapped(),
-        "children": [p.pid for p in multiprocessing.active_children()],
+        "children": workers(),
     }
-
-
-def left_in_shm() -> list[str]:
-    """Segments that torch made, whose process is gone; semaphores and segments of others on this machine do not count."""
-    names = [x for x in os.listdir("/dev/shm") if x.startswith("torch_")] if Path("/dev/shm").is_dir() else []
-    return sorted(x for x in names if not Path("/proc", x.split("_")[1]).exists() or x.split("_")[1] == str(os.getpid()))
 
 
 def _target(path) -> str:
@@ -103,36 +98,39 @@ def _target(path) -> str:
 def kill_workers(epochs: int, kills: int, seed: int) -> None:
     """Train on, with workers killed at random moments; prints what was there before and after."""
     rng = random.Random(seed)
-    loader = loader_of(workers=4, persistent_workers=True)
-    list(loader)
-    del loader
-    before, deaths, right = leftovers(), 0, True
+    list(loader_of(workers=4))
+    before, deaths, right, pids = leftovers(), 0, True, set()
     deadly = set(rng.sample(range(epochs), kills))
-    loader = None
+    loader = batches = None
     for epoch in range(epochs):
-        keep = []
         try:
             if loader is None:
-                loader = loader_of(workers=4, persistent_workers=epoch % 20 != 0)
+                loader = loader_of(workers=4, persistent_workers=epoch % 20 != 0 or epoch in deadly)
             batches = iter(loader)
-            if epoch in deadly:
-                timer = threading.Timer(rng.random() * 0.02, os.kill, (rng.choice(workers()), signal.SIGKILL))
-                timer.start()
-            for batch in batches:
-                keep = [*keep[-3:], batch]
-                right = right and is_right(batch)
-            if epoch in deadly:
-                timer.join()
-                next(iter(loader))  # the death shows now, if it has not yet
+            pids.update(workers())
+            right = train(batches, rng if epoch in deadly else None) and right
         except RuntimeError as error:
-            deaths += "killed" in str(error) or "exited unexpectedly" in str(error)
+            deaths += "killed by signal" in str(error) or "exited unexpectedly" in str(error)
             loader = None
-        right = right and all(map(is_right, keep))
         if loader is not None and not loader.persistent_workers:
             loader = None
-        batches = batch = keep = None
+        batches = None
     del loader
-    print(json.dumps({"before": before, "after": leftovers(), "deaths": deaths, "right": right}))
+    print(json.dumps({"before": before, "after": leftovers(pids), "deaths": deaths, "right": right}))
+
+
+def train(batches, rng) -> bool:
+    """An epoch that holds its latest batches; with `rng` one of its workers dies at a random moment of it."""
+    keep, right = [], True
+    if rng is not None:
+        victim = rng.choice([p.pid for p in batches._workers])
+        threading.Timer(rng.random() * 0.02, os.kill, (victim, signal.SIGKILL)).start()
+    for batch in batches:
+        keep = [*keep[-3:], batch]
+        right = right and is_right(batch)
+    if rng is not None:
+        os.waitid(os.P_PID, victim, os.WEXITED | os.WNOWAIT)  # torch's handler of the signal raises here at the latest
+    return right and all(map(is_right, keep))
 
 
 def workers() -> list[int]:
