@@ -45,8 +45,8 @@ def test_a_way_gives_batches_of_the_job(name, stores):
 @pytest.mark.parametrize("name", find_ways())
 def test_clips_of_a_way_are_moved_and_mirrored(name, stores):
     way = installed(name)
-    if way.role == "limit":
-        pytest.skip("the limit copies")
+    if way.role == "limit" or name == "karsl-kernel-eval":
+        pytest.skip(f"{name} moves nothing")
     folder = Path(stores.prepare(way).folder)
     (batch,) = islice(way.loader(folder, batch_size=10, num_workers=0, seed=0, start_method="fork"), 1)
     seen = np.concatenate([clip.reshape(-1, 4) for clip in stores.source])
