@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
+import numpy.random  # noqa: F401 - torch seeds it in every worker: loaded here it is forked, not imported anew each time
 import torch
 from torch.utils.data import get_worker_info
 
