@@ -10,7 +10,7 @@ import numpy as np
 
 from karsl.datasets.fused.pending import Frames, PendingClips
 from karsl.datasets.fused.pipeline import BatchPipeline, clip_frames
-from karsl.datasets.transfer import batch_buffer
+from karsl.datasets.transfer.batch import batch_buffer
 from karsl.datasets.transforms.normalize import FillMissing
 from karsl.errors import ConfigError, CorruptRecordError, KarslError
 from karsl.skeletons import Skeleton

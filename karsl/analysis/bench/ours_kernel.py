@@ -25,6 +25,7 @@ class OursKernel(OursPacked):
         pipeline: Steps.
     """
 
+    role = "part"
     store = PACKED.store
     max_workers = 0
 

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from karsl.analysis.bench.result import Result, WayResult
 
-_STYLE = {"ours": "bold", "limit": "italic", "peer": ""}
+_STYLE = {"ours": "bold", "part": "", "limit": "italic", "peer": ""}
 
 
 def result_table(result: Result) -> Table:

@@ -25,7 +25,7 @@ class WayResult:
     """One way's readings.
 
     Attributes:
-        role: `'peer'`, `'ours'` or `'limit'`.
+        role: `'peer'`, `'ours'`, `'part'` of ours, or `'limit'`.
         prepare_s: Seconds that writing its files took.
         disk_bytes: Of its files.
         readings: Case to one reading a round.

@@ -45,7 +45,7 @@ class Way(ABC):
 
     Attributes:
         name: In the table and for `--only`.
-        role: `'peer'`, `'ours'` or `'limit'`.
+        role: `'peer'`, `'ours'`, `'part'` of ours, or `'limit'`.
         libraries: Modules that it imports and karsl does not require.
         extra: Of karsl, that brings them; None where none does.
         remedy: How to get them where `extra` is None.

@@ -25,10 +25,10 @@ import numpy.random  # noqa: F401 - torch seeds it in every worker: loaded here 
 import torch
 from torch.utils.data import get_worker_info
 
-from karsl.datasets.batch_arena import Address, BatchArena, parent_reaches_us
-from karsl.datasets.batch_inbox import receive
-from karsl.datasets.batch_pool import BatchPool
-from karsl.datasets.batch_slot import Loan
+from karsl.datasets.transfer.arena import Address, BatchArena, parent_reaches_us
+from karsl.datasets.transfer.inbox import receive
+from karsl.datasets.transfer.pool import BatchPool
+from karsl.datasets.transfer.slot import Loan
 
 Spec = Mapping[str, tuple[Sequence[int], "np.typing.DTypeLike"]]
 _Places = Mapping[str, tuple[np.dtype, tuple[int, ...], int]]  # dtype, shape, first byte

@@ -19,12 +19,12 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from karsl.datasets import transfer
-from karsl.datasets.batch_arena import BatchArena, parent_reaches_us
-from karsl.datasets.batch_inbox import BatchLostError
-from karsl.datasets.transfer import SharedBatch, batch_buffer
-from tests.datasets import transfer_cases as cases
-from tests.datasets.transfer_cases import Numbers, is_right, is_shared, loader_of
+from karsl.datasets.transfer import batch as transfer
+from karsl.datasets.transfer.arena import BatchArena, parent_reaches_us
+from karsl.datasets.transfer.batch import SharedBatch, batch_buffer
+from karsl.datasets.transfer.inbox import BatchLostError
+from tests.datasets.transfer import transfer_cases as cases
+from tests.datasets.transfer.transfer_cases import Numbers, is_right, is_shared, loader_of
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="no memfd here: batches go torch's way")
 CASES = Path(cases.__file__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from karsl.datasets.batch_slot import Loan, fits
+from karsl.datasets.transfer.slot import Loan, fits
 
 
 class BatchPool:

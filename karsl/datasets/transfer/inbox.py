@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import numpy as np
 
-from karsl.datasets.batch_arena import NAME, Address
-from karsl.datasets.batch_slot import RETIRED, Slot
+from karsl.datasets.transfer.arena import NAME, Address
+from karsl.datasets.transfer.slot import RETIRED, Slot
 from karsl.errors import KarslError
 
 _SLOTS: dict[int, dict[int, tuple[Slot, Address]]] = {}  # of each worker's pid, by inode

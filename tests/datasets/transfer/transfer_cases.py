@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from karsl.datasets.transfer import batch_buffer
+from karsl.datasets.transfer.batch import batch_buffer
 
 
 class Numbers(Dataset):
