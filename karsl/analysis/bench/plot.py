@@ -8,7 +8,8 @@ from pathlib import Path
 from karsl.analysis.bench.result import Result
 from karsl.errors import missing_extra
 
-_COLOURS = {"ours": "#0072b2", "part": "#56b4e9", "peer": "#999999", "limit": "#d55e00"}  # told apart also without colour vision
+# told apart also without colour vision
+_COLOURS = {"ours": "#0072b2", "part": "#56b4e9", "peer": "#999999", "limit": "#d55e00"}
 
 
 def need_matplotlib() -> None:
