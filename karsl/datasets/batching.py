@@ -12,7 +12,7 @@ from karsl.datasets.fused.pending import Frames, PendingClips
 from karsl.datasets.fused.pipeline import BatchPipeline, clip_frames
 from karsl.datasets.transfer.batch import batch_buffer
 from karsl.datasets.transforms.normalize import FillMissing
-from karsl.errors import ConfigError, CorruptRecordError, KarslError
+from karsl.errors import ConfigError, CorruptRecordError, KarslError, TransformError
 from karsl.skeletons import Skeleton
 from karsl.storage.packed import Pack
 
@@ -107,7 +107,11 @@ class LazyBatch(Sequence):
                 "keypoint_score": np.where(mask[here], points[here, :, 3], np.float32(0)),
                 "num_frames": int(ends[n + 1] - ends[n]),
             }
-            sample = dataset.pipeline(results, first=1 + len(self._steps.deferred))
+            try:
+                sample = dataset.pipeline(results, first=1 + len(self._steps.deferred))
+            except TransformError:
+                sample = None
+            # none, or an error: the sample on its own raises it again, or takes another clip where that is allowed
             yield dataset[place] if sample is None else sample
 
     def _write(self, clips: PendingClips) -> dict[str, Any]:

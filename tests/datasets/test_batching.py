@@ -192,6 +192,22 @@ def test_a_broken_clip_is_named_and_skipped_only_when_asked(write_clips):
     assert dataset.num_skipped >= 1
 
 
+def test_an_error_in_a_step_of_ones_own_is_raised_and_skipped_only_when_asked(make):
+    def fails_on_two(results):
+        if results["sample_idx"] == 2:
+            raise OSError("disk on fire")
+        return results
+
+    pipeline = [*TRAIN[:-1], fails_on_two, PACK]
+    with pytest.raises(TransformError, match=r"fails_on_two failed on clip .* \(sample 2\): disk on fire"):
+        keypoint_collate(make(pipeline).__getitems__([1, 2]))
+    dataset = make(pipeline, on_error="skip")
+    batch = keypoint_collate(dataset.__getitems__([1, 2]))
+    assert batch["sample_idx"][0] == 1
+    assert batch["sample_idx"][1] != 2
+    assert dataset.num_skipped >= 1
+
+
 def test_a_pack_that_is_not_the_annotations_own_is_refused(packs, tmp_path):
     content = json.loads((packs / "float32" / "annotations.json").read_text(encoding="utf-8"))
     content["data_list"][0]["frame_start"] = 10**9
