@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
 from karsl.errors import SkeletonError
-from karsl.skeletons import mediapipe
+from karsl.skeletons import corpora, mediapipe, openpose
 from karsl.skeletons.described import describe, from_description
 from karsl.skeletons.skeleton import Skeleton, mirror_name
 
 __all__ = ["Skeleton", "describe_skeleton", "get_skeleton", "mirror_name", "register_skeleton", "skeleton_names"]
 
-_MAKERS = {maker.__name__: maker for maker in (mediapipe.karsl_184, mediapipe.holistic_543, mediapipe.msl_226)}
+_ALL: tuple[Callable[[], Skeleton], ...] = (
+    *(mediapipe.karsl_184, mediapipe.holistic_543, corpora.msl_226, corpora.hand_42, corpora.mp_75, corpora.kaggle_543),
+    *(corpora.asl_app_108, corpora.spoter_54, openpose.openpose_137),
+)
+_MAKERS: dict[str, Callable[[], Skeleton]] = {maker.__name__: maker for maker in _ALL}
 _OWN: dict[str, Skeleton] = {}
 
 

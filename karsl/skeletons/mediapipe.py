@@ -56,24 +56,32 @@ def _pose_bones() -> list[tuple[str, str]]:
     return bones
 
 
-def _skeleton(name: str, *parts: tuple[str, tuple[str, ...]]) -> Skeleton:
+def mediapipe_skeleton(name: str, *parts: tuple[str, tuple[str, ...]], bones: tuple[tuple[str, str], ...] = ()) -> Skeleton:
+    """A skeleton of MediaPipe's points and maybe others, with every bone of MediaPipe whose ends are there.
+
+    Args:
+        name: Of the skeleton.
+        parts: `(group, keypoint names)` in the order of the array's keypoint axis.
+        bones: More bones, of points that are not MediaPipe's.
+
+    Example:
+        >>> mediapipe_skeleton("shoulders", ("pose", ("left_shoulder", "right_shoulder"))).bones
+        (('left_shoulder', 'right_shoulder'),)
+    """
     there = {n for _, names in parts for n in names}
-    bones = (*_pose_bones(), *contour_bones(), *_hand_bones("right"), *_hand_bones("left"))
-    return Skeleton(name, parts, tuple(b for b in bones if set(b) <= there))
+    known = (*_pose_bones(), *contour_bones(), *_hand_bones("right"), *_hand_bones("left"), *bones)
+    return Skeleton(name, parts, tuple(b for b in known if set(b) <= there))
 
 
 def karsl_184() -> Skeleton:
     """The reference KArSL layout: 6 arm points, 136 face contour and iris points, right hand, left hand."""
     face = tuple(VERTEX_NAMES[v] for v in CONTOUR_VERTICES)
-    return _skeleton("karsl_184", ("pose", POSE_33[11:17]), ("face", face), ("rh", hand("right")), ("lh", hand("left")))
+    return mediapipe_skeleton(
+        "karsl_184", ("pose", POSE_33[11:17]), ("face", face), ("rh", hand("right")), ("lh", hand("left"))
+    )
 
 
 def holistic_543() -> Skeleton:
     """MediaPipe Holistic as most people save it (1662 columns): pose 33, face 468, left hand 21, right hand 21."""
     face = VERTEX_NAMES[:NUM_VERTICES]
-    return _skeleton("holistic_543", ("pose", POSE_33), ("face", face), ("lh", hand("left")), ("rh", hand("right")))
-
-
-def msl_226() -> Skeleton:
-    """The points of MSL-150 (226 columns): right hand 21, left hand 21, upper 25 of the pose."""
-    return _skeleton("msl_226", ("rh", hand("right")), ("lh", hand("left")), ("pose", POSE_33[:25]))
+    return mediapipe_skeleton("holistic_543", ("pose", POSE_33), ("face", face), ("lh", hand("left")), ("rh", hand("right")))

@@ -9,7 +9,18 @@ from karsl.skeletons import get_skeleton, mirror_name
 from karsl.skeletons.facemesh import CONTOUR_VERTICES
 from karsl.skeletons.mediapipe import POSE_33, hand
 
-every = pytest.mark.parametrize("name", ["karsl_184", "holistic_543", "msl_226"])  # tests register others
+SHIPPED = [
+    "karsl_184",
+    "holistic_543",
+    "msl_226",
+    "hand_42",
+    "mp_75",
+    "kaggle_543",
+    "asl_app_108",
+    "spoter_54",
+    "openpose_137",
+]
+every = pytest.mark.parametrize("name", SHIPPED)  # tests register others
 
 
 @pytest.mark.parametrize(
@@ -17,7 +28,13 @@ every = pytest.mark.parametrize("name", ["karsl_184", "holistic_543", "msl_226"]
     [
         ("karsl_184", {"pose": (0, 6), "face": (6, 142), "rh": (142, 163), "lh": (163, 184)}),
         ("holistic_543", {"pose": (0, 33), "face": (33, 501), "lh": (501, 522), "rh": (522, 543)}),
-        ("msl_226", {"rh": (0, 21), "lh": (21, 42), "pose": (42, 67)}),
+        ("msl_226", {"pose": (0, 25), "lh": (25, 46), "rh": (46, 67)}),
+        ("hand_42", {"lh": (0, 21), "rh": (21, 42)}),
+        ("mp_75", {"pose": (0, 33), "lh": (33, 54), "rh": (54, 75)}),
+        ("kaggle_543", {"face": (0, 468), "lh": (468, 489), "pose": (489, 522), "rh": (522, 543)}),
+        ("asl_app_108", {"pose": (0, 33), "face": (33, 66), "lh": (66, 87), "rh": (87, 108)}),
+        ("spoter_54", {"pose": (0, 12), "lh": (12, 33), "rh": (33, 54)}),
+        ("openpose_137", {"pose": (0, 25), "face": (25, 95), "lh": (95, 116), "rh": (116, 137)}),
     ],
 )
 def test_groups_lie_where_the_files_have_them(name, groups):
