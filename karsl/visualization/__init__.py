@@ -10,6 +10,8 @@ from typing import Any
 
 _HOME = {
     "clip_sheet": "sheet",
+    "pipeline_sheet": "sheet",
+    "sign_sheet": "per_sign",
     "stages_sheet": "sheet",
     "overview_sheet": "overview",
     "arabic_problem": "fonts",

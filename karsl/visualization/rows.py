@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from karsl.visualization.canvas import Canvas
 from karsl.visualization.clip import ClipView
 from karsl.visualization.draw import draw_skeleton
 from karsl.visualization.palette import GRID, MUTED, GroupStyle, group_styles
-from karsl.visualization.viewport import Viewport, fit, fit_following
+from karsl.visualization.viewport import Viewport, fit, fit_alike, fit_following
 
 LABELS, COLUMN = 104, 120  # pixels across: the row labels, one panel
 TIMES, BODY, HAND, GROUP = 15, 124, 84, 100  # pixels down: time labels, panels
@@ -26,23 +27,29 @@ class Row:
     views: list[Viewport]
 
 
-def plan_rows(clip: ClipView, frames: np.ndarray) -> list[Row]:
+def plan_rows(clip: ClipView, frames: np.ndarray, body: Viewport | None = None) -> list[Row]:
     """The rows that a clip needs: body and hands, or every group in a frame of its own where they do not fit together.
 
     Args:
         clip: What is shown.
         frames: int64 (n,), the frames of the panels.
+        body: Shows the whole body; default fitted to the clip.
     """
     styles = group_styles(clip.skeleton)
     if clip.hands_float():
         return [_group_row(clip, style, frames, follow=False) for style in styles]
-    size = (COLUMN, BODY)
-    body = fit([clip.points[:, part] for part in clip.skeleton.groups.values()], size)
+    body = body or body_views([clip])[0]
     hands = sorted((s for s in styles if s.side), key=lambda s: s.side == "left")
     rows = [Row("body", None, BODY, [body] * len(frames))]
     if len(hands) == len(styles) == 1:
         return rows  # nothing but one hand: the body row shows it as large
     return rows + [_group_row(clip, style, frames, follow=True) for style in hands]
+
+
+def body_views(clips: Sequence[ClipView]) -> list[Viewport]:
+    """One for each clip's body; neighbours in like coordinates share theirs, see `fit_alike`."""
+    parts = [[clip.points[:, part] for part in clip.skeleton.groups.values()] for clip in clips]
+    return fit_alike(parts, (COLUMN, BODY), pad=6.0)
 
 
 def _group_row(clip: ClipView, style: GroupStyle, frames: np.ndarray, *, follow: bool) -> Row:
@@ -53,12 +60,12 @@ def _group_row(clip: ClipView, style: GroupStyle, frames: np.ndarray, *, follow:
     return Row(style.label, style, height, [views[t] for t in frames])
 
 
-def draw_rows(canvas: Canvas, clip: ClipView, frames: np.ndarray, top: float) -> float:
+def draw_rows(canvas: Canvas, clip: ClipView, frames: np.ndarray, top: float, body: Viewport | None = None) -> float:
     """Draw the time of each column and all rows of a clip below `top`; returns where they end."""
     for column, frame in enumerate(frames.tolist()):
         canvas.text(LABELS + column * COLUMN + 3, top + 1, _time_label(clip, frame), size=9, colour=MUTED)
     top += TIMES
-    for row in plan_rows(clip, frames):
+    for row in plan_rows(clip, frames, body):
         _row_label(canvas, clip, row, top)
         for column, (frame, view) in enumerate(zip(frames, row.views, strict=True)):
             x = LABELS + column * COLUMN

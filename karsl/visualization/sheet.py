@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from karsl.visualization.bars import draw_legend, draw_presence, draw_taken
 from karsl.visualization.canvas import Canvas, shorten, text_width
 from karsl.visualization.clip import ClipView
 from karsl.visualization.palette import INK, MUTED, group_styles
-from karsl.visualization.rows import COLUMN, LABELS, TIMES, draw_rows, plan_rows
+from karsl.visualization.rows import COLUMN, LABELS, TIMES, body_views, draw_rows, plan_rows
 
 _MARGIN, _TITLE, _SECTION, _NARROWEST = 12, 54, 22, 760
 
@@ -52,19 +52,28 @@ def stages_sheet(
     metainfo: Mapping | None = None,
     columns: int = 12,
 ) -> Any:
-    """A clip as loaded above, as the pipeline leaves it below, each fitted to its own panels.
+    """A clip as loaded above, as the pipeline leaves it below: `pipeline_sheet` of two stages."""
+    return pipeline_sheet([("original", raw), ("transformed", transformed)], metainfo=metainfo, columns=columns)
+
+
+def pipeline_sheet(
+    stages: Sequence[tuple[str, Mapping[str, Any]]], *, metainfo: Mapping | None = None, columns: int = 12
+) -> Any:
+    """A clip after each of some steps, one above the other, each fitted to its own panels.
 
     Args:
-        raw: Results after LoadKeypoints.
-        transformed: Results after the last step before packing; its skeleton may be another.
+        stages: Name and results of each, after LoadKeypoints and before packing; skeletons may differ.
         metainfo: The dataset's, for glosses.
         columns: Frames to show of each, at most.
 
     Returns:
         A `PIL.Image.Image` in RGB.
     """
-    before, after = (ClipView.of(results, metainfo=metainfo) for results in (raw, transformed))
-    return _sheet([("original", before), ("transformed", after)], after.frame_inds, columns)
+    sections = [(name, ClipView.of(results, metainfo=metainfo)) for name, results in stages]
+    if len(sections) == 1:
+        return _sheet([("", sections[0][1])], None, columns)
+    taken = [clip.frame_inds for _, clip in sections if clip.frame_inds is not None]
+    return _sheet(sections, taken[0] if taken else None, columns)
 
 
 def _sheet(sections: list[tuple[str, ClipView]], frame_inds: np.ndarray | None, columns: int) -> Any:
@@ -75,12 +84,13 @@ def _sheet(sections: list[tuple[str, ClipView]], frame_inds: np.ndarray | None, 
     first = sections[0][1]
     _draw_title(canvas, first)
     top, ticks = float(_TITLE), False
-    for name, clip, frames in plans:
+    for (name, clip, frames), body in zip(plans, body_views([clip for _, clip in sections]), strict=True):
         if name:
             canvas.text(8, top + 4, name, size=12, bold=True)
-            canvas.text(LABELS, top + 6, _section_note(clip), size=10, colour=MUTED)
+            note = max(float(LABELS), 8 + text_width(name, size=12, bold=True) + 14)
+            canvas.text(note, top + 6, _section_note(clip), size=10, colour=MUTED)
             top += _SECTION
-        top = draw_rows(canvas, clip, frames, top) + 8
+        top = draw_rows(canvas, clip, frames, top, body) + 8
         span = {"left": LABELS, "width": len(frames) * COLUMN}
         top = draw_presence(canvas, clip, top=top, **span)
         taken = _taken(clip, frame_inds)

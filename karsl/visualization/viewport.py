@@ -76,3 +76,37 @@ def fit_following(points: np.ndarray, size: tuple[float, float], *, pad: float =
     extent = float((np.array(spans) / room).max(-1).max())
     scale = 1 / extent if extent > 1e-12 else 1.0
     return [Viewport(np.zeros(2) if box is None else box.mean(0), scale, size) for box in boxes]
+
+
+def fit_alike(stages: list[list[np.ndarray]], size: tuple[float, float], *, pad: float = 8.0) -> list[Viewport]:
+    """One viewport a stage; neighbours in like coordinates share theirs, so that what a step moved is seen to move.
+
+    Args:
+        stages: For each the arrays (..., 2) that `fit` takes.
+        size: Width and height of each panel in pixels.
+        pad: Pixels to leave free on each side.
+
+    Example:
+        >>> near, moved = np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([[0.2, 0.0], [1.2, 1.0]])
+        >>> a, b, c = fit_alike([[near], [moved], [near * 100]], (100, 100))
+        >>> a is b, b is c
+        (True, False)
+    """
+    runs: list[list[int]] = []
+    views = [fit(parts, size, pad=pad) for parts in stages]
+    for number, view in enumerate(views):
+        if runs and _is_alike(views[runs[-1][0]], view):
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    shared = []
+    for run in runs:
+        view = views[run[0]] if len(run) == 1 else fit([part for number in run for part in stages[number]], size, pad=pad)
+        shared += [view] * len(run)
+    return shared
+
+
+def _is_alike(one: Viewport, other: Viewport) -> bool:
+    """Scales within a factor of 1.6, and centres within half a panel."""
+    ratio = other.scale / one.scale
+    return 1 / 1.6 < ratio < 1.6 and float(np.abs((other.centre - one.centre) * one.scale).max()) < min(one.size) / 2

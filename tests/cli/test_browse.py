@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from karsl.cli.browse import unique_names
+from karsl.cli.browse_write import unique_names
 from karsl.cli.main import main
 from karsl.testing import make_corpus
 from karsl.visualization.pillow import Image

@@ -1,0 +1,76 @@
+"""What `karsl browse` shows: a dataset of a config, or a folder or file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+_CONFIGS = (".py", ".yaml", ".yml")
+_PHASES = ("train", "val", "test")
+
+
+def open_browsed(args: argparse.Namespace, *, count: int) -> Any:
+    """The dataset that the command's words name.
+
+    Args:
+        args: Of `karsl browse`.
+        count: Clips that will be shown; no more are taken from a stream. 0 is all.
+
+    Raises:
+        ConfigError: The config has no such phase, or options do not fit the source.
+        DatasetNotFoundError: Nothing lies there.
+    """
+    path = Path(args.source)
+    is_config = path.suffix.lower() in _CONFIGS or (path.suffix.lower() == ".json" and _is_config(path))
+    return _of_stream(_from_config(args), args, count) if is_config and not path.is_dir() else _from_files(args)
+
+
+def _from_files(args: argparse.Namespace) -> Any:
+    from karsl.engine.overrides import find_ann_file
+    from karsl.errors import ConfigError
+    from karsl.visualization.opening import open_clips
+
+    given = [option for option, value in (("--data-root", args.data_root), ("--cfg-options", args.cfg_options)) if value]
+    if given:
+        raise ConfigError(f"{given[0]} changes a config, but '{args.source}' is a folder or a file; leave it out")
+    ann_file = find_ann_file(args.ann_file, args.source) if args.ann_file else ""
+    return open_clips(args.source, ann_file=ann_file, form=args.form, skeleton=args.skeleton)
+
+
+def _from_config(args: argparse.Namespace) -> Any:
+    from mmengine.registry import DefaultScope
+
+    from karsl.engine import load_config
+    from karsl.errors import ConfigError
+    from karsl.registry import DATASETS
+
+    given = [option for option, value in (("--from", args.form), ("--skeleton", args.skeleton)) if value]
+    if given:
+        raise ConfigError(f"{given[0]} is for folders and files, but '{args.source}' is a config; leave it out")
+    cfg = load_config(args.source, args.cfg_options, data_root=args.data_root, ann_file=args.ann_file)
+    loader = cfg.get(f"{args.phase}_dataloader")
+    if not loader or not loader.get("dataset"):
+        has = [phase for phase in _PHASES if cfg.get(f"{phase}_dataloader")]
+        raise ConfigError(f"config '{args.source}' has no {args.phase}_dataloader; it has {', '.join(has) or 'none'}")
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "karsl")):
+        dataset = DATASETS.build(loader.dataset)
+    if hasattr(dataset, "full_init"):
+        dataset.full_init()
+    return dataset
+
+
+def _of_stream(dataset: Any, args: argparse.Namespace, count: int) -> Any:
+    """A stream has no places: its first clips are taken; what can be indexed is left as it is."""
+    from karsl.visualization.views import StreamView
+
+    if hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__"):
+        return dataset
+    wanted = max(args.index, default=-1) + 1 or count
+    return StreamView(dataset, wanted)
+
+
+def _is_config(path: Path) -> bool:
+    """A json file that names a dataloader is a config; others are annotations or clips."""
+    with path.open("rb") as file:
+        return b"_dataloader" in file.read(1 << 16)

@@ -1,0 +1,145 @@
+"""What choosing needs to know of every clip, in columns: 75,300 clips take 3 MB and no clip is read."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from karsl.visualization.places import ClipPlace, find_clip
+
+_UNKNOWN = -1
+_ALIKE = str.maketrans({"أ": "ا", "إ": "ا", "آ": "ا", "ٱ": "ا", "ى": "ي", "ئ": "ي", "ؤ": "و", "ة": "ه", "ـ": None})
+
+
+@dataclass(frozen=True)
+class ClipFilter:
+    """What to keep; an empty tuple keeps everything.
+
+    Attributes:
+        signs: SignIDs, or parts of English or Arabic glosses.
+        signers: Names.
+        splits: Names.
+    """
+
+    signs: tuple[str, ...] = ()
+    signers: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = (("sign", self.signs), ("signer", self.signers), ("split", self.splits))
+        return " and ".join(f"{name} {' or '.join(wanted)}" for name, wanted in parts if wanted)
+
+
+class Catalogue:
+    """Every clip of a dataset once, however often a wrapper repeats it.
+
+    Args:
+        dataset: As for `find_clip`.
+        indices: Only these, in this order.
+
+    Attributes:
+        outer: int64 (n,), a place of each clip in the dataset.
+        label, sign, num_frames: int32 (n,); -1 where a record does not say.
+        signer, split: Names, each with an int16 (n,) of places in them; -1 where a record does not say.
+
+    Raises:
+        ConfigError: An index is outside, or the dataset cannot be looked at clip by clip.
+    """
+
+    def __init__(self, dataset: Any, indices: Sequence[int] = ()) -> None:
+        self.views: dict[int, Any] = {}
+        self._inner: dict[int, int] = {}
+        self.datasets: list[Any] = []
+        names: tuple[dict[str, int], dict[str, int]] = ({}, {})
+        rows, seen = [], set()
+        for outer in indices or range(len(dataset)):
+            inner, index = find_clip(dataset, outer, views=self.views)
+            code = self._code(inner)
+            if (code, index) not in seen:
+                seen.add((code, index))
+                record = inner.get_data_info(index)
+                said = (record.get("signer"), record.get("split"))
+                codes = [_place(name, known) for name, known in zip(said, names, strict=True)]
+                rows.append((outer, code, index, *(_number(record.get(k)) for k in ("label", "sign", "num_frames")), *codes))
+        table = np.array(rows, dtype=np.int64).reshape(-1, 8)
+        self.outer, self._at = table[:, 0].copy(), table[:, 1:3].copy()
+        self.label, self.sign, self.num_frames = (table[:, i].astype(np.int32) for i in (3, 4, 5))
+        self.signer = list(names[0]), table[:, 6].astype(np.int16)
+        self.split = list(names[1]), table[:, 7].astype(np.int16)
+        self.metainfo = [dataset.metainfo for dataset in self.datasets]
+
+    def __len__(self) -> int:
+        return len(self.outer)
+
+    def place(self, row: int) -> ClipPlace:
+        """Where the clip of a row lies."""
+        code, index = self._at[row].tolist()
+        return ClipPlace(self.datasets[code], index, self.datasets[code].get_data_info(index), self.metainfo[code])
+
+    def rows(self, keep: ClipFilter) -> np.ndarray:
+        """int64, the rows that a filter keeps, in order."""
+        kept = np.ones(len(self), dtype=bool)
+        for wanted, (names, codes) in ((keep.signers, self.signer), (keep.splits, self.split)):
+            if wanted:
+                kept &= np.isin(codes, [place for place, name in enumerate(names) if name in wanted])
+        if keep.signs:
+            kept &= np.any([self._is_sign(word) for word in keep.signs], axis=0)
+        return np.flatnonzero(kept)
+
+    def _is_sign(self, word: str) -> np.ndarray:
+        if word.isdecimal():
+            return np.where(self.sign == _UNKNOWN, self.label, self.sign) == int(word)
+        found = np.zeros(len(self), dtype=bool)
+        for code, about in enumerate(self.metainfo):
+            labels = [k for key in ("classes", "classes_ar") for k in glosses_with(word, about.get(key) or ())]
+            found |= (self._at[:, 0] == code) & np.isin(self.label, labels)
+        return found
+
+    def order(self, rows: np.ndarray, sort: str) -> np.ndarray:
+        """Rows by `'index'`, `'sign'` (SignID, else label) or `'length'`; equal ones as they were."""
+        if sort == "index":
+            return rows
+        key = self.num_frames if sort == "length" else np.where(self.sign == _UNKNOWN, self.label, self.sign)
+        return rows[np.argsort(key[rows], kind="stable")]
+
+    def summary(self) -> str:
+        """How many clips, of what, in a few words."""
+        signs = sorted(set(self.sign.tolist()) - {_UNKNOWN})
+        parts = [("signs", signs), ("signers", sorted(self.signer[0])), ("splits", sorted(self.split[0]))]
+        said = [f"{key} {', '.join(map(str, v[:8]))}{', ...' if len(v) > 8 else ''}" for key, v in parts if v]
+        return f"{len(self)} clips" + (f" of {'; '.join(said)}" if said else "")
+
+    def _code(self, inner: Any) -> int:
+        if id(inner) not in self._inner:
+            self._inner[id(inner)] = len(self.datasets)
+            self.datasets.append(inner)
+        return self._inner[id(inner)]
+
+
+def glosses_with(word: str, glosses: Sequence[str]) -> list[int]:
+    """Places of the glosses that contain a word, in any of the ways in which it is written.
+
+    Example:
+        >>> glosses_with("اسره", ["الأُسرة", "بيت"]), glosses_with("YES", ["no", "Yes"])
+        ([0], [1])
+    """
+    folded = fold(word)
+    return [place for place, gloss in enumerate(glosses) if folded in fold(str(gloss))]
+
+
+def fold(text: str) -> str:
+    """Text as it is compared: no case, no vowel marks, one letter for each group of Arabic letters that are mixed up."""
+    plain = unicodedata.normalize("NFKD", text.translate(_ALIKE)).casefold()
+    return "".join(letter for letter in plain if not unicodedata.combining(letter)).translate(_ALIKE)
+
+
+def _number(value: Any) -> int:
+    return _UNKNOWN if value is None else int(value)
+
+
+def _place(name: Any, known: dict[str, int]) -> int:
+    return _UNKNOWN if name is None else known.setdefault(str(name), len(known))

@@ -1,0 +1,135 @@
+"""Clips to look at without a config: a data root, a pack, an annotation file, or a file or folder of any other form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from karsl.datasets import KArSLDataset, KeypointDataset
+from karsl.errors import ConfigError, CorruptRecordError, DataProblems, DatasetNotFoundError
+from karsl.skeletons import Skeleton, get_skeleton, skeleton_names
+from karsl.storage import list_members, read_member
+from karsl.storage.convert.source import Clips, open_source
+from karsl.storage.packed import ANNOTATIONS
+from karsl.storage.record import canonical_clip
+from karsl.visualization.views import SourceView
+
+_LOAD = [{"type": "LoadKeypoints"}]
+
+
+def open_clips(
+    path: str | Path, *, ann_file: str = "", form: str | None = None, skeleton: str | Mapping | Skeleton | None = None
+) -> Any:
+    """Open a folder or a file as a dataset that can be looked at.
+
+    Args:
+        path: Folder or file.
+        ann_file: Annotation file of a folder, relative to it.
+        form: One of `karsl.storage.convert.FORMS`; None guesses.
+        skeleton: What the keypoints are, where the files do not say.
+
+    Raises:
+        DatasetNotFoundError: Nothing lies at `path`.
+        KarslError: It holds no clips that can be read.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "hello.npy"
+        >>> np.save(file, np.ones((30, 184, 4), np.float32))
+        >>> clips = open_clips(file)
+        >>> len(clips), clips.stages(0)[-1][1]["skeleton"].name
+        (1, 'karsl_184')
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DatasetNotFoundError(f"no config, folder or file '{path}' to browse")
+    if form:
+        return SourceView(open_source(path, form=form, skeleton=skeleton))
+    if path.is_dir() and (ann_file or (path / ANNOTATIONS).is_file()):
+        return _annotated(path, path / (ann_file or ANNOTATIONS), skeleton)
+    if path.suffix.lower() == ".json" and _is_annotation(path):
+        return _annotated(path.parent, path.absolute(), skeleton)
+    if path.is_dir() and next(path.glob("*-*/*.npz"), None):
+        return KArSLDataset(data_root=str(path), pipeline=_LOAD, skeleton=skeleton or "karsl_184")
+    try:
+        return SourceView(open_source(path, skeleton=skeleton))
+    except ConfigError:
+        if path.suffix.lower() not in (".npz", ".npy"):
+            raise
+    return SourceView(arrays_of(path, skeleton))
+
+
+def arrays_of(path: Path, skeleton: str | Mapping | Skeleton | None = None) -> Clips:
+    """The arrays of an `.npz`, or the one of an `.npy`, each (T, V, 3 or 4), as clips.
+
+    Raises:
+        CorruptRecordError: An array is no clip.
+        ConfigError: The skeleton cannot be told by the number of keypoints.
+    """
+    shapes = _members(path) if path.suffix.lower() == ".npz" else {path.stem: _shape(path)}
+    known = _skeleton_of({shape[1] for shape in shapes.values()}, skeleton, path)
+    records = [{"clip_id": key, "num_frames": shape[0]} for key, shape in shapes.items()]
+    metainfo = {"dataset_name": path.stem, "skeleton": known.name}
+    return Clips(metainfo, known, records, partial(_read, path))
+
+
+def _annotated(root: Path, ann_file: Path, skeleton: Any) -> Any:
+    return KeypointDataset(
+        str(ann_file), data_root=str(root), pipeline=_LOAD, skeleton=skeleton or _named_or_karsl(ann_file)
+    )
+
+
+def _named_or_karsl(ann_file: Path) -> str | None:
+    """Annotation files of early packs do not name their skeleton; they are KArSL's."""
+    try:
+        about = json.loads(ann_file.read_bytes()).get("metainfo", {})
+    except (ValueError, AttributeError, OSError):
+        return None  # the dataset says what is wrong with the file
+    return None if about.get("skeleton") else "karsl_184"
+
+
+def _is_annotation(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+    return b'"metainfo"' in head or b'"data_list"' in head
+
+
+def _members(path: Path) -> dict[str, tuple[int, ...]]:
+    members, problems = list_members(path)
+    if problems:
+        raise DataProblems(str(path), problems)
+    return {str(member.key): _checked(member.shape, f"{path}: {member.key}") for member in members}
+
+
+def _shape(path: Path) -> tuple[int, ...]:
+    try:
+        return _checked(np.load(path, mmap_mode="r", allow_pickle=False).shape, str(path))
+    except (ValueError, OSError, EOFError) as error:
+        raise CorruptRecordError(f"{path}: no clip that can be read ({error})") from error
+
+
+def _checked(shape: tuple[int, ...], where: str) -> tuple[int, ...]:
+    if len(shape) != 3 or not shape[0] or shape[2] not in (3, 4):
+        raise CorruptRecordError(f"{where}: shape {shape} is no clip; (frames, keypoints, 3 or 4) is expected")
+    return shape
+
+
+def _skeleton_of(counts: set[int], given: Any, path: Path) -> Skeleton:
+    names = [given] if given is not None else skeleton_names()
+    found = [s for s in map(get_skeleton, names) if counts == {s.num_keypoints}]
+    if len(found) != 1:
+        have = "; ".join(f"{s.name} has {s.num_keypoints}" for s in map(get_skeleton, names))
+        points = ", ".join(map(str, sorted(counts)))
+        raise ConfigError(f"{path}: arrays of {points} keypoints, and {have}; say --skeleton NAME (skeleton=...)")
+    return found[0]
+
+
+def _read(path: Path, record: dict) -> np.ndarray:
+    is_npz = path.suffix.lower() == ".npz"
+    raw = read_member(str(path), record["clip_id"]) if is_npz else np.load(path, allow_pickle=False)
+    return canonical_clip(raw, where=f"{path}: {record['clip_id']}")

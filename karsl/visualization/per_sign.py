@@ -1,0 +1,83 @@
+"""Many clips of one sign on one sheet, a row each: who signs it how, and which clip does not belong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from karsl.visualization.bars import runs
+from karsl.visualization.canvas import Canvas, shorten, text_width
+from karsl.visualization.clip import ClipView
+from karsl.visualization.draw import draw_skeleton
+from karsl.visualization.palette import GRID, INK, MISSING, MUTED, group_styles
+from karsl.visualization.viewport import Viewport, fit
+
+_LEFT, _COLUMN, _ROW, _BARS, _TITLE, _MARGIN = 150, 112, 112, 14, 54, 12  # pixels
+
+
+def sign_sheet(
+    clips: Sequence[Mapping[str, Any]], *, metainfo: Mapping | Sequence[Mapping] | None = None, columns: int = 9
+) -> Any:
+    """Clips of one sign below each other, at the same share of their lengths in each column, all in one scale.
+
+    Args:
+        clips: Results dicts after LoadKeypoints or later, before packing.
+        metainfo: The dataset's, for glosses; or one for each clip.
+        columns: Frames of each clip.
+
+    Returns:
+        A `PIL.Image.Image` in RGB.
+
+    Raises:
+        ValueError: There is no clip.
+    """
+    about = [metainfo] * len(clips) if metainfo is None or isinstance(metainfo, Mapping) else metainfo
+    views = [ClipView.of(results, metainfo=one) for results, one in zip(clips, about, strict=True)]
+    if not views:
+        raise ValueError("sign_sheet was given no clips; check the filter that chose them")
+    canvas = Canvas(_LEFT + columns * _COLUMN + _MARGIN, _TITLE + len(views) * (_ROW + _BARS) + 8)
+    _title(canvas, views)
+    size = (_COLUMN, _ROW)
+    frames = [fit([clip.points[:, part] for part in clip.skeleton.groups.values()], size) for clip in views]
+    scale = float(np.median([view.scale for view in frames]))
+    for number, (clip, view) in enumerate(zip(views, frames, strict=True)):
+        alike = scale / 2 < view.scale < scale * 2
+        _row(canvas, clip, Viewport(view.centre, scale, size) if alike else view, _TITLE + number * (_ROW + _BARS), columns)
+    return canvas.finish()
+
+
+def _title(canvas: Canvas, views: Sequence[ClipView]) -> None:
+    first, room = views[0], float(canvas.width - 2 * _MARGIN)
+    if first.arabic:
+        canvas.text(canvas.width - _MARGIN, 8, first.arabic, size=21, anchor="ra", arabic=True)
+        room -= text_width(first.arabic, size=21, arabic=True) + 16
+    canvas.text(8, 8, shorten(first.title or "clips", room, size=16, bold=True), size=16, bold=True, colour=INK)
+    lengths = sorted({clip.num_frames for clip in views})
+    span = "-".join(map(str, {lengths[0]: 0, lengths[-1]: 0}))
+    facts = f"{len(views)} clips · {span} frames · time runs from left to right over each whole clip"
+    canvas.text(8, 31, facts, size=11, colour=MUTED)
+
+
+def _row(canvas: Canvas, clip: ClipView, view: Viewport, top: float, columns: int) -> None:
+    facts, clip_id = (shorten(t, _LEFT - 16, size=9, keep_end=True) for t in (clip.facts, clip.clip_id))
+    canvas.text(8, top + _ROW / 2 - 8, facts, size=9, anchor="lm")
+    canvas.text(8, top + _ROW / 2 + 6, clip_id, size=9, colour=MUTED, anchor="lm")
+    for column in range(columns):
+        frame = int((column + 0.5) * clip.num_frames / columns)
+        x = _LEFT + column * _COLUMN
+        with canvas.panel(x, top, _COLUMN, _ROW) as panel:
+            if np.isfinite(clip.points[frame]).all(-1).any():
+                draw_skeleton(panel, view.to_pixels(clip.points[frame]), clip.skeleton)
+            else:
+                panel.text(_COLUMN / 2, _ROW / 2, "missing", size=10, colour="#a8b1bd", anchor="mm")
+            panel.text(3, 2, f"t={frame}", size=8, colour=MUTED)
+        canvas.box(x, top, _COLUMN + 1, _ROW + 1, edge=GRID)
+    width = columns * _COLUMN
+    for number, style in enumerate(style for style in group_styles(clip.skeleton) if style.side):
+        y = top + _ROW + 2 + 5 * number
+        canvas.box(_LEFT, y, width, 4, fill=MISSING)
+        for start, stop in runs(clip.present(style.name)):
+            step = width / clip.num_frames
+            canvas.box(_LEFT + start * step, y, (stop - start) * step, 4, fill=style.colour)
