@@ -88,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _count(args: argparse.Namespace) -> int:
+    if args.serve and args.show_number is None:
+        return 100  # of a stream; all of anything else are served
     return _COUNTS.get(args.format, 12) if args.show_number is None else args.show_number
 
 

@@ -9,7 +9,7 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["has_display", "show"]
+__all__ = ["has_display", "open_url", "show"]
 
 
 def has_display() -> bool:
@@ -31,3 +31,9 @@ def show(paths: Sequence[Path], *, every: float = 0) -> None:
         if number:
             time.sleep(every)
         webbrowser.open(path.absolute().as_uri())
+
+
+def open_url(url: str) -> None:
+    """Open an address; nothing without a display."""
+    if has_display():
+        webbrowser.open(url)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,7 @@ class Catalogue:
 
     Attributes:
         outer: int64 (n,), a place of each clip in the dataset.
+        clip_ids: Names.
         label, sign, num_frames: int32 (n,); -1 where a record does not say.
         signer, split: Names, each with an int16 (n,) of places in them; -1 where a record does not say.
 
@@ -55,13 +56,14 @@ class Catalogue:
         self._inner: dict[int, int] = {}
         self.datasets: list[Any] = []
         names: tuple[dict[str, int], dict[str, int]] = ({}, {})
-        rows, seen = [], set()
+        rows, seen, self.clip_ids = [], set(), []
         for outer in indices or range(len(dataset)):
             inner, index = find_clip(dataset, outer, views=self.views)
             code = self._code(inner)
             if (code, index) not in seen:
                 seen.add((code, index))
                 record = inner.get_data_info(index)
+                self.clip_ids.append(str(record.get("clip_id", f"clip_{index}")))
                 said = (record.get("signer"), record.get("split"))
                 codes = [_place(name, known) for name, known in zip(said, names, strict=True)]
                 rows.append((outer, code, index, *(_number(record.get(k)) for k in ("label", "sign", "num_frames")), *codes))
@@ -74,6 +76,15 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self.outer)
+
+    def facts(self, row: int) -> tuple[dict[str, Any], Mapping[str, Any]]:
+        """What is known of a clip without reading its record again, and the metainfo that gives it glosses."""
+        numbers = {"label": self.label, "sign": self.sign, "num_frames": self.num_frames}
+        known = {key: int(column[row]) for key, column in numbers.items() if column[row] != _UNKNOWN}
+        for key, (names, codes) in (("signer", self.signer), ("split", self.split)):
+            if codes[row] != _UNKNOWN:
+                known[key] = names[codes[row]]
+        return {"clip_id": self.clip_ids[row], **known}, self.metainfo[self._at[row, 0]]
 
     def place(self, row: int) -> ClipPlace:
         """Where the clip of a row lies."""
