@@ -2,5 +2,6 @@
 
 from karsl.storage.convert.forms import FORMS, Form
 from karsl.storage.convert.source import Clips, ClipSource, open_source
+from karsl.storage.convert.write import Conversion, convert_clips, written_forms
 
-__all__ = ["FORMS", "ClipSource", "Clips", "Form", "open_source"]
+__all__ = ["FORMS", "ClipSource", "Clips", "Conversion", "Form", "convert_clips", "open_source", "written_forms"]

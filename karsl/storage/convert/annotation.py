@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import AnnotationError, CorruptRecordError
-from karsl.skeletons import Skeleton, get_skeleton
+from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
+from karsl.storage.convert.archives import ArchiveFolder
+from karsl.storage.convert.job import Job
+from karsl.storage.convert.sidecar import write_list
 from karsl.storage.convert.source import Clips
 from karsl.storage.npz import read_member
 from karsl.storage.packed import Pack
@@ -62,3 +65,14 @@ def open_annotation(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -
     if absent:
         raise AnnotationError(f"{path}: records without {absent}; write the file again with 'karsl prepare'")
     return Clips(metainfo, points, records, _LocatorReader(path.parent, points.num_keypoints))
+
+
+def write_annotated(out: Path, job: Job) -> None:
+    """Write `annotations.json` and one archive for each class: what KeypointDataset reads as it is."""
+    records = []
+    with ArchiveFolder(out) as archives:
+        for record, clip in job.clips(by=lambda r: r["label"]):
+            name, key = f"clips/{record['label']:04d}.npz", record["clip_id"]
+            archives.write(name, key, clip)
+            records.append({**job.public(record), "keypoint_path": name, "keypoint_key": key})
+    write_list(out / "annotations.json", {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)}, records)

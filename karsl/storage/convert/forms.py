@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from karsl.errors import ConfigError
+from karsl.storage.convert.looks import folder_with, has_frames, is_asl_app, is_data_root, never, rows_of, suffix
 
 if TYPE_CHECKING:
+    from karsl.storage.convert.job import Job
     from karsl.storage.convert.source import ClipSource
 
 _HERE = "karsl.storage.convert"
@@ -30,6 +31,10 @@ class Form:
         reader: `module:function` that opens a path, empty if it is never read.
         writer: `module:function` that writes a source, empty if it is never written.
         is_file: The form is one file, not a folder.
+        skeleton: The points that it always has; None holds any.
+        keeps: Of `'z'`, `'score'` and `'mask'`, see `Losses.check`.
+        takes_half: Its arrays may be float16.
+        extra: The extra that brings what reads and writes it.
     """
 
     name: str
@@ -39,14 +44,18 @@ class Form:
     reader: str = ""
     writer: str = ""
     is_file: bool = False
+    skeleton: str | None = None
+    keeps: frozenset[str] = frozenset({"z", "score"})
+    takes_half: bool = False
+    extra: str = ""
 
     def open(self, path: Path, **options: Any) -> ClipSource:
         """The source at a path; imports the reader first."""
         return _named(self.reader)(path, **options)
 
-    def write(self, out: Path, source: ClipSource, **options: Any) -> None:
-        """Write every clip of a source; imports the writer first."""
-        _named(self.writer)(out, source, **options)
+    def write(self, out: Path, job: Job) -> None:
+        """Write every clip of a job; imports the writer first."""
+        _named(self.writer)(out, job)
 
 
 def _named(place: str) -> Callable:
@@ -54,38 +63,133 @@ def _named(place: str) -> Callable:
     return getattr(import_module(f"{_HERE}.{module}"), function)
 
 
-def _folder_with(pattern: str) -> Callable[[Path], bool]:
-    return lambda path: path.is_dir() and next(path.glob(pattern), None) is not None
-
-
-def _suffix(*suffixes: str) -> Callable[[Path], bool]:
-    return lambda path: path.is_file() and path.suffix.lower() in suffixes
-
-
-def _is_data_root(path: Path) -> bool:
-    return path.is_dir() and any(p.is_dir() and re.fullmatch(r"\d{2}-\w+", p.name) for p in path.iterdir())
-
-
-def _never(path: Path) -> bool:
-    return False
-
-
+_WHOLE = frozenset({"z", "score", "mask"})
 _TABLE = (
     Form(
         "annotation",
-        "annotations.json that points to clips; written with one .npz a class beside it",
+        "annotations.json that points to clips, as a pack has one; written with one .npz a class",
         "nothing",
-        lambda path: _suffix(".json")(path) or (path / "annotations.json").is_file(),
+        lambda path: (suffix(".json")(path) and not is_asl_app(path)) or (path / "annotations.json").is_file(),
         reader="annotation:open_annotation",
         writer="annotation:write_annotated",
+        takes_half=True,
     ),
     Form(
         "karsl",
         "<signer>-<split>/<sign>.npz and labels.csv, as KArSL lies on disks",
-        "clips without signer, sign or split",
-        _is_data_root,
+        "clips without SignID, signer and split are refused",
+        is_data_root,
         reader="karsl_root:open_karsl",
         writer="karsl_root:write_karsl",
+        takes_half=True,
+    ),
+    Form(
+        "parquet",
+        "<split>-00000-of-00001.parquet, a row a clip; Hugging Face datasets load it",
+        "nothing",
+        lambda path: suffix(".parquet")(path) or (folder_with("*.parquet")(path) and not (path / "train.csv").exists()),
+        reader="parquet:open_parquet",
+        writer="parquet:write_parquet",
+        keeps=_WHOLE,
+        takes_half=True,
+        extra="parquet",
+    ),
+    Form(
+        "pose",
+        "<class>/<clip>.pose, MediaPipe Holistic or OpenPose; pose-format reads it",
+        "nothing; read: world landmarks, further persons",
+        lambda path: suffix(".pose")(path) or (path.is_dir() and next(path.rglob("*.pose"), None) is not None),
+        reader="pose_files:open_pose",
+        writer="pose_files:write_pose",
+        keeps=_WHOLE,
+        extra="pose",
+    ),
+    Form(
+        "pyskl",
+        "one pickle of mmaction2 and pyskl: keypoint (M, T, V, 3), keypoint_score; read with --trust-pickle",
+        "nothing; read: further persons",
+        suffix(".pkl", ".pickle"),
+        reader="pyskl:open_pyskl",
+        writer="pyskl:write_pyskl",
+        is_file=True,
+        keeps=_WHOLE,
+        takes_half=True,
+    ),
+    Form(
+        "pyskl2d",
+        "the same with keypoint (M, T, V, 2), for 2D models",
+        "z",
+        never,
+        reader="pyskl:open_pyskl",
+        writer="pyskl:write_pyskl_2d",
+        is_file=True,
+        keeps=frozenset({"score", "mask"}),
+        takes_half=True,
+    ),
+    Form(
+        "holistic",
+        "<class>.npz, a key a clip, 1662 columns a frame: pose 33 x 4, face 468 x 3, hands 21 x 3",
+        "points outside MediaPipe Holistic's 543; scores of face and hands",
+        rows_of(1662),
+        reader="column_archives:open_holistic",
+        writer="column_archives:write_holistic",
+        skeleton="holistic_543",
+    ),
+    Form(
+        "holistic-frames",
+        "<class>/<clip>/<frame>.npy, 1662 columns",
+        "as holistic",
+        has_frames,
+        reader="column_frames:open_frames",
+        writer="column_frames:write_frames",
+        skeleton="holistic_543",
+    ),
+    Form(
+        "holistic-block",
+        "X.npy (clips, frames, 1662) and y.npy",
+        "as holistic; clips of different lengths are refused",
+        lambda path: (path / "X.npy").is_file() or suffix(".npy")(path),
+        reader="column_block:open_block",
+        writer="column_block:write_block",
+        skeleton="holistic_543",
+    ),
+    Form(
+        "kaggle",
+        "train.csv and a .parquet a clip, as in Kaggle's ASL-signs: 543 rows a frame",
+        "points outside MediaPipe Holistic's 543; scores",
+        lambda path: (path / "train.csv").is_file(),
+        reader="kaggle:open_kaggle",
+        writer="kaggle:write_kaggle",
+        skeleton="kaggle_543",
+        keeps=frozenset({"z", "mask"}),
+        extra="parquet",
+    ),
+    Form(
+        "spoter",
+        "SPOTER's CSV: a row a clip, 54 points, x and y",
+        "points outside SPOTER's 54; z; scores",
+        suffix(".csv"),
+        reader="spoter:open_spoter",
+        writer="spoter:write_spoter",
+        is_file=True,
+        skeleton="spoter_54",
+        keeps=frozenset(),
+    ),
+    Form(
+        "msl150",
+        "<word>.npz, a key a clip, 226 columns a frame: pose 25 x 4, hands 21 x 3 (MSL-150)",
+        "never written",
+        rows_of(226),
+        reader="column_archives:open_msl",
+        skeleton="msl_226",
+    ),
+    Form(
+        "asl-app",
+        "<sign>.json, a list of frames by group (ASL-App)",
+        "never written",
+        is_asl_app,
+        reader="asl_app:open_asl_app",
+        skeleton="asl_app_108",
     ),
 )
 

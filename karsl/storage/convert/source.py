@@ -12,6 +12,7 @@ import numpy as np
 from karsl.errors import ConfigError, DatasetNotFoundError
 from karsl.skeletons import Skeleton, get_skeleton
 from karsl.storage.convert.forms import FORMS, Form, find_form, guess_form
+from karsl.storage.convert.mapped import MappedClips
 
 
 @runtime_checkable
@@ -83,7 +84,7 @@ def open_source(
     Args:
         path: File or folder.
         form: A name of `FORMS`; None guesses from the path.
-        skeleton: What the keypoints are, for forms that do not say it themselves.
+        skeleton: What the keypoints are, for forms that do not say it themselves; the points to give, for forms that do.
         trusted: Read a form that is a pickle; even then only plain data are rebuilt.
 
     Raises:
@@ -99,4 +100,5 @@ def open_source(
         readable = ", ".join(f.name for f in FORMS.values() if f.reader)
         raise ConfigError(f"form {chosen.name!r} is written, not read; forms that are read: {readable}")
     given = None if skeleton is None else get_skeleton(skeleton)
-    return chosen.open(path, skeleton=given, trusted=trusted)
+    source = chosen.open(path, skeleton=given, trusted=trusted)
+    return source if given is None or source.skeleton == given else MappedClips(source, given)

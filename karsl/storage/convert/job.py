@@ -1,0 +1,110 @@
+"""One conversion as its writer sees it: what to write, clip by clip, on the form's skeleton, with losses noted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from karsl.errors import ConfigError, CorruptRecordError, DataProblems
+from karsl.skeletons import Skeleton
+from karsl.storage.convert.losses import Losses
+from karsl.storage.convert.mapped import describe_points, dropped_points, map_clip
+from karsl.storage.record import value_problem
+
+if TYPE_CHECKING:
+    from karsl.storage.convert.source import ClipSource
+
+Progress = Callable[[Iterable, int], Iterable]
+PUBLIC_KEYS = ("clip_id", "label", "sign", "signer", "split", "num_frames", "fps")
+_LEAST_HALF = 2.0**-14  # smallest normal float16: a seen point keeps a score above 0
+
+
+@dataclass
+class Job:
+    """What a writer is to write.
+
+    Args:
+        source: Of the clips.
+        skeleton: The points to write.
+        keeps: See `Losses.check`.
+        losses: Where losses are noted.
+        dtype: float32, or float16 to halve the bytes of forms that can.
+        progress: `progress(records, total)` wraps the iteration over clips.
+    """
+
+    source: ClipSource
+    skeleton: Skeleton
+    keeps: frozenset[str]
+    losses: Losses
+    dtype: np.dtype = field(default_factory=lambda: np.dtype(np.float32))
+    progress: Progress | None = None
+
+    @property
+    def metainfo(self) -> dict:
+        """Of the source, without what it says of its keypoints."""
+        return {k: v for k, v in self.source.metainfo.items() if k != "skeleton"}
+
+    def public(self, record: dict) -> dict:
+        """The facts of a record that every form may know; its locator is left out."""
+        return {k: record[k] for k in PUBLIC_KEYS if record.get(k) is not None}
+
+    def gloss(self, record: dict) -> str:
+        """The class name of a record."""
+        return str(self.source.metainfo["classes"][record["label"]])
+
+    def clips(self, *, by: Callable[[dict], Any] | None = None) -> Iterator[tuple[dict, np.ndarray]]:
+        """Records and their clips, float32 or float16 (T, V, 4) with the points to write.
+
+        Args:
+            by: Sorts the records, for a form that lays clips of one kind together.
+
+        Raises:
+            DataProblems: At the end, every clip that could not be read.
+            ConfigError: A loss when strict; a value that float16 cannot hold.
+        """
+        records = sorted(self.source.records, key=by) if by else self.source.records
+        mapping = self.skeleton.mapping_from(self.source.skeleton)
+        dropped = dropped_points(self.source.skeleton, self.skeleton)
+        problems: list[str] = []
+        for record in self.progress(records, len(records)) if self.progress else records:
+            try:
+                clip = self._read(record)
+            except CorruptRecordError as error:
+                problems.append(str(error))
+                continue
+            if problems:
+                continue  # nothing will be written, but the rest is checked
+            if len(dropped) and (clip[:, dropped, 3] > 0).any():
+                what = describe_points(self.source.skeleton, dropped)
+                self.losses.add("points", record["clip_id"], f"{what}, are not among the form's points and are left out")
+            clip = map_clip(clip, mapping)
+            self.losses.check(clip, record["clip_id"], self.keeps)
+            yield record, self._stored(clip, record["clip_id"])
+        if problems:
+            raise DataProblems("the clips to convert", problems)
+
+    def _read(self, record: dict) -> np.ndarray:
+        clip, where = self.source.read(record), f"clip {record['clip_id']!r}"
+        if len(clip) != record["num_frames"] or not len(clip):
+            raise CorruptRecordError(
+                f"{where} has {len(clip)} frames, its index says {record['num_frames']}; index it again"
+            )
+        problem = value_problem(clip)
+        if problem:
+            raise CorruptRecordError(f"{where} {problem}; re-export it")
+        return clip
+
+    def _stored(self, clip: np.ndarray, clip_id: str) -> np.ndarray:
+        if self.dtype == np.float32:
+            return clip
+        largest = float(np.abs(clip).max())
+        if largest > np.finfo(np.float16).max:
+            raise ConfigError(f"clip {clip_id!r} holds {largest:g}, more than float16 can; convert it with --dtype float32")
+        clip[..., 3] = np.where(clip[..., 3] > 0, np.maximum(clip[..., 3], _LEAST_HALF), 0)
+        half = clip.astype(np.float16)
+        if (half != clip).any():
+            self.losses.add("precision", clip_id, "values are rounded to float16, 3 digits; --dtype float32 keeps them")
+        return half

@@ -1,0 +1,158 @@
+"""Kaggle's ASL-signs (Google, 2023): `train.csv`, a parquet file a clip, 543 rows a frame, NaN where missing.
+
+Source: https://www.kaggle.com/competitions/asl-signs/data.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from karsl.errors import AnnotationError, CorruptRecordError, DataProblems
+from karsl.skeletons import get_skeleton
+from karsl.storage.convert.job import Job
+from karsl.storage.convert.parquet import library, open_parquet_file
+from karsl.storage.convert.sidecar import SIDECAR, read_sidecar, write_list
+from karsl.storage.convert.source import Clips
+
+TABLE, LABELS, FOLDER = "train.csv", "sign_to_prediction_index_map.json", "train_landmark_files"
+_TYPES = {"face": "face", "lh": "left_hand", "pose": "pose", "rh": "right_hand"}
+_COLUMNS = ("frame", "type", "landmark_index", "x", "y", "z")
+_POINTS = 543
+
+
+def _starts() -> dict[str, int]:
+    """First point of each type in `kaggle_543`."""
+    return {_TYPES[group]: part.start for group, part in get_skeleton("kaggle_543").groups.items()}
+
+
+@dataclass(frozen=True)
+class _LandmarkReader:
+    root: Path
+
+    def __call__(self, record: dict) -> np.ndarray:
+        path = self.root / record["file"]
+        reader = open_parquet_file(path)
+        absent = set(_COLUMNS) - set(reader.schema_arrow.names)
+        if absent:
+            raise CorruptRecordError(f"{path}: no column {sorted(absent)}; a file of this form has {_COLUMNS}")
+        table = reader.read(columns=list(_COLUMNS))
+        return _clip({name: table[name].to_numpy() for name in _COLUMNS}, where=str(path))
+
+
+def _clip(columns: dict[str, np.ndarray], *, where: str) -> np.ndarray:
+    """Rows of landmarks, in any order, as a canonical clip; frames in the order of their numbers."""
+    _, frame = np.unique(columns["frame"], return_inverse=True)
+    kinds, kind = np.unique(columns["type"].astype(str), return_inverse=True)
+    starts = _starts()
+    unknown = [k for k in kinds.tolist() if k not in starts]
+    if unknown or not len(frame):
+        raise CorruptRecordError(
+            f"{where}: landmarks of type {unknown}; expected {sorted(starts)}" if unknown else f"{where}: no rows"
+        )
+    point = np.array([starts[k] for k in kinds.tolist()])[kind] + columns["landmark_index"].astype(np.int64)
+    place = frame * _POINTS + point
+    if point.max() >= _POINTS or point.min() < 0 or len(np.unique(place)) != len(place):
+        raise CorruptRecordError(f"{where}: a landmark has no number of its type, or is there twice in a frame")
+    clip = np.zeros((int(frame.max()) + 1, _POINTS, 4), np.float32)
+    xyz = np.stack([columns[axis].astype(np.float32) for axis in "xyz"], axis=1)
+    there = ~np.isnan(xyz).any(1)
+    if not np.isfinite(xyz[there]).all():
+        raise CorruptRecordError(f"{where}: a coordinate is infinite; export it again")
+    clip.reshape(-1, 4)[place[there]] = np.column_stack([xyz[there], np.ones(int(there.sum()), np.float32)])
+    return clip
+
+
+def open_kaggle(path: Path, **_: Any) -> Clips:
+    """Open the folder of `train.csv`; labels are those of the index map beside it, else signs in alphabetical order.
+
+    Raises:
+        AnnotationError: `train.csv` lacks a column, or a sign has no label.
+        DataProblems: Files that are listed and cannot be read, all at once.
+        MissingExtraError: pyarrow is not installed.
+    """
+    library()
+    metainfo, records = read_sidecar(path) or _listed(path)
+    return Clips({**metainfo, "skeleton": "kaggle_543"}, get_skeleton("kaggle_543"), records, _LandmarkReader(path))
+
+
+def _listed(path: Path) -> tuple[dict, list[dict]]:
+    with (path / TABLE).open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    absent = [c for c in ("path", "participant_id", "sequence_id", "sign") if rows and c not in rows[0]]
+    if absent or not rows:
+        raise AnnotationError(f"{path / TABLE}: no {'column ' + repr(absent) if absent else 'rows'}; is it ASL-signs?")
+    index = path / LABELS
+    signs = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else None
+    label = signs or {name: i for i, name in enumerate(sorted({row["sign"] for row in rows}))}
+    strangers = sorted({row["sign"] for row in rows} - label.keys())
+    if strangers:
+        raise AnnotationError(f"{index}: no label for sign {strangers[0]!r} of {TABLE} (and {len(strangers) - 1} more)")
+    records, problems = [], []
+    for row in rows:
+        try:
+            frames = _count_frames(path / row["path"])
+        except CorruptRecordError as error:
+            problems.append(str(error))
+            continue
+        facts = {"clip_id": row["sequence_id"], "label": int(label[row["sign"]]), "signer": row["participant_id"]}
+        records.append({**facts, "num_frames": frames, "file": row["path"]})
+    if problems:
+        raise DataProblems(str(path), problems)
+    names = {place: name for name, place in label.items()}
+    classes = tuple(names.get(k, f"{k:04d}") for k in range(max(names) + 1))
+    return {"dataset_name": path.name, "classes": classes}, records
+
+
+def _count_frames(path: Path) -> int:
+    """Frames of a clip, from the number of rows that its footer tells."""
+    rows = open_parquet_file(path).metadata.num_rows
+    if not rows or rows % _POINTS:
+        raise CorruptRecordError(f"{path}: {rows} rows; a frame has {_POINTS}")
+    return rows // _POINTS
+
+
+def write_kaggle(out: Path, job: Job) -> None:
+    """`train.csv`, the index map, a parquet file a clip, and the sidecar for what these do not hold."""
+    arrow, records = library(), []
+    kinds, numbers = _rows_of_a_frame()
+    with (out / TABLE).open("w", encoding="utf-8", newline="") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(("path", "participant_id", "sequence_id", "sign"))
+        for sequence, (record, clip) in enumerate(job.clips(), start=1):
+            signer = record.get("signer", "0")
+            file = f"{FOLDER}/{signer}/{sequence}.parquet"
+            (out / file).parent.mkdir(parents=True, exist_ok=True)
+            arrow.parquet.write_table(_table(arrow, clip, kinds, numbers), out / file)
+            table.writerow((file, signer, sequence, job.gloss(record)))
+            records.append({**job.public(record), "file": file})
+    index = {str(name): label for label, name in enumerate(job.metainfo["classes"])}
+    (out / LABELS).write_text(json.dumps(index, ensure_ascii=False), encoding="utf-8")
+    write_list(out / SIDECAR, {**job.metainfo, "skeleton": "kaggle_543"}, records)
+
+
+def _rows_of_a_frame() -> tuple[np.ndarray, np.ndarray]:
+    """Type and landmark_index of the 543 rows of a frame."""
+    groups = get_skeleton("kaggle_543").groups
+    kinds = np.concatenate([np.full(p.stop - p.start, _TYPES[g], dtype=object) for g, p in groups.items()])
+    return kinds, np.concatenate([np.arange(p.stop - p.start) for p in groups.values()])
+
+
+def _table(arrow: Any, clip: np.ndarray, kinds: np.ndarray, numbers: np.ndarray) -> Any:
+    frames = len(clip)
+    frame, kind, number = np.repeat(np.arange(frames), _POINTS), np.tile(kinds, frames), np.tile(numbers, frames)
+    xyz = np.where(clip[..., 3:] > 0, clip[..., :3], np.float32(np.nan)).reshape(-1, 3).astype(np.float64)
+    return arrow.table(
+        {
+            "frame": arrow.array(frame, arrow.int16() if frames < 1 << 15 else arrow.int32()),
+            "row_id": [f"{f}-{k}-{n}" for f, k, n in zip(frame, kind, number, strict=True)],
+            "type": arrow.array(kind, arrow.string()),
+            "landmark_index": arrow.array(number, arrow.int16()),
+            **{axis: arrow.array(xyz[:, i], from_pandas=False) for i, axis in enumerate("xyz")},
+        }
+    )

@@ -1,0 +1,135 @@
+"""Convert a source to a form: whole or not at all, with what is lost said."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from karsl.errors import ConfigError, SkeletonError
+from karsl.skeletons import Skeleton, get_skeleton
+from karsl.storage.atomic import atomic_path
+from karsl.storage.convert.forms import FORMS, find_form
+from karsl.storage.convert.job import Job, Progress
+from karsl.storage.convert.losses import Losses
+from karsl.storage.convert.source import ClipSource
+
+DTYPES = ("float32", "float16")
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was written.
+
+    Attributes:
+        path: File or folder.
+        num_clips: How many clips are in it.
+        losses: One line for each kind of thing that could not be kept.
+        notes: One line for each other thing worth knowing.
+    """
+
+    path: Path
+    num_clips: int
+    losses: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def convert_clips(
+    source: ClipSource,
+    out: str | Path,
+    form: str,
+    *,
+    skeleton: str | Mapping[str, Any] | Skeleton | None = None,
+    strict: bool = False,
+    dtype: str = "float32",
+    progress: Progress | None = None,
+) -> Conversion:
+    """Write every clip of a source in some form.
+
+    Args:
+        source: As `open_source` gives it.
+        out: File or folder that does not exist yet.
+        form: A name of `FORMS`.
+        skeleton: Points to write, found by name; default is the form's own, or else the source's.
+        strict: Refuse when something would be lost.
+        dtype: `'float16'` halves the bytes in forms that hold plain arrays.
+        progress: `progress(records, total)` wraps the iteration over clips, for a bar.
+
+    Raises:
+        ConfigError: No such form, one that is only read, `out` exists, or a loss while strict.
+        SkeletonError: Source and form share no point.
+        DataProblems: Every clip that could not be read.
+    """
+    out, chosen = Path(out), find_form(form)
+    if not chosen.writer:
+        raise ConfigError(f"form {form!r} is read, not written; forms that are written: {', '.join(written_forms())}")
+    if dtype not in DTYPES or (dtype == "float16" and not chosen.takes_half):
+        halves = ", ".join(f.name for f in FORMS.values() if f.takes_half)
+        raise ConfigError(f"--dtype {dtype} for form {form!r}; expected float32, or float16 for {halves}")
+    if not source.records:
+        raise ConfigError("the source has no clips; nothing was written")
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        raise ConfigError(f"{out} exists; give another name, or remove it first")
+    target = _target(source, chosen.skeleton, skeleton)
+    losses = Losses(form, strict=strict)
+    job = Job(source, target, chosen.keeps, losses, dtype=np.dtype(dtype), progress=progress)
+    with (atomic_path if chosen.is_file else atomic_folder)(out) as part:
+        chosen.write(part, job)
+    return Conversion(out, len(source.records), losses.lines(len(source.records)), _notes(source, target))
+
+
+def written_forms() -> tuple[str, ...]:
+    """Names of the forms that can be written."""
+    return tuple(f.name for f in FORMS.values() if f.writer)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path`; move it there when the block ends well, remove it when not.
+
+    Args:
+        path: The final name; absent, or an empty folder.
+
+    Example:
+        >>> import tempfile
+        >>> out = Path(tempfile.mkdtemp()) / "clips"
+        >>> with atomic_folder(out) as part:
+        ...     _ = (part / "a.txt").write_text("hello")
+        >>> [p.name for p in out.parent.rglob("*")]
+        ['clips', 'a.txt']
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.mkdir()
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _target(source: ClipSource, own: str | None, asked: str | Mapping[str, Any] | Skeleton | None) -> Skeleton:
+    target = get_skeleton(own) if own else source.skeleton if asked is None else get_skeleton(asked)
+    if own and asked is not None and get_skeleton(asked) != target:
+        raise ConfigError(f"this form always has the points of {own!r}; leave out the skeleton, or convert twice")
+    if not set(target.names) & set(source.skeleton.names):
+        raise SkeletonError(
+            f"skeletons {source.skeleton.name!r} and {target.name!r} share no keypoint; is the skeleton of the source right?"
+        )
+    return target
+
+
+def _notes(source: ClipSource, target: Skeleton) -> tuple[str, ...]:
+    absent = int((target.mapping_from(source.skeleton) < 0).sum())
+    if not absent:
+        return source.notes
+    return (
+        *source.notes,
+        f"{absent} of the {target.num_keypoints} points of {target.name!r} are not in the source: missing",
+    )
