@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 
@@ -29,7 +30,7 @@ def serve_until_interrupted(dataset: Any, args: argparse.Namespace) -> int:
         draws=args.draws,
         seed=args.seed,
     )
-    shelf.page, shelf.index_gz  # noqa: B018 - made now, not while a browser waits
+    Thread(target=lambda: shelf.index_gz, daemon=True).start()  # while the browser opens
     with ClipServer(shelf, args.port) as server:
         before = signal.signal(signal.SIGTERM, _interrupt)
         try:

@@ -57,8 +57,9 @@ class Catalogue:
         self.datasets: list[Any] = []
         names: tuple[dict[str, int], dict[str, int]] = ({}, {})
         rows, seen, self.clip_ids = [], set(), []
+        plain = not indices and hasattr(dataset, "stages")
         for outer in indices or range(len(dataset)):
-            inner, index = find_clip(dataset, outer, views=self.views)
+            inner, index = (dataset, outer) if plain else find_clip(dataset, outer, views=self.views)
             code = self._code(inner)
             if (code, index) not in seen:
                 seen.add((code, index))
@@ -76,6 +77,10 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self.outer)
+
+    def kind(self, row: int) -> tuple[int, ...]:
+        """Dataset, label, sign, signer and split of a clip as numbers: clips of one kind differ in name and length only."""
+        return tuple(int(c[row]) for c in (self._at[:, 0], self.label, self.sign, self.signer[1], self.split[1]))
 
     def facts(self, row: int) -> tuple[dict[str, Any], Mapping[str, Any]]:
         """What is known of a clip without reading its record again, and the metainfo that gives it glosses."""

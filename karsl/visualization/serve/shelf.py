@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property, partial
 from threading import Lock
@@ -54,7 +55,7 @@ class Shelf:
         self._title, self._facts = source, dict(source_facts(source, dataset, shown=len(self._rows)))
         self._links = self._by_link()
         self._made: OrderedDict[str, bytes] = OrderedDict()
-        self._lock = Lock()
+        self._lock, self._index_lock = Lock(), Lock()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -67,11 +68,15 @@ class Shelf:
         """The page, without clips."""
         return page_html(title=self._title, facts=self._facts, server_url="").encode()
 
-    @cached_property
+    @property
     def index_gz(self) -> bytes:
-        """The list of all clips, JSON, gzipped."""
-        rows = (self._index_row(link, row) for link, row in self._links.items())
-        text = json.dumps(encode_index(rows), ensure_ascii=False, separators=(",", ":"))
+        """The list of all clips, JSON, gzipped; made once."""
+        with self._index_lock:
+            return self._packed_index
+
+    @cached_property
+    def _packed_index(self) -> bytes:
+        text = json.dumps(encode_index(self._index_rows()), ensure_ascii=False, separators=(",", ":"))
         return gzip.compress(text.encode(), compresslevel=3, mtime=0)
 
     def clip(self, link: str) -> bytes:
@@ -98,6 +103,16 @@ class Shelf:
         ids = self._catalogue.clip_ids
         return {unique_link(clip_link(ids[row]), taken): row for row in self._rows.tolist()}
 
-    def _index_row(self, link: str, row: int) -> dict[str, Any]:
-        known, metainfo = self._catalogue.facts(row)
-        return index_row({**clip_facts(known, metainfo), "link": link}, known.get("num_frames", 0))
+    def _index_rows(self) -> Iterator[dict[str, Any]]:
+        """One a clip; what clips of one class, signer and split share is made once."""
+        catalogue, alike = self._catalogue, {}
+        for link, row in self._links.items():
+            kind = catalogue.kind(row)
+            if kind not in alike:
+                alike[kind] = index_row(clip_facts(*catalogue.facts(row)), 0)
+            yield {
+                **alike[kind],
+                "id": catalogue.clip_ids[row],
+                "link": link,
+                "frames": max(int(catalogue.num_frames[row]), 0),
+            }
