@@ -31,8 +31,8 @@ def find_clip(dataset: Any, index: int, *, views: dict[int, Any] | None = None) 
     """Follow an index through wrappers to the dataset that reads the clip.
 
     Args:
-        dataset: Anything with `stages`, or with `locate(index) -> (dataset, index)`; MMEngine's ConcatDataset, RepeatDataset
-            or ClassBalancedDataset, torch's Subset or ConcatDataset around it; or a dataset whose samples hold keypoints.
+        dataset: Anything with `stages`; MMEngine's ConcatDataset, RepeatDataset or ClassBalancedDataset, torch's Subset or
+            ConcatDataset around it; or a dataset whose samples hold keypoints.
         index: In [-n, n).
         views: Views that earlier calls made of datasets without `stages`, by `id`; pass one dict to all calls.
 
@@ -54,8 +54,6 @@ def find_clip(dataset: Any, index: int, *, views: dict[int, Any] | None = None) 
 
 
 def _step_inside(dataset: Any, index: int) -> tuple[Any, int] | None:
-    if hasattr(dataset, "locate"):
-        return dataset.locate(index)
     if hasattr(dataset, "_get_ori_dataset_idx"):  # MMEngine's wrappers
         found = dataset._get_ori_dataset_idx(index)
         part, inner = found if isinstance(found, tuple) else (None, found)
