@@ -30,8 +30,10 @@ def encode_clip(clip: PageClip) -> dict[str, Any]:
     """
     if not clip.stages:
         raise ValueError(f"clip {clip.clip_id!r} has no stages; the first is the clip as loaded")
-    stages = [_encode_stage(stage, clip.stages[:number]) for number, stage in enumerate(clip.stages)]
-    draws = [_encode_stage(draw, clip.stages[:1]) for draw in clip.draws]
+    stages: list[dict[str, Any]] = []
+    for number, stage in enumerate(clip.stages):
+        stages.append(_encode_stage(stage, clip.stages[:number], stages))
+    draws = [_encode_stage(draw, clip.stages[:1], stages) for draw in clip.draws]
     skeletons = {stage.skeleton for stage in (*clip.stages, *clip.draws)}
     total = clip.total_frames or len(clip.stages[0].points)
     first = clip.stages[0]
@@ -45,11 +47,13 @@ def encode_clip(clip: PageClip) -> dict[str, Any]:
     }
 
 
-def _encode_stage(stage: PageStage, earlier: Sequence[PageStage]) -> dict[str, Any]:
+def _encode_stage(stage: PageStage, earlier: Sequence[PageStage], done: Sequence[dict[str, Any]]) -> dict[str, Any]:
     points = np.asarray(stage.points, dtype=np.float64)[..., :2]
     wrists = own_wrist(points, stage.skeleton)
     view = ClipView(points, stage.skeleton, "", "", "", "", None, len(points))
-    floats = view.hands_float()
+    told = _points(stage, earlier, points)
+    parted = told.pop("parted", False) or ("from" in told and done[told["from"]]["floats"])
+    floats = bool(parted or view.hands_float())
     return {
         "name": stage.name,
         "note": stage.note,
@@ -60,7 +64,7 @@ def _encode_stage(stage: PageStage, earlier: Sequence[PageStage]) -> dict[str, A
         "own": {} if floats else {side: [round(share, 4), count] for side, (share, count) in wrists.items()},
         "wrong": is_wrong(wrists) and not floats,
         "floats": floats,
-        "points": _points(stage, earlier, points),
+        "points": told,
     }
 
 

@@ -35,8 +35,8 @@ def page_html(
         payloads: As `encode_clip` gives them; they are embedded.
         title: Shown in the page's head and as the window's name.
         facts: Where the clips come from: name to value, shown on the statistics page.
-        server_url: Where a server of the same origin gives `index.json` and `clips/<link>.json`, relative to the page; `""` is
-            beside it. None embeds everything, and nothing may be fetched.
+        server_url: Where a server of the same origin gives `index.json` and `clips/<link>.json`, relative to the page:
+            `""` is beside it. None embeds everything, and nothing may be fetched.
         pages: Of a set of pages: `home` (name of the index) and `names` (file names of all).
         rows: Lines of the list where no payloads are embedded; each then tells its `page`.
 

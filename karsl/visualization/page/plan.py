@@ -13,7 +13,9 @@ import numpy as np
 
 from karsl.skeletons import mirror_name
 from karsl.visualization.page.clip import PageStage
-from karsl.visualization.page.quantise import deflated, packed_bits, scale_of
+from karsl.visualization.page.quantise import LEVELS, deflated, packed_bits, scale_of
+
+_PARTED = 0.05  # of the points' extent: one affine map for all groups misses by more
 
 
 def plan_from(source: PageStage, target: PageStage) -> dict[str, Any] | None:
@@ -22,7 +24,8 @@ def plan_from(source: PageStage, target: PageStage) -> dict[str, Any] | None:
     Returns:
         `at`: positions in `source` of the target's frames, or None for the same frames; `pick`: point of `source` for each
         point, or None for the same; `affine`: six numbers a group, x' = a x + b y + c and y' = d x + e y + f;
-        `seen`: bits of the points that are there (deflated, base64), or None where all are that follow.
+        `seen`: bits of the points that are there (deflated, base64), or None where all are that follow;
+        `parted`: whether groups went different ways, so that they no longer lie as on a body.
     """
     at = _positions(source, target)
     if at is None and len(source.points) != len(target.points):
@@ -89,7 +92,9 @@ def _affine(before: np.ndarray, after: np.ndarray, target: PageStage, step: floa
         if found is None:
             return None
         rows.append([float(f"{v:.8g}") for v in found.T.ravel()])
-    return {"affine": rows, "seen": None if (had == has).all() else deflated(packed_bits(has))}
+    one_for_all = _fit(before[has], after[has], _PARTED * step * LEVELS)
+    seen = None if (had == has).all() else deflated(packed_bits(has))
+    return {"affine": rows, "seen": seen, "parted": one_for_all is None}
 
 
 def _fit(start: np.ndarray, end: np.ndarray, step: float) -> np.ndarray | None:
