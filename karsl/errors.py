@@ -33,6 +33,10 @@ class TransformError(KarslError, RuntimeError):
     """A transform failed on a clip; the text names both and the cause is chained."""
 
 
+class PackError(KarslError, OSError):
+    """A pack that cannot be made, changed or trusted: held by another process, disk full, damaged."""
+
+
 class MissingExtraError(KarslError, ImportError):
     """A heavy library is absent; the text names the extra that brings it."""
 

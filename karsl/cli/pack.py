@@ -1,69 +1,166 @@
-"""`karsl pack`: put all clips of a data root into one mapped block, which batches are read from at memory speed."""
+"""`karsl pack`: put all clips of a source into mapped shards, which batches are read from at memory speed."""
 
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-SUMMARY = "put a data root into one block that is read at memory speed"
+SUMMARY = "put clips into mapped shards; add, remove, verify"
+
+_GIB = 1 << 30
+_FEW_CLIPS = 2000  # fewer are packed before worker processes have started
+_MOST_WORKERS = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options."""
+    parser.usage = (
+        "karsl pack SOURCE PACK [options] | karsl pack --verify PACK | karsl pack PACK --remove CLIP_ID [CLIP_ID ...]"
+    )
     parser.description = (
-        "Read every clip below DATA_ROOT and write OUT/frames.npy, OUT/presence.npy and OUT/annotations.json. Train from it "
-        "with data_root=OUT and ann_file='annotations.json'."
+        "Write every clip of SOURCE to PACK: shards that np.load maps, annotations.json, and manifest.json with checksums. "
+        "Train from it with data_root=PACK and ann_file='annotations.json'. An interrupted run goes on when the same "
+        "command is given again; PACK appears when it is complete."
     )
-    parser.add_argument("data_root", type=Path, help="folder with <signer>-<split>/<sign>.npz")
-    parser.add_argument("out", type=Path, help="folder of the pack")
+    parser.add_argument("paths", type=Path, nargs="+", metavar="SOURCE PACK", help=(
+        "a data root, an annotation file, a pack or any form that 'karsl convert' reads; and the folder of the pack"
+    ))  # fmt: skip
+    act = parser.add_mutually_exclusive_group()
+    act.add_argument("--append", action="store_true", help="add the clips of SOURCE that PACK lacks")
+    act.add_argument("--replace", action="store_true", help="make PACK anew; who has the old one open is not disturbed")
+    act.add_argument(
+        "--remove", nargs="+", metavar="CLIP_ID", help="take clips out of PACK; a new pack of PACK frees their room"
+    )
+    act.add_argument("--verify", action="store_true", help="compare all bytes of PACK with its checksums")
+    parser.add_argument("--dtype", choices=("float16", "float32"), help="float16 halves the bytes (default: float16)")
     parser.add_argument(
-        "--dtype", choices=("float16", "float32"), default="float16", help="float16 halves the bytes (default: %(default)s)"
+        "--shard-size",
+        type=float,
+        default=1.0,
+        metavar="GIB",
+        help="of a file, at most; 0 is one file (default: %(default)s)",
     )
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: the cores, 0 for few clips)")
+    parser.add_argument("--form", help="form of SOURCE, as 'karsl convert' calls it (default: guessed)")
+    parser.add_argument("--trust-pickle", action="store_true", help=(
+        "read a form that holds a pickle; only plain data in it are rebuilt, code is not run"
+    ))  # fmt: skip
     parser.add_argument("--label-sheet", type=Path, help="csv, xlsx or json with SignID, Sign-Arabic, Sign-English")
-    parser.add_argument("--skeleton", default="karsl_184", help="keypoint layout of the arrays (default: %(default)s)")
+    parser.add_argument("--skeleton", help="keypoint layout of the arrays (default: what SOURCE says, or karsl_184)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Scan, then pack clip by clip."""
+    """What the options ask for."""
+    from karsl.errors import ConfigError
+
+    alone = args.verify or args.remove
+    if len(args.paths) != (1 if alone else 2):
+        wanted = "PACK alone" if alone else "SOURCE and PACK"
+        raise ConfigError(f"{len(args.paths)} paths given, expected {wanted}; see 'karsl pack --help'")
+    if args.verify:
+        return _verify(args.paths[0])
+    return _remove(args.paths[0], args.remove) if args.remove else _pack(args)
+
+
+def _pack(args: argparse.Namespace) -> int:
     from rich.progress import track
 
-    from karsl.errors import DataProblems
-    from karsl.skeletons import get_skeleton
-    from karsl.storage import (
-        canonical_clip,
-        class_metainfo,
-        find_label_sheet,
-        pack_records,
-        read_label_sheet,
-        read_member,
-        scan_npz_folders,
-    )
+    from karsl.errors import ConfigError
+    from karsl.storage.pack_source import open_clips
+    from karsl.storage.pack_writer import pack_clips
 
-    skeleton, sheet_path = get_skeleton(args.skeleton), args.label_sheet or find_label_sheet(args.data_root)
-    sheet = read_label_sheet(sheet_path) if sheet_path else None
-    scan = scan_npz_folders(
-        args.data_root,
-        skeleton=skeleton,
-        sheet=sheet,
-        progress=lambda files, total: track(files, "listing clips", total=total),
+    if args.shard_size < 0 or (args.workers or 0) < 0:
+        raise ConfigError(f"--shard-size {args.shard_size} --workers {args.workers}; expected 0 or more")
+    given, out = args.paths
+    source = open_clips(
+        given,
+        form=args.form,
+        skeleton=args.skeleton,
+        label_sheet=args.label_sheet,
+        trusted=args.trust_pickle,
+        progress=lambda files, total: track(files, "listing clips", total=total, console=_console(), transient=True),
     )
-    if scan.problems:
-        raise DataProblems(str(args.data_root), scan.problems)
-
-    def read(record: dict):
-        raw = read_member(args.data_root / record["keypoint_path"], record["keypoint_key"])
-        return canonical_clip(raw, where=f"{record['keypoint_path']}: clip {record['keypoint_key']!r}")
-
-    annotations = pack_records(
-        args.out,
-        {"dataset_name": "karsl", "skeleton": args.skeleton, **class_metainfo(scan.signs, sheet)},
-        scan.records,
-        read,
-        skeleton=skeleton,
-        dtype=args.dtype,
-        progress=lambda records, total: track(records, "packing", total=total),
-    )
-    size = sum(path.stat().st_size for path in args.out.iterdir())
-    print(f"{len(scan.records)} clips, {size / 2**20:.0f} MiB of {args.dtype} in {args.out}")
-    print(f"train from it with data_root={str(args.out)!r}, ann_file={annotations.name!r}")
+    for note in getattr(source, "notes", ()):
+        print(f"note: {note}")
+    with _bar("packing", len(source.records)) as tell:
+        done = pack_clips(
+            source,
+            out,
+            dtype=args.dtype,
+            shard_bytes=int(args.shard_size * _GIB),
+            workers=_workers(args.workers, len(source.records)),
+            mode="append" if args.append else "replace" if args.replace else "new",
+            tell=tell,
+        )
+    _report(done, out)
     return 0
+
+
+def _report(done, out: Path) -> None:
+    manifest = done.manifest
+    if done.kept_shards:
+        print(f"{done.kept_shards} shards were kept from an interrupted run")
+    if done.present:
+        print(f"{done.present} clips were in the pack before")
+    size = sum(facts.bytes for _, _, facts in manifest.files())
+    shards = f"{len(manifest.shards)} shard{'s' if len(manifest.shards) > 1 else ''}"
+    print(f"{done.added} clips packed")
+    print(f"{manifest.num_clips} clips, {size / 2**20:.0f} MiB of {manifest.dtype}, {shards} in {out}")
+    rounding = max(shard.rounding for shard in manifest.shards)
+    if rounding:
+        print(f"largest rounding to {manifest.dtype}: {rounding:.2g}")
+    print(f"train from it with data_root={str(out)!r}, ann_file={done.annotations.name!r}")
+
+
+def _verify(pack: Path) -> int:
+    from karsl.errors import DataProblems
+    from karsl.storage.pack_manifest import Manifest
+    from karsl.storage.pack_verify import verify_pack
+
+    total = sum(facts.bytes for _, _, facts in Manifest.read(pack).files())
+    with _bar("verifying, bytes", total) as tell:
+        problems = verify_pack(pack, tell=tell)
+    if problems:
+        raise DataProblems(str(pack), problems)
+    manifest = Manifest.read(pack)
+    print(
+        f"every byte is what was written: {manifest.num_clips} clips, {len(manifest.shards)} shards, {total / 2**20:.0f} MiB"
+    )
+    return 0
+
+
+def _remove(pack: Path, clip_ids: list[str]) -> int:
+    from karsl.storage.pack_edit import remove_clips
+
+    manifest = remove_clips(pack, clip_ids)
+    gone = sum(len(shard.removed) for shard in manifest.shards)
+    print(f"{len(clip_ids)} clips taken out of {pack}, {manifest.num_clips} left")
+    print(f"the frames of {gone} clips still take room; 'karsl pack {pack} NEW' leaves them behind")
+    return 0
+
+
+def _workers(given: int | None, clips: int) -> int:
+    if given is not None:
+        return given
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 0 if clips < _FEW_CLIPS or cores == 1 else min(cores, _MOST_WORKERS)
+
+
+def _console():
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+@contextmanager
+def _bar(what: str, total: int) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, with the time that is left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_console(), transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from karsl.storage.packed import FRAMES, Pack
+from karsl.errors import ConfigError
+from karsl.storage.packed import Pack, frames_name, shards_of
 
 
 class ResidentPack:
@@ -18,16 +19,17 @@ class ResidentPack:
     a moving average's deep copy of the model, and cast by `.half()`. This one is none of these, and no checkpoint holds it.
 
     Args:
-        path: Of the pack's folder, or of its `frames.npy`.
+        path: Of the pack's folder, or of its shard's frames.
 
     Raises:
         FileNotFoundError: No such file.
         CorruptRecordError: Not a pack.
+        ConfigError: The pack has several shards.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
         given = Path(path)
-        pack = Pack(given / FRAMES if given.is_dir() else given)
+        pack = Pack(_only_shard(given) if given.is_dir() else given)
         self.path, self.digest, self.nbytes = pack.path, pack.digest, pack.frames.nbytes
         self._held: dict[torch.device, torch.Tensor] = {}
 
@@ -48,3 +50,10 @@ class ResidentPack:
 
     def __repr__(self) -> str:
         return f"ResidentPack({str(self.path)!r})"
+
+
+def _only_shard(folder: Path) -> Path:
+    shards = shards_of(folder)
+    if len(shards) > 1:
+        raise ConfigError(f"{folder} has {len(shards)} shards, and one is kept on the device; pack with --shard-size 0")
+    return shards[0] if shards else folder / frames_name(0)

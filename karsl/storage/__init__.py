@@ -6,11 +6,14 @@ from karsl.storage.cache import ArrayCache
 from karsl.storage.index import Scan, scan_npz_folders
 from karsl.storage.labels import LabelSheet, find_label_sheet, read_label_sheet
 from karsl.storage.npz import list_members, read_member
-from karsl.storage.packed import Pack, pack_records, write_pack
+from karsl.storage.pack_writer import pack_clips, pack_records, write_pack
+from karsl.storage.packed import Pack
+from karsl.storage.reader import ClipReader
 from karsl.storage.record import canonical_clip, split_channels, split_clip
 
 __all__ = [
     "ArrayCache",
+    "ClipReader",
     "LabelSheet",
     "Pack",
     "Scan",
@@ -19,6 +22,7 @@ __all__ = [
     "class_metainfo",
     "find_label_sheet",
     "list_members",
+    "pack_clips",
     "pack_records",
     "read_label_sheet",
     "read_member",

@@ -31,11 +31,14 @@ def write_annotation(path: str | Path, metainfo: dict, records: list[dict]) -> P
 
     Args:
         path: A `.json` file.
-        metainfo: Dataset-level facts; `signs` gives the label of each record's `sign`.
-        records: Records without `label`; the label is the place of the sign in `metainfo['signs']`.
+        metainfo: Dataset-level facts; `signs`, where there are any, give the label of each record's `sign`: its place.
+        records: Of clips. Where an array lies in its archive is left out: it is true of one copy of the files only.
     """
-    label = {sign: i for i, sign in enumerate(metainfo["signs"])}
-    data_list = [{**r, "label": label[r["sign"]]} for r in records]
+    label = {sign: i for i, sign in enumerate(metainfo.get("signs") or ())}
+    data_list = [
+        {**{k: v for k, v in r.items() if k != "member"}, **({"label": label[r["sign"]]} if "sign" in r and label else {})}
+        for r in records
+    ]
     with atomic_path(path) as part, part.open("w", encoding="utf-8") as stream:
         stream.write('{"metainfo": ' + json.dumps(metainfo, ensure_ascii=False) + ',\n"data_list": [\n')
         stream.write(",\n".join(json.dumps(r, ensure_ascii=False) for r in data_list))

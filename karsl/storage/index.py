@@ -1,4 +1,9 @@
-"""Scan a KArSL data root into records: `<root>/<signer>-<split>/<sign>.npz`, one array per clip.
+"""Scan a KArSL data root into records.
+
+| layout | holds |
+| --- | --- |
+| `<signer>-<split>/<sign>.npz` (or `.pt`) | the clips of a sign, one array each |
+| `<signer>-<split>/<sign>/<clip>.npz` (or `.npy`, `.pt`) | a file for each clip |
 
 Headers alone are read unless asked for values, every problem of every file is collected, and the order of the records
 depends on names only.
@@ -6,21 +11,29 @@ depends on names only.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
+from xxhash import xxh3_64_hexdigest
+
 from karsl.errors import CorruptRecordError, DatasetNotFoundError
 from karsl.skeletons import Skeleton
+from karsl.storage.file_index import FileIndex, IndexedFile, Progress
+from karsl.storage.files import LISTERS
 from karsl.storage.labels import LabelSheet
-from karsl.storage.npz import list_members, read_member
+from karsl.storage.npy import MappedFiles
+from karsl.storage.npz import Member, read_member
 from karsl.storage.record import shape_problem, value_problem
+from karsl.storage.tensors import read_tensor
 
 SPLITS = ("train", "test")
 _FOLDER = re.compile(r"(?P<signer>\d{2})-(?P<split>.+)")
-Progress = Callable[[Iterable, int], Iterable]
+PLACE = "member"
+"""Key of a record: where its array lies in an archive, a list in the order of `karsl.storage.npz.Place`."""
 
 
 @dataclass
@@ -28,8 +41,8 @@ class Scan:
     """What a data root holds.
 
     Attributes:
-        records: `clip_id keypoint_path keypoint_key sign signer split num_frames` of every readable clip; paths are
-            relative to the root, with `/`.
+        records: `clip_id keypoint_path keypoint_key sign signer split num_frames` of every readable clip, and `member`
+            where it lies in an archive; paths are relative to the root, with `/`.
         problems: One sentence per thing that is wrong.
     """
 
@@ -48,6 +61,7 @@ def scan_npz_folders(
     skeleton: Skeleton,
     sheet: LabelSheet | None = None,
     read_values: bool = False,
+    memory: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Scan:
     """List every clip below a data root.
@@ -57,6 +71,7 @@ def scan_npz_folders(
         skeleton: Gives the number of keypoints that a clip must have.
         sheet: If given, a SignID outside it is a problem.
         read_values: Also decode every clip and report NaN, infinity and damaged bytes.
+        memory: Folder, private to this user, where headers are remembered: a later scan opens only files that changed.
         progress: `progress(files, total)` wraps the iteration over files, for a bar.
 
     Raises:
@@ -64,40 +79,36 @@ def scan_npz_folders(
     """
     root = Path(root)
     scan = Scan()
-    files = _archives(root, scan.problems)
-    clip_problem = _value_problem if read_values else _header_only
-    for signer, split, path in progress(files, len(files)) if progress else files:
-        try:
-            found = _scan_file(path, signer, split, root, skeleton, sheet, clip_problem)
-        except CorruptRecordError as error:
-            scan.problems.append(_relative(str(error), root))
-        else:
-            scan.records += found.records
-            scan.problems += found.problems
+    names = _clip_files(root, scan.problems)
+    note = None if memory is None else Path(memory) / f"{xxh3_64_hexdigest(os.fsencode(root.absolute()))}.scan"
+    for file in FileIndex.read(root, names, memory=note, progress=progress).files:
+        found = _scan_file(file, root, skeleton, sheet, read_values)
+        scan.records += found.records
+        scan.problems += found.problems
     scan.problems += _clips_in_two_splits(scan.records)
     return scan
 
 
-def _archives(root: Path, problems: list[str]) -> list[tuple[str, str, Path]]:
+def _clip_files(root: Path, problems: list[str]) -> list[str]:
     if not root.is_dir():
         raise DatasetNotFoundError(
             f"data_root={str(root)!r} is not a folder; expected one that holds '01-train/0001.npz'; "
             "see 'karsl prepare --help'"
         )
-    files = []
-    for folder in sorted(p for p in root.iterdir() if p.is_dir()):
-        named = _FOLDER.fullmatch(folder.name)
+    files: list[str] = []
+    for folder in sorted(entry.name for entry in os.scandir(root) if entry.is_dir()):
+        named = _FOLDER.fullmatch(folder)
         if not named:
             continue
         if named["split"] not in SPLITS:
             near = get_close_matches(named["split"], SPLITS, n=1)
             hint = f"did you mean {named['signer']}-{near[0]!s}?" if near else f"splits are {SPLITS}"
-            problems.append(f"{folder.name}: no split {named['split']!r}; {hint} Rename the folder")
+            problems.append(f"{folder}: no split {named['split']!r}; {hint} Rename the folder")
             continue
-        npz = sorted(folder.glob("*.npz"))
-        if not npz:
-            problems.append(f"{folder.name}: the folder holds no .npz file; copy its clips or remove it")
-        files += [(named["signer"], named["split"], p) for p in npz if not p.name.startswith(".")]
+        found = list(_below(root, folder))
+        if not found:
+            problems.append(f"{folder}: the folder holds no {', '.join(LISTERS)} file; copy its clips or remove it")
+        files += found
     if not files and not problems:
         raise DatasetNotFoundError(
             f"no clips in data_root={str(root)!r}; expected files like '01-train/0001.npz'; see 'karsl prepare --help'"
@@ -105,50 +116,69 @@ def _archives(root: Path, problems: list[str]) -> list[tuple[str, str, Path]]:
     return files
 
 
-def _scan_file(
-    path: Path,
-    signer: str,
-    split: str,
-    root: Path,
-    skeleton: Skeleton,
-    sheet: LabelSheet | None,
-    clip_problem: Callable[[Path, str], str | None],
-) -> Scan:
-    where = path.relative_to(root).as_posix()
-    if not path.stem.isdigit() or int(path.stem) < 1:
-        return Scan(problems=[f"{where}: a file is named by its SignID, like '0001.npz'; rename it"])
-    sign = int(path.stem)
+def _below(root: Path, folder: str) -> Iterator[str]:
+    """Files of a split, and of the folders of its signs."""
+    with os.scandir(root / folder) as entries:
+        found = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+    for name, is_folder in found:
+        if is_folder:
+            inside = sorted(f for f in os.listdir(root / folder / name) if not f.startswith("."))
+            yield from (f"{folder}/{name}/{file}" for file in inside if file.endswith(tuple(LISTERS)))
+        elif name.endswith(tuple(LISTERS)):
+            yield f"{folder}/{name}"
+
+
+def _scan_file(file: IndexedFile, root: Path, skeleton: Skeleton, sheet: LabelSheet | None, read_values: bool) -> Scan:
+    parts = file.name.split("/")
+    named = parts[1] if len(parts) == 3 else parts[1].rpartition(".")[0]
+    if not named.isdigit() or int(named) < 1:
+        what, like = ("folder", "'0001'") if len(parts) == 3 else ("file", "'0001.npz'")
+        where = "/".join(parts[:2])
+        return Scan(problems=[f"{where}: a {what} is named by its SignID, like {like}; rename it"])
+    sign = int(named)
     if sheet and sign not in sheet.signs:
         span = f"{sheet.signs[0]}-{sheet.signs[-1]}"
-        return Scan(problems=[f"{where}: sign {sign} is not in the label sheet ({len(sheet.signs)} signs, {span})"])
-    members, problems = list_members(path)
-    scan = Scan(problems=[_relative(p, root) for p in problems])
-    for member in members:
-        problem = shape_problem(member.shape, member.dtype, skeleton.num_keypoints) or clip_problem(path, member.key)
+        return Scan(problems=[f"{file.name}: sign {sign} is not in the label sheet ({len(sheet.signs)} signs, {span})"])
+    signer, _, split = parts[0].partition("-")
+    scan = Scan(problems=[_relative(p, root) for p in file.problems])
+    for member in file.members:
+        problem = shape_problem(member.shape, member.dtype, skeleton.num_keypoints)
+        if problem is None and read_values:
+            problem = _value_problem(root / file.name, member.key)
         if problem:
-            scan.problems.append(f"{where}: clip {member.key!r} {_relative(problem, root)}")
+            scan.problems.append(f"{file.name}: {_called(member)} {_relative(problem, root)}")
             continue
         scan.records.append(
             {
-                "clip_id": f"{where.removesuffix('.npz')}/{member.key}",
-                "keypoint_path": where,
-                "keypoint_key": member.key,
+                "clip_id": _clip_id(file, member),
+                "keypoint_path": file.name,
+                **({} if member.key is None else {"keypoint_key": member.key}),
                 "sign": sign,
                 "signer": signer,
                 "split": split,
                 "num_frames": int(member.shape[0]),
+                **({} if member.place is None else {PLACE: list(member.place)}),
             }
         )
     return scan
 
 
-def _header_only(path: Path, key: str) -> None:
-    return None
+def _clip_id(file: IndexedFile, member: Member) -> str:
+    """The file's path without its suffix, and the array's name where the file holds several or is a sign's."""
+    stem = file.name.rpartition(".")[0]
+    alone = member.key is None or (file.name.count("/") == 2 and len(file.members) == 1)
+    return stem if alone else f"{stem}/{member.key}"
 
 
-def _value_problem(path: Path, key: str) -> str | None:
+def _called(member: Member) -> str:
+    return "the clip" if member.key is None else f"clip {member.key!r}"
+
+
+def _value_problem(path: Path, key: str | None) -> str | None:
     try:
-        return value_problem(read_member(path, key))
+        if path.suffix == ".npz":
+            return value_problem(read_member(path, str(key)))
+        return value_problem(read_tensor(path, key) if path.suffix == ".pt" else MappedFiles(1).array(str(path)))
     except CorruptRecordError as error:
         return f"is damaged: {error}"
 
@@ -157,12 +187,14 @@ def _clips_in_two_splits(records: list[dict]) -> list[str]:
     seen: dict[tuple, str] = {}
     problems = []
     for r in records:
-        first = seen.setdefault((r["signer"], r["sign"], r["keypoint_key"]), r["keypoint_path"])
-        if first != r["keypoint_path"]:
-            problems.append(
-                f"{r['keypoint_path']}: clip {r['keypoint_key']!r} is also in {first}; one clip in two splits "
-                "would be trained and tested on, remove one"
-            )
+        name, where = r["clip_id"].split("/", 2)[2], r["keypoint_path"]
+        first = seen.setdefault((r["signer"], r["sign"], name), where)
+        if first != where:
+            one_split = first.partition("/")[0] == where.partition("/")[0]
+            harm = "one clip twice would count double" if one_split else (
+                "one clip in two splits would be trained and tested on"
+            )  # fmt: skip
+            problems.append(f"{where}: clip {name!r} is also in {first}; {harm}, remove one")
     return problems
 
 

@@ -1,46 +1,63 @@
-"""A pack: all frames of a corpus in one mapped `.npy`, so that a clip is a slice of it.
+"""A pack: all frames of a corpus in mapped `.npy` shards, so that a clip is a slice of one.
 
 | file | holds |
 | --- | --- |
-| `frames.npy` | float16 or float32 (F, V, 4): x, y, z, score; four zeros where missing |
-| `presence.npy` | uint8 (F, G): none, all or some points of each group are there (0, 1, 2) |
-| `annotations.json` | OpenMMLab's format; a record's `frame_start` and `num_frames` are its slice |
+| `frames-00000.npy` | float16 or float32 (F, V, 4): x, y, z, score; four zeros where missing |
+| `presence-00000.npy` | uint8 (F, G): none, all or some points of each group are there (0, 1, 2) |
+| `clips-00000.npy` | uint64 (N, 3): first frame, number of frames and checksum of each clip |
+| `annotations.json` | OpenMMLab's format; a record's `keypoint_path`, `frame_start` and `num_frames` are its slice |
+| `manifest.json` | sizes and checksums of all of these, see `karsl.storage.pack_manifest` |
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.lib import format as npy
 from xxhash import xxh3_64
 
 from karsl.errors import ConfigError, CorruptRecordError
-from karsl.skeletons import Skeleton
-from karsl.storage.annotation import write_annotation
-from karsl.storage.atomic import atomic_path
 from karsl.storage.readahead import Readahead
 
-FRAMES, PRESENCE, ANNOTATIONS = "frames.npy", "presence.npy", "annotations.json"
-_LEAST_HALF = 2.0**-14  # smallest normal float16: a seen point keeps a score above 0
+ANNOTATIONS, MANIFEST = "annotations.json", "manifest.json"
+VERIFY = ("off", "first touch", "always")
+FIRST, LENGTH, CHECKSUM = 0, 1, 2  # columns of clips-00000.npy
+
+
+def frames_name(number: int) -> str:
+    """File of a shard's frames.
+
+    Example:
+        >>> frames_name(3), beside(frames_name(3), "clips")
+        ('frames-00003.npy', 'clips-00003.npy')
+    """
+    return f"frames-{number:05d}.npy"
+
+
+def beside(frames: str, kind: str) -> str:
+    """Another file of the same shard, `kind` 'presence' or 'clips'."""
+    return frames.replace("frames", kind, 1)
 
 
 class Pack:
-    """An open pack; maps its files, so a copy of it costs nothing.
+    """One shard of a pack, open; maps its files, so a copy of it costs nothing.
 
     Args:
-        path: Of `frames.npy`.
+        path: Of its frames, such as `packed/frames-00000.npy`.
+        verify: Whether `verify` looks at checksums: `'off'`, `'first touch'` once in each process, `'always'`.
 
     Raises:
         FileNotFoundError: No such file.
-        CorruptRecordError: Not frames of keypoints, or the two files do not fit.
+        CorruptRecordError: Not frames of keypoints, or the files do not fit.
+        ConfigError: Another word for `verify`, or `'always'` for a shard without checksums.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        frames, presence = _mapped(self.path), self.path.with_name(PRESENCE)
+    def __init__(self, path: str | Path, *, verify: str = "off") -> None:
+        if verify not in VERIFY:
+            raise ConfigError(f"verify={verify!r} of a pack; expected one of {', '.join(map(repr, VERIFY))}")
+        self.path, self.mode = Path(path), verify
+        frames, presence = _mapped(self.path), self.path.with_name(beside(self.path.name, "presence"))
         self._readahead = Readahead(frames)
         self.frames = frames.view(np.ndarray)  # the same pages; indexing np.memmap objects is slow
         self.presence = _mapped(presence).view(np.ndarray)
@@ -49,6 +66,25 @@ class Pack:
             raise CorruptRecordError(f"{path}: holds {self.frames.dtype} {shape}; a pack's frames are float (F, V, 4)")
         if self.presence.dtype != np.uint8 or self.presence.shape[:1] != shape[:1]:
             raise CorruptRecordError(f"{presence}: does not belong to {self.path.name}; pack the corpus again")
+        self._unseen: np.ndarray | None = np.ones(len(self.clips), bool) if verify != "off" else None
+        if verify == "always" and not len(self.clips):
+            raise ConfigError(f"{path}: verify='always' and no checksums beside it; pack the corpus again")
+
+    @cached_property
+    def clips(self) -> np.ndarray:
+        """uint64 (N, 3): first frame, length, checksum, by first frame; (0, 3) for a shard without checksums.
+
+        Raises:
+            CorruptRecordError: The file is damaged.
+        """
+        path = self.path.with_name(beside(self.path.name, "clips"))
+        if not path.is_file():
+            return np.zeros((0, 3), np.uint64)
+        found = np.array(_mapped(path))
+        ends = found[:, :2].sum(1) if found.ndim == 2 and found.shape[1] == 3 else None
+        if ends is None or found.dtype != np.uint64 or not np.array_equal(ends, [*found[1:, 0], len(self.frames)]):
+            raise CorruptRecordError(f"{path}: does not belong to {self.path.name}; see 'karsl pack --verify'")
+        return found
 
     def clip(self, start: int, length: int) -> np.ndarray:
         """float (T, V, 4), a view of the mapped pages.
@@ -62,6 +98,58 @@ class Pack:
                 "annotation file?"
             )
         return self.frames[start : start + length]
+
+    def checked_clip(self, start: int, length: int) -> np.ndarray:
+        """The same, after `verify`."""
+        clip = self.clip(start, length)
+        self.verify(np.array([start]), np.array([length]))
+        return clip
+
+    def verify(self, starts: np.ndarray, lengths: np.ndarray) -> None:
+        """Compare runs of rows, int64 (N,) each, with the checksums of the clips that they touch, as `mode` says.
+
+        Raises:
+            CorruptRecordError: A clip is not what was written; the text says where, and what to do.
+        """
+        if self._unseen is None or not len(self._unseen):
+            return
+        first = np.searchsorted(self._starts, starts, side="right") - 1
+        last = np.searchsorted(self._starts, starts + lengths, side="left")
+        if self.mode == "first touch" and not self._unseen[first].any() and (last - first == 1).all():
+            return
+        for begin, end in zip(first.tolist(), last.tolist(), strict=True):
+            for number in range(begin, end):
+                if self.mode == "always" or self._unseen[number]:
+                    self._check(number)
+                    self._unseen[number] = False
+
+    def checksum(self, number: int) -> int:
+        """xxh3 of a clip's frames and presence, as they lie in the files."""
+        start, length = int(self._starts[number]), int(self._lengths[number])
+        return clip_checksum(self.frames[start : start + length], self.presence[start : start + length])
+
+    def span(self, number: int) -> str:
+        """Where a clip lies, in words for an error."""
+        row_bytes = self.frames.strides[0]
+        offset = self.path.stat().st_size - self.frames.nbytes + int(self._starts[number]) * row_bytes
+        end = offset + int(self._lengths[number]) * row_bytes
+        start = int(self._starts[number])
+        return f"clip {number}, frames {start} to {start + int(self._lengths[number])}, bytes {offset} to {end}"
+
+    def _check(self, number: int) -> None:
+        if self.checksum(number) != int(self.clips[number, CHECKSUM]):
+            raise CorruptRecordError(
+                f"{self.path}: {self.span(number)} are not what was written, the checksum differs; copy the shard again, or "
+                "'karsl pack --remove' the clip and '--append' it again"
+            )
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        return self.clips[:, FIRST].astype(np.int64)
+
+    @cached_property
+    def _lengths(self) -> np.ndarray:
+        return self.clips[:, LENGTH].astype(np.int64)
 
     def advise(self, starts: np.ndarray, lengths: np.ndarray) -> None:
         """Have the system fetch clips from the disk all at once, before they are read one page fault after the other.
@@ -83,105 +171,23 @@ class Pack:
         return state.intdigest() >> 1  # fits int64
 
     def __reduce__(self) -> tuple:
-        return Pack, (self.path,)
+        return _open, (self.path, self.mode)
 
 
-def write_pack(
-    folder: str | Path, clips: Iterable[np.ndarray], lengths: np.ndarray, *, skeleton: Skeleton, dtype: str = "float16"
-) -> Path:
-    """Write frames and presence of clips, one at a time; whole files or none.
-
-    Args:
-        folder: Made if absent.
-        clips: Canonical clips, float32 (T, V, 4).
-        lengths: T of each, known beforehand from the index.
-        dtype: `'float16'` halves bytes at 5e-4 of the picture's width, `'float32'` keeps every bit.
-
-    Returns:
-        Path of `frames.npy`.
-
-    Raises:
-        ConfigError: A coordinate does not fit float16.
-        CorruptRecordError: A clip has another length than its index says.
-    """
-    folder, kind, total = Path(folder), np.dtype(dtype), int(np.sum(lengths))
-    if kind not in (np.float16, np.float32):
-        raise ConfigError(f"dtype={dtype!r} of a pack; expected 'float16' or 'float32'")
-    with (
-        atomic_path(folder / PRESENCE) as presence_part,
-        atomic_path(folder / FRAMES) as frames_part,
-        frames_part.open("wb") as frames,
-        presence_part.open("wb") as presence,
-    ):
-        _header(frames, (total, skeleton.num_keypoints, 4), kind)
-        _header(presence, (total, len(skeleton.groups)), np.dtype(np.uint8))
-        for number, (clip, length) in enumerate(zip(clips, lengths, strict=True)):
-            if len(clip) != length:
-                raise CorruptRecordError(f"clip {number} has {len(clip)} frames, its index says {length}; index again")
-            frames.write(_stored(clip, kind, number).tobytes())
-            presence.write(presence_of(clip, skeleton).tobytes())
-    return folder / FRAMES
+def clip_checksum(frames: np.ndarray, presence: np.ndarray) -> int:
+    """xxh3 of a clip's frames and then its presence flags, both contiguous."""
+    state = xxh3_64(frames.data)
+    state.update(presence.data)
+    return state.intdigest()
 
 
-def pack_records(
-    folder: str | Path,
-    metainfo: dict,
-    records: list[dict],
-    read_clip: Callable[[dict], np.ndarray],
-    *,
-    skeleton: Skeleton,
-    dtype: str = "float16",
-    progress: Callable[[Iterable, int], Iterable] | None = None,
-) -> Path:
-    """Write a pack of some records: frames, presence, and an annotation file that points into them.
-
-    Args:
-        folder: Made if absent; its files are replaced.
-        metainfo: Of the annotation file, with `signs`.
-        records: In the order they are to lie in; `num_frames` of each is right.
-        read_clip: Gives the canonical clip of a record.
-        skeleton: Of the clips.
-        dtype: See `write_pack`.
-        progress: `progress(records, total)` wraps the iteration, for a bar.
-
-    Returns:
-        Path of the annotation file, to be given as `ann_file` with `data_root=folder`.
-    """
-    lengths = np.array([r["num_frames"] for r in records], dtype=np.int64)
-    clips = (read_clip(r) for r in (progress(records, len(records)) if progress else records))
-    write_pack(folder, clips, lengths, skeleton=skeleton, dtype=dtype)
-    starts = (np.cumsum(lengths) - lengths).tolist()
-    located = [
-        {**{k: v for k, v in r.items() if k != "keypoint_key"}, "keypoint_path": FRAMES, "frame_start": start}
-        for r, start in zip(records, starts, strict=True)
-    ]
-    return write_annotation(Path(folder) / ANNOTATIONS, metainfo, located)
+def shards_of(folder: str | Path) -> list[Path]:
+    """Frames of every shard in a folder, by number; that of one shard may be called `frames.npy`."""
+    return sorted(Path(folder).glob("frames*.npy"))
 
 
-def presence_of(clip: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """uint8 (T, G): 0 where no point of the group is there, 1 where all are, 2 where some are.
-
-    Args:
-        clip: (T, V, 4) with the score last.
-    """
-    seen = clip[..., 3] > 0
-    parts = [seen[:, part] for part in skeleton.groups.values()]
-    return np.stack([np.where(p.all(1), 1, np.where(p.any(1), 2, 0)) for p in parts], axis=1).astype(np.uint8)
-
-
-def _stored(clip: np.ndarray, kind: np.dtype, number: int) -> np.ndarray:
-    if kind == np.float32:
-        return clip.astype(np.float32, copy=False)
-    largest = float(np.abs(clip).max())
-    if largest > np.finfo(np.float16).max:
-        raise ConfigError(f"clip {number} holds {largest:g}, more than float16 can; pack it with dtype='float32'")
-    clip = clip.copy()
-    clip[..., 3] = np.where(clip[..., 3] > 0, np.maximum(clip[..., 3], _LEAST_HALF), 0)
-    return clip.astype(np.float16)
-
-
-def _header(stream, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    npy.write_array_header_1_0(stream, {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape})
+def _open(path: Path, mode: str) -> Pack:
+    return Pack(path, verify=mode)
 
 
 def _mapped(path: Path) -> np.memmap:

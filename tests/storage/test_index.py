@@ -6,6 +6,7 @@ import pytest
 from karsl.errors import DatasetNotFoundError
 from karsl.skeletons import get_skeleton
 from karsl.storage import LabelSheet, scan_npz_folders
+from karsl.storage.npz import Place, read_at
 
 SKELETON = get_skeleton("karsl_184")
 
@@ -15,9 +16,7 @@ def scan(root, **kwargs):
 
 
 def test_every_clip_is_listed_in_an_order_of_names(write_clips):
-    root = write_clips(
-        {"02-train/0003.npz": {"z": 5, "y": 6}, "01-test/0001.npz": {"c": 2}, "01-test/0002.npz": {"b": 3}}
-    )
+    root = write_clips({"02-train/0003.npz": {"z": 5, "y": 6}, "01-test/0001.npz": {"c": 2}, "01-test/0002.npz": {"b": 3}})
     found = scan(root)
     assert found.problems == []
     assert found.signs == (1, 2, 3)
@@ -27,7 +26,10 @@ def test_every_clip_is_listed_in_an_order_of_names(write_clips):
         ("02-train/0003/z", 5),
         ("02-train/0003/y", 6),
     ]
-    assert found.records[2] == {
+    record = found.records[2]
+    place = Place(*record.pop("member"))
+    assert read_at(root / "02-train/0003.npz", "z", place).shape == (5, 184, 4)
+    assert record == {
         "clip_id": "02-train/0003/z",
         "keypoint_path": "02-train/0003.npz",
         "keypoint_key": "z",
@@ -75,7 +77,7 @@ def test_all_problems_of_all_files_come_together(write_clips):
     assert [r["clip_id"] for r in found.records] == ["01-test/0002/fine", "01-train/0002/fine"]
     assert found.problems == [
         "01-trian: no split 'trian'; did you mean 01-train? Rename the folder",
-        "02-train: the folder holds no .npz file; copy its clips or remove it",
+        "02-train: the folder holds no .npz, .npy, .pt file; copy its clips or remove it",
         "01-test/0001.npz: the file is empty; copy it again or remove it",
         "01-train/0001.npz: clip 'rank' has shape (184, 4); a clip is (frames, 184, 3 or 4)",
         "01-train/0001.npz: clip 'points' has 10 keypoints, the skeleton 184, shape (3, 10, 4)",

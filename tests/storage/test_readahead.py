@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from karsl.skeletons import get_skeleton
-from karsl.storage.packed import Pack, write_pack
+from karsl.storage import write_pack
+from karsl.storage.packed import Pack
 from karsl.storage.readahead import Readahead
 from karsl.testing.strategies import make_clip
 

@@ -55,7 +55,7 @@ def test_a_clip_is_decoded_once_while_the_cache_holds_it(record):
     first = load(one)
     record(RAW * 2)
     np.testing.assert_array_equal(load(one)["keypoint"], first["keypoint"])
-    assert (load._cache.hits, load._cache.misses) == (1, 1)
+    assert (load._reader.cache.hits, load._reader.cache.misses) == (1, 1)
 
 
 def test_a_cache_of_0_bytes_reads_every_time(record):
@@ -77,7 +77,7 @@ def test_a_copy_sent_to_a_worker_starts_with_an_empty_cache(record, send):
     load, one = LoadKeypoints(cache_bytes=12345), record()
     load(one)
     other = send(load)
-    assert (other._cache.nbytes, other._cache.max_bytes, other.cache_bytes) == (0, 12345, 12345)
+    assert (other._reader.cache.nbytes, other._reader.cache.max_bytes, other.cache_bytes) == (0, 12345, 12345)
     np.testing.assert_array_equal(other(one)["keypoint"], load(one)["keypoint"])
 
 
@@ -108,7 +108,7 @@ def test_nonfinite_values_are_an_error_or_missing_as_asked(record, bad):
         (RAW[:, :1], "clip 'a' has 1 keypoints, the skeleton 2"),
         (RAW[..., :2], "clip 'a' has 2 values a keypoint"),
         (RAW.astype(str), "clip 'a' holds <U.*, not numbers"),
-        (np.array([{"x": 1}], dtype=object), "array 'a' cannot be read .*[Oo]bject arrays"),
+        (np.array([{"x": 1}], dtype=object), "array 'a' cannot be read .*object array, which would run pickle"),
     ],
 )
 def test_an_array_that_is_no_clip_is_refused_in_one_sentence(record, array, text):

@@ -1,0 +1,135 @@
+"""Reads the clip of a record, wherever its locator says that it lies."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import PurePath
+
+import numpy as np
+from xxhash import xxh3_64_intdigest
+
+from karsl.errors import ConfigError, CorruptRecordError
+from karsl.storage.cache import ArrayCache
+from karsl.storage.index import PLACE
+from karsl.storage.npy import MappedFiles
+from karsl.storage.npz import ArchiveReader, Place
+from karsl.storage.packed import VERIFY, Pack
+from karsl.storage.record import canonical_clip, shape_problem
+from karsl.storage.tensors import read_tensor
+
+
+class ClipReader:
+    """Clips by locator; decoded ones are kept up to a number of bytes, files and packs are mapped when first read.
+
+    | a record has | its clip is |
+    | --- | --- |
+    | `frame_start`, `num_frames` | rows of a pack's shard, mapped |
+    | `byte_start`, `num_frames`, `dtype` | a canonical array inside a mapped file; checked if the record has its `xxh3` |
+    | `keypoint_key` | an array of an `.npz`, by its place (`member`) if the record has it; a tensor of a `.pt` |
+    | none of these | the whole `.npy` or `.pt` file |
+
+    A copy sent to another process starts empty; no file stays open but maps.
+
+    Args:
+        cache_bytes: Of decoded clips; 0 decodes every time.
+        nonfinite: `'raise'` on NaN or infinity in a file, or `'missing'` to drop those points.
+        verify: Whether checksums of packed clips are checked: `'off'`, `'first touch'`, `'always'`.
+        max_maps: Mapped `.npy` files to keep.
+
+    Raises:
+        ConfigError: Another word for `nonfinite` or `verify`.
+    """
+
+    def __init__(
+        self, *, cache_bytes: int = 64 << 20, nonfinite: str = "raise", verify: str = "first touch", max_maps: int = 128
+    ) -> None:
+        for name, given, known in (("nonfinite", nonfinite, ("raise", "missing")), ("verify", verify, VERIFY)):
+            if given not in known:
+                near = get_close_matches(str(given), known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"expected {' or '.join(map(repr, known))}"
+                raise ConfigError(f"LoadKeypoints: {name}={given!r}; {hint}")
+        self.nonfinite, self.verify = nonfinite, verify
+        self.cache = ArrayCache(cache_bytes)
+        self._archives, self._maps = ArchiveReader(), MappedFiles(max_maps)
+        self._packs: dict[str, Pack] = {}
+
+    def read(self, record: dict, num_keypoints: int) -> np.ndarray:
+        """The clip as a float array (T, V, 4): x, y, z, score, zeros where missing; not to be edited.
+
+        Raises:
+            FileNotFoundError: The file is gone.
+            CorruptRecordError: It does not hold the clip that the record promises.
+        """
+        path = record["keypoint_path"]
+        if "frame_start" in record:
+            return self.pack(path, num_keypoints).checked_clip(record["frame_start"], record["num_frames"])
+        if "byte_start" in record:
+            return self._bytes(record, num_keypoints)
+        key = record.get("keypoint_key")
+        return self.cache.get((path, key, num_keypoints), lambda: self._decode(record, path, key, num_keypoints))
+
+    def pack(self, path: str, num_keypoints: int) -> Pack:
+        """The shard at a path, mapped at the first call.
+
+        Raises:
+            CorruptRecordError: Its frames have another number of keypoints.
+        """
+        found = self._packs.get(path)
+        if found is None:
+            found = self._packs[path] = Pack(path, verify=self.verify)
+        if found.frames.shape[1] != num_keypoints:
+            raise CorruptRecordError(
+                f"{path}: frames of {found.frames.shape[1]} keypoints, the skeleton has {num_keypoints}; is it right?"
+            )
+        return found
+
+    def close(self) -> None:
+        """Let go of every map and every decoded clip."""
+        self._maps.close()
+        self._packs.clear()
+        self.cache = ArrayCache(self.cache.max_bytes)
+
+    def _bytes(self, record: dict, num_keypoints: int) -> np.ndarray:
+        path, start, frames, kind = (record[k] for k in ("keypoint_path", "byte_start", "num_frames", "dtype"))
+        held, count = self._maps.bytes(path), frames * num_keypoints * 4
+        dtype = np.dtype(kind)
+        if dtype.kind != "f" or start < 0 or frames < 1 or start + count * dtype.itemsize > len(held):
+            raise CorruptRecordError(
+                f"{path}: no clip of {frames} frames of {kind} at byte {start}, the file has {len(held)} bytes; "
+                "was it cut or replaced? Index it again"
+            )
+        stored = held[start : start + count * dtype.itemsize]
+        if "xxh3" in record and self.verify != "off" and xxh3_64_intdigest(stored.data) != record["xxh3"]:
+            raise CorruptRecordError(
+                f"{path}: the clip at bytes {start} to {start + len(stored)} is not what was written, its checksum differs; "
+                "copy the file again"
+            )
+        return stored.view(dtype).reshape(frames, num_keypoints, 4)
+
+    def _decode(self, record: dict, path: str, key: str | None, num_keypoints: int) -> np.ndarray:
+        raw = self._raw(record, path, key)
+        where = path if key is None else f"{path}: clip {key!r}"
+        problem = shape_problem(raw.shape, raw.dtype, num_keypoints)
+        if problem:
+            raise CorruptRecordError(f"{where} {problem}; is the skeleton of the dataset right?")
+        return canonical_clip(raw, where=where, nonfinite=self.nonfinite)
+
+    def _raw(self, record: dict, path: str, key: str | None) -> np.ndarray:
+        suffix = PurePath(path).suffix
+        if suffix == ".npy":
+            return self._maps.array(path)
+        if suffix in (".pt", ".pth"):
+            return read_tensor(path, key)
+        if key is None:
+            raise CorruptRecordError(
+                f"{path}: the record names no array in it; add 'keypoint_key', or 'frame_start' and 'num_frames' of a pack"
+            )
+        place = record.get(PLACE)
+        return self._archives.read(path, key, None if place is None else Place(*place))
+
+    def __reduce__(self) -> tuple:
+        return _reader, (self.cache.max_bytes, self.nonfinite, self.verify, self._maps.max_open)
+
+
+def _reader(cache_bytes: int, nonfinite: str, verify: str, max_maps: int) -> ClipReader:
+    return ClipReader(cache_bytes=cache_bytes, nonfinite=nonfinite, verify=verify, max_maps=max_maps)
