@@ -1,0 +1,122 @@
+"""A folder of files from elsewhere, bounded in bytes, shared by all processes of a machine."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import platformdirs
+from filelock import FileLock
+from xxhash import xxh3_64_hexdigest
+
+from karsl.errors import ConfigError
+from karsl.storage.remote import Retry, download, is_remote
+
+DEFAULT_BYTES = 20 << 30
+_PART, _LOCK = ".part", ".lock"
+_TOUCH_NS = 10**9  # how exactly the last use of a file is known
+
+
+class FileCache:
+    """Brings files here and lets the longest unused go.
+
+    A file is under its name only when it is whole. One process brings it, the others wait; what broke off goes on where it
+    stopped. A file that is let go while somebody has it mapped stays readable for him.
+
+    Args:
+        folder: None is the user's cache folder.
+        max_bytes: Of all files in it; the one asked for stays in any case.
+        retry: How often to ask a server again.
+
+    Example:
+        >>> import tempfile
+        >>> cache = FileCache(tempfile.mkdtemp(), max_bytes=10)
+        >>> for name in "ab":
+        ...     _ = cache.get(f"x://{name}", fetch=lambda url, part: part.write_bytes(b"12345678"))
+        >>> cache.path("x://a").exists(), cache.path("x://b").exists()
+        (False, True)
+    """
+
+    def __init__(self, folder: str | Path | None = None, *, max_bytes: int = DEFAULT_BYTES, retry: Retry = Retry()) -> None:  # noqa: B008
+        if max_bytes < 1:
+            raise ConfigError(f"max_bytes={max_bytes} of a cache; expected at least 1")
+        self.folder = Path(folder).expanduser() if folder is not None else platformdirs.user_cache_path("karsl") / "shards"
+        self.max_bytes, self.retry = max_bytes, retry
+
+    def path(self, url: str) -> Path:
+        """Where a file lies or will lie; files of one place elsewhere lie in one folder here."""
+        place, _, name = url.partition("?")[0].rpartition("/")
+        query = url[len(place) + len(name) + 1 :]
+        return self.folder / xxh3_64_hexdigest(f"{place} {query}".encode()) / name
+
+    def get(
+        self, url: str, *, fetch: Callable[[str, Path], object] | None = None, check: Callable[[Path], None] | None = None
+    ) -> Path:
+        """The file here, brought first if it is not.
+
+        Args:
+            url: Of the file; a path of this machine is itself.
+            fetch: `fetch(url, part)` writes it; None downloads.
+            check: Raises if the file is not what it should be; it is removed then.
+
+        Raises:
+            RemoteError: It cannot be had.
+        """
+        if fetch is None and not is_remote(url):
+            return Path(url.removeprefix("file://"))
+        path = self.path(url)
+        if self.has(url):
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(path.name + _LOCK)):
+            if not self.has(url):
+                part = path.with_name(path.name + _PART)
+                (fetch or self._download)(url, part)
+                if check is not None:
+                    try:
+                        check(part)
+                    except BaseException:
+                        part.unlink(missing_ok=True)
+                        raise
+                os.replace(part, path)
+        self.shrink(keep=(path,))
+        return path
+
+    def _download(self, url: str, part: Path) -> None:
+        download(url, part, retry=self.retry)
+
+    def has(self, url: str) -> bool:
+        """Whether a file is here; if so, it counts as used now."""
+        path = self.path(url)
+        try:
+            told, now = path.stat(), time.time_ns()
+            if now - told.st_atime_ns > _TOUCH_NS:
+                os.utime(
+                    path, ns=(now, told.st_mtime_ns)
+                )  # the time of its content stays: whoever has it mapped looks at it
+        except FileNotFoundError:
+            return False
+        except OSError:  # a cache of somebody else, read only
+            return path.exists()
+        return True
+
+    def shrink(self, *, keep: Sequence[Path] = ()) -> int:
+        """Remove the longest unused until the rest fits; gives the bytes that are left."""
+        with FileLock(self.folder / _LOCK):
+            files = []
+            for path in self.folder.glob("*/*"):
+                with suppress(FileNotFoundError):
+                    told = path.stat()
+                    files.append((told.st_atime_ns, told.st_size, path))
+            total = sum(size for _, size, _ in files)
+            for _, size, path in sorted(files):
+                if total <= self.max_bytes:
+                    break
+                if path in keep or path.suffix in (_LOCK, _PART, ".version"):
+                    continue
+                path.unlink(missing_ok=True)
+                total -= size
+        return total

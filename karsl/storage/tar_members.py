@@ -1,0 +1,171 @@
+"""What lies in a tar: members grouped into samples by WebDataset's rule, and the clip of a sample."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.lib import format as npy
+
+from karsl.errors import CorruptRecordError
+
+_BLOCK = 512
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in a tar: its name, its first byte in the archive, its size."""
+
+    name: str
+    start: int
+    size: int
+
+
+def is_compressed(path: str | Path) -> bool:
+    """Whether a file begins like gzip, bzip2, xz or zstandard, whatever its name."""
+    with open(path, "rb") as stream:
+        return stream.read(6).startswith(_COMPRESSED)
+
+
+def list_tar(path: str | Path) -> list[Member]:
+    """The regular files of an uncompressed tar, in order.
+
+    Raises:
+        CorruptRecordError: Not a tar, or cut off: inside a member, or before the blocks that end an archive.
+    """
+    size = Path(path).stat().st_size
+    with tarfile_errors(path), tarfile.open(path, "r:") as archive:
+        infos = list(archive)
+    end = max((i.offset_data + -(-i.size // _BLOCK) * _BLOCK for i in infos), default=0)
+    with open(path, "rb") as stream:
+        stream.seek(end)
+        closing = stream.read(_BLOCK)
+    if end > size or closing != bytes(_BLOCK):
+        last = f"after {infos[-1].name!r}" if infos else "at its beginning"
+        raise CorruptRecordError(f"{path}: cut off {last}, at byte {size}; the archive has no end, copy it again")
+    return [Member(i.name, i.offset_data, i.size) for i in infos if i.isreg()]
+
+
+def stream_tar(path: str | Path) -> Iterator[tuple[Member, bytes]]:
+    """The files of a tar, compressed or not, read from front to back.
+
+    Raises:
+        CorruptRecordError: Not a tar, cut off, or damaged.
+    """
+    with tarfile_errors(path), tarfile.open(path, "r|*") as archive:
+        for info in archive:
+            if info.isreg():
+                content = archive.extractfile(info)
+                yield Member(info.name, -1, info.size), content.read() if content else b""
+
+
+class tarfile_errors:  # noqa: N801 - reads as a statement
+    """Turns what tarfile and the decompressors raise into one `CorruptRecordError`."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (tarfile.TarError, EOFError)) or type(error).__module__ in ("zlib", "gzip", "lzma"):
+            raise CorruptRecordError(f"{self.path}: no readable tar ({error}); is it cut off? Copy it again") from error
+
+
+def group_samples(members: Iterable[Member], path: str | Path) -> dict[str, dict[str, Member]]:
+    """Members by sample and extension: the key is the name up to the first dot after the last slash.
+
+    Raises:
+        CorruptRecordError: Two members of one name.
+
+    Example:
+        >>> group_samples([Member("a/1.npy", 0, 1), Member("a/1.json", 2, 1)], "x.tar")["a/1"].keys()
+        dict_keys(['npy', 'json'])
+    """
+    samples: dict[str, dict[str, Member]] = {}
+    for member in members:
+        folder, slash, name = member.name.rpartition("/")
+        stem, dot, extension = name.partition(".")
+        if not dot or not stem:
+            continue
+        sample = samples.setdefault(f"{folder}{slash}{stem}", {})
+        if extension.lower() in sample:
+            raise CorruptRecordError(f"{path}: two members {member.name!r}; a sample has one of each extension")
+        sample[extension.lower()] = member
+    return samples
+
+
+def clip_extension(extensions: Iterable[str], wanted: str | None, where: str) -> str | None:
+    """Which member of a sample is the clip: the wanted one, else the only array; None if there is none.
+
+    Raises:
+        CorruptRecordError: Several arrays, and none is called `npy`.
+    """
+    arrays = [e for e in extensions if e.rpartition(".")[2] in ("npy", "npz")]
+    if wanted is not None:
+        return wanted if wanted in arrays else None
+    if len(arrays) > 1 and "npy" not in arrays:
+        raise CorruptRecordError(f"{where}: several arrays, {arrays}; say which is the clip with member='{arrays[0]}'")
+    return "npy" if "npy" in arrays else (arrays[0] if arrays else None)
+
+
+def read_array(content: bytes | memoryview, extension: str, where: str) -> np.ndarray:
+    """The array of an npy or npz member; an npz holds one, or `keypoint` and maybe `keypoint_score`.
+
+    Raises:
+        CorruptRecordError: Not that, or Python objects.
+    """
+    try:
+        found = np.load(io.BytesIO(content), allow_pickle=False)
+        if extension.rpartition(".")[2] == "npy":
+            return found
+        with found as arrays:
+            names = arrays.files
+            if "keypoint" in names and "keypoint_score" in names:
+                return np.concatenate([arrays["keypoint"], arrays["keypoint_score"][..., None]], axis=-1)
+            if len(names) == 1 or "keypoint" in names:
+                return arrays["keypoint" if "keypoint" in names else names[0]]
+    except (ValueError, OSError, EOFError, KeyError, BadZipFile) as error:
+        raise CorruptRecordError(f"{where}: no readable array ({error}); write the sample again") from error
+    raise CorruptRecordError(f"{where}: an npz of {names}; one array is expected, or 'keypoint' and 'keypoint_score'")
+
+
+def npy_header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether columns come first, and dtype of an npy at the stream's place, which moves to the data.
+
+    Raises:
+        CorruptRecordError: No npy header.
+    """
+    try:
+        version = npy.read_magic(stream)
+        return npy.read_array_header_1_0(stream) if version == (1, 0) else npy.read_array_header_2_0(stream)
+    except (ValueError, OSError, EOFError) as error:
+        raise CorruptRecordError(f"{where}: no readable .npy member ({error}); write the sample again") from error
+
+
+def read_facts(sample: dict[str, bytes], where: str) -> dict:
+    """What a sample's `.json` and `.cls` say of its clip; numbers of `.cls` are its label.
+
+    Raises:
+        CorruptRecordError: No JSON object, or a `.cls` that is no number.
+
+    Example:
+        >>> read_facts({"cls": b"3", "json": b'{"signer": "01"}'}, "x.tar: a")
+        {'label': 3, 'signer': '01'}
+    """
+    try:
+        label = {"label": int(sample["cls"])} if "cls" in sample else {}
+        told = json.loads(sample["json"]) if "json" in sample else {}
+    except ValueError as error:
+        raise CorruptRecordError(f"{where}: its .json or .cls cannot be read ({error}); write the sample again") from error
+    if not isinstance(told, dict):
+        raise CorruptRecordError(f"{where}: its .json holds a {type(told).__name__}; an object is expected")
+    return label | told

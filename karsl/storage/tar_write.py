@@ -1,0 +1,130 @@
+"""Write clips as WebDataset tars: one uncompressed `.npy` and one `.json` a clip, an index beside each tar."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from karsl.errors import ConfigError
+from karsl.skeletons import Skeleton
+from karsl.storage.atomic import atomic_path
+from karsl.storage.record import shape_problem
+from karsl.storage.tar_index import SUFFIX, index_tar
+
+TARS = "tars.json"
+_NOT_FACTS = ("keypoint_path", "keypoint_key", "frame_start", "byte_start", "dtype", "pack", "sample_idx")
+_LEAST_HALF = 2.0**-14  # smallest normal float16: a seen point keeps a score above 0
+
+
+def write_tars(
+    folder: str | Path,
+    metainfo: dict,
+    records: list[dict],
+    read_clip: Callable[[dict], np.ndarray],
+    *,
+    skeleton: Skeleton,
+    dtype: str = "float16",
+    clips_per_tar: int = 1000,
+    progress: Callable[[Iterable, int], Iterable] | None = None,
+) -> Path:
+    """Write `clips-000000.tar` and so on, one clip in memory at a time; stock WebDataset reads them.
+
+    The numbers of a clip begin at a multiple of 64 bytes, so that a mapped tar is as good as a mapped array.
+
+    Args:
+        folder: Made if absent.
+        metainfo: Dataset-level facts, with `signs` or `classes`; kept in `tars.json`.
+        records: In the order they are to lie in.
+        read_clip: Gives the canonical clip of a record, (T, V, 4).
+        skeleton: Of the clips.
+        dtype: `'float16'` or `'float32'`.
+        clips_per_tar: Clips of each but the last.
+        progress: `progress(records, total)` wraps the iteration, for a bar.
+
+    Returns:
+        Path of `tars.json`.
+
+    Raises:
+        ConfigError: An unknown `dtype`, two clips of one id, a coordinate that float16 cannot hold, or a clip of another
+            skeleton.
+    """
+    folder, kind = Path(folder), np.dtype(dtype)
+    if kind not in (np.float16, np.float32) or clips_per_tar < 1:
+        raise ConfigError(
+            f"tars of dtype={dtype!r}, {clips_per_tar} clips each; expected 'float16' or 'float32', and 1 or more"
+        )
+    label = {sign: place for place, sign in enumerate(metainfo.get("signs", ()))}
+    keys = _keys(records)
+    waiting = iter(zip(keys, progress(records, len(records)) if progress else records, strict=True))
+    shards = []
+    for number in range(-(-len(records) // clips_per_tar)):
+        path = folder / f"clips-{number:06d}.tar"
+        with atomic_path(path) as part, tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as archive:
+            for key, record in islice(waiting, clips_per_tar):
+                clip = _stored(read_clip(record), kind, record, skeleton)
+                facts = {k: v for k, v in record.items() if k not in _NOT_FACTS} | {"num_frames": len(clip)}
+                if "label" not in facts and record.get("sign") in label:
+                    facts["label"] = label[record["sign"]]
+                add_sample(archive, key, clip, facts)
+        index = index_tar(path)
+        index.write(path.with_name(path.name + SUFFIX))
+        shards.append({"name": path.name, "clips": len(index.clips), "bytes": index.size, "xxh3": index.xxh3})
+    with atomic_path(folder / TARS) as part:
+        told = {"metainfo": {**metainfo, "skeleton": metainfo.get("skeleton", skeleton.name)}, "tars": shards}
+        part.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return folder / TARS
+
+
+def _keys(records: list[dict]) -> Iterator[str]:
+    """Keys of samples: the clip's id, its dots replaced, for a dot ends a key.
+
+    Raises:
+        ConfigError: Two clips of one id.
+    """
+    seen: set[str] = set()
+    for number, record in enumerate(records):
+        key = str(record.get("clip_id", f"{number:06d}")).replace(".", "_").strip("/")
+        if key in seen or not key:
+            raise ConfigError(
+                f"clip_id {record.get('clip_id')!r}: a sample of a tar needs a name of its own; rename the clip"
+            )
+        seen.add(key)
+        yield key
+
+
+def _stored(clip: np.ndarray, kind: np.dtype, record: dict, skeleton: Skeleton) -> np.ndarray:
+    name = record.get("clip_id", "a clip")
+    problem = shape_problem(clip.shape, clip.dtype, skeleton.num_keypoints)
+    if problem or clip.shape[2] != 4:
+        raise ConfigError(f"{name!r} {problem or 'has no score'}; is the skeleton {skeleton.name!r} right?")
+    if kind == np.float32:
+        return np.ascontiguousarray(clip, np.float32)
+    largest = float(np.abs(clip).max())
+    if not largest <= float(np.finfo(np.float16).max):
+        raise ConfigError(f"{name!r} holds {largest:g}, more than float16 can; write it with dtype='float32'")
+    stored = clip.astype(np.float16)
+    stored[..., 3] = np.where(clip[..., 3] > 0, np.maximum(stored[..., 3], np.float16(_LEAST_HALF)), np.float16(0))
+    lost = (clip[..., 3] > 0) & (stored[..., :3] == 0).all(-1)
+    stored[..., 0][lost] = np.float16(_LEAST_HALF)  # a point next to the origin is there
+    return stored
+
+
+def add_sample(archive: tarfile.TarFile, key: str, clip: np.ndarray, facts: dict) -> None:
+    """Add a clip and what is said of it, as `key.npy` and `key.json`."""
+    buffer = io.BytesIO()
+    np.save(buffer, clip, allow_pickle=False)
+    _add(archive, f"{key}.npy", buffer.getvalue())
+    _add(archive, f"{key}.json", json.dumps(facts, ensure_ascii=False).encode())
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    """Add a file without owner or time, so that equal clips make equal tars."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = len(content), 0o644
+    archive.addfile(info, io.BytesIO(content))

@@ -1,0 +1,172 @@
+"""Files from elsewhere: whole, in ranges, after faults of the server, and within a number of bytes."""
+
+from __future__ import annotations
+
+import importlib.util
+import multiprocessing
+import sys
+from pathlib import Path
+
+import pytest
+
+from karsl.errors import ConfigError, DatasetNotFoundError
+from karsl.storage.remote import RemoteError, Retry, download
+from karsl.storage.remote_cache import FileCache
+from karsl.storage.remote_names import expand_braces, shard_names
+from karsl.storage.remote_ranges import merge_ranges, read_ranges
+
+_SPEC = importlib.util.spec_from_file_location("range_server", Path(__file__).with_name("range_server.py"))
+range_server = importlib.util.module_from_spec(_SPEC)
+sys.modules["range_server"] = range_server
+_SPEC.loader.exec_module(range_server)
+QUICK = Retry(attempts=3, wait_s=0.001)
+CONTENT = bytes(range(256)) * 4000  # a megabyte
+
+
+@pytest.fixture
+def server(tmp_path):
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / "a.bin").write_bytes(CONTENT)
+    with range_server.serving(folder) as (url, faults):
+        yield f"{url}/a.bin", faults, folder
+
+
+def test_a_file_comes_whole(server, tmp_path):
+    url, faults, _ = server
+    assert download(url, tmp_path / "part", retry=QUICK) == len(CONTENT)
+    assert (tmp_path / "part").read_bytes() == CONTENT
+    assert faults.asked == [("a.bin", "")]
+
+
+def test_a_dropped_connection_goes_on_where_it_stopped(server, tmp_path):
+    url, faults, _ = server
+    faults.cut_after["a.bin"] = [1000, 500_000, 0]
+    download(url, tmp_path / "part", retry=QUICK)
+    assert (tmp_path / "part").read_bytes() == CONTENT
+    assert [span for _, span in faults.asked] == ["", "bytes=1000-", "bytes=501000-", "bytes=501000-"]
+
+
+def test_a_later_run_goes_on_with_what_an_earlier_one_left(server, tmp_path):
+    url, faults, _ = server
+    faults.cut_after["a.bin"] = [4000, 0, 0, 0, 0, 0]
+    with pytest.raises(RemoteError, match=r"a.bin: stopped at byte 4000 \(.*\); start again to go on from there"):
+        download(url, tmp_path / "part", retry=QUICK)
+    faults.cut_after.clear()
+    faults.asked.clear()
+    download(url, tmp_path / "part", retry=QUICK)
+    assert (tmp_path / "part").read_bytes() == CONTENT
+    assert faults.asked == [("a.bin", "bytes=4000-")]
+
+
+def test_a_file_that_changed_meanwhile_comes_from_its_beginning(server, tmp_path):
+    url, faults, folder = server
+    faults.cut_after["a.bin"] = [4000, 0, 0, 0]
+    with pytest.raises(RemoteError):
+        download(url, tmp_path / "part", retry=QUICK)
+    faults.cut_after.clear()
+    (folder / "a.bin").write_bytes(CONTENT[::-1])
+    download(url, tmp_path / "part", retry=QUICK)
+    assert (tmp_path / "part").read_bytes() == CONTENT[::-1]
+
+
+def test_a_server_without_ranges_is_read_from_the_beginning_again(server, tmp_path):
+    url, faults, _ = server
+    faults.no_ranges, faults.cut_after["a.bin"] = True, [70_000]
+    download(url, tmp_path / "part", retry=QUICK)
+    assert (tmp_path / "part").read_bytes() == CONTENT
+
+
+def test_answers_of_500_are_asked_again_and_404_is_not(server, tmp_path):
+    url, faults, _ = server
+    faults.statuses["a.bin"] = [500, 503]
+    assert download(url, tmp_path / "part", retry=QUICK) == len(CONTENT)
+    faults.asked.clear()
+    with pytest.raises(RemoteError, match="the server answered 404"):
+        download(url.replace("a.bin", "b.bin"), tmp_path / "other", retry=QUICK)
+    assert faults.count() == {"b.bin": 1}
+    faults.statuses["a.bin"] = [500] * 9
+    with pytest.raises(RemoteError, match=r"stopped at byte 0 \(the server answered 500 .*on_error='skip'"):
+        download(url, tmp_path / "third", retry=QUICK)
+
+
+def test_no_server_at_all_is_one_error(tmp_path):
+    with pytest.raises(RemoteError, match="stopped at byte 0"):
+        download("http://127.0.0.1:9/a.bin", tmp_path / "part", retry=QUICK)
+
+
+def test_ranges_are_fetched_together(server):
+    url, faults, _ = server
+    ranges = [(500_000, 500_010), (0, 10), (30, 50), (500_020, 500_040)]
+    assert read_ranges(url, ranges, retry=QUICK) == [CONTENT[a:b] for a, b in ranges]
+    assert sorted(span for _, span in faults.asked) == ["bytes=0-49", "bytes=500000-500039"]
+    faults.statuses["a.bin"] = [500]
+    faults.no_ranges = True
+    assert read_ranges(url, ranges, retry=QUICK) == [CONTENT[a:b] for a, b in ranges]
+    assert merge_ranges([]) == []
+
+
+def test_other_schemes_are_fsspecs(tmp_path):
+    fsspec = pytest.importorskip("fsspec")
+    fsspec.filesystem("memory").pipe("/karsl/a.bin", CONTENT)
+    (tmp_path / "part").write_bytes(CONTENT[:100])
+    assert download("memory://karsl/a.bin", tmp_path / "part", retry=QUICK) == len(CONTENT)
+    assert (tmp_path / "part").read_bytes() == CONTENT
+    assert read_ranges("memory://karsl/a.bin", [(5, 9)], retry=QUICK) == [CONTENT[5:9]]
+
+
+def test_the_cache_asks_once_and_lets_the_longest_unused_go(server, tmp_path):
+    url, faults, folder = server
+    for name in "bcd":
+        (folder / f"{name}.bin").write_bytes(CONTENT)
+    cache = FileCache(tmp_path / "cache", max_bytes=int(2.5 * len(CONTENT)), retry=QUICK)
+    for name in "abab":
+        assert cache.get(url.replace("a.bin", f"{name}.bin")).read_bytes() == CONTENT
+    assert faults.count() == {"a.bin": 1, "b.bin": 1}
+    cache.get(url.replace("a.bin", "c.bin"))
+    assert [cache.path(url.replace("a.bin", f"{n}.bin")).exists() for n in "abc"] == [False, True, True]
+    assert cache.get("/here/it/is.tar") == Path("/here/it/is.tar")
+
+
+def _get(folder: str, url: str) -> None:
+    FileCache(folder, retry=QUICK).get(url)
+
+
+def test_processes_that_want_one_file_bring_it_once(server, tmp_path):
+    url, faults, _ = server
+    workers = [multiprocessing.get_context("fork").Process(target=_get, args=(str(tmp_path / "c"), url)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(30)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert faults.count() == {"a.bin": 1}
+
+
+def test_what_does_not_pass_its_check_is_not_kept(server, tmp_path):
+    url, faults, _ = server
+    cache = FileCache(tmp_path / "cache", retry=QUICK)
+
+    def refuse(part: Path) -> None:
+        raise ValueError("wrong")
+
+    with pytest.raises(ValueError, match="wrong"):
+        cache.get(url, check=refuse)
+    assert not cache.path(url).exists()
+    assert cache.get(url).read_bytes() == CONTENT
+
+
+def test_patterns_are_written_out(tmp_path):
+    assert expand_braces("{a,b}/x-{9..11}.tar")[:2] == ["a/x-9.tar", "a/x-10.tar"]
+    for name in ("c-1.tar", "c-0.tar", "d.tar.gz", "c-0.tar.index", "note.txt"):
+        (tmp_path / name).touch()
+    inside = [Path(name).name for name in shard_names(tmp_path)]
+    assert inside == ["c-0.tar", "c-1.tar", "d.tar.gz"]
+    assert shard_names([f"{tmp_path}/c-{{0..1}}.tar", "http://x/{0..1}.tar"])[2:] == ["http://x/0.tar", "http://x/1.tar"]
+    with pytest.raises(DatasetNotFoundError, match=r"no shard .*c-2.tar"):
+        shard_names(f"{tmp_path}/c-{{0..2}}.tar")
+    for wrong, error in ((f"{tmp_path}/c-{{0..1.tar", "not closed"), (f"{tmp_path}/c-{{1..0}}.tar", "backwards")):
+        with pytest.raises(ConfigError, match=error):
+            shard_names(wrong)
+    with pytest.raises(ConfigError, match="named twice"):
+        shard_names([f"{tmp_path}/c-0.tar"] * 2)
