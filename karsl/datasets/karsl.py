@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 
 from karsl.datasets.base import KeypointDataset
 from karsl.datasets.filters import keep_records
+from karsl.datasets.index.folder import private_folder
 from karsl.errors import AnnotationError, ConfigError, DataProblems
 from karsl.registry import DATASETS
 from karsl.skeletons import get_skeleton
@@ -27,7 +28,8 @@ class KArSLDataset(KeypointDataset):
     What: 502 signs (numbers, letters, health, verbs, family, ...), 3 signers, nominally 50 clips each: 75,300; copies
         differ, so nothing here counts on it. 15-116 frames a clip.
     Format: `<data_root>/<signer>-<split>/<sign>.npz`, one array (T, 184, 4) a clip: x, y, z, visibility of 6 arm points,
-        136 face points, right hand, left hand. Missing parts are zeros.
+        136 face points, right hand, left hand. Missing parts are zeros. Or one file a clip:
+        `<signer>-<split>/<sign>/<clip>.npz`, `.npy` or `.pt`. A pack is read with `ann_file='annotations.json'`.
     Classes: the signs of the corpus, ascending, relabelled 0..K-1; `filter_cfg` with `signs` or `subset` makes those the
         classes, whatever signer or split is chosen. Glosses come from a label sheet if there is one.
     Splits: the shipped folders `train` and `test` share signers and sessions. To test on an unseen signer, train on
@@ -36,7 +38,8 @@ class KArSLDataset(KeypointDataset):
         https://doi.org/10.1145/3423420. No licence is stated; the data is not part of this package.
 
     Args:
-        ann_file: As `karsl prepare` writes it. Empty: `data_root` is scanned, which reads headers only.
+        ann_file: As `karsl prepare` or `karsl pack` writes it. Empty: `data_root` is scanned, which reads headers only, and
+            those of files that changed since the last scan.
         data_root: See Format.
         filter_cfg: `split`, `signers`, `signs`, `subset` ('karsl100', 'karsl190', 'karsl502'), `min_frames`.
         label_sheet: csv, xlsx or json, relative to `data_root`; default is one of the usual names found there.
@@ -72,7 +75,8 @@ class KArSLDataset(KeypointDataset):
                 "see 'karsl prepare --help'"
             )
         sheet = self._sheet()
-        scan = scan_npz_folders(root, skeleton=self.skeleton or get_skeleton("karsl_184"), sheet=sheet)
+        skeleton = self.skeleton or get_skeleton("karsl_184")
+        scan = scan_npz_folders(root, skeleton=skeleton, sheet=sheet, memory=private_folder(self.index_cache))
         if scan.problems:
             problems = DataProblems(f"data_root={root!r}", scan.problems)
             if self.on_error == "raise":

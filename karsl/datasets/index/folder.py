@@ -88,6 +88,13 @@ class IndexFolder:
                 count, total = count - 1, total - size
 
 
+def private_folder(place: str | Path | None) -> Path | None:
+    """The folder of index files; None where there is none, or none that this user may trust."""
+    with suppress(OSError, IndexFileError):
+        return None if place is None else IndexFolder(place).path
+    return None
+
+
 def _is_private(path: Path) -> bool:
     if os.name != "posix":
         return True
