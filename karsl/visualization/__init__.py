@@ -15,6 +15,12 @@ _HOME = {
     "stages_sheet": "sheet",
     "overview_sheet": "overview",
     "arabic_problem": "fonts",
+    "show": "notebook",
+    "load_ipython_extension": "notebook",
+    "write_animation": "animation",
+    "write_page": "page",
+    "ClipHook": "hook",
+    "ClipVisualizer": "visualizer",
     "ClipView": "clip",
 }
 __all__ = list(_HOME)

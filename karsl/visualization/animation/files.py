@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,19 @@ def _write_gif(path: Path, scene: Scene, fps: float) -> None:
     first.save(path, format="GIF", save_all=True, append_images=pictures, duration=delays, loop=0, optimize=False)
 
 
-def _write_webp(path: Path, scene: Scene, fps: float) -> None:
+def encode_webp(scene: Scene, fps: float = FPS) -> bytes:
+    """A clip as a lossless WebP that plays for ever: what a page or a notebook holds as one picture."""
+    buffer = BytesIO()
+    _write_webp(buffer, scene, fps)
+    return buffer.getvalue()
+
+
+def _write_webp(target: Path | BytesIO, scene: Scene, fps: float) -> None:
     pictures = scene.pictures()
     first, delays = next(pictures), delays_ms(scene.num_frames, fps)
-    first.save(path, format="WEBP", save_all=True, append_images=pictures, duration=delays, loop=0, lossless=True, method=2)
+    first.save(
+        target, format="WEBP", save_all=True, append_images=pictures, duration=delays, loop=0, lossless=True, method=2
+    )
 
 
 def _write_mp4(path: Path, scene: Scene, fps: float) -> None:
