@@ -77,6 +77,10 @@ class PageClip:
     draws: Sequence[PageStage] = field(default_factory=tuple)
     total_frames: int | None = None
 
+    def __post_init__(self) -> None:
+        if not self.link:
+            object.__setattr__(self, "link", clip_link(self.clip_id))
+
     @classmethod
     def of(
         cls,

@@ -40,7 +40,7 @@ def write_page(
         The files written; the first is `path`.
 
     Raises:
-        ValueError: There are no clips.
+        ValueError: There are no clips, or two have the same link.
     """
     path = Path(path)
     rows: list[dict[str, Any]] = []
@@ -67,8 +67,14 @@ def write_page(
 
 def _chunks(clips: Iterable[PageClip], size: int, progress: Callable[[int], None] | None) -> Iterator[list[dict[str, Any]]]:
     chunk: list[dict[str, Any]] = []
+    links: set[str] = set()
     taken = 0
     for done, clip in enumerate(clips, start=1):
+        if clip.link in links:
+            raise ValueError(
+                f"clip {clip.clip_id!r}: its link {clip.link!r} is another clip's; give PageClip(link=...) another"
+            )
+        links.add(clip.link)
         payload = encode_clip(clip)
         weight = _weight(payload)
         if chunk and (len(chunk) == size or taken + weight > PAGE_BYTES - 500_000):

@@ -113,6 +113,14 @@ function drawNote(pen, text, width, height) {
   pen.fillText(text, width / 2, height / 2);
 }
 
+function drawCorner(pen, text) {
+  pen.font = "11px system-ui, sans-serif";
+  pen.textAlign = "left";
+  pen.textBaseline = "top";
+  pen.fillStyle = colours.muted;
+  pen.fillText(text, 7, 5);
+}
+
 // The way of the hands' wrists through the clip, stronger where it has been already.
 function drawPaths(pen, stage, t, view) {
   for (const group of stage.skeleton.groups.filter((one) => one.side)) {

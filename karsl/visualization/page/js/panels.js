@@ -7,7 +7,7 @@ function makePanel({ title, stage = null, choose = null, area = "", own = false,
   const note = el("span", { class: "muted" });
   const name = choose ? button(title, "show this stage", choose, { class: "panel-title" }) : el("span", { class: "panel-title" }, title);
   const unchanged = stage?.unchanged && el("span", { class: "tag", title: "this step left the points as they were" }, "no change");
-  const tags = [unchanged, remark && el("span", { class: "tag", title: "its coordinates are of another size or place, so it is fitted to its own panel" }, remark), ownTag(stage)];
+  const tags = [unchanged, remark && el("span", { class: "tag", title: "its coordinates are of another size or place than the first stage's, so it has a frame of its own" }, remark), ownTag(stage)];
   const node = el("figure", { class: "panel", "data-area": area },
     el("figcaption", {}, name, own ? el("span", { class: "tags" }, tags) : null, el("span", { class: "spring" }), note),
     el("div", { class: "canvas-box" }, canvas));
@@ -53,6 +53,7 @@ function drawParted(pen, stage, t, width, height, options = {}) {
     pen.beginPath();
     pen.rect(0, 0, w, h);
     pen.clip();
+    if (!options.ghost) drawCorner(pen, group.label);
     drawFrame(pen, stage, t, fitted(boundsOf(stage, [group]), w, h, 14), { ...options, group });
     pen.restore();
   });

@@ -14,6 +14,18 @@ function groupSeen(stage, t, group) {
   return false;
 }
 
+// Where a clip is shown first: of the middle half the frame in which most groups are seen, the nearest to the middle.
+function tellingFrame(stage) {
+  const middle = (stage.frames - 1) / 2;
+  let best = Math.round(middle), most = -1;
+  for (let t = 0; t < stage.frames; t++) {
+    if (Math.abs(t - middle) > stage.frames / 4) continue;
+    const seen = stage.skeleton.groups.filter((group) => groupSeen(stage, t, group)).length - Math.abs(t - middle) / stage.frames;
+    if (seen > most) { best = t; most = seen; }
+  }
+  return best;
+}
+
 // Of many values, the range without strays.
 function range(values) {
   if (!values.length) return null;

@@ -72,7 +72,7 @@ async function openClip(row, where = {}) {
     const clip = await clipOf(row);
     if (asked !== row) return;
     const stage = Math.min(where.stage ?? state.stage, clip.stages.length - 1);
-    const frame = Math.min(where.frame ?? 0, clip.stages[stage].frames - 1);
+    const frame = Math.min(where.frame ?? (state.playing ? 0 : tellingFrame(clip.stages[stage])), clip.stages[stage].frames - 1);
     update({ row, clip, stage, frame, problem: "", tab: "clips", view: where.view ?? usableView(clip), base: Math.min(state.base, stage) });
   } catch (error) {
     if (asked === row) update({ row, clip: null, problem: `${row.id}: ${error.message}`, tab: "clips" });
@@ -86,7 +86,7 @@ const diskNow = () => stageNow().disk[state.frame];
 // The address tells what is looked at, so that it can be sent to others.
 function placeText() {
   if (!state.row) return "";
-  const parts = [["clip", state.row.link], ["stage", state.stage], ["frame", state.frame], ["view", state.view === "player" ? "" : state.view]];
+  const parts = [["clip", state.row.link], ["stage", state.stage], ["frame", String(state.frame)], ["view", state.view === "player" ? "" : state.view]];
   return `#${parts.filter(([, value]) => value).map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&")}`;
 }
 
@@ -94,7 +94,7 @@ function readPlace() {
   const told = new URLSearchParams(location.hash.slice(1));
   const name = told.get("clip");
   const row = name && (byLink.get(name) ?? rows.find((one) => one.id === name));
-  const number = (key) => Math.max(0, Math.floor(Number(told.get(key)) || 0));
+  const number = (key) => (told.has(key) ? Math.max(0, Math.floor(Number(told.get(key)) || 0)) : undefined);
   const view = ["player", "compare", "overlay", "draws"].find((one) => one === told.get("view")) ?? "player";
-  return { row, name, where: { stage: number("stage"), frame: number("frame"), view } };
+  return { row, name, where: { stage: number("stage") ?? 0, frame: number("frame"), view } };
 }

@@ -35,7 +35,8 @@ function playerView(clip) {
       parts.push([panel, (t) => paintGroup(panel, stage, group, t)]);
     }
     if (!stage.floats && groups.some((group) => group.side)) {
-      const panel = makePanel({ title: "path of the wrists" });
+      const panel = makePanel({ title: "path of the wrists", area: "path" });
+      panel.canvas.setAttribute("aria-label", "path of the hands' wrists through the clip");
       parts.push([panel, (t) => paintPanel(panel, (pen, w, h) => { drawPathPanel(pen, stage, t, w, h); })]);
     }
   }
@@ -75,7 +76,7 @@ function label(panel, text) {
 function gridView(stages, titles, chosen) {
   const frames = framesOf(stages);
   const parts = stages.map((stage, number) => {
-    const remark = frames.get(stage).number ? "other units" : "";
+    const remark = stage.floats ? "parts apart" : frames.get(stage).number ? "other units" : "";
     const panel = makePanel({ title: titles[number], stage, own: true, choose: chosen(number), remark });
     const viewOf = (w, h) => fitted(state.shared ? frames.get(stage).box : boundsOf(stage), w, h, 14);
     return [panel, stage, viewOf];

@@ -1,0 +1,147 @@
+"""Clips of a synthetic corpus through a pipeline, and a browser to look at them with."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from karsl.datasets import KArSLDataset
+from karsl.visualization.page import PageClip, PageStage, write_page
+from karsl.visualization.source import choose_clips, clip_stages
+
+PIPELINE = [
+    dict(type="LoadKeypoints"),
+    dict(type="TSNSampleFrames", clip_len=16),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="RandomAffine"),
+    dict(type="CenterScale"),
+]
+
+
+def wrong_flip(stage: PageStage) -> PageStage:
+    """The known bug: x mirrored and hands swapped, arms and face not."""
+    right, left = stage.skeleton.groups["rh"], stage.skeleton.groups["lh"]
+    mirrored = stage.points * [-1, 1] + [1, 0]
+    points = mirrored.copy()
+    points[:, right], points[:, left] = mirrored[:, left], mirrored[:, right]
+    return PageStage("WrongFlip", points, stage.skeleton, stage.frame_inds)
+
+
+@pytest.fixture(name="wrong_flip")
+def _wrong_flip():
+    return wrong_flip
+
+
+def make_clips(root, pipeline=PIPELINE, *, count: int = 12, draws: int = 2) -> list[PageClip]:
+    """Clips spread over the corpus, each with its stages and other draws."""
+    dataset = KArSLDataset(data_root=str(root), pipeline=pipeline, seed=0)
+    clips = []
+    for place in choose_clips(dataset, count=count, seed=1):
+        dataset.set_epoch(0, seed=0)
+        stages, others = clip_stages(place), []
+        for epoch in range(1, draws + 1):
+            dataset.set_epoch(epoch, seed=0)
+            others.append(clip_stages(place)[-1][1])
+        clips.append(PageClip.of(stages, metainfo=dataset.metainfo, draws=others))
+    return clips
+
+
+@pytest.fixture(scope="session")
+def page_clips(corpus) -> list[PageClip]:
+    """12 clips of 4 signs; not to be changed."""
+    return make_clips(corpus)
+
+
+@pytest.fixture
+def clips_through(corpus):
+    """`clips_through(pipeline)`: clips of the corpus through other steps."""
+    return lambda pipeline, count=3: make_clips(corpus, pipeline, count=count, draws=0)
+
+
+@pytest.fixture(scope="session")
+def planted(page_clips) -> PageClip:
+    """A clip of which both hands are seen, wrongly flipped after sampling."""
+    clip = next(c for c in page_clips if np.isfinite(c.stages[0].points[:, [142, 163]]).all((1, 2)).any())
+    first, sampled, *_ = clip.stages
+    return replace(clip, stages=(first, sampled, wrong_flip(sampled)), draws=(), clip_id="planted", link="planted")
+
+
+@pytest.fixture(scope="session")
+def page_file(page_clips, planted, tmp_path_factory):
+    """A page of the clips and the planted one."""
+    path = tmp_path_factory.mktemp("page") / "browse.html"
+    write_page(path, [*page_clips, planted], title="a <title> & more", facts={"config": "</script><b>x</b>"})
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium of this machine."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium is installed (apt-get install chromium): the page is not driven")
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the page is not driven")
+    with api.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+class Window:
+    """A window that remembers requests and complaints."""
+
+    def __init__(self, browser, **options) -> None:
+        options = {"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce", **options}
+        self.context = browser.new_context(**options)
+        self.page = self.context.new_page()
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on(
+            "console", lambda told: self.complaints.append(told.text) if told.type in ("error", "warning") else None
+        )
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def open(self, path, place: str = "") -> Window:
+        """Open a file, and wait until its first clip can be seen."""
+        self.page.goto(path.as_uri() + place)
+        self.page.wait_for_selector("html[data-ready=yes]")
+        return self
+
+    def titles(self) -> list[str]:
+        """Titles in the list, from top to bottom."""
+        lines = self.page.locator("#list [role=option]")
+        return [
+            t for _, t in sorted((int(x.get_attribute("aria-posinset")), x.locator("b").inner_text()) for x in lines.all())
+        ]
+
+    def counter(self) -> str:
+        return self.page.inner_text(".counter")
+
+    def colours(self, selector: str) -> int:
+        """How many colours a picture of an element has: 1 or 2 is a blank one."""
+        from io import BytesIO
+
+        from PIL import Image
+
+        shot = Image.open(BytesIO(self.page.locator(selector).first.screenshot())).convert("RGB")
+        return len(shot.getcolors(1 << 24))
+
+
+@pytest.fixture
+def window(browser):
+    """`window(**options)`: a new window; at the end none may have complained."""
+    opened = []
+
+    def make(**options) -> Window:
+        opened.append(Window(browser, **options))
+        return opened[-1]
+
+    yield make
+    complaints = [text for one in opened for text in one.complaints]
+    for one in opened:
+        one.context.close()
+    assert complaints == []
