@@ -20,6 +20,11 @@ _HAND_GROUPS = {"rh": "right", "right_hand": "right", "lh": "left", "left_hand":
 _LABELS = {"pose": "arms", "face": "face"}
 
 
+def drawing_colours() -> tuple[str, ...]:
+    """Every colour that lines and areas are drawn with: what a format of few colours must keep."""
+    return (PAPER, INK, MUTED, GRID, MISSING, RIGHT, LEFT, POSE, FACE, RIGHT_ARM, LEFT_ARM, *_OTHERS)
+
+
 @dataclass(frozen=True)
 class GroupStyle:
     """How one group is called and coloured; `side` is set for hands only."""

@@ -51,7 +51,8 @@ def test_the_visualizer_writes_sheets_and_scalars_without_matplotlib(tmp_path, r
         assert first.size[0] > 1000
     assert '"loss": 0.5' in next(tmp_path.rglob("scalars.json")).read_text()
     code = (
-        "import sys; from karsl.registry import VISUALIZERS, HOOKS; VISUALIZERS.build(dict(type='karsl.ClipVisualizer', name='v'));"
+        "import sys; from karsl.registry import VISUALIZERS, HOOKS;"
+        "VISUALIZERS.build(dict(type='karsl.ClipVisualizer', name='v'));"
         "HOOKS.build(dict(type='karsl.ClipHook')); print('PIL' in sys.modules, 'matplotlib' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from karsl.errors import ConfigError, KarslError, missing_extra
 from karsl.storage.atomic import atomic_path
 from karsl.visualization.animation.scene import Scene
 from karsl.visualization.animation.timeline import FPS, delays_ms
+from karsl.visualization.palette import drawing_colours
 from karsl.visualization.pillow import Image
 
 _PALETTE_FROM = 8  # pictures that a GIF's colours are taken from; a clip has the same few in all
+_APART = 10  # of 255; Pillow looks colours up in steps of 4, and white must not become the grey beside it
 
 
 def write_animation(path: str | Path, scene: Scene, *, fps: float = FPS) -> Path:
@@ -90,13 +92,19 @@ def _write_mp4(path: Path, scene: Scene, fps: float) -> None:
 
 
 def _shared_palette(scene: Scene) -> Any:
-    moments = np.unique(np.linspace(0, scene.num_frames - 1, _PALETTE_FROM).astype(int))
-    column: Iterator[Any] = (scene.picture(int(moment)) for moment in moments)
+    """The colours that are drawn with, kept as they are, and those in between that the pictures hold."""
+    moments = np.unique(np.linspace(0, scene.num_frames - 1, _PALETTE_FROM).astype(int)).tolist()
     width, height = scene.size
     together = Image.new("RGB", (width, height * len(moments)))
-    for number, picture in enumerate(column):
-        together.paste(picture, (0, number * height))
-    return together.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    for number, moment in enumerate(moments):
+        together.paste(scene.picture(moment), (0, number * height))
+    pure = np.array([[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in drawing_colours()])
+    found = together.quantize(256 - len(pure), method=Image.Quantize.MEDIANCUT).getpalette() or []
+    between = np.array(found).reshape(-1, 3)
+    apart = np.abs(between[:, None] - pure).max(-1).min(1) > _APART
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.concatenate([pure, between[apart]]).ravel().tolist())
+    return palette
 
 
 _WRITERS: dict[str, Callable[[Path, Scene, float], None]] = {".gif": _write_gif, ".webp": _write_webp, ".mp4": _write_mp4}
