@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,9 @@ def encode_clip(clip: PageClip) -> dict[str, Any]:
         raise ValueError(f"clip {clip.clip_id!r} has no stages; the first is the clip as loaded")
     stages: list[dict[str, Any]] = []
     for number, stage in enumerate(clip.stages):
-        stages.append(_encode_stage(stage, clip.stages[:number], stages))
-    draws = [_encode_stage(draw, clip.stages[:1], stages) for draw in clip.draws]
+        follows = tuple(dict.fromkeys((number - 1, 0))) if number else ()
+        stages.append(_encode_stage(stage, clip.stages[:number], stages, follows=follows))
+    draws = [_encode_stage(draw, clip.stages, stages, follows=(0,)) for draw in clip.draws]
     skeletons = {stage.skeleton for stage in (*clip.stages, *clip.draws)}
     total = clip.total_frames or len(clip.stages[0].points)
     first = clip.stages[0]
@@ -47,20 +48,22 @@ def encode_clip(clip: PageClip) -> dict[str, Any]:
     }
 
 
-def _encode_stage(stage: PageStage, earlier: Sequence[PageStage], done: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _encode_stage(
+    stage: PageStage, earlier: Sequence[PageStage], done: Sequence[dict[str, Any]], *, follows: tuple[int, ...]
+) -> dict[str, Any]:
     points = np.asarray(stage.points, dtype=np.float64)[..., :2]
     wrists = own_wrist(points, stage.skeleton)
-    view = ClipView(points, stage.skeleton, "", "", "", "", None, len(points))
-    told = _points(stage, earlier, points)
-    parted = told.pop("parted", False) or ("from" in told and done[told["from"]]["floats"])
-    floats = bool(parted or view.hands_float())
+    told = _points(stage, {number: earlier[number] for number in follows}, points)
+    parted = told.pop("parted", None)
+    floats = _hands_float(points, stage.skeleton) if parted is None else parted or done[told["from"]]["floats"]
+    seen = np.isfinite(points[..., 0])
     return {
         "name": stage.name,
         "note": stage.note,
         "skeleton": skeleton_key(stage.skeleton),
         "frames": len(points),
-        "inds": None if stage.frame_inds is None else [_number(v) for v in stage.frame_inds],
-        "seen": {s.label: round(float(view.present(s.name).mean()), 4) for s in group_styles(stage.skeleton)},
+        "inds": _positions(stage, earlier),
+        "seen": {label: round(float(seen[:, part].any(-1).mean()), 4) for label, part in _labelled(stage.skeleton)},
         "own": {} if floats else {side: [round(share, 4), count] for side, (share, count) in wrists.items()},
         "wrong": is_wrong(wrists) and not floats,
         "floats": floats,
@@ -68,23 +71,38 @@ def _encode_stage(stage: PageStage, earlier: Sequence[PageStage], done: Sequence
     }
 
 
-def _points(stage: PageStage, earlier: Sequence[PageStage], points: np.ndarray) -> dict[str, Any]:
-    for number in dict.fromkeys((len(earlier) - 1, 0)) if earlier else ():
-        plan = plan_from(earlier[number], stage)
+def _points(stage: PageStage, sources: Mapping[int, PageStage], points: np.ndarray) -> dict[str, Any]:
+    for number, source in sources.items():
+        plan = plan_from(source, stage)
         if plan is not None:
             return {"from": number, **plan}
     return quantise(points)
 
 
-def _number(value: float) -> float | None:
-    return round(float(value), 4) if np.isfinite(value) else None
+def _hands_float(points: np.ndarray, skeleton: Skeleton) -> bool:
+    return ClipView(points, skeleton, "", "", "", "", None, len(points)).hands_float()
+
+
+def _labelled(skeleton: Skeleton) -> list[tuple[str, slice]]:
+    return [(style.label, skeleton.groups[style.name]) for style in group_styles(skeleton)]
+
+
+def _positions(stage: PageStage, earlier: Sequence[PageStage]) -> list[float | None] | int | None:
+    """Frames on disk; the number of an earlier stage where they are the same."""
+    inds = stage.frame_inds
+    if inds is None:
+        return None
+    for number, other in enumerate(earlier):
+        if other.frame_inds is not None and np.array_equal(other.frame_inds, inds, equal_nan=True):
+            return number
+    return [round(v, 4) if v == v else None for v in np.asarray(inds, dtype=np.float64).tolist()]
 
 
 def _hands_seen(stage: PageStage) -> dict[str, float] | None:
     sides = _hand_parts(stage.skeleton)
     if not sides:
         return None
-    there = {side: np.isfinite(stage.points[:, part, :2]).all(-1).any(-1) for side, part in sides.items()}
+    there = {side: np.isfinite(stage.points[:, part, 0]).any(-1) for side, part in sides.items()}
     there["any"] = np.any(list(there.values()), axis=0)
     return {side: round(float(flags.mean()), 4) for side, flags in there.items()}
 

@@ -7,11 +7,12 @@ it left the points.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from karsl.skeletons import mirror_name
+from karsl.skeletons import Skeleton, mirror_name
 from karsl.visualization.page.clip import PageStage
 from karsl.visualization.page.quantise import LEVELS, deflated, packed_bits, scale_of
 
@@ -22,8 +23,9 @@ def plan_from(source: PageStage, target: PageStage) -> dict[str, Any] | None:
     """How `target` follows from `source`, to within one level of what quantising keeps; None where it does not.
 
     Returns:
-        `at`: positions in `source` of the target's frames, or None for the same frames; `pick`: point of `source` for each
-        point, or None for the same; `affine`: six numbers a group, x' = a x + b y + c and y' = d x + e y + f;
+        `sampled`: whether frames were taken from `source` at the target's `frame_inds`;
+        `pick`: point of `source` for each point, `"mirror"` for its mirror, or None for the same;
+        `affine`: six numbers a group, x' = a x + b y + c and y' = d x + e y + f;
         `seen`: bits of the points that are there (deflated, base64), or None where all are that follow;
         `parted`: whether groups went different ways, so that they no longer lie as on a body.
     """
@@ -33,15 +35,10 @@ def plan_from(source: PageStage, target: PageStage) -> dict[str, Any] | None:
     moved = gather(source.points[..., :2], at)
     points = np.asarray(target.points, dtype=np.float64)[..., :2]
     step = scale_of(points)[1]
-    for pick in _picks(source, target):
+    for pick in _picks(source.skeleton, target.skeleton):
         found = _affine(moved[:, pick], points, target, step)
         if found is not None:
-            same = len(pick) == moved.shape[1] and (pick == np.arange(len(pick))).all()
-            return {
-                "at": None if at is None else np.round(at, 4).tolist(),
-                "pick": None if same else pick.tolist(),
-                **found,
-            }
+            return {"sampled": at is not None, "pick": _short(pick, source.skeleton, target.skeleton), **found}
     return None
 
 
@@ -66,22 +63,26 @@ def _positions(source: PageStage, target: PageStage) -> np.ndarray | None:
     inds = target.frame_inds
     if inds is None or source.frame_inds is not None or len(inds) != len(target.points) or not np.isfinite(inds).all():
         return None
-    return np.asarray(inds, dtype=np.float64)
+    return np.round(np.asarray(inds, dtype=np.float64), 4)  # as they are written
 
 
-def _picks(source: PageStage, target: PageStage) -> list[np.ndarray]:
+def _short(pick: np.ndarray, source: Skeleton, target: Skeleton) -> list[int] | str | None:
+    if source != target:
+        return pick.tolist()
+    return None if pick is _picks(source, target)[0] else "mirror"
+
+
+@lru_cache(maxsize=64)
+def _picks(source: Skeleton, target: Skeleton) -> list[np.ndarray]:
     """Candidates for where each point comes from: itself, or its mirror."""
-    place = {name: k for k, name in enumerate(source.skeleton.names)}
-    both = ([place.get(n, -1) for n in names] for names in _names(target))
-    return [np.array(pick) for pick in both if min(pick, default=-1) >= 0]
-
-
-def _names(target: PageStage) -> tuple[list[str], list[str]]:
-    return list(target.skeleton.names), [mirror_name(name) for name in target.skeleton.names]
+    place = {name: k for k, name in enumerate(source.names)}
+    both = (target.names, [mirror_name(name) for name in target.names])
+    picks = ([place.get(name, -1) for name in names] for names in both)
+    return [np.array(pick) for pick in picks if min(pick, default=-1) >= 0]
 
 
 def _affine(before: np.ndarray, after: np.ndarray, target: PageStage, step: float) -> dict[str, Any] | None:
-    had, has = (np.isfinite(points).all(-1) for points in (before, after))
+    had, has = np.isfinite(before[..., 0]), np.isfinite(after[..., 0])
     if (has & ~had).any():
         return None
     rows = []
@@ -91,8 +92,9 @@ def _affine(before: np.ndarray, after: np.ndarray, target: PageStage, step: floa
         found = _fit(start, end, step)
         if found is None:
             return None
-        rows.append([float(f"{v:.8g}") for v in found.T.ravel()])
-    one_for_all = _fit(before[has], after[has], _PARTED * step * LEVELS)
+        rows.append([float(f"{v:.7g}") for v in found.T.ravel()])
+    some = has & (np.arange(has.size).reshape(has.shape) % 7 == 0)
+    one_for_all = _fit(before[some], after[some], _PARTED * step * LEVELS)
     seen = None if (had == has).all() else deflated(packed_bits(has))
     return {"affine": rows, "seen": seen, "parted": one_for_all is None}
 

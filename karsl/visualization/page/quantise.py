@@ -38,11 +38,10 @@ def quantise(points: np.ndarray) -> dict[str, Any]:
 def scale_of(points: np.ndarray) -> tuple[np.ndarray, float]:
     """Smallest x and y, and the size of one level; zeros and 1 where nothing is seen."""
     flat = points.reshape(-1, 2)
-    flat = flat[np.isfinite(flat).all(-1)]
-    if not len(flat):
+    low, high = np.fmin.reduce(flat), np.fmax.reduce(flat)
+    if not np.isfinite(low).all():
         return np.zeros(2), 1.0
-    low = flat.min(0)
-    return low, float((flat.max(0) - low).max()) / LEVELS or 1.0
+    return low, float((high - low).max()) / LEVELS or 1.0
 
 
 def packed_bits(seen: np.ndarray) -> bytes:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
-from karsl.skeletons import Skeleton
+from karsl.skeletons import Skeleton, mirror_name
 from karsl.visualization import palette
 
 _ROLES = {
@@ -54,8 +54,14 @@ def describe_for_page(skeleton: Skeleton) -> dict[str, Any]:
         "groups": groups,
         "bones": [[bone.start, bone.end, _role(bone.colour), bone.width] for bone in palette.bones(skeleton)],
         "dots": [[point, _role(colour)] for point, colour in palette.dots(skeleton)],
+        "mirror": _mirror(skeleton),
         "tethers": [t for side in ("right", "left") if (t := _tether(skeleton, side))],
     }
+
+
+def _mirror(skeleton: Skeleton) -> list[int]:
+    place = {name: k for k, name in enumerate(skeleton.names)}
+    return [place.get(mirror_name(name), -1) for name in skeleton.names]
 
 
 def _role(colour: str) -> str:

@@ -15,11 +15,13 @@ async function decodeClip(payload, skeletons) {
   return clip;
 }
 
-async function decodeStage(stage, earlier, skeletons, total) {
+async function decodeStage(written, earlier, skeletons, total) {
+  const inds = typeof written.inds === "number" ? earlier[written.inds].inds : written.inds;
+  const stage = { ...written, inds };
   const skeleton = skeletons[stage.skeleton];
   const size = [stage.frames, skeleton.names.length];
   const told = stage.points;
-  const xy = told.data ? await ownPoints(told, size) : await followedPoints(told, earlier[told.from], skeleton, size);
+  const xy = told.data ? await ownPoints(told, size) : await followedPoints(told, earlier[told.from], skeleton, size, inds);
   return { ...stage, skeleton, xy, disk: diskTimes(stage, total), unchanged: changesNothing(told) };
 }
 
@@ -44,16 +46,17 @@ function hideMissing(xy, bits) {
   return xy;
 }
 
-async function followedPoints(told, source, skeleton, [frames, points]) {
+async function followedPoints(told, source, skeleton, [frames, points], inds) {
+  const pick = told.pick === "mirror" ? skeleton.mirror : told.pick;
   const from = source.skeleton.names.length;
   const xy = new Float32Array(frames * points * 2);
   const maps = skeleton.groups.flatMap((group, number) => Array(group.at[1] - group.at[0]).fill(told.affine[number]));
   for (let t = 0; t < frames; t++) {
-    const at = told.at ? Math.min(Math.max(told.at[t], 0), source.frames - 1) : t;
+    const at = told.sampled ? Math.min(Math.max(inds[t], 0), source.frames - 1) : t;
     const first = Math.floor(at);
     const second = Math.min(first + 1, source.frames - 1);
     for (let v = 0; v < points; v++) {
-      const place = told.pick ? told.pick[v] : v;
+      const place = pick ? pick[v] : v;
       const [x, y] = between(source.xy, 2 * (first * from + place), 2 * (second * from + place), at - first);
       const [a, b, c, d, e, f] = maps[v];
       const i = 2 * (t * points + v);
@@ -85,7 +88,7 @@ function diskTimes(stage, total) {
 
 function changesNothing(told) {
   const same = [1, 0, 0, 0, 1, 0];
-  return Boolean(told.affine) && !told.at && !told.pick && !told.seen && told.affine.every((row) => row.every((v, i) => Math.abs(v - same[i]) < 1e-5));
+  return Boolean(told.affine) && !told.sampled && !told.pick && !told.seen && told.affine.every((row) => row.every((v, i) => Math.abs(v - same[i]) < 1e-5));
 }
 
 function frameAt(stage, disk) {
