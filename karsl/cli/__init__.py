@@ -8,4 +8,4 @@ from __future__ import annotations
 
 __all__ = ["COMMANDS"]
 
-COMMANDS = ("prepare", "pack", "train", "test", "browse", "memory", "bench", "demo")
+COMMANDS = ("prepare", "pack", "convert", "train", "test", "browse", "memory", "bench", "demo")

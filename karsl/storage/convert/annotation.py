@@ -3,46 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from karsl.errors import AnnotationError, CorruptRecordError
+from karsl.errors import AnnotationError
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
 from karsl.storage.convert.archives import ArchiveFolder
 from karsl.storage.convert.job import Job
+from karsl.storage.convert.located import LocatedReader
 from karsl.storage.convert.sidecar import write_list
 from karsl.storage.convert.source import Clips
-from karsl.storage.npz import read_member
-from karsl.storage.packed import Pack
-from karsl.storage.record import canonical_clip, shape_problem
-
-
-@dataclass(frozen=True)
-class _LocatorReader:
-    """Reads a clip by its locator; packs stay mapped in this process and are opened anew in another."""
-
-    root: Path
-    num_keypoints: int
-    packs: dict[str, Pack] = field(default_factory=dict, compare=False)
-
-    def __call__(self, record: dict) -> np.ndarray:
-        path = self.root / record["keypoint_path"]
-        if "frame_start" in record:
-            pack = self.packs.get(str(path)) or self.packs.setdefault(str(path), Pack(path))
-            return pack.clip(record["frame_start"], record["num_frames"]).astype(np.float32)
-        key = record.get("keypoint_key")
-        raw = np.load(path, allow_pickle=False) if key is None else read_member(path, key)
-        where = f"{path}: clip {record['clip_id']!r}"
-        problem = shape_problem(raw.shape, raw.dtype, self.num_keypoints)
-        if problem:
-            raise CorruptRecordError(f"{where} {problem}; is the skeleton right?")
-        return canonical_clip(raw, where=where)
-
-    def __reduce__(self) -> tuple:
-        return type(self), (self.root, self.num_keypoints)
 
 
 def open_annotation(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> Clips:
@@ -64,7 +34,7 @@ def open_annotation(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -
     absent = [k for k in ("clip_id", "keypoint_path", "label", "num_frames") if any(k not in r for r in records)]
     if absent:
         raise AnnotationError(f"{path}: records without {absent}; write the file again with 'karsl prepare'")
-    return Clips(metainfo, points, records, _LocatorReader(path.parent, points.num_keypoints))
+    return Clips(metainfo, points, records, LocatedReader(path.parent, points.num_keypoints))
 
 
 def write_annotated(out: Path, job: Job) -> None:

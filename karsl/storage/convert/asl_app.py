@@ -44,18 +44,21 @@ def clip_of(frames: list[dict], *, where: str) -> np.ndarray:
             points = frame.get(_GROUPS[group]) or [None] * (part.stop - part.start)
             if len(points) != part.stop - part.start:
                 raise CorruptRecordError(f"{where}: frame {number} has {len(points)} points of {_GROUPS[group]}")
-            for place, point in enumerate(points, start=part.start):
-                if point is not None:
-                    clip[number, place] = _point(point, f"{where}: frame {number}, {_GROUPS[group]} {place - part.start}")
+            there = [place for place, point in enumerate(points, start=part.start) if point is not None]
+            if there:
+                clip[number, there, :3] = _coordinates([p for p in points if p is not None], f"{where}: frame {number}")
+                clip[number, there, 3] = 1
     return clip
 
 
-def _point(point: Any, where: str) -> tuple[float, ...]:
-    if not isinstance(point, list) or len(point) != 3 or not all(isinstance(v, (int, float)) for v in point):
-        raise CorruptRecordError(f"{where}: {point!r} is not x, y, z")
-    if not np.isfinite(point).all():
-        raise CorruptRecordError(f"{where}: {point!r} is not finite")
-    return (*point, 1.0)
+def _coordinates(points: list, where: str) -> np.ndarray:
+    try:
+        values = np.array(points, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise CorruptRecordError(f"{where}: points are not x, y, z ({error})") from error
+    if values.shape != (len(points), 3) or not np.isfinite(values).all():
+        raise CorruptRecordError(f"{where}: points are not three finite numbers each, but {values.shape}")
+    return values
 
 
 def _content(path: Path) -> dict:

@@ -26,7 +26,7 @@ class Form:
     Args:
         name: What `--to` and `--from` call it.
         layout: What lies there, in a few words.
-        loses: What it cannot hold.
+        loses: What it cannot hold; for a form that is only read, what of it is read.
         looks_like: Whether a path may be this form; looks at names, not into files.
         reader: `module:function` that opens a path, empty if it is never read.
         writer: `module:function` that writes a source, empty if it is never written.
@@ -34,7 +34,7 @@ class Form:
         skeleton: The points that it always has; None holds any.
         keeps: Of `'z'`, `'score'` and `'mask'`, see `Losses.check`.
         takes_half: Its arrays may be float16.
-        extra: The extra that brings what reads and writes it.
+        needs: The extra that brings what reads and writes it.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Form:
     skeleton: str | None = None
     keeps: frozenset[str] = frozenset({"z", "score"})
     takes_half: bool = False
-    extra: str = ""
+    needs: str = ""
 
     def open(self, path: Path, **options: Any) -> ClipSource:
         """The source at a path; imports the reader first."""
@@ -65,6 +65,13 @@ def _named(place: str) -> Callable:
 
 _WHOLE = frozenset({"z", "score", "mask"})
 _TABLE = (
+    Form(
+        "pack",
+        "shards that are mapped, with checksums; 'karsl pack' writes them from any form here",
+        "everything",
+        lambda path: (path / "manifest.json").is_file(),
+        reader="annotation:open_annotation",
+    ),
     Form(
         "annotation",
         "annotations.json that points to clips, as a pack has one; written with one .npz a class",
@@ -84,6 +91,15 @@ _TABLE = (
         takes_half=True,
     ),
     Form(
+        "tar",
+        "WebDataset: clips-000000.tar, a .npy and a .json a clip, and an index",
+        "nothing",
+        lambda path: suffix(".tar")(path) or folder_with("*.tar")(path),
+        reader="tar:open_tars",
+        writer="tar:write_tar",
+        takes_half=True,
+    ),
+    Form(
         "parquet",
         "<split>-00000-of-00001.parquet, a row a clip; Hugging Face datasets load it",
         "nothing",
@@ -92,7 +108,7 @@ _TABLE = (
         writer="parquet:write_parquet",
         keeps=_WHOLE,
         takes_half=True,
-        extra="parquet",
+        needs="parquet",
     ),
     Form(
         "pose",
@@ -102,7 +118,7 @@ _TABLE = (
         reader="pose_files:open_pose",
         writer="pose_files:write_pose",
         keeps=_WHOLE,
-        extra="pose",
+        needs="pose",
     ),
     Form(
         "pyskl",
@@ -162,7 +178,7 @@ _TABLE = (
         writer="kaggle:write_kaggle",
         skeleton="kaggle_543",
         keeps=frozenset({"z", "mask"}),
-        extra="parquet",
+        needs="parquet",
     ),
     Form(
         "spoter",
@@ -178,7 +194,7 @@ _TABLE = (
     Form(
         "msl150",
         "<word>.npz, a key a clip, 226 columns a frame: pose 25 x 4, hands 21 x 3 (MSL-150)",
-        "never written",
+        "everything",
         rows_of(226),
         reader="column_archives:open_msl",
         skeleton="msl_226",
@@ -186,7 +202,7 @@ _TABLE = (
     Form(
         "asl-app",
         "<sign>.json, a list of frames by group (ASL-App)",
-        "never written",
+        "everything",
         is_asl_app,
         reader="asl_app:open_asl_app",
         skeleton="asl_app_108",

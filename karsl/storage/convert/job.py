@@ -101,7 +101,7 @@ class Job:
         if self.dtype == np.float32:
             return clip
         largest = float(np.abs(clip).max())
-        if largest > np.finfo(np.float16).max:
+        if largest > float(np.finfo(np.float16).max):
             raise ConfigError(f"clip {clip_id!r} holds {largest:g}, more than float16 can; convert it with --dtype float32")
         clip[..., 3] = np.where(clip[..., 3] > 0, np.maximum(clip[..., 3], _LEAST_HALF), 0)
         half = clip.astype(np.float16)

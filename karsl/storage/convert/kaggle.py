@@ -16,7 +16,7 @@ import numpy as np
 from karsl.errors import AnnotationError, CorruptRecordError, DataProblems
 from karsl.skeletons import get_skeleton
 from karsl.storage.convert.job import Job
-from karsl.storage.convert.parquet import library, open_parquet_file
+from karsl.storage.convert.parquet import WRITING, library, open_parquet_file, read_columns
 from karsl.storage.convert.sidecar import SIDECAR, read_sidecar, write_list
 from karsl.storage.convert.source import Clips
 
@@ -37,11 +37,10 @@ class _LandmarkReader:
 
     def __call__(self, record: dict) -> np.ndarray:
         path = self.root / record["file"]
-        reader = open_parquet_file(path)
-        absent = set(_COLUMNS) - set(reader.schema_arrow.names)
+        table = read_columns(path, _COLUMNS)
+        absent = set(_COLUMNS) - set(table.column_names)
         if absent:
             raise CorruptRecordError(f"{path}: no column {sorted(absent)}; a file of this form has {_COLUMNS}")
-        table = reader.read(columns=list(_COLUMNS))
         return _clip({name: table[name].to_numpy() for name in _COLUMNS}, where=str(path))
 
 
@@ -89,7 +88,7 @@ def _listed(path: Path) -> tuple[dict, list[dict]]:
         raise AnnotationError(f"{path / TABLE}: no {'column ' + repr(absent) if absent else 'rows'}; is it ASL-signs?")
     index = path / LABELS
     signs = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else None
-    label = signs or {name: i for i, name in enumerate(sorted({row["sign"] for row in rows}))}
+    label = {name: i for i, name in enumerate(sorted({row["sign"] for row in rows}))} if signs is None else signs
     strangers = sorted({row["sign"] for row in rows} - label.keys())
     if strangers:
         raise AnnotationError(f"{index}: no label for sign {strangers[0]!r} of {TABLE} (and {len(strangers) - 1} more)")
@@ -128,7 +127,7 @@ def write_kaggle(out: Path, job: Job) -> None:
             signer = record.get("signer", "0")
             file = f"{FOLDER}/{signer}/{sequence}.parquet"
             (out / file).parent.mkdir(parents=True, exist_ok=True)
-            arrow.parquet.write_table(_table(arrow, clip, kinds, numbers), out / file)
+            arrow.parquet.write_table(_table(arrow, clip, kinds, numbers), out / file, **WRITING)
             table.writerow((file, signer, sequence, job.gloss(record)))
             records.append({**job.public(record), "file": file})
     index = {str(name): label for label, name in enumerate(job.metainfo["classes"])}

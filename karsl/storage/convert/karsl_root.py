@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from karsl.errors import ConfigError, DataProblems
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
 from karsl.storage.annotation import class_metainfo
 from karsl.storage.convert.archives import ArchiveFolder
 from karsl.storage.convert.job import Job
+from karsl.storage.convert.located import LocatedReader
 from karsl.storage.convert.naming import FreshNames
 from karsl.storage.convert.source import Clips
 from karsl.storage.index import SPLITS, scan_npz_folders
 from karsl.storage.labels import find_label_sheet, read_label_sheet
-from karsl.storage.npz import read_member
-from karsl.storage.record import canonical_clip
-
-
-@dataclass(frozen=True)
-class _ArchiveReader:
-    root: Path
-
-    def __call__(self, record: dict) -> np.ndarray:
-        path, key = record["keypoint_path"], record["keypoint_key"]
-        return canonical_clip(read_member(self.root / path, key), where=f"{path}: clip {key!r}")
 
 
 def open_karsl(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> Clips:
@@ -46,7 +33,7 @@ def open_karsl(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> Cli
     label = {sign: i for i, sign in enumerate(scan.signs)}
     records = [{**r, "label": label[r["sign"]]} for r in scan.records]
     metainfo = {"dataset_name": "karsl", "skeleton": describe_skeleton(skeleton), **class_metainfo(scan.signs, sheet)}
-    return Clips(metainfo, skeleton, records, _ArchiveReader(path))
+    return Clips(metainfo, skeleton, records, LocatedReader(path, skeleton.num_keypoints))
 
 
 def write_karsl(out: Path, job: Job) -> None:
@@ -61,7 +48,7 @@ def write_karsl(out: Path, job: Job) -> None:
     with ArchiveFolder(out) as archives:
         for record, clip in job.clips(by=_archive):
             name = _archive(record)
-            archives.write(name, fresh.name(name, record.get("keypoint_key", record["clip_id"])), clip)
+            archives.write(name, fresh.name(name, record.get("keypoint_key") or record["clip_id"]), clip)
     _write_sheet(out / "labels.csv", job.metainfo)
 
 

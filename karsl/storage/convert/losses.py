@@ -55,10 +55,10 @@ class Losses:
         return tuple(f"{kind}: {text} ({count} of {num_clips} clips)" for (kind, text), count in self._counts.items())
 
     def check(self, clip: np.ndarray, clip_id: str, keeps: frozenset[str]) -> None:
-        """Note what a form that keeps only some things loses of a clip.
+        """Note what a form that keeps only some things loses of a clip; points that it would show as missing become so.
 
         Args:
-            clip: Canonical, (T, V, 4), on the form's skeleton.
+            clip: Canonical, (T, V, 4), on the form's skeleton; edited.
             clip_id: Of the clip.
             keeps: Of `'z'`, `'score'` and `'mask'` (missing points are marked, rather than written as zeros).
         """
@@ -67,5 +67,20 @@ class Losses:
             self.add("z", clip_id)
         if "score" not in keeps and (clip[..., 3][seen] != 1).any():
             self.add("score", clip_id)
-        if "mask" not in keeps and (clip[..., : 3 if "z" in keeps else 2][seen] == 0).all(-1).any():
+        lost = unmarked_points(clip, keeps)
+        if lost.any():
             self.add("mask", clip_id)
+            clip[lost] = 0
+
+
+def unmarked_points(clip: np.ndarray, keeps: frozenset[str]) -> np.ndarray:
+    """bool (T, V), points that are there and that a form would show as missing, since all that it keeps of them is 0.
+
+    Example:
+        >>> clip = np.array([[[0, 0, 0.5, 1], [0.5, 0, 0, 1], [0, 0, 0, 0]]])
+        >>> unmarked_points(clip, frozenset()).tolist(), unmarked_points(clip, frozenset({"z"})).tolist()
+        ([[True, False, False]], [[False, False, False]])
+    """
+    if "mask" in keeps:
+        return np.zeros(clip.shape[:2], bool)
+    return (clip[..., 3] > 0) & (clip[..., : 3 if "z" in keeps else 2] == 0).all(-1)

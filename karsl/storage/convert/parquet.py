@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from karsl.storage.convert.source import Clips
 from karsl.storage.record import canonical_clip, shape_problem
 
 GROUP_CLIPS = 64  # clips of a row group: what is in memory at once
+WRITING = {"compression": "zstd", "write_page_checksum": True}
 _FACTS = ("clip_id", "label", "sign", "signer", "split", "fps", "num_frames")
 
 
@@ -51,9 +52,23 @@ def open_parquet_file(path: Path) -> Any:
     """
     arrow = library()
     try:
-        return arrow.parquet.ParquetFile(path, memory_map=True)
-    except (arrow.ArrowInvalid, OSError) as error:
+        return arrow.parquet.ParquetFile(path, memory_map=True, page_checksum_verification=True)
+    except (arrow.ArrowException, OSError) as error:
         raise CorruptRecordError(f"{path}: no readable parquet file ({error}); export it again") from error
+
+
+def read_columns(path: Path, columns: Sequence[str], *, group: int | None = None) -> Any:
+    """Some columns of a file or of one of its row groups; columns that are not there are left out.
+
+    Raises:
+        CorruptRecordError: Not a parquet file, or damaged: pages that carry a checksum, as ours do, are checked.
+    """
+    arrow, reader = library(), open_parquet_file(path)
+    there = [c for c in columns if c in reader.schema_arrow.names]
+    try:
+        return reader.read(columns=there) if group is None else reader.read_row_group(group, columns=there)
+    except (arrow.ArrowException, OSError) as error:
+        raise CorruptRecordError(f"{path}: cannot be read ({error}); export it again") from error
 
 
 class _RowReader:
@@ -75,9 +90,7 @@ class _RowReader:
     def _group(self, file: str, group: int) -> Any:
         key = (file, group)
         if key not in self._groups:
-            read = open_parquet_file(self.root / file)
-            columns = [c for c in ("keypoint", "dtype", "shape") if c in read.schema_arrow.names]
-            self._groups[key] = read.read_row_group(group, columns=columns)
+            self._groups[key] = read_columns(self.root / file, ("keypoint", "dtype", "shape"), group=group)
             if len(self._groups) > 2:
                 self._groups.popitem(last=False)
         return self._groups[key]
@@ -133,10 +146,10 @@ def _records(reader: Any, file: Path) -> list[dict]:
     absent = {"clip_id", "label", "keypoint"} - there
     if absent:
         raise AnnotationError(f"{file}: no column {sorted(absent)}; it has {sorted(there)}")
-    columns = [c for c in (*_FACTS, "gloss", "shape") if c in there]
+    columns = (*_FACTS, "gloss", "shape") if "num_frames" in there else (*_FACTS, "gloss", "shape", "keypoint")
     out = []
     for group in range(reader.num_row_groups):
-        rows = reader.read_row_group(group, columns=columns if "num_frames" in there else [*columns, "keypoint"]).to_pylist()
+        rows = read_columns(file, columns, group=group).to_pylist()
         for number, row in enumerate(rows):
             facts = {k: row[k] for k in (*_FACTS, "gloss") if row.get(k) is not None}
             facts.setdefault(
@@ -157,7 +170,7 @@ def write_parquet(out: Path, job: Job) -> None:
     schema = _schema(arrow, {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)})
     splits = sorted({_split(r) for r in job.source.records})
     writers = {
-        split: arrow.parquet.ParquetWriter(out / f"{safe_name(split)}-00000-of-00001.parquet", schema, compression="zstd")
+        split: arrow.parquet.ParquetWriter(out / f"{safe_name(split)}-00000-of-00001.parquet", schema, **WRITING)
         for split in splits
     }
     try:

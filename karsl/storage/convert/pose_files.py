@@ -22,7 +22,7 @@ from karsl.storage.convert.source import Clips
 
 PICTURE = 1000  # width and height that are written; coordinates in files are pixels
 DEFAULT_FPS = 25.0  # files must say one; KArSL's sources disagree between 25 and 30
-_BROKEN = (struct.error, ValueError, TypeError, IndexError, OverflowError, NotImplementedError, MemoryError, AttributeError)
+_BROKEN = (struct.error, ValueError, TypeError, IndexError, OverflowError, EOFError, MemoryError, AttributeError)
 
 
 def _library() -> Any:
@@ -151,7 +151,7 @@ def _not_read(pose: Any) -> set[str]:
         elif None in our_names(component.name, component.points):
             notes.add(f"component {component.name} has points that are not among its own names; they are not read")
         if component.format not in ("XYC", "XYZC"):
-            notes.add(f"component {component.name} holds {component.format}; x, y, z and confidence are read")
+            notes.add(f"points hold {component.format}; of these x, y, z and confidence are read")
     if pose.body.data.shape[1] > 1:
         notes.add("some files hold several persons; the one seen best is read")
     return notes

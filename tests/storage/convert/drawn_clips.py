@@ -47,6 +47,6 @@ def make_source(skeleton="karsl_184", clips=((5, "scattered", 1), (3, "group", 2
 
 def needs(form: str) -> None:
     """Skip, naming the library that a form needs and that is absent."""
-    library = LIBRARIES.get(FORMS[form].extra)
+    library = LIBRARIES.get(FORMS[form].needs)
     if library and importlib.util.find_spec(library) is None:
         pytest.skip(f"{library} is not installed: form {form!r} is not tested")
