@@ -68,9 +68,7 @@ def _lines_of(key: str, text: str) -> str | list[str]:
     try:
         lines = list_from_file(text)
     except (TypeError, ValueError, KeyError, OSError):
-        print_log(
-            f"{text} is not a meta file, simply parsed as meta information", logger="current", level=logging.WARNING
-        )
+        print_log(f"{text} is not a meta file, simply parsed as meta information", logger="current", level=logging.WARNING)
         return text
     print_log(f"metainfo {key!r} is read from the file {text!r}: {len(lines)} lines", logger="current")
     return lines

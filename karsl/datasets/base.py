@@ -7,11 +7,7 @@ import logging
 import operator
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from mmengine.config import Config
@@ -20,10 +16,10 @@ from mmengine.fileio import join_path
 from mmengine.logging import print_log
 
 from karsl.datasets.annotation import complete_metainfo, read_annotation
+from karsl.datasets.batched import BatchedDataset, batching_module
 from karsl.datasets.draws import Draw, name_code
 from karsl.datasets.epoch import EpochState
 from karsl.datasets.filters import keep_records
-from karsl.datasets.indexed import IndexedDataset
 from karsl.datasets.pipeline import Pipeline, output_channels, output_skeleton
 from karsl.datasets.skipping import SkipReport
 from karsl.datasets.subset import Indices
@@ -31,12 +27,11 @@ from karsl.errors import AnnotationError, ConfigError, TransformError
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton, get_skeleton
 
-if TYPE_CHECKING:
-    from karsl.datasets.batching import LazyBatch
+_SAMPLE_METHODS = frozenset({"prepare_data", "start", "__getitem__", "get_data_info"})
 
 
 @DATASETS.register_module()
-class KeypointDataset(IndexedDataset):
+class KeypointDataset(BatchedDataset):
     """Clips of keypoints listed by an annotation file in OpenMMLab's format.
 
     A record needs `keypoint_path` and `keypoint_key` for LoadKeypoints, and `label` to train; `clip_id`, `split`,
@@ -122,7 +117,7 @@ class KeypointDataset(IndexedDataset):
             self._metainfo["skeleton"] = self._skeleton.name
         self.pipeline = Pipeline(pipeline)
         if self.pipeline.transforms:
-            _batching()  # before workers are forked, so that they share its pages
+            batching_module()  # before workers are forked, so that they share its pages
         if not lazy_init:
             self.full_init()
 
@@ -212,6 +207,13 @@ class KeypointDataset(IndexedDataset):
         """The record at `idx` through the pipeline; None if the pipeline gives None."""
         return self.pipeline(self.start(idx))
 
+    def sample(self, idx: int, *, key: np.uint64) -> Any:
+        """The record at `idx` through the pipeline, drawn with a random key of one's own.
+
+        The same clip twice in an epoch, with two keys, is augmented in two ways.
+        """
+        return self.pipeline({**self.start(idx), "sample_key": key})
+
     @force_full_init
     def stages(self, idx: int) -> list[tuple[str, Any]]:
         """The results after each step, for looking at a pipeline: `[("record", {...}), ("LoadKeypoints", {...}), ...]`.
@@ -263,28 +265,9 @@ class KeypointDataset(IndexedDataset):
         """uint64 (N,), the random keys of the samples at some places."""
         return self._draws.keys(places)
 
-    def __getitems__(self, indices: Sequence[int]) -> Sequence[Any]:
-        """N samples at once, which PyTorch's DataLoader asks for; `keypoint_collate` takes them as one finished batch.
-
-        The steps that can be deferred are done in one compiled pass, to 1e-6 what `dataset[i]` gives one by one. Without
-        numba, or where a subclass changed how a sample is made, samples are made one by one.
-        """
-        length = len(self)
-        places = np.array([operator.index(i) for i in indices], dtype=np.int64)
-        inside = len(places) > 0 and -length <= places.min() <= places.max() < length
-        batch = self._batch(np.where(places < 0, places + length, places)) if inside else None
-        return [self[i] for i in indices] if batch is None else batch
-
-    def _batch(self, places: np.ndarray) -> LazyBatch | None:
-        usual = all(
-            getattr(getattr(self, name), "__func__", None) is getattr(KeypointDataset, name)
-            for name in ("prepare_data", "start", "__getitem__", "get_data_info")
-        )
-        batching, skeleton = _batching() if usual else None, self.skeleton
-        if batching is None or type(self.pipeline) is not Pipeline or skeleton is None:
-            return None
-        steps = batching.BatchPipeline.of(self.pipeline.transforms)
-        return None if steps is None else batching.LazyBatch(self, steps, places, skeleton=skeleton)
+    def _samples_are_usual(self) -> bool:
+        same = all(getattr(type(self), name) is getattr(KeypointDataset, name) for name in _SAMPLE_METHODS)
+        return same and _SAMPLE_METHODS.isdisjoint(vars(self))
 
     def _rand_another(self, idx: int = 0, attempt: int = 0) -> int:
         draw = Draw(self._draws.key(operator.index(idx) % len(self)), stream=name_code(f"another {attempt}"))
@@ -310,11 +293,3 @@ def _snapshot(results: Any) -> Any:
     if not isinstance(results, dict):
         return copy.deepcopy(results)
     return {key: value if isinstance(value, Skeleton) else copy.deepcopy(value) for key, value in results.items()}
-
-
-@cache
-def _batching() -> ModuleType | None:
-    """The module of finished batches, or None without numba; an index alone does without its 0.4 s and 100 MiB."""
-    if find_spec("numba") is None:
-        return None
-    return import_module("karsl.datasets.batching")

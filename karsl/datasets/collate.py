@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch.utils.data import default_collate
 
 from karsl.errors import ConfigError
 from karsl.registry import FUNCTIONS
-
-
-@runtime_checkable
-class Batched(Protocol):
-    """Samples that may be a batch already."""
-
-    def finished(self) -> dict | None:
-        """The batch, or None where samples must be stacked."""
-
-
-@runtime_checkable
-class Planned(Protocol):
-    """Samples that may be raw frames and a plan."""
-
-    def planned(self, *, resident: bool) -> dict | None:
-        """Frames and plan, or the finished batch; None where samples must be stacked."""
 
 
 @FUNCTIONS.register_module()
@@ -48,7 +32,9 @@ def plan_collate(samples: Sequence[dict], mode: str = "frames") -> dict:
     """
     if mode not in ("frames", "resident"):
         raise ConfigError(f"plan_collate: mode={mode!r}; expected 'frames' or 'resident'")
-    batch = samples.planned(resident=mode == "resident") if isinstance(samples, Planned) else None
+    samples = _gathered(samples)
+    planned = getattr(samples, "planned", None)  # a LazyBatch, or anything that makes batches
+    batch = None if planned is None else planned(resident=mode == "resident")
     return keypoint_collate(samples) if batch is None else batch
 
 
@@ -71,10 +57,11 @@ def keypoint_collate(samples: Sequence[dict]) -> dict:
         >>> tuple(batch["inputs"].shape), batch["label"]
         ((2, 8, 5, 3), tensor([1, 1]))
     """
-    if isinstance(samples, Batched):
-        batch = samples.finished()
-        if batch is not None:
-            return batch
+    samples = _gathered(samples)
+    finished = getattr(samples, "finished", None)  # a LazyBatch, or anything that is a batch already
+    batch = None if finished is None else finished()
+    if batch is not None:
+        return batch
     shapes = sorted({tuple(s["inputs"].shape) for s in samples})
     if len(shapes) > 1:
         raise ConfigError(
@@ -90,3 +77,9 @@ def keypoint_collate(samples: Sequence[dict]) -> dict:
         stackable = isinstance(values[0], (torch.Tensor, int, float))
         batch[key] = default_collate(values) if stackable else values
     return batch
+
+
+def _gathered(samples: Sequence[Any]) -> Sequence[Any]:
+    """Samples of a stream come one by one, not made yet; their `gathered` gives what makes them together."""
+    gather = getattr(samples[0], "gathered", None) if isinstance(samples, list) and samples else None
+    return samples if gather is None else gather(samples)

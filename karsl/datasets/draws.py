@@ -60,7 +60,8 @@ def sample_keys(seed: int, epoch: int, sample_idx: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=1024)
-def _lane_code(stream: int, lane: str) -> np.uint64:
+def lane_code(stream: int, lane: str) -> np.uint64:
+    """The number of a lane of a transform."""
     return np.uint64(mix64(stream ^ name_code(lane)))
 
 
@@ -92,7 +93,7 @@ class Draw:
 
     def bits(self, lane: str, *shape: int) -> np.ndarray:
         """uint64 (N, *shape)."""
-        values = _mix(_mix(self.keys ^ _lane_code(self.stream, lane))[:, None] + _counters(math.prod(shape)))
+        values = _mix(_mix(self.keys ^ lane_code(self.stream, lane))[:, None] + _counters(math.prod(shape)))
         return values.reshape(len(self), *shape)
 
     def uniform(self, lane: str, *shape: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:

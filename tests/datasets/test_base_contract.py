@@ -238,18 +238,14 @@ def test_none_is_replaced_by_another_clip_in_training_and_counted(root):
 
 
 def test_none_is_an_error_in_test_mode(root):
-    dataset = KeypointDataset(
-        "ann.json", data_root=str(root), data_prefix=PREFIX, pipeline=[_EveryOther()], test_mode=True
-    )
+    dataset = KeypointDataset("ann.json", data_root=str(root), data_prefix=PREFIX, pipeline=[_EveryOther()], test_mode=True)
     with pytest.raises(TransformError, match="gave None for sample 1, which test_mode=True forbids"):
         dataset[1]
 
 
 def test_max_refetch_bounds_the_tries(root):
     calls = []
-    dataset = KeypointDataset(
-        "ann.json", data_root=str(root), data_prefix=PREFIX, pipeline=[calls.append], max_refetch=3
-    )
+    dataset = KeypointDataset("ann.json", data_root=str(root), data_prefix=PREFIX, pipeline=[calls.append], max_refetch=3)
     with pytest.raises(TransformError, match=r"no clip after 3 others were tried \(max_refetch\)"):
         dataset[0]
     assert len(calls) == 4

@@ -65,8 +65,10 @@ def test_a_pipeline_pickles_and_prints_its_steps():
     pipeline = Pipeline([MIRROR, dict(type="PackKeypointInputs")])
     again = pickle.loads(pickle.dumps(pipeline))
     assert torch.equal(again(clip())["inputs"], pipeline(clip())["inputs"])
-    assert repr(again) == repr(pipeline) == (
-        "Pipeline(\n    RandomFlip(prob=1.0)\n    PackKeypointInputs(fill=0.0, with_score=False, meta_keys=())\n)"
+    assert (
+        repr(again)
+        == repr(pipeline)
+        == ("Pipeline(\n    RandomFlip(prob=1.0)\n    PackKeypointInputs(fill=0.0, with_score=False, meta_keys=())\n)")
     )
 
 

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, default_collate
 from karsl.cli.main import main
 from karsl.datasets import KArSLDataset, keypoint_collate, plan_collate
 from karsl.datasets.draws import Draw
-from karsl.datasets.fused.pending import Frames, PendingClips
-from karsl.datasets.fused.pipeline import clip_frames
+from karsl.datasets.fused.frames import Frames
+from karsl.datasets.fused.pending import PendingClips
 from karsl.datasets.fused.plan import FramePlan
 from karsl.datasets.transforms import (
     CenterScale,
@@ -71,8 +71,7 @@ def pending(steps, clips, dtype):
     """Clips with steps noted on them, over frames of a dtype."""
     keys, skeleton = np.array([c["sample_key"] for c in clips]), clips[0]["skeleton"]
     arrays = [np.concatenate([np.nan_to_num(c["keypoint"]), c["keypoint_score"][..., None]], -1) for c in clips]
-    given = clip_frames(arrays, skeleton)
-    clips = PendingClips(Frames.of(given.frames.astype(dtype), given.starts, given.lengths, skeleton), skeleton)
+    clips = PendingClips(Frames.of_clips([array.astype(dtype) for array in arrays]), skeleton)
     for step in steps:
         step.defer(clips, step.sample_params(clips.meta, Draw(keys, stream=step.stream)))
     return clips
@@ -80,7 +79,8 @@ def pending(steps, clips, dtype):
 
 def carried_out(clips, *, compact, device="cpu", **kwargs):
     """`run_plan` of pending clips: over the frames that are read, or over all."""
-    plan, frames = clips.plan(), torch.from_numpy(clips.source.frames)
+    source = clips.source
+    plan, frames = clips.plan(source.first_rows), torch.from_numpy(source.copy(np.arange(source.lengths.sum())))
     arrays = plan.arrays()
     if compact:
         used, arrays = plan.used_frames()
@@ -123,7 +123,7 @@ def test_any_chain_of_deferred_steps_gives_the_compiled_numbers(chain, frames, m
         assert_same(together)
         return
     with pytest.raises(ConfigError, match="frames in one plan; end the pipeline's temporal part"):
-        together.plan()
+        together.plan(together.source.first_rows)
     for clip in clips:
         assert_same(pending(steps, [clip], dtype))
 
@@ -139,7 +139,8 @@ def test_points_that_a_skeleton_lacks_stay_missing():
 
 
 def test_positions_on_whole_frames_need_no_second_frame():
-    plan = pending([TSNSampleFrames(4, mode="nearest"), RandomAffine()], [make_clip(9, seed=1)], np.float32).plan()
+    clips = pending([TSNSampleFrames(4, mode="nearest"), RandomAffine()], [make_clip(9, seed=1)], np.float32)
+    plan = clips.plan(clips.source.first_rows)
     assert plan.after is plan.weight is None
     assert sorted(plan.arrays()) == ["plan_affine", "plan_before", "plan_group", "plan_points", "plan_row"]
 
@@ -207,7 +208,7 @@ def test_scores_fill_values_and_subsets_go_along(packs, mode):
     ends = [dict(type="FillMissing", value=-2.0), dict(type="PackKeypointInputs", with_score=True)]
     steps = [dict(type="KeypointDropout", prob=0.3), dict(type="FrameDropout", prob=0.3)]
     subset = dataset_of(packs / "float16", [*TRAIN[:-1], *steps, *ends]).get_subset([7, 2, 5])
-    prepare = KeypointDataPreprocessor(pack=[packs / "float32", packs / "float16" / "frames.npy"])
+    prepare = KeypointDataPreprocessor(pack=[packs / "float32", packs / "float16" / "frames-00000.npy"])
     want = keypoint_collate(subset.__getitems__([0, 2, 1]))
     assert want["inputs"].shape[-1] == 4
     assert (want["inputs"] == -2).any()

@@ -91,9 +91,7 @@ def _compile(plan: Plan, way: Way, store: Store) -> None:
     next(iter(way.loader(Path(store.folder), **options)))
 
 
-def _measure(
-    plan: Plan, way: Way, store: Store, group: tuple[Case, ...], launcher: Launcher, result: Result
-) -> None:
+def _measure(plan: Plan, way: Way, store: Store, group: tuple[Case, ...], launcher: Launcher, result: Result) -> None:
     job = Pass(way.name, store.folder, group, plan.count, plan.batch_size, plan.seconds, plan.seed, plan.cold)
     try:
         result.ways[way.name].add(launcher.run(job))

@@ -42,7 +42,8 @@ class OursKernel(OursPacked):
         mask = np.empty(target.shape[:2], bool)
 
         def batches() -> Iterator[torch.Tensor]:
-            plans = [dataset.__getitems__([next(order) for _ in range(batch_size)]).pending() for _ in range(_PLANS)]
+            numbers = ([next(order) for _ in range(batch_size)] for _ in range(_PLANS))
+            plans = [dataset.batch_part(np.array(places)).clips for places in numbers]
             for plan in cycle(plans):
                 plan.write(channels=CHANNELS, out=target, mask=mask)
                 yield out

@@ -23,6 +23,7 @@ def _extend(typing_context, bits):
 # Compiled code calls an intrinsic with its arguments alone; the context is the compiler's.
 _half_bits_to_float = cast(Callable[[Any], np.float32], intrinsic(_extend))
 
+
 def number(value):
     """One stored value as float32."""
     raise NotImplementedError("compiled code only")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
-from karsl.datasets.fused.kernel import IN_ORDER, PARTLY, REORDERED, presence_flags, read_clips
+from karsl.datasets.fused.frames import Frames
+from karsl.datasets.fused.kernel import PICKED, read_clips
 from karsl.datasets.fused.plan import FramePlan, frame_rows
 from karsl.datasets.fused.stats import anchor_stats, compose, spread_stats
 from karsl.datasets.transforms.affine import identity
@@ -17,33 +18,22 @@ from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton
 
 _NO_FRAMES = np.zeros(0, bool)
-_Reading = tuple[
-    np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, bool
-]
-"""The first ten arguments of the functions of `karsl.datasets.fused.stats`."""
 
 
-@dataclass
-class Frames:
-    """Where the frames of N clips lie.
+class _Reading(NamedTuple):
+    """The first eleven arguments of the functions of `karsl.datasets.fused.stats`."""
 
-    Attributes:
-        frames: (F, V, 4) float32 or float16: x, y, z, score; zeros where missing.
-        flags: uint8 (F, G), presence of each group in each frame.
-        starts, lengths: int64 (N,).
-    """
-
-    frames: np.ndarray
-    flags: np.ndarray
-    starts: np.ndarray
+    like: np.ndarray
+    addresses: np.ndarray
     lengths: np.ndarray
-
-    @classmethod
-    def of(cls, frames: np.ndarray, starts: np.ndarray, lengths: np.ndarray, skeleton: Skeleton) -> Frames:
-        """Frames whose flags are not known yet."""
-        flags = np.empty((len(frames), len(skeleton.groups)), np.uint8)
-        presence_flags(_bits(frames), skeleton.group_slices, flags)
-        return cls(frames, flags, starts, lengths)
+    width: int
+    positions: np.ndarray
+    ends: np.ndarray
+    table: np.ndarray
+    table_of: np.ndarray
+    hidden: np.ndarray
+    hidden_frames: np.ndarray
+    missing_is_zero: bool
 
 
 class PendingClips:
@@ -66,12 +56,10 @@ class PendingClips:
         self._start_from(source)
 
     def _start_from(self, source: Frames) -> None:
-        self.source, n, v = source, len(source.starts), self.skeleton.num_keypoints
-        self._in_slices = self.skeleton.group_slices
+        self.source, n, v = source, len(source), self.skeleton.num_keypoints
         self._positions: np.ndarray | None = None
         self._lengths, self._out_starts = source.lengths, _ends(source.lengths)
-        self._table, self._table_of = np.arange(v)[None], np.zeros(n, np.int64)
-        self._source_skeleton = self.skeleton
+        self._table, self._table_of = _in_order(v), np.zeros(n, np.int64)
         self._hidden, self._hidden_frames, self._zero = np.zeros((n, 0), bool), _NO_FRAMES, False
         self._affine = identity(n, len(self.skeleton.groups))
         self._untouched = True
@@ -79,7 +67,7 @@ class PendingClips:
     # ---- what steps may ask ----
 
     def __len__(self) -> int:
-        return len(self.source.starts)
+        return len(self.source)
 
     @property
     def num_frames(self) -> np.ndarray:
@@ -122,9 +110,12 @@ class PendingClips:
         """
         if self._positions is not None or self._hidden_frames.size or (missing_is_zero and not self._untouched):
             self.settle()
-        self._lengths = np.array([len(p) for p in positions], dtype=np.int64)
+        if isinstance(positions, np.ndarray):
+            self._lengths, flat = np.full(len(positions), positions.shape[1]), positions.ravel()
+        else:
+            self._lengths = np.array([len(p) for p in positions], dtype=np.int64)
+            flat = np.concatenate(list(positions))
         self._out_starts = _ends(self._lengths)
-        flat = positions.ravel() if isinstance(positions, np.ndarray) else np.concatenate(list(positions))
         self._positions = np.ascontiguousarray(flat, dtype=np.float64)
         self._zero = missing_is_zero
         told = self._positions if padding is None else np.where(padding.ravel(), np.nan, self._positions)
@@ -138,15 +129,15 @@ class PendingClips:
         groups = _mirrored_groups(self.skeleton)
         if groups is None and not self._uniform():
             self.settle()
-        if groups is not None:
+        if groups is not None and not self._untouched:
             self._affine = np.where(flip[:, None, None], self._affine[:, groups], self._affine)
         rows = len(self._table)
-        self._table = np.concatenate([self._table, self._table[:, mirror]])
+        self._table = _with_mirrored(self._table.tobytes(), rows, self.skeleton)
         self._table_of = self._table_of + rows * flip
         if self._hidden.size:
             self._hidden = np.where(flip[:, None], self._hidden[:, mirror], self._hidden)
         move = identity(len(flip), 1)
-        move[flip, :, 0], move[flip, :, 4] = -1, 2 * self.meta.pivot
+        move[:, 0, 0], move[:, 0, 4] = np.where(flip, -1.0, 1.0), np.where(flip, 2 * self.meta.pivot, 0.0)
         self.move(move)
 
     def move(self, affine: np.ndarray) -> None:
@@ -182,7 +173,7 @@ class PendingClips:
 
     def anchors(self, origin: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean place (N, 2) of `origin` points, mean distance (N,) of two, and bool (N,) where they are ever seen."""
-        n, points = len(self.source.starts), np.concatenate([origin, scale])
+        n, points = len(self.source), np.concatenate([origin, scale])
         place, distance, seen = np.zeros((n, 2)), np.ones(n), np.zeros(n, np.int64)
         groups = self.skeleton.group_of[points]
         anchor_stats(*self._reading(), points, groups, len(origin), self._affine, place, distance, seen)
@@ -190,7 +181,7 @@ class PendingClips:
 
     def spread(self, part: slice, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean place (N, 2), radius (N,), number of seen points (N,) of a run of points, for clips `wanted`."""
-        n = len(self.source.starts)
+        n = len(self.source)
         place, radius, seen = np.zeros((n, 2)), np.ones(n), np.zeros(n, np.int64)
         group = self.skeleton.group_of
         spread_stats(*self._reading(), part.start, part.stop, group, self._affine, wanted, place, radius, seen)
@@ -202,16 +193,19 @@ class PendingClips:
     def settle(self) -> None:
         """Do what waits, into frames of its own."""
         frames, _ = self.write(channels=4)
-        starts, lengths = self._out_starts[:-1], self.num_frames
-        self._start_from(Frames.of(frames, starts, lengths, self.skeleton))
+        here = np.zeros(len(self), np.int64)
+        self._start_from(Frames.of_rows([frames], here, self._out_starts[:-1], self.num_frames))
 
     @property
     def settled(self) -> bool:
         """Whether something was done before, so that `source` is not what was given."""
         return self.source is not self._given
 
-    def plan(self) -> FramePlan:
+    def plan(self, first_rows: np.ndarray) -> FramePlan:
         """What waits, for another device; statistics of points are in it as numbers.
+
+        Args:
+            first_rows: int64 (N,), the row of each clip's first frame on that device.
 
         Raises:
             ConfigError: The clips differ in length.
@@ -222,15 +216,21 @@ class PendingClips:
                 f"clips of {lengths.min()} and {lengths.max()} frames in one plan; "
                 "end the pipeline's temporal part with TSNSampleFrames, UniformSampleFrames or PadFrames"
             )
-        _, starts, source_lengths, positions, *_ = self._reading()
+        positions = self._reading().positions
         return FramePlan(
-            *frame_rows(positions.reshape(n, -1), starts, source_lengths), self._table, self._table_of,
+            *frame_rows(positions.reshape(n, -1), first_rows, self.source.lengths), self._table, self._table_of,
             self._affine.astype(np.float32), self.skeleton.group_of, self._hidden if self._hidden.size else None,
             self._hidden_frames.reshape(n, -1) if self._hidden_frames.size else None, self._zero,
         )  # fmt: skip
 
     def write(
-        self, *, channels: int, fill: float = 0.0, out: np.ndarray | None = None, mask: np.ndarray | None = None
+        self,
+        *,
+        channels: int,
+        fill: float = 0.0,
+        out: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+        rows: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Do what waits.
 
@@ -238,29 +238,32 @@ class PendingClips:
             channels: 3, or 4 to have the score last.
             fill: Coordinate of missing points.
             out: float32 (F', V, channels) to write to; `mask` bool (F', V).
+            rows: int64 (N,), where in `out` each clip begins; one after the other if not given.
 
         Returns:
-            `out` and `mask`, clips one after the other.
+            `out` and `mask`.
         """
         shape = int(self._out_starts[-1]), self.skeleton.num_keypoints
         out = np.empty((*shape, channels), np.float32) if out is None else out
         mask = np.empty(shape, bool) if mask is None else mask
-        sources, runs, order, whole = _layout(self._table.tobytes(), len(self._table), self._source_skeleton, self.skeleton)
-        frames, starts, lengths, positions, out_starts, *_ = self._reading()
-        affine, one_affine = self._affine.astype(np.float32), (self._affine == self._affine[:, :1]).all((1, 2))
+        order, runs, absent = _layout(self._table.tobytes(), len(self._table), self.skeleton)
+        hidden, hidden_of = absent, self._table_of
+        if self._hidden.size:
+            hidden, hidden_of = self._hidden | absent[self._table_of], np.arange(len(self))
+        reading = self._reading()
         read_clips(
-            frames, self.source.flags, starts, lengths, positions, out_starts, self._in_slices, self.skeleton.group_slices,
-            self._table, self._table_of, sources, runs, order, whole, affine, one_affine, self._hidden, self._hidden_frames,
-            self._zero, np.float32(fill), out, mask,
+            reading.like, reading.addresses, reading.lengths, reading.width, reading.positions, self._lengths,
+            self._out_starts[:-1] if rows is None else rows, self.skeleton.group_slices, order, self._table_of, runs,
+            self._affine, hidden, hidden_of, self._hidden_frames, self._zero, np.float32(fill), out, mask,
         )  # fmt: skip
         return out, mask
 
     def _reading(self) -> _Reading:
-        positions = self._positions
+        source, positions = self.source, self._positions
         if positions is None:
-            positions = np.concatenate([np.arange(t, dtype=np.float64) for t in self.source.lengths])
-        return (
-            _bits(self.source.frames), self.source.starts, self.source.lengths, positions, self._out_starts,
+            positions = np.concatenate([np.arange(t, dtype=np.float64) for t in source.lengths])
+        return _Reading(
+            source.like, source.addresses, source.lengths, source.num_keypoints, positions, self._out_starts,
             self._table, self._table_of, self._hidden, self._hidden_frames, self._zero,
         )  # fmt: skip
 
@@ -269,22 +272,31 @@ class PendingClips:
 
 
 @lru_cache(maxsize=64)
-def _layout(table_bytes: bytes, rows: int, source: Skeleton, target: Skeleton) -> tuple[np.ndarray, ...]:
-    """For each table row and output group: the one source group, and where its points start if in order; else -1.
-
-    Third, uint64 (P, V'), four times the table; fourth (P,), whether a row names all points in order, others, or lacks some.
-    """
+def _layout(table_bytes: bytes, rows: int, target: Skeleton) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`order`, `runs` and absent points (P, V') of `read_clips`."""
     table = np.frombuffer(table_bytes, np.int64).reshape(rows, -1)
-    sources, runs = np.full((rows, len(target.groups)), -1), np.full((rows, len(target.groups)), -1)
+    runs = np.full((rows, len(target.groups)), PICKED)
     for r, row in enumerate(table):
         for g, part in enumerate(target.groups.values()):
-            points = row[part]
-            if (points >= 0).all() and (source.group_of[points] == source.group_of[points[0]]).all():
-                sources[r, g] = source.group_of[points[0]]
-                runs[r, g] = points[0] if (np.diff(points) == 1).all() else -1
-    every = np.arange(source.num_keypoints)
-    whole = [IN_ORDER if np.array_equal(r, every) else PARTLY if (r < 0).any() else REORDERED for r in table]
-    return sources, runs, 4 * np.maximum(table, 0).astype(np.uint64), np.array(whole)
+            if row[part.start] >= 0 and (np.diff(row[part]) == 1).all():
+                runs[r, g] = row[part.start] - part.start
+    return np.maximum(table, 0).astype(np.int32), runs, table < 0
+
+
+@lru_cache(maxsize=64)
+def _in_order(points: int) -> np.ndarray:
+    table = np.arange(points)[None]
+    table.flags.writeable = False
+    return table
+
+
+@lru_cache(maxsize=64)
+def _with_mirrored(table_bytes: bytes, rows: int, skeleton: Skeleton) -> np.ndarray:
+    """(2 P, V), rows of a table and their mirror images."""
+    table = np.frombuffer(table_bytes, np.int64).reshape(rows, -1)
+    both = np.concatenate([table, table[:, skeleton.mirror]])
+    both.flags.writeable = False
+    return both
 
 
 def _ends(lengths: np.ndarray) -> np.ndarray:
@@ -300,7 +312,3 @@ def _mirrored_groups(skeleton: Skeleton) -> np.ndarray | None:
     groups = skeleton.group_of[skeleton.mirror]
     origin = [groups[part] for part in skeleton.groups.values()]
     return np.array([o[0] for o in origin]) if all((o == o[0]).all() for o in origin) else None
-
-
-def _bits(frames: np.ndarray) -> np.ndarray:
-    return frames.view(np.uint16) if frames.dtype == np.float16 else frames

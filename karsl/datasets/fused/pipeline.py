@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from karsl.datasets.draws import Draw
-from karsl.datasets.fused.pending import Frames, PendingClips
+from karsl.datasets.fused.draws import CompiledDraw
+from karsl.datasets.fused.frames import Frames
+from karsl.datasets.fused.pending import PendingClips
 from karsl.datasets.transforms.base import KeypointTransform
 from karsl.datasets.transforms.formatting import PackKeypointInputs
 from karsl.datasets.transforms.loading import LoadKeypoints
@@ -57,11 +58,5 @@ class BatchPipeline:
         """
         clips = PendingClips(source, skeleton)
         for step in self.deferred:
-            step.defer(clips, step.sample_params(clips.meta, Draw(keys, stream=step.stream)))
+            step.defer(clips, step.sample_params(clips.meta, CompiledDraw(keys, stream=step.stream)))
         return clips
-
-
-def clip_frames(clips: Sequence[np.ndarray], skeleton: Skeleton) -> Frames:
-    """N canonical clips (T, V, 4) as frames one after the other."""
-    lengths = np.array([len(c) for c in clips], dtype=np.int64)
-    return Frames.of(np.concatenate(clips), np.cumsum(lengths) - lengths, lengths, skeleton)

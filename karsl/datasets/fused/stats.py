@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import carray, njit
 
 from karsl.datasets.fused.half import number
+from karsl.datasets.fused.memory import pointer
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 
 
 @njit(inline="always")
-def _point(frames, start, length, position, q, missing_is_zero):
-    """(x, y, seen) of source point `q` at a fractional position."""
+def _point(clip, position, q, missing_is_zero):
+    """(x, y, seen) of stored point `q` of a clip (T, V, 4) at a fractional position."""
     f0 = int(position)
-    f1 = min(f0 + 1, length - 1)
+    f1 = min(f0 + 1, clip.shape[0] - 1)
     weight = np.float32(position - f0)
-    here0 = number(frames[start + f0, q, 3]) > 0
-    here1 = weight > 0 and number(frames[start + f1, q, 3]) > 0
+    here0 = number(clip[f0, q, 3]) > 0
+    here1 = weight > 0 and number(clip[f1, q, 3]) > 0
     if not (missing_is_zero or (here0 and here1)):
         weight = np.float32(1 if here1 and not here0 else 0)
-    x0, y0 = number(frames[start + f0, q, 0]), number(frames[start + f0, q, 1])
-    x1, y1 = number(frames[start + f1, q, 0]), number(frames[start + f1, q, 1])
+    x0, y0 = number(clip[f0, q, 0]), number(clip[f0, q, 1])
+    x1, y1 = number(clip[f1, q, 0]), number(clip[f1, q, 1])
     return x0 + (x1 - x0) * weight, y0 + (y1 - y0) * weight, here0 or here1
 
 
 @_compiled
 def anchor_stats(
-    frames, starts, lengths, positions, out_starts, table, table_of, hidden, hidden_frames, missing_is_zero,
+    like, addresses, lengths, width, positions, ends, table, table_of, hidden, hidden_frames, missing_is_zero,
     points, groups, num_origin, affine, place, distance, seen_frames,
 ):  # fmt: skip
     """Mean place of the first `num_origin` of `points` and mean distance of the two after them, where all are seen.
@@ -37,16 +38,17 @@ def anchor_stats(
         place: float64 (N, 2), distance: float64 (N,), seen_frames: int64 (N,): filled.
     """
     xy, k_all = np.empty((points.size, 2)), points.size
-    for n in range(starts.size):
+    for n in range(addresses.size):
+        clip = carray(pointer(like, addresses[n]), (lengths[n], width, 4))
         count, px, py, d = 0, 0.0, 0.0, 0.0
-        for t in range(out_starts[n], out_starts[n + 1]):
+        for t in range(ends[n], ends[n + 1]):
             seen = not (hidden_frames.size > 0 and hidden_frames[t])
             for k in range(k_all):
                 q = table[table_of[n], points[k]]
                 if not seen or q < 0 or (hidden.shape[1] > 0 and hidden[n, points[k]]):
                     seen = False
                     break
-                x, y, there = _point(frames, starts[n], lengths[n], positions[t], q, missing_is_zero)
+                x, y, there = _point(clip, positions[t], q, missing_is_zero)
                 m = affine[n, groups[k]]
                 xy[k, 0], xy[k, 1] = m[0] * x + m[1] * y + m[4], m[2] * x + m[3] * y + m[5]
                 seen = seen and there
@@ -63,23 +65,24 @@ def anchor_stats(
 
 @_compiled
 def spread_stats(
-    frames, starts, lengths, positions, out_starts, table, table_of, hidden, hidden_frames, missing_is_zero,
+    like, addresses, lengths, width, positions, ends, table, table_of, hidden, hidden_frames, missing_is_zero,
     first, last, group_of, affine, wanted, place, radius, seen_points,
 ):  # fmt: skip
     """Mean and root-mean-square radius of the seen points among output points [first, last), for clips `wanted`."""
-    for n in range(starts.size):
+    for n in range(addresses.size):
         if not wanted[n]:
             continue
+        clip = carray(pointer(like, addresses[n]), (lengths[n], width, 4))
         count, sx, sy, sxx = 0, 0.0, 0.0, 0.0
         for again in range(2):  # mean first, then radius about it: one pass loses digits
-            for t in range(out_starts[n], out_starts[n + 1]):
+            for t in range(ends[n], ends[n + 1]):
                 if hidden_frames.size > 0 and hidden_frames[t]:
                     continue
                 for v in range(first, last):
                     q = table[table_of[n], v]
                     if q < 0 or (hidden.shape[1] > 0 and hidden[n, v]):
                         continue
-                    x, y, there = _point(frames, starts[n], lengths[n], positions[t], q, missing_is_zero)
+                    x, y, there = _point(clip, positions[t], q, missing_is_zero)
                     if not there:
                         continue
                     m = affine[n, group_of[v]]

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from karsl.datasets.draws import Draw
+from karsl.datasets.fused.frames import Frames
 from karsl.datasets.fused.pending import PendingClips
-from karsl.datasets.fused.pipeline import clip_frames
 from karsl.datasets.transforms import (
     CenterScale,
     FillMissing,
@@ -65,7 +65,7 @@ def eager(step_lists, clips):
 
 def deferred(steps, clips):
     keys = np.array([c["sample_key"] for c in clips])
-    pending = PendingClips(clip_frames([canonical(c) for c in clips], clips[0]["skeleton"]), clips[0]["skeleton"])
+    pending = PendingClips(Frames.of_clips([canonical(c) for c in clips]), clips[0]["skeleton"])
     for step in steps:
         assert step.can_defer()
         step.defer(pending, step.sample_params(pending.meta, Draw(keys, stream=step.stream)))

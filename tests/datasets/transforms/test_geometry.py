@@ -183,9 +183,7 @@ def test_affine_stays_within_its_ranges(clip):
         assert (np.abs(out[1, :2] - 0.5) < 0.1001).all()
 
 
-@pytest.mark.parametrize(
-    "options", [dict(scale=(0, 1)), dict(scale=2), dict(rotation_deg=(5, -5)), dict(shift=("a", "b"))]
-)
+@pytest.mark.parametrize("options", [dict(scale=(0, 1)), dict(scale=2), dict(rotation_deg=(5, -5)), dict(shift=("a", "b"))])
 def test_affine_refuses_ranges_that_are_none(options):
     with pytest.raises(ConfigError, match="RandomAffine: .*expected two ascending numbers"):
         RandomAffine(**options)
