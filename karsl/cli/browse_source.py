@@ -61,13 +61,9 @@ def _from_config(args: argparse.Namespace) -> Any:
 
 
 def _of_stream(dataset: Any, args: argparse.Namespace, count: int) -> Any:
-    """A stream has no places: its first clips are taken; what can be indexed is left as it is."""
-    from karsl.visualization.views import StreamView
+    from karsl.visualization.views import browsable
 
-    if hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__"):
-        return dataset
-    wanted = max(args.index, default=-1) + 1 or count
-    return StreamView(dataset, wanted)
+    return browsable(dataset, max(args.index, default=-1) + 1 or count)
 
 
 def _is_config(path: Path) -> bool:

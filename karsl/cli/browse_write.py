@@ -81,7 +81,7 @@ def _write_sheets(args: argparse.Namespace, dataset: Any, places: Sequence[Any],
             shown.append((stages[0][1], place.metainfo))
     if not shown:
         return []
-    title = f"{args.source} · {len(shown)} of {len(dataset)} clips"
+    title = f"{Path(args.source).name} · {len(shown)} of {len(dataset)} clips"
     overview = args.output_dir / "overview.png"
     _save(overview_sheet([r for r, _ in shown], metainfo=[m for _, m in shown], title=title), overview)
     _report(f"{_count(written, 'sheet')} and overview.png lie in {args.output_dir}", [m for _, m in shown])

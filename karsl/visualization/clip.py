@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 
 from karsl.errors import SkeletonError
 from karsl.skeletons import Skeleton
+
+_LEGS = re.compile(r"(^|_)(knee|ankle|heel|foot|toe)(_|$)")
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,17 @@ class ClipView:
     def present(self, group: str) -> np.ndarray:
         """Whether any point of a group is seen, bool (T,)."""
         return np.isfinite(self.points[:, self.skeleton.groups[group]]).all(-1).any(-1)
+
+    def framed(self) -> list[np.ndarray]:
+        """Points of each group that a picture of the whole is fitted to, (T, n, 2) each: no legs, which sign nothing.
+
+        Detectors guess legs below the edge of the picture; fitted to them, hands would be a few pixels.
+        """
+        names = self.skeleton.names
+        above = np.array([not _LEGS.search(name) for name in names])
+        if not above.any():
+            above[:] = True
+        return [self.points[:, part][:, above[part]] for part in self.skeleton.groups.values()]
 
     def shown_frames(self, count: int) -> np.ndarray:
         """At most `count` frames spread over the clip, int64: the centres of equal segments.

@@ -57,7 +57,7 @@ def _cell(canvas: Canvas, clip: ClipView, x: float, y: float) -> None:
     frame = clip.best_frame()
     with canvas.panel(x, y, _CELL, _PICTURE) as panel:
         if np.isfinite(clip.points[frame]).any():
-            view = fit([clip.points[:, part] for part in clip.skeleton.groups.values()], (_CELL, _PICTURE), pad=10)
+            view = fit(clip.framed(), (_CELL, _PICTURE), pad=10)
             draw_skeleton(panel, view.to_pixels(clip.points[frame]), clip.skeleton, zoom=1.15)
         else:
             panel.text(_CELL / 2, _PICTURE / 2, "missing", size=11, colour=MUTED, anchor="mm")

@@ -40,7 +40,7 @@ def sign_sheet(
     canvas = Canvas(_LEFT + columns * _COLUMN + _MARGIN, _TITLE + len(views) * (_ROW + _BARS) + 8)
     _title(canvas, views)
     size = (_COLUMN, _ROW)
-    frames = [fit([clip.points[:, part] for part in clip.skeleton.groups.values()], size) for clip in views]
+    frames = [fit(clip.framed(), size) for clip in views]
     scale = float(np.median([view.scale for view in frames]))
     for number, (clip, view) in enumerate(zip(views, frames, strict=True)):
         alike = scale / 2 < view.scale < scale * 2

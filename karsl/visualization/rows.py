@@ -48,7 +48,7 @@ def plan_rows(clip: ClipView, frames: np.ndarray, body: Viewport | None = None) 
 
 def body_views(clips: Sequence[ClipView]) -> list[Viewport]:
     """One for each clip's body; neighbours in like coordinates share theirs, see `fit_alike`."""
-    parts = [[clip.points[:, part] for part in clip.skeleton.groups.values()] for clip in clips]
+    parts = [clip.framed() for clip in clips]
     return fit_alike(parts, (COLUMN, BODY), pad=6.0)
 
 

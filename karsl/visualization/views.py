@@ -6,9 +6,11 @@ Ours have these. A source of files, a dataset of somebody else, and a stream get
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
+from torch.utils.data import IterableDataset
 
 from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton, get_skeleton, skeleton_names
@@ -99,21 +101,60 @@ class SampleView:
         }  # fmt: skip
 
 
-class StreamView(SampleView):
-    """The first clips of a stream. What a stream gives is kept, for it cannot be asked again.
+class StreamView:
+    """The clips of a StreamDataset, each where it lies; one that lies elsewhere is brought when it is looked at.
 
     Args:
-        stream: An iterable of samples.
-        count: How many to take.
+        stream: Has `dataset`, and `batch(places)` that brings their shards.
     """
 
-    def __init__(self, stream: Iterable[Any], count: int) -> None:
-        taken: list[Any] = []
-        for sample in stream:
-            if len(taken) >= count:
-                break
-            taken.append(sample)
-        super().__init__(taken, getattr(stream, "metainfo", {}), getattr(stream, "output_skeleton", None))
+    def __init__(self, stream: Any) -> None:
+        self.stream, self.metainfo = stream, stream.metainfo
+
+    def __len__(self) -> int:
+        return len(self.stream.dataset)
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """A copy of a record."""
+        return self.stream.dataset.get_data_info(index)
+
+    def set_epoch(self, epoch: int, seed: int | None = None) -> None:
+        """Go to other draws."""
+        self.stream.dataset.set_epoch(epoch, seed=seed)
+
+    def stages(self, index: int) -> Stages:
+        """The results after each step."""
+        if getattr(self.stream, "is_remote", False):
+            self.stream.batch(np.array([index]))
+        return self.stream.dataset.stages(index)
+
+
+class HeadView(SampleView):
+    """The first samples of any iterable. What it gives is kept, for it cannot be asked again.
+
+    Args:
+        samples: An iterable of samples.
+        count: How many to take; 0 is all.
+    """
+
+    def __init__(self, samples: Iterable[Any], count: int) -> None:
+        about = getattr(samples, "metainfo", None) or {}
+        super().__init__(list(islice(samples, count or None)), about, getattr(samples, "output_skeleton", None))
+
+
+def browsable(dataset: Any, count: int = 0) -> Any:
+    """A dataset as one that has places: a stream, or any other iterable, becomes a view.
+
+    Args:
+        dataset: Of any kind.
+        count: Samples to take of an iterable that is not ours; 0 is all.
+    """
+    has_places = hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")
+    if has_places and not isinstance(dataset, IterableDataset):
+        return dataset
+    if hasattr(dataset, "batch") and hasattr(getattr(dataset, "dataset", None), "stages"):
+        return StreamView(dataset)
+    return HeadView(dataset, count)
 
 
 def _plain(value: Any) -> Any:

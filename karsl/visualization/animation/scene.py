@@ -14,7 +14,7 @@ from karsl.visualization.canvas import Canvas, shorten, text_width
 from karsl.visualization.clip import ClipView
 from karsl.visualization.draw import draw_skeleton
 from karsl.visualization.palette import GRID, INK, MUTED, GroupStyle, group_styles
-from karsl.visualization.viewport import Viewport, fit_alike, fit_following
+from karsl.visualization.viewport import Viewport, fit, fit_alike, fit_following
 
 _TITLE, _HEAD, _LEFT, _MARGIN = 50, 22, 104, 12  # pixels: title, a stage's head; label of bars, at the right
 _WIDE, _SLIM = 420, 300  # pixels across of one stage alone, of one among several
@@ -111,7 +111,7 @@ def _plan(clips: Sequence[ClipView]) -> list[list[Panel]]:
     """Panels of every stage, in a grid; bodies of stages in like coordinates share one frame, so a shift is seen."""
     top: float = _TITLE + (_HEAD if len(clips) > 1 else 0)
     width = _WIDE if len(clips) == 1 else _SLIM
-    bodies = fit_alike([_parts(clip) for clip in clips], (width, width))
+    bodies = fit_alike([clip.framed() for clip in clips], (width, width))
     planned: list[list[Panel]] = []
     for number, (clip, body) in enumerate(zip(clips, bodies, strict=True)):
         x = number % _ABREAST * (width + 6.0)
@@ -120,10 +120,6 @@ def _plan(clips: Sequence[ClipView]) -> list[list[Panel]]:
         panels = _groups_apart(clip, x, top, width) if clip.hands_float() else _body_and_hands(clip, body, x, top, width)
         planned.append(panels)
     return planned
-
-
-def _parts(clip: ClipView) -> list[np.ndarray]:
-    return [clip.points[:, part] for part in clip.skeleton.groups.values()]
 
 
 def _body_and_hands(clip: ClipView, body: Viewport, x: float, top: float, width: float) -> list[Panel]:
@@ -144,7 +140,7 @@ def _body_and_hands(clip: ClipView, body: Viewport, x: float, top: float, width:
 def _groups_apart(clip: ClipView, x: float, top: float, width: float) -> list[Panel]:
     """Data centred group by group: each in a panel of its own, two in a row."""
     size = (width / 2, width / 2)
-    views = [fit_alike([[part]], size)[0] for part in _parts(clip)]
+    views = [fit([clip.points[:, part]], size, pad=8) for part in clip.skeleton.groups.values()]
     return [
         Panel(x + n % 2 * size[0], top + n // 2 * size[1], *size, style, [view] * clip.num_frames)
         for n, (style, view) in enumerate(zip(group_styles(clip.skeleton), views, strict=True))
