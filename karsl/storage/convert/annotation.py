@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from karsl.errors import AnnotationError
-from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
+from karsl.skeletons import Skeleton, describe_skeleton
 from karsl.storage.convert.archives import ArchiveFolder
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.located import LocatedReader
+from karsl.storage.convert.said import numbered_classes, skeleton_of
 from karsl.storage.convert.sidecar import write_list
 from karsl.storage.convert.source import Clips
 
@@ -19,7 +20,7 @@ def open_annotation(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -
     """Open an annotation file, or the one that lies in a folder such as a pack's; its paths are relative to it.
 
     Raises:
-        AnnotationError: Not in the format, or it names no skeleton and none is given.
+        AnnotationError: Not in the format, or nothing says what the points are.
     """
     path = path / "annotations.json" if path.is_dir() else path
     try:
@@ -27,13 +28,11 @@ def open_annotation(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -
         metainfo, records = dict(content["metainfo"]), list(content["data_list"])
     except (ValueError, KeyError, TypeError) as error:
         raise AnnotationError(f"{path}: not {{'metainfo': ..., 'data_list': [...]}} as json ({error!r})") from error
-    named = skeleton or metainfo.get("skeleton")
-    if named is None:
-        raise AnnotationError(f"{path}: metainfo names no skeleton; say what the keypoints are with skeleton=...")
-    points = get_skeleton(named)
+    points = skeleton_of(metainfo.get("skeleton"), skeleton, where=path)
     absent = [k for k in ("clip_id", "keypoint_path", "label", "num_frames") if any(k not in r for r in records)]
     if absent:
         raise AnnotationError(f"{path}: records without {absent}; write the file again with 'karsl prepare'")
+    metainfo = {"classes": numbered_classes(r["label"] for r in records), **metainfo, "skeleton": describe_skeleton(points)}
     return Clips(metainfo, points, records, LocatedReader(path.parent, points.num_keypoints))
 
 

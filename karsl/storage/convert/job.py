@@ -72,7 +72,7 @@ class Job:
         for record in self.progress(records, len(records)) if self.progress else records:
             try:
                 clip = self._read(record)
-            except CorruptRecordError as error:
+            except (CorruptRecordError, FileNotFoundError) as error:
                 problems.append(str(error))
                 continue
             if problems:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,10 +121,13 @@ def write_kaggle(out: Path, job: Job) -> None:
     """`train.csv`, the index map, a parquet file a clip, and the sidecar for what these do not hold."""
     arrow, records = library(), []
     kinds, numbers = _rows_of_a_frame()
+    names = Counter(job.metainfo["classes"])
     with (out / TABLE).open("w", encoding="utf-8", newline="") as stream:
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(("path", "participant_id", "sequence_id", "sign"))
         for sequence, (record, clip) in enumerate(job.clips(), start=1):
+            if names[job.gloss(record)] > 1:
+                job.losses.add("classes", record["clip_id"], f"several are called {job.gloss(record)!r} and become one sign")
             signer = record.get("signer", "0")
             file = f"{FOLDER}/{signer}/{sequence}.parquet"
             (out / file).parent.mkdir(parents=True, exist_ok=True)

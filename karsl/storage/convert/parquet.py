@@ -23,13 +23,15 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import AnnotationError, CorruptRecordError, DatasetNotFoundError, missing_extra
-from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
+from karsl.skeletons import Skeleton, describe_skeleton
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.naming import safe_name
+from karsl.storage.convert.said import skeleton_of
 from karsl.storage.convert.source import Clips
 from karsl.storage.record import canonical_clip, shape_problem
 
 GROUP_CLIPS = 64  # clips of a row group: what is in memory at once
+KEPT_GROUPS = 8  # so that a reader in another order, of six signers and splits, say, decodes each group once
 WRITING = {"compression": "zstd", "write_page_checksum": True}
 _FACTS = ("clip_id", "label", "sign", "signer", "split", "fps", "num_frames")
 
@@ -85,13 +87,17 @@ class _RowReader:
         problem = shape_problem(raw.shape, raw.dtype, self.num_keypoints)
         if problem:
             raise CorruptRecordError(f"{where} {problem}; is the skeleton right?")
-        return raw.astype(np.float32) if raw.shape[2] == 4 and "dtype" in row else canonical_clip(raw, where=where)
+        if raw.shape[2] == 3 or "dtype" not in row:
+            return canonical_clip(raw, where=where)
+        clip = raw.astype(np.float32)
+        clip[clip[..., 3] <= 0] = 0
+        return clip
 
     def _group(self, file: str, group: int) -> Any:
         key = (file, group)
         if key not in self._groups:
             self._groups[key] = read_columns(self.root / file, ("keypoint", "dtype", "shape"), group=group)
-            if len(self._groups) > 2:
+            if len(self._groups) > KEPT_GROUPS:
                 self._groups.popitem(last=False)
         return self._groups[key]
 
@@ -128,10 +134,7 @@ def open_parquet(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> C
         reader = open_parquet_file(file)
         metainfo = metainfo or _metainfo(reader)
         records += _records(reader, file)
-    named = skeleton or metainfo.get("skeleton")
-    if named is None:
-        raise AnnotationError(f"{path}: the files do not say what the points are; give --source-skeleton (skeleton=...)")
-    points = get_skeleton(named)
+    points = skeleton_of(metainfo.get("skeleton"), skeleton, where=path)
     metainfo = {"dataset_name": path.stem, "classes": _classes(records), **metainfo, "skeleton": describe_skeleton(points)}
     return Clips(metainfo, points, records, _RowReader(root, points.num_keypoints))
 

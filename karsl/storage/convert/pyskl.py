@@ -6,7 +6,8 @@ Source: https://mmaction2.readthedocs.io/en/latest/user_guides/prepare_dataset.h
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import AnnotationError, CorruptRecordError, DataProblems
-from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
+from karsl.skeletons import Skeleton, describe_skeleton
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.plain_pickle import load_plain
+from karsl.storage.convert.said import numbered_classes, skeleton_of
 from karsl.storage.convert.source import Clips
 
 _KEYS = ("frame_dir", "label", "keypoint")
@@ -34,11 +36,8 @@ def open_pyskl(path: Path, *, skeleton: Skeleton | None = None, trusted: bool = 
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
         raise AnnotationError(f"{path}: not a dict with 'split' and 'annotations'; is it mmaction2's or pyskl's form?")
     extra = content.get("metainfo") or {}
-    named = skeleton or extra.get("skeleton")
-    if named is None:
-        raise AnnotationError(f"{path}: the file does not say what its keypoints are; give --source-skeleton (skeleton=...)")
-    points, split = get_skeleton(named), content.get("split") or {}
-    split_of = {clip: name for name, clips in split.items() for clip in clips}
+    points = skeleton_of(extra.get("skeleton"), skeleton, where=path)
+    split_of = {clip: name for name, clips in (content.get("split") or {}).items() for clip in clips}
     clips, problems = content["annotations"], []
     for place, clip in enumerate(clips):
         problem = _problem(clip, points.num_keypoints)
@@ -47,11 +46,19 @@ def open_pyskl(path: Path, *, skeleton: Skeleton | None = None, trusted: bool = 
     if problems:
         raise DataProblems(str(path), problems)
     records = [_record(clip, place, split_of) for place, clip in enumerate(clips)]
-    count = 1 + max((r["label"] for r in records), default=-1)
-    metainfo = {"dataset_name": path.stem, "classes": tuple(f"{k:04d}" for k in range(count)), **extra}
-    several = sum(len(clip["keypoint"]) > 1 for clip in clips)
-    notes = (f"{several} clips hold several persons; the one seen best is read",) if several else ()
-    return Clips({**metainfo, "skeleton": describe_skeleton(points)}, points, records, _PickledReader(path, clips), notes)
+    metainfo = {"dataset_name": path.stem, "classes": numbered_classes(r["label"] for r in records), **extra}
+    metainfo["skeleton"] = describe_skeleton(points)
+    return Clips(metainfo, points, records, _PickledReader(path, clips), tuple(_notes(content)))
+
+
+def _notes(content: dict) -> Iterator[str]:
+    several = sum(len(clip["keypoint"]) > 1 for clip in content["annotations"])
+    if several:
+        yield f"{several} clips hold several persons; the one seen best is read"
+    named = Counter(clip for clips in (content.get("split") or {}).values() for clip in clips)
+    twice = sum(count > 1 for count in named.values())
+    if twice:
+        yield f"{twice} clips are in several splits; the last of these is read"
 
 
 @dataclass(frozen=True)
@@ -94,11 +101,15 @@ def clip_of(annotation: dict, *, where: str) -> np.ndarray:
 def _problem(clip: Any, num_keypoints: int) -> str | None:
     if not isinstance(clip, dict) or any(key not in clip for key in _KEYS):
         return f"is not a dict with {_KEYS}"
-    keypoint, score = clip["keypoint"], clip.get("keypoint_score")
+    keypoint, score, label = clip["keypoint"], clip.get("keypoint_score"), clip["label"]
+    if not isinstance(label, int) or label < 0:
+        return f"({clip['frame_dir']!r}): label {label!r} is not one number from 0"
     if not isinstance(keypoint, np.ndarray) or keypoint.ndim != 4 or not keypoint.shape[0] or not keypoint.shape[1]:
         return f"({clip['frame_dir']!r}): keypoint is no array (persons, frames, points, 2 or 3)"
     if keypoint.shape[2] != num_keypoints or keypoint.shape[3] not in (2, 3):
         return f"({clip['frame_dir']!r}): keypoint has shape {keypoint.shape}, the skeleton has {num_keypoints} points"
+    if not all(isinstance(side, (int, float)) and side > 0 for side in clip.get("img_shape") or (1, 1)):
+        return f"({clip['frame_dir']!r}): img_shape is {clip['img_shape']!r}; height and width are expected"
     if score is not None and np.shape(score) != keypoint.shape[:3]:
         return f"({clip['frame_dir']!r}): keypoint_score has shape {np.shape(score)}, keypoint {keypoint.shape}"
     return None

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import AnnotationError, ConfigError, DatasetNotFoundError
-from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
+from karsl.skeletons import Skeleton, describe_skeleton
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.located import LocatedReader
+from karsl.storage.convert.said import numbered_classes, skeleton_of
 from karsl.storage.convert.source import Clips
 from karsl.storage.tar_index import SUFFIX, TarIndex, index_tar
 from karsl.storage.tar_write import TARS, write_tars
@@ -30,16 +31,13 @@ def open_tars(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> Clip
     if not tars:
         raise DatasetNotFoundError(f"no .tar in {path}")
     told = _told(root / TARS)
-    named = skeleton or told.get("skeleton")
-    if named is None:
-        raise AnnotationError(f"{path}: nothing says what the points are; give --source-skeleton (skeleton=...)")
-    points, signs = get_skeleton(named), {s: i for i, s in enumerate(told.get("signs", ()))}
+    points = skeleton_of(told.get("skeleton"), skeleton, where=path)
+    signs = {s: i for i, s in enumerate(told.get("signs", ()))}
     records = [record for tar in tars for record in _records(tar, points, signs)]
     absent = next((r["clip_id"] for r in records if "label" not in r), None)
     if absent is not None:
         raise AnnotationError(f"{path}: clip {absent!r} has no label; its .json or .cls is to say it")
-    count = 1 + max((r["label"] for r in records), default=-1)
-    metainfo = {"dataset_name": path.stem, "classes": tuple(f"{k:04d}" for k in range(count)), **told}
+    metainfo = {"dataset_name": path.stem, "classes": numbered_classes(r["label"] for r in records), **told}
     return Clips(
         {**metainfo, "skeleton": describe_skeleton(points)}, points, records, LocatedReader(root, points.num_keypoints)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import ConfigError, SkeletonError
+from karsl.errors import ConfigError, DataProblems, SkeletonError
 from karsl.skeletons import Skeleton, get_skeleton
 from karsl.storage.atomic import atomic_path
 from karsl.storage.convert.forms import FORMS, find_form
@@ -72,15 +73,19 @@ def convert_clips(
     if dtype not in DTYPES or (dtype == "float16" and not chosen.takes_half):
         halves = ", ".join(f.name for f in FORMS.values() if f.takes_half)
         raise ConfigError(f"--dtype {dtype} for form {form!r}; expected float32, or float16 for {halves}")
-    if not source.records:
-        raise ConfigError("the source has no clips; nothing was written")
+    _check_records(source)
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise ConfigError(f"{out} exists; give another name, or remove it first")
     target = _target(source, chosen.skeleton, skeleton)
     losses = Losses(form, strict=strict)
     job = Job(source, target, chosen.keeps, losses, dtype=np.dtype(dtype), progress=progress)
-    with (atomic_path if chosen.is_file else atomic_folder)(out) as part:
-        chosen.write(part, job)
+    try:
+        with (atomic_path if chosen.is_file else atomic_folder)(out) as part:
+            chosen.write(part, job)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ConfigError(f"no room left for {out} ({os.strerror(error.errno)}); nothing was written, make some") from error
     return Conversion(out, len(source.records), losses.lines(len(source.records)), _notes(source, target))
 
 
@@ -112,6 +117,25 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _check_records(source: ClipSource) -> None:
+    """Raise all that is wrong with the records at once: writers rely on ids, labels and lengths."""
+    if not source.records:
+        raise ConfigError("the source has no clips; nothing was written")
+    count, seen, problems = len(source.metainfo.get("classes", ())), set(), []
+    for number, record in enumerate(source.records):
+        absent = [key for key in ("clip_id", "label", "num_frames") if record.get(key) is None]
+        if absent:
+            problems.append(f"record {number} has no {absent}; add it")
+            continue
+        if record["clip_id"] in seen:
+            problems.append(f"two clips are called {record['clip_id']!r}; rename one")
+        if not 0 <= record["label"] < count:
+            problems.append(f"clip {record['clip_id']!r} has label {record['label']}, the source names {count} classes")
+        seen.add(record["clip_id"])
+    if problems:
+        raise DataProblems("the clips to convert", problems)
 
 
 def _target(source: ClipSource, own: str | None, asked: str | Mapping[str, Any] | Skeleton | None) -> Skeleton:

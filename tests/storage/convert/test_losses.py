@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 
 import numpy as np
@@ -152,3 +153,37 @@ def test_a_corpus_without_signs_is_told_to_be_written_otherwise(tmp_path):
 def test_the_same_points_under_another_name_are_the_same_points(tmp_path):
     twin = Skeleton("twin", get_skeleton("spoter_54").parts, get_skeleton("spoter_54").bones)
     assert convert_clips(make_source(twin, [(2, "none", 1)]), tmp_path / "out", "spoter").notes == ()
+
+
+def test_records_that_cannot_be_told_apart_or_have_no_class_are_refused_together(tmp_path):
+    bad = source_of(FLAT, FLAT, FLAT, FLAT)
+    bad.records[1]["clip_id"] = "0"
+    bad.records[2]["label"] = 1
+    del bad.records[3]["num_frames"]
+    with pytest.raises(DataProblems) as caught:
+        convert_clips(bad, tmp_path / "out", "annotation")
+    assert caught.value.problems == (
+        "two clips are called '0'; rename one",
+        "clip '2' has label 1, the source names 1 classes",
+        "record 3 has no ['num_frames']; add it",
+    )
+
+
+class FullDisk(Held):
+    def __call__(self, record):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(source, tmp_path):
+    with pytest.raises(ConfigError, match="no room left for .*out .*; nothing was written, make some"):
+        convert_clips(replace(source, reader=FullDisk({})), tmp_path / "out", "parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_kaggle_says_that_signs_of_one_name_become_one(tmp_path):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    source = make_source("kaggle_543", [(2, "none", 1), (2, "none", 2)])
+    twice = replace(source, metainfo={**source.metainfo, "classes": ("nephew", "nephew")})
+    assert convert_clips(twice, tmp_path / "out", "kaggle").losses[-1] == (
+        "classes: several are called 'nephew' and become one sign (2 of 2 clips)"
+    )

@@ -188,7 +188,7 @@ def test_parquet_of_others_with_nested_lists_is_read_on_a_named_skeleton(tmp_pat
     pyarrow.parquet.write_table(
         arrow.table({"clip_id": ["a"], "label": [1], "keypoint": [clip.tolist()]}), tmp_path / "x.parquet"
     )
-    with pytest.raises(AnnotationError, match="do not say what the points are; give --source-skeleton"):
+    with pytest.raises(AnnotationError, match="nothing says what the points are; give --source-skeleton"):
         open_source(tmp_path)
     source = open_source(tmp_path, skeleton="hand_42")
     assert source.records[0]["num_frames"] == 2
