@@ -42,10 +42,15 @@ function drawFrame(pen, stage, t, view, { group = null, ghost = false, tethers =
   for (const [v, role] of stage.skeleton.dots) {
     if (!inGroup(v) || !isSeen(stage, t, v)) continue;
     pen.fillStyle = ghost ? colours.muted : colours[role];
-    disc(pen, toPixels(view, point(stage, t, v)), (role === "right" || role === "left" ? 2.1 : 3) * Math.sqrt(size) * (ghost ? 0.7 : 1));
+    disc(pen, toPixels(view, point(stage, t, v)), dotSize(stage.skeleton, v, role) * Math.sqrt(size) * (ghost ? 0.7 : 1));
   }
   if (!ghost && !group) drawLetters(pen, stage, t, view);
   pen.globalAlpha = 1;
+}
+
+// Joints of arms are marked strongly, the many points of hands, face and feet are not.
+function dotSize(skeleton, v, role) {
+  return role === "right" || role === "left" ? 2.1 : /shoulder|elbow|(^|_)wrist|hip/.test(skeleton.names[v]) ? 3 : 1.7;
 }
 
 function line(pen, from, to) {
@@ -63,12 +68,11 @@ function disc(pen, [x, y], radius) {
 
 // From a hand's wrist to the wrist of its own arm: short where all is well; one that crosses the body shows a wrong flip.
 function drawTethers(pen, stage, t, view) {
-  const ties = stage.skeleton.tethers;
-  for (const [hand, arm, side] of ties) {
+  for (const [hand, arm, side] of stage.skeleton.tethers) {
     if (!isSeen(stage, t, hand) || !isSeen(stage, t, arm)) continue;
     const from = toPixels(view, point(stage, t, hand));
     const to = toPixels(view, point(stage, t, arm));
-    const wrong = ties.some((tie) => tie[1] !== arm && isSeen(stage, t, tie[1]) && distance(from, toPixels(view, point(stage, t, tie[1]))) < distance(from, to));
+    const wrong = onWrongArm(stage, t, side);
     pen.strokeStyle = wrong ? colours.alert : colours[side];
     pen.lineWidth = wrong ? 2.5 : 1.5;
     pen.setLineDash(wrong ? [] : [4, 4]);
@@ -77,8 +81,6 @@ function drawTethers(pen, stage, t, view) {
     if (wrong) ring(pen, to);
   }
 }
-
-const distance = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
 
 function ring(pen, [x, y]) {
   pen.beginPath();

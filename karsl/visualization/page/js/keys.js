@@ -20,6 +20,7 @@ const KEYS = [
   ["d", "draws", () => goToView("draws")],
   ["z", "hands and face enlarged", () => update({ zoom: !state.zoom })],
   ["h", "tethers", () => update({ tethers: !state.tethers })],
+  ["l", "legs", () => update({ legs: !state.legs })],
   ["f", "one frame for all stages", () => update({ shared: !state.shared })],
   ["s", "statistics, clips", () => goToTab(state.tab === "clips" ? "statistics" : "clips")],
   ["t", "light, dark", () => nextTheme()],
@@ -69,7 +70,7 @@ function buildHelp() {
     el("h2", { id: "help-title" }, "Keys and marks"),
     el("table", { class: "keys" }, el("tbody", {}, keys)),
     el("p", {}, "Sides are the signer's: orange and R are the right, blue and L the left. A dashed tether ties each hand to the wrist of its own arm. It is solid and red, with a ring, where the other arm's wrist is nearer."),
-    el("p", {}, "“Own wrist” is the share of frames in which a hand's wrist is nearer to its own arm's wrist than to the other's. Right data stays near 100 %; below 60 % a stage is flagged, for then a flip swapped the hands and not the arms."),
+    el("p", {}, "“Own wrist” is the share of frames in which a hand's wrist is nearer to its own arm's wrist than to the other's. Right data stays near 100 %; below 60 % a stage is flagged: a flip swapped the hands and not the arms, or a detector took one hand for both. Frames in which the wrists are held together do not count."),
     el("p", {}, "Triangles below the timeline are the frames that a sampler took; the marks below each bar tell whether the group is there in them."),
     el("form", { method: "dialog" }, el("button", { class: "primary", autofocus: true }, "Close")));
 }

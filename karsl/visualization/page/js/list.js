@@ -66,7 +66,7 @@ function paintList() {
 function listLine(row, place) {
   const facts = [row.signer && `signer ${row.signer}`, row.split, row.frames && many(row.frames, "frame")].filter(Boolean).join(" · ");
   const line = el("div", { class: "line", role: "option", id: `clip-${row.place}`, "aria-selected": String(row === state.row), "aria-posinset": place + 1, "aria-setsize": listed.rows.length, onclick: () => { openClip(row); closeDrawer(); } },
-    el("div", { class: "names" }, el("b", {}, titleOf(row)), row.wrong.length ? el("span", { class: "tag bad", title: `hands on the wrong arms in ${row.wrong.join(", ")}` }, "⚠ flip?") : null, el("span", { class: "spring" }), row.ar ? el("span", { lang: "ar", dir: "rtl", class: "arabic" }, row.ar) : null),
+    el("div", { class: "names" }, el("b", {}, titleOf(row)), row.wrong.length ? el("span", { class: "tag bad", title: `hands on the wrong arms in ${row.wrong.join(", ")}` }, "⚠ arms") : null, el("span", { class: "spring" }), row.ar ? el("span", { lang: "ar", dir: "rtl", class: "arabic" }, row.ar) : null),
     el("div", { class: "muted small" }, facts || row.id),
     row.hands ? handBars(row.hands) : null);
   line.style.transform = `translateY(${place * LINE}px)`;

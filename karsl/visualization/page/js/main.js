@@ -68,13 +68,14 @@ function goToPlace() {
 function connect() {
   onChange(["row"], () => { paintList(); keepInSight(); });
   onChange(["row", "clip", "problem"], paintHead);
-  onChange(["clip", "view", "stage", "zoom", "base"], () => {
+  onChange(["clip", "view", "stage", "zoom", "legs", "base"], () => {
     if (!state.clip) return;
     paintToolbar();
     paintLegend();
     buildView();
   });
-  onChange(["zoom", "tethers", "shared", "sampled"], () => ["zoom", "tethers", "shared", "sampled"].forEach((key) => controls[key].setAttribute("aria-pressed", String(state[key]))));
+  const flags = ["zoom", "tethers", "legs", "shared", "sampled"];
+  onChange(flags, () => flags.forEach((key) => controls[key].setAttribute("aria-pressed", String(state[key]))));
   onChange(["speed"], () => { controls.speed.value = state.speed; });
   onChange(["playing"], () => { controls.play.textContent = state.playing ? "⏸ Pause" : "▶ Play"; });
   onChange(["tab", "row", "clip"], paintTab);

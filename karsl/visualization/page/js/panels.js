@@ -23,7 +23,7 @@ function ownTag(stage) {
   if (!sides.length) return null;
   const text = sides.map(([side, [share]]) => `${side[0].toUpperCase()} ${percent(share)}`).join(" · ");
   const told = sides.map(([side, [share, count]]) => `${side} hand on its own arm in ${percent(share)} of ${many(count, "frame")}`).join("; ");
-  return el("span", { class: stage.wrong ? "tag bad" : "tag", title: `Own wrist: ${told}`, "aria-label": `Own wrist: ${told}` }, `${stage.wrong ? "⚠ " : ""}own wrist ${text}`);
+  return el("span", { class: stage.wrong ? "tag bad" : "tag", title: `Own wrist: ${told}`, "aria-label": `Own wrist: ${told}` }, stage.wrong ? "⚠ " : "", el("span", { class: "own" }, "own wrist "), text);
 }
 
 // `paintWith(pen, width, height)` returns what a pointer can read: {stage, t, view, group}.

@@ -76,7 +76,7 @@ function buildControls() {
     controls.play, button("◀", "one frame back (←)", () => step(-1), { "aria-label": "one frame back" }), button("▶", "one frame on (→)", () => step(1), { "aria-label": "one frame on" }),
     controls.range, controls.counter, controls.speed,
     flag("zoom", "Zoom", "hands and face enlarged (z)"), flag("tethers", "Tethers", "tie each hand to its own arm (h)"),
-    flag("shared", "One frame", "all stages in the same frame of coordinates, or each fitted to its own panel (f)"),
+    flag("legs", "Legs", "fit the legs into the picture too (l)"), flag("shared", "One frame", "all stages in the same frame of coordinates, or each fitted to its own panel (f)"),
     flag("sampled", "Sampled only", "step through the frames that the sampler took"));
 }
 
@@ -100,7 +100,9 @@ function warningText(clip, wrong) {
   const first = wrong[0], at = clip.stages.indexOf(first);
   const since = at > 0 && !clip.stages[at - 1].wrong ? ` since ${first.name}` : ` in ${first.name}`;
   const shares = Object.entries(first.own).map(([side, [share]]) => `${side} ${percent(share)}`).join(", ");
-  return `⚠ Hands hang on the wrong arms${since}: share of frames with the hand on its own wrist: ${shares}. A flip that swaps the hands but not the arms looks like this.`;
+  const flip = "A flip that swaps the hands but not the arms looks like this.";
+  const doubled = "Only one side is wrong, which looks like a detector that took one hand for both.";
+  return `⚠ Hands hang on the wrong arms${since}: share of frames with the hand on its own wrist: ${shares}. ${Object.values(first.own).every(([share]) => share < 0.6) ? flip : doubled}`;
 }
 
 function copyLink(event) {
@@ -117,6 +119,7 @@ function paintToolbar() {
   if (state.view === "overlay") parts.push(overlayOptions(clip));
   byId("toolbar").replaceChildren(...parts);
   controls.zoom.hidden = state.view !== "player" || stageNow().floats;
+  controls.legs.hidden = !hasLegs(stageNow().skeleton);
   controls.shared.hidden = state.view === "player";
   controls.sampled.hidden = !clip.stages.some((stage) => stage.inds);
 }

@@ -14,6 +14,16 @@ function groupSeen(stage, t, group) {
   return false;
 }
 
+const distance = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
+
+// Whether the hand of a side is nearer to the wrist of the other arm.
+function onWrongArm(stage, t, side) {
+  const [own, other] = [true, false].map((same) => stage.skeleton.tethers.find((tie) => (tie[2] === side) === same));
+  if (!own || !other || stage.floats || ![own[0], own[1], other[1]].every((v) => isSeen(stage, t, v))) return false;
+  const hand = point(stage, t, own[0]);
+  return distance(hand, point(stage, t, other[1])) < distance(hand, point(stage, t, own[1]));
+}
+
 // Where a clip is shown first: of the middle half the frame in which most groups are seen, the nearest to the middle.
 function tellingFrame(stage) {
   const middle = (stage.frames - 1) / 2;
@@ -36,17 +46,22 @@ function range(values) {
 
 // [x0, y0, x1, y1] of groups over all frames; each group by itself, so that many points of one make no strays of another's.
 function boundsOf(stage, groups = stage.skeleton.groups) {
-  const key = groups.map((group) => group.name).join();
+  const key = `${state.legs}${groups.map((group) => group.name)}`;
   stage.bounds ??= {};
   return (stage.bounds[key] ??= joined(groups.map((group) => groupBounds(stage, group))));
 }
 
+// Signs are made above the hips: what a detector guesses below them does not make the picture small, unless one asks.
+const isLeg = (name) => /(^|_)(knee|ankle|heel|foot|toe)(_|$)/.test(name);
+const hasLegs = (skeleton) => (skeleton.legs ??= skeleton.names.map(isLeg)).includes(true);
+
 function groupBounds(stage, group) {
   const x = [], y = [];
+  const left = hasLegs(stage.skeleton) && !state.legs ? stage.skeleton.legs : [];
   for (let t = 0; t < stage.frames; t++) {
     for (let v = group.at[0]; v < group.at[1]; v++) {
       const [px, py] = point(stage, t, v);
-      if (!Number.isNaN(px)) { x.push(px); y.push(py); }
+      if (!left[v] && !Number.isNaN(px)) { x.push(px); y.push(py); }
     }
   }
   const [across, down] = [range(x), range(y)];

@@ -24,9 +24,12 @@ function tiles(chosen) {
   return el("div", { class: "tiles" },
     tile(chosen.length.toLocaleString("en"), "clips"), tile(distinct(chosen, (row) => row.sign ?? row.label).toLocaleString("en"), "signs"),
     tile(distinct(chosen, (row) => row.signer || null), "signers"), frames.length ? tile(total.toLocaleString("en"), "frames") : null,
-    frames.length ? tile(median(frames), "frames a clip, median") : null, known.length ? tile(percent(none), "of frames without a hand") : null,
-    tile(wrong, "clips with hands on the wrong arms", wrong > 0));
+    frames.length ? tile(median(frames), "frames a clip, median") : null, known.length && allRead(chosen) ? tile(percent(none), "of frames without a hand") : null,
+    allRead(chosen) || wrong ? tile(wrong, "clips with hands on the wrong arms", wrong > 0) : null);
 }
+
+// Of clips on a server only those that were opened are known: too few to speak for all.
+const allRead = (chosen) => chosen.every((row) => row.seen);
 
 const distinct = (items, of) => new Set(items.map(of).filter((value) => value !== null)).size;
 
@@ -49,7 +52,8 @@ function lengths(chosen) {
 
 function missingHands(chosen) {
   const known = chosen.filter((row) => row.hands);
-  if (!known.length) return card("Frames without a hand", isServed ? "known once a clip has been opened" : "these points have no hands");
+  if (!known.length && !isServed) return card("Frames without a hand", "these points have no hands");
+  if (!allRead(chosen)) return card("Frames without a hand", `a served clip is read when it is opened: ${known.length} of ${chosen.length.toLocaleString("en")} so far; a page written with --format html reads all`);
   const bins = Array.from({ length: 10 }, (_, i) => [`${10 * i}–${10 * (i + 1)} %`, 0]);
   for (const row of known) bins[Math.min(9, Math.floor((1 - row.hands.any) * 10 + 1e-9))][1]++;
   return card("Frames without a hand", "clips by the share of frames in which neither hand is seen", histogram(bins, "share of frames", "clips"));
@@ -89,6 +93,7 @@ function bySigner(chosen) {
 
 function missingShare(own, side) {
   const known = own.filter((row) => row.hands && row.hands[side] !== undefined);
+  if (!allRead(own)) return null;
   const frames = known.reduce((sum, row) => sum + row.frames, 0);
   return frames ? known.reduce((sum, row) => sum + (1 - row.hands[side]) * row.frames, 0) / frames : null;
 }

@@ -8,7 +8,7 @@ const state = {
   tab: isIndex ? "statistics" : "clips",
   row: null, clip: null, problem: "",
   view: "player", stage: 0, frame: 0, playing: false, speed: 1,
-  zoom: true, tethers: true, shared: true, sampled: false, base: 0, ghost: 0.6, trail: 0,
+  zoom: true, tethers: true, legs: false, shared: true, sampled: false, base: 0, ghost: 0.6, trail: 0,
 };
 const listeners = [];
 

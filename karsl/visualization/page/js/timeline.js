@@ -50,11 +50,23 @@ function paintBar(pen, raw, group, top, span, taken, x) {
   for (let t = 0; t < raw.frames; t++) {
     if (groupSeen(raw, t, group)) pen.fillRect(LABEL + t * step, top, step + (step > 6 ? -0.75 : 0.3), BAR);
   }
+  paintWrongArms(pen, group, top, x, span);
   const same = taken?.skeleton.groups.find((one) => one.name === group.name);
   if (!same) return;
   for (let t = 0; t < taken.frames; t++) {
     pen.fillStyle = groupSeen(taken, t, same) ? colours[group.role] : colours.missing;
     pen.fillRect(x(taken.disk[t]) - 1.5, top + BAR + 1, 3, STRIP);
+  }
+}
+
+// Above a hand's bar: frames of the stage in which it hangs on the other's arm.
+function paintWrongArms(pen, group, top, x, span) {
+  const stage = stageNow();
+  if (!group.side || stage.floats) return;
+  pen.fillStyle = colours.alert;
+  const width = Math.max(span / Math.max(stage.frames, 1), 3);
+  for (let t = 0; t < stage.frames; t++) {
+    if (onWrongArm(stage, t, group.side)) pen.fillRect(x(stage.disk[t]) - width / 2, top - 3, width, 3);
   }
 }
 

@@ -14,10 +14,28 @@ function buildView() {
   const box = byId("panels");
   box.className = `panels ${state.view} ${shown.layout ?? ""}`;
   box.replaceChildren(...shown.panels.map((panel) => panel.node));
+  resizes.disconnect();
+  resizes.observe(box);
   for (const panel of shown.panels) resizes.observe(panel.canvas.parentElement);
+  arrange();
 }
 
-const resizes = new ResizeObserver(() => paintSoon());
+const resizes = new ResizeObserver(() => { arrange(); paintSoon(); });
+const CAPTION = 58;
+
+// Of panels side by side: as many columns as show their common frame largest.
+function arrange() {
+  const box = byId("panels"), count = shown.panels.length;
+  if (!shown.frame) { box.style.gridTemplateColumns = ""; return; }
+  const [across, down] = [shown.frame[2] - shown.frame[0], shown.frame[3] - shown.frame[1]];
+  let best = 1, largest = 0;
+  for (let columns = 1; columns <= count; columns++) {
+    const width = box.clientWidth / columns, height = box.clientHeight / Math.ceil(count / columns) - CAPTION;
+    const scale = Math.min(width / across, Math.max(height, 150) / down);
+    if (scale > largest && (width >= 150 || columns === 1)) { best = columns; largest = scale; }
+  }
+  box.style.gridTemplateColumns = `repeat(${best}, minmax(0, 1fr))`;
+}
 
 function playerView(clip) {
   const stage = stageNow(), groups = stage.skeleton.groups;
@@ -90,7 +108,7 @@ function gridView(stages, titles, chosen) {
       else paintStage(panel, stage, t, viewOf, { tethers: state.tethers });
     }
   };
-  return { panels: parts.map(([panel]) => panel), paint };
+  return { panels: parts.map(([panel]) => panel), paint, frame: frames.get(stages[0]).box };
 }
 
 function compareView(clip) {
