@@ -8,11 +8,15 @@ import os
 from collections import OrderedDict
 from functools import lru_cache
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 from numpy.lib import format as npy
 
 from karsl.errors import CorruptRecordError
+
+BROKEN = (ValueError, OSError, EOFError, SyntaxError, TokenError, TypeError, OverflowError)
+"""What numpy raises on files that are damaged."""
 
 HEADER_BYTES = 256  # enough for the header of any clip; longer ones are read again
 _MAGIC_BYTES = 10
@@ -37,7 +41,10 @@ def parse_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
     end = (12 + int.from_bytes(data[8:12], "little")) if wide else (10 + int.from_bytes(data[8:10], "little"))
     if len(data) < end:
         raise ShortHeader(end)
-    return (*_parsed(data[:end]), end)
+    try:
+        return (*_parsed(data[:end]), end)
+    except BROKEN as error:
+        raise ValueError(str(error)) from error
 
 
 @lru_cache(maxsize=4096)
@@ -138,8 +145,8 @@ def missing_file(path: str | Path) -> FileNotFoundError:
 
 def _map_array(path: str) -> np.ndarray:
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
-    except (ValueError, OSError, EOFError) as error:
+        return npy.open_memmap(path, mode="r").view(np.ndarray)
+    except BROKEN as error:
         raise CorruptRecordError(f"{path}: no readable .npy file ({error}); export it again") from error
 
 

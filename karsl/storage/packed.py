@@ -15,9 +15,11 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy
 from xxhash import xxh3_64
 
 from karsl.errors import ConfigError, CorruptRecordError
+from karsl.storage.npy import BROKEN
 from karsl.storage.readahead import Readahead
 
 ANNOTATIONS, MANIFEST = "annotations.json", "manifest.json"
@@ -194,6 +196,6 @@ def _mapped(path: Path) -> np.memmap:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; is data_root the folder of the pack?")
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        return npy.open_memmap(path, mode="r")
+    except BROKEN as error:
         raise CorruptRecordError(f"{path}: no readable .npy file ({error}); pack the corpus again") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from pathlib import PurePath
 
 import numpy as np
 from xxhash import xxh3_64_intdigest
@@ -115,10 +114,9 @@ class ClipReader:
         return canonical_clip(raw, where=where, nonfinite=self.nonfinite)
 
     def _raw(self, record: dict, path: str, key: str | None) -> np.ndarray:
-        suffix = PurePath(path).suffix
-        if suffix == ".npy":
+        if path.endswith(".npy"):
             return self._maps.array(path)
-        if suffix in (".pt", ".pth"):
+        if path.endswith((".pt", ".pth")):
             return read_tensor(path, key)
         if key is None:
             raise CorruptRecordError(

@@ -2,7 +2,9 @@ import os
 
 import numpy as np
 import pytest
+import torch
 
+from karsl.datasets import KArSLDataset
 from karsl.errors import DatasetNotFoundError
 from karsl.skeletons import get_skeleton
 from karsl.storage import LabelSheet, scan_npz_folders
@@ -121,3 +123,55 @@ def test_the_order_does_not_depend_on_when_files_were_written(write_clips):
     write_clips({"01-train/0001.npz": {"a": 2}, "01-train/0010.npz": {"a": 2}})
     os.utime(first / "01-train" / "0002.npz", (1, 1))
     assert [r["sign"] for r in scan(first).records] == [1, 2, 10]
+
+
+def test_a_file_a_clip_is_a_layout_too(write_clips, tmp_path):
+    clip = np.random.default_rng(0).random((4, 184, 4), dtype=np.float32)
+    root = write_clips({"01-train/0002.npz": {"a": clip}, "01-train/0003/b.npz": {"keypoints": clip}})
+    np.save(root / "01-train" / "0003" / "c.npy", clip)
+    torch.save(torch.from_numpy(clip), root / "01-train" / "0003" / "d.pt")
+    torch.save({"e": torch.from_numpy(clip), "f": torch.from_numpy(clip)}, root / "01-train" / "0004.pt")
+    np.savez(root / "01-train" / "0003" / "two.npz", x=clip, y=clip)
+    (root / "01-train" / "0003" / "notes.txt").touch()
+    found = scan(root, read_values=True)
+    assert found.problems == []
+    assert [(r["clip_id"], r["sign"]) for r in found.records] == [
+        ("01-train/0002/a", 2),
+        ("01-train/0003/b", 3),
+        ("01-train/0003/c", 3),
+        ("01-train/0003/d", 3),
+        ("01-train/0003/two/x", 3),
+        ("01-train/0003/two/y", 3),
+        ("01-train/0004/e", 4),
+        ("01-train/0004/f", 4),
+    ]
+    dataset = KArSLDataset(data_root=str(root), pipeline=[dict(type="LoadKeypoints")])
+    assert all(np.array_equal(np.nan_to_num(dataset[n]["keypoint"]), clip[..., :3]) for n in range(8))
+
+
+def test_problems_of_files_of_one_clip_name_them(write_clips):
+    root = write_clips({"01-train/0001.npz": {"a": 3}, "01-train/hello/x.npz": {"a": 3}})
+    (root / "01-train" / "0001").mkdir()
+    np.save(root / "01-train" / "0001" / "a.npy", np.zeros((3, 184, 4)))
+    np.save(root / "01-train" / "0001" / "bad.npy", np.full((3, 184, 4), np.nan))
+    np.save(root / "01-train" / "0001" / "few.npy", np.zeros((3, 9, 4)))
+    torch.save("no tensor", root / "01-train" / "0001" / "text.pt")
+    assert [p.partition("/")[2] for p in scan(root, read_values=True).problems] == [
+        "0001/bad.npy: the clip has 2208 values that are NaN or infinite, first in frame 0, keypoint 0",
+        "0001/few.npy: the clip has 9 keypoints, the skeleton 184, shape (3, 9, 4)",
+        "0001/text.pt: entry None is a str; save one tensor a clip",
+        "hello: a folder is named by its SignID, like '0001'; rename it",
+        "0001.npz: clip 'a' is also in 01-train/0001/a.npy; one clip twice would count double, remove one",
+    ]
+
+
+def test_a_scan_with_a_memory_gives_what_one_without_gives(write_clips, tmp_path):
+    root = write_clips({"01-train/0001.npz": {"a": 3, "b": 4}, "01-test/0001.npz": {"c": 5}})
+    for path in root.rglob("*.npz"):
+        os.utime(path, (1, 1))
+    first, again = (scan(root, memory=tmp_path) for _ in range(2))
+    assert first.records == again.records == scan(root).records
+    write_clips({"01-train/0001.npz": {"z": 9}})
+    (root / "01-test" / "0001.npz").unlink()
+    write_clips({"01-test/0002.npz": {"d": 1}})
+    assert [r["clip_id"] for r in scan(root, memory=tmp_path).records] == ["01-test/0002/d", "01-train/0001/z"]

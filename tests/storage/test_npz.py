@@ -1,11 +1,16 @@
+import io
+import os
 import pickle
 import zipfile
+import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
 from karsl.errors import CorruptRecordError
 from karsl.storage import list_members, read_member
+from karsl.storage.npz import ArchiveReader, read_at
 
 
 @pytest.fixture
@@ -102,3 +107,101 @@ def test_a_member_that_is_no_array_is_a_problem(tmp_path):
     with zipfile.ZipFile(path, "w") as target:
         target.writestr("readme.txt", "hello")
     assert list_members(path)[1] == [f"{path}: array 'readme.txt' cannot be read (not a .npy member); re-export it"]
+
+
+# ---- by offset ----
+
+
+def members_of(path):
+    return {m.key: m for m in list_members(path)[0]}
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_member_is_read_at_its_place_without_the_directory(tmp_path, save, monkeypatch):
+    path = tmp_path / "x.npz"
+    arrays = {f"clip {n} ({'x' * 40 * n})": np.random.default_rng(n).random((n + 1, 3)) for n in range(4)}
+    save(path, **arrays)
+    members = members_of(path)
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    for key, array in arrays.items():
+        found = read_at(path, key, members[key].place)
+        np.testing.assert_array_equal(found, array)
+        assert not found.flags.writeable
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_every_method_of_zip_is_read_and_those_with_a_place_by_it(tmp_path, method):
+    path, data = tmp_path / "x.npz", io.BytesIO()
+    np.save(data, np.arange(500.0))
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a.npy", data.getvalue())
+    place = members_of(path)["a"].place
+    assert (place is not None) == (method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+    np.testing.assert_array_equal(ArchiveReader().read(str(path), "a", place), np.arange(500.0))
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_no_flipped_bit_of_a_member_goes_unnoticed(tmp_path, save):
+    path = tmp_path / "x.npz"
+    save(path, a=np.linspace(0, 1, 40))
+    place, data, facts, unnoticed = members_of(path)["a"].place, path.read_bytes(), path.stat(), []
+    for byte in range(place.start, place.start + place.stored):
+        spoiled = bytearray(data)
+        spoiled[byte] ^= 1 << byte % 8
+        path.write_bytes(spoiled)
+        os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+        with suppress(CorruptRecordError):
+            np.testing.assert_array_equal(read_at(path, "a", place), np.linspace(0, 1, 40))
+            unnoticed.append(byte)
+    last = place.start + place.stored - 1
+    assert set(unnoticed) <= ({last} if save is np.savez_compressed else set())  # padding after a deflated stream
+
+
+def test_a_file_that_changed_is_told_and_read_by_name(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, a=np.zeros(3), b=np.ones(3))
+    place, reader = members_of(path)["b"].place, ArchiveReader()
+    np.savez(path, more=np.full(9, 7.0), b=np.full(4, 2.0))
+    with pytest.warns(UserWarning, match="x.npz changed after it was indexed; its clips are now found by name"):
+        assert reader.read(str(path), "b", place).tolist() == [2, 2, 2, 2]
+    np.savez(path, b=np.full(2, 3.0))
+    assert reader.read(str(path), "b").tolist() == [3, 3]
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="no such file; is data_root right"):
+        reader.read(str(path), "b", place)
+
+
+def test_directories_are_kept_up_to_a_number_of_members(tmp_path):
+    paths = [str(tmp_path / f"{n}.npz") for n in range(5)]
+    for n, path in enumerate(paths):
+        np.savez(path, a=np.array([n]), b=np.array([-n]))
+    reader = ArchiveReader(max_members=4)
+    for _ in range(2):
+        assert [int(reader.read(path, "a")[0]) for path in paths] == [0, 1, 2, 3, 4]
+    assert (len(reader._known), reader._count) == (2, 4)
+    assert pickle.loads(pickle.dumps(reader))._count == 0
+
+
+def test_a_header_that_lies_is_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, a=np.zeros((4, 5)))
+    data = path.read_bytes().replace(b"(4, 5)", b"(4, 9)")
+    path.write_bytes(data)
+    with pytest.raises(CorruptRecordError, match="array 'a' cannot be read .*CRC"):
+        read_at(path, "a", members_of(path)["a"].place)
+    place = members_of(path)["a"].place
+    stored = data[place.start : place.start + place.stored]
+    with pytest.raises(CorruptRecordError, match="160 bytes of numbers where the header says 288"):
+        read_at(path, "a", place._replace(crc=zlib.crc32(stored)))
+
+
+def test_an_archive_cut_after_it_was_indexed_is_an_error(archive):
+    place = members_of(archive)["a"].place
+    archive.write_bytes(archive.read_bytes()[:60])
+    with pytest.warns(UserWarning, match="changed"), pytest.raises(CorruptRecordError, match="no readable npz archive"):
+        ArchiveReader().read(str(archive), "a", place)
+
+
+def test_without_the_faster_library_the_same_bytes_are_inflated(archive, monkeypatch):
+    monkeypatch.setattr("karsl.storage.inflate._zlib", zlib)
+    assert read_at(archive, "a", members_of(archive)["a"].place).tolist() == [[[0, 1, 2], [3, 4, 5]]]

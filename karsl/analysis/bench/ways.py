@@ -23,6 +23,7 @@ MODULES = (
     "ours_runner",
     "ours_kernel",
     "ours_kernel_eval",
+    "ours_npz",
     "ours_eager",
     "peers.npz_per_sign",
     "peers.npy_per_clip",

@@ -1,0 +1,119 @@
+"""Clips come and go without the shards being written again."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from karsl.errors import AnnotationError, DataProblems, PackError
+from karsl.storage.pack_edit import remove_clips
+from karsl.storage.pack_manifest import Manifest
+from karsl.storage.pack_source import open_clips
+from karsl.storage.pack_verify import verify_pack
+from karsl.storage.pack_writer import CallableSource, pack_clips
+from karsl.storage.packed import Pack
+from tests.storage.pack.packed_clips import SKELETON, clip_of, make_source
+
+SHARD_BYTES = 40_000
+
+
+def listed(pack) -> dict:
+    return json.loads((pack / "annotations.json").read_text(encoding="utf-8"))
+
+
+def assert_right(pack, names):
+    """Every clip lies where its record says, and has the label of its sign."""
+    content = listed(pack)
+    assert [r["clip_id"] for r in content["data_list"]] == names
+    for r in content["data_list"]:
+        clip = Pack(pack / r["keypoint_path"], verify="always").checked_clip(r["frame_start"], r["num_frames"])
+        given = clip_of(int(r["clip_id"][5:]), r["num_frames"], SKELETON.num_keypoints)
+        np.testing.assert_allclose(clip, given, atol=2**-11)
+        assert content["metainfo"]["signs"][r["label"]] == r["sign"]
+    assert verify_pack(pack) == []
+
+
+def test_clips_are_appended_in_new_shards_and_those_that_are_there_are_left(pack):
+    before = {path.name: path.read_bytes() for path in pack.glob("*.npy")}
+    done = pack_clips(make_source(12, first=15), pack, mode="append", shard_bytes=SHARD_BYTES)
+    assert (done.added, done.present) == (7, 5)
+    assert_right(pack, [f"clip {n}" for n in range(27)])
+    assert all((pack / name).read_bytes() == data for name, data in before.items())
+    again = pack_clips(make_source(12, first=15), pack, mode="append")
+    assert (again.added, again.present, again.manifest) == (0, 12, done.manifest)
+
+
+def test_new_signs_take_their_place_and_labels_follow(pack):
+    pack_clips(make_source(6, first=40, signs=(3, 9, 31)), pack, mode="append")
+    metainfo = listed(pack)["metainfo"]
+    assert metainfo["signs"] == [3, 7, 9, 30, 31]
+    assert metainfo["classes"] == ["sign 3", "sign 7", "sign 9", "sign 30", "sign 31"]
+    assert metainfo["classes_ar"][0] == "إشارة 3"
+    assert_right(pack, [f"clip {n}" for n in (*range(20), *range(40, 46))])
+
+
+def test_classes_without_signs_are_joined_by_name(tmp_path):
+    def source(names, first):
+        records = [{"clip_id": f"clip {first + n}", "label": n, "num_frames": 5} for n in range(len(names))]
+        metainfo = {"classes": names, "skeleton": SKELETON.name}
+        return CallableSource(metainfo, SKELETON, records, lambda r: clip_of(int(r["clip_id"][5:]), 5, 67))
+
+    pack = tmp_path / "pack"
+    pack_clips(source(["door", "hand"], 0), pack)
+    pack_clips(source(["hand", "apple"], 2), pack, mode="append")
+    content = listed(pack)
+    assert content["metainfo"]["classes"] == ["door", "hand", "apple"]
+    assert [r["label"] for r in content["data_list"]] == [0, 1, 1, 2]
+    nameless = CallableSource({"skeleton": SKELETON.name}, SKELETON, source(["x"], 9).records, lambda r: None)
+    with pytest.raises(AnnotationError, match="clips can be added where classes have names"):
+        pack_clips(nameless, pack, mode="append")
+
+
+def test_a_clip_whose_length_changed_must_be_removed_first(pack):
+    longer = make_source(20)
+    longer.records[3]["num_frames"] += 1
+    with pytest.raises(DataProblems, match="clip 'clip 3' has 26 frames, in the source 27; --remove it first"):
+        pack_clips(longer, pack, mode="append")
+    remove_clips(pack, ["clip 3"])
+    assert pack_clips(longer, pack, mode="append").added == 1
+    assert verify_pack(pack) == []
+
+
+def test_removed_clips_have_no_record_and_are_marked_and_a_new_pack_leaves_them_behind(pack, tmp_path):
+    shards = {path.name: path.read_bytes() for path in pack.glob("*.npy")}
+    left = [f"clip {n}" for n in range(20) if n not in (0, 5, 6)]
+    assert remove_clips(pack, ["clip 0", "clip 5"]).num_clips == 18
+    manifest = remove_clips(pack, ["clip 6"])
+    assert manifest == Manifest.read(pack)
+    assert sum(len(shard.removed) for shard in manifest.shards) == 3
+    assert manifest.shards[0].removed[0] == 0
+    assert_right(pack, left)
+    assert all((pack / name).read_bytes() == data for name, data in shards.items())
+    pack_clips(open_clips(pack), tmp_path / "compact")
+    assert_right(tmp_path / "compact", left)
+    assert pack_clips(make_source(20), pack, mode="append").added == 3
+    assert_right(pack, [*left, "clip 0", "clip 5", "clip 6"])
+
+
+def test_damage_in_a_clip_that_was_removed_is_no_problem(pack):
+    with (pack / "frames-00000.npy").open("r+b") as stream:
+        stream.seek(200)
+        stream.write(b"\xff\xff")
+    assert len(verify_pack(pack)) == 1
+    remove_clips(pack, ["clip 0"])
+    assert verify_pack(pack) == []
+
+
+def test_what_cannot_be_removed_is_said_at_once(pack):
+    before = {path.name: path.read_bytes() for path in pack.iterdir()}
+    with pytest.raises(
+        DataProblems, match="2 problems in .*:\n  no clip .clip 77.; did you mean .clip 1?7.*\n  no clip .zzz."
+    ):
+        remove_clips(pack, ["clip 3", "clip 77", "zzz"])
+    with pytest.raises(PackError, match="all 20 clips of .* would be removed; delete the folder instead"):
+        remove_clips(pack, [f"clip {n}" for n in range(20)])
+    with pytest.raises(PackError, match="holds no manifest.json"):
+        remove_clips(pack.parent, ["clip 3"])
+    assert {path.name: path.read_bytes() for path in pack.iterdir()} == before

@@ -1,0 +1,198 @@
+"""Packing meets a kill, a full disk, another packer: nothing half written appears, and the same call goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from karsl.errors import PackError
+from karsl.storage.pack_manifest import Manifest
+from karsl.storage.pack_staging import INSIDE, only_writer
+from karsl.storage.pack_verify import verify_pack
+from karsl.storage.pack_writer import pack_clips
+from tests.storage.pack import packed_clips
+from tests.storage.pack.packed_clips import NumberedClips, make_source
+
+SHARD_BYTES = 40_000
+LONG = os.environ.get("KARSL_LONG_TESTS") == "1"
+
+
+def start_packing(out: Path, *, count: int = 20, shard_bytes: int = SHARD_BYTES, workers: int = 0) -> subprocess.Popen:
+    command = [sys.executable, packed_clips.__file__, str(out), str(count), str(shard_bytes), str(workers)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def kill_after(process: subprocess.Popen, blocks: int) -> None:
+    """Kill a packer that has said that some blocks are done; its workers, if any, must end by themselves."""
+    for _ in range(blocks):
+        if not process.stdout.readline():
+            break
+    children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    gone, alive = psutil.wait_procs(children, timeout=60)
+    assert not alive, "workers outlive the packer"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_packer_killed_again_and_again_goes_on_to_the_same_files(tmp_path, same_content, workers):
+    out, kept = tmp_path / "killed", []
+    for _ in range(3):
+        kill_after(start_packing(out, workers=workers), blocks=3)
+        assert not out.exists(), "an unfinished pack must not be there"
+        kept.append(set(json.loads((tmp_path / ".killed.packing" / "journal.json").read_text())["done"]))
+    assert kept[0] <= kept[1] <= kept[2]
+    done = pack_clips(make_source(20), out, shard_bytes=SHARD_BYTES)
+    assert done.kept_shards == len(kept[-1]) > 1
+    pack_clips(make_source(20), tmp_path / "undisturbed", shard_bytes=SHARD_BYTES)
+    same_content(out, tmp_path / "undisturbed")
+
+
+@pytest.mark.skipif(not LONG, reason="20,000 clips, ten kills: KARSL_LONG_TESTS=1")
+def test_20000_clips_killed_ten_times_at_random_moments(tmp_path, same_content):
+    out, rng, kills = tmp_path / "killed", random.Random(0), 0
+    while kills < 10:
+        process = start_packing(out, count=20_000, shard_bytes=8 << 20, workers=2)
+        try:
+            process.communicate(timeout=rng.uniform(0.5, 6))
+        except subprocess.TimeoutExpired:
+            kills += 1
+            process.kill()
+            process.communicate()
+        assert not out.exists(), "done before it was killed ten times; kill sooner"
+    pack_clips(make_source(20_000), out, shard_bytes=8 << 20)
+    pack_clips(make_source(20_000), tmp_path / "undisturbed", shard_bytes=8 << 20, workers=2)
+    same_content(out, tmp_path / "undisturbed")
+
+
+def test_what_another_plan_left_is_not_used(tmp_path, same_content):
+    out = tmp_path / "pack"
+    kill_after(start_packing(out), blocks=4)
+    changed = NumberedClips(20, stamp="files of another time", records=make_source(20).records)
+    assert pack_clips(changed, out, shard_bytes=SHARD_BYTES).kept_shards == 0
+
+
+def test_a_shard_that_was_cut_while_nobody_looked_is_made_again(tmp_path, same_content):
+    out = tmp_path / "pack"
+    kill_after(start_packing(out), blocks=4)
+    first = tmp_path / ".pack.packing" / "frames-00000.npy"
+    os.truncate(first, 1000)
+    pack_clips(make_source(20), out, shard_bytes=SHARD_BYTES)
+    assert verify_pack(out) == []
+
+
+def test_an_error_keeps_finished_shards_for_the_next_run(tmp_path):
+    source, out = make_source(20), tmp_path / "pack"
+
+    def interrupt(done: int, total: int) -> None:
+        if done > 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack_clips(source, out, shard_bytes=SHARD_BYTES, tell=interrupt)
+    assert not out.exists()
+    assert pack_clips(source, out, shard_bytes=SHARD_BYTES).kept_shards >= 3
+
+
+def test_a_second_packer_on_one_folder_is_refused_in_one_line(source, tmp_path):
+    held = "import sys; from pathlib import Path; from karsl.storage.pack_staging import only_writer\n"
+    held += "with only_writer(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", held, str(tmp_path / "pack")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(PackError, match="another process is writing .*pack; wait until it is done, or end it"):
+            pack_clips(source, tmp_path / "pack")
+        other.kill()
+    pack_clips(source, tmp_path / "pack")
+    with only_writer(tmp_path / "pack"):
+        pass
+
+
+def test_a_full_disk_is_one_line_and_the_pack_goes_on_when_there_is_room(source, tmp_path, same_content):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk]
+    if os.name != "posix" or os.geteuid() != 0 or subprocess.run(mount, check=False).returncode:
+        pytest.skip("no small disk can be mounted here")
+    try:
+        (disk / "other").write_bytes(bytes(150_000))
+        with pytest.raises(PackError, match=r"no room left for .* \(No space left on device\); make room .* [1-9] finished"):
+            pack_clips(source, disk / "pack", shard_bytes=SHARD_BYTES)
+        assert not (disk / "pack").exists()
+        (disk / "other").unlink()
+        done = pack_clips(source, disk / "pack", shard_bytes=SHARD_BYTES)
+        assert done.kept_shards >= 1
+        pack_clips(source, tmp_path / "undisturbed", shard_bytes=SHARD_BYTES)
+        same_content(disk / "pack", tmp_path / "undisturbed")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_that_may_not_grow_so_large_is_told_in_the_same_way(tmp_path, workers):
+    resource = pytest.importorskip("resource")
+    script = f"""
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))
+from karsl.errors import PackError
+from tests.storage.pack.packed_clips import make_source
+from karsl.storage.pack_writer import pack_clips
+if __name__ == "__main__":
+    try:
+        pack_clips(make_source(20), sys.argv[1], shard_bytes=0, workers={workers})
+    except PackError as error:
+        print(error)
+"""
+    assert resource
+    path = tmp_path / "script.py"
+    path.write_text(script)
+    root = Path(__file__).parents[3]
+    env = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, path, tmp_path / "pack"], capture_output=True, text=True, env=env, check=False)
+    assert "no room left for" in done.stdout, done.stderr
+    assert "File too large" in done.stdout
+    assert [p.name for p in tmp_path.iterdir() if p.name != "script.py"] == [".pack.lock"]
+
+
+class EndsItsProcess(NumberedClips):
+    def read(self, record):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_is_told_and_does_not_hang(tmp_path):
+    source = EndsItsProcess(3, records=make_source(3).records)
+    with pytest.raises(PackError, match=r"a worker ended with status -9 .*fewer --workers"):
+        pack_clips(source, tmp_path / "pack", workers=1)
+
+
+def test_a_move_that_a_kill_cut_is_finished_by_the_next_writer(source, pack, tmp_path, same_content):
+    more = make_source(9, first=20)
+    pack_clips(more, tmp_path / "copy", shard_bytes=SHARD_BYTES)
+    before = {p.name: p.read_bytes() for p in pack.iterdir()}
+    pack_clips(more, pack, mode="append", shard_bytes=SHARD_BYTES)
+    after = {p.name: p.read_bytes() for p in pack.iterdir()}
+    new = sorted(after.keys() - before.keys())
+    folder = pack / INSIDE
+    for moved in range(len(new) + 3):  # the state on the disk after each step of the move
+        steps = [*new, "annotations.json", "manifest.json"]
+        folder.mkdir()
+        for name in new:
+            (pack / name).unlink(missing_ok=True)
+        for name, data in before.items():
+            (pack / name).write_bytes(data)
+        for place, name in enumerate(steps):
+            ((pack if place < moved else folder) / name).write_bytes(after[name])
+        (folder / "journal.json").write_text(json.dumps({"plan": "x", "done": {}, "commits": []}))
+        assert pack_clips(more, pack, mode="append").added == 0
+        assert {p.name: p.read_bytes() for p in pack.iterdir()} == after
+    assert Manifest.read(pack).num_clips == 29
+    assert verify_pack(pack) == []

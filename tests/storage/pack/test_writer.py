@@ -1,0 +1,178 @@
+"""Packs hold what was packed, in files that numpy maps, whatever the options."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from karsl.errors import ConfigError, CorruptRecordError, DataProblems, PackError
+from karsl.storage.pack_manifest import FileFacts, Manifest
+from karsl.storage.pack_source import open_clips
+from karsl.storage.pack_writer import CallableSource, pack_clips
+from karsl.storage.packed import Pack, shards_of
+from tests.storage.pack.packed_clips import SKELETON, clip_of, make_source
+
+SHARD_BYTES = 40_000
+
+
+def listed(pack) -> dict:
+    return json.loads((pack / "annotations.json").read_text(encoding="utf-8"))
+
+
+def clips_in(pack) -> dict[str, np.ndarray]:
+    packs = {path.name: Pack(path, verify="always") for path in shards_of(pack)}
+    records = listed(pack)["data_list"]
+    return {r["clip_id"]: packs[r["keypoint_path"]].checked_clip(r["frame_start"], r["num_frames"]) for r in records}
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("float32", 0.0), ("float16", 2**-11)])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_clip_comes_back_to_the_precision_of_its_form(source, tmp_path, dtype, error, workers):
+    out = tmp_path / "pack"
+    done = pack_clips(source, out, dtype=dtype, shard_bytes=SHARD_BYTES, workers=workers)
+    found = clips_in(out)
+    assert list(found) == [r["clip_id"] for r in source.records]
+    for n, clip in enumerate(found.values()):
+        given = clip_of(n, len(clip), SKELETON.num_keypoints)
+        assert float(np.abs(clip - given).max()) <= error
+        np.testing.assert_array_equal(clip[..., 3] > 0, given[..., 3] > 0)
+    assert (done.added, done.present, done.kept_shards) == (20, 0, 0)
+    assert max(s.rounding for s in done.manifest.shards) <= error
+    assert not [p for p in tmp_path.iterdir() if p.name not in ("pack", ".pack.lock")]
+
+
+def test_shards_are_plain_arrays_and_the_manifest_says_what_they_hold(pack):
+    manifest = Manifest.read(pack)
+    names = {"annotations.json", "manifest.json"}
+    for number, shard in enumerate(manifest.shards):
+        frames = np.load(pack / f"frames-{number:05d}.npy", mmap_mode="r")
+        presence = np.load(pack / f"presence-{number:05d}.npy", mmap_mode="r")
+        assert (frames.dtype, frames.shape) == (np.float16, (shard.num_frames, SKELETON.num_keypoints, 4))
+        assert (presence.dtype, presence.shape) == (np.uint8, (shard.num_frames, len(SKELETON.groups)))
+        assert frames.nbytes <= SHARD_BYTES
+        names |= set(shard.files)
+    assert {p.name for p in pack.iterdir()} == names
+    assert all(FileFacts.of(pack / name) == facts for _, name, facts in manifest.files())
+    assert manifest.parts == [[group, list(points)] for group, points in SKELETON.parts]
+    assert listed(pack)["data_list"][4]["label"] == 1
+
+
+def test_the_files_do_not_depend_on_the_number_of_workers(source, pack, tmp_path, same_content):
+    pack_clips(source, tmp_path / "other", shard_bytes=SHARD_BYTES, workers=3)
+    same_content(pack, tmp_path / "other")
+
+
+def test_a_pack_is_a_source_of_a_pack(pack, tmp_path):
+    pack_clips(open_clips(pack), tmp_path / "wide", dtype="float32", shard_bytes=0)
+    assert len(shards_of(tmp_path / "wide")) == 1
+    again = tmp_path / "again"
+    pack_clips(open_clips(tmp_path / "wide"), again, shard_bytes=SHARD_BYTES)
+    assert listed(again) == listed(pack)
+    for path in pack.glob("*.npy"):
+        assert (again / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_clip_that_float16_cannot_hold_is_named_and_nothing_appears(source, tmp_path):
+    def read(record):
+        clip = source.read(record)
+        return clip * 1e6 if record["clip_id"] == "clip 11" else clip
+
+    large = CallableSource(source.metainfo, SKELETON, source.records, read)
+    with pytest.raises(
+        ConfigError, match=r"clip 'clip 11' holds 99\d+, float16 ends at 65504; pack it with dtype='float32'"
+    ):
+        pack_clips(large, tmp_path / "pack", shard_bytes=SHARD_BYTES)
+    assert not (tmp_path / "pack").exists()
+    pack_clips(large, tmp_path / "pack", dtype="float32")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "text"),
+    [
+        (lambda clip: clip[:-1], r"clip 'clip 3' has shape \(25, 67, 4\), its index says \(26, 67, 4\); index again"),
+        (lambda clip: clip[:, :5], r"clip 'clip 3' has shape \(26, 5, 4\)"),
+        (lambda clip: clip * np.nan, "clip 'clip 3' has values that are NaN"),
+    ],
+)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_header_that_lies_stops_the_packing(source, tmp_path, spoil, text, workers):
+    spoiled = SpoiledClips(source, text) if workers else None
+    given = spoiled or CallableSource(
+        source.metainfo,
+        SKELETON,
+        source.records,
+        lambda r: spoil(source.read(r)) if r["clip_id"] == "clip 3" else source.read(r),
+    )
+    with pytest.raises((CorruptRecordError, OSError), match="clip 3"):
+        pack_clips(given, tmp_path / "pack", workers=workers)
+    assert not (tmp_path / "pack").exists()
+
+
+class SpoiledClips:
+    """Cannot be read, in a worker either."""
+
+    def __init__(self, source, text):
+        self.metainfo, self.skeleton, self.records = source.metainfo, source.skeleton, source.records
+
+    def read(self, record):
+        raise OSError(5, f"cannot read {record['clip_id']}, clip 3")
+
+
+def test_names_that_occur_twice_and_clips_without_frames_are_told_together(source, tmp_path):
+    source.records[4]["clip_id"] = "clip 2"
+    source.records[5]["num_frames"] = 0
+    with pytest.raises(
+        DataProblems, match="2 problems in the source:\n  two clips are called 'clip 2'.*\n  clip 'clip 5' has no"
+    ):
+        pack_clips(source, tmp_path / "pack")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({}, PackError, "holds a pack; add clips to it with --append, or make it anew with --replace"),
+        ({"mode": "append", "dtype": "float32"}, ConfigError, "holds float16, not float32; leave --dtype out"),
+        ({"mode": "add"}, ConfigError, "mode='add'"),
+        ({"mode": "replace", "dtype": "float64"}, ConfigError, "dtype='float64' of a pack; expected 'float16' or 'float32'"),
+        ({"mode": "replace", "shard_bytes": -1}, ConfigError, "shard_bytes=-1"),
+    ],
+)
+def test_what_does_not_fit_a_pack_that_is_there_is_refused(source, pack, options, error, text):
+    before = {p.name: p.read_bytes() for p in pack.iterdir()}
+    with pytest.raises(error, match=text):
+        pack_clips(source, pack, **options)
+    assert {p.name: p.read_bytes() for p in pack.iterdir()} == before
+
+
+def test_a_folder_without_a_manifest_cannot_be_added_to(source, tmp_path):
+    (tmp_path / "x").mkdir()
+    with pytest.raises(PackError, match="holds no manifest.json, so it is no finished pack"):
+        pack_clips(source, tmp_path / "x", mode="append")
+    with pytest.raises(PackError, match="the source has no clips"):
+        pack_clips(make_source(0), tmp_path / "y")
+    assert not (tmp_path / "y").exists()
+
+
+def test_who_has_a_pack_open_goes_on_when_it_is_made_anew(source, pack):
+    held = {path.name: Pack(path) for path in shards_of(pack)}
+    before = {name: shard.frames.copy() for name, shard in held.items()}
+    pack_clips(make_source(9, first=100), pack, mode="replace", shard_bytes=SHARD_BYTES)
+    assert list(clips_in(pack)) == [f"clip {n}" for n in range(100, 109)]
+    assert not {p.name for p in shards_of(pack)} & set(held), "a name never stands for other clips"
+    assert all(np.array_equal(shard.frames, before[name]) for name, shard in held.items())
+
+
+def test_a_pack_of_the_earlier_form_is_still_read_and_replaced(source, pack, tmp_path):
+    old = tmp_path / "old"
+    old.mkdir()
+    for kind in ("frames", "presence"):
+        os.link(pack / f"{kind}-00000.npy", old / f"{kind}.npy")
+    first = Pack(old / "frames.npy", verify="first touch")
+    assert first.checked_clip(0, 5).shape == (5, 67, 4)
+    with pytest.raises(ConfigError, match="verify='always' and no checksums beside it"):
+        Pack(old / "frames.npy", verify="always")
+    pack_clips(source, old, mode="replace")
+    assert [p.name for p in shards_of(old)] == ["frames-00000.npy"]
