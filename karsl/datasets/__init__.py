@@ -1,6 +1,6 @@
 """Datasets: an index of records, a pipeline of transforms, batches."""
 
-from karsl.datasets import transforms
+from karsl.datasets import combine, lazy, transforms
 from karsl.datasets.base import KeypointDataset
 from karsl.datasets.buffer import SerializedList
 from karsl.datasets.collate import keypoint_collate, plan_collate
@@ -12,7 +12,9 @@ __all__ = [
     "KeypointDataset",
     "Pipeline",
     "SerializedList",
+    "combine",
     "keypoint_collate",
+    "lazy",
     "plan_collate",
     "transforms",
 ]

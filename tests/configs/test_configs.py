@@ -8,7 +8,7 @@ import pytest
 
 from karsl.cli.main import main
 from karsl.engine import load_config
-from karsl.registry import MODELS
+from karsl.registry import DATASETS, MODELS
 from karsl.testing import make_corpus
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -23,8 +23,10 @@ def test_every_config_builds_its_model_and_has_no_validation_on_test_clips(name)
     cfg.model.cls_head.num_classes = 3
     assert MODELS.build(cfg.model).cls_head.num_classes == 3
     assert cfg.val_dataloader is None
-    assert [step.type.__name__ for step in cfg.test_dataloader.dataset.pipeline] == [
-        "LoadKeypoints",
+    dataset = cfg.test_dataloader.dataset
+    assert [
+        step.type.__name__ for step in dataset.get("pipeline") or dataset.transform if "Load" not in step.type.__name__
+    ] == [
         "TSNSampleFrames",
         "CenterScale",
         "PackKeypointInputs",
@@ -54,3 +56,31 @@ def test_the_demo_config_holds_signer_03_out():
     cfg = load_config(CONFIGS / "demo.py")
     assert cfg.train_dataloader.dataset.filter_cfg == {"split": "train", "signers": ("01", "02")}
     assert cfg.test_dataloader.dataset.filter_cfg == {"split": ("train", "test"), "signers": ("03",)}
+
+
+def test_three_real_corpora_with_three_sets_of_keypoints_train_as_one(shared_data, tmp_path):
+    for name, folder in (("karsl", "karsl_layout"), ("msl150", "msl150"), ("asl_app", "asl_signs_app")):
+        assert main(["pack", str(shared_data(folder)), str(tmp_path / "mix" / name), "--workers", "0"]) == 0
+    cfg = load_config(CONFIGS / "mix_three_corpora.py", data_root=tmp_path / "mix")
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    assert len(dataset.metainfo["classes"]) == 3 + 5 + 100 - 1  # 'today' is in two of them
+    assert dataset.output_skeleton.num_keypoints == 48
+    assert dataset.__getitems__(range(0, len(dataset), 9)).finished()["inputs"].shape[1:] == (32, 48, 3)
+    options = [
+        "--cfg-options",
+        "train_cfg.max_epochs=1",
+        "train_dataloader.num_workers=0",
+        "train_dataloader.persistent_workers=False",
+        "model.backbone.depth=1",
+    ]
+    words = [
+        str(CONFIGS / "mix_three_corpora.py"),
+        "--data-root",
+        str(tmp_path / "mix"),
+        "--work-dir",
+        str(tmp_path / "run"),
+    ]
+    assert main(["train", *words, *options]) == 0
+    held_out = DATASETS.build(cfg.test_dataloader.dataset)
+    assert held_out.metainfo["classes"] == dataset.metainfo["classes"]
+    assert set(held_out.column("label").tolist()) <= set(range(8))

@@ -1,0 +1,128 @@
+"""Samples kept in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+import torch
+
+from karsl.datasets.combine.combinator import OneMember
+from karsl.datasets.combine.naming import kind
+from karsl.datasets.draws import mix64, name_code, sample_keys
+from karsl.errors import ConfigError
+from karsl.registry import DATASETS
+
+_STREAM = name_code("CacheDataset")
+
+
+@DATASETS.register_module()
+class CacheDataset(OneMember):
+    """Keeps samples of a dataset in each process, the least recently used go first.
+
+    What is kept is made once, so draws below are the same in every epoch; put random steps above, with MapDataset. Packs
+    and tars need no cache: their pages are the system's, and a batch over a cache is made sample by sample.
+
+    Args:
+        dataset: Dataset or config.
+        max_bytes: Of all arrays and tensors kept in one process; a sample above it is passed through.
+        lazy_init, seed: See Combinator.
+
+    Raises:
+        ConfigError: `max_bytes` below 0, or places below are other clips in each epoch.
+    """
+
+    looks_through = False
+
+    def __init__(
+        self, dataset: Any, *, max_bytes: int = 256 << 20, lazy_init: bool = False, seed: int | None = None
+    ) -> None:
+        if max_bytes < 0:
+            raise ConfigError(f"{kind(self)}: max_bytes={max_bytes!r}; expected a number of at least 0")
+        self.max_bytes = max_bytes
+        self._empty()
+        super().__init__(dataset, lazy_init=lazy_init, seed=seed)
+
+    def _prepare(self) -> None:
+        self._need_fixed_places()
+
+    def sample(self, idx: int, *, key: np.uint64 | None = None) -> Any:
+        """The sample at a place; `key` changes nothing, since what is kept is drawn once."""
+        self._ready()
+        place = self.place(idx)
+        if place in self._kept:
+            self._kept.move_to_end(place)
+            self.hits += 1
+            return _shallow(self._kept[place])
+        self.misses += 1
+        found = self._below(place)
+        size = nbytes_of(found)
+        if size <= self.max_bytes:
+            self._kept[place], self._sizes[place] = found, size
+            self.nbytes += size
+            while self.nbytes > self.max_bytes:
+                oldest, _ = self._kept.popitem(last=False)
+                self.nbytes -= self._sizes.pop(oldest)
+        return _shallow(found)
+
+    def __getitems__(self, indices: Any) -> list[Any]:
+        return [self.sample(i) for i in indices]
+
+    def get_data_info(self, idx: int) -> dict:
+        place = self.place(idx)
+        return self.dataset.get_data_info(place) | {"sample_idx": place}
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        return self.dataset.get_cat_ids(self.place(idx))
+
+    def column(self, name: str) -> np.ndarray:
+        return self.dataset.column(name)
+
+    def _below(self, place: int) -> Any:
+        seed = mix64((self._draws.seed or 0) ^ _STREAM)
+        key = sample_keys(seed, 0, np.array([place]))[0]
+        return self.dataset.sample(place, key=key) if hasattr(self.dataset, "sample") else self.dataset[place]
+
+    @property
+    def skeleton(self):
+        return getattr(self.dataset, "skeleton", None)
+
+    @property
+    def output_skeleton(self):
+        return getattr(self.dataset, "output_skeleton", None)
+
+    @property
+    def output_channels(self) -> int:
+        return getattr(self.dataset, "output_channels", 3)
+
+    def _empty(self) -> None:
+        self._kept: OrderedDict[int, Any] = OrderedDict()
+        self._sizes: dict[int, int] = {}
+        self.nbytes = self.hits = self.misses = 0
+
+    def _describe(self) -> str:
+        return f"max_bytes={self.max_bytes:,}"
+
+    def __getstate__(self) -> dict:
+        """What is kept stays in the process that made it."""
+        empty = dict(_kept=OrderedDict(), _sizes={}, nbytes=0, hits=0, misses=0)
+        return super().__getstate__() | empty
+
+
+def nbytes_of(value: Any) -> int:
+    """Bytes of the arrays and tensors in a sample.
+
+    Example:
+        >>> nbytes_of({"a": np.zeros(2), "b": [torch.zeros(3), "text"]})
+        28
+    """
+    if isinstance(value, (np.ndarray, torch.Tensor)):
+        return value.nbytes
+    if isinstance(value, dict):
+        return sum(map(nbytes_of, value.values()))
+    return sum(map(nbytes_of, value)) if isinstance(value, (list, tuple)) else 0
+
+
+def _shallow(sample: Any) -> Any:
+    return dict(sample) if isinstance(sample, dict) else sample

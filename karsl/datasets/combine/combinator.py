@@ -1,0 +1,368 @@
+"""What every combinator is: a dataset made of datasets, which knows where each of its places comes from."""
+
+from __future__ import annotations
+
+import logging
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import BaseDataset, force_full_init
+from mmengine.logging import print_log
+
+from karsl.datasets.combine.agreement import common_metainfo, one_skeleton
+from karsl.datasets.combine.leaves import LeafClips, is_combinator, leaf_clips, leaves_of, wrapped_members
+from karsl.datasets.combine.naming import at_member, kind
+from karsl.datasets.combine.reading import Reader
+from karsl.datasets.combine.tree import draw_tree
+from karsl.datasets.epoch import EpochState
+from karsl.datasets.pipeline import output_channels
+from karsl.datasets.skipping import SkipReport
+from karsl.datasets.subset import Indices
+from karsl.errors import ConfigError
+from karsl.registry import DATASETS
+from karsl.skeletons import Skeleton
+
+
+class Combinator(BaseDataset):
+    """A dataset made of datasets; it holds no clip and, once initialised, never changes.
+
+    A subclass says with `locate` which member gives each place. Everything that reads works on the whole tree at once:
+    a sample's draws depend on (seed, epoch, place in the outermost dataset), so a clip that occurs twice in an epoch is
+    drawn twice, and a batch of clips of several packs is still made in one pass.
+
+    It is a BaseDataset so that MMEngine's wrappers take it; it has no pipeline and no records of its own.
+
+    Args:
+        members: Datasets or their configs.
+        lazy_init: Members are built, but nothing is parsed until `full_init()`.
+        seed: See KeypointDataset; None takes that of the first member which has one.
+
+    Raises:
+        ConfigError: No member, or one is neither a dataset nor a config.
+    """
+
+    looks_through = True
+    redraws = False  # whether a place is another clip in another epoch
+    takes_empty = False  # whether a member may be empty that was asked to be
+    steps: tuple[Callable, ...] = ()
+    _fully_initialized: bool = False
+    _members_key = "datasets"
+
+    def __init__(self, members: Iterable[Any], *, lazy_init: bool = False, seed: int | None = None) -> None:
+        self.members: tuple[Any, ...] = tuple(self._build(number, member) for number, member in enumerate(members))
+        if not self.members:
+            raise ConfigError(f"{kind(self)}: {self._members_key} is empty; give at least one dataset or config")
+        self._draws = EpochState(first_seed(self.members) if seed is None else seed)
+        self.skips = SkipReport()
+        self._reader = Reader(self)
+        if not lazy_init:
+            self.full_init()
+
+    # ---- what a subclass says ----
+
+    def locate(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where places come from.
+
+        Args:
+            places: int64 (N,) in [0, len).
+
+        Returns:
+            Numbers of members, int64 (N,), and places in them, int64 (N,).
+        """
+        raise NotImplementedError
+
+    def _count(self, lengths: np.ndarray) -> int:
+        """How many places there are, given the members' lengths; called once."""
+        raise NotImplementedError
+
+    def _describe(self) -> str:
+        """Arguments for `repr`, without members."""
+        return ""
+
+    def _combined_metainfo(self) -> dict:
+        return common_metainfo(self)
+
+    # ---- members ----
+
+    def redrawn(self) -> str | None:
+        """The kind of a dataset at or below this one whose places are other clips in other epochs, or None."""
+        if self.redraws:
+            return kind(self)
+        return next((found for m in self.members if (found := _redrawn(m))), None)
+
+    def _need_fixed_places(self) -> None:
+        """For what remembers places of its member.
+
+        Raises:
+            ConfigError: In another epoch they would be other clips.
+        """
+        found = next((found for m in self.members if (found := _redrawn(m))), None)
+        if found:
+            raise ConfigError(
+                f"{kind(self)}: the {found} below puts other clips in the same places in each epoch, so places cannot be "
+                f"remembered; put the {kind(self)} below the {found}, around its members"
+            )
+
+    def _build(self, number: int, member: Any) -> Any:
+        if not isinstance(member, Mapping):
+            if hasattr(member, "__getitem__") and hasattr(member, "__len__") and not isinstance(member, (Sequence, str)):
+                return member
+            raise ConfigError(
+                f"{kind(self)}: {self.member_name(number)} is a {kind(member)}; expected a dataset or its config"
+            )
+        try:
+            return DATASETS.build(dict(member))
+        except Exception as error:
+            raise at_member(error, f"{kind(self)}: {self.member_name(number)} ({kind(member)})") from error
+
+    def member_name(self, number: int) -> str:
+        """How messages call a member, as its place in a config."""
+        return f"{self._members_key}[{number}]"
+
+    def full_init(self) -> None:
+        """Initialise the members, then this; once, however often it is called.
+
+        Raises:
+            ConfigError: A member is empty or broken, named by position and kind, or members do not fit together.
+        """
+        if self._fully_initialized:
+            return
+        lengths = []
+        for number, member in enumerate(self.members):
+            where = f"{kind(self)}: {self.member_name(number)} ({kind(member)})"
+            try:
+                if hasattr(member, "full_init"):
+                    member.full_init()
+                lengths.append(len(member))
+            except Exception as error:
+                raise at_member(error, where) from error
+            if not lengths[-1] and not (self.takes_empty and getattr(member, "meant_empty", False)):
+                raise ConfigError(f"{where} holds no clips; leave it out or look at its filters")
+        self._lengths = np.array(lengths, dtype=np.int64)
+        self._prepare()
+        self._length = self._count(self._lengths)
+        self._metainfo = self._combined_metainfo()
+        one_skeleton(self, only_if_packed=True)
+        self._fully_initialized = True
+
+    def _prepare(self) -> None:
+        """What a subclass works out of its initialised members."""
+
+    @property
+    def metainfo(self) -> dict:
+        """A copy of what the members agree on; of a lazy one, what they know so far."""
+        return dict(self._metainfo) if self._fully_initialized else self._combined_metainfo()
+
+    # ---- what a dataset has ----
+
+    @force_full_init
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, idx: int) -> Any:
+        """The sample at a place; a slice gives a dataset of those places.
+
+        Raises:
+            IndexError: Outside.
+            TransformError: A step failed; the text names member, clip and step.
+        """
+        if isinstance(idx, slice):
+            return self.get_subset(idx)
+        return self.sample(idx)
+
+    def sample(self, idx: int, *, key: np.uint64 | None = None) -> Any:
+        """The sample at a place, with a given random key."""
+        self._ready()
+        place = self.place(idx)
+        return self._reader.one(place, self._draws.key(place) if key is None else key)
+
+    def __getitems__(self, indices: Sequence[int]) -> Sequence[Any]:
+        """N samples at once, as one finished batch where all clips can go through one pass."""
+        self._ready()
+        places = np.array([self.place(i) for i in indices], dtype=np.int64)
+        return self._reader.many(places, self._draws.keys(places))
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    def place(self, idx: int) -> int:
+        """An index as a place in [0, len).
+
+        Raises:
+            IndexError: Outside.
+        """
+        place, length = operator.index(idx), len(self)
+        if not -length <= place < length:
+            raise IndexError(f"index {idx} is outside a {kind(self)} of {length} clips")
+        return place + length if place < 0 else place
+
+    def clip(self, idx: int) -> LeafClips:
+        """The one clip at a place: dataset that reads it, place there, steps on its way."""
+        (found,) = leaf_clips(self, np.array([self.place(idx)]))
+        return found
+
+    @force_full_init
+    def get_data_info(self, idx: int) -> dict:
+        """A private copy of the record at a place, with the label that samples have, and `sample_idx` of this dataset."""
+        found = self.clip(idx)
+        record = found.dataset.get_data_info(int(found.places[0]))
+        return self._reader.relabelled(record, found.steps) | {"sample_idx": self.place(idx)}
+
+    @force_full_init
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """`[label]` of a clip, which ClassBalancedDataset asks for."""
+        found = self.clip(idx)
+        labels = found.dataset.get_cat_ids(int(found.places[0]))
+        return [self._reader.relabelled({"label": label}, found.steps)["label"] for label in labels]
+
+    @force_full_init
+    def column(self, name: str) -> np.ndarray:
+        """(n,) numbers of one record key, for samplers; see `IndexedDataset.column`.
+
+        Raises:
+            KeyError: A dataset below does not keep it.
+        """
+        return self._reader.column(name)
+
+    @force_full_init
+    def _get_ori_dataset_idx(self, idx: int) -> int | tuple[int, int]:
+        """Where MMEngine's wrappers say a place comes from: the place in `dataset`, or (number in `datasets`, place)."""
+        members, places = self.locate(np.array([self.place(idx)]))
+        return int(places[0]) if self._members_key == "dataset" else (int(members[0]), int(places[0]))
+
+    def get_subset(self, indices: Indices) -> Combinator:  # type: ignore[override]
+        """A dataset of some of the places; nothing is copied."""
+        from karsl.datasets.combine.slice import SliceDataset
+
+        return SliceDataset(self, indices)
+
+    def get_subset_(self, indices: Indices) -> None:  # type: ignore[override]
+        """Not for combinators: they never change.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError(f"a {kind(self)} never changes; get_subset(indices) gives another dataset")
+
+    @property
+    def num_skipped(self) -> int:
+        """Clips replaced by others so far, over all workers; see KeypointDataset."""
+        return self.skips.count
+
+    # ---- epochs ----
+
+    def set_epoch(self, epoch: int, seed: int | None = None) -> None:
+        """Say which epoch is drawn, here and in everything below; reaches workers that run already."""
+        self._draws.set_epoch(epoch, seed=seed)
+        for member in self.members:
+            _set_epoch_below(member, epoch, seed)
+
+    # ---- skeletons ----
+
+    def output_skeletons(self) -> dict[str, Skeleton]:
+        """What the keypoints are at the end of each way through the tree, by the path of the dataset that reads."""
+        return self._reader.output_skeletons()
+
+    @property
+    def skeleton(self) -> Skeleton | None:
+        """What the keypoints on disk are; None where datasets below differ."""
+        found = {getattr(leaf, "skeleton", None) for _, leaf, _ in leaves_of(self)}
+        return found.pop() if len(found) == 1 else None
+
+    @property
+    def output_skeleton(self) -> Skeleton | None:
+        """What the keypoints are at the end, as far as steps say.
+
+        Raises:
+            SkeletonError: Clips of datasets below end with different keypoints.
+        """
+        return one_skeleton(self)
+
+    @property
+    def output_channels(self) -> int:
+        """C at the end, as far as steps say.
+
+        Raises:
+            ConfigError: Clips of datasets below end with different C.
+        """
+        found: dict[int, str] = {}
+        for path, leaf, steps in leaves_of(self):
+            channels = getattr(leaf, "output_channels", 3)
+            for step in steps:
+                channels = output_channels(step, channels)
+            found.setdefault(channels, path)
+        if len(found) > 1:
+            (a, first), (b, other), *_ = found.items()
+            raise ConfigError(f"{first} gives {a} channels and {other} {b}; set with_score alike in PackKeypointInputs")
+        return next(iter(found))
+
+    # ---- the rest ----
+
+    def __repr__(self) -> str:
+        return draw_tree(self)
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_reader": None}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self._reader = Reader(self)
+
+    def _ready(self) -> None:
+        if not self._fully_initialized:
+            print_log("full_init() is called now; call it before the dataset goes to workers, to parse once",
+                      logger="current", level=logging.WARNING)  # fmt: skip
+            self.full_init()
+
+
+class OneMember(Combinator):
+    """A combinator of a single dataset, under the argument name that MMEngine's wrappers have."""
+
+    _members_key = "dataset"
+
+    def __init__(self, dataset: Any, *, lazy_init: bool = False, seed: int | None = None) -> None:
+        super().__init__([dataset], lazy_init=lazy_init, seed=seed)
+
+    @property
+    def dataset(self) -> Any:
+        """The member."""
+        return self.members[0]
+
+    def member_name(self, number: int) -> str:
+        return "dataset"
+
+    def locate(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros(len(places), np.int64), self.inner(places)
+
+    def inner(self, places: np.ndarray) -> np.ndarray:
+        """Places in the member; the same ones unless a subclass says otherwise."""
+        return places
+
+    def _count(self, lengths: np.ndarray) -> int:
+        return int(lengths[0])
+
+
+def first_seed(members: Iterable[Any]) -> int | None:
+    """The seed of the first dataset, wrapped or not, that has one."""
+    for member in members:
+        draws = getattr(member, "_draws", None)
+        seed = draws.seed if isinstance(draws, EpochState) else first_seed(wrapped_members(member) or ())
+        if seed is not None:
+            return seed
+    return None
+
+
+def _redrawn(dataset: Any) -> str | None:
+    if isinstance(dataset, Combinator):
+        return dataset.redrawn()
+    return next((found for member in wrapped_members(dataset) or () if (found := _redrawn(member))), None)
+
+
+def _set_epoch_below(dataset: Any, epoch: int, seed: int | None) -> None:
+    if hasattr(dataset, "set_epoch"):
+        dataset.set_epoch(epoch, seed=seed)
+    elif not is_combinator(dataset):
+        for member in wrapped_members(dataset) or ():
+            _set_epoch_below(member, epoch, seed)

@@ -1,0 +1,170 @@
+"""Samples, batches, records and columns of a tree of datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from karsl.datasets.base import KeypointDataset
+from karsl.datasets.combine.labels import SetLabels
+from karsl.datasets.combine.leaves import LeafClips, leaf_clips, leaves_of
+from karsl.datasets.combine.naming import at_member
+from karsl.datasets.draws import Draw, name_code
+from karsl.datasets.pipeline import Pipeline, output_skeleton
+from karsl.errors import KarslError, TransformError
+from karsl.skeletons import Skeleton
+
+if TYPE_CHECKING:
+    from karsl.datasets.combine.combinator import Combinator
+
+
+class Reader:
+    """Reads through a combinator; made anew in each process.
+
+    Args:
+        dataset: The outermost one.
+    """
+
+    def __init__(self, dataset: Combinator) -> None:
+        self._dataset = dataset
+        self._chains: dict[tuple[int, ...], Pipeline] = {}
+        self._fused: dict[int, Any] = {}
+
+    def one(self, place: int, key: np.uint64) -> Any:
+        """The sample at a place; in training, where a step gives None or `on_error='skip'`, that of another place."""
+        attempt = 0
+        while True:
+            (clips,) = leaf_clips(self._dataset, np.array([place]))
+            try:
+                sample = self._finish(clips, self._raw(clips, key), place, key)
+                reason = f"a step gave None for sample {place}, clip {int(clips.places[0])} of {clips.path}"
+            except TransformError as error:
+                if getattr(clips.dataset, "on_error", "raise") == "raise" or clips.dataset.test_mode:
+                    raise at_member(error, clips.path) from error
+                sample, reason = None, f"{clips.path}: {error}"
+            except KarslError as error:
+                raise at_member(error, clips.path) from error
+            if sample is not None:
+                return sample
+            self._refuse_or_count(clips.dataset, place, reason, attempt)
+            place, attempt = self._another(key, attempt), attempt + 1
+
+    def _refuse_or_count(self, leaf: Any, place: int, reason: str, attempt: int) -> None:
+        most = getattr(leaf, "max_refetch", 0)
+        if not isinstance(leaf, KeypointDataset) or leaf.test_mode or attempt >= most:
+            raise TransformError(f"{reason}; leave such clips out with FilterDataset")
+        self._dataset.skips.add(place, reason)
+
+    def _another(self, key: np.uint64, attempt: int) -> int:
+        draw = Draw(key, stream=name_code(f"another {attempt}"))
+        return int(draw.integers("place", len(self._dataset))[0])
+
+    def many(self, places: np.ndarray, keys: np.ndarray) -> Sequence[Any]:
+        """Samples at some places: a batch that makes itself in one pass, or, without numba, a list."""
+        batching = fused_batching()
+        if batching is None or not len(places):
+            return [self.one(p, k) for p, k in zip(places.tolist(), keys, strict=True)]
+        return batching.combined_batch(self, places, keys)
+
+    def clips(self, places: np.ndarray) -> list[LeafClips]:
+        """Where places come from."""
+        return leaf_clips(self._dataset, places)
+
+    def chain(self, clips: LeafClips) -> Pipeline:
+        """The steps of the dataset that reads and of all combinators above it as one pipeline, so that no two draw alike."""
+        own = _own_steps(clips.dataset)
+        name = (id(clips.dataset), *map(id, clips.steps))
+        if name not in self._chains:
+            self._chains[name] = Pipeline([*own, *clips.steps])
+        return self._chains[name]
+
+    def fused_steps(self, clips: LeafClips) -> Any:
+        """The same, split for a batch; None where samples must be made one by one."""
+        chain, batching = self.chain(clips), fused_batching()
+        if id(chain) not in self._fused:
+            self._fused[id(chain)] = None if batching is None else batching.fused_steps(chain.transforms)
+        return self._fused[id(chain)]
+
+    def _raw(self, clips: LeafClips, key: np.uint64) -> Any:
+        dataset, place = clips.dataset, int(clips.places[0])
+        takes_keys = _takes_keys(type(dataset))  # type: ignore[arg-type]  # classes hash
+        return dataset.sample(place, key=key) if takes_keys else dataset[place]
+
+    def _finish(self, clips: LeafClips, sample: Any, place: int, key: np.uint64) -> Any:
+        if not isinstance(sample, dict):
+            for step in clips.steps:
+                sample = step(sample)
+            return sample
+        if "sample_idx" in sample:
+            sample = {**sample, "sample_idx": place}
+        if not clips.steps:
+            return sample
+        keyed = "sample_key" in sample
+        steps = self.chain(clips)
+        out = steps({**sample, "sample_key": key}, first=len(_own_steps(clips.dataset)))
+        if out is None or keyed or "sample_key" not in out:
+            return out
+        return {name: value for name, value in out.items() if name != "sample_key"}
+
+    @staticmethod
+    def relabelled(record: dict, steps: Sequence[Callable]) -> dict:
+        """A record with the label that its sample has."""
+        for step in steps:
+            if isinstance(step, SetLabels):
+                record = step(record)
+        return record
+
+    def column(self, name: str) -> np.ndarray:
+        """One number of every record."""
+        dataset = self._dataset
+        parts = leaf_clips(dataset, np.arange(len(dataset)))
+        out: np.ndarray | None = None
+        for part in parts:
+            values = part.dataset.column(name)[part.places]
+            if name == "label":
+                for step in part.steps:
+                    values = step.lookup[values] if isinstance(step, SetLabels) else values
+            out = np.empty(len(dataset), values.dtype) if out is None else out
+            out[part.at] = values
+        assert out is not None
+        return out
+
+    def output_skeletons(self) -> dict[str, Skeleton]:
+        """By path of the dataset that reads."""
+        found = {}
+        for path, leaf, steps in leaves_of(self._dataset):
+            skeleton = getattr(leaf, "output_skeleton", None)
+            if skeleton is not None:
+                try:
+                    for step in steps:
+                        skeleton = output_skeleton(step, skeleton)
+                except KarslError as error:
+                    raise at_member(error, path) from error
+                found[path] = skeleton
+        return found
+
+
+def _own_steps(dataset: Any) -> Sequence[Callable]:
+    pipeline = getattr(dataset, "pipeline", None)
+    return pipeline.transforms if type(pipeline) is Pipeline else ()
+
+
+@cache
+def _takes_keys(kind: type) -> bool:
+    """Whether `sample` makes what `dataset[i]` makes: not where a subclass changed only the latter."""
+    if not issubclass(kind, KeypointDataset):
+        return hasattr(kind, "sample")
+    own = kind.sample is not KeypointDataset.sample
+    return own or all(getattr(kind, n) is getattr(KeypointDataset, n) for n in ("__getitem__", "prepare_data"))
+
+
+@cache
+def fused_batching() -> ModuleType | None:
+    """The module of combined batches, or None without numba."""
+    return None if find_spec("numba") is None else import_module("karsl.datasets.combine.batch")

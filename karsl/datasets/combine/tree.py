@@ -1,0 +1,42 @@
+"""A tree of datasets as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from karsl.datasets.combine.leaves import wrapped_members
+from karsl.datasets.combine.naming import kind
+
+if TYPE_CHECKING:
+    from karsl.datasets.combine.combinator import Combinator
+
+
+def draw_tree(dataset: Combinator) -> str:
+    """One line a dataset, members below what holds them."""
+    return "\n".join(_lines(dataset))
+
+
+def _lines(dataset: Any) -> Iterator[str]:
+    yield _headline(dataset)
+    members = getattr(dataset, "members", None)
+    members = list(wrapped_members(dataset) or ()) if members is None else list(members)
+    for number, member in enumerate(members):
+        last = number == len(members) - 1
+        first, *rest = _lines(member)
+        yield ("└─ " if last else "├─ ") + first
+        yield from (("   " if last else "│  ") + line for line in rest)
+
+
+def _headline(dataset: Any) -> str:
+    describe = getattr(dataset, "_describe", None)
+    arguments = describe() if callable(describe) else _source(dataset)
+    ready = getattr(dataset, "_fully_initialized", True)
+    return f"{kind(dataset)}({arguments}): {f'{len(dataset):,} clips' if ready else 'not initialised'}"
+
+
+def _source(dataset: Any) -> str:
+    for name in ("ann_file", "data_root"):
+        if getattr(dataset, name, None):
+            return f"{name}={getattr(dataset, name)!r}"
+    return ""

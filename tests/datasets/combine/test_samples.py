@@ -1,0 +1,253 @@
+"""Real clips through combinators: draws, batches, epochs, workers, errors."""
+
+from __future__ import annotations
+
+import pickle
+from multiprocessing.reduction import ForkingPickler
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from karsl.cli.main import main
+from karsl.datasets import KArSLDataset, keypoint_collate
+from karsl.datasets.combine import (
+    CacheDataset,
+    ConcatDataset,
+    FilterDataset,
+    InterleaveDataset,
+    MapDataset,
+    MixDataset,
+    RepeatDataset,
+    ShuffleDataset,
+    SliceDataset,
+)
+from karsl.errors import SkeletonError, TransformError
+
+LOAD, PACK = dict(type="LoadKeypoints"), dict(type="PackKeypointInputs")
+MOVE = [dict(type="TSNSampleFrames", clip_len=6, jitter=1.0), dict(type="RandomFlip"), dict(type="RandomAffine")]
+TRAIN = [LOAD, *MOVE, dict(type="CenterScale"), PACK]
+
+
+@pytest.fixture(scope="module")
+def pack(corpus, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("combined") / "pack"
+    assert main(["pack", str(corpus), str(folder), "--dtype", "float32"]) == 0
+    return folder
+
+
+@pytest.fixture
+def make(pack):
+    def make(pipeline=TRAIN, **kwargs):
+        kwargs = {"seed": 3, "filter_cfg": dict(split="test"), **kwargs}
+        return KArSLDataset("annotations.json", data_root=str(pack), pipeline=pipeline, **kwargs)
+
+    return make
+
+
+def same(a, b, atol=0.0):
+    assert a.keys() == b.keys()
+    for key in a:
+        torch.testing.assert_close(torch.as_tensor(a[key]), torch.as_tensor(b[key]), rtol=0, atol=atol)
+
+
+def batch_of(dataset, places):
+    return keypoint_collate(dataset.__getitems__(places))
+
+
+def nested(make):
+    """Every combinator that a batch is made through."""
+    a, b = make(), make(filter_cfg=dict(split="train"))
+    half = SliceDataset(b, slice(0, None, 2))
+    return MixDataset(
+        [
+            RepeatDataset(FilterDataset(a, dict(signers="01")), 3),
+            ShuffleDataset(ConcatDataset([half, MapDataset(make([LOAD, *MOVE]), [dict(type="CenterScale"), PACK])])),
+            InterleaveDataset([a, b]),
+        ],
+        weights=[1, 2, 1],
+    )
+
+
+def test_a_nested_batch_is_made_in_one_pass_and_equals_its_samples(make):
+    dataset = nested(make)
+    places = [0, 5, 3, -1, 5]
+    batch = dataset.__getitems__(places)
+    finished = batch.finished()
+    assert finished is not None
+    same(finished, keypoint_collate([dataset[i] for i in places]), atol=1e-5)
+    assert finished["sample_idx"].tolist() == [0, 5, 3, len(dataset) - 1, 5]
+
+
+def test_a_clip_that_comes_twice_is_drawn_twice(make):
+    dataset = RepeatDataset(make(), 2)
+    n = len(dataset) // 2
+    assert dataset.get_data_info(1)["clip_id"] == dataset.get_data_info(n + 1)["clip_id"]
+    assert not torch.equal(dataset[1]["inputs"], dataset[n + 1]["inputs"])
+    batch = batch_of(dataset, [1, n + 1])
+    assert not torch.equal(batch["inputs"][0], batch["inputs"][1])
+
+
+def test_slices_put_together_again_are_the_dataset_to_the_last_bit(make):
+    dataset = make()
+    whole = ConcatDataset([SliceDataset(dataset, slice(0, 5)), SliceDataset(dataset, slice(5, None))])
+    for i in (0, 4, 5, len(dataset) - 1):
+        same(whole[i], dataset[i])
+    same(batch_of(whole, [1, 6]), batch_of(dataset, [1, 6]))
+
+
+def test_steps_of_map_draw_as_if_they_stood_in_the_pipeline(make):
+    one = make([LOAD, *MOVE, dict(type="RandomFlip"), dict(type="CenterScale"), PACK])
+    two = MapDataset(MapDataset(make([LOAD, *MOVE]), dict(type="RandomFlip")), [dict(type="CenterScale"), PACK])
+    for i in range(6):
+        same(two[i], one[i])
+    assert two.__getitems__([0, 3]).finished() is not None
+    same(batch_of(two, [0, 3]), batch_of(one, [0, 3]))
+
+
+def test_a_callable_of_ones_own_draws_by_seed_epoch_and_place(make):
+    def shake(sample):
+        return {**sample, "inputs": sample["inputs"] + np.random.rand()}
+
+    a, b = MapDataset(make(), shake), MapDataset(make(), shake)
+    same(a[2], b[2])
+    assert "sample_key" not in a[2]
+    same(batch_of(a, [2, 4]), keypoint_collate([b[2], b[4]]))
+    first = a[2]["inputs"]
+    a.set_epoch(1)
+    assert not torch.equal(a[2]["inputs"], first)
+
+
+def test_an_epoch_is_a_function_of_seed_and_epoch(make):
+    def epoch(number):
+        dataset = nested(lambda *args, **kwargs: make(*args, **{"seed": None, **kwargs}))
+        dataset.set_epoch(number, seed=7)
+        return batch_of(dataset, range(0, len(dataset), 3))
+
+    same(epoch(2), epoch(2))
+    assert not torch.equal(epoch(2)["inputs"], epoch(3)["inputs"])
+
+
+@pytest.mark.parametrize(
+    "loader", [dict(), dict(num_workers=2), dict(num_workers=1, multiprocessing_context="spawn")], ids=str
+)
+def test_batches_do_not_depend_on_workers(make, loader):
+    def epoch(**kwargs):
+        dataset = SliceDataset(nested(make), 20)
+        dataset.set_epoch(1)
+        return torch.cat([b["inputs"] for b in DataLoader(dataset, 5, collate_fn=keypoint_collate, **kwargs)])
+
+    assert torch.equal(epoch(**loader), epoch())
+
+
+def test_an_epoch_set_in_the_parent_reaches_workers_that_run_on(make):
+    dataset = SliceDataset(nested(make), 8)
+    loader = DataLoader(dataset, 4, collate_fn=keypoint_collate, num_workers=1, persistent_workers=True)
+    for number in (0, 1):
+        dataset.set_epoch(number)
+        found = torch.cat([b["inputs"] for b in loader])
+        same(dict(x=found), dict(x=batch_of(dataset, range(8))["inputs"]), atol=0)
+
+
+def test_a_filter_reads_no_clip_when_records_are_enough(make, monkeypatch):
+    dataset = MapDataset(make([LOAD]), [*MOVE, dict(type="CenterScale"), PACK])
+    reads = []
+    monkeypatch.setattr(type(dataset), "sample", lambda self, i, **kw: reads.append(i))
+    kept = FilterDataset(dataset, lambda item: item["signer"] == "02" and item["label"] < 3)
+    assert {kept.get_data_info(i)["signer"] for i in range(len(kept))} == {"02"}
+    assert not reads
+
+
+def test_a_filter_sees_what_steps_made_of_the_clip(make):
+    def long(item):
+        return item["num_frames"] > 6
+
+    dataset = make([LOAD])
+    assert len(FilterDataset(dataset, long)) == sum(dataset.get_data_info(i)["num_frames"] > 6 for i in range(len(dataset)))
+    sampled = MapDataset(dataset, dict(type="TSNSampleFrames", clip_len=7, jitter=0.0))
+    assert len(FilterDataset(sampled, long)) == len(dataset)
+
+    def marked(results):
+        return {**results, "mark": float(np.nanmax(results["keypoint"]))}
+
+    marks = MapDataset(dataset, marked)
+    middle = sorted(marks[i]["mark"] for i in range(len(marks)))[len(marks) // 2]
+    kept = FilterDataset(marks, lambda item: item["mark"] > middle, num_workers=2)
+    assert [s["mark"] > middle for s in kept] == [True] * len(kept)
+    assert len(kept) < len(marks)
+
+
+def test_pickles_under_spawn_are_small_however_many_places_they_hold(make):
+    dataset = RepeatDataset(make(), 1000)
+    chosen = SliceDataset(dataset, np.random.default_rng(0).permutation(len(dataset)))
+    text = ForkingPickler.dumps(chosen)
+    assert len(text) < 60_000
+    same(pickle.loads(text)[5], chosen[5])
+
+
+def test_different_keypoints_are_an_error_that_says_what_to_do(make):
+    hands = make([LOAD, dict(type="SelectKeypoints", names=["rh", "lh"]), *TRAIN[1:4], PACK])
+    with pytest.raises(SkeletonError, match=r"ends with 184 keypoints .* put SelectKeypoints\(skeleton='karsl_184'"):
+        ConcatDataset([make(), hands])
+    raw = ConcatDataset([make([LOAD]), make([LOAD, dict(type="SelectKeypoints", names=["rh", "lh"])])])
+    one = MapDataset(raw, [dict(type="SelectKeypoints", names=["rh", "lh"]), *MOVE, PACK])
+    assert one.output_skeleton.num_keypoints == 42
+    assert batch_of(one, [0, -1])["inputs"].shape == (2, 6, 42, 3)
+
+
+def test_an_error_names_member_clip_and_step(make):
+    def fails(results):
+        raise ValueError("no")
+
+    dataset = ConcatDataset([make(), make([LOAD, fails, PACK])])
+    with pytest.raises(TransformError, match=r"ConcatDataset: datasets\[1\] \(KArSLDataset\): fails failed on clip .*: no"):
+        dataset[-1]
+    with pytest.raises(TransformError, match=r"datasets\[1\]"):
+        batch_of(dataset, [0, len(dataset) - 1])
+
+
+def test_a_clip_that_cannot_be_used_is_replaced_as_the_dataset_says(make):
+    def picky(results):
+        return None if results["label"] == 0 else results
+
+    dataset = ConcatDataset([make([LOAD, picky, *TRAIN[1:]]), make([LOAD, *TRAIN[1:]])])
+    places = [i for i in range(len(dataset)) if dataset.get_data_info(i)["label"] == 0][:2]
+    assert all(dataset[i]["label"] != 0 for i in places if i < len(dataset) // 2)
+    assert dataset.num_skipped > 0
+    with pytest.raises(TransformError, match="a step gave None for sample 0"):
+        MapDataset(make(test_mode=True), lambda sample: None)[0]
+
+
+def test_a_cache_below_steps_gives_the_same_clips_again(make):
+    cached = MapDataset(CacheDataset(make([LOAD])), [*MOVE, PACK])
+    plain = make([LOAD, *MOVE, PACK])
+    assert cached[3]["keypoint_mask"].shape == plain[3]["keypoint_mask"].shape
+    first = cached[3]["inputs"]
+    assert torch.equal(cached[3]["inputs"], first)
+    assert cached.dataset.hits >= 2
+    cached.set_epoch(1)
+    assert not torch.equal(cached[3]["inputs"], first)
+
+
+def test_any_dataset_of_dicts_can_be_mixed_in(make):
+    class Foreign(Dataset):
+        metainfo = {}
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, i):
+            return {"inputs": torch.zeros(6, 184, 3), "keypoint_mask": torch.zeros(6, 184, dtype=torch.bool),
+                    "label": 0, "sample_idx": i}  # fmt: skip
+
+    dataset = ConcatDataset([make(), Foreign()])
+    batch = batch_of(dataset, [0, len(dataset) - 1])
+    assert batch["inputs"].shape == (2, 6, 184, 3)
+    assert batch["sample_idx"].tolist() == [0, len(dataset) - 1]
+
+
+def test_columns_for_samplers_come_from_all_members(make):
+    dataset = nested(make)
+    labels = dataset.column("label")
+    assert labels.tolist() == [dataset.get_cat_ids(i)[0] for i in range(len(dataset))]
