@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: the cores, 0 for few clips)")
     parser.add_argument("--form", help="form of SOURCE, as 'karsl convert' calls it (default: guessed)")
-    parser.add_argument("--trust-pickle", action="store_true", help=(
-        "read a form that holds a pickle; only plain data in it are rebuilt, code is not run"
+    parser.add_argument("--trust-pickle", type=Path, action="append", default=[], metavar="FILE", help=(
+        "a file of SOURCE that holds a pickle and may be read; plain data are rebuilt, code is not run; may be repeated"
     ))  # fmt: skip
     parser.add_argument("--label-sheet", type=Path, help="csv, xlsx or json with SignID, Sign-Arabic, Sign-English")
     parser.add_argument("--skeleton", help="keypoint layout of the arrays (default: what SOURCE says, or karsl_184)")

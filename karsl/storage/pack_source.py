@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from xxhash import xxh3_64
 
-from karsl.errors import AnnotationError, DataProblems, DatasetNotFoundError
+from karsl.errors import AnnotationError, ConfigError, DataProblems, DatasetNotFoundError
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
 from karsl.storage.annotation import class_metainfo
 from karsl.storage.file_index import Progress
@@ -72,7 +72,7 @@ def open_clips(
     form: str | None = None,
     skeleton: str | Mapping | Skeleton | None = None,
     label_sheet: Path | None = None,
-    trusted: bool = False,
+    trusted: Sequence[str | Path] = (),
     progress: Progress | None = None,
 ) -> Source:
     """Open what is to be packed.
@@ -82,11 +82,12 @@ def open_clips(
         form: See `karsl.storage.convert.open_source`; None guesses.
         skeleton: Of the clips; None takes what the source says, and for a data root karsl_184.
         label_sheet: Of a data root; None looks for one there.
-        trusted: See `open_source`.
+        trusted: Files that hold pickles and may be read; each that is needed must be named.
         progress: Wraps the files of a data root, for a bar.
 
     Raises:
         DatasetNotFoundError: Nothing lies there.
+        ConfigError: A pickle that is not named in `trusted`.
         DataProblems: A data root has files that cannot be used.
         KarslError: Anything else that is wrong with it.
     """
@@ -99,8 +100,26 @@ def open_clips(
         return _annotated(path, skeleton)
     from karsl.storage.convert import open_source  # heavy: knows every form
 
-    options: dict[str, Any] = {"form": form, "skeleton": skeleton, "trusted": trusted}
-    return open_source(path, **options)
+    return open_source(path, form=form, skeleton=skeleton, trusted=_are_named(path, trusted))
+
+
+def _are_named(path: Path, trusted: Sequence[str | Path]) -> bool:
+    """Whether every pickle of a source is among the files that the user trusts.
+
+    Raises:
+        ConfigError: Some are not.
+    """
+    from karsl.storage.convert.reference_block import pickles_in
+
+    named = {Path(file).resolve() for file in trusted}
+    needed = pickles_in(path) or [path] * (path.suffix in (".pkl", ".pickle"))
+    lacking = [file for file in needed if file.resolve() not in named]
+    if lacking:
+        raise ConfigError(
+            f"{path} holds pickles; if you trust where they come from, add "
+            + " ".join(f"--trust-pickle {f}" for f in lacking)
+        )
+    return bool(needed)
 
 
 def _is_data_root(path: Path) -> bool:
