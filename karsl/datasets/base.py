@@ -232,6 +232,10 @@ class KeypointDataset(BatchedDataset):
                 results["skeleton"] = self.skeleton
         return results
 
+    def locators(self, places: np.ndarray) -> list[dict]:
+        """What LoadKeypoints needs to read the clips at some places: their records and the skeleton."""
+        return [{**self.get_data_info(place), "skeleton": self.skeleton} for place in places.tolist()]
+
     def __getitem__(self, idx: int) -> Any:
         """The sample at `idx`.
 

@@ -74,8 +74,7 @@ def _frames(
 ) -> tuple[Frames, tuple[int, np.ndarray] | None]:
     index = dataset.index if dataset.serialize_data else None
     if index is None or not {"frame_start", "pack"} <= set(index.columns):
-        records = [dataset.start(place) for place in places.tolist()]
-        return Frames.of_clips([load.read_clip(record) for record in records]), None
+        return Frames.of_clips([load.read_clip(record) for record in dataset.locators(places)]), None
     paths = index.categories("pack")
     starts, lengths = dataset.column("frame_start")[places], dataset.column("num_frames")[places]
     which = dataset.column("pack")[places]

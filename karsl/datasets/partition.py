@@ -58,7 +58,8 @@ class EpochOrder:
         shards = np.argsort(self._numbers(_SHARDS, np.arange(len(sizes))), kind="stable") if shuffle else slice(None)
         self._first = (np.cumsum(sizes) - sizes)[shards]
         self._ends = np.cumsum(sizes[shards])
-        self._shift = int(self._numbers(_CLIPS, np.array([self._total]))[0] % np.uint64(self.window)) if shuffle else 0
+        mixed = shuffle and self.window < self._total
+        self._shift = int(self._numbers(_CLIPS, np.array([self._total]))[0] % np.uint64(self.window)) if mixed else 0
         self._blocks: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -99,7 +100,12 @@ class EpochOrder:
         return first, found
 
     def _numbers(self, stream: int, of: np.ndarray) -> np.ndarray:
-        return Draw(sample_keys(self.seed, self.epoch, of), stream=stream).bits("order", 1)[:, 0]
+        return random_numbers(of, seed=self.seed, epoch=self.epoch, stream=stream)
+
+
+def random_numbers(of: np.ndarray, *, seed: int, epoch: int, stream: int) -> np.ndarray:
+    """uint64 (n,), a number for each of some integers; sorted by it they are in random order."""
+    return Draw(sample_keys(seed, epoch, of), stream=stream).bits("order", 1)[:, 0]
 
 
 @dataclass(frozen=True)

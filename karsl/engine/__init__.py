@@ -9,12 +9,14 @@ from karsl.engine.epoch import EpochHook
 from karsl.engine.launch import launch, shut_down
 from karsl.engine.log_visualizer import LogVisualizer
 from karsl.engine.overrides import set_ann_file, set_data_root
+from karsl.engine.resume import ResumeHook
 from karsl.engine.workers import StopWorkersHook
 
 __all__ = [
     "CpuAmpOptimWrapper",
     "EpochHook",
     "LogVisualizer",
+    "ResumeHook",
     "SafeCheckpointHook",
     "StopWorkersHook",
     "build_runner",

@@ -55,8 +55,8 @@ class EpochHook(Hook):
     - When a run without a seed is resumed, the sampler takes the seed of the checkpoint; MMEngine 0.10.7 leaves it with
       the new one.
 
-    In an iteration-based loop there are no epochs: datasets stay in their automatic mode, nothing is seeded, and a
-    resumed run is not bit-exact.
+    In an iteration-based loop MMEngine has no epochs: datasets stay in their automatic mode, nothing is seeded, and a
+    resumed run is not bit-exact, unless the loader has one of this package's samplers or streams, see `ResumeHook`.
     """
 
     # Before every hook that may draw.
@@ -66,7 +66,7 @@ class EpochHook(Hook):
         """Set the epoch; see the class."""
         if isinstance(runner.train_loop, IterBasedTrainLoop):
             return
-        seed, epoch = _common_seed(runner), runner.epoch
+        seed, epoch = common_seed(runner), runner.epoch
         loader = runner.train_loop.dataloader
         for dataset in walk_datasets(loader.dataset):
             if hasattr(dataset, "set_epoch"):
@@ -78,9 +78,9 @@ class EpochHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed dropout and the like, once an epoch."""
         if batch_idx == 0 and not isinstance(runner.train_loop, IterBasedTrainLoop):
-            seed_everything(_common_seed(runner), runner.epoch, runner.rank, _TRAINING)
+            seed_everything(common_seed(runner), runner.epoch, runner.rank, _TRAINING)
 
 
-def _common_seed(runner: Runner) -> int:
+def common_seed(runner: Runner) -> int:
     """The seed that all ranks share; with `diff_rank_seed` MMEngine adds the rank to it."""
     return runner.seed - runner.rank if runner._randomness_cfg.get("diff_rank_seed") else runner.seed

@@ -18,8 +18,8 @@ def read_ranges(
     url: str,
     ranges: Sequence[tuple[int, int]],
     *,
-    retry: Retry = Retry(),
-    threads: int = 4,  # noqa: B008 - frozen
+    retry: Retry = Retry(),  # noqa: B008 - frozen
+    threads: int = 4,
 ) -> list[bytes]:
     """Some byte ranges of a file elsewhere, fetched together: near ones in one request, others side by side.
 

@@ -106,6 +106,12 @@ def test_order_changes_with_seed_and_epoch_and_with_nothing_else():
     assert len({tuple(o) for o in orders}) == 3
 
 
+def test_without_a_window_every_clip_may_come_anywhere():
+    places = EpochOrder([500] * 8, seed=2, epoch=0).places(np.arange(4000))
+    assert abs(np.corrcoef(np.arange(4000), places)[0, 1]) < 0.05
+    assert abs(np.corrcoef(places[:-1], places[1:])[0, 1]) < 0.05
+
+
 def test_a_clip_moves_at_most_a_window_within_its_shards():
     order = EpochOrder([1000] * 20, seed=0, epoch=0, window=300)
     shards = order.places(np.arange(20_000)) // 1000

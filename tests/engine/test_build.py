@@ -23,7 +23,11 @@ def test_a_hook_that_is_there_under_any_spelling_is_not_added_again(spelling, to
     cfg = toy()
     cfg.custom_hooks = [{"type": spelling}]
     add_hooks(cfg)
-    assert [hook["type"] for hook in cfg.custom_hooks[1:]] == ["karsl.SafeCheckpointHook", "karsl.StopWorkersHook"]
+    assert [hook["type"] for hook in cfg.custom_hooks[1:]] == [
+        "karsl.ResumeHook",
+        "karsl.SafeCheckpointHook",
+        "karsl.StopWorkersHook",
+    ]
 
 
 def test_the_number_of_classes_and_the_skeleton_come_from_the_dataset(toy):

@@ -9,8 +9,8 @@ from typing import Any
 
 from karsl.datasets.index.layout import checksum
 
-_TYPECODES = {"int64": "q", "int32": "i", "float64": "d", "category": "i"}
-_DTYPES = {"q": "<i8", "i": "<i4", "d": "<f8"}
+_TYPECODES = {"int64": "q", "uint64": "Q", "int32": "i", "float64": "d", "category": "i"}
+_DTYPES = {"q": "<i8", "Q": "<u8", "i": "<i4", "d": "<f8"}
 
 
 class NumberColumn:
@@ -18,7 +18,8 @@ class NumberColumn:
 
     Args:
         name: Record key.
-        dtype: 'int64', 'int32', 'float64', or 'category': int32 codes of values in the order of their first appearance.
+        dtype: 'int64', 'uint64', 'int32', 'float64', or 'category': int32 codes of values in the order in which they first
+            appear.
 
     Raises:
         ValueError: Another `dtype`.

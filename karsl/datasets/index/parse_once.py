@@ -19,9 +19,18 @@ from karsl.datasets.index.layout import IndexFileError
 if TYPE_CHECKING:
     from karsl.datasets.indexed import IndexedDataset
 
-COLUMNS = {"label": "int64", "num_frames": "int64", "frame_start": "int64", "pack": "category"}
+COLUMNS = {
+    "label": "int64",
+    "num_frames": "int64",
+    "pack": "category",
+    "frame_start": "int64",  # in a shard of a pack
+    "byte_start": "int64",  # in a mapped file, as are the next two
+    "dtype": "category",
+    "xxh3": "uint64",
+}
 _NOT_PARSING = frozenset(
-    ("pipeline", "data_list", "max_refetch", "serialize_data", "index_cache", "_index", "_columns", "_draws", "_skips")
+    ("pipeline", "data_list", "max_refetch", "serialize_data", "index_cache")
+    + ("_index", "_columns", "_draws", "_skips", "_shards")
 )
 """Attributes that do not shape records."""
 

@@ -1,0 +1,209 @@
+"""How far a run has come in an epoch's order, kept where workers see it, and an iterator that can say and take it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import get_worker_info
+
+from karsl.datasets.partition import MODES, Share, worker_batches
+from karsl.errors import ConfigError
+
+_SEED, _EPOCH, _START, _CONSUMED, _BATCH, _RANK, _WORLD, _GIVEN = range(8)
+_RUN = 256  # clips listed at a time where nobody says how long a batch is
+STATE_KEYS = ("seed", "epoch", "consumed")
+
+
+class Order(Protocol):
+    """The clips of one epoch in order."""
+
+    def __len__(self) -> int: ...
+
+    def places(self, positions: np.ndarray) -> np.ndarray:
+        """The clips at some positions, int64."""
+        ...
+
+
+class Resumable(ABC):
+    """An order of clips that can be left at any clip and gone on with, by any number of ranks and workers.
+
+    Its state is `seed`, `epoch` and one integer, `consumed`: the clips that all ranks together were trained on. Workers run
+    ahead, so the loop says how far it is: `advance(len(batch))` after each batch (`ResumeHook` does, with MMEngine's
+    Runner). Ranks and their number are those of `torch.distributed` when the epoch begins.
+
+    Args:
+        seed: Of the order; None takes that of `set_epoch`, until then one that all ranks agree on.
+        mode: `'pad'`, `'drop'` or `'uneven'`, see `karsl.datasets.partition.Share`.
+
+    Raises:
+        ConfigError: An unknown mode or a negative seed.
+    """
+
+    def __init__(self, *, seed: int | None, mode: str) -> None:
+        if mode not in MODES or (seed is not None and seed < 0):
+            raise ConfigError(
+                f"{type(self).__name__}: mode={mode!r}, seed={seed!r}; expected one of {', '.join(MODES)}, and 0 or more"
+            )
+        self.mode = mode
+        number = sync_random_seed() if seed is None else seed
+        self._progress = torch.tensor([number, 0, 0, 0, 0, 0, 1, seed is not None], dtype=torch.int64).share_memory_()
+        self._find_rank()
+
+    @abstractmethod
+    def order(self, seed: int, epoch: int) -> Order:
+        """The clips of an epoch."""
+
+    @property
+    @abstractmethod
+    def total(self) -> int:
+        """Clips of an epoch, over all ranks."""
+
+    def _find_rank(self) -> None:
+        if get_worker_info() is None:
+            self._progress[_RANK], self._progress[_WORLD] = get_dist_info()
+
+    @property
+    def seed(self) -> int:
+        """Of the order."""
+        return int(self._progress[_SEED])
+
+    @seed.setter
+    def seed(self, value: int) -> None:
+        self._progress[_SEED], self._progress[_GIVEN] = value, 1
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose order is dealt out."""
+        return int(self._progress[_EPOCH])
+
+    @property
+    def consumed(self) -> int:
+        """Clips of the epoch that all ranks together were trained on."""
+        return int(self._progress[_CONSUMED])
+
+    @property
+    def batch_size(self) -> int | None:
+        """Of the loader, where it was said."""
+        return int(self._progress[_BATCH]) or None
+
+    @batch_size.setter
+    def batch_size(self, value: int | None) -> None:
+        if value is not None and value < 1:
+            raise ConfigError(f"{type(self).__name__}: batch_size={value}; expected 1 or more")
+        self._progress[_BATCH] = value or 0
+
+    def set_epoch(self, epoch: int, seed: int | None = None) -> None:
+        """Go to an epoch; another than the present one begins at its first clip.
+
+        Args:
+            epoch: 0 or more.
+            seed: Taken if none was given yet.
+
+        Raises:
+            ConfigError: A negative number.
+        """
+        if epoch < 0 or (seed is not None and seed < 0):
+            raise ConfigError(f"set_epoch(epoch={epoch}, seed={seed}): expected numbers of at least 0")
+        self._find_rank()
+        if seed is not None and not self._progress[_GIVEN]:
+            self.seed = seed
+        if epoch != self.epoch:
+            self._progress[_EPOCH] = epoch
+            self.skip(0)
+
+    def skip(self, consumed: int) -> None:
+        """Begin the epoch after its first clips.
+
+        Args:
+            consumed: Clips of the epoch's order, over all ranks.
+
+        Raises:
+            ConfigError: More than the epoch has, or fewer than none.
+        """
+        if not 0 <= consumed <= self.total:
+            raise ConfigError(
+                f"{type(self).__name__}: {consumed} clips consumed of an epoch of {self.total}; is it this dataset?"
+            )
+        self._progress[_START] = self._progress[_CONSUMED] = consumed
+
+    def advance(self, clips: int) -> None:
+        """Say that this rank was trained on some more clips, and every other rank on as many."""
+        share = self.share()
+        done = (self.consumed - share.start) // share.world + clips
+        self._progress[_CONSUMED] = share.consumed(done)
+
+    def state_dict(self) -> dict[str, int]:
+        """`seed`, `epoch` and `consumed`, the same on every rank."""
+        return {"seed": self.seed, "epoch": self.epoch, "consumed": self.consumed}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from a state, whatever the number of ranks and workers was.
+
+        Raises:
+            ConfigError: Keys are missing, or it is of a longer epoch.
+        """
+        missing = [key for key in STATE_KEYS if key not in state]
+        if missing:
+            raise ConfigError(f"{type(self).__name__}: a state without {missing}; expected {', '.join(STATE_KEYS)}")
+        self.seed = int(state["seed"])
+        self.set_epoch(int(state["epoch"]))
+        self.skip(int(state["consumed"]))
+
+    def share(self, start: int | None = None) -> Share:
+        """What of the epoch this rank takes, from where the pass began or another start."""
+        told = self._progress.tolist()
+        start = told[_START] if start is None else start
+        return Share(self.total, world=told[_WORLD], rank=told[_RANK], start=start, mode=self.mode)
+
+    def __len__(self) -> int:
+        """Clips that this rank gets in a whole epoch."""
+        self._find_rank()
+        return len(self.share(0))
+
+
+class OrderIterator(Iterator):
+    """One pass over what a rank, or a worker of it, takes; batch after batch.
+
+    Args:
+        owner: Whose order it is.
+        batch_size: Clips that a worker takes in a row.
+        num_workers, worker: Workers of this rank, and which one this is.
+    """
+
+    def __init__(self, owner: Resumable, *, batch_size: int | None = None, num_workers: int = 1, worker: int = 0) -> None:
+        self._owner, self._batch_size = owner, batch_size or _RUN
+        self._num_workers, self._worker = num_workers, worker
+        self._begin(owner.seed, owner.epoch, owner.share().start)
+
+    def _begin(self, seed: int, epoch: int, start: int, done: int = 0) -> None:
+        self._seed, self._epoch = seed, epoch
+        self._order, self._share = self._owner.order(seed, epoch), self._owner.share(start)
+        spans = worker_batches(len(self._share), self._batch_size, num_workers=self._num_workers, worker=self._worker)
+        self._spans = ((max(first, done), stop) for first, stop in spans if stop > done)
+        self._items: Sequence[Any] = ()
+        self._at, self._first = 0, done
+
+    def _listed(self, first: int, stop: int) -> Sequence[Any]:
+        return self._order.places(self._share.positions(first, stop)).tolist()
+
+    def __next__(self) -> Any:
+        at = self._at
+        if at == len(self._items):
+            first, stop = next(self._spans)
+            self._items, self._first, at = self._listed(first, stop), first, 0
+        self._at = at + 1
+        return self._items[at]
+
+    def state_dict(self) -> dict[str, int]:
+        """Where this pass is; for torchdata's StatefulDataLoader, which asks each worker."""
+        done = self._first + self._at
+        return {"seed": self._seed, "epoch": self._epoch, "start": self._share.start, "done": done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from there, with as many ranks and workers as there were."""
+        self._begin(state["seed"], state["epoch"], state["start"], state["done"])

@@ -1,0 +1,57 @@
+"""Classes equally often."""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+
+import numpy as np
+
+from karsl.datasets.draws import name_code
+from karsl.datasets.partition import random_numbers
+from karsl.datasets.samplers.base import ListedOrder, OrderSampler
+from karsl.registry import DATA_SAMPLERS
+
+_TURNS, _CLIPS = name_code("turns of classes"), name_code("clips of a class")
+
+
+@DATA_SAMPLERS.register_module()
+class ClassBalancedSampler(OrderSampler):
+    """Every class equally often, to one clip; clips of small classes come again, each as often as the others of its class.
+
+    An epoch has as many clips as the dataset. Classes take turns in random order, and each goes through its clips in random
+    order, going on in the next epoch where it stopped.
+
+    Args:
+        dataset, seed, mode: See `OrderSampler`; records have a `label`.
+
+    Raises:
+        ConfigError: The records have no label.
+    """
+
+    def __init__(self, dataset: Sized, *, seed: int | None = None, mode: str = "pad") -> None:
+        super().__init__(dataset, seed=seed, mode=mode)
+        labels = self.column("label", "balance classes")
+        self._by_class = np.argsort(labels, kind="stable")
+        self._sizes = np.unique(labels, return_counts=True)[1]
+        self._starts = np.cumsum(self._sizes) - self._sizes
+        self._class = np.repeat(np.arange(len(self._sizes)), self._sizes)
+
+    def order(self, seed: int, epoch: int) -> ListedOrder:
+        total, classes = self.total, len(self._sizes)
+        if not total:
+            return ListedOrder(np.zeros(0, np.int64))
+        rounds = -(-total // classes)
+        numbers = random_numbers(np.arange(rounds * classes), seed=seed, epoch=epoch, stream=_TURNS)
+        label = np.argsort(numbers.reshape(rounds, classes), axis=1).ravel()[:total]
+        turn = epoch * rounds + np.arange(total) // classes  # how often the class came before, in earlier epochs too
+        passes, at = np.divmod(turn, self._sizes[label])
+        places = np.empty(total, np.int64)
+        for number in np.unique(passes).tolist():
+            here = passes == number
+            places[here] = self._mixed(seed, number)[self._starts[label[here]] + at[here]]
+        return ListedOrder(places)
+
+    def _mixed(self, seed: int, number: int) -> np.ndarray:
+        """int64 (n,): class after class, the clips of each in the random order of its pass `number`."""
+        numbers = random_numbers(np.arange(self.total), seed=seed, epoch=number, stream=_CLIPS)
+        return self._by_class[np.lexsort((numbers, self._class))]

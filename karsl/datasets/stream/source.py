@@ -1,0 +1,80 @@
+"""What a stream reads: a dataset with random access, and how its files come here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from karsl.datasets.base import KeypointDataset
+from karsl.datasets.pipeline import Pipeline
+from karsl.datasets.stream.packs import open_pack
+from karsl.datasets.stream.tars import TarDataset
+from karsl.errors import ConfigError, DatasetNotFoundError
+from karsl.registry import DATASETS
+from karsl.storage.remote import is_remote
+from karsl.storage.remote_cache import FileCache
+from karsl.storage.remote_names import expand_braces
+
+Bring = Callable[[str], None]
+
+
+def open_source(
+    source: Any, pipeline: Sequence | None, *, cache_dir: str | None, cache_bytes: int, options: dict[str, Any]
+) -> tuple[KeypointDataset, Bring | None]:
+    """The dataset of a stream, and what has a file of it here; None where all are.
+
+    Args:
+        source: See `StreamDataset`.
+        pipeline: Transforms; None leaves those of the source.
+        cache_dir, cache_bytes: See `StreamDataset`.
+        options: Of the dataset.
+
+    Raises:
+        ConfigError: `source` is none of these, or has options that it does not take.
+        DatasetNotFoundError: Nothing lies there.
+    """
+    if isinstance(source, Mapping):
+        cfg = {**source, **({} if pipeline is None else {"pipeline": pipeline})}
+        for key, value in options.items():
+            cfg.setdefault(key, value)
+        dataset = DATASETS.build(cfg)
+    elif isinstance(source, (str, Path)) or (isinstance(source, Sequence) and source):
+        names = [str(s) for s in ([source] if isinstance(source, (str, Path)) else source)]
+        if _is_pack(names):
+            cache = FileCache(cache_dir, max_bytes=cache_bytes)
+            return open_pack(names[0], pipeline or (), cache=cache, options=options)
+        dataset = TarDataset(
+            _tars(names), pipeline or (), cache_dir=cache_dir, cache_bytes=cache_bytes, bring=False, **options
+        )
+    else:
+        dataset = source
+        if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+            raise ConfigError(
+                f"StreamDataset: source={source!r}; expected a path, a URL, a config or a dataset with a length"
+            )
+        if pipeline is not None:
+            dataset.pipeline = Pipeline(pipeline)
+    if hasattr(dataset, "full_init"):
+        dataset.full_init()
+    return dataset, getattr(dataset, "bring_shard", None) if getattr(dataset, "brings_shards", False) else None
+
+
+def _is_pack(names: list[str]) -> bool:
+    """Whether the one name is that of a folder with a pack; elsewhere, of a folder at all."""
+    if len(names) > 1 or "{" in names[0] or "*" in names[0]:
+        return False
+    if is_remote(names[0]):
+        return not _looks_like_tar(names[0])
+    return (Path(names[0]) / "annotations.json").is_file()
+
+
+def _tars(names: list[str]) -> list[str]:
+    for name in (n for pattern in names for n in expand_braces(pattern)):
+        if not is_remote(name) and Path(name).is_dir() and not any(Path(name).glob("*.tar*")):
+            raise DatasetNotFoundError(f"{name} holds neither tars nor a pack; see 'karsl pack --help'")
+    return names
+
+
+def _looks_like_tar(url: str) -> bool:
+    return ".tar" in url.partition("?")[0].rpartition("/")[2] or url.partition("?")[0].endswith(".tgz")

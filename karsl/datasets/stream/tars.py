@@ -1,0 +1,155 @@
+"""Tars as a dataset with random access: mapped, with an index of their members."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from karsl.datasets.base import KeypointDataset
+from karsl.errors import AnnotationError, ConfigError
+from karsl.registry import DATASETS
+from karsl.skeletons import get_skeleton
+from karsl.storage.remote import is_remote
+from karsl.storage.remote_cache import DEFAULT_BYTES, FileCache
+from karsl.storage.remote_names import shard_names
+from karsl.storage.tar_shards import TarShards
+from karsl.storage.tar_write import TARS
+
+_LOCATOR = ("pack", "byte_start", "num_frames", "dtype", "xxh3")
+
+
+@DATASETS.register_module()
+class TarDataset(KeypointDataset):
+    """Clips of WebDataset tars, ours or other people's: one `.npy` or `.npz` a clip, `.json` and `.cls` beside it.
+
+    Each clip is (T, V, 3 or 4). Its `.json` gives `label`, or `sign` with `signs` in the metainfo, and any other key of a
+    record; `.cls` gives the label. Tars of ours bring their metainfo in `tars.json`.
+
+    Args:
+        tars: A path, URL, folder or pattern (`clips-{000000..000012}.tar`, `*.tar`), or several.
+        pipeline: Transforms.
+        member: Extension of the clips where samples hold several arrays.
+        nonfinite: `'missing'` where NaN stands for a missing point; `'raise'` takes it as damage.
+        cache_dir: For indexes, and for what comes from elsewhere or has to be unpacked; None is the user's cache folder.
+        cache_bytes: Of all files there; the longest unused go.
+        bring: Have all tars here at once, as random access needs them; a stream brings them one after the other.
+        options: Of `KeypointDataset`, `skeleton`, `metainfo` and `filter_cfg` among them.
+
+    Raises:
+        ConfigError: No skeleton is known.
+        DatasetNotFoundError: No such tar on this machine.
+        CorruptRecordError: A tar is cut off or damaged; the text names member and byte.
+        RemoteError: One elsewhere cannot be had.
+    """
+
+    def __init__(
+        self,
+        tars: str | Path | Sequence[str | Path],
+        pipeline: Sequence = (),
+        *,
+        member: str | None = None,
+        nonfinite: str = "raise",
+        cache_dir: str | None = None,
+        cache_bytes: int = DEFAULT_BYTES,
+        bring: bool = True,
+        **options: Any,
+    ) -> None:
+        cache = FileCache(cache_dir, max_bytes=cache_bytes)
+        self._shards = TarShards(tuple(shard_names(tars)), cache, member=member, nonfinite=nonfinite)
+        told = _told_by(self._shards)
+        options["metainfo"] = told | dict(options.get("metainfo") or {})
+        skeleton = options.get("skeleton") or options["metainfo"].get("skeleton")
+        if skeleton is None:
+            raise ConfigError(f"{type(self).__name__}: what are the keypoints of {tars!r}? Give skeleton='karsl_184', say")
+        self._tar_facts = (get_skeleton(skeleton).num_keypoints, member, nonfinite)
+        self._bring_all = bring
+        super().__init__(pipeline=pipeline, **options)
+
+    def full_init(self) -> None:
+        super().full_init()
+        if self._bring_all:
+            for path in self.shard_paths():
+                self.bring_shard(path)
+
+    def index_inputs(self) -> list[str]:
+        """The index files of the tars; they name size, time and checksum of each."""
+        return [str(self._shards.index_file(name)) for name in self._shards.names]
+
+    def load_data_list(self) -> list[dict]:
+        """A record of every clip, in the order of the tars.
+
+        Raises:
+            AnnotationError: The clips have another number of keypoints than the skeleton, or a sign has no label.
+        """
+        points, signs = self._tar_facts[0], {s: i for i, s in enumerate(self._metainfo.get("signs", ()))}
+        records: list[dict] = []
+        for name in self._shards.names:
+            path, index = self._shards.index(name)
+            if index.clips and index.num_keypoints != points:
+                raise AnnotationError(
+                    f"{name}: clips of {index.num_keypoints} keypoints, the skeleton has {points}; is it right?"
+                )
+            for clip in index.clips:
+                record = {"clip_id": clip.key, **clip.facts}
+                if "label" not in record and record.get("sign") in signs:
+                    record["label"] = signs[record["sign"]]
+                where = {
+                    "keypoint_path": str(path),
+                    "byte_start": clip.start,
+                    "num_frames": clip.frames,
+                    "dtype": clip.dtype,
+                }
+                records.append({**record, **where, "xxh3": clip.xxh3, "pack": str(path)})
+        return records
+
+    def locators(self, places: np.ndarray) -> list[dict]:
+        """What LoadKeypoints needs to read the clips at some places, from columns: no record is decoded."""
+        if not self.serialize_data or not set(_LOCATOR) <= set(self.index.columns):
+            return super().locators(places)
+        paths, kinds, skeleton = self.index.categories("pack"), self.index.categories("dtype"), self.skeleton
+        rows = zip(*(self.column(name)[places].tolist() for name in _LOCATOR), strict=True)
+        return [
+            {"keypoint_path": paths[path], "byte_start": start, "num_frames": frames, "dtype": kinds[kind], "xxh3": checksum,
+             "skeleton": skeleton}
+            for path, start, frames, kind, checksum in rows
+        ]  # fmt: skip
+
+    def shard_paths(self) -> list[str]:
+        """Where the clips are mapped, one path a tar that has clips."""
+        if self.serialize_data:
+            return [str(path) for path in self.index.categories("pack")] if len(self) else []
+        return list(dict.fromkeys(record["pack"] for record in self.data_list))
+
+    @property
+    def brings_shards(self) -> bool:
+        """Whether a tar comes from elsewhere or is unpacked first."""
+        return not {str(path) for path in self.shard_paths()} <= set(self._shards.names)
+
+    def bring_shard(self, path: str) -> None:
+        """Have a tar here, if it is not.
+
+        Args:
+            path: Of a record.
+
+        Raises:
+            RemoteError: It cannot be had.
+        """
+        for name in self._shards.names:
+            if Path(path) in self._shards.paths(name):
+                return self._shards.bring(name, Path(path))
+
+
+def _told_by(shards: TarShards) -> dict:
+    """The metainfo in `tars.json` beside the first tar, or none."""
+    first = shards.names[0]
+    if is_remote(first):
+        return {}
+    file = Path(first).with_name(TARS)
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8"))["metainfo"]) if file.is_file() else {}
+    except (ValueError, KeyError, TypeError) as error:
+        raise AnnotationError(f"{file}: not readable ({error}); write the tars again, or remove it") from error

@@ -1,0 +1,155 @@
+"""Samplers: their promises, going on from any point, and being built by MMEngine."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmengine.runner import Runner
+
+from karsl.datasets.samplers import ChunkSampler, ClassBalancedSampler, LengthBucketSampler, ResumableSampler
+from karsl.errors import ConfigError
+from karsl.registry import DATA_SAMPLERS
+
+
+class Clips(torch.utils.data.Dataset):
+    """Labels and lengths without clips."""
+
+    def __init__(self, labels, lengths=None) -> None:
+        self.labels, self.lengths = np.asarray(labels), np.asarray(labels if lengths is None else lengths)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, place: int) -> int:
+        return place
+
+    def column(self, key: str) -> np.ndarray:
+        return {"label": self.labels, "num_frames": self.lengths}[key]
+
+
+MAKERS = [
+    lambda data: ResumableSampler(data, seed=3),
+    lambda data: ResumableSampler(data, seed=3, shuffle=False),
+    lambda data: ChunkSampler(data, seed=3, chunk=5, window=3),
+    lambda data: ClassBalancedSampler(data, seed=3),
+    lambda data: LengthBucketSampler(data, seed=3, batch_size=4),
+]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@settings(max_examples=30)
+@given(st.integers(1, 90), st.integers(0, 2**32 - 1), st.data())
+def test_a_sampler_left_anywhere_goes_on_with_what_would_have_come(make, count, seed, data):
+    clips = Clips(np.random.default_rng(seed).integers(0, 7, count))
+    straight, killed, resumed = make(clips), make(clips), make(clips)
+    straight.set_epoch(2)
+    killed.set_epoch(2)
+    whole, done = list(straight), data.draw(st.integers(0, count))
+    killed.advance(done)
+    state = killed.state_dict()
+    assert state == {"seed": 3, "epoch": 2, "consumed": done}
+    resumed.load_state_dict(state)
+    assert list(resumed) == whole[done:]
+    assert len(resumed) == count
+    resumed.set_epoch(2)
+    assert list(resumed) == whole[done:], "the same epoch again is not a new one"
+    resumed.set_epoch(3)
+    straight.set_epoch(3)
+    assert list(resumed) == list(straight)
+
+
+@pytest.mark.parametrize("make", [MAKERS[0], MAKERS[2], MAKERS[4]])
+@settings(max_examples=20)
+@given(st.integers(0, 90))
+def test_every_clip_comes_once(make, count):
+    assert sorted(make(Clips(np.arange(count) % 9))) == list(range(count))
+
+
+@settings(max_examples=40)
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=80), st.integers(0, 3))
+def test_classes_come_equally_often_and_so_do_the_clips_of_a_class(labels, epochs):
+    sampler = ClassBalancedSampler(Clips(labels), seed=0)
+    seen: list[int] = []
+    for epoch in range(epochs + 1):
+        sampler.set_epoch(epoch)
+        places = list(sampler)
+        counts = np.bincount(np.asarray(labels)[places], minlength=6)[np.unique(labels)]
+        assert counts.max() - counts.min() <= 1
+        seen += places
+    for label in np.unique(labels):
+        of_class = np.flatnonzero(np.asarray(labels) == label)
+        if len(labels) % len(np.unique(labels)) == 0:
+            times = np.bincount(seen, minlength=len(labels))[of_class]
+            assert times.max() - times.min() <= 1
+
+
+def test_batches_hold_like_lengths_and_padding_falls():
+    lengths = np.random.default_rng(0).gamma(4.0, 9.5, 4000).astype(int) + 8
+
+    def padding(places) -> float:
+        batches = lengths[np.asarray(places)[: 4000 // 16 * 16]].reshape(-1, 16)
+        return float((batches.max(1, keepdims=True) - batches).mean())
+
+    plain = ResumableSampler(Clips(lengths), seed=0)
+    bucketed = LengthBucketSampler(Clips(lengths), seed=0, batch_size=16)
+    assert padding(list(bucketed)) < padding(list(plain)) / 8
+    first = np.array(list(bucketed)).reshape(-1, 16).min(1)
+    assert abs(np.corrcoef(np.arange(len(first)), lengths[first])[0, 1]) < 0.2, "long batches are not all at one end"
+
+
+def test_chunks_are_read_in_runs_and_still_well_mixed():
+    count, chunk, window = 20_000, 64, 32
+    sampler = ChunkSampler(range(count), seed=1, chunk=chunk, window=window)
+    places, second = np.array(list(sampler)), chunk * window - sampler.order(1, 0)._shift
+    in_window = np.sort(places[second : second + chunk * window])
+    runs = np.split(in_window, np.flatnonzero(np.diff(in_window) > 1) + 1)
+    assert np.mean([len(run) for run in runs]) > 0.75 * chunk, "clips that lie together are read together"
+    assert abs(np.corrcoef(np.arange(count), places)[0, 1]) < 0.2
+    chunks_of_batches = [len(set(batch // chunk)) for batch in places[: count // 64 * 64].reshape(-1, 64)]
+    assert np.mean(chunks_of_batches) > 0.8 * window
+
+
+def test_ranks_share_what_one_would_take(monkeypatch):
+    from karsl.datasets import resume
+
+    taken = []
+    for rank in range(3):
+        monkeypatch.setattr(resume, "get_dist_info", lambda rank=rank: (rank, 3))
+        taken.append(list(ResumableSampler(range(20), seed=0, mode="uneven")))
+    monkeypatch.setattr(resume, "get_dist_info", lambda: (0, 1))
+    alone = list(ResumableSampler(range(20), seed=0))
+    assert [taken[n % 3][n // 3] for n in range(20)] == alone
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        dict(type="ResumableSampler"),
+        dict(type="ChunkSampler", chunk=3),
+        dict(type="ClassBalancedSampler"),
+        dict(type="LengthBucketSampler", batch_size=4),
+    ],
+)
+def test_mmengine_builds_it_with_its_seed(sampler):
+    DATA_SAMPLERS.get("ResumableSampler")
+    cfg = dict(dataset=Clips(np.arange(12) % 3), sampler={**sampler, "_scope_": "karsl"}, batch_size=4, num_workers=0)
+    cfg["collate_fn"] = dict(type="default_collate")
+    loader = Runner.build_dataloader(cfg, seed=11)
+    assert loader.sampler.seed == 11
+    assert sum(len(batch) for batch in loader) == 12
+
+
+def test_what_cannot_be_done_is_said():
+    with pytest.raises(ConfigError, match="records of range have no 'label', which it needs to balance classes"):
+        ClassBalancedSampler(range(5), seed=0)
+    with pytest.raises(ConfigError, match="chunk=0"):
+        ChunkSampler(range(5), chunk=0)
+    with pytest.raises(ConfigError, match="6 clips consumed of an epoch of 5"):
+        ResumableSampler(range(5), seed=0).skip(6)
+    with pytest.raises(ConfigError, match="a state without"):
+        ResumableSampler(range(5), seed=0).load_state_dict({"epoch": 1})
+    with pytest.raises(ConfigError, match="mode='some'"):
+        ResumableSampler(range(5), mode="some")

@@ -1,0 +1,66 @@
+"""A run killed in the middle of an epoch goes on with the next batch, bit for bit."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+SCRIPT = Path(__file__).with_name("resume_run.py")
+_SPEC = importlib.util.spec_from_file_location("resume_run", SCRIPT)
+resume_run = importlib.util.module_from_spec(_SPEC)
+sys.modules["resume_run"] = resume_run
+_SPEC.loader.exec_module(resume_run)
+run = resume_run.run
+
+
+def seen(folder: Path) -> list[list[int]]:
+    """The clips of each iteration, that of a resumed one last."""
+    lines = [json.loads(line) for line in (folder / "seen.jsonl").read_text().splitlines()]
+    return [dict(map(tuple, lines))[k] for k in sorted(dict(map(tuple, lines)))]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "weights.pth", weights_only=True)
+
+
+def same(first: Path, second: Path) -> bool:
+    one, two = weights(first), weights(second)
+    return seen(first) == seen(second) and all(torch.equal(one[key], two[key]) for key in one)
+
+
+@pytest.mark.parametrize("loop", ["epoch", "iter"])
+@pytest.mark.parametrize(("source", "stop", "before", "after"), [("sampler", 5, 2, 0), ("stream", 6, 0, 2)])
+def test_a_run_that_stops_anywhere_goes_on_bit_for_bit(tmp_path, loop, source, stop, before, after):
+    run(tmp_path / "whole", loop=loop, source=source)
+    with pytest.raises(resume_run.Stopped):
+        run(tmp_path / "parts", loop=loop, source=source, workers=before, stop=stop)
+    run(tmp_path / "parts", loop=loop, source=source, workers=after, resume=True)
+    assert same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_loop_by_iteration_has_epochs_of_its_own(tmp_path):
+    run(tmp_path / "run", loop="iter", source="sampler")
+    clips = [c for batch in seen(tmp_path / "run") for c in batch]
+    assert sorted(clips[:14]) == sorted(clips[14:28]) == list(range(14))
+    assert clips[:14] != clips[14:28]
+    drawn = json.loads((tmp_path / "run" / "drawn.json").read_text())
+    assert drawn == [[3, k // 4] for k in range(12)]
+
+
+def test_a_process_killed_in_the_middle_of_an_epoch_goes_on(tmp_path):
+    command = [sys.executable, str(SCRIPT)]
+    arguments = [str(tmp_path / "parts"), "--loop", "epoch", "--source", "stream"]
+    killed = subprocess.run(
+        [*command, *arguments, "--workers", "2", "--kill", "6"], capture_output=True, timeout=120, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    subprocess.run([*command, *arguments, "--workers", "1", "--resume"], capture_output=True, timeout=120, check=True)
+    run(tmp_path / "whole", loop="epoch", source="stream")
+    assert same(tmp_path / "whole", tmp_path / "parts")
