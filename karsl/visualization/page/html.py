@@ -37,7 +37,7 @@ def page_html(
         facts: Where the clips come from: name to value, shown on the statistics page.
         server_url: Where a server of the same origin gives `index.json` and `clips/<link>.json`, relative to the page:
             `""` is beside it. None embeds everything, and nothing may be fetched.
-        pages: Of a set of pages: `home` (name of the index) and `names` (file names of all).
+        pages: Of a set of pages: `home` (name of the index), and `names` of all in the index, or `before` and `after`.
         rows: Lines of the list where no payloads are embedded; each then tells its `page`.
 
     Returns:

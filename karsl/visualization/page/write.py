@@ -43,26 +43,29 @@ def write_page(
         ValueError: There are no clips, or two have the same link.
     """
     path = Path(path)
-    rows: list[dict[str, Any]] = []
-    written: list[Path] = []
     chunks = _chunks(clips, clips_a_page, progress)
-    chunk = next(chunks, None)
+    chunk, following = next(chunks, None), next(chunks, None)
     if chunk is None:
         raise ValueError(f"no clips to write to {path}; choose at least one")
-    following = next(chunks, None)
     if following is None:
         _write(path, page_html(chunk, title=title, facts=facts))
         return [path]
+    rows: list[dict[str, Any]] = []
+    names: list[str] = []
     while chunk is not None:
-        part = path.with_name(f"{path.stem}-{len(written) + 1:03d}{path.suffix}")
-        rows += [{**payload["row"], "page": len(written)} for payload in chunk]
-        pages = {"home": path.name, "number": len(written) + 1}
-        _write(part, page_html(chunk, title=f"{title} · page {len(written) + 1}", facts=facts, pages=pages))
-        written.append(part)
+        number = len(names) + 1
+        rows += [{**payload["row"], "page": len(names)} for payload in chunk]
+        names.append(_part_name(path, number))
+        around = {"before": names[-2] if number > 1 else None, "after": _part_name(path, number + 1) if following else None}
+        pages = {"home": path.name, **around}
+        _write(path.with_name(names[-1]), page_html(chunk, title=f"{title} · page {number}", facts=facts, pages=pages))
         chunk, following = following, next(chunks, None)
-    pages = {"home": path.name, "names": [part.name for part in written]}
-    _write(path, page_html(title=title, facts=facts, pages=pages, rows=rows))
-    return [path, *written]
+    _write(path, page_html(title=title, facts=facts, pages={"home": path.name, "names": names}, rows=rows))
+    return [path, *(path.with_name(name) for name in names)]
+
+
+def _part_name(path: Path, number: int) -> str:
+    return f"{path.stem}-{number:03d}{path.suffix}"
 
 
 def _chunks(clips: Iterable[PageClip], size: int, progress: Callable[[int], None] | None) -> Iterator[list[dict[str, Any]]]:
@@ -92,7 +95,7 @@ def _weight(payload: Mapping[str, Any]) -> int:
     """About how many bytes a clip takes in a page."""
     held = [stage["points"] for stage in (*payload["stages"], *payload["draws"])]
     data = sum(len(points.get("data") or points.get("seen") or "") for points in held)
-    return data + sum(len(str(points)) for points in held if "from" in points) + 600 * len(held)
+    return data + sum(len(str(points)) for points in held if "from" in points) + 600 * (1 + len(held))
 
 
 def _write(path: Path, text: str) -> None:

@@ -35,6 +35,7 @@ function goToTab(tab) {
 function paintTab() {
   const clips = state.tab === "clips";
   byId("clip-view").hidden = !clips || !state.row;
+  byId("clip-view").classList.toggle("no-clip", !state.clip);
   byId("stats-view").hidden = clips;
   byId("empty").hidden = !clips || Boolean(state.row);
   press(byId("tabs").firstElementChild ?? byId("tabs"), state.tab);
@@ -88,7 +89,10 @@ function buildHead() {
   byId("offline").textContent = isServed ? "read from this machine's server" : "offline · loads nothing";
   const tabs = [["clips", "Clips", "look at clips (s)"], ["statistics", "Statistics", "figures of the clips in the list (s)"]];
   if (!isIndex) byId("tabs").append(segmented("Pages", tabs, state.tab, goToTab));
-  if (data.pages && !isIndex) byId("tabs").append(el("a", { href: encodeURIComponent(data.pages.home) }, "all pages"));
+  if (data.pages && !isIndex) {
+    const link = (name, text) => name && el("a", { href: encodeURIComponent(name) }, text);
+    byId("tabs").append(...[link(data.pages.before, "‹ page before"), link(data.pages.home, "all pages"), link(data.pages.after, "next page ›")].filter(Boolean));
+  }
   byId("theme").addEventListener("click", nextTheme);
   byId("help-button").addEventListener("click", () => byId("help").showModal());
   byId("open-list").addEventListener("click", () => (document.body.classList.contains("list-open") ? closeDrawer() : openDrawer()));

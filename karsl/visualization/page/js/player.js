@@ -88,7 +88,8 @@ function paintHead() {
   const link = el("a", { href: placeText(), id: "clip-link", title: "a stable link to this clip and frame; a click copies it", onclick: copyLink }, "link");
   const seen = Object.entries(row.seen ?? {}).filter(([name, share]) => /hand/.test(name) || share < 1).map(([name, share]) => `${name} ${percent(share)}`);
   const facts = [row.signer && `signer ${row.signer}`, row.split, row.chapter, clip && many(clip.total, "frame"), ...seen, row.id];
-  byId("clip-facts").replaceChildren(...facts.filter(Boolean).flatMap((fact) => [fact, " · "]), link);
+  const text = facts.filter(Boolean).join(" · ");
+  byId("clip-facts").replaceChildren(el("span", { class: "cut", title: text }, text), link);
   const wrong = clip ? [...clip.stages, ...clip.draws].filter((stage) => stage.wrong) : [];
   const warning = byId("warning");
   warning.hidden = !wrong.length && !problem;

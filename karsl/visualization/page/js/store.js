@@ -68,6 +68,7 @@ async function openClip(row, where = {}) {
     return;
   }
   asked = row;
+  document.body.classList.add("busy");
   try {
     const clip = await clipOf(row);
     if (asked !== row) return;
@@ -76,6 +77,8 @@ async function openClip(row, where = {}) {
     update({ row, clip, stage, frame, problem: "", tab: "clips", view: where.view ?? usableView(clip), base: Math.min(state.base, stage) });
   } catch (error) {
     if (asked === row) update({ row, clip: null, problem: `${row.id}: ${error.message}`, tab: "clips" });
+  } finally {
+    if (asked === row) document.body.classList.remove("busy");
   }
 }
 

@@ -26,13 +26,14 @@ const CAPTION = 58;
 // Of panels side by side: as many columns as show their common frame largest.
 function arrange() {
   const box = byId("panels"), count = shown.panels.length;
-  if (!shown.frame) { box.style.gridTemplateColumns = ""; return; }
+  const inFlow = getComputedStyle(box).flexGrow === "0"; // a narrow window scrolls: the panels' height is their own
+  if (!shown.frame || inFlow) { box.style.gridTemplateColumns = ""; return; }
   const [across, down] = [shown.frame[2] - shown.frame[0], shown.frame[3] - shown.frame[1]];
-  let best = 1, largest = 0;
+  let best = Math.max(1, Math.min(count, Math.floor(box.clientWidth / 170))), largest = 0;
   for (let columns = 1; columns <= count; columns++) {
     const width = box.clientWidth / columns, height = box.clientHeight / Math.ceil(count / columns) - CAPTION;
-    const scale = Math.min(width / across, Math.max(height, 150) / down);
-    if (scale > largest && (width >= 150 || columns === 1)) { best = columns; largest = scale; }
+    const scale = Math.min(width / across, height / down);
+    if (scale > largest && (width >= 150 || columns === 1) && (height >= 120 || !largest)) { best = columns; largest = scale; }
   }
   box.style.gridTemplateColumns = `repeat(${best}, minmax(0, 1fr))`;
 }
