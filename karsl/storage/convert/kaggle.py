@@ -27,11 +27,6 @@ _COLUMNS = ("frame", "type", "landmark_index", "x", "y", "z")
 _POINTS = 543
 
 
-def _starts() -> dict[str, int]:
-    """First point of each type in `kaggle_543`."""
-    return {_TYPES[group]: part.start for group, part in get_skeleton("kaggle_543").groups.items()}
-
-
 @dataclass(frozen=True)
 class _LandmarkReader:
     root: Path
@@ -42,30 +37,30 @@ class _LandmarkReader:
         absent = set(_COLUMNS) - set(table.column_names)
         if absent:
             raise CorruptRecordError(f"{path}: no column {sorted(absent)}; a file of this form has {_COLUMNS}")
-        return _clip({name: table[name].to_numpy() for name in _COLUMNS}, where=str(path))
+        kinds = table["type"].combine_chunks().dictionary_encode()
+        columns = {name: table[name].to_numpy() for name in _COLUMNS if name != "type"}
+        return _clip(columns, kinds.dictionary.to_pylist(), kinds.indices.to_numpy(), where=str(path))
 
 
-def _clip(columns: dict[str, np.ndarray], *, where: str) -> np.ndarray:
+def _clip(columns: dict[str, np.ndarray], kinds: list[str], kind: np.ndarray, *, where: str) -> np.ndarray:
     """Rows of landmarks, in any order, as a canonical clip; frames in the order of their numbers."""
-    _, frame = np.unique(columns["frame"], return_inverse=True)
-    kinds, kind = np.unique(columns["type"].astype(str), return_inverse=True)
-    starts = _starts()
-    unknown = [k for k in kinds.tolist() if k not in starts]
-    if unknown or not len(frame):
-        raise CorruptRecordError(
-            f"{where}: landmarks of type {unknown}; expected {sorted(starts)}" if unknown else f"{where}: no rows"
-        )
-    point = np.array([starts[k] for k in kinds.tolist()])[kind] + columns["landmark_index"].astype(np.int64)
-    place = frame * _POINTS + point
-    if point.max() >= _POINTS or point.min() < 0 or len(np.unique(place)) != len(place):
+    parts = {_TYPES[group]: part for group, part in get_skeleton("kaggle_543").groups.items()}
+    unknown = [k for k in kinds if k not in parts]
+    if unknown or not kinds:
+        raise CorruptRecordError(f"{where}: landmarks of types {kinds}; expected {sorted(parts)}")
+    first, count = (np.array([f(parts[k]) for k in kinds])[kind] for f in (lambda p: p.start, lambda p: p.stop - p.start))
+    frames, frame = np.unique(columns["frame"], return_inverse=True)
+    index = columns["landmark_index"].astype(np.int64)
+    place = frame * _POINTS + first + index
+    if index.min() < 0 or (index >= count).any() or np.bincount(place).max() > 1:
         raise CorruptRecordError(f"{where}: a landmark has no number of its type, or is there twice in a frame")
-    clip = np.zeros((int(frame.max()) + 1, _POINTS, 4), np.float32)
     xyz = np.stack([columns[axis].astype(np.float32) for axis in "xyz"], axis=1)
     there = ~np.isnan(xyz).any(1)
     if not np.isfinite(xyz[there]).all():
         raise CorruptRecordError(f"{where}: a coordinate is infinite; export it again")
-    clip.reshape(-1, 4)[place[there]] = np.column_stack([xyz[there], np.ones(int(there.sum()), np.float32)])
-    return clip
+    clip = np.zeros((len(frames) * _POINTS, 4), np.float32)
+    clip[place[there], :3], clip[place[there], 3] = xyz[there], 1
+    return clip.reshape(len(frames), _POINTS, 4)
 
 
 def open_kaggle(path: Path, **_: Any) -> Clips:
@@ -139,23 +134,23 @@ def write_kaggle(out: Path, job: Job) -> None:
     write_list(out / SIDECAR, {**job.metainfo, "skeleton": "kaggle_543"}, records)
 
 
-def _rows_of_a_frame() -> tuple[np.ndarray, np.ndarray]:
+def _rows_of_a_frame() -> tuple[list[str], list[int]]:
     """Type and landmark_index of the 543 rows of a frame."""
-    groups = get_skeleton("kaggle_543").groups
-    kinds = np.concatenate([np.full(p.stop - p.start, _TYPES[g], dtype=object) for g, p in groups.items()])
-    return kinds, np.concatenate([np.arange(p.stop - p.start) for p in groups.values()])
+    sizes = {_TYPES[group]: part.stop - part.start for group, part in get_skeleton("kaggle_543").groups.items()}
+    return [k for k, size in sizes.items() for _ in range(size)], [n for size in sizes.values() for n in range(size)]
 
 
-def _table(arrow: Any, clip: np.ndarray, kinds: np.ndarray, numbers: np.ndarray) -> Any:
+def _table(arrow: Any, clip: np.ndarray, kinds: list[str], numbers: list[int]) -> Any:
     frames = len(clip)
-    frame, kind, number = np.repeat(np.arange(frames), _POINTS), np.tile(kinds, frames), np.tile(numbers, frames)
+    tails = [f"-{k}-{n}" for k, n in zip(kinds, numbers, strict=True)]
     xyz = np.where(clip[..., 3:] > 0, clip[..., :3], np.float32(np.nan)).reshape(-1, 3).astype(np.float64)
+    small = arrow.int16() if frames < 1 << 15 else arrow.int32()
     return arrow.table(
         {
-            "frame": arrow.array(frame, arrow.int16() if frames < 1 << 15 else arrow.int32()),
-            "row_id": [f"{f}-{k}-{n}" for f, k, n in zip(frame, kind, number, strict=True)],
-            "type": arrow.array(kind, arrow.string()),
-            "landmark_index": arrow.array(number, arrow.int16()),
+            "frame": arrow.array(np.repeat(np.arange(frames), _POINTS), small),
+            "row_id": [head + tail for head in map(str, range(frames)) for tail in tails],
+            "type": arrow.array(kinds * frames, arrow.string()),
+            "landmark_index": arrow.array(np.tile(numbers, frames), arrow.int16()),
             **{axis: arrow.array(xyz[:, i], from_pandas=False) for i, axis in enumerate("xyz")},
         }
     )

@@ -25,6 +25,7 @@ from karsl.storage.convert.source import Clips
 
 _FACTS = ("clip_id", "gloss", "gloss_ar", "sign", "signer", "split")
 _LARGEST_CELL = 1 << 26  # csv refuses cells above 128 KiB by default; a landmark of a long clip takes more
+_DIGITS = 9  # of which the same float32 is read again
 
 
 def landmark(name: str) -> str:
@@ -181,10 +182,5 @@ def write_spoter(out: Path, job: Job) -> None:
         for record, clip in job.clips():
             facts = {**record, "gloss": job.gloss(record), "gloss_ar": arabic[record["label"]] if arabic else ""}
             xy = clip[..., :2].reshape(len(clip), -1).T
-            cells = ["[" + ", ".join(map(_shortest, values)) + "]" for values in xy]
+            cells = ["[" + ", ".join([f"{v:.{_DIGITS}g}" for v in values]) + "]" for values in xy.tolist()]
             rows.writerow((record["label"], *(facts.get(key, "") for key in _FACTS), *cells))
-
-
-def _shortest(value: np.float32) -> str:
-    """The shortest text of which the same float32 is read again."""
-    return np.format_float_positional(value, unique=True, trim="0")

@@ -195,3 +195,28 @@ def test_parquet_of_others_with_nested_lists_is_read_on_a_named_skeleton(tmp_pat
     assert source.read(source.records[0])[:, 0].tolist() == [[0.5, 0.5, 0.5, 1], [0, 0, 0, 0]]
     with pytest.raises(CorruptRecordError, match="has 42 keypoints, the skeleton 75"):
         open_source(tmp_path, skeleton="mp_75").read(source.records[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            lambda rows: {"landmark_index": [33 if k == "pose" else n for k, n in zip(*rows, strict=True)]},
+            "no number of its type",
+        ),
+        (lambda rows: {"landmark_index": [0] * len(rows[1])}, "there twice in a frame"),
+        (lambda rows: {"type": ["tail"] * len(rows[0])}, r"landmarks of types \['tail'\]; expected \['face', 'left_hand'"),
+        (lambda rows: {"x": [float("inf")] * len(rows[0])}, "a coordinate is infinite"),
+    ],
+)
+def test_rows_that_are_no_landmarks_are_refused(kaggle, change, says):
+    import pyarrow.parquet as parquet
+
+    file = next(kaggle.rglob("1000035562.parquet"))
+    table = parquet.read_table(file)
+    for name, values in change((table["type"].to_pylist(), table["landmark_index"].to_pylist())).items():
+        table = table.set_column(table.column_names.index(name), name, [values])
+    parquet.write_table(table, file)
+    source = open_source(kaggle)
+    with pytest.raises(CorruptRecordError, match=says):
+        source.read(source.records[0])
