@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.visualization.places import ClipPlace, find_clip
+from karsl.visualization.places import ClipPlace, Found, find_clips, metainfo_above, relabelled
 
 _UNKNOWN = -1
 _ALIKE = str.maketrans({"أ": "ا", "إ": "ا", "آ": "ا", "ٱ": "ا", "ى": "ي", "ئ": "ي", "ؤ": "و", "ة": "ه", "ـ": None})
@@ -52,35 +52,39 @@ class Catalogue:
     """
 
     def __init__(self, dataset: Any, indices: Sequence[int] = ()) -> None:
-        self.views: dict[int, Any] = {}
-        self._inner: dict[int, int] = {}
-        self.datasets: list[Any] = []
+        self._kinds: dict[tuple, int] = {}
+        self._inner: list[Found] = []
+        self.metainfo: list[Mapping[str, Any]] = []
         names: tuple[dict[str, int], dict[str, int]] = ({}, {})
         rows, seen, self.clip_ids = [], set(), []
-        plain = not indices and hasattr(dataset, "stages")
-        for outer in indices or range(len(dataset)):
-            inner, index = (dataset, outer) if plain else find_clip(dataset, outer, views=self.views)
-            code = self._code(inner)
-            if (code, index) not in seen:
-                seen.add((code, index))
-                record = inner.get_data_info(index)
-                self.clip_ids.append(str(record.get("clip_id", f"clip_{index}")))
-                said = (record.get("signer"), record.get("split"))
-                codes = [_place(name, known) for name, known in zip(said, names, strict=True)]
-                rows.append((outer, code, index, *(_number(record.get(k)) for k in ("label", "sign", "num_frames")), *codes))
+        for outer, found in find_clips(dataset, indices or range(len(dataset))):
+            code = self._code(found, dataset)
+            if (code, found.at) not in seen:
+                seen.add((code, found.at))
+                record = relabelled(found.dataset.get_data_info(found.at), found.steps)
+                self.clip_ids.append(str(record.get("clip_id", f"clip_{found.at}")))
+                codes = [_place(record.get(key), known) for key, known in zip(("signer", "split"), names, strict=True)]
+                numbers = [_number(record.get(key)) for key in ("label", "sign", "num_frames")]
+                rows.append((outer, code, found.at, *numbers, *codes))
         table = np.array(rows, dtype=np.int64).reshape(-1, 8)
         self.outer, self._at = table[:, 0].copy(), table[:, 1:3].copy()
         self.label, self.sign, self.num_frames = (table[:, i].astype(np.int32) for i in (3, 4, 5))
         self.signer = list(names[0]), table[:, 6].astype(np.int16)
         self.split = list(names[1]), table[:, 7].astype(np.int16)
-        self.metainfo = [dataset.metainfo for dataset in self.datasets]
 
     def __len__(self) -> int:
         return len(self.outer)
 
-    def kind(self, row: int) -> tuple[int, ...]:
-        """Dataset, label, sign, signer and split of a clip as numbers: clips of one kind differ in name and length only."""
-        return tuple(int(c[row]) for c in (self._at[:, 0], self.label, self.sign, self.signer[1], self.split[1]))
+    def kinds(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Clips of one kind, of one dataset, label, sign, signer and split, differ in name and length only.
+
+        Returns:
+            Places in `rows` of the first clip of each kind, and the kind of each row, both int64.
+        """
+        columns = (self._at[:, 0], self.label, self.sign, self.signer[1], self.split[1])
+        table = np.stack([column[rows].astype(np.int64) for column in columns], axis=1)
+        _, first, kind = np.unique(table, axis=0, return_index=True, return_inverse=True)
+        return first, kind.reshape(-1)
 
     def facts(self, row: int) -> tuple[dict[str, Any], Mapping[str, Any]]:
         """What is known of a clip without reading its record again, and the metainfo that gives it glosses."""
@@ -94,7 +98,9 @@ class Catalogue:
     def place(self, row: int) -> ClipPlace:
         """Where the clip of a row lies."""
         code, index = self._at[row].tolist()
-        return ClipPlace(self.datasets[code], index, self.datasets[code].get_data_info(index), self.metainfo[code])
+        dataset, _, steps = self._inner[code]
+        record = relabelled(dataset.get_data_info(index), steps)
+        return ClipPlace(dataset, index, record, self.metainfo[code], steps)
 
     def rows(self, keep: ClipFilter) -> np.ndarray:
         """int64, the rows that a filter keeps, in order."""
@@ -129,11 +135,14 @@ class Catalogue:
         said = [f"{key} {', '.join(map(str, v[:8]))}{', ...' if len(v) > 8 else ''}" for key, v in parts if v]
         return f"{len(self)} clips" + (f" of {'; '.join(said)}" if said else "")
 
-    def _code(self, inner: Any) -> int:
-        if id(inner) not in self._inner:
-            self._inner[id(inner)] = len(self.datasets)
-            self.datasets.append(inner)
-        return self._inner[id(inner)]
+    def _code(self, found: Found, outer: Any) -> int:
+        """A number for each dataset that reads and way up from it."""
+        kind = (id(found.dataset), *map(id, found.steps))
+        if kind not in self._kinds:
+            self._kinds[kind] = len(self._inner)
+            self._inner.append(found)
+            self.metainfo.append(metainfo_above(found.dataset, outer, found.steps))
+        return self._kinds[kind]
 
 
 def glosses_with(word: str, glosses: Sequence[str]) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from karsl.datasets import KArSLDataset, KeypointDataset
-from karsl.errors import ConfigError, CorruptRecordError, DataProblems, DatasetNotFoundError
+from karsl.errors import ConfigError, CorruptRecordError, DataProblems, DatasetNotFoundError, KarslError
 from karsl.skeletons import Skeleton, get_skeleton, skeleton_names
 from karsl.storage import list_members, read_member
 from karsl.storage.convert.source import Clips, open_source
@@ -56,12 +56,15 @@ def open_clips(
         return _annotated(path.parent, path.absolute(), skeleton)
     if path.is_dir() and next(path.glob("*-*/*.npz"), None):
         return KArSLDataset(data_root=str(path), pipeline=_LOAD, skeleton=skeleton or "karsl_184")
-    try:
+    if path.suffix.lower() not in (".npz", ".npy"):
         return SourceView(open_source(path, skeleton=skeleton))
-    except ConfigError:
-        if path.suffix.lower() not in (".npz", ".npy"):
-            raise
-    return SourceView(arrays_of(path, skeleton))
+    try:
+        return SourceView(arrays_of(path, skeleton))
+    except KarslError as error:  # not clips as they are; a form whose arrays have columns may still be in it
+        try:
+            return SourceView(open_source(path, skeleton=skeleton))
+        except KarslError:
+            raise error from None
 
 
 def arrays_of(path: Path, skeleton: str | Mapping | Skeleton | None = None) -> Clips:

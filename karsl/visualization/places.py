@@ -1,40 +1,58 @@
-"""Where a clip lies below wrappers and combinators."""
+"""Where a clip lies below wrappers and combinators, and what they do to it on its way."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from karsl.datasets.combine.leaves import leaf_clips
 from karsl.errors import ConfigError
 from karsl.visualization.views import SampleView
 
 
+class Found(NamedTuple):
+    """A clip in the dataset that reads it.
+
+    Attributes:
+        dataset: Has `stages`.
+        at: Index of the clip in it.
+        steps: Of combinators above, the innermost first.
+    """
+
+    dataset: Any
+    at: int
+    steps: tuple[Callable, ...] = ()
+
+
 @dataclass(frozen=True)
 class ClipPlace:
-    """A clip inside a dataset that may lie below wrappers.
+    """A clip that may lie below wrappers and combinators.
 
     Attributes:
         dataset: The innermost dataset, which has `stages`.
         index: Of the clip in it.
-        record: Its `get_data_info`.
-        metainfo: The dataset's.
+        record: Its `get_data_info`, with the label that combinators give it.
+        metainfo: Glosses by that label, and what else the dataset says.
+        steps: Of combinators above, the innermost first.
     """
 
     dataset: Any
     index: int
     record: Mapping[str, Any]
     metainfo: Mapping[str, Any] = field(default_factory=dict)
+    steps: tuple[Callable, ...] = ()
 
 
-def find_clip(dataset: Any, index: int, *, views: dict[int, Any] | None = None) -> tuple[Any, int]:
+def find_clip(dataset: Any, index: int) -> tuple[Any, int]:
     """Follow an index through wrappers to the dataset that reads the clip.
 
     Args:
-        dataset: Anything with `stages`; MMEngine's ConcatDataset, RepeatDataset or ClassBalancedDataset, torch's Subset or
-            ConcatDataset around it; or a dataset whose samples hold keypoints.
+        dataset: Anything with `stages`; a combinator of ours or a LazyDataset; MMEngine's ConcatDataset, RepeatDataset or
+            ClassBalancedDataset, torch's Subset or ConcatDataset around it; or a dataset whose samples hold keypoints.
         index: In [-n, n).
-        views: Views that earlier calls made of datasets without `stages`, by `id`; pass one dict to all calls.
 
     Returns:
         The innermost dataset and the index in it.
@@ -42,28 +60,45 @@ def find_clip(dataset: Any, index: int, *, views: dict[int, Any] | None = None) 
     Raises:
         ConfigError: The samples hold no keypoints, or the index is outside.
     """
-    if not -len(dataset) <= index < len(dataset):
-        raise ConfigError(f"index {index} is outside a dataset of {len(dataset)} clips")
-    index += len(dataset) if index < 0 else 0
+    ((_, found),) = find_clips(dataset, [index])
+    return found.dataset, found.at
+
+
+def find_clips(dataset: Any, indices: Sequence[int] | range) -> Iterator[tuple[int, Found]]:
+    """The same for many: each index in [0, n), and its clip.
+
+    Raises:
+        ConfigError: As `find_clip`.
+    """
+    length = len(dataset)
+    wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
+    outside = wanted[(wanted < -length) | (wanted >= length)]
+    if len(outside):
+        raise ConfigError(f"index {outside[0]} is outside a dataset of {length} clips")
+    wanted = np.where(wanted < 0, wanted + length, wanted)
+    if hasattr(dataset, "stages"):
+        yield from ((place, Found(dataset, place)) for place in wanted.tolist())
+        return
+    found: list[Found | None] = [None] * len(wanted)
+    views: dict[int, Any] = {}
+    for clips in leaf_clips(dataset, wanted):
+        for at, place in zip(clips.at.tolist(), clips.places.tolist(), strict=True):
+            found[at] = Found(*_innermost(clips.dataset, place, views), clips.steps)
+    yield from ((place, one) for place, one in zip(wanted.tolist(), found, strict=True) if one is not None)
+
+
+def _innermost(dataset: Any, index: int, views: dict[int, Any]) -> tuple[Any, int]:
+    """Through what only this index can be asked for: subclasses of wrappers, caches, and wrappers of one's own like them."""
     while not hasattr(dataset, "stages"):
-        step = _step_inside(dataset, int(index))
-        if step is None:
-            return _sample_view(dataset, {} if views is None else views), int(index)
-        dataset, index = step
+        if hasattr(dataset, "_get_ori_dataset_idx"):
+            inside = dataset._get_ori_dataset_idx(index)
+            part, index = inside if isinstance(inside, tuple) else (None, inside)
+            dataset = dataset.dataset if part is None else dataset.datasets[part]
+        elif hasattr(dataset, "indices") and hasattr(dataset, "dataset"):
+            dataset, index = dataset.dataset, int(dataset.indices[index])
+        else:
+            return _sample_view(dataset, views), int(index)
     return dataset, int(index)
-
-
-def _step_inside(dataset: Any, index: int) -> tuple[Any, int] | None:
-    if hasattr(dataset, "_get_ori_dataset_idx"):  # MMEngine's wrappers
-        found = dataset._get_ori_dataset_idx(index)
-        part, inner = found if isinstance(found, tuple) else (None, found)
-        return dataset.dataset if part is None else dataset.datasets[part], inner
-    if hasattr(dataset, "indices") and hasattr(dataset, "dataset"):  # torch's Subset
-        return dataset.dataset, int(dataset.indices[index])
-    if hasattr(dataset, "cumulative_sizes") and hasattr(dataset, "datasets"):  # torch's ConcatDataset
-        part = next(k for k, end in enumerate(dataset.cumulative_sizes) if index < end)
-        return dataset.datasets[part], index - (dataset.cumulative_sizes[part - 1] if part else 0)
-    return None
 
 
 def _sample_view(dataset: Any, views: dict[int, Any]) -> SampleView:
@@ -77,3 +112,28 @@ def _sample_view(dataset: Any, views: dict[int, Any]) -> SampleView:
             name = type(dataset).__name__
             raise ConfigError(f"{name} is neither a KeypointDataset nor a wrapper around one: {error}") from error
     return view
+
+
+def relabelled(record: dict[str, Any], steps: Sequence[Callable]) -> dict[str, Any]:
+    """A record with the label that combinators above give it."""
+    for step in steps:
+        if hasattr(step, "lookup") and record.get("label") is not None:
+            record = {**record, "label": int(step.lookup[int(record["label"])])}
+    return record
+
+
+def metainfo_above(inner: Any, outer: Any, steps: Sequence[Callable]) -> Mapping[str, Any]:
+    """Metainfo whose glosses go by the labels that clips have above `steps`.
+
+    A mix of corpora keeps no Arabic glosses, since not all of its classes have one: those of this dataset's are put in.
+    """
+    own = dict(inner.metainfo)
+    if not any(hasattr(step, "lookup") for step in steps):
+        return own
+    classes = tuple((getattr(outer, "metainfo", None) or {}).get("classes") or ())
+    arabic = [""] * len(classes)
+    for label, gloss in enumerate(own.get("classes_ar") or ()):
+        new = relabelled({"label": label}, steps)["label"]
+        if 0 <= new < len(arabic):
+            arabic[new] = gloss
+    return {**own, "classes": classes, "classes_ar": tuple(arabic)}

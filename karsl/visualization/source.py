@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from karsl.datasets.pipeline import Pipeline
 from karsl.errors import ConfigError
 from karsl.visualization.catalogue import Catalogue, ClipFilter
 from karsl.visualization.places import ClipPlace, find_clip
@@ -63,10 +64,27 @@ def clip_stages(place: ClipPlace) -> list[Stage]:
         ConfigError: The pipeline loads no keypoints.
         TransformError: A step failed.
     """
-    stages = [(name, r) for name, r in place.dataset.stages(place.index) if isinstance(r, Mapping) and "keypoint" in r]
+    stages = [(name, r) for name, r in _all_stages(place) if isinstance(r, Mapping) and "keypoint" in r]
     if not stages:
         raise ConfigError(f"the pipeline of {type(place.dataset).__name__} loads no keypoints; it needs LoadKeypoints first")
     return stages
+
+
+def _all_stages(place: ClipPlace) -> list[tuple[str, Any]]:
+    """Those of the dataset that reads, then those of the steps that combinators add."""
+    stages, dataset = list(place.dataset.stages(place.index)), place.dataset
+    last = stages[-1][1]
+    if not place.steps or not isinstance(last, Mapping):
+        return stages
+    label = {"label": place.record["label"]} if "label" in place.record else {}
+    steps = [step for step in place.steps if not hasattr(step, "lookup")]  # labels are set at once
+    own = list(getattr(getattr(dataset, "pipeline", None), "transforms", ()))
+    results = {**last, "skeleton": last.get("skeleton") or getattr(dataset, "skeleton", None)}
+    if "sample_key" not in results and hasattr(dataset, "sample_keys"):
+        results["sample_key"] = dataset.sample_keys(np.array([place.index]))[0]
+    done = Pipeline([*own, *steps]).steps(results, first=len(own)) if steps and "inputs" not in last else ()
+    stages += [(name, dict(after) if isinstance(after, Mapping) else after) for name, after in done]
+    return [(name, {**after, **label} if isinstance(after, Mapping) else after) for name, after in stages]
 
 
 def shown_stages(

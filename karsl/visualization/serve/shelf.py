@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property, partial
 from threading import Lock
 from typing import Any
+
+import numpy as np
 
 from karsl.errors import ConfigError
 from karsl.visualization.catalogue import Catalogue, ClipFilter
@@ -76,7 +77,7 @@ class Shelf:
 
     @cached_property
     def _packed_index(self) -> bytes:
-        text = json.dumps(encode_index(self._index_rows()), ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(self._index(), ensure_ascii=False, separators=(",", ":"))
         return gzip.compress(text.encode(), compresslevel=3, mtime=0)
 
     def clip(self, link: str) -> bytes:
@@ -103,16 +104,26 @@ class Shelf:
         ids = self._catalogue.clip_ids
         return {unique_link(clip_link(ids[row]), taken): row for row in self._rows.tolist()}
 
-    def _index_rows(self) -> Iterator[dict[str, Any]]:
-        """One a clip; what clips of one class, signer and split share is made once."""
-        catalogue, alike = self._catalogue, {}
-        for link, row in self._links.items():
-            kind = catalogue.kind(row)
-            if kind not in alike:
-                alike[kind] = index_row(clip_facts(*catalogue.facts(row)), 0)
-            yield {
-                **alike[kind],
-                "id": catalogue.clip_ids[row],
-                "link": link,
-                "frames": max(int(catalogue.num_frames[row]), 0),
-            }
+    def _index(self) -> dict[str, Any]:
+        """What `encode_index` gives for a row a clip; what clips of one class, signer and split share is made once."""
+        catalogue, rows = self._catalogue, self._rows
+        first, kind = catalogue.kinds(rows)
+        shared = [index_row(clip_facts(*catalogue.facts(int(row))), 0) for row in rows[first]]
+        own = {
+            "id": [catalogue.clip_ids[row] for row in rows.tolist()],
+            "link": list(self._links),
+            "frames": np.maximum(catalogue.num_frames[rows], 0).tolist(),
+        }
+        columns: dict[str, Any] = {}
+        for name in encode_index(shared)["columns"] | own:
+            columns[name] = own[name] if name in own else _spread([row[name] for row in shared], kind)
+        return {"count": len(rows), "columns": columns}
+
+
+def _spread(values: list[Any], kind: np.ndarray) -> Any:
+    """A column of values that are the same for all clips of a kind: texts are written once, numbers at each place."""
+    if not all(isinstance(value, str) for value in values):
+        return [values[k] for k in kind.tolist()]
+    places: dict[str, int] = {}
+    codes = np.array([places.setdefault(value, len(places)) for value in values])
+    return {"values": list(places), "codes": codes[kind].tolist()}

@@ -1,0 +1,195 @@
+"""`karsl browse`: every format, every source, and opening what was written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from karsl.cli.main import main
+from karsl.testing import make_corpus
+from karsl.visualization.pillow import Image
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+CONFIG = """
+default_scope = 'karsl'
+clips = dict(type='KArSLDataset', data_root={root!r}, pipeline=[dict(type='LoadKeypoints')])
+steps = [dict(type='TSNSampleFrames', clip_len=8), dict(type='RandomFlip', prob=0.5), dict(type='RandomAffine')]
+packed = [*steps, dict(type='PackKeypointInputs')]
+train_dataloader = dict(batch_size=2, dataset={dataset})
+"""
+PLAIN = "dict(type='KArSLDataset', data_root=clips['data_root'], pipeline=[*clips['pipeline'], *packed])"
+SOURCES = {
+    "plain": PLAIN,
+    "wrapped": "dict(type='mmengine.RepeatDataset', times=2, dataset=dict(type='mmengine.ConcatDataset', datasets=["
+    f"{PLAIN}]))",
+    "mapped": "dict(type='MapDataset', dataset=clips, transform=packed)",
+    "mix": "dict(type='LazyDataset', steps=[dict(do='add_dataset', dataset=clips, name='a'), dict(do='map', "
+    "transform=steps), dict(do='add_dataset', dataset=clips, name='b'), dict(do='map', transform=steps, dataset='b'), "
+    "dict(do='mix')])",
+    "stream": f"dict(type='StreamDataset', source={PLAIN})",
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return make_corpus(tmp_path_factory.mktemp("formats") / "corpus", signs=2, signers=("01",), train_clips=3, test_clips=1)
+
+
+def browse(*words: object) -> int:
+    return main(["browse", *map(str, words)])
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def config(root: Path, folder: Path, source: str = "plain") -> Path:
+    path = folder / "config.py"
+    path.write_text(CONFIG.format(root=str(root), dataset=SOURCES[source]), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("form", ["gif", "webp", "mp4"])
+def test_moving_pictures_are_written_a_file_a_clip(root, tmp_path, form, capsys):
+    assert browse(config(root, tmp_path), "--format", form, "--index", 0, 1, "--output-dir", tmp_path / "out") == 0
+    found = names(tmp_path / "out")
+    assert len(found) == 2
+    assert all(name.endswith(f".{form}") for name in found)
+    assert f"2 {form} files in {tmp_path / 'out'}" in capsys.readouterr().out
+
+
+def test_a_page_holds_every_step_and_other_draws(root, tmp_path):
+    assert browse(config(root, tmp_path), "--format", "html", "-n", 3, "--draws", 3, "--output-dir", tmp_path) == 0
+    text = (tmp_path / "browse.html").read_text(encoding="utf-8")
+    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
+    assert len(data["clips"]) == 3
+    for clip in data["clips"].values():
+        steps = [stage["name"] for stage in clip["stages"]]
+        assert steps == ["LoadKeypoints", "1. TSNSampleFrames", "2. RandomFlip", "3. RandomAffine"]
+        assert len(clip["draws"]) == 2
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_source_is_looked_through_to_its_steps(root, tmp_path, source):
+    path = config(root, tmp_path, source)
+    for mode in ("original", "pipeline"):
+        assert browse(path, "--mode", mode, "-n", 1, "--output-dir", tmp_path / mode) == 0
+    assert names(tmp_path / "original") == names(tmp_path / "pipeline")
+    name = names(tmp_path / "original")[0]
+    with Image.open(tmp_path / "original" / name) as one, Image.open(tmp_path / "pipeline" / name) as all_steps:
+        assert all_steps.size[1] > 3.5 * one.size[1]
+
+
+def test_draws_stand_below_each_other_and_differ(root, tmp_path):
+    heights = []
+    for draws in (1, 4):
+        out = tmp_path / str(draws)
+        assert browse(config(root, tmp_path), "--draws", draws, "--index", 0, "--seed", 1, "--output-dir", out) == 0
+        with Image.open(out / names(out)[0]) as image:
+            heights.append(image.size[1])
+    assert heights[1] > 2 * heights[0]
+
+
+def test_sheets_of_many_clips_a_sign(root, tmp_path, capsys):
+    assert browse(root, "--per-sign", 3, "--output-dir", tmp_path) == 0
+    assert names(tmp_path) == ["sign_0001.png", "sign_0002.png"]
+    with Image.open(tmp_path / "sign_0001.png") as image:
+        assert image.size[1] == 54 + 3 * 126 + 8
+    assert "2 sheets lie in" in capsys.readouterr().out
+
+
+def test_files_are_browsed_without_a_config(root, tmp_path):
+    npz = root / "01-train" / "0002.npz"
+    with np.load(npz) as file:
+        np.save(tmp_path / "one.npy", file[file.files[0]])
+    assert browse(npz, "-n", 0, "--output-dir", tmp_path / "npz") == 0
+    assert len(names(tmp_path / "npz")) == 3 + 1
+    assert browse(tmp_path / "one.npy", "--output-dir", tmp_path / "npy") == 0
+    assert names(tmp_path / "npy") == ["one.png", "overview.png"]
+
+
+def test_packs_and_annotation_files_are_browsed_without_a_config(root, tmp_path):
+    assert main(["pack", str(root), str(tmp_path / "pack")]) == 0
+    assert browse(tmp_path / "pack", "-n", 0, "--sign", "شكر", "--output-dir", tmp_path / "a") == 0
+    assert browse(tmp_path / "pack" / "annotations.json", "-n", 0, "--output-dir", tmp_path / "b") == 0
+    assert len(names(tmp_path / "a")) == 4 + 1
+    assert len(names(tmp_path / "b")) == 8 + 1
+
+
+@pytest.mark.parametrize("source", ["karsl_layout", "asl_signs_app", "msl150", "holistic1662", "pose_format/mediapipe.pose"])
+def test_real_clips_of_every_form_are_drawn(source, tmp_path):
+    path = SHARED / source
+    if not path.exists():
+        pytest.skip(f"no {path}")
+    if path.suffix == ".pose":
+        pytest.importorskip("pose_format")
+    assert browse(path, "-n", 2, "--output-dir", tmp_path) == 0
+    for name in names(tmp_path):
+        with Image.open(tmp_path / name) as image:
+            assert len(image.convert("RGB").getcolors(1 << 24)) > 20
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="no shell")
+def test_what_was_written_is_opened_once_or_picture_by_picture_or_not_at_all(root, tmp_path, monkeypatch):
+    told, opener, out = tmp_path / "told", tmp_path / "opener", tmp_path / "out"
+    opener.write_text(f'#!/bin/sh\necho "$1" >> {told}\n')
+    opener.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{opener} %s")  # looked up once a process
+    assert browse(root, "-n", 2, "--output-dir", out, "--not-show") == 0
+    assert not told.exists()
+    assert browse(root, "-n", 2, "--output-dir", out) == 0
+    assert told.read_text().split() == [(out / "overview.png").as_uri()]
+    assert browse(root, "-n", 2, "--output-dir", out, "--show-interval", 0.01) == 0
+    assert len(told.read_text().split()) == 1 + 3
+
+
+def test_without_a_display_nothing_is_opened(root, tmp_path, monkeypatch):
+    from karsl.cli.display import has_display
+
+    for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert os.name != "posix" or not has_display()
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--draws", 0), "--draws 0; expected a number of at least 1"),
+        (("--per-sign", -1), "--per-sign -1; expected"),
+        (("--port", 70000), "--port 70000; expected"),
+        (("--show-interval", -1), "--show-interval -1; expected seconds"),
+        (("--from", "karsl"), "--from is for folders and files"),
+        (("--skeleton", "karsl_184"), "--skeleton is for folders and files"),
+    ],
+)
+def test_wrong_words_are_one_sentence(root, tmp_path, capsys, words, text):
+    assert browse(config(root, tmp_path), "--output-dir", tmp_path / "out", *words) == 2
+    assert text in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_sources_that_hold_nothing_are_one_sentence(tmp_path, capsys):
+    np.savez(tmp_path / "flat.npz", a=np.zeros((3, 7)))
+    np.savez(tmp_path / "few.npz", a=np.ones((3, 7, 3)))
+    (tmp_path / "text.npz").write_text("no archive")
+    for name, text in (
+        ("nowhere", "no config, folder or file"),
+        ("flat.npz", "shape (3, 7) is no clip"),
+        ("few.npz", "say --skeleton NAME"),
+        ("text.npz", "text.npz"),
+    ):
+        assert browse(tmp_path / name) == 2
+        assert text in capsys.readouterr().err
+
+
+def test_help_teaches_by_examples(capsys):
+    assert main(["browse", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("  karsl browse ") >= 6
+    assert "--serve" in text
