@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
 from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
 from torch.utils.data import Subset, TensorDataset
 
 from karsl.datasets import KArSLDataset
+from karsl.datasets.combine import ConcatDataset as JoinDataset
+from karsl.datasets.combine import MapDataset
 from karsl.errors import ConfigError
 from karsl.testing import make_corpus
-from karsl.visualization.source import ClipFilter, choose_clips, clip_stages, find_clip
+from karsl.visualization.source import ClipFilter, choose_clips, clip_stages, find_clip, shown_stages
+from karsl.visualization.views import browsable
 
 PIPELINE = [{"type": "LoadKeypoints"}, {"type": "TSNSampleFrames", "clip_len": 8}, {"type": "PackKeypointInputs"}]
 
@@ -77,8 +82,6 @@ def test_stages_begin_with_the_loaded_clip_and_end_before_packing(dataset):
 
 
 def test_what_cannot_be_browsed_is_said_in_one_sentence(root, dataset):
-    import torch
-
     with pytest.raises(ConfigError, match="TensorDataset is neither a KeypointDataset nor a wrapper"):
         find_clip(TensorDataset(torch.zeros(3)), 0)
     with pytest.raises(ConfigError, match="index 24 is outside a dataset of 24 clips"):
@@ -92,3 +95,61 @@ def test_what_cannot_be_browsed_is_said_in_one_sentence(root, dataset):
     bare = KArSLDataset(data_root=root)
     with pytest.raises(ConfigError, match="loads no keypoints"):
         clip_stages(choose_clips(bare, count=1)[0])
+
+
+def test_combinators_are_looked_through_with_their_steps_and_labels(root):
+    loaded = [{"type": "LoadKeypoints"}]
+    parts = [
+        KArSLDataset(data_root=root, pipeline=loaded, filter_cfg={"signs": signs}, seed=0, index_cache=None)
+        for signs in ((1, 2), (2, 3))
+    ]
+    union = MapDataset(JoinDataset(parts, labels="union"), [{"type": "TSNSampleFrames", "clip_len": 8}])
+    places = choose_clips(RepeatDataset(union, times=2), count=0)
+    assert len(places) == len(union) == 32
+    assert {p.dataset for p in places} == set(parts)
+    for place in places:
+        stages = clip_stages(place)
+        assert [name for name, _ in stages] == ["LoadKeypoints", "TSNSampleFrames"]
+        assert {results["label"] for _, results in stages} == {place.record["label"]} == {place.record["sign"] - 1}
+        assert place.metainfo["classes"][place.record["label"]] == union.metainfo["classes"][place.record["label"]]
+        assert place.metainfo["classes_ar"][place.record["label"]]  # a mix drops what not every corpus has; here all have
+    assert {p.record["sign"] for p in choose_clips(union, count=0, keep=ClipFilter(signs=("شكر",)))} == {2}
+
+
+def test_further_draws_are_others_and_the_first_is_the_training_one(dataset):
+    flips = KArSLDataset(data_root=dataset.data_root, pipeline=[*PIPELINE[:2], {"type": "RandomAffine"}], seed=0)
+    (place,) = choose_clips(flips, count=1)
+    stages, draws = shown_stages(place, "pipeline", draws=3)
+    assert [name for name, _ in stages] == ["LoadKeypoints", "1. TSNSampleFrames", "2. RandomAffine"]
+    ends = [results["keypoint"] for _, results in (stages[-1], *draws)]
+    assert len({points.tobytes() for points in ends}) == 3
+    again = shown_stages(place, "transformed", draws=3)
+    np.testing.assert_array_equal(again[0][0][1]["keypoint"], ends[0])
+    with pytest.raises(ConfigError, match="mode='all'"):
+        shown_stages(place, "all")
+
+
+def test_a_few_of_each_sign_stand_together(dataset):
+    places = choose_clips(dataset, count=0, per_sign=2)
+    assert [p.record["sign"] for p in places] == [1, 1, 2, 2, 3, 3]
+
+
+def test_datasets_of_others_are_shown_as_samples():
+    sample = {"inputs": torch.ones(5, 42, 2), "keypoint_mask": torch.ones(5, 42, dtype=torch.bool), "label": torch.tensor(1)}
+    others = [sample, sample]
+    (place,) = choose_clips(ListOfSamples(others), count=1)
+    (stage,) = clip_stages(place)
+    assert (stage[0], stage[1]["skeleton"].name, stage[1]["label"]) == ("sample", "hand_42", 1)
+    head = browsable(iter(others), 1)
+    assert (len(head), head.stages(0)[0][1]["keypoint"].shape) == (1, (5, 42, 2))
+
+
+class ListOfSamples(torch.utils.data.Dataset):
+    def __init__(self, samples: list) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> dict:
+        return self.samples[index]

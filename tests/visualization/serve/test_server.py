@@ -13,11 +13,13 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+import torch
 
 from karsl.datasets import KArSLDataset
 from karsl.errors import ConfigError
 from karsl.testing import make_corpus
 from karsl.visualization.catalogue import ClipFilter
+from karsl.visualization.page import clip_facts, encode_index, index_row
 from karsl.visualization.serve import ClipServer, Shelf
 from karsl.visualization.serve.server import MOST_CLIENTS
 
@@ -282,3 +284,20 @@ def test_a_clip_is_made_once_and_the_same_again(root):
     assert shelf_of(root).clip(link) == shelf.clip(link)
     with pytest.raises(KeyError):
         shelf.clip("nothing")
+
+
+def test_the_list_is_what_a_row_a_clip_gives(root):
+    dataset = KArSLDataset(data_root=str(root), pipeline=PIPELINE, index_cache=None)
+    records = [dataset.get_data_info(index) for index in range(len(dataset))]
+    rows = [index_row(clip_facts(record, dataset.metainfo), record["num_frames"]) for record in records]
+    assert json.loads(gzip.decompress(shelf_of(root).index_gz)) == json.loads(json.dumps(encode_index(rows)))
+
+
+def test_clips_of_one_name_have_links_of_their_own(root):
+    part = KArSLDataset(data_root=str(root), pipeline=PIPELINE, index_cache=None)
+    other = KArSLDataset(data_root=str(root), pipeline=PIPELINE[:1], index_cache=None)
+    shelf = Shelf(torch.utils.data.ConcatDataset([part, other]))
+    found = json.loads(gzip.decompress(shelf.index_gz))["columns"]["link"]
+    assert len(set(found)) == 48
+    assert len(json.loads(shelf.clip(found[0]))["stages"]) == 2
+    assert len(json.loads(shelf.clip(f"{found[0]}~2"))["stages"]) == 1
