@@ -14,6 +14,7 @@ SUMMARY = "time ways from clips to batches, side by side"
 _FULL, _QUICK = (6000, 5, 3.0), (300, 1, 0.4)  # clips, rounds, seconds
 _LEAST_CLIPS, _BATCH_SIZE = 60, 64
 _RECORDS, _QUICK_RECORDS = 1_000_000, 50_000
+_OPENED, _QUICK_OPENED = 75_300, 3_000
 _START_METHODS = ("fork", "spawn", "forkserver")
 _BYTES_PER_CLIP = 1 << 20  # nine copies of 112 kB
 
@@ -39,12 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every reading")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the rates; .png, .svg or .pdf")
     parser.add_argument("--index", action="store_true", help="time the index of 1,000,000 records instead of batches")
+    parser.add_argument("--open", action="store_true", help="time folders and a pack of 75,300 clips up to the first batch")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the files of every way, measure, show."""
     if args.index:
         return _index(args)
+    if args.open:
+        return _open(args)
     from rich.console import Console
 
     from karsl.analysis.bench import choose_ways, run_plan
@@ -149,6 +153,19 @@ def _index(args: argparse.Namespace) -> int:
     with Console(stderr=True).status(f"indexing {count:,} records, four times"):
         figures = bench_index(count, args.work_dir)
     Console().print(bench_table(figures, count))
+    return 0
+
+
+def _open(args: argparse.Namespace) -> int:
+    """From opening to the first batch."""
+    from rich.console import Console
+
+    from karsl.analysis.open_bench import bench_open, open_table
+
+    count = args.clips or (_QUICK_OPENED if args.quick else _OPENED)
+    with Console(stderr=True).status(f"writing and opening {count:,} clips"):
+        figures = bench_open(count, args.work_dir)
+    Console().print(open_table(figures, count))
     return 0
 
 

@@ -60,16 +60,17 @@ def test_a_packer_killed_again_and_again_goes_on_to_the_same_files(tmp_path, sam
 def test_20000_clips_killed_ten_times_at_random_moments(tmp_path, same_content):
     out, rng, kills = tmp_path / "killed", random.Random(0), 0
     while kills < 10:
-        process = start_packing(out, count=20_000, shard_bytes=8 << 20, workers=2)
+        process = start_packing(out, count=20_000, shard_bytes=4 << 20, workers=2)
+        process.stdout.readline()  # begun
         try:
-            process.communicate(timeout=rng.uniform(0.5, 6))
+            process.communicate(timeout=rng.uniform(0, 0.8))
         except subprocess.TimeoutExpired:
             kills += 1
             process.kill()
             process.communicate()
         assert not out.exists(), "done before it was killed ten times; kill sooner"
-    pack_clips(make_source(20_000), out, shard_bytes=8 << 20)
-    pack_clips(make_source(20_000), tmp_path / "undisturbed", shard_bytes=8 << 20, workers=2)
+    pack_clips(make_source(20_000), out, shard_bytes=4 << 20)
+    pack_clips(make_source(20_000), tmp_path / "undisturbed", shard_bytes=4 << 20, workers=2)
     same_content(out, tmp_path / "undisturbed")
 
 
