@@ -64,6 +64,11 @@ class Shelf:
     def __contains__(self, link: str) -> bool:
         return link in self._links
 
+    @property
+    def links(self) -> tuple[str, ...]:
+        """Of all clips, in the order of the list."""
+        return tuple(self._links)
+
     @cached_property
     def page(self) -> bytes:
         """The page, without clips."""
