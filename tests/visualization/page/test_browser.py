@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -22,6 +26,7 @@ def test_it_opens_from_a_file_without_a_request_or_a_complaint(opened, page_file
     assert opened.page.title() == "a <title> & more"
     assert opened.page.inner_text("#title") == "a <title> & more"
     assert opened.page.inner_text("#count") == "13 of 13 clips · 4 signs"
+    assert opened.page.locator("#notice").is_hidden()
     assert opened.colours("#panels canvas") > 20
     assert opened.colours("#timeline") > 4
 
@@ -87,6 +92,24 @@ def test_arabic_runs_right_to_left_and_is_shaped(opened):
             const found = span.getBoundingClientRect().width; span.remove(); return found; };
         return [width("شكرا"), width("ش\u200cك\u200cر\u200cا")]; }""")
     assert joined < apart
+
+
+def test_a_machine_without_arabic_letters_is_told(browser, page_file, tmp_path):
+    """With no other font than Computer Modern, which has no Arabic."""
+    matplotlib = pytest.importorskip("matplotlib")
+    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    shutil.copy(fonts / "cmr10.ttf", tmp_path)
+    config = f"<fontconfig><dir>{tmp_path}</dir><cachedir>{tmp_path}/cache</cachedir></fontconfig>"
+    (tmp_path / "fonts.conf").write_text(f'<?xml version="1.0"?>{config}')
+    env = {**os.environ, "FONTCONFIG_FILE": str(tmp_path / "fonts.conf")}
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+    bare = browser.browser_type.launch(executable_path=found, args=["--no-sandbox"], env=env)
+    page = bare.new_page()
+    page.goto(page_file.as_uri())
+    page.wait_for_selector("html[data-ready=yes]")
+    told = page.inner_text("#notice")
+    bare.close()
+    assert "no font with Arabic letters" in told
 
 
 def test_filters_by_signer_split_and_missing_hands(opened):
@@ -267,6 +290,8 @@ def test_statistics_follow_the_filters(opened):
     assert "WrongFlip" in page.locator(".bad-line").inner_text()
     assert "</script><b>x</b>" in page.inner_text("#stats-view dl")
     assert page.locator("svg rect.bar-fill").count() > 10
+    page.click(".tile.bad")
+    assert page.locator("#list [role=option]").count() == 1
 
 
 def test_parts_that_were_centred_by_themselves_have_panels_of_their_own(window, clips_through, tmp_path):

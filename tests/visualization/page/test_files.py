@@ -10,7 +10,7 @@ from hashlib import sha256
 
 import pytest
 
-from karsl.visualization.page import encode_clip, encode_index, index_row, page_html, write_page
+from karsl.visualization.page import encode_clip, encode_index, index_row, page_html, write, write_page
 
 
 def data_of(html: str) -> dict:
@@ -61,6 +61,14 @@ def test_many_clips_are_written_in_pages_with_an_index(page_clips, tmp_path):
     assert index["index"]["columns"]["page"] == [0] * 5 + [1] * 5 + [2] * 2
     assert index["clips"] == {}
     assert [len(data_of(path.read_text(encoding="utf-8"))["clips"]) for path in files[1:]] == [5, 5, 2]
+
+
+def test_a_page_is_closed_before_15_megabytes(page_clips, tmp_path, monkeypatch):
+    one = len(json.dumps(encode_clip(page_clips[0])["stages"]))
+    monkeypatch.setattr(write, "PAGE_BYTES", 500_000 + 4 * one)  # pages would be too large to test with
+    files = write_page(tmp_path / "all.html", page_clips)
+    assert len(files) > 3
+    assert max(path.stat().st_size for path in files) < write.PAGE_BYTES
 
 
 def test_few_clips_are_one_file(page_clips, tmp_path):

@@ -69,6 +69,7 @@ function goToPlace() {
 function connect() {
   onChange(["row"], () => { paintList(); keepInSight(); });
   onChange(["row", "clip", "problem"], paintHead);
+  onChange(["row"], () => state.row && announce(`${titleOf(state.row)} ${state.row.ar}, ${state.row.id}`));
   onChange(["clip", "view", "stage", "zoom", "legs", "base"], () => {
     if (!state.clip) return;
     paintToolbar();
@@ -122,7 +123,10 @@ async function start() {
   buildFilters();
   refilter();
   byId("empty").textContent = rows.length ? "" : "this page holds no clips";
-  if (rows.some((row) => row.ar) && !drawsArabic()) toast("this machine has no font with Arabic letters; install one, such as Noto Sans Arabic");
+  if (rows.some((row) => row.ar) && !drawsArabic()) {
+    byId("notice").textContent = "This machine has no font with Arabic letters, so glosses are boxes; install one, such as Noto Sans Arabic.";
+    byId("notice").hidden = false;
+  }
   window.addEventListener("hashchange", goToPlace);
   await goToPlace();
   document.documentElement.dataset.ready = "yes";

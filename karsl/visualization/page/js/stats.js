@@ -19,13 +19,18 @@ function tiles(chosen) {
   const known = chosen.filter((row) => row.hands);
   const total = frames.reduce((a, b) => a + b, 0);
   const none = known.reduce((sum, row) => sum + (1 - row.hands.any) * row.frames, 0) / Math.max(known.reduce((sum, row) => sum + row.frames, 0), 1);
-  const tile = (value, text, bad) => el("div", { class: bad ? "tile bad" : "tile" }, el("b", {}, value), el("span", { class: "muted" }, text));
+  const tile = (value, text) => el("div", { class: "tile" }, el("b", {}, value), el("span", { class: "muted" }, text));
   const wrong = chosen.filter((row) => row.wrong.length).length;
   return el("div", { class: "tiles" },
     tile(chosen.length.toLocaleString("en"), "clips"), tile(distinct(chosen, (row) => row.sign ?? row.label).toLocaleString("en"), "signs"),
     tile(distinct(chosen, (row) => row.signer || null), "signers"), frames.length ? tile(total.toLocaleString("en"), "frames") : null,
     frames.length ? tile(median(frames), "frames a clip, median") : null, known.length && allRead(chosen) ? tile(percent(none), "of frames without a hand") : null,
-    allRead(chosen) || wrong ? tile(wrong, "clips with hands on the wrong arms", wrong > 0) : null);
+    wrong ? wrongTile(wrong) : allRead(chosen) ? tile(0, "clips with hands on the wrong arms") : null);
+}
+
+function wrongTile(count) {
+  const list = () => { filters.wrong = true; if (byId("only-wrong")) byId("only-wrong").checked = true; refilter(); openDrawer(); };
+  return el("button", { type: "button", class: "tile bad", title: "list these clips", onclick: list }, el("b", {}, `⚠ ${count}`), `${count === 1 ? "clip" : "clips"} with hands on the wrong arms`);
 }
 
 // Of clips on a server only those that were opened are known: too few to speak for all.
@@ -142,9 +147,17 @@ function wrists(chosen) {
       found.set(stage.name, { clips: told.clips + 1, wrong: told.wrong + (stage.wrong ? 1 : 0), least: Math.min(told.least, ...shares) });
     }
   }
-  if (!found.size) return null;
+  if (!found.size) return flaggedStages(chosen);
   const lines = [...found].map(([name, { clips, wrong, least }]) => el("tr", { class: wrong ? "bad-line" : "" }, el("th", { scope: "row" }, `${wrong ? "⚠ " : ""}${name}`), el("td", { class: "number" }, clips), el("td", { class: "number" }, percent(least)), el("td", { class: "number" }, wrong)));
   return card("Own wrist", "by stage: the least share of frames with a hand on its own arm, and the clips in which it is too low", tableOf(["stage", "clips", "least", "flagged"], lines));
+}
+
+// In an index of many pages only the flags are known.
+function flaggedStages(chosen) {
+  const counts = new Map();
+  for (const name of chosen.flatMap((row) => row.wrong)) counts.set(name, (counts.get(name) ?? 0) + 1);
+  const lines = [...counts].map(([name, count]) => el("tr", { class: "bad-line" }, el("th", { scope: "row" }, `⚠ ${name}`), el("td", { class: "number" }, count)));
+  return lines.length ? card("Own wrist", "stages after which hands hang on the wrong arms", tableOf(["stage", "clips flagged"], lines)) : null;
 }
 
 function source() {
