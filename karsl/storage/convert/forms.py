@@ -66,6 +66,13 @@ def _named(place: str) -> Callable:
 _WHOLE = frozenset({"z", "score", "mask"})
 _TABLE = (
     Form(
+        "karsl-block",
+        "{split}_X.mmap and three files beside it: the reference KArSL project's block; read with --trust-pickle",
+        "everything",
+        folder_with("*_X.mmap"),
+        reader="karsl_block:open_karsl_block",
+    ),
+    Form(
         "pack",
         "shards that are mapped, with checksums; 'karsl pack' writes them from any form here",
         "everything",

@@ -7,8 +7,9 @@ what was to be built, every other name is refused, and the descriptions are turn
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -72,12 +73,13 @@ class _Unpickler(pickle.Unpickler):
         return _Maker(kind)
 
 
-def load_plain(path: Path, *, trusted: bool) -> Any:
+def load_plain(path: Path, *, trusted: bool, skip: Callable[[BinaryIO], None] | None = None) -> Any:
     """The dicts, lists, texts, numbers and arrays of a pickle file.
 
     Args:
         path: Of the file.
         trusted: The user has said that the file is one of theirs.
+        skip: Brings the stream to where the pickle begins.
 
     Raises:
         ConfigError: Not trusted.
@@ -87,6 +89,8 @@ def load_plain(path: Path, *, trusted: bool) -> Any:
         raise ConfigError(f"{path} is a pickle; if you trust where it comes from, say so with --trust-pickle (trusted=True)")
     try:
         with path.open("rb") as stream:
+            if skip is not None:
+                skip(stream)
             return _built(_Unpickler(stream).load())
     except _BROKEN as error:
         raise CorruptRecordError(
@@ -151,8 +155,10 @@ def _bytes(part: Any) -> bytes:
     raise pickle.UnpicklingError("an array whose bytes are not bytes")
 
 
-def _array(part: _Part) -> np.ndarray:
+def _array(part: _Part) -> Any:
     _, shape, dtype, fortran, raw = part.state
+    if shape == () and isinstance(raw, list) and len(raw) == 1:  # a dict that np.save has put into an array of objects
+        return _built(raw[0])
     return np.frombuffer(_bytes(raw), _dtype(dtype)).reshape(shape, order="F" if fortran else "C")
 
 

@@ -14,7 +14,7 @@ from karsl.datasets import KArSLDataset
 from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError
 from karsl.storage import canonical_clip
 from karsl.storage.convert import open_source
-from karsl.storage.pack_source import open_clips
+from karsl.storage.pack.source import open_clips
 
 
 def clip_of(sign, signer, number):
