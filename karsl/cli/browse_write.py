@@ -101,7 +101,7 @@ def _write_signs(args: argparse.Namespace, dataset: Any, places: Sequence[Any], 
             written.append(args.output_dir / f"{unique_names([name])[0]}.png")
             some = clips[part : part + _IN_SIGN_SHEET]
             _save(sign_sheet([r for r, _ in some], metainfo=[m for _, m in some]), written[-1])
-    _report(f"{_count(written, 'sheet')} lie in {args.output_dir}", [m for clips in signs.values() for _, m in clips])
+    _report(f"{_count(written, 'sheet')} in {args.output_dir}", [m for clips in signs.values() for _, m in clips])
     return written
 
 

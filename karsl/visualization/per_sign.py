@@ -41,10 +41,12 @@ def sign_sheet(
     _title(canvas, views)
     size = (_COLUMN, _ROW)
     frames = [fit(clip.framed(), size) for clip in views]
-    scale = float(np.median([view.scale for view in frames]))
-    for number, (clip, view) in enumerate(zip(views, frames, strict=True)):
-        alike = scale / 2 < view.scale < scale * 2
-        _row(canvas, clip, Viewport(view.centre, scale, size) if alike else view, _TITLE + number * (_ROW + _BARS), columns)
+    usual = float(np.median([view.scale for view in frames]))
+    alike = [usual / 2 < view.scale < usual * 2 for view in frames]
+    scale = min((view.scale for view, same in zip(frames, alike, strict=True) if same), default=usual)
+    for number, (clip, view, same) in enumerate(zip(views, frames, alike, strict=True)):
+        shown = Viewport(view.centre, scale, size) if same else view
+        _row(canvas, clip, shown, _TITLE + number * (_ROW + _BARS), columns)
     return canvas.finish()
 
 

@@ -101,7 +101,7 @@ def test_sheets_of_many_clips_a_sign(root, tmp_path, capsys):
     assert names(tmp_path) == ["sign_0001.png", "sign_0002.png"]
     with Image.open(tmp_path / "sign_0001.png") as image:
         assert image.size[1] == 54 + 3 * 126 + 8
-    assert "2 sheets lie in" in capsys.readouterr().out
+    assert "2 sheets in" in capsys.readouterr().out
 
 
 def test_files_are_browsed_without_a_config(root, tmp_path):

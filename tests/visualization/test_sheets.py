@@ -10,10 +10,10 @@ import pytest
 
 from karsl.datasets.transforms import CenterScale, RandomFlip, TSNSampleFrames
 from karsl.skeletons import get_skeleton
-from karsl.visualization import clip_sheet, overview_sheet, stages_sheet
+from karsl.visualization import clip_sheet, overview_sheet, pipeline_sheet, sign_sheet, stages_sheet
 from karsl.visualization.clip import ClipView
 from karsl.visualization.palette import FACE, INK, LEFT, MISSING, RIGHT
-from karsl.visualization.rows import plan_rows
+from karsl.visualization.rows import body_views, plan_rows
 
 
 def select(results: dict, wanted: list[str]) -> dict:
@@ -122,6 +122,41 @@ def test_an_overview_is_a_grid(results, metainfo, count_colour):
 def test_an_overview_of_nothing_is_refused():
     with pytest.raises(ValueError, match="given no clips"):
         overview_sheet([])
+
+
+def test_a_sheet_of_a_sign_shows_every_clip_whole_and_in_one_scale(results, metainfo, count_colour):
+    larger = {**results, "keypoint": results["keypoint"] * 1.5}
+    sheet = sign_sheet([results, larger, results], metainfo=metainfo)
+    assert sheet.size == (150 + 9 * 112 + 12, 54 + 3 * 126 + 8)
+    rows = [(150, 54 + 126 * k, 150 + 9 * 112, 54 + 126 * k + 112) for k in range(3)]
+    drawn = [count_colour(sheet, LEFT, box=box, near=40) for box in rows]
+    assert drawn[1] > drawn[0] > 0
+    assert drawn[0] == pytest.approx(drawn[2], rel=0.1)
+    for left, top, right, bottom in rows:  # nothing touches the edges of its panel
+        for edge in (top + 2, bottom - 4):
+            assert count_colour(sheet, LEFT, box=(left, edge, right, edge + 2), near=40) == 0
+    with pytest.raises(ValueError, match="given no clips"):
+        sign_sheet([])
+
+
+def test_every_step_has_rows_of_its_own_and_steps_in_like_units_share_a_frame(results):
+    sampled = TSNSampleFrames(clip_len=16)({**results, "sample_key": np.uint64(1), "sample_idx": 0})
+    moved = {**sampled, "keypoint": sampled["keypoint"] + np.float32([0.2, 0, 0])}
+    stages = [("original", results), ("sampled", sampled), ("moved", moved), ("centred", CenterScale()(moved))]
+    assert pipeline_sheet(stages).size[1] > 3.5 * clip_sheet(results).size[1]
+    shared = body_views([ClipView.of(r) for _, r in stages])
+    assert shared[0] is shared[1] is shared[2] is not shared[3]
+
+
+def test_a_picture_is_fitted_to_what_signs_and_not_to_guessed_legs(results):
+    skeleton = get_skeleton("mp_75")
+    points = np.random.default_rng(0).uniform(0.3, 0.7, (5, 75, 3)).astype(np.float32)
+    legs = [
+        k for k, name in enumerate(skeleton.names) if "ankle" in name or "foot" in name or "heel" in name or "knee" in name
+    ]
+    points[:, legs] += 5
+    (view,) = body_views([ClipView.of({"keypoint": points, "skeleton": skeleton})])
+    assert view.scale > 100
 
 
 def run_python(code: str) -> str:
