@@ -177,13 +177,6 @@ _TABLE = (
         skeleton="holistic_543",
     ),
     Form(
-        "reference-block",
-        "train_X.mmap, raw frames, with a pickled dict of lengths, of the reference project; read with --trust-pickle",
-        "everything",
-        folder_with("*_X_map_samples_lens.npy"),
-        reader="reference_block:open_reference",
-    ),
-    Form(
         "kaggle",
         "train.csv and a .parquet a clip, as in Kaggle's ASL-signs: 543 rows a frame",
         "points outside MediaPipe Holistic's 543; scores",

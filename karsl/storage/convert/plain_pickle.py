@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.lib import format as npy
 
 from karsl.errors import ConfigError, CorruptRecordError
 
@@ -96,33 +95,6 @@ def load_plain(path: Path, *, trusted: bool, skip: Callable[[BinaryIO], None] | 
         raise CorruptRecordError(
             f"{path}: not a pickle of plain data and numpy arrays ({error}); it was not read"
         ) from error
-
-
-def load_pickled_array(path: Path, *, trusted: bool) -> Any:
-    """The object that `np.save` pickled into a `.npy` file, a dict for instance.
-
-    Args:
-        path: Of the file.
-        trusted: The user has said that the file is one of theirs.
-
-    Raises:
-        ConfigError: Not trusted.
-        CorruptRecordError: It holds anything but plain data, or is no such file.
-    """
-    if not trusted:
-        raise ConfigError(
-            f"{path} holds a pickle; if you trust where it comes from, name it with --trust-pickle (trusted=True)"
-        )
-    try:
-        with path.open("rb") as stream:
-            version = npy.read_magic(stream)
-            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, _, dtype = read(stream)
-            if shape != () or not dtype.hasobject:
-                raise ValueError(f"an array {shape} of {dtype}, not one object")
-            return _built(_Unpickler(stream).load().state[4][0])
-    except (*_BROKEN, OSError) as error:
-        raise CorruptRecordError(f"{path}: not an array of one object of plain data ({error}); it was not read") from error
 
 
 def _built(value: Any) -> Any:
