@@ -64,7 +64,7 @@ class BatchPart:
         deferred = self.steps.deferred
         return deferred[-1].value if deferred and isinstance(deferred[-1], FillMissing) else otherwise
 
-    def shape(self) -> tuple[int, ...] | None:
+    def shape(self) -> tuple[int, int, int] | None:
         """(T, V, C) of every clip; None where they differ, or where a step is left that sees one clip at a time."""
         if self.steps.pack is None or self.steps.pack.meta_keys:
             return None
@@ -152,15 +152,25 @@ def assemble(parts: Sequence[BatchPart]) -> dict[str, Any] | None:
     shape = shapes.pop()
     if shapes or shape is None:
         return None
-    frames, points, channels = shape
-    n = sum(len(part.frames) for part in parts)
+    arrays, batch = batch_memory(parts, shape)
+    write_parts(parts, arrays)
+    return batch
+
+
+def batch_memory(parts: Sequence[BatchPart], shape: tuple[int, int, int]) -> tuple[Arrays, dict[str, Any]]:
+    """Memory for clips of one shape (T, V, C), label and sample_idx filled: arrays to write to, and the batch over them."""
+    n, (frames, points, _) = sum(len(part.frames) for part in parts), shape
     spec = {"inputs": ((n, *shape), np.float32), "keypoint_mask": ((n, frames, points), np.bool_)}
-    arrays, batch = _filled(parts, {}, spec)
+    return _filled(parts, {}, spec)
+
+
+def write_parts(parts: Sequence[BatchPart], arrays: Arrays) -> None:
+    """Do what waits for the clips of all parts, into `batch_memory`."""
+    _, frames, points, channels = arrays["inputs"].shape
     inputs, mask = arrays["inputs"].reshape(-1, points, channels), arrays["keypoint_mask"].reshape(-1, points)
     for part in parts:
         rows = None if part.at is None else part.at * frames
         part.clips.write(channels=channels, fill=part.fill, out=inputs, mask=mask, rows=rows)
-    return batch
 
 
 def _planned(part: BatchPart, *, resident: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,11 @@ from karsl.analysis.bench.ways import Way, folder_bytes
 
 
 class Limit(Way):
-    """Nothing is sampled or moved: every frame of a clip is read once, every frame of the batch written, nothing else."""
+    """Nothing is sampled or moved: every frame of a clip is read once, every frame of the batch written, nothing else.
+
+    Two batches take turns, as in a training loop, which holds one while the next is made; one batch written again and again
+    would stay in the processor's cache.
+    """
 
     name = "limit"
     role = "limit"
@@ -33,11 +38,11 @@ class Limit(Way):
 
         clips = StoredClips(folder, "float16")
         bits = clips.frames.view(np.uint16)
-        out = torch.empty(batch_size, CLIP_LEN, NUM_KEYPOINTS, CHANNELS)
+        outs = [torch.empty(batch_size, CLIP_LEN, NUM_KEYPOINTS, CHANNELS) for _ in range(2)]
 
         def batches() -> Iterator[torch.Tensor]:
             order = iter(EndlessOrder(len(clips), seed=seed))
-            while True:
+            for out in cycle(outs):
                 numbers = np.fromiter(order, np.int64, batch_size)
                 copy_clips(bits, clips.offsets, numbers, out.numpy())
                 yield out

@@ -9,6 +9,7 @@ from pathlib import Path
 from karsl.analysis.bench.launch import Launcher
 from karsl.analysis.bench.one_pass import Case, Pass
 from karsl.analysis.bench.result import Result, WayResult
+from karsl.analysis.bench.stages import profile_stages
 from karsl.analysis.bench.stores import BenchError, Store, Stores
 from karsl.analysis.bench.ways import Way
 
@@ -79,6 +80,9 @@ def run_plan(plan: Plan, ways: Sequence[Way], work_dir: Path, *, say: Say = lamb
                 say(f"{way.name}, {group[0].name}", 0)
                 _measure(plan, way, store, group, launcher, result)
             say("", len(group))
+    ours = next((store for way, store in ready if way.name == "karsl" and way.name not in result.failed), None)
+    if ours and not plan.cold:
+        result.stages = profile_stages(Path(ours.folder), batch_size=plan.batch_size, seed=plan.seed)
     result.ways = {name: way for name, way in result.ways.items() if way.readings and name not in result.failed}
     if not result.ways:
         raise BenchError(f"nothing could be measured: {'; '.join(f'{k}: {v}' for k, v in result.failed.items())}")

@@ -27,6 +27,17 @@ def result_table(result: Result) -> Table:
     return table
 
 
+def stages_table(result: Result) -> Table:
+    """Where the time of `karsl` in process goes."""
+    table = Table("stage of karsl, in process", title_justify="left")
+    table.add_column("us a clip", justify="right")
+    table.add_column("share", justify="right")
+    whole = result.stages["whole"]
+    for name, micros in result.stages.items():
+        table.add_row(name, f"{micros:.2f}", f"{micros / whole:.0%}", style="bold" if name == "whole" else "")
+    return table
+
+
 def notes(result: Result) -> list[str]:
     """Ratios, and what is not in the table and why; one line each."""
     lines = [f"{what}: {ratio:.2f} x" for what, ratio in result.ratios()]

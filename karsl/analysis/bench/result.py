@@ -61,12 +61,14 @@ class Result:
         ways: By name, in the order of the table.
         skipped: Name to the reason: its library is absent.
         failed: Name to the error.
+        stages: Stage of our own batches to microseconds a clip, in process.
     """
 
     plan: dict
     ways: dict[str, WayResult] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    stages: dict[str, float] = field(default_factory=dict)
 
     @property
     def cases(self) -> list[str]:
@@ -96,8 +98,10 @@ class Result:
         archives = self.ways["npz-per-sign"].median(IN_PROCESS) if "npz-per-sign" in self.ways else None
         if ours and archives:
             found.append((f"{ours[0]} / npz-per-sign, {IN_PROCESS}", ours[1] / archives))
-        if ours and limit:
-            found.append((f"{ours[0]} / limit, {IN_PROCESS}", ours[1] / limit[1]))
+        if limit:
+            parts = {name: way.median(IN_PROCESS) for name, way in self.of_role("part").items()}
+            rates = {**parts, **({ours[0]: ours[1]} if ours else {})}
+            found += [(f"{name} / limit, {IN_PROCESS}", rate / limit[1]) for name, rate in rates.items() if rate]
         return found
 
     def to_json(self) -> dict:
@@ -113,6 +117,7 @@ class Result:
             "ratios": dict(self.ratios()),
             "skipped": self.skipped,
             "failed": self.failed,
+            "stages_us": self.stages,
         }
 
     def write(self, path: Path) -> None:

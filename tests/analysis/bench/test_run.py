@@ -41,7 +41,7 @@ def test_every_case_has_a_reading_a_round(result):
 def test_a_result_is_json_with_medians_and_machine(result, tmp_path):
     result.write(tmp_path / "made" / "bench.json")
     read = json.loads((tmp_path / "made" / "bench.json").read_text())
-    assert set(read) == {"machine", "plan", "ways", "ratios", "skipped", "failed"}
+    assert set(read) == {"machine", "plan", "ways", "ratios", "skipped", "failed", "stages_us"}
     assert set(read["ways"]["memory-map"]["median_clips_s"]) == {"in process", "2 workers, fork"}
 
 
