@@ -12,8 +12,8 @@ import numpy as np
 from rich.table import Table
 
 from karsl.datasets import KArSLDataset, keypoint_collate
-from karsl.storage.pack_source import open_clips
-from karsl.storage.pack_writer import pack_clips
+from karsl.storage.pack.source import open_clips
+from karsl.storage.pack.writer import pack_clips
 
 _FRAMES = 3  # clips are short: what is timed is finding them, and files of 75,300 are written quickly
 _BATCH_SIZE = 64

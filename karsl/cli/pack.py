@@ -69,8 +69,8 @@ def _pack(args: argparse.Namespace) -> int:
     from rich.progress import track
 
     from karsl.errors import ConfigError
-    from karsl.storage.pack_source import open_clips
-    from karsl.storage.pack_writer import pack_clips
+    from karsl.storage.pack.source import open_clips
+    from karsl.storage.pack.writer import pack_clips
 
     if args.shard_size < 0 or (args.workers or 0) < 0:
         raise ConfigError(f"--shard-size {args.shard_size} --workers {args.workers}; expected 0 or more")
@@ -117,8 +117,8 @@ def _report(done, out: Path) -> None:
 
 def _verify(pack: Path) -> int:
     from karsl.errors import DataProblems
-    from karsl.storage.pack_manifest import Manifest
-    from karsl.storage.pack_verify import verify_pack
+    from karsl.storage.pack.manifest import Manifest
+    from karsl.storage.pack.verify import verify_pack
 
     total = sum(facts.bytes for _, _, facts in Manifest.read(pack).files())
     with _bar("verifying, bytes", total) as tell:
@@ -133,7 +133,7 @@ def _verify(pack: Path) -> int:
 
 
 def _remove(pack: Path, clip_ids: list[str]) -> int:
-    from karsl.storage.pack_edit import remove_clips
+    from karsl.storage.pack.edit import remove_clips
 
     manifest = remove_clips(pack, clip_ids)
     gone = sum(len(shard.removed) for shard in manifest.shards)

@@ -6,7 +6,7 @@ from karsl.storage.cache import ArrayCache
 from karsl.storage.index import Scan, scan_npz_folders
 from karsl.storage.labels import LabelSheet, find_label_sheet, read_label_sheet
 from karsl.storage.npz import list_members, read_member
-from karsl.storage.pack_writer import pack_clips, pack_records, write_pack
+from karsl.storage.pack.writer import pack_clips, pack_records, write_pack
 from karsl.storage.packed import Pack
 from karsl.storage.reader import ClipReader
 from karsl.storage.record import canonical_clip, split_channels, split_clip

@@ -6,7 +6,7 @@
 | `presence-00000.npy` | uint8 (F, G): none, all or some points of each group are there (0, 1, 2) |
 | `clips-00000.npy` | uint64 (N, 3): first frame, number of frames and checksum of each clip |
 | `annotations.json` | OpenMMLab's format; a record's `keypoint_path`, `frame_start` and `num_frames` are its slice |
-| `manifest.json` | sizes and checksums of all of these, see `karsl.storage.pack_manifest` |
+| `manifest.json` | sizes and checksums of all of these, see `karsl.storage.pack.manifest` |
 """
 
 from __future__ import annotations

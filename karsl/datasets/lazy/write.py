@@ -14,8 +14,8 @@ from karsl.storage.convert.write import atomic_folder, convert_clips
 
 
 def write_pack(source: Clips, path: Path, **options: Any) -> None:
-    """A pack; see `karsl.storage.pack_writer.pack_clips`."""
-    from karsl.storage.pack_writer import pack_clips
+    """A pack; see `karsl.storage.pack.writer.pack_clips`."""
+    from karsl.storage.pack.writer import pack_clips
 
     pack_clips(source, path, **options)
 

@@ -60,7 +60,7 @@ def clip_of(number: int, frames: int, points: int) -> np.ndarray:
 
 def pack_and_tell(out: str, count: str, shard_bytes: str, workers: str) -> None:
     """Pack in this process; a line for every block that is done."""
-    from karsl.storage.pack_writer import pack_clips
+    from karsl.storage.pack.writer import pack_clips
 
     def tell(done: int, total: int) -> None:
         print(done, flush=True)

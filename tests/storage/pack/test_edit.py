@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from karsl.errors import AnnotationError, DataProblems, PackError
-from karsl.storage.pack_edit import remove_clips
-from karsl.storage.pack_manifest import Manifest
-from karsl.storage.pack_source import open_clips
-from karsl.storage.pack_verify import verify_pack
-from karsl.storage.pack_writer import CallableSource, pack_clips
+from karsl.storage.pack.edit import remove_clips
+from karsl.storage.pack.manifest import Manifest
+from karsl.storage.pack.run import CallableSource
+from karsl.storage.pack.source import open_clips
+from karsl.storage.pack.verify import verify_pack
+from karsl.storage.pack.writer import pack_clips
 from karsl.storage.packed import Pack
 from tests.storage.pack.packed_clips import SKELETON, clip_of, make_source
 

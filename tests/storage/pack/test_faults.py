@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from karsl.errors import PackError
-from karsl.storage.pack_manifest import Manifest
-from karsl.storage.pack_staging import INSIDE, only_writer
-from karsl.storage.pack_verify import verify_pack
-from karsl.storage.pack_writer import pack_clips
+from karsl.storage.pack.manifest import Manifest
+from karsl.storage.pack.staging import INSIDE, only_writer
+from karsl.storage.pack.verify import verify_pack
+from karsl.storage.pack.writer import pack_clips
 from tests.storage.pack import packed_clips
 from tests.storage.pack.packed_clips import NumberedClips, make_source
 
@@ -104,7 +104,7 @@ def test_an_error_keeps_finished_shards_for_the_next_run(tmp_path):
 
 
 def test_a_second_packer_on_one_folder_is_refused_in_one_line(source, tmp_path):
-    held = "import sys; from pathlib import Path; from karsl.storage.pack_staging import only_writer\n"
+    held = "import sys; from pathlib import Path; from karsl.storage.pack.staging import only_writer\n"
     held += "with only_writer(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", held, str(tmp_path / "pack")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -146,7 +146,7 @@ import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))
 from karsl.errors import PackError
 from tests.storage.pack.packed_clips import make_source
-from karsl.storage.pack_writer import pack_clips
+from karsl.storage.pack.writer import pack_clips
 if __name__ == "__main__":
     try:
         pack_clips(make_source(20), sys.argv[1], shard_bytes=0, workers={workers})

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from karsl.storage.pack_plan import plan_blocks, plan_shards
+from karsl.storage.pack.plan import plan_blocks, plan_shards
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=80)
 

@@ -12,8 +12,8 @@ import pytest
 
 from karsl.datasets import KeypointDataset, keypoint_collate
 from karsl.errors import CorruptRecordError, KarslError, TransformError
-from karsl.storage.pack_manifest import Manifest
-from karsl.storage.pack_verify import verify_pack
+from karsl.storage.pack.manifest import Manifest
+from karsl.storage.pack.verify import verify_pack
 from karsl.storage.packed import Pack
 from tests.storage.pack.packed_clips import SKELETON
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from karsl.errors import ConfigError, CorruptRecordError, DataProblems, PackError
-from karsl.storage.pack_manifest import FileFacts, Manifest
-from karsl.storage.pack_source import open_clips
-from karsl.storage.pack_writer import CallableSource, pack_clips
+from karsl.storage.pack.manifest import FileFacts, Manifest
+from karsl.storage.pack.run import CallableSource
+from karsl.storage.pack.source import open_clips
+from karsl.storage.pack.writer import pack_clips
 from karsl.storage.packed import Pack, shards_of
 from tests.storage.pack.packed_clips import SKELETON, clip_of, make_source
 

@@ -1,0 +1,211 @@
+"""Make a pack, or add to one: planned, parallel, resumed after a kill, all or nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from xxhash import xxh3_64_hexdigest
+
+from karsl.errors import ConfigError, PackError
+from karsl.skeletons import Skeleton
+from karsl.storage.annotation import write_annotation
+from karsl.storage.pack.manifest import FileFacts, Manifest
+from karsl.storage.pack.merge import merged
+from karsl.storage.pack.plan import ShardPlan, plan_shards
+from karsl.storage.pack.pool import write_blocks
+from karsl.storage.pack.run import CallableSource, PackRun, Source
+from karsl.storage.pack.shard import KINDS
+from karsl.storage.pack.staging import Staging, finish_interrupted, only_writer, told_when_full
+from karsl.storage.packed import ANNOTATIONS, MANIFEST, frames_name, shards_of
+
+SHARD_BYTES = 1 << 30
+PUBLIC_KEYS = ("clip_id", "label", "sign", "signer", "split", "num_frames")
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What was done.
+
+    Attributes:
+        annotations: To be given as `ann_file`, with `data_root` its folder.
+        added: Clips that were packed now.
+        present: Clips of the source that were in the pack before.
+        kept_shards: That an earlier, interrupted run had finished.
+        manifest: Of the pack as it is now.
+    """
+
+    annotations: Path
+    added: int
+    present: int
+    kept_shards: int
+    manifest: Manifest
+
+
+def pack_clips(
+    source: Source,
+    out: str | Path,
+    *,
+    dtype: str | None = None,
+    shard_bytes: int = SHARD_BYTES,
+    workers: int = 0,
+    mode: str = "new",
+    tell: Callable[[int, int], None] | None = None,
+) -> Packed:
+    """Write the clips of a source to a pack; what an interrupted run of the same call had finished is kept.
+
+    Args:
+        source: Of the clips, in the order they are to lie in; `num_frames` of each record is right.
+        out: Folder of the pack.
+        dtype: `'float16'` halves the bytes, `'float32'` keeps every bit; None is what the pack has, or float16.
+        shard_bytes: Of frames in one file, at most; 0 is one file for all.
+        workers: Processes, each of which imports the main module; 0 reads and writes here.
+        mode: `'new'` refuses a folder that holds a pack, `'replace'` makes it anew, `'append'` adds the clips whose
+            `clip_id` it does not have.
+        tell: Called with clips done and clips in all.
+
+    Raises:
+        PackError: The pack is there or is not there, another process writes it, or the disk is full.
+        ConfigError: Options that do not fit each other or the pack.
+        KarslError: A clip that cannot be read or does not fit; nothing of the pack has changed.
+    """
+    out = Path(out).resolve()
+    if mode not in ("new", "replace", "append") or shard_bytes < 0 or workers < 0:
+        raise ConfigError(f"mode={mode!r}, shard_bytes={shard_bytes}, workers={workers}: no such way to write a pack")
+    with only_writer(out):
+        finish_interrupted(out)
+        before = _before(out, mode)
+        kind = dtype or (before.dtype if before and mode == "append" else "float16")
+        manifest = Manifest.start(source.skeleton, kind)
+        if kind not in KINDS:
+            raise ConfigError(f"dtype={kind!r} of a pack; expected 'float16' or 'float32'")
+        if before and mode == "append":
+            _check_fits(before, manifest, out)
+            manifest = before
+        merge = merged(out if mode == "append" else None, source.metainfo, source.records)
+        if not merge.new:
+            if mode == "append":
+                return Packed(out / ANNOTATIONS, 0, len(source.records), 0, manifest)
+            raise PackError(f"the source has no clips, so {out} is not made")
+        obsolete = _obsolete(out, before) if mode == "replace" else []
+        first = before.next_number if before else 0
+        return _carry_out(source, out, manifest, merge, obsolete, first, shard_bytes, workers, tell or (lambda *_: None))
+
+
+def _carry_out(source, out, manifest, merge, obsolete, first, shard_bytes, workers, tell) -> Packed:
+    row_bytes = source.skeleton.num_keypoints * 4 * KINDS[manifest.dtype].itemsize
+    lengths = np.array([r["num_frames"] for r in merge.new], np.int64)
+    shards = plan_shards(lengths, row_bytes=row_bytes, shard_bytes=shard_bytes, first_number=first)
+    plan = _fingerprint(source, manifest, merge, shards, obsolete)
+    staging = Staging(out, plan)
+    kept = len(staging.done)
+    run = PackRun(source, manifest, staging, shards, merge.new, tell)
+    with told_when_full(out, staging.done):
+        try:
+            for name, answer in write_blocks(run.blocks(), source.read, workers=workers):
+                run.note(name, answer)
+            added = [staging.done[frames_name(shard.number)] for shard in shards]
+            located = list(merge.old) + list(_located(merge.new, shards, getattr(source, "public", public)))
+            write_annotation(staging.folder / ANNOTATIONS, merge.metainfo, located)
+            facts = FileFacts.of(staging.folder / ANNOTATIONS)
+            result = Manifest(manifest.skeleton, manifest.parts, manifest.dtype, (*manifest.shards, *added), facts)
+            result.write(staging.folder / MANIFEST)
+        except BaseException:
+            staging.discard()
+            raise
+    staging.finish(obsolete)
+    return Packed(out / ANNOTATIONS, len(merge.new), merge.present, kept, result)
+
+
+def pack_records(
+    folder: str | Path,
+    metainfo: dict,
+    records: list[dict],
+    read_clip: Callable[[dict], np.ndarray],
+    *,
+    skeleton: Skeleton,
+    **options: Any,
+) -> Path:
+    """Write a pack of some records, in place of what `folder` held.
+
+    Args:
+        folder: Of the pack.
+        metainfo: Of the annotation file.
+        records: In the order they are to lie in; `num_frames` of each is right.
+        read_clip: Gives the canonical clip of a record.
+        skeleton: Of the clips.
+        options: Of `pack_clips`.
+
+    Returns:
+        Path of the annotation file, to be given as `ann_file` with `data_root=folder`.
+    """
+    source = CallableSource(metainfo, skeleton, records, read_clip)
+    return pack_clips(source, folder, **{"mode": "replace", **options}).annotations
+
+
+def write_pack(
+    folder: str | Path, clips: Iterable[np.ndarray], lengths: np.ndarray, *, skeleton: Skeleton, dtype: str = "float16"
+) -> Path:
+    """Write clips that have no records to one shard, in place of what `folder` held.
+
+    Args:
+        folder: Made if absent.
+        clips: Canonical clips, float32 (T, V, 4), one after the other.
+        lengths: T of each.
+        skeleton: Of the clips.
+        dtype: See `pack_clips`.
+
+    Returns:
+        Path of the shard's frames.
+    """
+    given = iter(clips)
+    records = [{"clip_id": str(n), "label": 0, "num_frames": int(t)} for n, t in enumerate(lengths)]
+    metainfo = {"classes": ("clip",), "skeleton": skeleton.name}
+    pack_records(folder, metainfo, records, lambda _: next(given), skeleton=skeleton, dtype=dtype, shard_bytes=0)
+    return shards_of(folder)[-1]
+
+
+def public(record: dict) -> dict:
+    """The facts of a record that are true wherever its clip lies."""
+    return {key: record[key] for key in PUBLIC_KEYS if record.get(key) is not None}
+
+
+def _before(out: Path, mode: str) -> Manifest | None:
+    is_pack = (out / ANNOTATIONS).is_file() or (out / MANIFEST).is_file()
+    if mode == "append":
+        return Manifest.read(out)
+    if mode == "new" and is_pack:
+        raise PackError(f"{out} holds a pack; add clips to it with --append, or make it anew with --replace")
+    return Manifest.read(out) if (out / MANIFEST).is_file() else None
+
+
+def _check_fits(before: Manifest, now: Manifest, out: Path) -> None:
+    if before.parts != now.parts:
+        raise ConfigError(
+            f"{out} holds points of {before.skeleton!r}, the source those of {now.skeleton!r}; convert it first"
+        )
+    if before.dtype != now.dtype:
+        raise ConfigError(f"{out} holds {before.dtype}, not {now.dtype}; leave --dtype out, or pack both anew")
+
+
+def _obsolete(out: Path, before: Manifest | None) -> list[str]:
+    named = [name for _, name, _ in before.files()] if before else []
+    return named or [name for name in ("frames.npy", "presence.npy") if (out / name).is_file()]
+
+
+def _located(records: list[dict], shards: list[ShardPlan], facts: Callable[[dict], Mapping]) -> Iterator[dict]:
+    for shard in shards:
+        for record, start in zip(records[shard.first : shard.end], shard.starts.tolist(), strict=True):
+            yield {**facts(record), "keypoint_path": frames_name(shard.number), "frame_start": start}
+
+
+def _fingerprint(source: Source, manifest: Manifest, merge, shards: list[ShardPlan], obsolete: list[str]) -> str:
+    """Of everything that shapes the files, and of the files that clips are read from where the source can tell."""
+    ends = [(shard.number, shard.end) for shard in shards]
+    parts = [manifest.dtype, manifest.parts, manifest.annotations.xxh3, merge.metainfo, ends, obsolete]
+    parts += [[public(r) for r in merge.new], getattr(source, "stamp", "")]
+    return xxh3_64_hexdigest(json.dumps(parts, sort_keys=True, default=str).encode())
