@@ -54,7 +54,7 @@ def write_page(
     names: list[str] = []
     while chunk is not None:
         number = len(names) + 1
-        rows += [{**payload["row"], "page": len(names)} for payload in chunk]
+        rows += [{**payload["row"], "seen": None, "page": len(names)} for payload in chunk]
         names.append(_part_name(path, number))
         around = {"before": names[-2] if number > 1 else None, "after": _part_name(path, number + 1) if following else None}
         pages = {"home": path.name, **around}

@@ -153,6 +153,29 @@ def test_scrubbing_changes_the_frame_and_the_picture(opened):
     assert opened.counter().startswith("1 /")
 
 
+def test_sampled_only_rests_at_the_frames_that_the_sampler_took(opened, page_clips):
+    page = opened.page
+    page.click("text=Sampled only")
+    taken = page_clips[0].stages[1].frame_inds
+    page.keyboard.press("Home")
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+        frame = int(opened.counter().split()[0]) - 1
+        assert np.abs(taken - frame).min() <= 0.5
+    assert frame > 16  # 12 steps of one frame each would be 12
+
+
+def test_a_pointer_near_a_point_reads_its_name(opened, page_clips):
+    text = opened.page.evaluate("""() => {
+        const canvas = document.querySelector('#panels canvas'), box = canvas.getBoundingClientRect();
+        for (let y = 0; y < box.height; y += 5) for (let x = 0; x < box.width; x += 5) {
+            canvas.dispatchEvent(new PointerEvent('pointermove', {clientX: box.x + x, clientY: box.y + y}));
+            const reading = document.getElementById('reading');
+            if (reading) return reading.innerText;
+        } }""")
+    assert text.split()[0] in page_clips[0].stages[0].skeleton.names
+
+
 def test_the_keyboard_does_all(opened):
     page = opened.page
     press = page.keyboard.press

@@ -34,8 +34,9 @@ function wrongTile(count) {
 }
 
 // Of clips on a server only those that were opened are known: too few to speak for all.
-const allRead = (chosen) => chosen.every((row) => row.seen);
+const allRead = (chosen) => chosen.every((row) => row.seen || row.page !== null);
 
+const span = (low, high) => (low === high ? `${low}` : `${low} to ${high}`);
 const distinct = (items, of) => new Set(items.map(of).filter((value) => value !== null)).size;
 
 function median(values) {
@@ -47,12 +48,12 @@ function median(values) {
 function lengths(chosen) {
   const frames = chosen.map((row) => row.frames).filter(Boolean);
   if (!frames.length) return card("Lengths", "not known");
-  const low = Math.min(...[Math.min(...new Set(frames))]), high = Math.max(...new Set(frames));
+  const low = Math.min(...new Set(frames)), high = Math.max(...new Set(frames));
   const width = Math.max(1, Math.ceil((high - low + 1) / 24));
   const bins = Array.from({ length: Math.ceil((high - low + 1) / width) }, (_, i) => ({ from: low + i * width, to: low + (i + 1) * width - 1, count: 0 }));
   for (const value of frames) bins[Math.floor((value - low) / width)].count++;
   const label = (bin) => (width === 1 ? `${bin.from}` : `${bin.from}–${bin.to}`);
-  return card("Lengths", `${low} to ${high} frames; median ${median(frames)}`, histogram(bins.map((bin) => [label(bin), bin.count]), "frames", "clips"));
+  return card("Lengths", `${span(low, high)} frames; median ${median(frames)}`, histogram(bins.map((bin) => [label(bin), bin.count]), "frames", "clips"));
 }
 
 function missingHands(chosen) {
@@ -126,7 +127,7 @@ function classes(chosen) {
     el("td", { class: "number" }, svg("svg", { viewBox: "0 0 60 8", class: "cell-bar", "aria-hidden": "true" }, svg("rect", { width: (60 * own.length) / most, height: 8, class: "bar-fill" })), own.length),
     el("td", { class: "number" }, median(own.map((row) => row.frames)) || "–"), shareCell(missingShare(own, "any"), "ink")));
   const counts = sorted.map((own) => own.length);
-  return card("Signs", `${Math.min(...counts)} to ${most} clips a sign`, tableOf(["sign", "", "clips", "median frames", "no hand"], lines));
+  return card("Signs", `${span(Math.min(...counts), most)} clips a sign`, tableOf(["sign", "", "clips", "median frames", "no hand"], lines));
 }
 
 function listSign(row) {
