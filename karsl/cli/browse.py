@@ -64,11 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Choose clips, write what shows them or serve them, say where they lie."""
+    import torch
+
     from karsl.cli.browse_source import open_browsed
     from karsl.errors import ConfigError
 
     _check(args)
     import_modules(args.imports)
+    torch.set_num_threads(1)  # one clip after the other: threads would wait for each other to copy a few KB
     with naming_data_root(args):
         dataset = open_browsed(args, count=_count(args))
     if args.serve:
