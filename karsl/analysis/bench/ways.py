@@ -20,6 +20,7 @@ from karsl.errors import ConfigError
 # In the order of the table. A new way: a module with `WAY`, and its name here.
 MODULES = (
     "ours_packed",
+    "ours_combined",
     "ours_runner",
     "ours_kernel",
     "ours_kernel_eval",

@@ -11,6 +11,7 @@ import numpy as np
 from karsl.datasets.assembly import BatchPart, LazyBatch
 from karsl.datasets.combine.labels import SetLabels
 from karsl.datasets.combine.leaves import LeafClips
+from karsl.datasets.fused.frames import Frames
 from karsl.datasets.fused.pipeline import BatchPipeline
 
 if TYPE_CHECKING:
@@ -27,8 +28,14 @@ def combined_batch(reader: Reader, places: np.ndarray, keys: np.ndarray) -> Lazy
     """
 
     def parts() -> list[BatchPart] | None:
-        found = [_part(reader, clips, places, keys) for clips in reader.clips(places)]
-        return None if None in found else found  # type: ignore[return-value]
+        alike: dict[Any, list[BatchPart]] = {}
+        for clips in reader.clips(places):
+            part = _part(reader, clips, places, keys)
+            if part is None:
+                return None
+            kind = reader.steps_code(clips), part.skeleton, part.frames.dtype
+            alike.setdefault(kind, []).append(part)
+        return [joined(same) for same in alike.values()]
 
     def samples() -> list[Any]:
         return [reader.one(place, key) for place, key in zip(places.tolist(), keys, strict=True)]
@@ -47,6 +54,39 @@ def _part(reader: Reader, clips: LeafClips, places: np.ndarray, keys: np.ndarray
         if isinstance(step, SetLabels) and labels is not None:
             labels = step.lookup[labels]
     return replace(part, steps=steps, labels=labels, sample_idx=places[clips.at])
+
+
+def joined(parts: Sequence[BatchPart]) -> BatchPart:
+    """Parts with the same steps, keypoints and kind of numbers as one, in the order of their rows; nothing is copied."""
+    if len(parts) == 1:
+        return parts[0]
+    at = np.concatenate([part.at for part in parts])  # type: ignore[misc]  # all have rows
+    order = np.argsort(at)
+    frames = Frames(
+        np.concatenate([part.frames.addresses for part in parts])[order],
+        np.concatenate([part.frames.lengths for part in parts])[order],
+        parts[0].frames.dtype,
+        parts[0].frames.num_keypoints,
+        [part.frames.memory for part in parts],
+    )
+    known = [part.labels for part in parts if part.labels is not None]
+    return BatchPart(
+        parts[0].steps,
+        frames,
+        parts[0].skeleton,
+        np.concatenate([part.keys for part in parts])[order],
+        np.concatenate(known)[order] if len(known) == len(parts) else None,
+        np.concatenate([part.sample_idx for part in parts])[order],
+        at[order],
+    )
+
+
+def steps_code(steps: BatchPipeline | None) -> Any:
+    """Equal for pipelines that do the same; a step of one's own is equal to itself alone."""
+    done = () if steps is None else (*steps.deferred, steps.pack)
+    return tuple(
+        (type(s), s.stream, repr(s)) if type(s).__module__.startswith("karsl.") else id(s) for s in done if s is not None
+    )
 
 
 def fused_steps(transforms: Sequence[Any]) -> BatchPipeline | None:

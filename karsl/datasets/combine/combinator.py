@@ -181,7 +181,11 @@ class Combinator(BaseDataset):
     def __getitems__(self, indices: Sequence[int]) -> Sequence[Any]:
         """N samples at once, as one finished batch where all clips can go through one pass."""
         self._ready()
-        places = np.array([self.place(i) for i in indices], dtype=np.int64)
+        places = np.array([operator.index(i) for i in indices], dtype=np.int64)
+        outside = places[(places < -self._length) | (places >= self._length)]
+        if len(outside):
+            self.place(int(outside[0]))  # raises
+        places = np.where(places < 0, places + self._length, places)
         return self._reader.many(places, self._draws.keys(places))
 
     def __iter__(self) -> Iterator[Any]:

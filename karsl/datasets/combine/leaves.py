@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -25,14 +25,23 @@ class LeafClips:
         places: int64 (M,), in it.
         at: int64 (M,), which of the places that were asked for.
         steps: Callables of combinators above, the innermost first.
-        path: How messages call the dataset.
+        trail: Combinators and wrappers above, each with the number of the member that was taken.
     """
 
     dataset: Any
     places: np.ndarray
     at: np.ndarray
     steps: tuple[Callable, ...]
-    path: str
+    trail: tuple[tuple[Any, int], ...]
+
+    @property
+    def path(self) -> str:
+        """How messages call the dataset."""
+        datasets = [*(above for above, _ in self.trail), self.dataset]
+        text = kind(datasets[0])
+        for (above, number), below in zip(self.trail, datasets[1:], strict=True):
+            text += f": {above.member_name(number)} ({kind(below)})" if is_combinator(above) else f": {kind(below)}"
+        return text
 
 
 def is_combinator(dataset: Any) -> TypeGuard[Combinator]:
@@ -42,26 +51,28 @@ def is_combinator(dataset: Any) -> TypeGuard[Combinator]:
 
 def leaf_clips(dataset: Any, places: np.ndarray) -> list[LeafClips]:
     """Find places in [0, n) of a dataset in the datasets that read; MMEngine's and torch's wrappers are looked through."""
-    return list(_leaf_clips(dataset, places, np.arange(len(places)), (), kind(dataset)))
+    return list(_leaf_clips(dataset, places, np.arange(len(places)), (), ()))
 
 
 def _leaf_clips(
-    dataset: Any, places: np.ndarray, at: np.ndarray, steps: tuple[Callable, ...], path: str
+    dataset: Any, places: np.ndarray, at: np.ndarray, steps: tuple[Callable, ...], trail: tuple[tuple[Any, int], ...]
 ) -> Iterator[LeafClips]:
     if is_combinator(dataset):
-        members, inner = dataset.locate(places)
+        members: Sequence[Any] = dataset.members
+        which, inner = dataset.locate(places)
         steps = (*dataset.steps, *steps)
-        for number in np.unique(members).tolist():
-            member, mine = dataset.members[number], members == number
-            below = f"{path}: {dataset.member_name(number)} ({kind(member)})"
-            yield from _leaf_clips(member, inner[mine], at[mine], steps, below)
     elif (wrapped := _through_wrapper(dataset, places)) is not None:
-        members, inner, datasets = wrapped
-        for number in np.unique(members).tolist():
-            mine = members == number
-            yield from _leaf_clips(datasets[number], inner[mine], at[mine], steps, f"{path}: {kind(datasets[number])}")
+        which, inner, members = wrapped
     else:
-        yield LeafClips(dataset, places, at, steps, path)
+        yield LeafClips(dataset, places, at, steps, trail)
+        return
+    if len(members) == 1:
+        yield from _leaf_clips(members[0], inner, at, steps, (*trail, (dataset, 0)))
+        return
+    for number, member in enumerate(members):
+        mine = np.flatnonzero(which == number)
+        if len(mine):
+            yield from _leaf_clips(member, inner[mine], at[mine], steps, (*trail, (dataset, number)))
 
 
 def _through_wrapper(dataset: Any, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[Any]] | None:

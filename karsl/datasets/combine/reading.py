@@ -35,6 +35,7 @@ class Reader:
         self._dataset = dataset
         self._chains: dict[tuple[int, ...], Pipeline] = {}
         self._fused: dict[int, Any] = {}
+        self._codes: dict[int, Any] = {}
 
     def one(self, place: int, key: np.uint64) -> Any:
         """The sample at a place; in training, where a step gives None or `on_error='skip'`, that of another place."""
@@ -90,6 +91,13 @@ class Reader:
         if id(chain) not in self._fused:
             self._fused[id(chain)] = None if batching is None else batching.fused_steps(chain.transforms)
         return self._fused[id(chain)]
+
+    def steps_code(self, clips: LeafClips) -> Any:
+        """Equal for datasets whose clips can go through one pass."""
+        chain, batching = self.chain(clips), fused_batching()
+        if id(chain) not in self._codes:
+            self._codes[id(chain)] = None if batching is None else batching.steps_code(self.fused_steps(clips))
+        return self._codes[id(chain)]
 
     def _raw(self, clips: LeafClips, key: np.uint64) -> Any:
         dataset, place = clips.dataset, int(clips.places[0])
