@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -66,8 +66,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _pack(args: argparse.Namespace) -> int:
-    from rich.progress import track
-
     from karsl.errors import ConfigError
     from karsl.storage.pack.source import open_clips
     from karsl.storage.pack.writer import pack_clips
@@ -81,7 +79,7 @@ def _pack(args: argparse.Namespace) -> int:
         skeleton=args.skeleton,
         label_sheet=args.label_sheet,
         trusted=args.trust_pickle,
-        progress=lambda files, total: track(files, "listing clips", total=total, console=_console(), transient=True),
+        progress=_tracked,
     )
     for note in getattr(source, "notes", ()):
         print(f"note: {note}")
@@ -149,18 +147,23 @@ def _workers(given: int | None, clips: int) -> int:
     return 0 if clips < _FEW_CLIPS or cores == 1 else min(cores, _MOST_WORKERS)
 
 
-def _console():
+def _tracked(files: Iterable, total: int) -> Iterable:
+    """A bar on a terminal while files are listed."""
     from rich.console import Console
+    from rich.progress import track
 
-    return Console(stderr=True)
+    console = Console(stderr=True)
+    return track(files, "listing clips", total, console=console, transient=True, disable=not console.is_terminal)
 
 
 @contextmanager
 def _bar(what: str, total: int) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, with the time that is left."""
+    """A bar on a terminal, with the time that is left."""
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_console(), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done, total: progress.update(task, completed=done, total=total)

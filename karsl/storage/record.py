@@ -55,11 +55,11 @@ def canonical_clip(raw: np.ndarray, *, where: str = "clip", nonfinite: str = "ra
     Raises:
         CorruptRecordError: NaN or infinity while `nonfinite='raise'`.
     """
-    clip = np.empty((*raw.shape[:2], 4), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
-        clip[..., : raw.shape[-1]] = raw
+        clip = raw.astype(np.float32)
         if raw.shape[-1] == 3:
-            clip[..., 3] = 1
+            clip = np.concatenate([clip, np.ones_like(clip[..., :1])], axis=-1)
+        clip = np.ascontiguousarray(clip)
         plain = np.isfinite(clip.sum())  # a sum is finite only where every value is, and is ten times as fast
     bits = clip.view(np.uint32)
     present = (bits[..., 0] | bits[..., 1] | bits[..., 2]) << 1 != 0  # the sign of a zero is shifted out
@@ -71,7 +71,10 @@ def canonical_clip(raw: np.ndarray, *, where: str = "clip", nonfinite: str = "ra
             )
         present &= finite
     score = clip[..., 3]
-    clip[..., 3] = np.where(score > 0, np.minimum(score, 1), np.float32(1))
+    np.minimum(score, 1, out=score)
+    unknown = ~(score > 0) & present
+    if unknown.any():
+        score[unknown] = 1
     if not present.all():
         clip[~present] = 0
     return clip
