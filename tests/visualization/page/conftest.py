@@ -118,7 +118,13 @@ class Window:
             t for _, t in sorted((int(x.get_attribute("aria-posinset")), x.locator("b").inner_text()) for x in lines.all())
         ]
 
+    def rest(self) -> None:
+        """Wait until what was asked for is drawn: a frame is drawn when the next picture is due."""
+        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
     def counter(self) -> str:
+        """Frame and length, as written beside the scrubber."""
+        self.rest()
         return self.page.inner_text(".counter")
 
     def colours(self, selector: str) -> int:
