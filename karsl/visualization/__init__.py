@@ -15,6 +15,7 @@ _HOME = {
     "stages_sheet": "sheet",
     "overview_sheet": "overview",
     "arabic_problem": "fonts",
+    "plot_text": "fonts",
     "show": "notebook",
     "load_ipython_extension": "notebook",
     "write_animation": "animation",

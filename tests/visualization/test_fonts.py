@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
@@ -76,3 +81,61 @@ def test_a_font_without_arabic_letters_is_not_taken(fresh_fonts):
 def test_a_machine_without_any_font_still_draws_latin(monkeypatch, fresh_fonts):
     monkeypatch.setattr(fonts, "_LATIN", {False: (), True: ()})
     assert fonts.latin_font(12).getlength("hello") > 10
+
+
+def where_no_fonts_are(code: str) -> str:
+    """What a process prints on a machine whose font folders are empty."""
+    bare = {**os.environ, "XDG_DATA_DIRS": "/nowhere", "XDG_DATA_HOME": "/nowhere", "HOME": "/nowhere"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=bare)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="fonts are looked for elsewhere")
+def test_a_machine_without_fonts_has_those_of_the_extra_or_is_told():
+    code = "from karsl.visualization import arabic_problem; print(arabic_problem())"
+    told = where_no_fonts_are(f"import sys; sys.modules['matplotlib'] = None; {code}")
+    assert "NotoSansArabic-Regular.ttf; pip install 'karsl[viz]'" in told
+    if find_spec("matplotlib"):
+        assert where_no_fonts_are(code) == "None"
+
+
+def plotted(text: str) -> np.ndarray:
+    """Ink of a text in matplotlib, cut to it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3, 1), dpi=100)
+    figure.text(0.5, 0.5, text, fontsize=24, ha="center", va="center", family="DejaVu Sans")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return cut(np.asarray(canvas.buffer_rgba())[..., 0] < 128)
+
+
+def cut(inked: np.ndarray) -> np.ndarray:
+    return inked[np.ix_(inked.any(1), inked.any(0))]
+
+
+@needs_arabic
+def test_a_plot_shows_the_word_that_a_sheet_shows():
+    pytest.importorskip("matplotlib")
+    ours, theirs = cut(ink(HELLO)), plotted(fonts.plot_text(HELLO))
+    wrong = plotted(HELLO[::-1])
+    at = np.linspace(0, 1, 40)
+
+    def likeness(picture: np.ndarray) -> float:
+        small = [
+            p[np.ix_((at * (p.shape[0] - 1)).astype(int), (at * (p.shape[1] - 1)).astype(int))] for p in (ours, picture)
+        ]
+        return float((small[0] == small[1]).mean())
+
+    assert theirs.shape[1] / theirs.shape[0] == pytest.approx(ours.shape[1] / ours.shape[0], rel=0.15)
+    assert likeness(theirs) > 0.85 > likeness(wrong)
+
+
+def test_an_older_matplotlib_gets_joined_letters(monkeypatch):
+    monkeypatch.setattr(fonts, "_matplotlib_version", lambda: (3, 10))
+    pytest.importorskip("arabic_reshaper")
+    assert fonts.plot_text(HELLO)[-1] == "\ufee3"  # the first letter, joined, drawn last
+    monkeypatch.setattr(fonts, "_matplotlib_version", lambda: (3, 11))
+    assert fonts.plot_text(HELLO) == HELLO
