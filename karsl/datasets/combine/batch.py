@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,7 +52,8 @@ def _part(reader: Reader, clips: LeafClips, places: np.ndarray, keys: np.ndarray
     for step in clips.steps:
         if isinstance(step, SetLabels) and labels is not None:
             labels = step.lookup[labels]
-    return replace(part, steps=steps, labels=labels, sample_idx=places[clips.at])
+    part.steps, part.labels, part.sample_idx = steps, labels, places[clips.at]  # before anything is worked out from them
+    return part
 
 
 def joined(parts: Sequence[BatchPart]) -> BatchPart:

@@ -45,6 +45,7 @@ class Combinator(BaseDataset):
 
     looks_through = True
     redraws = False  # whether a place is another clip in another epoch
+    single = False  # whether there is one member by nature
     takes_empty = False  # whether a member may be empty that was asked to be
     steps: tuple[Callable, ...] = ()
     _fully_initialized: bool = False
@@ -61,6 +62,10 @@ class Combinator(BaseDataset):
             self.full_init()
 
     # ---- what a subclass says ----
+
+    def inner(self, places: np.ndarray) -> np.ndarray:
+        """Places in the member, for combinators of a single one."""
+        raise NotImplementedError
 
     def locate(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where places come from.
@@ -325,6 +330,7 @@ class OneMember(Combinator):
     """A combinator of a single dataset, under the argument name that MMEngine's wrappers have."""
 
     _members_key = "dataset"
+    single = True
 
     def __init__(self, dataset: Any, *, lazy_init: bool = False, seed: int | None = None) -> None:
         super().__init__([dataset], lazy_init=lazy_init, seed=seed)

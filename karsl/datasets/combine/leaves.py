@@ -59,7 +59,7 @@ def _leaf_clips(
 ) -> Iterator[LeafClips]:
     if is_combinator(dataset):
         members: Sequence[Any] = dataset.members
-        which, inner = dataset.locate(places)
+        which, inner = (places, dataset.inner(places)) if dataset.single else dataset.locate(places)
         steps = (*dataset.steps, *steps)
     elif (wrapped := _through_wrapper(dataset, places)) is not None:
         which, inner, members = wrapped

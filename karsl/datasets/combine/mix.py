@@ -61,9 +61,10 @@ class MixDataset(SeveralMembers):
         key = epoch_key(self._draws.seed or 0, self._draws.epoch)
         members, turns = in_row(self._turns, permute(places, self._length, key=key))
         inner = np.empty(len(places), np.int64)
-        for number in np.unique(members).tolist():
-            mine, length = members == number, int(self._lengths[number])
-            inner[mine] = _clips_of_turns(turns[mine], length, mix64(key ^ (number + 1)))
+        for number, length in enumerate(self._lengths.tolist()):
+            mine = np.flatnonzero(members == number)
+            if len(mine):
+                inner[mine] = _clips_of_turns(turns[mine], length, mix64(key ^ (number + 1)))
         return members, inner
 
     def _count(self, lengths: np.ndarray) -> int:
@@ -93,7 +94,7 @@ def mixed_turns(lengths: np.ndarray, weights: np.ndarray, stop: str) -> np.ndarr
 def _clips_of_turns(turns: np.ndarray, length: int, key: int) -> np.ndarray:
     """Each clip once before any comes again; every round in another order."""
     rounds, found = turns // length, np.empty(len(turns), np.int64)
-    for number in np.unique(rounds).tolist():
+    for number in sorted(set(rounds.tolist())):
         here = rounds == number
         found[here] = permute(turns[here] % length, length, key=mix64(key ^ number))
     return found
