@@ -27,6 +27,7 @@ from karsl.storage.files import LISTERS
 from karsl.storage.labels import LabelSheet
 from karsl.storage.npy import MappedFiles
 from karsl.storage.npz import Member, read_member
+from karsl.storage.packed import ANNOTATIONS
 from karsl.storage.record import shape_problem, value_problem
 from karsl.storage.tensors import read_tensor
 
@@ -110,8 +111,11 @@ def _clip_files(root: Path, problems: list[str]) -> list[str]:
             problems.append(f"{folder}: the folder holds no {', '.join(LISTERS)} file; copy its clips or remove it")
         files += found
     if not files and not problems:
+        hint = (
+            "; annotations.json lies there, is ann_file='annotations.json' meant?" if (root / ANNOTATIONS).is_file() else ""
+        )
         raise DatasetNotFoundError(
-            f"no clips in data_root={str(root)!r}; expected files like '01-train/0001.npz'; see 'karsl prepare --help'"
+            f"no clips in data_root={str(root)!r}; expected files like '01-train/0001.npz'; see 'karsl prepare --help'{hint}"
         )
     return files
 

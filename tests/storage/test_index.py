@@ -56,6 +56,9 @@ def test_a_missing_folder_and_a_folder_of_something_else_are_not_found(tmp_path)
         scan(tmp_path / "none")
     with pytest.raises(DatasetNotFoundError, match="no clips in data_root=.*expected files like '01-train/0001.npz'"):
         scan(tmp_path)
+    (tmp_path / "annotations.json").touch()
+    with pytest.raises(DatasetNotFoundError, match="annotations.json lies there, is ann_file='annotations.json' meant?"):
+        scan(tmp_path)
 
 
 def test_all_problems_of_all_files_come_together(write_clips):

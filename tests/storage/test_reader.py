@@ -89,6 +89,19 @@ def test_bytes_are_compared_with_the_checksum_that_a_record_has(places):
     ClipReader(verify="off").read({**record, "xxh3": 1}, V)
 
 
+@pytest.mark.parametrize(("verify", "finds"), [("first touch", False), ("always", True)])
+def test_bytes_are_compared_at_the_first_touch_or_always(places, verify, finds):
+    record = {**places["bytes"], "xxh3": xxh3_64_intdigest(canonical_clip(raw_clip()).tobytes())}
+    reader = ClipReader(verify=verify)
+    reader.read(record, V)
+    wrong = {**record, "xxh3": 1}
+    if finds:
+        with pytest.raises(CorruptRecordError, match="its checksum differs"):
+            reader.read(wrong, V)
+    else:
+        reader.read(wrong, V)
+
+
 def test_a_record_without_a_locator_and_another_skeleton_are_said_plainly(places):
     with pytest.raises(CorruptRecordError, match="the record names no array in it; add 'keypoint_key'"):
         ClipReader().read({"keypoint_path": "a.npz"}, V)

@@ -103,6 +103,23 @@ def test_an_error_keeps_finished_shards_for_the_next_run(tmp_path):
     assert pack_clips(source, out, shard_bytes=SHARD_BYTES).kept_shards >= 3
 
 
+def test_a_pack_is_whole_while_clips_are_being_added_and_afterwards(pack):
+    before, more = Manifest.read(pack), make_source(20, first=20)
+
+    def interrupt(done: int, total: int) -> None:
+        assert (Manifest.read(pack), verify_pack(pack)) == (before, [])
+        if done > 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack_clips(more, pack, mode="append", shard_bytes=SHARD_BYTES, tell=interrupt)
+    assert (Manifest.read(pack), verify_pack(pack)) == (before, [])
+    assert pack_clips(more, pack, mode="append", shard_bytes=SHARD_BYTES).kept_shards >= 2
+    assert Manifest.read(pack).num_clips == 40
+    assert verify_pack(pack) == []
+    assert not (pack / INSIDE).exists()
+
+
 def test_a_second_packer_on_one_folder_is_refused_in_one_line(source, tmp_path):
     held = "import sys; from pathlib import Path; from karsl.storage.pack.staging import only_writer\n"
     held += "with only_writer(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
