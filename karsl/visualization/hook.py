@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 
 from karsl.errors import ConfigError
 from karsl.registry import HOOKS
+from karsl.visualization.source import choose_clips, clip_stages
 from karsl.visualization.views import SampleView
 
 
@@ -18,9 +19,9 @@ from karsl.visualization.views import SampleView
 class ClipHook(Hook):
     """Hand sheets of predicted clips to the runner's visualizer, any that MMEngine has.
 
-    A clip of a dataset of ours is read again and drawn as it lies on disk; below a wrapper of MMEngine, whose samples do not
-    tell where they come from, it is drawn as the model saw it. The main process draws, in validation and in testing;
-    TensorBoard, a folder, or whatever backends are configured keep the pictures.
+    A clip of a dataset or combinator of ours is read again and drawn as it lies on disk; below a wrapper of MMEngine, whose
+    samples do not tell where they come from, it is drawn as the model saw it. The main process draws, in validation and in
+    testing; TensorBoard, a folder, or whatever backends are configured keep the pictures.
 
     Args:
         interval: Draw in every n-th iteration of an evaluation.
@@ -84,11 +85,11 @@ class ClipHook(Hook):
 
 
 def _on_disk(dataset: Any, output: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The clip as loaded, where a sample's number is its place in this dataset."""
-    if not hasattr(dataset, "stages") or output.get("sample_idx") is None:
+    """The clip as loaded, where a sample's number is its place in this dataset: ours and our combinators."""
+    if output.get("sample_idx") is None or not (hasattr(dataset, "stages") or hasattr(dataset, "looks_through")):
         return None
-    stages = dataset.stages(int(output["sample_idx"]))
-    return next((results for _, results in stages if isinstance(results, Mapping) and "keypoint" in results), None)
+    (place,) = choose_clips(dataset, count=1, indices=[int(output["sample_idx"])])
+    return clip_stages(place)[0][1]
 
 
 def _as_seen(dataset: Any, batch: Any, place: int) -> Mapping[str, Any] | None:
