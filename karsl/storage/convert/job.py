@@ -10,7 +10,7 @@ import numpy as np
 
 from karsl.errors import ConfigError, CorruptRecordError, DataProblems
 from karsl.skeletons import Skeleton
-from karsl.storage.convert.losses import Losses
+from karsl.storage.convert.losses import Losses, unmarked_points
 from karsl.storage.convert.mapped import describe_points, dropped_points, map_clip
 from karsl.storage.record import value_problem
 
@@ -107,4 +107,8 @@ class Job:
         half = clip.astype(np.float16)
         if (half != clip).any():
             self.losses.add("precision", clip_id, "values are rounded to float16, 3 digits; --dtype float32 keeps them")
+        lost = unmarked_points(half, self.keeps)  # rounded into the origin
+        if lost.any():
+            self.losses.add("mask", clip_id)
+            half[lost] = 0
         return half

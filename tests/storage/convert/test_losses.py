@@ -91,11 +91,26 @@ def test_a_value_beyond_float16_is_refused_rather_than_made_infinite(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_tiny_score_is_not_rounded_to_missing(tmp_path):
+@pytest.mark.parametrize("form", ["annotation", "pyskl", "tar"])
+def test_a_tiny_score_is_not_rounded_to_missing(form, tmp_path):
     faint = [[[0.5, 0.25, 0, 1e-9], [0, 0, 0, 0]]]
-    path = convert_clips(source_of(faint), tmp_path / "out", "annotation", dtype="float16", skeleton=TWO).path
-    again = open_source(path)
+    path = convert_clips(source_of(faint), tmp_path / "out", form, dtype="float16").path
+    again = open_source(path, form=form, trusted=True)
     assert (again.read(again.records[0])[..., 3] > 0).tolist() == [[True, False]]
+
+
+def test_a_point_that_float16_rounds_into_the_origin_is_said_to_be_lost(tmp_path):
+    near = [[[1e-9, 0, 0, 1], [0.5, 0, 0, 1]]]
+    done = convert_clips(source_of(near), tmp_path / "out", "tar", dtype="float16")
+    assert [line.split(":")[0] for line in done.losses] == ["precision", "mask"]
+    again = open_source(done.path)
+    assert again.read(again.records[0]).tolist() == [[[0, 0, 0, 0], [0.5, 0, 0, 1]]]
+
+
+@pytest.mark.parametrize("form", ["annotation", "tar"])
+def test_a_point_that_cannot_be_told_from_missing_is_written_as_missing(form, tmp_path):
+    again = open_source(convert_clips(source_of(AT_ORIGIN), tmp_path / "out", form).path)
+    assert again.read(again.records[0]).tolist() == [[[0, 0, 0, 0], [0.5, 0.5, 0, 1]]]
 
 
 class Bad(Held):
