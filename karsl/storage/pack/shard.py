@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from karsl.skeletons import Skeleton
 from karsl.storage.packed import clip_checksum
 
 KINDS: dict[str, np.dtype] = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
+_CANNOT_RESERVE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 _LEAST_HALF = 2.0**-14  # smallest normal float16: a seen point keeps a score above 0
 _LARGEST_HALF = 65504.0
 
@@ -153,6 +155,10 @@ def reserve(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> int:
 
 def _allocate(fd: int, size: int) -> None:
     if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(fd, 0, size)
-    else:
-        os.ftruncate(fd, size)
+        try:
+            os.posix_fallocate(fd, 0, size)
+            return
+        except OSError as error:
+            if error.errno not in _CANNOT_RESERVE:
+                raise
+    os.ftruncate(fd, size)

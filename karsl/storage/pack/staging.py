@@ -104,7 +104,9 @@ class Staging:
         finish_interrupted(self.out)
 
     def discard(self) -> None:
-        """Remove what is not worth keeping: a folder without a finished shard."""
+        """Remove what is not worth keeping: parts of shards, and a folder without a finished one."""
+        for part in self.folder.glob("*.part"):
+            part.unlink(missing_ok=True)
         if not self.done:
             shutil.rmtree(self.folder, ignore_errors=True)
 

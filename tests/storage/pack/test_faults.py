@@ -100,6 +100,7 @@ def test_an_error_keeps_finished_shards_for_the_next_run(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         pack_clips(source, out, shard_bytes=SHARD_BYTES, tell=interrupt)
     assert not out.exists()
+    assert not list((tmp_path / ".pack.packing").glob("*.part"))
     assert pack_clips(source, out, shard_bytes=SHARD_BYTES).kept_shards >= 3
 
 
