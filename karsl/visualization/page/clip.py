@@ -92,7 +92,7 @@ class PageClip:
         """Read what `clip_stages` gives.
 
         Args:
-            stages: Name and results of each step, the clip as loaded first; the page numbers them itself.
+            stages: Name and results of each step, the clip as loaded first.
             metainfo: The dataset's, for glosses.
             draws: Results after the last step before packing, each of another draw.
 
@@ -102,7 +102,7 @@ class PageClip:
         first = stages[0][1]
         return cls(
             **clip_facts(first, metainfo),
-            stages=tuple(PageStage.of(re.sub(r"^\d+\. ", "", name), results) for name, results in stages),
+            stages=tuple(PageStage.of(name, results) for name, results in stages),
             draws=tuple(PageStage.of(f"draw {k}", results) for k, results in enumerate(draws, start=1)),
             total_frames=int(first.get("total_frames", len(first["keypoint"]))),
         )

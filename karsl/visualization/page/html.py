@@ -16,7 +16,7 @@ from karsl.visualization.page.rows import encode_index
 # In the order in which they are joined: each uses only what stands before it.
 _SCRIPTS = (
     "dom", "text", "decode", "store", "pose", "draw", "panels", "timeline",
-    "list", "views", "player", "stats", "keys", "main",
+    "filters", "list", "views", "player", "head", "charts", "stats", "keys", "main",
 )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 // From a payload to points: a stage has its own, or follows from an earlier one (see quantise.py and plan.py).
 
 async function inflate(text) {
-  if (!("DecompressionStream" in window)) throw new Error("this browser cannot unpack the clips; it needs Chrome 103, Firefox 113 or Safari 16.4");
+  if (!("DecompressionStream" in window))
+    throw new Error("this browser cannot unpack the clips; it needs Chrome 103, Firefox 113 or Safari 16.4");
   const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
@@ -17,7 +18,8 @@ async function decodeClip(payload, skeletons) {
 
 async function decodeStage(written, earlier, skeletons, total) {
   const inds = typeof written.inds === "number" ? earlier[written.inds].inds : written.inds;
-  const stage = { ...written, inds };
+  const name = written.name.replace(/^\d+\. /, ""); // the page numbers stages itself
+  const stage = { ...written, name, inds };
   const skeleton = skeletons[stage.skeleton];
   const size = [stage.frames, skeleton.names.length];
   const told = stage.points;
@@ -88,7 +90,13 @@ function diskTimes(stage, total) {
 
 function changesNothing(told) {
   const same = [1, 0, 0, 0, 1, 0];
-  return Boolean(told.affine) && !told.sampled && !told.pick && !told.seen && told.affine.every((row) => row.every((v, i) => Math.abs(v - same[i]) < 1e-5));
+  return (
+    Boolean(told.affine) &&
+    !told.sampled &&
+    !told.pick &&
+    !told.seen &&
+    told.affine.every((row) => row.every((v, i) => Math.abs(v - same[i]) < 1e-5))
+  );
 }
 
 function frameAt(stage, disk) {

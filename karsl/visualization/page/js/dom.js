@@ -39,14 +39,21 @@ function press(group, value) {
 }
 
 function toggle(label, title, on, set) {
-  const one = button(label, title, () => set(one.getAttribute("aria-pressed") !== "true"), { "aria-pressed": String(on), class: "toggle" });
+  const one = button(label, title, () => set(one.getAttribute("aria-pressed") !== "true"), {
+    "aria-pressed": String(on),
+    class: "toggle",
+  });
   return one;
 }
 
 function select(label, options, change) {
-  return el("select", { "aria-label": label, onchange: (event) => change(event.target.value) },
-    options.map(([value, text]) => el("option", { value }, text)));
+  return el(
+    "select",
+    { "aria-label": label, onchange: (event) => change(event.target.value) },
+    options.map(([value, text]) => el("option", { value }, text)),
+  );
 }
 
-const percent = (share) => (share > 0 && share < 0.005 ? "<1%" : share < 1 && share >= 0.995 ? ">99%" : `${Math.round(100 * share)}%`);
+const percent = (share) =>
+  share > 0 && share < 0.005 ? "<1%" : share < 1 && share >= 0.995 ? ">99%" : `${Math.round(100 * share)}%`;
 const many = (count, one, more = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : more}`;

@@ -1,6 +1,21 @@
 // Pictures of one frame on a canvas.
 
-const ROLES = ["right", "left", "right-arm", "left-arm", "pose", "face", "other", "ink", "muted", "faint", "missing", "alert", "paper", "accent"];
+const ROLES = [
+  "right",
+  "left",
+  "right-arm",
+  "left-arm",
+  "pose",
+  "face",
+  "other",
+  "ink",
+  "muted",
+  "faint",
+  "missing",
+  "alert",
+  "paper",
+  "accent",
+];
 let colours = {};
 
 // The style sheet has the colours, for both themes; a canvas needs them as values.
@@ -28,7 +43,8 @@ function clearedPen(canvas) {
   return [pen, width, height];
 }
 
-// Options: `group` draws only that one, `ghost` draws all in one faint colour, `tethers` ties hands to arms, `size` of lines.
+// Options: `group` draws only that one, `ghost` draws all in one faint colour, `tethers` ties hands to arms, `size` scales
+// lines and dots.
 function drawFrame(pen, stage, t, view, { group = null, ghost = false, tethers = false, size = 1, alpha = 1 } = {}) {
   pen.globalAlpha = alpha;
   const inGroup = (v) => !group || (v >= group.at[0] && v < group.at[1]);
@@ -98,7 +114,8 @@ function drawLetters(pen, stage, t, view) {
     if (!box) continue;
     const [x0, y0] = toPixels(view, [box[0], box[1]]);
     const [x1, y1] = toPixels(view, [box[2], box[3]]);
-    const x = (x0 + x1) / 2 < view.width / 2 ? x0 - 12 : x1 + 12, y = (y0 + y1) / 2; // away from the body
+    const x = (x0 + x1) / 2 < view.width / 2 ? x0 - 12 : x1 + 12,
+      y = (y0 + y1) / 2; // away from the body
     pen.lineWidth = 4;
     pen.strokeStyle = colours.paper;
     pen.strokeText(group.side === "right" ? "R" : "L", x, y);

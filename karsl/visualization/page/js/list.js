@@ -1,74 +1,59 @@
-// The list: search, filters, order, and only those lines drawn that are in sight.
+// The list: only those lines are drawn that are in sight.
 
-const LINE = 64;
-const filters = { query: "", signer: "", split: "", chapter: "", hand: "", least: 25, wrong: false, sort: "place" };
-const listed = { rows: [] };
-
-const HANDS = [["", "hands: any"], ["any", "no hand at all"], ["right", "no right hand"], ["left", "no left hand"]];
-const SORTS = [["place", "sort: as written"], ["sign", "sort: SignID"], ["frames", "sort: length"], ["missing", "sort: least hands first"], ["id", "sort: clip name"]];
-
-function buildFilters() {
-  byId("search").addEventListener("input", (event) => { filters.query = event.target.value; refilter(); });
-  const box = byId("filters");
-  const add = (key, label, none) => {
-    const values = [...new Set(rows.map((row) => row[key]).filter(Boolean))].sort();
-    if (values.length > 1) box.append(select(label, [["", none], ...values.map((value) => [value, `${label} ${value}`])], (value) => { filters[key] = value; refilter(); }));
-  };
-  add("signer", "signer", "all signers");
-  add("split", "split", "all splits");
-  add("chapter", "chapter", "all chapters");
-  box.append(select("Order", SORTS, (value) => { filters.sort = value; refilter(); }));
-  if (rows.some((row) => row.hands)) box.append(...handFilter());
-  if (rows.some((row) => row.wrong.length)) {
-    const label = el("label", { class: "wide check" }, el("input", { type: "checkbox", id: "only-wrong", onchange: (event) => { filters.wrong = event.target.checked; refilter(); } }), " ⚠ hands on the wrong arms only");
-    box.append(label);
-  }
-}
-
-function handFilter() {
-  const shown = el("output", {}, percent(filters.least / 100));
-  const slider = el("input", { type: "range", min: 5, max: 100, step: 5, value: filters.least, "aria-label": "in at least this share of frames",
-    oninput: (event) => { filters.least = Number(event.target.value); shown.value = percent(filters.least / 100); refilter(); } });
-  const least = el("span", { class: "wide least", hidden: true }, "in at least", slider, shown, "of frames");
-  const which = select("Missing hands", HANDS, (value) => { filters.hand = value; least.hidden = !value; refilter(); });
-  return [which, least];
-}
-
-function refilter() {
-  const matches = matcher(filters.query);
-  const missing = (row) => 1 - (row.hands?.[filters.hand] ?? 1);
-  listed.rows = rows.filter((row) =>
-    (!filters.signer || row.signer === filters.signer) && (!filters.split || row.split === filters.split) &&
-    (!filters.chapter || row.chapter === filters.chapter) && (!filters.wrong || row.wrong.length) &&
-    (!filters.hand || missing(row) >= filters.least / 100 - 1e-9) && matches(row));
-  const rank = { sign: (row) => row.sign ?? row.label ?? 0, frames: (row) => row.frames, missing: (row) => row.hands?.any ?? 1 }[filters.sort];
-  if (rank) listed.rows.sort((a, b) => rank(a) - rank(b) || a.place - b.place);
-  if (filters.sort === "id") listed.rows.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
-  const signs = new Set(listed.rows.map((row) => row.sign ?? row.label)).size;
-  byId("count").textContent = `${listed.rows.length.toLocaleString("en")} of ${many(rows.length, "clip")} · ${many(signs, "sign")}`;
-  byId("list").scrollTop = 0;
-  paintList();
-  if (state.tab === "statistics") paintStats();
-}
+const LINE = 64; // pixels down, as in page.css
 
 function paintList() {
-  const list = byId("list"), inner = byId("list-inner");
+  const list = byId("list"),
+    inner = byId("list-inner");
   inner.style.height = `${Math.max(listed.rows.length * LINE, 40)}px`;
   const first = Math.max(0, Math.floor(list.scrollTop / LINE) - 4);
   const last = Math.min(listed.rows.length, first + Math.ceil((list.clientHeight || 800) / LINE) + 9);
   inner.replaceChildren(...listed.rows.slice(first, last).map((row, i) => listLine(row, first + i)));
-  if (!listed.rows.length) inner.append(el("p", { class: "empty muted" }, "no clip fits; ", button("clear the filters", "show all clips", clearFilters, { class: "link" })));
+  if (!listed.rows.length)
+    inner.append(
+      el(
+        "p",
+        { class: "empty muted" },
+        "no clip fits; ",
+        button("clear the filters", "show all clips", clearFilters, { class: "link" }),
+      ),
+    );
   const active = state.row && byId(`clip-${state.row.place}`);
   if (active) list.setAttribute("aria-activedescendant", active.id);
   else list.removeAttribute("aria-activedescendant");
 }
 
 function listLine(row, place) {
-  const facts = [row.signer && `signer ${row.signer}`, row.split, row.frames && many(row.frames, "frame")].filter(Boolean).join(" · ");
-  const line = el("div", { class: "line", role: "option", id: `clip-${row.place}`, "aria-selected": String(row === state.row), "aria-posinset": place + 1, "aria-setsize": listed.rows.length, onclick: () => { openClip(row); closeDrawer(); } },
-    el("div", { class: "names" }, el("b", {}, titleOf(row)), row.wrong.length ? el("span", { class: "tag bad", title: `hands on the wrong arms in ${row.wrong.join(", ")}` }, "⚠ arms") : null, el("span", { class: "spring" }), row.ar ? el("span", { lang: "ar", dir: "rtl", class: "arabic" }, row.ar) : null),
+  const facts = [row.signer && `signer ${row.signer}`, row.split, row.frames && many(row.frames, "frame")]
+    .filter(Boolean)
+    .join(" · ");
+  const line = el(
+    "div",
+    {
+      class: "line",
+      role: "option",
+      id: `clip-${row.place}`,
+      "aria-selected": String(row === state.row),
+      "aria-posinset": place + 1,
+      "aria-setsize": listed.rows.length,
+      onclick: () => {
+        openClip(row);
+        closeDrawer();
+      },
+    },
+    el(
+      "div",
+      { class: "names" },
+      el("b", {}, titleOf(row)),
+      row.wrong.length
+        ? el("span", { class: "tag bad", title: `hands on the wrong arms in ${row.wrong.join(", ")}` }, "⚠ arms")
+        : null,
+      el("span", { class: "spring" }),
+      row.ar ? el("span", { lang: "ar", dir: "rtl", class: "arabic" }, row.ar) : null,
+    ),
     el("div", { class: "muted small" }, facts || row.id),
-    row.hands ? handBars(row.hands) : null);
+    row.hands ? handBars(row.hands) : null,
+  );
   line.style.transform = `translateY(${place * LINE}px)`;
   line.title = row.id;
   return line;
@@ -79,19 +64,13 @@ function handBars(hands) {
     if (hands[side] === undefined) return null;
     const fill = el("i", { class: `fill-${side}` });
     fill.style.width = `${100 * hands[side]}%`;
-    return el("span", { class: "hand-bar", role: "img", "aria-label": `${side} hand seen in ${percent(hands[side])} of frames` }, fill);
+    return el(
+      "span",
+      { class: "hand-bar", role: "img", "aria-label": `${side} hand seen in ${percent(hands[side])} of frames` },
+      fill,
+    );
   };
   return el("div", { class: "hand-bars" }, bar("right"), bar("left"));
-}
-
-function clearFilters() {
-  Object.assign(filters, { query: "", signer: "", split: "", chapter: "", hand: "", wrong: false });
-  for (const one of byId("sidebar").querySelectorAll("select")) one.selectedIndex = 0;
-  filters.sort = "place";
-  for (const one of byId("sidebar").querySelectorAll("input[type=checkbox]")) one.checked = false;
-  for (const one of byId("sidebar").querySelectorAll(".least")) one.hidden = true;
-  byId("search").value = "";
-  refilter();
 }
 
 function moveInList(steps) {
@@ -104,7 +83,8 @@ function moveInList(steps) {
 }
 
 function keepInSight() {
-  const at = listed.rows.indexOf(state.row), list = byId("list");
+  const at = listed.rows.indexOf(state.row),
+    list = byId("list");
   if (at < 0) return;
   if (at * LINE < list.scrollTop) list.scrollTop = at * LINE;
   if ((at + 1) * LINE > list.scrollTop + list.clientHeight) list.scrollTop = (at + 1) * LINE - list.clientHeight;

@@ -10,7 +10,11 @@ function nextTheme() {
 
 function setTheme(theme) {
   if (THEMES.includes(theme) && theme !== "auto") document.documentElement.dataset.theme = theme;
-  try { localStorage.setItem("karsl-theme", theme); } catch { /* a page in a frame may have no storage */ }
+  try {
+    localStorage.setItem("karsl-theme", theme);
+  } catch {
+    /* a page in a frame may have no storage */
+  }
   themeChanged();
 }
 
@@ -24,7 +28,11 @@ function themeChanged() {
 }
 
 function storedTheme() {
-  try { return localStorage.getItem("karsl-theme"); } catch { return null; }
+  try {
+    return localStorage.getItem("karsl-theme");
+  } catch {
+    return null;
+  }
 }
 
 function goToTab(tab) {
@@ -52,7 +60,11 @@ function writePlace() {
   if (!state.row || state.playing || isIndex) return;
   const link = byId("clip-link");
   if (link) link.setAttribute("href", placeText());
-  try { history.replaceState(null, "", placeText()); } catch { /* a page inside another may not change its address */ }
+  try {
+    history.replaceState(null, "", placeText());
+  } catch {
+    /* a page inside another may not change its address */
+  }
 }
 
 function goToPlace() {
@@ -61,13 +73,17 @@ function goToPlace() {
     if (!listed.rows.includes(row)) clearFilters();
     return openClip(row, where);
   }
-  if (name && data.pages?.home && !isIndex) return location.replace(`${encodeURIComponent(data.pages.home)}${location.hash}`);
+  if (name && data.pages?.home && !isIndex)
+    return location.replace(`${encodeURIComponent(data.pages.home)}${location.hash}`);
   if (name) toast(`no clip '${name}' in this page`);
   if (!state.row && listed.rows.length && !isIndex) return openClip(listed.rows[0]);
 }
 
 function connect() {
-  onChange(["row"], () => { paintList(); keepInSight(); });
+  onChange(["row"], () => {
+    paintList();
+    keepInSight();
+  });
   onChange(["row", "clip", "problem"], paintHead);
   onChange(["row"], () => state.row && announce(`${titleOf(state.row)} ${state.row.ar}, ${state.row.id}`));
   onChange(["clip", "view", "stage", "zoom", "legs", "base"], () => {
@@ -78,8 +94,12 @@ function connect() {
   });
   const flags = ["zoom", "tethers", "legs", "shared", "sampled"];
   onChange(flags, () => flags.forEach((key) => controls[key].setAttribute("aria-pressed", String(state[key]))));
-  onChange(["speed"], () => { controls.speed.value = state.speed; });
-  onChange(["playing"], () => { controls.play.textContent = state.playing ? "⏸ Pause" : "▶ Play"; });
+  onChange(["speed"], () => {
+    controls.speed.value = state.speed;
+  });
+  onChange(["playing"], () => {
+    controls.play.textContent = state.playing ? "⏸ Pause" : "▶ Play";
+  });
   onChange(["tab", "row", "clip"], paintTab);
   onChange(["row", "clip", "frame", "stage", "view", "playing"], writePlace);
   listeners.push(paintSoon);
@@ -88,16 +108,30 @@ function connect() {
 function buildHead() {
   byId("title").textContent = data.title;
   byId("offline").textContent = isServed ? "read from this machine's server" : "offline · loads nothing";
-  const tabs = [["clips", "Clips", "look at clips (s)"], ["statistics", "Statistics", "figures of the clips in the list (s)"]];
+  const tabs = [
+    ["clips", "Clips", "look at clips (s)"],
+    ["statistics", "Statistics", "figures of the clips in the list (s)"],
+  ];
   if (!isIndex) byId("tabs").append(segmented("Pages", tabs, state.tab, goToTab));
   if (data.pages && !isIndex) {
     const link = (name, text) => name && el("a", { href: encodeURIComponent(name) }, text);
-    byId("tabs").append(...[link(data.pages.before, "‹ page before"), link(data.pages.home, "all pages"), link(data.pages.after, "next page ›")].filter(Boolean));
+    byId("tabs").append(
+      ...[
+        link(data.pages.before, "‹ page before"),
+        link(data.pages.home, "all pages"),
+        link(data.pages.after, "next page ›"),
+      ].filter(Boolean),
+    );
   }
   byId("theme").addEventListener("click", nextTheme);
   byId("help-button").addEventListener("click", () => byId("help").showModal());
-  byId("open-list").addEventListener("click", () => (document.body.classList.contains("list-open") ? closeDrawer() : openDrawer()));
-  byId("skip").addEventListener("click", (event) => { event.preventDefault(); byId("main-area").focus(); });
+  byId("open-list").addEventListener("click", () =>
+    document.body.classList.contains("list-open") ? closeDrawer() : openDrawer(),
+  );
+  byId("skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    byId("main-area").focus();
+  });
   byId("list").addEventListener("scroll", paintList, { passive: true });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", themeChanged);
   new ResizeObserver(paintList).observe(byId("list"));
@@ -124,7 +158,8 @@ async function start() {
   refilter();
   byId("empty").textContent = rows.length ? "" : "this page holds no clips";
   if (rows.some((row) => row.ar) && !drawsArabic()) {
-    byId("notice").textContent = "This machine has no font with Arabic letters, so glosses are boxes; install one, such as Noto Sans Arabic.";
+    byId("notice").textContent =
+      "This machine has no font with Arabic letters, so glosses are boxes; install one, such as Noto Sans Arabic.";
     byId("notice").hidden = false;
   }
   window.addEventListener("hashchange", goToPlace);

@@ -27,11 +27,16 @@ function onWrongArm(stage, t, side) {
 // Where a clip is shown first: of the middle half the frame in which most groups are seen, the nearest to the middle.
 function tellingFrame(stage) {
   const middle = (stage.frames - 1) / 2;
-  let best = Math.round(middle), most = -1;
+  let best = Math.round(middle),
+    most = -1;
   for (let t = 0; t < stage.frames; t++) {
     if (Math.abs(t - middle) > stage.frames / 4) continue;
-    const seen = stage.skeleton.groups.filter((group) => groupSeen(stage, t, group)).length - Math.abs(t - middle) / stage.frames;
-    if (seen > most) { best = t; most = seen; }
+    const seen =
+      stage.skeleton.groups.filter((group) => groupSeen(stage, t, group)).length - Math.abs(t - middle) / stage.frames;
+    if (seen > most) {
+      best = t;
+      most = seen;
+    }
   }
   return best;
 }
@@ -56,12 +61,16 @@ const isLeg = (name) => /(^|_)(knee|ankle|heel|foot|toe)(_|$)/.test(name);
 const hasLegs = (skeleton) => (skeleton.legs ??= skeleton.names.map(isLeg)).includes(true);
 
 function groupBounds(stage, group) {
-  const x = [], y = [];
+  const x = [],
+    y = [];
   const left = hasLegs(stage.skeleton) && !state.legs ? stage.skeleton.legs : [];
   for (let t = 0; t < stage.frames; t++) {
     for (let v = group.at[0]; v < group.at[1]; v++) {
       const [px, py] = point(stage, t, v);
-      if (!left[v] && !Number.isNaN(px)) { x.push(px); y.push(py); }
+      if (!left[v] && !Number.isNaN(px)) {
+        x.push(px);
+        y.push(py);
+      }
     }
   }
   const [across, down] = [range(x), range(y)];
@@ -80,8 +89,10 @@ function framesOf(stages) {
   for (const stage of stages) {
     const box = boundsOf(stage);
     const frame = frames.find((one) => isNear(one.first, box));
-    if (frame) { frame.stages.push(stage); frame.box = joined([frame.box, box]); }
-    else frames.push({ first: box, box, stages: [stage] });
+    if (frame) {
+      frame.stages.push(stage);
+      frame.box = joined([frame.box, box]);
+    } else frames.push({ first: box, box, stages: [stage] });
   }
   return new Map(frames.flatMap((frame, number) => frame.stages.map((stage) => [stage, { box: frame.box, number }])));
 }
@@ -113,7 +124,11 @@ function followPath(stage, group) {
   const boxes = Array.from({ length: stage.frames }, (_, t) => frameBox(stage, group, t));
   const spans = boxes.filter(Boolean).map((box) => [box[2] - box[0], box[3] - box[1]]);
   const largest = (axis) => range(spans.map((span) => span[axis]))?.[1] ?? 1;
-  const centre = (axis) => smooth(boxes.map((box) => (box ? (box[axis] + box[axis + 2]) / 2 : NaN)), 0.3 * largest(axis));
+  const centre = (axis) =>
+    smooth(
+      boxes.map((box) => (box ? (box[axis] + box[axis + 2]) / 2 : NaN)),
+      0.3 * largest(axis),
+    );
   return { x: centre(0), y: centre(1), span: [1.12 * largest(0), 1.12 * largest(1)] };
 }
 
@@ -122,8 +137,10 @@ function frameBox(stage, group, t) {
   for (let v = group.at[0]; v < group.at[1]; v++) {
     const [x, y] = point(stage, t, v);
     if (Number.isNaN(x)) continue;
-    box[0] = Math.min(box[0], x); box[1] = Math.min(box[1], y);
-    box[2] = Math.max(box[2], x); box[3] = Math.max(box[3], y);
+    box[0] = Math.min(box[0], x);
+    box[1] = Math.min(box[1], y);
+    box[2] = Math.max(box[2], x);
+    box[3] = Math.max(box[3], y);
   }
   return box[0] <= box[2] ? box : null;
 }
@@ -131,7 +148,9 @@ function frameBox(stage, group, t) {
 // The mean with the frames before and after, but not across a jump.
 function smooth(values, jump) {
   return values.map((own, t) => {
-    const near = values.slice(Math.max(0, t - 1), t + 2).filter((value) => !Number.isNaN(value) && !(Math.abs(value - own) > jump));
+    const near = values
+      .slice(Math.max(0, t - 1), t + 2)
+      .filter((value) => !Number.isNaN(value) && !(Math.abs(value - own) > jump));
     return near.length ? near.reduce((a, b) => a + b) / near.length : 0;
   });
 }

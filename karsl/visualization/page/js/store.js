@@ -6,9 +6,22 @@ const isServed = data.server !== null;
 
 const state = {
   tab: isIndex ? "statistics" : "clips",
-  row: null, clip: null, problem: "",
-  view: "player", stage: 0, frame: 0, playing: false, speed: 1,
-  zoom: true, tethers: true, legs: false, shared: true, sampled: false, base: 0, ghost: 0.6, trail: 0,
+  row: null,
+  clip: null,
+  problem: "",
+  view: "player",
+  stage: 0,
+  frame: 0,
+  playing: false,
+  speed: 1,
+  zoom: true,
+  tethers: true,
+  legs: false,
+  shared: true,
+  sampled: false,
+  base: 0,
+  ghost: 0.6,
+  trail: 0,
 };
 const listeners = [];
 
@@ -24,10 +37,26 @@ function onChange(keys, act) {
 
 // Columns to rows; see rows.py.
 function rowsOf({ count, columns }) {
-  const blank = { id: "", link: "", label: null, sign: null, en: "", ar: "", signer: "", split: "", chapter: "", frames: 0, seen: null, hands: null, wrong: [], page: null };
+  const blank = {
+    id: "",
+    link: "",
+    label: null,
+    sign: null,
+    en: "",
+    ar: "",
+    signer: "",
+    split: "",
+    chapter: "",
+    frames: 0,
+    seen: null,
+    hands: null,
+    wrong: [],
+    page: null,
+  };
   const rows = Array.from({ length: count }, (_, place) => ({ ...blank, place }));
   for (const [name, column] of Object.entries(columns)) {
-    for (let i = 0; i < count; i++) rows[i][name] = (column.codes ? column.values[column.codes[i]] : column[i]) ?? blank[name];
+    for (let i = 0; i < count; i++)
+      rows[i][name] = (column.codes ? column.values[column.codes[i]] : column[i]) ?? blank[name];
   }
   return rows;
 }
@@ -53,7 +82,13 @@ async function fetched(name) {
 async function clipOf(row) {
   if (!decoded.has(row.link)) {
     const payload = isServed ? await fetched(`clips/${encodeURIComponent(row.link)}.json`) : data.clips[row.link];
-    if (payload.row) Object.assign(row, { seen: payload.row.seen, hands: payload.row.hands, wrong: payload.row.wrong, frames: payload.row.frames });
+    if (payload.row)
+      Object.assign(row, {
+        seen: payload.row.seen,
+        hands: payload.row.hands,
+        wrong: payload.row.wrong,
+        frames: payload.row.frames,
+      });
     decoded.set(row.link, await decodeClip(payload, { ...data.skeletons, ...payload.skeletons }));
     if (decoded.size > KEPT) decoded.delete(decoded.keys().next().value);
   }
@@ -73,8 +108,20 @@ async function openClip(row, where = {}) {
     const clip = await clipOf(row);
     if (asked !== row) return;
     const stage = Math.min(where.stage ?? state.stage, clip.stages.length - 1);
-    const frame = Math.min(where.frame ?? (state.playing ? 0 : tellingFrame(clip.stages[stage])), clip.stages[stage].frames - 1);
-    update({ row, clip, stage, frame, problem: "", tab: "clips", view: where.view ?? usableView(clip), base: Math.min(state.base, stage) });
+    const frame = Math.min(
+      where.frame ?? (state.playing ? 0 : tellingFrame(clip.stages[stage])),
+      clip.stages[stage].frames - 1,
+    );
+    update({
+      row,
+      clip,
+      stage,
+      frame,
+      problem: "",
+      tab: "clips",
+      view: where.view ?? usableView(clip),
+      base: Math.min(state.base, stage),
+    });
   } catch (error) {
     if (asked === row) update({ row, clip: null, problem: `${row.id}: ${error.message}`, tab: "clips" });
   } finally {
@@ -82,15 +129,26 @@ async function openClip(row, where = {}) {
   }
 }
 
-const usableView = (clip) => ((state.view === "draws" && !clip.draws.length) || (clip.stages.length === 1 && state.view !== "player") ? "player" : state.view);
+const usableView = (clip) =>
+  (state.view === "draws" && !clip.draws.length) || (clip.stages.length === 1 && state.view !== "player")
+    ? "player"
+    : state.view;
 const stageNow = () => state.clip.stages[state.stage];
 const diskNow = () => stageNow().disk[state.frame];
 
 // The address tells what is looked at, so that it can be sent to others.
 function placeText() {
   if (!state.row) return "";
-  const parts = [["clip", state.row.link], ["stage", state.stage], ["frame", String(state.frame)], ["view", state.view === "player" ? "" : state.view]];
-  return `#${parts.filter(([, value]) => value).map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&")}`;
+  const parts = [
+    ["clip", state.row.link],
+    ["stage", state.stage],
+    ["frame", String(state.frame)],
+    ["view", state.view === "player" ? "" : state.view],
+  ];
+  return `#${parts
+    .filter(([, value]) => value)
+    .map(([key, value]) => `${key}=${encodeURIComponent(value)}`)
+    .join("&")}`;
 }
 
 function readPlace() {

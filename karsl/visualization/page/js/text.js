@@ -1,6 +1,6 @@
 // Search that forgives spelling: case, accents, vowel signs, tatweel, forms of alef, hamza and ya, kinds of digits.
 
-const ARABIC = { "ى": "ي", "ی": "ي", "ئ": "ي", "ؤ": "و", "ة": "ه", "ک": "ك", "ٱ": "ا", "ء": "", "ـ": "" };
+const ARABIC = { ى: "ي", ی: "ي", ئ: "ي", ؤ: "و", ة: "ه", ک: "ك", ٱ: "ا", ء: "", ـ: "" };
 
 function plain(text) {
   return text
@@ -20,11 +20,14 @@ function matcher(query) {
   const words = plain(query).split(/\s+/).filter(Boolean);
   return (row) => {
     row.plain ??= plain(`${row.en} ${row.ar} ${row.id} ${row.link}`);
-    return words.every((word) => (/^\d{1,4}$/.test(word) && row.sign !== null ? Number(word) === row.sign || row.en === word : row.plain.includes(word)));
+    return words.every((word) =>
+      /^\d{1,4}$/.test(word) && row.sign !== null ? Number(word) === row.sign || row.en === word : row.plain.includes(word),
+    );
   };
 }
 
-const signText = (row) => (row.sign !== null ? String(row.sign).padStart(4, "0") : row.label !== null ? `label ${row.label}` : "");
+const signText = (row) =>
+  row.sign !== null ? String(row.sign).padStart(4, "0") : row.label !== null ? `label ${row.label}` : "";
 const titleOf = (row) => [signText(row), row.en || row.id.split("/").pop()].filter(Boolean).join(" · ");
 
 // Whether this machine can draw Arabic: two letters that look the same are two empty boxes.

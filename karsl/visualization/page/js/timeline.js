@@ -1,6 +1,10 @@
 // Below the panels: in which frames on disk each group is seen, what a sampler took, and where the player is.
 
-const BAR = 11, GAP = 5, STRIP = 4, LABEL = 88, TICKS = 18;
+const BAR = 11,
+  GAP = 5,
+  STRIP = 4,
+  LABEL = 88,
+  TICKS = 18;
 
 function buildTimeline() {
   const canvas = el("canvas", { "aria-hidden": "true" });
@@ -11,16 +15,21 @@ function buildTimeline() {
     const frame = frameAt(stageNow(), Math.floor(Math.min(Math.max(raw, 0), 0.9999) * state.clip.total));
     update({ frame, playing: false });
   };
-  canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); seek(event); });
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    seek(event);
+  });
   canvas.addEventListener("pointermove", seek);
   return canvas;
 }
 
 // The stage whose samples are marked: the one shown, or else the first that was sampled.
-const sampledStage = (clip) => (stageNow().inds ? stageNow() : clip.stages.find((stage) => stage.inds) ?? null);
+const sampledStage = (clip) => (stageNow().inds ? stageNow() : (clip.stages.find((stage) => stage.inds) ?? null));
 
 function paintTimeline(canvas) {
-  const clip = state.clip, raw = clip.stages[0], taken = sampledStage(clip);
+  const clip = state.clip,
+    raw = clip.stages[0],
+    taken = sampledStage(clip);
   const groups = raw.skeleton.groups;
   const row = BAR + GAP + (taken ? STRIP : 0);
   byId("timeline").style.height = `${8 + groups.length * row + (taken ? TICKS : 0) + 4}px`;

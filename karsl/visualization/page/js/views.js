@@ -4,9 +4,24 @@ let shown = { panels: [], paint: () => {} };
 
 const VIEWS = {
   player: { label: "Player", title: "one stage, hands and face enlarged (p)", build: playerView, usable: () => true },
-  compare: { label: "Compare", title: "all stages side by side (c)", build: compareView, usable: (clip) => clip.stages.length > 1 },
-  overlay: { label: "Overlay", title: "one stage over another (o)", build: overlayView, usable: (clip) => clip.stages.length > 1 },
-  draws: { label: "Draws", title: "other draws of the random steps (d)", build: drawsView, usable: (clip) => clip.draws.length > 0 },
+  compare: {
+    label: "Compare",
+    title: "all stages side by side (c)",
+    build: compareView,
+    usable: (clip) => clip.stages.length > 1,
+  },
+  overlay: {
+    label: "Overlay",
+    title: "one stage over another (o)",
+    build: overlayView,
+    usable: (clip) => clip.stages.length > 1,
+  },
+  draws: {
+    label: "Draws",
+    title: "other draws of the random steps (d)",
+    build: drawsView,
+    usable: (clip) => clip.draws.length > 0,
+  },
 };
 
 function buildView() {
@@ -20,33 +35,51 @@ function buildView() {
   arrange();
 }
 
-const resizes = new ResizeObserver(() => { arrange(); paintSoon(); });
+const resizes = new ResizeObserver(() => {
+  arrange();
+  paintSoon();
+});
 const CAPTION = 58;
 
 // Of panels side by side: as many columns as show their common frame largest.
 function arrange() {
-  const box = byId("panels"), count = shown.panels.length;
+  const box = byId("panels"),
+    count = shown.panels.length;
   const inFlow = getComputedStyle(box).flexGrow === "0"; // a narrow window scrolls: the panels' height is their own
-  if (!shown.frame || inFlow) { box.style.gridTemplateColumns = ""; return; }
+  if (!shown.frame || inFlow) {
+    box.style.gridTemplateColumns = "";
+    return;
+  }
   const [across, down] = [shown.frame[2] - shown.frame[0], shown.frame[3] - shown.frame[1]];
-  let best = Math.max(1, Math.min(count, Math.floor(box.clientWidth / 170))), largest = 0;
+  let best = Math.max(1, Math.min(count, Math.floor(box.clientWidth / 170))),
+    largest = 0;
   for (let columns = 1; columns <= count; columns++) {
-    const width = box.clientWidth / columns, height = box.clientHeight / Math.ceil(count / columns) - CAPTION;
+    const width = box.clientWidth / columns,
+      height = box.clientHeight / Math.ceil(count / columns) - CAPTION;
     const scale = Math.min(width / across, height / down);
-    if (scale > largest && (width >= 150 || columns === 1) && (height >= 120 || !largest)) { best = columns; largest = scale; }
+    if (scale > largest && (width >= 150 || columns === 1) && (height >= 120 || !largest)) {
+      best = columns;
+      largest = scale;
+    }
   }
   box.style.gridTemplateColumns = `repeat(${best}, minmax(0, 1fr))`;
 }
 
 function playerView(clip) {
-  const stage = stageNow(), groups = stage.skeleton.groups;
+  const stage = stageNow(),
+    groups = stage.skeleton.groups;
   const parts = [];
   const name = `${state.stage} · ${stage.name}`;
   if (!stage.floats) {
     const body = makePanel({ title: name, stage, area: "body", own: true });
-    parts.push([body, (t) => paintStage(body, stage, t, (w, h) => fitted(boundsOf(stage), w, h), { tethers: state.tethers, size: 1.3 })]);
+    parts.push([
+      body,
+      (t) => paintStage(body, stage, t, (w, h) => fitted(boundsOf(stage), w, h), { tethers: state.tethers, size: 1.3 }),
+    ]);
   }
-  const zoomed = stage.floats ? groups : groups.filter((group) => group.side || group.role === "face").sort((a, b) => zoomRank(a) - zoomRank(b));
+  const zoomed = stage.floats
+    ? groups
+    : groups.filter((group) => group.side || group.role === "face").sort((a, b) => zoomRank(a) - zoomRank(b));
   const few = groups.length === 1;
   if (stage.floats || (state.zoom && !few)) {
     for (const group of zoomed) {
@@ -56,11 +89,25 @@ function playerView(clip) {
     if (!stage.floats && groups.some((group) => group.side)) {
       const panel = makePanel({ title: "path of the wrists", area: "path" });
       panel.canvas.setAttribute("aria-label", "path of the hands' wrists through the clip");
-      parts.push([panel, (t) => paintPanel(panel, (pen, w, h) => { drawPathPanel(pen, stage, t, w, h); })]);
+      parts.push([
+        panel,
+        (t) =>
+          paintPanel(panel, (pen, w, h) => {
+            drawPathPanel(pen, stage, t, w, h);
+          }),
+      ]);
     }
   }
   const layout = stage.floats ? "parted" : parts.length > 1 ? "zoomed" : "alone";
-  return { panels: parts.map(([panel]) => panel), layout, paint: () => parts.forEach(([panel, paint], i) => { if (i === 0) tellFrame(panel, stage, state.frame); paint(state.frame); }) };
+  return {
+    panels: parts.map(([panel]) => panel),
+    layout,
+    paint: () =>
+      parts.forEach(([panel, paint], i) => {
+        if (i === 0) tellFrame(panel, stage, state.frame);
+        paint(state.frame);
+      }),
+  };
 }
 
 function drawPathPanel(pen, stage, t, width, height) {
@@ -105,7 +152,10 @@ function gridView(stages, titles, chosen) {
       const t = stage === stageNow() ? state.frame : frameAt(stage, diskNow());
       tellFrame(panel, stage, t);
       panel.node.classList.toggle("current", stage === stageNow());
-      if (stage.floats) paintPanel(panel, (pen, w, h) => { drawParted(pen, stage, t, w, h); });
+      if (stage.floats)
+        paintPanel(panel, (pen, w, h) => {
+          drawParted(pen, stage, t, w, h);
+        });
       else paintStage(panel, stage, t, viewOf, { tethers: state.tethers });
     }
   };
@@ -114,7 +164,11 @@ function gridView(stages, titles, chosen) {
 
 function compareView(clip) {
   const choose = (number) => () => goToStage(number);
-  return gridView(clip.stages, clip.stages.map((stage, k) => `${k} · ${stage.name}`), choose);
+  return gridView(
+    clip.stages,
+    clip.stages.map((stage, k) => `${k} · ${stage.name}`),
+    choose,
+  );
 }
 
 function drawsView(clip) {
@@ -124,10 +178,16 @@ function drawsView(clip) {
 }
 
 function overlayView(clip) {
-  const below = clip.stages[state.base], above = stageNow();
+  const below = clip.stages[state.base],
+    above = stageNow();
   const frames = framesOf([below, above]);
   const remark = frames.get(above).number ? "other units: each fitted" : "";
-  const panel = makePanel({ title: `${state.stage} · ${above.name} over ${state.base} · ${below.name}`, stage: above, own: true, remark });
+  const panel = makePanel({
+    title: `${state.stage} · ${above.name} over ${state.base} · ${below.name}`,
+    stage: above,
+    own: true,
+    remark,
+  });
   const box = (stage) => (state.shared ? frames.get(stage).box : boundsOf(stage));
   const paint = () => {
     tellFrame(panel, above, state.frame);
@@ -137,7 +197,11 @@ function overlayView(clip) {
         return drawParted(pen, above, state.frame, w, h);
       }
       const view = fitted(box(above), w, h);
-      drawFrame(pen, below, frameAt(below, diskNow()), fitted(box(below), w, h), { ghost: true, alpha: state.ghost, size: 1.2 });
+      drawFrame(pen, below, frameAt(below, diskNow()), fitted(box(below), w, h), {
+        ghost: true,
+        alpha: state.ghost,
+        size: 1.2,
+      });
       drawTrail(pen, above, view);
       drawFrame(pen, above, state.frame, view, { tethers: state.tethers, size: 1.3 });
       return { stage: above, t: state.frame, view };
