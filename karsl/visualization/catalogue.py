@@ -45,6 +45,8 @@ class Catalogue:
         outer: int64 (n,), a place of each clip in the dataset.
         clip_ids: Names.
         label, sign, num_frames: int32 (n,); -1 where a record does not say.
+        inner: int64 (n,), which of `datasets` reads it.
+        file, frame_start: int64 (n,), where it lies in which of `files`; -1 where it lies in no pack.
         signer, split: Names, each with an int16 (n,) of places in them; -1 where a record does not say.
 
     Raises:
@@ -55,7 +57,7 @@ class Catalogue:
         self._kinds: dict[tuple, int] = {}
         self._inner: list[Found] = []
         self.metainfo: list[Mapping[str, Any]] = []
-        names: tuple[dict[str, int], dict[str, int]] = ({}, {})
+        names: tuple[dict[str, int], ...] = ({}, {}, {})
         rows, seen, self.clip_ids = [], set(), []
         for outer, found in find_clips(dataset, indices or range(len(dataset))):
             code = self._code(found, dataset)
@@ -63,14 +65,22 @@ class Catalogue:
                 seen.add((code, found.at))
                 record = relabelled(found.dataset.get_data_info(found.at), found.steps)
                 self.clip_ids.append(str(record.get("clip_id", f"clip_{found.at}")))
-                codes = [_place(record.get(key), known) for key, known in zip(("signer", "split"), names, strict=True)]
-                numbers = [_number(record.get(key)) for key in ("label", "sign", "num_frames")]
+                keys = ("signer", "split", "keypoint_path" if "frame_start" in record else "")
+                codes = [_place(record.get(key), known) for key, known in zip(keys, names, strict=True)]
+                numbers = [_number(record.get(key)) for key in ("label", "sign", "num_frames", "frame_start")]
                 rows.append((outer, code, found.at, *numbers, *codes))
-        table = np.array(rows, dtype=np.int64).reshape(-1, 8)
+        table = np.array(rows, dtype=np.int64).reshape(-1, 10)
         self.outer, self._at = table[:, 0].copy(), table[:, 1:3].copy()
         self.label, self.sign, self.num_frames = (table[:, i].astype(np.int32) for i in (3, 4, 5))
-        self.signer = list(names[0]), table[:, 6].astype(np.int16)
-        self.split = list(names[1]), table[:, 7].astype(np.int16)
+        self.inner, self.frame_start, self.file = self._at[:, 0], table[:, 6].copy(), table[:, 9].copy()
+        self.signer = list(names[0]), table[:, 7].astype(np.int16)
+        self.split = list(names[1]), table[:, 8].astype(np.int16)
+        self.files = list(names[2])
+
+    @property
+    def datasets(self) -> list[Any]:
+        """Those that read clips."""
+        return [found.dataset for found in self._inner]
 
     def __len__(self) -> int:
         return len(self.outer)

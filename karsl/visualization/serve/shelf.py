@@ -16,6 +16,7 @@ from karsl.errors import ConfigError
 from karsl.visualization.catalogue import Catalogue, ClipFilter
 from karsl.visualization.gallery import page_clip, source_facts, unique_link
 from karsl.visualization.page import clip_facts, clip_link, encode_clip, encode_index, index_row, page_html
+from karsl.visualization.serve.presence import hands_seen
 from karsl.visualization.source import shown_stages
 
 _KEPT = 32  # clips, of some 50 KB each
@@ -114,11 +115,14 @@ class Shelf:
         catalogue, rows = self._catalogue, self._rows
         first, kind = catalogue.kinds(rows)
         shared = [index_row(clip_facts(*catalogue.facts(int(row))), 0) for row in rows[first]]
-        own = {
+        own: dict[str, list] = {
             "id": [catalogue.clip_ids[row] for row in rows.tolist()],
             "link": list(self._links),
             "frames": np.maximum(catalogue.num_frames[rows], 0).tolist(),
         }
+        hands = hands_seen(catalogue, rows)
+        if any(hands):
+            own["hands"] = hands
         columns: dict[str, Any] = {}
         for name in encode_index(shared)["columns"] | own:
             columns[name] = own[name] if name in own else _spread([row[name] for row in shared], kind)

@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 import torch
 
+from karsl.cli.main import main
 from karsl.datasets import KArSLDataset
 from karsl.errors import ConfigError
 from karsl.testing import make_corpus
 from karsl.visualization.catalogue import ClipFilter
+from karsl.visualization.opening import open_clips
 from karsl.visualization.page import clip_facts, encode_index, index_row
 from karsl.visualization.serve import ClipServer, Shelf
 from karsl.visualization.serve.server import MOST_CLIENTS
@@ -301,3 +303,12 @@ def test_clips_of_one_name_have_links_of_their_own(root):
     assert len(set(found)) == 48
     assert len(json.loads(shelf.clip(found[0]))["stages"]) == 2
     assert len(json.loads(shelf.clip(f"{found[0]}~2"))["stages"]) == 1
+
+
+def test_the_list_of_a_pack_tells_how_often_hands_are_seen_without_reading_a_clip(root, tmp_path):
+    assert main(["pack", str(root), str(tmp_path / "pack")]) == 0
+    shelf = Shelf(open_clips(tmp_path / "pack"))
+    columns = json.loads(gzip.decompress(shelf.index_gz))["columns"]
+    for link, hands in zip(columns["link"], columns["hands"], strict=True):
+        assert hands == pytest.approx(json.loads(shelf.clip(link))["row"]["hands"], abs=6e-4)
+    assert len({hands["left"] for hands in columns["hands"]}) > 3
