@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -50,3 +52,16 @@ def count_colour(image, colour: str, *, box: tuple[int, int, int, int] | None = 
 @pytest.fixture(name="count_colour")
 def _count_colour():
     return count_colour
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium of this machine; its driver runs an event loop, which must not outlive the module."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium is installed (apt-get install chromium): the page is not driven")
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the page is not driven")
+    with api.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

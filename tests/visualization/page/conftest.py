@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -75,19 +74,6 @@ def page_file(page_clips, planted, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "browse.html"
     write_page(path, [*page_clips, planted], title="a <title> & more", facts={"config": "</script><b>x</b>"})
     return path
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """Headless Chromium of this machine."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no Chromium is installed (apt-get install chromium): the page is not driven")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the page is not driven")
-    with api.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 class Window:
