@@ -175,6 +175,8 @@ def public(record: dict) -> dict:
 
 
 def _before(out: Path, mode: str) -> Manifest | None:
+    if out.is_file():
+        raise PackError(f"{out} is a file; a pack is a folder, choose another name")
     is_pack = (out / ANNOTATIONS).is_file() or (out / MANIFEST).is_file()
     if mode == "append":
         return Manifest.read(out)

@@ -152,6 +152,9 @@ def test_a_folder_without_a_manifest_cannot_be_added_to(source, tmp_path):
     (tmp_path / "x").mkdir()
     with pytest.raises(PackError, match="holds no manifest.json, so it is no finished pack"):
         pack_clips(source, tmp_path / "x", mode="append")
+    (tmp_path / "file").touch()
+    with pytest.raises(PackError, match="file is a file; a pack is a folder"):
+        pack_clips(source, tmp_path / "file")
     with pytest.raises(PackError, match="the source has no clips"):
         pack_clips(make_source(0), tmp_path / "y")
     assert not (tmp_path / "y").exists()
