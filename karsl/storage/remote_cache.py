@@ -17,13 +17,15 @@ from karsl.storage.remote import Retry, download, is_remote
 
 DEFAULT_BYTES = 20 << 30
 _PART, _LOCK = ".part", ".lock"
+GRACE_S = 60.0  # what was used a moment ago is being read, by this process or another: it stays, whatever the bound
 _TOUCH_NS = 10**9  # how exactly the last use of a file is known
 
 
 class FileCache:
     """Brings files here and lets the longest unused go.
 
-    A file is under its name only when it is whole. One process brings it, the others wait; what broke off goes on where it
+    What was used within the last minute stays, for it is being read: a bound below what is read at a time is not kept. A
+    file is under its name only when it is whole. One process brings it, the others wait; what broke off goes on where it
     stopped. A file that is let go while somebody has it mapped stays readable for him.
 
     Args:
@@ -33,11 +35,10 @@ class FileCache:
 
     Example:
         >>> import tempfile
-        >>> cache = FileCache(tempfile.mkdtemp(), max_bytes=10)
-        >>> for name in "ab":
-        ...     _ = cache.get(f"x://{name}", fetch=lambda url, part: part.write_bytes(b"12345678"))
-        >>> cache.path("x://a").exists(), cache.path("x://b").exists()
-        (False, True)
+        >>> cache = FileCache(tempfile.mkdtemp())
+        >>> file = cache.get("x://there/a", fetch=lambda url, part: part.write_bytes(b"12345678"))
+        >>> file.name, file == cache.path("x://there/a"), cache.has("x://there/b")
+        ('a', True, False)
     """
 
     def __init__(self, folder: str | Path | None = None, *, max_bytes: int = DEFAULT_BYTES, retry: Retry = Retry()) -> None:  # noqa: B008
@@ -110,13 +111,19 @@ class FileCache:
             for path in self.folder.glob("*/*"):
                 with suppress(FileNotFoundError):
                     told = path.stat()
-                    files.append((told.st_atime_ns, told.st_size, path))
+                    files.append((told.st_atime_ns, _disk_bytes(told), path))
             total = sum(size for _, size, _ in files)
-            for _, size, path in sorted(files):
+            for used, size, path in sorted(files):
                 if total <= self.max_bytes:
                     break
-                if path in keep or path.suffix in (_LOCK, _PART, ".version"):
+                in_use = time.time_ns() - used < GRACE_S * 1e9
+                if in_use or path in keep or path.suffix in (_LOCK, _PART, ".version"):
                     continue
                 path.unlink(missing_ok=True)
                 total -= size
         return total
+
+
+def _disk_bytes(told: os.stat_result) -> int:
+    """What a file takes; its holes take nothing."""
+    return told.st_blocks * 512 if hasattr(told, "st_blocks") else told.st_size

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import HTTPError
 
-from xxhash import xxh3_64_hexdigest
+from xxhash import xxh3_64, xxh3_64_hexdigest
 
-from karsl.errors import CorruptRecordError
+from karsl.errors import ConfigError, CorruptRecordError
 from karsl.storage.remote import RemoteError, is_remote
 from karsl.storage.remote_cache import FileCache
+from karsl.storage.remote_sparse import Span, bring_spans
 from karsl.storage.tar_index import SUFFIX, TarIndex, index_files, load_index
 from karsl.storage.tar_members import is_compressed
 from karsl.storage.tar_unpack import unpack_tar
 
 _ABSENT = (403, 404, 410)
+_SPARSE = ".clips"
+_CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,19 @@ class TarShards:
         cache: For what does not lie here as it is needed.
         member: Extension of the clips in a sample; None takes the only array.
         nonfinite: `'raise'`, or `'missing'` where NaN stands for a missing point.
+        fetch: `'whole'` tars, or `'ranges'`: of a tar elsewhere with an index beside it only the clips that are read.
     """
 
     names: tuple[str, ...]
     cache: FileCache
     member: str | None = None
     nonfinite: str = "raise"
+    fetch: str = "whole"
+    _sizes: dict[str, int] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.fetch not in ("whole", "ranges"):
+            raise ConfigError(f"fetch={self.fetch!r} of tars; expected 'whole' or 'ranges'")
 
     def index(self, name: str) -> tuple[Path, TarIndex]:
         """Where a tar can be mapped, here now or to be brought, and what is in it.
@@ -48,7 +59,11 @@ class TarShards:
         if is_remote(name):
             told = self._index_beside(name)
             if told is not None and told.mapped and self.member is None:
-                return self.cache.path(name), told
+                return self._here(name), told
+            if self.fetch == "ranges":
+                raise ConfigError(
+                    f"{name}: fetch='ranges' needs an index beside the tar, as karsl writes it; take fetch='whole'"
+                )
         tar = self.cache.get(name)
         if not is_compressed(tar):
             index = self._load(tar)
@@ -64,7 +79,7 @@ class TarShards:
             KarslError: See `index`.
         """
         path, _ = self.index(name)
-        if is_remote(name) and path == self.cache.path(name):
+        if is_remote(name) and path == self._here(name):
             head, mark, query = name.partition("?")
             beside = self.cache.path(f"{head}{SUFFIX}{mark}{query}")
             if beside.is_file():
@@ -84,11 +99,27 @@ class TarShards:
             self._bring_copy(name)
         elif is_remote(name) and not self.cache.has(name):
             told = self._index_beside(name)
-            self.cache.get(name, check=None if told is None else lambda part: _check_size(name, part, told))
+            self.cache.get(name, check=None if told is None else lambda part: _check(name, part, told))
 
     def paths(self, name: str) -> tuple[Path, Path]:
         """Where the clips of a tar may be mapped: where it comes to lie itself, or its copy; `index` says which."""
-        return self.cache.path(name) if is_remote(name) else Path(name), self.cache.path(self._copy(name))
+        return self._here(name) if is_remote(name) else Path(name), self.cache.path(self._copy(name))
+
+    def bring_spans(self, name: str, spans: Sequence[Span]) -> None:
+        """Have some clips of a tar elsewhere, with `fetch='ranges'`.
+
+        Raises:
+            RemoteError: They cannot be had.
+            CorruptRecordError: What came is not what the index says.
+        """
+        if name not in self._sizes:
+            self._sizes[name] = self.index(name)[1].size
+        bring_spans(name, self._here(name), self._sizes[name], spans, retry=self.cache.retry)
+        self.cache.shrink(keep=(self._here(name),))
+
+    def _here(self, name: str) -> Path:
+        path = self.cache.path(name)
+        return path if self.fetch == "whole" else path.with_name(path.name + _SPARSE)
 
     def _index_beside(self, name: str) -> TarIndex | None:
         head, mark, query = name.partition("?")
@@ -115,8 +146,13 @@ class TarShards:
         return self.cache.get(self._copy(name), fetch=unpack)
 
 
-def _check_size(name: str, part: Path, told: TarIndex) -> None:
-    if part.stat().st_size != told.size:
+def _check(name: str, part: Path, told: TarIndex) -> None:
+    digest, size = xxh3_64(), part.stat().st_size
+    with part.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    if size != told.size or digest.hexdigest() != told.xxh3:
         raise CorruptRecordError(
-            f"{name}: {part.stat().st_size} bytes, its index says {told.size}; write the index again, or copy the tar again"
+            f"{name}: what came, {size} bytes, is not what its index says, {told.size} bytes, the checksum differs; copy "
+            "the tar to the server again, with its index"
         )

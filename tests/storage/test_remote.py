@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from karsl.errors import ConfigError, DatasetNotFoundError
+from karsl.storage import remote_cache
 from karsl.storage.remote import RemoteError, Retry, download
 from karsl.storage.remote_cache import FileCache
 from karsl.storage.remote_names import expand_braces, shard_names
@@ -115,7 +116,8 @@ def test_other_schemes_are_fsspecs(tmp_path):
     assert read_ranges("memory://karsl/a.bin", [(5, 9)], retry=QUICK) == [CONTENT[5:9]]
 
 
-def test_the_cache_asks_once_and_lets_the_longest_unused_go(server, tmp_path):
+def test_the_cache_asks_once_and_lets_the_longest_unused_go(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(remote_cache, "GRACE_S", 0)
     url, faults, folder = server
     for name in "bcd":
         (folder / f"{name}.bin").write_bytes(CONTENT)
@@ -125,6 +127,9 @@ def test_the_cache_asks_once_and_lets_the_longest_unused_go(server, tmp_path):
     assert faults.count() == {"a.bin": 1, "b.bin": 1}
     cache.get(url.replace("a.bin", "c.bin"))
     assert [cache.path(url.replace("a.bin", f"{n}.bin")).exists() for n in "abc"] == [False, True, True]
+    monkeypatch.setattr(remote_cache, "GRACE_S", 60)
+    cache.get(url)
+    assert cache.path(url.replace("a.bin", "b.bin")).exists(), "it was used a moment ago"
     assert cache.get("/here/it/is.tar") == Path("/here/it/is.tar")
 
 

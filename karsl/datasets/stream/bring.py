@@ -2,59 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
 
 from karsl.errors import KarslError
 
+_THREADS = 2
+
 
 class Bringer:
-    """Has shards here when they are needed.
+    """Has clips here when they are needed.
 
     Args:
         paths: Of the shards, by their number.
-        bring: `bring(path)` has one here, whatever that takes; called in any thread.
+        bring: `bring(path, places)` has some clips of one shard here, whatever that takes; called in any thread.
     """
 
-    def __init__(self, paths: Sequence[str], bring: Callable[[str], None]) -> None:
+    def __init__(self, paths: Sequence[str], bring: Callable[[str, np.ndarray], None]) -> None:
         self._paths, self._bring = list(paths), bring
         self._forget()
 
     def _forget(self) -> None:
+        self._pid = os.getpid()
         self._threads: ThreadPoolExecutor | None = None
-        self._coming: dict[int, Future] = {}
+        self._coming: dict[int, list[Future]] = {}
         self._lost: dict[int, Exception] = {}
 
-    def ask(self, shards: Iterable[int]) -> None:
-        """Have shards on their way, in the background."""
-        for shard in shards:
-            if shard not in self._coming and shard not in self._lost:
-                if self._threads is None:
-                    self._threads = ThreadPoolExecutor(2, thread_name_prefix="karsl-shards")
-                self._coming[shard] = self._threads.submit(self._bring, self._paths[shard])
-
-    def bring(self, shards: Iterable[int], *, skip: bool) -> dict[int, Exception]:
-        """Have shards here now.
+    def ask(self, shards: np.ndarray, places: np.ndarray) -> None:
+        """Have clips on their way, in the background.
 
         Args:
-            shards: By number.
-            skip: Give those that cannot be had, with the reason, instead of raising it.
+            shards, places: int64 (N,), of the clips.
         """
+        self._be_here()
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="karsl-shards")
+        for shard, wanted in _by_shard(shards, places):
+            waiting = self._coming.setdefault(shard, [])
+            if shard not in self._lost and len(waiting) < _THREADS:
+                waiting.append(self._threads.submit(self._bring, self._paths[shard], wanted))
+
+    def bring(self, shards: np.ndarray, places: np.ndarray, *, skip: bool) -> dict[int, Exception]:
+        """Have clips here now.
+
+        Args:
+            shards, places: int64 (N,), of the clips.
+            skip: Give the shards that cannot be had, with the reason, instead of raising it.
+        """
+        self._be_here()
         lost: dict[int, Exception] = {}
-        for shard in shards:
+        for shard, wanted in _by_shard(shards, places):
             if shard in self._lost:
                 lost[shard] = self._lost[shard]
                 continue
-            coming = self._coming.pop(shard, None)
             try:
-                if coming is not None:
+                for coming in self._coming.pop(shard, ()):
                     coming.result()
-                self._bring(self._paths[shard])  # again: it may have been let go meanwhile
+                self._bring(self._paths[shard], wanted)  # again: it may have been let go meanwhile
             except (KarslError, OSError) as error:
                 if not skip:
                     raise
                 lost[shard] = self._lost[shard] = error
         return lost
+
+    def _be_here(self) -> None:
+        if os.getpid() != self._pid:  # a fork copies the pool without its threads
+            self._forget()
 
     def __getstate__(self) -> dict:
         return {"_paths": self._paths, "_bring": self._bring}
@@ -62,3 +78,8 @@ class Bringer:
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
         self._forget()
+
+
+def _by_shard(shards: np.ndarray, places: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    for shard in np.unique(shards).tolist():
+        yield shard, places[shards == shard]

@@ -159,10 +159,15 @@ class StreamDataset(Resumable, IterableDataset):
         """How many clips before they are read a shard is asked for."""
         return max(1, self.window // self.share().world)
 
+    @property
+    def fetches_ranges(self) -> bool:
+        """Whether clips come from elsewhere one by one, not shard by shard."""
+        return bool(getattr(self.dataset, "fetches_ranges", False))
+
     def ask_for(self, places: np.ndarray) -> None:
-        """Have the shards of some clips on their way."""
+        """Have some clips, or their shards, on their way."""
         if self._bringer is not None:
-            self._bringer.ask(np.unique(self.dataset.column("pack")[places]).tolist())
+            self._bringer.ask(self.dataset.column("pack")[places], places)
 
     def batch(self, places: np.ndarray) -> Sequence[Any]:
         """The samples at some places, to be finished in one pass by `keypoint_collate`.
@@ -181,7 +186,7 @@ class StreamDataset(Resumable, IterableDataset):
     def _here(self, places: np.ndarray, bringer: Bringer) -> np.ndarray:
         """The places, their shards brought; with `on_error='skip'` others where a shard cannot be had."""
         shards = self.dataset.column("pack")[places]
-        lost = bringer.bring(np.unique(shards).tolist(), skip=self.on_error == "skip")
+        lost = bringer.bring(shards, places, skip=self.on_error == "skip")
         if lost:
             here = ~np.isin(shards, list(lost))
             instead = places[here] if here.any() else self._good

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class StreamIterator(OrderIterator):
-    """Gives samples that are made when they are looked at; what a batch needs from elsewhere is asked for one batch ahead.
+    """Gives samples that are made when they are looked at; what comes from elsewhere is asked for beforehand.
 
     Args:
         stream: Whose clips.
@@ -28,8 +28,17 @@ class StreamIterator(OrderIterator):
 
     def _listed(self, first: int, stop: int) -> Sequence[StreamSample]:
         places = self._order.places(self._share.positions(first, stop))
-        ahead = min(stop + self._owner.ahead, len(self._share))
-        if ahead > stop and self._owner.is_remote:
-            self._owner.ask_for(self._order.places(self._share.positions(ahead - 1, ahead)))
+        if self._owner.is_remote:
+            self._look_ahead(first)
         group = SampleGroup(self._owner, places, whole=self._whole)
         return [StreamSample(group, at) for at in range(len(places))]
+
+    def _look_ahead(self, first: int) -> None:
+        """Ask for this worker's next batch where clips come one by one, else for the shard that is a window ahead."""
+        size = self._batch_size
+        ahead = first - first % size + self._num_workers * size
+        if not self._owner.fetches_ranges:
+            ahead, size = first + self._owner.ahead, 1
+        positions = self._share.positions(ahead, ahead + size)
+        if len(positions):
+            self._owner.ask_for(self._order.places(positions))

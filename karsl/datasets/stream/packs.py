@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from karsl.datasets.base import KeypointDataset
 from karsl.storage.packed import ANNOTATIONS
 from karsl.storage.remote import RemoteError, is_remote
@@ -15,7 +17,7 @@ from karsl.storage.remote_cache import FileCache
 
 def open_pack(
     folder: str, pipeline: Sequence, *, cache: FileCache, options: dict[str, Any]
-) -> tuple[KeypointDataset, Callable[[str], None] | None]:
+) -> tuple[KeypointDataset, Callable[[str, np.ndarray], None] | None]:
     """The dataset of a pack, and what has a shard of it here, None for a pack on this machine.
 
     Args:
@@ -39,13 +41,14 @@ def open_pack(
     return dataset, bring
 
 
-def bring_shard(cache: FileCache, url: str, path: str) -> None:
+def bring_shard(cache: FileCache, url: str, path: str, places: np.ndarray) -> None:
     """Have the files of one shard here: frames, presence, and checksums if the pack has them.
 
     Args:
         cache: Where they come to lie.
         url: Of the pack.
         path: Of the frames, in the cache.
+        places: Of the clips that are to be read; a shard comes whole.
 
     Raises:
         RemoteError: One cannot be had.

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from karsl.datasets.base import KeypointDataset
 from karsl.datasets.pipeline import Pipeline
 from karsl.datasets.stream.packs import open_pack
@@ -16,7 +18,7 @@ from karsl.storage.remote import is_remote
 from karsl.storage.remote_cache import FileCache
 from karsl.storage.remote_names import expand_braces
 
-Bring = Callable[[str], None]
+Bring = Callable[[str, np.ndarray], None]
 
 
 def open_source(

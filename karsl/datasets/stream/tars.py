@@ -16,6 +16,7 @@ from karsl.skeletons import get_skeleton
 from karsl.storage.remote import is_remote
 from karsl.storage.remote_cache import DEFAULT_BYTES, FileCache
 from karsl.storage.remote_names import shard_names
+from karsl.storage.remote_sparse import Span
 from karsl.storage.tar_shards import TarShards
 from karsl.storage.tar_write import TARS
 
@@ -34,6 +35,8 @@ class TarDataset(KeypointDataset):
         pipeline: Transforms.
         member: Extension of the clips where samples hold several arrays.
         nonfinite: `'missing'` where NaN stands for a missing point; `'raise'` takes it as damage.
+        fetch: `'whole'` tars, or `'ranges'`: of tars elsewhere with an index beside them only the clips that are read, those
+            of a batch together; for a part of the clips, or where the disk is small.
         cache_dir: For indexes, and for what comes from elsewhere or has to be unpacked; None is the user's cache folder.
         cache_bytes: Of all files there; the longest unused go.
         bring: Have all tars here at once, as random access needs them; a stream brings them one after the other.
@@ -53,27 +56,29 @@ class TarDataset(KeypointDataset):
         *,
         member: str | None = None,
         nonfinite: str = "raise",
+        fetch: str = "whole",
         cache_dir: str | None = None,
         cache_bytes: int = DEFAULT_BYTES,
         bring: bool = True,
         **options: Any,
     ) -> None:
         cache = FileCache(cache_dir, max_bytes=cache_bytes)
-        self._shards = TarShards(tuple(shard_names(tars)), cache, member=member, nonfinite=nonfinite)
+        self._shards = TarShards(tuple(shard_names(tars)), cache, member=member, nonfinite=nonfinite, fetch=fetch)
         told = _told_by(self._shards)
         options["metainfo"] = told | dict(options.get("metainfo") or {})
         skeleton = options.get("skeleton") or options["metainfo"].get("skeleton")
         if skeleton is None:
             raise ConfigError(f"{type(self).__name__}: what are the keypoints of {tars!r}? Give skeleton='karsl_184', say")
-        self._tar_facts = (get_skeleton(skeleton).num_keypoints, member, nonfinite)
+        self._tar_facts = (get_skeleton(skeleton).num_keypoints, member, nonfinite, fetch)
         self._bring_all = bring
         super().__init__(pipeline=pipeline, **options)
 
     def full_init(self) -> None:
-        super().full_init()
-        if self._bring_all:
-            for path in self.shard_paths():
-                self.bring_shard(path)
+        if not self._fully_initialized:
+            super().full_init()
+            paths = self.shard_paths() if self._bring_all and self.brings_shards else []
+            for number, path in enumerate(paths):
+                self.bring_shard(path, np.flatnonzero(self._shard_of_clips() == number))
 
     def index_inputs(self) -> list[str]:
         """The index files of the tars; they name size, time and checksum of each."""
@@ -124,23 +129,45 @@ class TarDataset(KeypointDataset):
             return [str(path) for path in self.index.categories("pack")] if len(self) else []
         return list(dict.fromkeys(record["pack"] for record in self.data_list))
 
+    def _shard_of_clips(self) -> np.ndarray:
+        if self.serialize_data:
+            return self.column("pack")
+        paths = self.shard_paths()
+        return np.array([paths.index(record["pack"]) for record in self.data_list], np.int64)
+
     @property
     def brings_shards(self) -> bool:
         """Whether a tar comes from elsewhere or is unpacked first."""
         return not {str(path) for path in self.shard_paths()} <= set(self._shards.names)
 
-    def bring_shard(self, path: str) -> None:
-        """Have a tar here, if it is not.
+    def bring_shard(self, path: str, places: np.ndarray) -> None:
+        """Have some clips of a tar here, if they are not: all of it, or just these.
 
         Args:
-            path: Of a record.
+            path: Of the records.
+            places: int64 (N,), of the clips.
 
         Raises:
             RemoteError: It cannot be had.
         """
         for name in self._shards.names:
             if Path(path) in self._shards.paths(name):
+                if self._shards.fetch == "ranges" and is_remote(name):
+                    return self._shards.bring_spans(name, self._spans(places))
                 return self._shards.bring(name, Path(path))
+
+    @property
+    def fetches_ranges(self) -> bool:
+        """Whether clips come one by one, not shard by shard."""
+        return self._shards.fetch == "ranges"
+
+    def _spans(self, places: np.ndarray) -> list[Span]:
+        found = []
+        for record in self.locators(places):
+            first, points = record["byte_start"], self._tar_facts[0]
+            nbytes = record["num_frames"] * points * 4 * np.dtype(record["dtype"]).itemsize
+            found.append(Span(first, first + nbytes, record["xxh3"]))
+        return found
 
 
 def _told_by(shards: TarShards) -> dict:

@@ -1,0 +1,220 @@
+"""Streams over a real HTTP server on loopback, and over other people's tars; faults of all kinds."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from karsl.datasets import StreamDataset, TarDataset, keypoint_collate
+from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, TransformError
+from karsl.storage import remote_cache
+from karsl.storage.remote import RemoteError, Retry
+from karsl.storage.tar_index import TarIndex
+
+_SPEC = importlib.util.spec_from_file_location("stream_stores", Path(__file__).with_name("conftest.py"))
+stores_module = sys.modules["stream_stores"] = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(stores_module)
+clip_of, COUNT = stores_module.clip_of, stores_module.COUNT
+META = stores_module.META
+PIPELINE = [
+    dict(type="LoadKeypoints"),
+    dict(type="TSNSampleFrames", clip_len=6, jitter=1.0),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PackKeypointInputs", with_score=True),
+]
+ONE_SHARD = 23 * 7 * 336  # bytes, about
+
+
+@pytest.fixture(autouse=True)
+def _quick_retries(monkeypatch):
+    monkeypatch.setattr(Retry, "pause", lambda self, failures: None)
+
+
+def batches(dataset, *, batch_size=8, workers=0) -> list[dict]:
+    return list(DataLoader(dataset, batch_size, num_workers=workers, collate_fn=keypoint_collate))
+
+
+def equal(one: list[dict], two: list[dict]) -> bool:
+    return all(torch.equal(a[key], b[key]) for a, b in zip(one, two, strict=True) for key in a)
+
+
+def remote(url: str, cache: Path, **options) -> StreamDataset:
+    return StreamDataset(url, PIPELINE, **{"seed": 5, "window": 20, "metainfo": META, "cache_dir": str(cache), **options})
+
+
+@pytest.mark.parametrize("fetch", ["whole", "ranges"])
+def test_tars_from_a_server_are_those_of_the_disk(stores, server, tmp_path, fetch):
+    url, faults = server
+    local = StreamDataset(str(stores / "tars"), PIPELINE, seed=5, window=20, chunk=1024)
+    stream = remote(f"{url}/tars/clips-{{000000..000002}}.tar", tmp_path, batch_size=8, fetch=fetch)
+    assert not any(name.endswith(".tar") for name, _ in faults.asked), "an index spares the tar"
+    assert equal(batches(stream), batches(local))
+    assert equal(batches(stream, workers=2), batches(local))
+    asked = [span for name, span in faults.asked if name.endswith(".tar")]
+    assert len(asked) == 3 if fetch == "whole" else len(asked) > 3
+    faults.asked.clear()
+    assert equal(batches(remote(f"{url}/tars/clips-{{000000..000002}}.tar", tmp_path, fetch=fetch)), batches(local))
+    assert not [span for name, span in faults.asked if name.endswith(".tar")], "the cache has them"
+
+
+def test_a_pack_from_a_server_is_that_of_the_disk(stores, server, tmp_path):
+    url, faults = server
+    local = StreamDataset(str(stores / "pack"), PIPELINE, seed=5, window=20, chunk=1024)
+    stream = remote(f"{url}/pack", tmp_path, batch_size=8)
+    assert equal(batches(stream, workers=2), batches(local))
+    assert all(count == 1 for count in faults.count().values())
+
+
+def test_ranges_of_a_batch_are_fetched_together_and_only_those_that_are_read(server, tmp_path):
+    url, faults = server
+    stream = remote(
+        f"{url}/tars/clips-{{000000..000002}}.tar", tmp_path, fetch="ranges", filter_cfg=dict(signs=(8,)), shuffle=False
+    )
+    assert len(stream) == 20
+    next(iter(DataLoader(stream, 7, collate_fn=keypoint_collate)))
+    spans = [span for name, span in faults.asked if name.endswith(".tar")]
+    assert len(spans) <= 4, "clips that lie near one another come in one answer, one batch ahead"
+    whole = sum(path.stat().st_blocks * 512 for path in tmp_path.rglob("*.clips"))
+    assert 0 < whole < 60 * ONE_SHARD / 23
+
+
+def test_faults_of_the_server_do_not_change_the_batches(stores, server, tmp_path):
+    url, faults = server
+    name = "clips-000001.tar"
+    faults.statuses[name], faults.cut_after[name] = [500, 503], [10_000, 0, 4000]
+    local = StreamDataset(str(stores / "tars"), PIPELINE, seed=5, window=20, chunk=1024)
+    assert equal(batches(remote(f"{url}/tars/clips-{{000000..000002}}.tar", tmp_path)), batches(local))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_shard_that_cannot_be_had_is_one_error_or_counted(server, tmp_path, workers):
+    url, faults = server
+    pattern = f"{url}/tars/clips-{{000000..000002}}.tar"
+    stream = remote(pattern, tmp_path, batch_size=8)
+    faults.statuses["clips-000001.tar"] = [500] * 1000
+    with pytest.raises(RemoteError, match=r"clips-000001.tar: stopped at byte 0 \(the server answered 500"):
+        batches(stream, workers=workers)
+    stream = remote(pattern, tmp_path, batch_size=8, on_error="skip")
+    seen = torch.cat([batch["sample_idx"] for batch in batches(stream, workers=workers)]).tolist()
+    assert set(seen) == {*range(23), *range(46, COUNT)}
+    assert (len(seen), stream.num_skipped) == (COUNT, 23)
+
+
+def test_a_shard_that_is_not_there_is_named(server, tmp_path):
+    url, _ = server
+    with pytest.raises(RemoteError, match=r"clips-000009.tar: stopped at byte 0 \(the server answered 404"):
+        remote(f"{url}/tars/clips-{{000008..000009}}.tar".replace("08..", "09.."), tmp_path)
+    with pytest.raises(RemoteError, match="annotations.json: stopped at byte 0"):
+        remote(f"{url}/nothing", tmp_path)
+
+
+def test_the_cache_stays_within_its_bytes(stores, server, tmp_path, monkeypatch):
+    url, faults = server
+    monkeypatch.setattr(remote_cache, "GRACE_S", 0)
+    two_tars = int(2.4 * (stores / "tars" / "clips-000000.tar").stat().st_size)
+    options = dict(cache_bytes=two_tars, shuffle=False, window=8)
+    stream = remote(f"{url}/tars/clips-{{000000..000002}}.tar", tmp_path, **options)
+    for epoch in (0, 1):
+        stream.set_epoch(epoch)
+        assert sorted(torch.cat([b["sample_idx"] for b in batches(stream)]).tolist()) == list(range(COUNT))
+    assert faults.count()["clips-000000.tar"] > 1, "it was let go and came again"
+    assert len(list(tmp_path.glob("*/*.tar"))) < 3
+
+
+@pytest.mark.parametrize("fetch", ["whole", "ranges"])
+def test_a_flipped_bit_on_the_server_is_found(stores, range_server, tmp_path, fetch):
+    folder = tmp_path / "served"
+    folder.mkdir()
+    for file in (stores / "tars").iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    content = bytearray((folder / "clips-000000.tar").read_bytes())
+    content[TarIndex.read(stores / "tars" / "clips-000000.tar.index").clips[2].start + 77] ^= 16
+    (folder / "clips-000000.tar").write_bytes(content)
+    with range_server.serving(folder) as (url, _):
+        stream = remote(f"{url}/clips-000000.tar", tmp_path / "cache", fetch=fetch)
+        with pytest.raises((CorruptRecordError, TransformError), match="checksum differs"):
+            batches(stream)
+
+
+def test_a_flipped_bit_in_a_local_tar_is_found_when_its_clip_is_read(stores, tmp_path):
+    for file in (stores / "tars").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    data = TarDataset(tmp_path, PIPELINE, seed=0)
+    at = data.get_data_info(30)["byte_start"] + 77
+    path = tmp_path / "clips-000001.tar"
+    content, told = bytearray(path.read_bytes()), path.stat()
+    content[at] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(told.st_atime_ns, told.st_mtime_ns))  # as a disk does it: nobody knows
+    assert data[29]["label"] == 29 % 3
+    with pytest.raises(TransformError, match=r"clips-000001.tar: the clip at bytes \d+ to \d+ is not what was written"):
+        data[30]
+    skipping = TarDataset(tmp_path, PIPELINE, seed=0, on_error="skip")
+    assert len(batches(skipping)) == 8
+    assert skipping.num_skipped >= 1
+
+
+def _other(path: Path, mode: str, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, mode) as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def _npy(array) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(("name", "mode"), [("x.tar", "w"), ("x.tar.gz", "w:gz")])
+def test_other_peoples_tars_feed_it(tmp_path, name, mode):
+    members = {}
+    for n in range(10):
+        members |= {
+            f"s{n}.npy": _npy(clip_of(n).astype(np.float64)[..., :3]),
+            f"s{n}.cls": str(n % 3).encode(),
+            f"s{n}.txt": b"?",
+        }
+    path = _other(tmp_path / name, mode, members)
+    stream = StreamDataset(str(path), PIPELINE, skeleton="hand_42", seed=0, cache_dir=str(tmp_path / "cache"))
+    found = {int(i): b["label"][k] for b in batches(stream, batch_size=4) for k, i in enumerate(b["sample_idx"])}
+    assert {place: int(label) for place, label in found.items()} == {n: n % 3 for n in range(10)}
+    read = stream.dataset.pipeline.transforms[0].read_clip(stream.dataset.locators(np.array([4]))[0])
+    assert np.array_equal(read[..., :3], clip_of(4)[..., :3])
+
+
+def test_tars_need_a_skeleton_that_fits(tmp_path):
+    path = _other(tmp_path / "x.tar", "w", {"a.npy": _npy(clip_of(0))})
+    with pytest.raises(ConfigError, match="what are the keypoints of"):
+        TarDataset(path, index_cache=None, cache_dir=str(tmp_path / "cache"))
+    with pytest.raises(AnnotationError, match="clips of 42 keypoints, the skeleton has 184"):
+        TarDataset(path, skeleton="karsl_184", cache_dir=str(tmp_path / "cache"))
+
+
+def test_a_second_start_parses_nothing_and_a_changed_tar_is_parsed_anew(tmp_path, monkeypatch):
+    path = _other(tmp_path / "x.tar", "w", {"a.npy": _npy(clip_of(0))})
+    options = dict(skeleton="hand_42", cache_dir=str(tmp_path / "cache"), index_cache=str(tmp_path / "index"))
+    assert len(TarDataset(path, **options)) == 1
+    parse, parsed = TarDataset.load_data_list, []
+    monkeypatch.setattr(TarDataset, "load_data_list", lambda self: parsed.append(1) or parse(self))
+    assert len(TarDataset(path, **options)) == 1
+    assert len(parsed) <= 1
+    _other(path, "w", {"a.npy": _npy(clip_of(0)), "b.npy": _npy(clip_of(1))})
+    assert len(TarDataset(path, **options)) == 2
+
+
+def test_the_cache_folder_of_the_user_is_the_usual_one(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert remote_cache.FileCache().folder == tmp_path / "karsl" / "shards"

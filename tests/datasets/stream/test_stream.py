@@ -1,0 +1,186 @@
+"""A stream gives the batches of a map-style dataset, each clip once, whatever reads it."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from karsl.datasets import KeypointDataset, StreamDataset, TarDataset, keypoint_collate
+from karsl.errors import ConfigError, DatasetNotFoundError
+from karsl.registry import DATASETS
+
+COUNT = 60
+PIPELINE = [
+    dict(type="LoadKeypoints"),
+    dict(type="TSNSampleFrames", clip_len=6, jitter=1.0),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="RandomAffine", rotation_deg=(-10, 10)),
+    dict(type="PackKeypointInputs", with_score=True),
+]
+
+
+def open_stream(path, **options) -> StreamDataset:
+    return StreamDataset(str(path), PIPELINE, **{"seed": 5, "window": 20, "chunk": 7, **options})
+
+
+def batches(dataset, *, batch_size=8, workers=0, collate=keypoint_collate, **options) -> list[dict]:
+    return list(DataLoader(dataset, batch_size, num_workers=workers, collate_fn=collate, **options))
+
+
+def equal(one: list[dict], two: list[dict]) -> bool:
+    pairs = list(zip(one, two, strict=True))
+    return all(a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a) for a, b in pairs)
+
+
+@pytest.mark.parametrize("store", ["pack", "tars"])
+def test_batches_are_those_of_the_map_style_dataset_in_the_same_order(stores, store):
+    stream = open_stream(stores / store)
+    order = stream.order(5, 0).places(np.arange(COUNT))
+    if store == "pack":
+        data = KeypointDataset("annotations.json", data_root=str(stores / "pack"), pipeline=PIPELINE, seed=5)
+    else:
+        data = TarDataset(stores / "tars", PIPELINE, seed=5)
+    assert len(stream) == len(data) == COUNT
+    assert equal(batches(stream), batches(data, sampler=order.tolist()))
+    assert stream.skeleton.name == data.metainfo["skeleton"] == "hand_42"
+
+
+@pytest.mark.parametrize("store", ["pack", "tars"])
+def test_batches_do_not_depend_on_the_number_of_workers(stores, store):
+    stream = open_stream(stores / store, batch_size=8)
+    alone = batches(stream)
+    assert sorted(torch.cat([b["sample_idx"] for b in alone]).tolist()) == list(range(COUNT))
+    assert equal(alone, batches(stream, workers=1))
+    assert equal(alone, batches(stream, workers=2, multiprocessing_context="spawn"))
+    assert equal(alone, batches(stream, workers=3))
+
+
+def test_tars_and_packs_give_the_same_batches(stores):
+    plain = [batches(open_stream(stores / store, shuffle=False)) for store in ("pack", "tars")]
+    assert equal(*plain)
+
+
+def test_any_other_collate_function_gets_ordinary_dicts(stores):
+    stream = open_stream(stores / "tars", batch_size=8)
+    made = batches(stream)
+    assert equal(made, batches(stream, collate=None))
+    lists = batches(stream, collate=pseudo_collate, workers=2)
+    assert type(lists[0]) is dict
+    assert torch.equal(torch.stack(lists[0]["inputs"]), made[0]["inputs"])
+    seen = batches(stream, collate=lambda samples: [isinstance(s, dict) and {**s, "own": s.get("label")} for s in samples])
+    assert torch.equal(seen[0][0]["inputs"], made[0]["inputs"][0])
+    assert set(seen[0][0]) == {"inputs", "keypoint_mask", "label", "sample_idx", "own"}
+
+
+def test_a_sample_behaves_as_the_dict_it_becomes(stores):
+    stream = open_stream(stores / "tars")
+    wanted = stream.dataset[int(stream.order(5, 0).places(np.array([0]))[0])]
+    uses = (
+        dict,
+        lambda s: {**s},
+        lambda s: s | {},
+        lambda s: {} | s,
+        lambda s: s.copy(),
+        lambda s: dict(s.items()),
+        lambda s: pickle.loads(pickle.dumps(s)),
+        lambda s: {key: s[key] for key in s},
+    )
+    for use in uses:
+        sample = next(iter(stream))
+        made = use(sample)
+        assert made.keys() == wanted.keys()
+        assert torch.allclose(made["inputs"], wanted["inputs"], atol=1e-6)
+    sample = next(iter(stream))
+    assert (len(sample), "label" in sample, sample.pop("label"), len(sample)) == (4, True, wanted["label"], 3)
+    assert keypoint_collate([next(iter(stream))])["inputs"].shape == (1, 6, 42, 4)
+
+
+def test_epochs_differ_and_a_second_pass_does_not(stores):
+    stream = open_stream(stores / "tars", batch_size=8)
+    loader = DataLoader(stream, 8, num_workers=2, collate_fn=keypoint_collate, persistent_workers=True)
+    first, again = list(loader), list(loader)
+    stream.set_epoch(1)
+    second = list(loader)
+    assert equal(first, again)
+    assert torch.cat([b["sample_idx"] for b in first]).tolist() != torch.cat([b["sample_idx"] for b in second]).tolist()
+    place = int(first[0]["sample_idx"][0])
+    at = [b["inputs"][b["sample_idx"] == place] for b in second if place in b["sample_idx"]]
+    assert not torch.equal(first[0]["inputs"][0], at[0][0]), "another epoch draws other numbers"
+
+
+def test_a_pass_goes_on_after_any_number_of_clips_with_any_number_of_workers(stores):
+    stream = open_stream(stores / "pack", batch_size=8, mode="uneven")
+    whole = batches(stream)
+    for done, workers in ((1, 0), (3, 2), (7, 1)):
+        killed, resumed = open_stream(stores / "pack", seed=None), open_stream(stores / "pack", seed=None, batch_size=8)
+        killed.load_state_dict({"seed": 5, "epoch": 0, "consumed": 0})
+        for batch in whole[:done]:
+            killed.advance(len(batch["label"]))
+        resumed.load_state_dict(killed.state_dict())
+        assert equal(whole[done:], batches(resumed, workers=workers))
+        assert len(resumed) == COUNT
+
+
+def test_steps_that_are_not_deferred_see_the_same_clips(stores):
+    own = [*PIPELINE[:-1], lambda results: {**results, "keypoint": results["keypoint"] * 2}, PIPELINE[-1]]
+    stream = StreamDataset(str(stores / "tars"), own, seed=5, window=20, chunk=7)
+    assert torch.allclose(
+        batches(stream)[0]["inputs"][..., :3], batches(open_stream(stores / "tars"))[0]["inputs"][..., :3] * 2
+    )
+
+
+def test_any_dataset_or_its_config_can_be_streamed(stores):
+    cfg = dict(type="KeypointDataset", ann_file="annotations.json", data_root=str(stores / "pack"), pipeline=PIPELINE)
+    built = DATASETS.build(dict(type="StreamDataset", source=cfg, seed=5, window=20, chunk=7))
+    assert equal(batches(built), batches(open_stream(stores / "pack")))
+    part = KeypointDataset(**{k: v for k, v in cfg.items() if k != "type"}, seed=5, indices=[3, 4, 40])
+    found = batches(StreamDataset(part, seed=5), batch_size=2)
+    assert sorted(torch.cat([b["sample_idx"] for b in found]).tolist()) == [0, 1, 2]
+
+
+def test_filters_leave_clips_out_of_the_stream(stores):
+    stream = open_stream(stores / "tars", filter_cfg=dict(signs=(7, 9)))
+    found = torch.cat([b["label"] for b in batches(stream)]).tolist()
+    assert len(stream) == len(found) == 40
+    assert set(found) == {0, 2}
+
+
+def test_mmengine_builds_its_loader(stores):
+    cfg = dict(
+        dataset=dict(
+            type="karsl.StreamDataset", source=str(stores / "tars"), pipeline=PIPELINE, batch_size=8, window=20, chunk=7
+        ),
+        sampler=None,
+        batch_size=8,
+        num_workers=2,
+        collate_fn=dict(type="karsl.keypoint_collate"),
+    )
+    loader = Runner.build_dataloader(cfg, seed=5)
+    loader.dataset.set_epoch(0, seed=5)
+    assert len(loader) == 8
+    assert equal(list(loader), batches(open_stream(stores / "tars")))
+
+
+def test_workers_need_to_know_the_batch_size_and_hold_the_loader_to_it(stores):
+    with pytest.raises(ConfigError, match="2 workers take turns batch by batch; give batch_size="):
+        batches(open_stream(stores / "tars"), workers=2)
+    with pytest.raises(ConfigError, match="batches of 6 clips from a stream that was told batch_size=8"):
+        batches(open_stream(stores / "tars", batch_size=8), workers=2, batch_size=6)
+    assert len(batches(open_stream(stores / "tars", batch_size=8), batch_size=6)) == 10, "alone any batch will do"
+
+
+def test_what_is_no_source_is_said(stores, tmp_path):
+    with pytest.raises(DatasetNotFoundError, match="holds neither tars nor a pack"):
+        StreamDataset(str(tmp_path))
+    with pytest.raises(DatasetNotFoundError, match="no shard"):
+        StreamDataset(str(tmp_path / "x-{0..3}.tar"))
+    with pytest.raises(ConfigError, match="source=5"):
+        StreamDataset(5)
+    with pytest.raises(ConfigError, match="window=0"):
+        open_stream(stores / "pack", window=0)
