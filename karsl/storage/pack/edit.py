@@ -48,7 +48,7 @@ def remove_clips(folder: str | Path, clip_ids: Sequence[str]) -> Manifest:
         marked = [_marked(out, shard, [r for r in records if r["clip_id"] in gone]) for shard in before.shards]
         plan = xxh3_64_hexdigest(json.dumps([before.annotations.xxh3, sorted(gone)]).encode())
         staging = Staging(out, plan)
-        with told_when_full(out, staging.done):
+        with told_when_full(out):
             write_annotation(staging.folder / ANNOTATIONS, metainfo, left)
             after = replace(before, shards=tuple(marked), annotations=FileFacts.of(staging.folder / ANNOTATIONS))
             after.write(staging.folder / MANIFEST)

@@ -11,7 +11,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -61,7 +61,7 @@ class Staging:
         self.out, self.plan, self.is_new = out, plan, not out.exists()
         self.folder = out.with_name(f".{out.name}.packing") if self.is_new else out / INSIDE
         self.done: dict[str, Shard] = {}
-        self._commits: list[str] | None = None
+        self._commits: Sequence[str] | None = None
         self._recall()
 
     def _recall(self) -> None:
@@ -87,7 +87,7 @@ class Staging:
         self.done[shard.frames] = shard
         self._write_journal()
 
-    def finish(self, obsolete: list[str]) -> None:
+    def finish(self, obsolete: Sequence[str]) -> None:
         """Move everything to the pack; annotations and manifest are written already.
 
         Args:
@@ -134,7 +134,7 @@ def finish_interrupted(out: Path) -> None:
 
 
 @contextmanager
-def told_when_full(out: Path, kept: dict) -> Iterator[None]:
+def told_when_full(out: Path) -> Iterator[None]:
     """Turn the system's word for a full disk into ours.
 
     Raises:
@@ -146,8 +146,8 @@ def told_when_full(out: Path, kept: dict) -> Iterator[None]:
         if error.errno not in _FULL:
             raise
         raise PackError(
-            f"no room left for {out} ({os.strerror(error.errno or 0)}); make room and give the same command again, "
-            f"{len(kept)} finished shards are kept"
+            f"no room left for {out} ({os.strerror(error.errno or 0)}); make room and give the same command again: shards "
+            "that are finished are kept"
         ) from error
 
 

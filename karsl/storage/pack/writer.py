@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from karsl.errors import ConfigError, PackError
 from karsl.skeletons import Skeleton
 from karsl.storage.annotation import write_annotation
 from karsl.storage.pack.manifest import FileFacts, Manifest
-from karsl.storage.pack.merge import merged
+from karsl.storage.pack.merge import Merge, merged
 from karsl.storage.pack.plan import ShardPlan, plan_shards
 from karsl.storage.pack.pool import write_blocks
 from karsl.storage.pack.run import CallableSource, PackRun, Source
@@ -78,47 +78,78 @@ def pack_clips(
         raise ConfigError(f"mode={mode!r}, shard_bytes={shard_bytes}, workers={workers}: no such way to write a pack")
     with only_writer(out):
         finish_interrupted(out)
-        before = _before(out, mode)
-        kind = dtype or (before.dtype if before and mode == "append" else "float16")
-        manifest = Manifest.start(source.skeleton, kind)
-        if kind not in KINDS:
-            raise ConfigError(f"dtype={kind!r} of a pack; expected 'float16' or 'float32'")
-        if before and mode == "append":
-            _check_fits(before, manifest, out)
-            manifest = before
+        base = _base(out, mode, source.skeleton, dtype)
         merge = merged(out if mode == "append" else None, source.metainfo, source.records)
-        if not merge.new:
-            if mode == "append":
-                return Packed(out / ANNOTATIONS, 0, len(source.records), 0, manifest)
-            raise PackError(f"the source has no clips, so {out} is not made")
-        obsolete = _obsolete(out, before) if mode == "replace" else []
-        first = before.next_number if before else 0
-        return _carry_out(source, out, manifest, merge, obsolete, first, shard_bytes, workers, tell or (lambda *_: None))
+        if merge.new:
+            return _carry_out(source, out, base, merge, shard_bytes, workers, tell or _silent)
+        if mode == "append":
+            return Packed(out / ANNOTATIONS, 0, merge.present, 0, base.manifest)
+        raise PackError(f"the source has no clips, so {out} is not made")
 
 
-def _carry_out(source, out, manifest, merge, obsolete, first, shard_bytes, workers, tell) -> Packed:
-    row_bytes = source.skeleton.num_keypoints * 4 * KINDS[manifest.dtype].itemsize
+@dataclass(frozen=True)
+class _Base:
+    """What a pack begins with.
+
+    Attributes:
+        manifest: Its shards stay; without any for a pack that is made anew.
+        first_number: Of the first shard that is written.
+        obsolete: Files that go when all is done.
+    """
+
+    manifest: Manifest
+    first_number: int = 0
+    obsolete: tuple[str, ...] = ()
+
+
+def _base(out: Path, mode: str, skeleton: Skeleton, dtype: str | None) -> _Base:
+    before = _before(out, mode)
+    kind = dtype or (before.dtype if before and mode == "append" else "float16")
+    if kind not in KINDS:
+        raise ConfigError(f"dtype={kind!r} of a pack; expected 'float16' or 'float32'")
+    manifest = Manifest.start(skeleton, kind)
+    if before is None:
+        return _Base(manifest, 0, _earlier_form(out))
+    if mode == "append":
+        _check_fits(before, manifest, out)
+        return _Base(before, before.next_number)
+    return _Base(manifest, before.next_number, tuple(name for _, name, _ in before.files()))
+
+
+def _carry_out(
+    source: Source, out: Path, base: _Base, merge: Merge, shard_bytes: int, workers: int, tell: Callable[[int, int], None]
+) -> Packed:
+    """Plan, write what is missing, and move it in."""
+    row_bytes = source.skeleton.num_keypoints * 4 * KINDS[base.manifest.dtype].itemsize
     lengths = np.array([r["num_frames"] for r in merge.new], np.int64)
-    shards = plan_shards(lengths, row_bytes=row_bytes, shard_bytes=shard_bytes, first_number=first)
-    plan = _fingerprint(source, manifest, merge, shards, obsolete)
-    staging = Staging(out, plan)
-    kept = len(staging.done)
-    run = PackRun(source, manifest, staging, shards, merge.new, tell)
-    with told_when_full(out, staging.done):
+    shards = plan_shards(lengths, row_bytes=row_bytes, shard_bytes=shard_bytes, first_number=base.first_number)
+    with told_when_full(out):
+        staging = Staging(out, _fingerprint(source, base, merge, shards))
+        kept = len(staging.done)
         try:
+            run = PackRun(source, base.manifest, staging, shards, merge.new, tell)
             for name, answer in write_blocks(run.blocks(), source.read, workers=workers):
                 run.note(name, answer)
-            added = [staging.done[frames_name(shard.number)] for shard in shards]
-            located = list(merge.old) + list(_located(merge.new, shards, getattr(source, "public", public)))
-            write_annotation(staging.folder / ANNOTATIONS, merge.metainfo, located)
-            facts = FileFacts.of(staging.folder / ANNOTATIONS)
-            result = Manifest(manifest.skeleton, manifest.parts, manifest.dtype, (*manifest.shards, *added), facts)
-            result.write(staging.folder / MANIFEST)
+            manifest = _list(source, base, merge, shards, staging)
         except BaseException:
             staging.discard()
             raise
-    staging.finish(obsolete)
-    return Packed(out / ANNOTATIONS, len(merge.new), merge.present, kept, result)
+        staging.finish(base.obsolete)
+    return Packed(out / ANNOTATIONS, len(merge.new), merge.present, kept, manifest)
+
+
+def _list(source: Source, base: _Base, merge: Merge, shards: list[ShardPlan], staging: Staging) -> Manifest:
+    """Write annotations and manifest of the pack that it will be."""
+    located = [*merge.old, *_located(merge.new, shards, getattr(source, "public", public))]
+    path = write_annotation(staging.folder / ANNOTATIONS, merge.metainfo, located)
+    added = [staging.done[frames_name(shard.number)] for shard in shards]
+    manifest = replace(base.manifest.with_shards(added), annotations=FileFacts.of(path))
+    manifest.write(staging.folder / MANIFEST)
+    return manifest
+
+
+def _silent(done: int, total: int) -> None:
+    return None
 
 
 def pack_records(
@@ -194,9 +225,9 @@ def _check_fits(before: Manifest, now: Manifest, out: Path) -> None:
         raise ConfigError(f"{out} holds {before.dtype}, not {now.dtype}; leave --dtype out, or pack both anew")
 
 
-def _obsolete(out: Path, before: Manifest | None) -> list[str]:
-    named = [name for _, name, _ in before.files()] if before else []
-    return named or [name for name in ("frames.npy", "presence.npy") if (out / name).is_file()]
+def _earlier_form(out: Path) -> tuple[str, ...]:
+    """Files of a pack that was made before there were shards."""
+    return tuple(name for name in ("frames.npy", "presence.npy") if (out / name).is_file())
 
 
 def _located(records: list[dict], shards: list[ShardPlan], facts: Callable[[dict], Mapping]) -> Iterator[dict]:
@@ -205,9 +236,10 @@ def _located(records: list[dict], shards: list[ShardPlan], facts: Callable[[dict
             yield {**facts(record), "keypoint_path": frames_name(shard.number), "frame_start": start}
 
 
-def _fingerprint(source: Source, manifest: Manifest, merge, shards: list[ShardPlan], obsolete: list[str]) -> str:
+def _fingerprint(source: Source, base: _Base, merge: Merge, shards: list[ShardPlan]) -> str:
     """Of everything that shapes the files, and of the files that clips are read from where the source can tell."""
     ends = [(shard.number, shard.end) for shard in shards]
-    parts = [manifest.dtype, manifest.parts, manifest.annotations.xxh3, merge.metainfo, ends, obsolete]
+    manifest = base.manifest
+    parts = [manifest.dtype, manifest.parts, manifest.annotations.xxh3, merge.metainfo, ends, base.obsolete]
     parts += [[public(r) for r in merge.new], getattr(source, "stamp", "")]
     return xxh3_64_hexdigest(json.dumps(parts, sort_keys=True, default=str).encode())
