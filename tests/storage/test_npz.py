@@ -10,7 +10,8 @@ import pytest
 
 from karsl.errors import CorruptRecordError
 from karsl.storage import list_members, read_member
-from karsl.storage.npz import ArchiveReader, read_at
+from karsl.storage.archives import ArchiveReader
+from karsl.storage.npz import read_at
 
 
 @pytest.fixture
