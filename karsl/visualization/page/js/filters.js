@@ -24,10 +24,10 @@ function buildFilters() {
   });
   const box = byId("filters");
   const add = (key, label, none) => {
-    const values = [...new Set(rows.map((row) => row[key]).filter(Boolean))].sort();
+    const values = valuesOf(key);
     if (values.length > 1)
       box.append(
-        select(label, [["", none], ...values.map((value) => [value, `${label} ${value}`])], (value) => {
+        select(label, [["", none], ...values.map((value) => [value, key === "signer" ? `signer ${value}` : value])], (value) => {
           filters[key] = value;
           refilter();
         }),
@@ -59,6 +59,14 @@ function buildFilters() {
     );
     box.append(label);
   }
+}
+
+// Signers and splits by name; chapters by the first of their signs.
+function valuesOf(key) {
+  const first = new Map();
+  for (const row of rows) if (row[key]) first.set(row[key], Math.min(row.sign ?? Infinity, first.get(row[key]) ?? Infinity));
+  const byName = (a, b) => (a < b ? -1 : 1);
+  return [...first.keys()].sort((a, b) => (key === "chapter" && first.get(a) - first.get(b)) || byName(a, b));
 }
 
 function handFilter() {

@@ -18,6 +18,7 @@ const isArabic = (text) => /\p{Script=Arabic}/u.test(text);
 // Every word of the query has to be in the row; a number is a SignID, or part of a clip's name.
 function matcher(query) {
   const words = plain(query).split(/\s+/).filter(Boolean);
+  if (!words.length) return () => true;
   return (row) => {
     row.plain ??= plain(`${row.en} ${row.ar} ${row.id} ${row.link}`);
     return words.every((word) =>
