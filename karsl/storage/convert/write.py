@@ -16,7 +16,7 @@ import numpy as np
 from karsl.errors import ConfigError, DataProblems, SkeletonError
 from karsl.skeletons import Skeleton, get_skeleton
 from karsl.storage.atomic import atomic_path
-from karsl.storage.convert.forms import FORMS, find_form
+from karsl.storage.convert.forms import FORMS, Form, find_form, guess_form
 from karsl.storage.convert.job import Job, Progress
 from karsl.storage.convert.losses import Losses
 from karsl.storage.convert.source import ClipSource
@@ -86,7 +86,8 @@ def convert_clips(
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise ConfigError(f"no room left for {out} ({os.strerror(error.errno)}); nothing was written, make some") from error
-    return Conversion(out, len(source.records), losses.lines(len(source.records)), _notes(source, target))
+    notes = (*_notes(source, target), *_hint(out, chosen))
+    return Conversion(out, len(source.records), losses.lines(len(source.records)), notes)
 
 
 def written_forms() -> tuple[str, ...]:
@@ -147,6 +148,16 @@ def _target(source: ClipSource, own: str | None, asked: str | Mapping[str, Any] 
             f"skeletons {source.skeleton.name!r} and {target.name!r} share no keypoint; is the skeleton of the source right?"
         )
     return target
+
+
+def _hint(out: Path, form: Form) -> tuple[str, ...]:
+    """How to read what was written, where its name does not tell."""
+    try:
+        if guess_form(out).reader == form.reader:
+            return ()
+    except ConfigError:
+        pass
+    return (f"the name {out.name!r} does not tell the form; to read it, say --from {form.name}",)
 
 
 def _notes(source: ClipSource, target: Skeleton) -> tuple[str, ...]:

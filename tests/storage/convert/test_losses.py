@@ -57,7 +57,7 @@ def test_points_that_a_form_lacks_are_a_loss_only_where_they_are_there(tmp_path)
     own = Skeleton("own", (("pose", ("nose",)), ("tail", ("tail_0", "tail_1"))))
     bare = [[[0.5, 0.5, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0]]]
     tailed = [[[0.5, 0.5, 0, 1], [0.25, 0, 0, 1], [0, 0, 0, 0]]]
-    done = convert_clips(source_of(bare, tailed, skeleton=own), tmp_path / "out", "spoter")
+    done = convert_clips(source_of(bare, tailed, skeleton=own), tmp_path / "out.csv", "spoter")
     assert done.losses == (
         "points: 2 of tail, e.g. 'tail_0', are not among the form's points and are left out (1 of 2 clips)",
     )
@@ -167,7 +167,13 @@ def test_a_corpus_without_signs_is_told_to_be_written_otherwise(tmp_path):
 
 def test_the_same_points_under_another_name_are_the_same_points(tmp_path):
     twin = Skeleton("twin", get_skeleton("spoter_54").parts, get_skeleton("spoter_54").bones)
-    assert convert_clips(make_source(twin, [(2, "none", 1)]), tmp_path / "out", "spoter").notes == ()
+    assert convert_clips(make_source(twin, [(2, "none", 1)]), tmp_path / "out.csv", "spoter").notes == ()
+
+
+def test_a_name_that_does_not_tell_the_form_is_answered_with_the_option(source, tmp_path):
+    done = convert_clips(source, tmp_path / "out", "pyskl")
+    assert done.notes == ("the name 'out' does not tell the form; to read it, say --from pyskl",)
+    assert convert_clips(source, tmp_path / "out.pkl", "pyskl2d").notes == ()
 
 
 def test_records_that_cannot_be_told_apart_or_have_no_class_are_refused_together(tmp_path):
