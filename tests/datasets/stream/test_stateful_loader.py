@@ -1,0 +1,35 @@
+"""torchdata's StatefulDataLoader, where the user brings it: real processes, killed and gone on with, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is not installed")
+SCRIPT = Path(__file__).with_name("stateful_run.py")
+
+
+def run(*arguments: object, killed: bool = False) -> None:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == (-signal.SIGKILL if killed else 0), done.stderr[-2000:]
+
+
+def batches(folder: Path) -> list:
+    return [json.loads(line) for line in (folder / "batches.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(("source", "workers"), [("stream", 2), ("sampler", 2), ("stream", 0)])
+def test_a_killed_process_goes_on_with_the_next_batch(stores, tmp_path, source, workers):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run(stores / "tars", whole, source, workers, 0)
+    run(stores / "tars", parts, source, workers, 3, killed=True)
+    run(stores / "tars", parts, source, workers, 0)
+    assert len(batches(whole)) == 8
+    assert batches(whole) == batches(parts)
