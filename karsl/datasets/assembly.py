@@ -18,6 +18,7 @@ from karsl.errors import ConfigError, KarslError
 from karsl.skeletons import Skeleton
 
 Arrays = dict[str, np.ndarray]
+Resident = Callable[[], "tuple[int, np.ndarray] | None"]
 
 
 @dataclass
@@ -32,7 +33,7 @@ class BatchPart:
         labels: int64 (N,), or None where there are none.
         sample_idx: int64 (N,).
         at: int64 (N,), their rows of the batch; None for all rows in order.
-        resident: Digest of the pack and int64 (N,), the clips' first rows in it; None if they are not of one pack.
+        resident: Gives the digest of the whole pack and int64 (N,), the clips' first rows in it, or None.
     """
 
     steps: BatchPipeline
@@ -42,7 +43,7 @@ class BatchPart:
     labels: np.ndarray | None
     sample_idx: np.ndarray
     at: np.ndarray | None = None
-    resident: tuple[int, np.ndarray] | None = None
+    resident: Resident | None = None
 
     @cached_property
     def clips(self) -> PendingClips:
@@ -112,9 +113,10 @@ class LazyBatch(Sequence):
         parts = self._fitting()
         if parts is None:
             return None
-        if resident and (len(parts) > 1 or parts[0].resident is None):
+        pack = parts[0].resident() if resident and len(parts) == 1 and parts[0].resident else None
+        if resident and pack is None:
             raise ConfigError("plan_collate: mode='resident' needs clips of a pack; make one with 'karsl pack'")
-        return assemble(parts) if len(parts) > 1 or parts[0].clips.settled else _planned(parts[0], resident=resident)
+        return assemble(parts) if len(parts) > 1 or parts[0].clips.settled else _planned(parts[0], pack)
 
     def _fitting(self) -> Sequence[BatchPart] | None:
         try:
@@ -173,8 +175,8 @@ def write_parts(parts: Sequence[BatchPart], arrays: Arrays) -> None:
         part.clips.write(channels=channels, fill=part.fill, out=inputs, mask=mask, rows=rows)
 
 
-def _planned(part: BatchPart, *, resident: bool) -> dict[str, Any]:
-    frames, pack = part.frames, part.resident if resident else None
+def _planned(part: BatchPart, pack: tuple[int, np.ndarray] | None) -> dict[str, Any]:
+    frames = part.frames
     plan = part.clips.plan(frames.first_rows if pack is None else pack[1])
     if pack is not None:
         batch = _filled([part], plan.arrays())[1]

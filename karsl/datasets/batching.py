@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from karsl.datasets.assembly import BatchPart, LazyBatch, assemble
+from karsl.datasets.assembly import BatchPart, LazyBatch, Resident, assemble
 from karsl.datasets.fused.frames import Frames
 from karsl.datasets.fused.pipeline import BatchPipeline
 from karsl.datasets.transforms.loading import LoadKeypoints
 from karsl.errors import KarslError, TransformError
 from karsl.skeletons import Skeleton
+from karsl.storage.whole_pack import WholePack
 
 if TYPE_CHECKING:
     from karsl.datasets.base import KeypointDataset
@@ -71,21 +73,31 @@ def _part(
 
 def _frames(
     dataset: KeypointDataset, load: LoadKeypoints, places: np.ndarray, num_keypoints: int
-) -> tuple[Frames, tuple[int, np.ndarray] | None]:
+) -> tuple[Frames, Resident | None]:
     index = dataset.index if dataset.serialize_data else None
     if index is None or not {"frame_start", "pack"} <= set(index.columns):
         return Frames.of_clips([load.read_clip(record) for record in dataset.locators(places)]), None
     paths = index.categories("pack")
     starts, lengths = dataset.column("frame_start")[places], dataset.column("num_frames")[places]
-    which = dataset.column("pack")[places]
-    used, which = np.unique(which, return_inverse=True) if len(paths) > 1 else (np.zeros(1, np.int64), which)
+    codes = dataset.column("pack")[places]
+    used, which = np.unique(codes, return_inverse=True) if len(paths) > 1 else (np.zeros(1, np.int64), codes)
     packs = [load.pack(paths[number], num_keypoints) for number in used.tolist()]
     frames = Frames.of_rows([pack.frames for pack in packs], which, starts, lengths)
     for number, pack in enumerate(packs):
         here = slice(None) if len(packs) == 1 else which == number
         pack.advise(starts[here], lengths[here])
         pack.verify(starts[here], lengths[here])
-    return frames, (packs[0].digest, starts) if len(paths) == 1 else None
+    return frames, partial(_in_whole_pack, paths, codes, starts)
+
+
+def _in_whole_pack(paths: tuple[str, ...], which: np.ndarray, starts: np.ndarray) -> tuple[int, np.ndarray] | None:
+    """Digest of the pack and first rows of clips in it; None if the shards are not of one pack."""
+    folders, names = {os.path.dirname(path) for path in paths}, [os.path.basename(path) for path in paths]
+    pack = _whole_pack(folders.pop())
+    return None if folders else (pack.digest, pack.rows(names, which, starts))
+
+
+_whole_pack = lru_cache(maxsize=8)(WholePack)
 
 
 def _labels(dataset: KeypointDataset, places: np.ndarray) -> np.ndarray | None:

@@ -233,6 +233,18 @@ def test_what_cannot_be_planned_comes_finished(packs, pipeline, mode):
     assert "frame_plan" not in batch
 
 
+def test_shards_of_a_pack_are_one_on_the_device(corpus, packs, tmp_path):
+    assert main(["pack", str(corpus), str(tmp_path / "sharded"), "--shard-size", "0.0002"]) == 0
+    assert len(list((tmp_path / "sharded").glob("frames-*.npy"))) > 1
+    sharded, whole = dataset_of(tmp_path / "sharded"), dataset_of(packs / "float16")
+    places = list(range(len(whole)))[::-1]
+    batch = plan_collate(sharded.__getitems__(places), "resident")
+    assert "frames" not in batch
+    found = KeypointDataPreprocessor(pack=tmp_path / "sharded")(batch)
+    assert_same_batch(found, keypoint_collate(whole.__getitems__(places)))
+    torch.testing.assert_close(keypoint_collate(sharded.__getitems__(places)), keypoint_collate(whole.__getitems__(places)))
+
+
 def test_archives_are_planned_too_but_cannot_be_resident(corpus):
     dataset = KArSLDataset(data_root=str(corpus), pipeline=TRAIN, seed=0)
     batch = plan_collate(dataset.__getitems__([1, 2]))
@@ -276,7 +288,7 @@ def test_the_resident_pack_is_in_no_checkpoint_copy_or_cast(packs):
 
 
 def test_missing_files_of_a_resident_pack_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="is data_root the folder of the pack"):
+    with pytest.raises(FileNotFoundError, match="make a pack with .karsl pack."):
         KeypointDataPreprocessor(pack=tmp_path)
 
 
