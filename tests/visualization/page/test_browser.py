@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from karsl.visualization.page import encode_clip, page_html, write_page
+from karsl.skeletons import Skeleton
+from karsl.visualization.page import PageClip, PageStage, encode_clip, page_html, write_page
 from karsl.visualization.page.html import _part
+from karsl.visualization.page.plan import gather
 from karsl.visualization.page.quantise import scale_of
 
 
@@ -31,17 +33,47 @@ def test_it_opens_from_a_file_without_a_request_or_a_complaint(opened, page_file
     assert opened.colours("#timeline") > 4
 
 
+DECODE = f"""async (payload) => {{ {_part("js/decode.js")}
+    const clip = await decodeClip(payload, payload.skeletons);
+    return [...clip.stages, ...clip.draws].map((stage) => Array.from(stage.xy)); }}"""
+
+
+def assert_decoded(page, clip) -> None:
+    """The page has every stage's points to within a level a stage, and misses what is missing."""
+    stages = [*clip.stages, *clip.draws]
+    for stage, told in zip(stages, page.evaluate(DECODE, encode_clip(clip)), strict=True):
+        wanted = np.asarray(stage.points)[..., :2]
+        got = np.array(told, dtype=np.float64).reshape(wanted.shape)
+        assert (np.isnan(got) == np.isnan(wanted)).all()
+        assert np.nanmax(np.abs(got - wanted), initial=0) <= (len(stages) + 1) * scale_of(wanted)[1]
+
+
 def test_the_points_drawn_are_the_points_given(browser, page_clips, planted):
     page = browser.new_page()
-    read = f"async (payload) => {{ {_part('js/decode.js')}; const clip = await decodeClip(payload, payload.skeletons);"
-    read += " return [...clip.stages, ...clip.draws].map((stage) => Array.from(stage.xy)); }"
     for clip in (page_clips[0], planted):
-        stages = [*clip.stages, *clip.draws]
-        for stage, told in zip(stages, page.evaluate(read, encode_clip(clip)), strict=True):
-            wanted = stage.points[..., :2].reshape(-1)
-            got = np.array(told, dtype=np.float64)
-            assert (np.isnan(got) == np.isnan(wanted)).all()
-            assert np.nanmax(np.abs(got - wanted)) <= 6 * scale_of(stage.points[..., :2])[1]  # one level a plan, five stages
+        assert_decoded(page, clip)
+    page.close()
+
+
+def test_odd_clips_are_drawn_as_they_are(browser):
+    """One frame, one point, nothing seen, huge and equal coordinates, holes at random, positions beyond the clip."""
+    rng, page = np.random.default_rng(0), browser.new_page()
+    body = Skeleton("body", (("pose", ("left_wrist", "right_wrist", "nose")), ("rest", ("tail",))))
+    holes = rng.normal(size=(30, 4, 2)) * 1e4 - 5e4
+    holes[rng.random((30, 4)) < 0.5] = np.nan
+    inds = np.array([-3.0, 0.25, 7.5, 28.9, 29, 400])
+    sampled = PageStage("Sample", gather(holes, inds), body, inds)
+    for stages in (
+        [PageStage("one", rng.random((1, 1, 2)), Skeleton("point", (("all", ("p",)),)))],
+        [PageStage("empty", np.full((3, 4, 3), np.nan), body)],
+        [PageStage("equal", np.full((3, 4, 2), 7.0), body)],
+        [
+            PageStage("holes", holes, body),
+            sampled,
+            PageStage("mirrored", sampled.points[:, body.mirror] * [-1, 1], body, inds),
+        ],
+    ):
+        assert_decoded(page, PageClip(stages[0].name, stages))
     page.close()
 
 
