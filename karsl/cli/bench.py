@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every reading")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the rates; .png, .svg or .pdf")
     parser.add_argument("--lazy", action="store_true", help="only a pack and the same through nested combinators")
+    parser.add_argument("--stream", action="store_true", help="only streams and mapped tars, and WebDataset's own loader")
     parser.add_argument("--index", action="store_true", help="time the index of 1,000,000 records instead of batches")
     parser.add_argument("--open", action="store_true", help="time folders and a pack of 75,300 clips up to the first batch")
 
@@ -55,12 +56,14 @@ def run(args: argparse.Namespace) -> int:
     from karsl.analysis.bench import choose_ways, run_plan
     from karsl.analysis.bench.plot import draw_result, need_matplotlib
     from karsl.analysis.bench.report import notes, result_table, stages_table
+    from karsl.analysis.bench.result import STREAMS
     from karsl.errors import ConfigError
 
     plan = _plan(args)
     if args.plot:
         need_matplotlib()  # before minutes of work, not after
-    ways, skipped = choose_ways(("karsl", "karsl-combined", *args.only) if args.lazy else args.only)
+    lazy = ("karsl", "karsl-combined") if args.lazy else ()
+    ways, skipped = choose_ways((*lazy, *((*STREAMS, "webdataset") if args.stream else ()), *args.only))
     if not ways:
         raise ConfigError("; ".join(f"{name}: {reason}" for name, reason in skipped.items()))
     with _work_dir(args.work_dir, plan.count) as folder, _progress(plan.steps(ways)) as say:

@@ -14,6 +14,7 @@ from statistics import median
 from karsl.analysis.bench.one_pass import Reading
 
 IN_PROCESS = "in process"
+STREAMS = ("karsl-stream", "karsl-stream-tars", "karsl-tars")
 _PACKAGES = (
     *("torch", "numpy", "numba", "mmengine", "mmengine-lite", "onedl-mmengine"),
     *("webdataset", "mosaicml-streaming", "litdata", "datasets", "lmdb", "h5py"),
@@ -94,6 +95,7 @@ class Result:
             peer = self.fastest("peer", case if case == IN_PROCESS else None)
             if ours and peer:
                 found.append((f"{ours[0]} / {peer[0]}, {case}", ours[1] / peer[1]))
+        found += [(what, ratio) for what, ratio in self._streams() if what not in dict(found)]
         ours, limit = self.fastest("ours", IN_PROCESS), self.fastest("limit", IN_PROCESS)
         archives = self.ways["npz-per-sign"].median(IN_PROCESS) if "npz-per-sign" in self.ways else None
         if ours and archives:
@@ -102,6 +104,16 @@ class Result:
             parts = {name: way.median(IN_PROCESS) for name, way in self.of_role("part").items()}
             rates = {**parts, **({ours[0]: ours[1]} if ours else {})}
             found += [(f"{name} / limit, {IN_PROCESS}", rate / limit[1]) for name, rate in rates.items() if rate]
+        return found
+
+    def _streams(self) -> list[tuple[str, float]]:
+        """Streams and mapped tars against WebDataset's own loader, case by case."""
+        peer, found = self.ways.get("webdataset"), []
+        for name in STREAMS:
+            for case in self.cases if peer and name in self.ways else ():
+                ours, theirs = self.ways[name].median(case), peer.median(case) if peer else None
+                if ours and theirs:
+                    found.append((f"{name} / webdataset, {case}", ours / theirs))
         return found
 
     def to_json(self) -> dict:
