@@ -4,7 +4,7 @@
 | --- | --- |
 | `frames-00000.npy` | float16 or float32 (F, V, 4): x, y, z, score; four zeros where missing |
 | `presence-00000.npy` | uint8 (F, G): none, all or some points of each group are there (0, 1, 2) |
-| `clips-00000.npy` | uint64 (N, 3): first frame, number of frames and checksum of each clip |
+| `clips-00000.npy` | uint64 (N, 3) by columns: first frame, number of frames and checksum of each clip |
 | `annotations.json` | OpenMMLab's format; a record's `keypoint_path`, `frame_start` and `num_frames` are its slice |
 | `manifest.json` | sizes and checksums of all of these, see `karsl.storage.pack.manifest` |
 """
@@ -82,7 +82,7 @@ class Pack:
         path = self.path.with_name(beside(self.path.name, "clips"))
         if not path.is_file():
             return np.zeros((0, 3), np.uint64)
-        found = np.array(_mapped(path))
+        found = _mapped(path).view(np.ndarray)
         ends = found[:, :2].sum(1) if found.ndim == 2 and found.shape[1] == 3 else None
         if ends is None or found.dtype != np.uint64 or not np.array_equal(ends, [*found[1:, 0], len(self.frames)]):
             raise CorruptRecordError(f"{path}: does not belong to {self.path.name}; see 'karsl pack --verify'")
@@ -147,11 +147,11 @@ class Pack:
 
     @cached_property
     def _starts(self) -> np.ndarray:
-        return self.clips[:, FIRST].astype(np.int64)
+        return self.clips[:, FIRST].view(np.int64)
 
     @cached_property
     def _lengths(self) -> np.ndarray:
-        return self.clips[:, LENGTH].astype(np.int64)
+        return self.clips[:, LENGTH].view(np.int64)
 
     def advise(self, starts: np.ndarray, lengths: np.ndarray) -> None:
         """Have the system fetch clips from the disk all at once, before they are read one page fault after the other.

@@ -108,7 +108,7 @@ class PackRun:
         frames, presence = self._parts(shard)
         clips = frames.with_name(beside(frames.name, "clips"))
         with clips.open("wb") as stream:
-            np.save(stream, rows)
+            np.save(stream, np.asfortranarray(rows))  # columns are mapped, and searched as they lie
         files = {}
         for part, final in ((frames, name), (presence, beside(name, "presence")), (clips, beside(name, "clips"))):
             with part.open("rb+") as stream:
