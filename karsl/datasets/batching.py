@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["BatchPart", "LazyBatch", "assemble", "batch_of", "part_of"]
 
 
+_IN_FILES = ("pack", "byte_start", "num_frames", "dtype", "xxh3")
+
+
 def batch_of(dataset: KeypointDataset, places: np.ndarray) -> LazyBatch | None:
     """The samples at some places as a batch to be made; None if the pipeline does not begin with LoadKeypoints.
 
@@ -75,6 +78,8 @@ def _frames(
     dataset: KeypointDataset, load: LoadKeypoints, places: np.ndarray, num_keypoints: int
 ) -> tuple[Frames, Resident | None]:
     index = dataset.index if dataset.serialize_data else None
+    if index is not None and set(_IN_FILES) <= set(index.columns) and len(index.categories("dtype")) == 1:
+        return _mapped_frames(dataset, load, places, num_keypoints), None
     if index is None or not {"frame_start", "pack"} <= set(index.columns):
         return Frames.of_clips([load.read_clip(record) for record in dataset.locators(places)]), None
     paths = index.categories("pack")
@@ -88,6 +93,18 @@ def _frames(
         pack.advise(starts[here], lengths[here])
         pack.verify(starts[here], lengths[here])
     return frames, partial(_in_whole_pack, paths, codes, starts)
+
+
+def _mapped_frames(dataset: KeypointDataset, load: LoadKeypoints, places: np.ndarray, num_keypoints: int) -> Frames:
+    """Clips that are arrays inside mapped files, such as the members of a tar."""
+    codes, starts, lengths, _, checksums = (dataset.column(name)[places] for name in _IN_FILES)
+    dtype, paths = np.dtype(dataset.index.categories("dtype")[0]), dataset.index.categories("pack")
+    nbytes, addresses, memory = lengths * (num_keypoints * 4 * dtype.itemsize), np.empty(len(places), np.int64), []
+    for number in np.unique(codes).tolist():
+        here = codes == number
+        memory.append(load.mapped(paths[number], starts[here], nbytes[here], checksums[here]))
+        addresses[here] = memory[-1].ctypes.data + starts[here]
+    return Frames(addresses, lengths, dtype, num_keypoints, memory)
 
 
 def _in_whole_pack(paths: tuple[str, ...], which: np.ndarray, starts: np.ndarray) -> tuple[int, np.ndarray] | None:

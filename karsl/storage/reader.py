@@ -84,6 +84,27 @@ class ClipReader:
             )
         return found
 
+    def mapped(self, path: str, starts: np.ndarray, nbytes: np.ndarray, checksums: np.ndarray) -> np.ndarray:
+        """All bytes of a mapped file, uint8, after runs of them were compared with their checksums, as `verify` says.
+
+        Args:
+            path: Of the file.
+            starts, nbytes: int64 (N,), the runs.
+            checksums: uint64 (N,).
+
+        Raises:
+            FileNotFoundError: The file is gone.
+            CorruptRecordError: A run is outside the file, or not what was written.
+        """
+        held = self._maps.bytes(path)
+        if starts.min() < 0 or (starts + nbytes).max() > len(held):
+            raise CorruptRecordError(f"{path}: ends at byte {len(held)}, before its clips do; was it cut? Index it again")
+        known = self.verify == "first touch" and self._seen.issuperset((held.ctypes.data + starts).tolist())
+        if self.verify != "off" and not known:
+            for start, size, checksum in zip(starts.tolist(), nbytes.tolist(), checksums.tolist(), strict=True):
+                self._compare(path, start, held[start : start + size], checksum)
+        return held
+
     def close(self) -> None:
         """Let go of every map and every decoded clip."""
         self._maps.close()

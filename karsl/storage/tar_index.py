@@ -137,7 +137,8 @@ def _clip(
     if problem or start + nbytes > array.start + array.size:
         raise CorruptRecordError(f"{where} {problem or 'ends before its array does'}; is it a clip?")
     clip = np.frombuffer(memory, dtype, int(np.prod(shape)), start).reshape(shape)
-    usable = dtype in _MAPPABLE and not columns_first and shape[2] == 4 and _is_canonical(clip, where, nonfinite)
+    in_place = dtype in _MAPPABLE and start % dtype.itemsize == 0 and not columns_first and shape[2] == 4
+    usable = in_place and _is_canonical(clip, where, nonfinite)
     digest = xxh3_64_intdigest(clip.data)
     del clip
     return TarClip(key, start if usable else -1, shape[0], str(dtype), digest, facts), shape[1]
