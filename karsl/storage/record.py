@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 
 from karsl.errors import CorruptRecordError
@@ -55,11 +57,26 @@ def canonical_clip(raw: np.ndarray, *, where: str = "clip", nonfinite: str = "ra
     Raises:
         CorruptRecordError: NaN or infinity while `nonfinite='raise'`.
     """
+    with np.errstate(over="ignore"):
+        raw = np.ascontiguousarray(raw, np.float32)
+    if "numba" in sys.modules:  # which takes half a second to load, and is there where batches are made
+        clip = _compiled(raw)
+        if clip is not None:
+            return clip
+    return _with_numpy(raw, where, nonfinite)
+
+
+def _compiled(raw: np.ndarray) -> np.ndarray | None:
+    """None where a value may not be finite."""
+    from karsl.storage.record_compiled import fill_canonical
+
+    clip = np.empty((*raw.shape[:2], 4), np.float32)
+    return clip if fill_canonical(raw, clip) else None
+
+
+def _with_numpy(raw: np.ndarray, where: str, nonfinite: str) -> np.ndarray:
+    clip = raw.copy() if raw.shape[-1] == 4 else np.concatenate([raw, np.ones_like(raw[..., :1])], axis=-1)
     with np.errstate(over="ignore", invalid="ignore"):
-        clip = raw.astype(np.float32)
-        if raw.shape[-1] == 3:
-            clip = np.concatenate([clip, np.ones_like(clip[..., :1])], axis=-1)
-        clip = np.ascontiguousarray(clip)
         plain = np.isfinite(clip.sum())  # a sum is finite only where every value is, and is ten times as fast
     bits = clip.view(np.uint32)
     present = (bits[..., 0] | bits[..., 1] | bits[..., 2]) << 1 != 0  # the sign of a zero is shifted out

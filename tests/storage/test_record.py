@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from karsl.errors import CorruptRecordError
-from karsl.storage import split_channels
+from karsl.storage import canonical_clip, split_channels
+from karsl.storage.record import _with_numpy
 
 
 def test_missing_is_nan_with_score_0_and_only_exact_zeros_are_missing():
@@ -41,3 +45,32 @@ def test_the_input_is_not_edited():
     raw = np.array([[[0.0, 0, 0, 0]]])
     raw.flags.writeable = False
     split_channels(raw)
+
+
+SPECIAL = [0.0, -0.0, 1e-45, -1e-45, 1e-3, -0.5, 0.5, 1.0, 1.5, 3e38, -3e38, np.nan, np.inf, -np.inf]
+SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 4), st.sampled_from([3, 4]))
+
+
+@given(arrays(np.float32, SHAPES, elements=st.sampled_from(SPECIAL)))
+def test_the_compiled_pass_gives_bit_for_bit_what_numpy_gives_or_leaves_it_to_numpy(raw):
+    fill_canonical = pytest.importorskip("karsl.storage.record_compiled").fill_canonical
+    clip = np.empty((*raw.shape[:2], 4), np.float32)
+    if fill_canonical(raw, clip):
+        assert np.isfinite(raw).all()
+        assert clip.tobytes() == _with_numpy(raw, "clip", "raise").tobytes()
+    elif np.isfinite(raw).all():
+        with np.errstate(over="ignore"):
+            assert not np.isfinite(raw.sum(-1)).all()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int16])
+def test_any_number_type_and_order_of_memory_is_taken_and_never_edited(dtype, order):
+    raw = np.array([[[0, 0, 0, 5], [1, 2, 3, 0]], [[1, 0, 0, 2], [0, 0, 0, 0]]], dtype, order=order)
+    before = raw.copy()
+    wanted = [[[0, 0, 0, 0], [1, 2, 3, 1]], [[1, 0, 0, 1], [0, 0, 0, 0]]]
+    for made in (canonical_clip(raw), _with_numpy(np.ascontiguousarray(raw, np.float32), "clip", "raise")):
+        assert made.tolist() == wanted
+        assert made.flags.c_contiguous
+        assert not np.shares_memory(made, raw)
+    assert (raw == before).all()
