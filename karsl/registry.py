@@ -13,7 +13,7 @@ def _child(name: str, parent: mm.Registry, *locations: str) -> mm.Registry:
     return mm.Registry(name, parent=parent, scope="karsl", locations=list(locations))
 
 
-DATASETS = _child("dataset", mm.DATASETS, "karsl.datasets")
+DATASETS = _child("dataset", mm.DATASETS, "karsl.datasets", "karsl.remote")
 TRANSFORMS = _child("transform", mm.TRANSFORMS, "karsl.datasets.transforms")
 DATA_SAMPLERS = _child("data sampler", mm.DATA_SAMPLERS, "karsl.datasets")
 FUNCTIONS = _child("function", mm.FUNCTIONS, "karsl.datasets")

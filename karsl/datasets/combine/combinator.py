@@ -56,6 +56,7 @@ class Combinator(BaseDataset):
         if not self.members:
             raise ConfigError(f"{kind(self)}: {self._members_key} is empty; give at least one dataset or config")
         self._draws = EpochState(first_seed(self.members) if seed is None else seed)
+        self._share_seed()
         self.skips = SkipReport()
         self._reader = Reader(self)
         if not lazy_init:
@@ -261,6 +262,14 @@ class Combinator(BaseDataset):
         return self.skips.count
 
     # ---- epochs ----
+
+    def _share_seed(self) -> None:
+        """Give the seed to combinators below that have none, so that the order of a mix is that of the tree's seed."""
+        seed = self._draws.seed
+        for member in self.members if seed is not None else ():
+            if isinstance(member, Combinator) and member._draws.seed is None:
+                member._draws.set_epoch(member._draws.epoch, seed=seed)
+                member._share_seed()
 
     def set_epoch(self, epoch: int, seed: int | None = None) -> None:
         """Say which epoch is drawn, here and in everything below; reaches workers that run already."""

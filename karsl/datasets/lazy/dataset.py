@@ -356,6 +356,7 @@ class LazyDataset(OneMember):
         self.members, self._fully_initialized, self._reader = (root,), False, Reader(self)
         if self._draws.seed is None:
             self._draws = EpochState(first_seed([root]))
+        self._share_seed()
         return self
 
     def _describe(self) -> str:

@@ -83,6 +83,13 @@ def test_mix_holds_its_proportions_and_is_drawn_anew(numbers, values):
     assert sorted(v for v in second if v < 1000) == list(range(30))
 
 
+def test_the_seed_of_the_outermost_is_that_of_all_below(numbers, values):
+    def mixed(**kwargs):
+        return MixDataset([numbers(20), numbers(20, 100)], **kwargs)
+
+    assert values(RepeatDataset(mixed(), 1, seed=4)) == values(mixed(seed=4)) != values(mixed())
+
+
 def test_mix_until_all_are_exhausted_gives_every_clip(numbers, values):
     mix = MixDataset([numbers(4), numbers(10, 1000)], weights=[1, 1], stop="all_exhausted", seed=0)
     found = values(mix)

@@ -1,0 +1,114 @@
+"""A dataset in actors on nodes that die: every batch once, in order, equal to the one made here."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+import torch
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler
+
+from karsl.datasets import keypoint_collate
+from karsl.errors import ConfigError
+from karsl.registry import DATASETS
+from karsl.remote import AnnouncedBatches, RemoteDataset
+
+
+@pytest.fixture(scope="module")
+def actors(cluster, remote_cfg):
+    """One dataset for all tests: an actor takes seconds to start."""
+    dataset = RemoteDataset(remote_cfg, num_actors=2, address=cluster.address)
+    yield dataset
+    dataset.close()
+
+
+@pytest.fixture
+def remote(actors):
+    actors.set_epoch(0)
+    return actors
+
+
+def epoch_here(cfg, number, batches):
+    dataset = DATASETS.build(cfg)
+    dataset.set_epoch(number)
+    return [keypoint_collate(dataset.__getitems__(chosen)) for chosen in batches]
+
+
+def assert_equal(found, expected):
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def lists(dataset, size):
+    generator = torch.Generator().manual_seed(1)
+    return list(BatchSampler(RandomSampler(dataset, generator=generator), size, drop_last=False))
+
+
+def test_it_is_the_dataset_elsewhere(remote, remote_cfg):
+    here = DATASETS.build(remote_cfg)
+    assert len(remote) == len(here)
+    assert remote.metainfo == here.metainfo
+    assert remote.output_skeleton == here.output_skeleton
+    assert remote.get_data_info(3) == here.get_data_info(3)
+    assert remote.get_cat_ids(-1) == here.get_cat_ids(-1)
+    assert remote.column("label").tolist() == here.column("label").tolist()
+    assert torch.equal(remote[-1]["inputs"], here.__getitems__([len(here) - 1]).finished()["inputs"][0])
+    with pytest.raises(IndexError):
+        remote[len(remote)]
+
+
+def test_batches_are_those_made_here_in_every_epoch(remote, remote_cfg):
+    chosen = lists(remote, 5)
+    for number in (0, 1):
+        remote.set_epoch(number)
+        loader = DataLoader(remote, batch_sampler=AnnouncedBatches(chosen, remote), collate_fn=keypoint_collate)
+        assert len(loader) == len(chosen)
+        assert_equal(list(loader), epoch_here(remote_cfg, number, chosen))
+
+
+def test_batches_ahead_are_bounded_in_bytes(remote, monkeypatch):
+    monkeypatch.setattr(remote._calls, "max_bytes", 200_000)
+    monkeypatch.setattr(remote._calls, "_batch_bytes", 0)
+    in_flight = []
+    for batch in remote.batches(lists(remote, 2)):
+        in_flight.append(remote._calls.in_flight * sum(tensor.nbytes for tensor in batch.values()))
+    assert 50_000 < max(in_flight) <= 200_000
+
+
+def test_an_actor_that_is_killed_in_mid_epoch_loses_nothing(ray, remote, remote_cfg):
+    chosen = lists(remote, 3)
+    found = []
+    for batch in remote.batches(chosen):
+        found.append(batch)
+        if len(found) in (2, 5):
+            pid = remote._calls.ask("pid")
+            os.kill(pid, signal.SIGKILL)
+    assert_equal(found, epoch_here(remote_cfg, 0, chosen))
+
+
+def test_errors_of_the_dataset_come_through(remote):
+    with pytest.raises(KeyError, match="nothing"):
+        remote.column("nothing")
+    with pytest.raises(IndexError, match="outside a MapDataset"):
+        remote.get_data_info(10**6)
+    with pytest.raises(ConfigError, match="num_actors=0"):
+        RemoteDataset({}, num_actors=0)
+
+
+def test_workers_of_a_loader_are_refused(remote):
+    with pytest.raises(Exception, match="num_workers=0 is needed|does not travel"):
+        next(iter(DataLoader(remote, 2, num_workers=1, collate_fn=keypoint_collate)))
+
+
+def test_a_node_that_dies_in_mid_epoch_loses_nothing(cluster, remote, remote_cfg):
+    """Last: its CPU is gone, so one actor goes on alone."""
+    chosen = lists(remote, 3)
+    found = []
+    for batch in remote.batches(chosen):
+        found.append(batch)
+        if len(found) == 3:
+            cluster.remove_node(cluster.nodes_of_actors.pop(), allow_graceful=False)
+    assert_equal(found, epoch_here(remote_cfg, 0, chosen))
