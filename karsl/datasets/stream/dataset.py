@@ -19,7 +19,7 @@ from karsl.errors import ConfigError
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton
 
-_CHUNK = 1024
+_CHUNK = 64
 
 
 @DATASETS.register_module()
@@ -40,8 +40,8 @@ class StreamDataset(Resumable, IterableDataset):
         seed: Of order and draws; None takes that of `set_epoch`.
         shuffle: False gives clips as they lie.
         window: Clips that are mixed; several shards' worth mixes shards too.
-        chunk: Neighbouring clips that stay in one window; None is 1024 of what lies here, whose parts are as good as shards,
-            and whole shards of what comes from elsewhere.
+        chunk: Neighbouring clips that stay in one window; None is 64 of what lies here, whose parts are as good as shards, and
+            whole shards of what comes from elsewhere.
         mode: `'pad'` repeats a few clips so that ranks have equally many, `'drop'` leaves a few out, `'uneven'` gives every
             clip exactly once.
         batch_size: Of the loader.
