@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from karsl.datasets.fused.frames import Frames
-from karsl.datasets.fused.kernel import PICKED, read_clips
+from karsl.datasets.fused.kernel import read_clips
 from karsl.datasets.fused.plan import FramePlan, frame_rows
 from karsl.datasets.fused.stats import anchor_stats, compose, spread_stats
+from karsl.datasets.fused.tables import in_order, mirrored_groups, order_of_table, with_mirrored
 from karsl.datasets.transforms.affine import identity
 from karsl.datasets.transforms.base import ClipMeta
 from karsl.errors import ConfigError
@@ -59,7 +59,7 @@ class PendingClips:
         self.source, n, v = source, len(source), self.skeleton.num_keypoints
         self._positions: np.ndarray | None = None
         self._lengths, self._out_starts = source.lengths, _ends(source.lengths)
-        self._table, self._table_of = _in_order(v), np.zeros(n, np.int64)
+        self._table, self._table_of = in_order(v), np.zeros(n, np.int64)
         self._hidden, self._hidden_frames, self._zero = np.zeros((n, 0), bool), _NO_FRAMES, False
         self._affine = identity(n, len(self.skeleton.groups))
         self._untouched = True
@@ -126,13 +126,13 @@ class PendingClips:
         mirror, self._flip = self.skeleton.mirror, flip
         if not flip.any():
             return
-        groups = _mirrored_groups(self.skeleton)
+        groups = mirrored_groups(self.skeleton)
         if groups is None and not self._uniform():
             self.settle()
         if groups is not None and not self._untouched:
             self._affine = np.where(flip[:, None, None], self._affine[:, groups], self._affine)
         rows = len(self._table)
-        self._table = _with_mirrored(self._table.tobytes(), rows, self.skeleton)
+        self._table = with_mirrored(self._table.tobytes(), rows, self.skeleton)
         self._table_of = self._table_of + rows * flip
         if self._hidden.size:
             self._hidden = np.where(flip[:, None], self._hidden[:, mirror], self._hidden)
@@ -246,7 +246,7 @@ class PendingClips:
         shape = int(self._out_starts[-1]), self.skeleton.num_keypoints
         out = np.empty((*shape, channels), np.float32) if out is None else out
         mask = np.empty(shape, bool) if mask is None else mask
-        order, runs, absent = _layout(self._table.tobytes(), len(self._table), self.skeleton)
+        order, runs, absent = order_of_table(self._table.tobytes(), len(self._table), self.skeleton)
         hidden, hidden_of = absent, self._table_of
         if self._hidden.size:
             hidden, hidden_of = self._hidden | absent[self._table_of], np.arange(len(self))
@@ -271,44 +271,8 @@ class PendingClips:
         return bool((self._affine == self._affine[:, :1]).all())
 
 
-@lru_cache(maxsize=64)
-def _layout(table_bytes: bytes, rows: int, target: Skeleton) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`order`, `runs` and absent points (P, V') of `read_clips`."""
-    table = np.frombuffer(table_bytes, np.int64).reshape(rows, -1)
-    runs = np.full((rows, len(target.groups)), PICKED)
-    for r, row in enumerate(table):
-        for g, part in enumerate(target.groups.values()):
-            if row[part.start] >= 0 and (np.diff(row[part]) == 1).all():
-                runs[r, g] = row[part.start] - part.start
-    return np.maximum(table, 0).astype(np.int32), runs, table < 0
-
-
-@lru_cache(maxsize=64)
-def _in_order(points: int) -> np.ndarray:
-    table = np.arange(points)[None]
-    table.flags.writeable = False
-    return table
-
-
-@lru_cache(maxsize=64)
-def _with_mirrored(table_bytes: bytes, rows: int, skeleton: Skeleton) -> np.ndarray:
-    """(2 P, V), rows of a table and their mirror images."""
-    table = np.frombuffer(table_bytes, np.int64).reshape(rows, -1)
-    both = np.concatenate([table, table[:, skeleton.mirror]])
-    both.flags.writeable = False
-    return both
-
-
 def _ends(lengths: np.ndarray) -> np.ndarray:
     """int64 (N + 1,), where each of N clips begins and the last ends."""
     ends = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=ends[1:])
     return ends
-
-
-@lru_cache(maxsize=64)
-def _mirrored_groups(skeleton: Skeleton) -> np.ndarray | None:
-    """int64 (G,), the group that each group's mirror image comes from; None if a group comes from several."""
-    groups = skeleton.group_of[skeleton.mirror]
-    origin = [groups[part] for part in skeleton.groups.values()]
-    return np.array([o[0] for o in origin]) if all((o == o[0]).all() for o in origin) else None
