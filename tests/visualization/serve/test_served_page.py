@@ -72,7 +72,7 @@ def test_a_search_in_arabic_finds_and_a_click_brings_the_clip(open_page):
     page = open_page()
     page.fill("#search", "شكرا")
     page.locator("#list [role=option]").nth(1).click()
-    page.wait_for_function("document.querySelector('#main-area').innerText.includes('thanks')")
+    page.locator("#main-area", has_text="thanks").wait_for()
     assert sum("/clips/" in url for url in page.requests) == 2
     assert page.complaints == []
 
@@ -87,5 +87,5 @@ def test_a_stable_link_opens_its_clip_at_its_stage(open_page, server):
 def test_a_clip_that_cannot_be_read_is_told_in_the_page(open_page, server):
     link = next(link for link in server.shelf.links if "train-0004" in link)
     page = open_page(f"#clip={link}")
-    page.wait_for_function("document.querySelector('#main-area').innerText.includes('LoadKeypoints')")
+    page.locator("#main-area", has_text="LoadKeypoints").wait_for()
     assert "0004.npz" in page.inner_text("#main-area")
