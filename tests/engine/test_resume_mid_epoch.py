@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -35,8 +36,18 @@ def same(first: Path, second: Path) -> bool:
     return seen(first) == seen(second) and all(torch.equal(one[key], two[key]) for key in one)
 
 
-@pytest.mark.parametrize("loop", ["epoch", "iter"])
-@pytest.mark.parametrize(("source", "stop", "before", "after"), [("sampler", 5, 2, 0), ("stream", 6, 0, 2)])
+CASES = [("iter", "sampler", 5, 2, 0), ("epoch", "stream", 6, 0, 2)]
+LONG = [
+    ("epoch", "sampler", 5, 2, 0),
+    ("iter", "stream", 6, 0, 2),
+    ("iter", "stream", 3, 2, 1),
+    ("epoch", "sampler", 8, 0, 0),
+]
+
+
+@pytest.mark.parametrize(
+    ("loop", "source", "stop", "before", "after"), CASES + (LONG if os.environ.get("KARSL_LONG_TESTS") else [])
+)
 def test_a_run_that_stops_anywhere_goes_on_bit_for_bit(tmp_path, loop, source, stop, before, after):
     run(tmp_path / "whole", loop=loop, source=source)
     with pytest.raises(resume_run.Stopped):

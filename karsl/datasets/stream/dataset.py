@@ -15,11 +15,13 @@ from karsl.datasets.resume import Resumable
 from karsl.datasets.stream.bring import Bringer
 from karsl.datasets.stream.iterator import StreamIterator
 from karsl.datasets.stream.source import open_source
+from karsl.datasets.transforms.loading import LoadKeypoints
 from karsl.errors import ConfigError
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton
 
 _CHUNK = 64
+_OPEN_SHARDS = 32
 
 
 @DATASETS.register_module()
@@ -83,6 +85,7 @@ class StreamDataset(Resumable, IterableDataset):
         self._sizes = sizes if files and chunk is None else _cut(sizes, chunk or _CHUNK)
         self._bringer = Bringer(paths, files) if files else None
         self._good: np.ndarray | None = None
+        self._open: set[int] = set()
         super().__init__(seed=seed, mode=mode)
         self.batch_size = batch_size
 
@@ -186,6 +189,12 @@ class StreamDataset(Resumable, IterableDataset):
     def _here(self, places: np.ndarray, bringer: Bringer) -> np.ndarray:
         """The places, their shards brought; with `on_error='skip'` others where a shard cannot be had."""
         shards = self.dataset.column("pack")[places]
+        self._open.update(shards.tolist())
+        if len(self._open) > _OPEN_SHARDS:  # a file that was let go keeps its bytes on the disk while it is mapped
+            self._open = set(shards.tolist())
+            for step in getattr(self.dataset.pipeline, "transforms", ()):
+                if isinstance(step, LoadKeypoints):
+                    step.close()
         lost = bringer.bring(shards, places, skip=self.on_error == "skip")
         if lost:
             here = ~np.isin(shards, list(lost))
@@ -201,7 +210,7 @@ class StreamDataset(Resumable, IterableDataset):
         return places
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_good": None}
+        return {**self.__dict__, "_good": None, "_open": set()}
 
 
 def _cut(sizes: np.ndarray, most: int) -> np.ndarray:

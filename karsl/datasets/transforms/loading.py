@@ -53,6 +53,10 @@ class LoadKeypoints(KeypointTransform):
         """The clip of a record as one float array (T, V, 4): x, y, z, score, zeros where missing; not to be edited."""
         return self._reader.read(record, record["skeleton"].num_keypoints)
 
+    def close(self) -> None:
+        """Let go of every map and every decoded clip; they are opened again when a clip is read."""
+        self._reader.close()
+
     def mapped(self, path: str, starts: np.ndarray, nbytes: np.ndarray, checksums: np.ndarray) -> np.ndarray:
         """All bytes of a mapped file, after runs of them were compared with their checksums, see `ClipReader.mapped`."""
         return self._reader.mapped(path, starts, nbytes, checksums)
