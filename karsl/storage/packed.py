@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path
 
@@ -68,6 +69,8 @@ class Pack:
             raise CorruptRecordError(f"{path}: holds {self.frames.dtype} {shape}; a pack's frames are float (F, V, 4)")
         if self.presence.dtype != np.uint8 or self.presence.shape[:1] != shape[:1]:
             raise CorruptRecordError(f"{presence}: does not belong to {self.path.name}; pack the corpus again")
+        facts = os.stat(self.path)
+        self._inode, self._file_bytes = facts.st_ino, facts.st_size
         self._unseen: np.ndarray | None = np.ones(len(self.clips), bool) if verify != "off" else None
         if verify == "always" and not len(self.clips):
             raise ConfigError(f"{path}: verify='always' and no checksums beside it; pack the corpus again")
@@ -115,6 +118,7 @@ class Pack:
         """
         if self._unseen is None or not len(self._unseen):
             return
+        self._check_size()
         first = np.searchsorted(self._starts, starts, side="right") - 1
         last = np.searchsorted(self._starts, starts + lengths, side="left")
         if self.mode == "first touch" and not self._unseen[first].any() and (last - first == 1).all():
@@ -133,10 +137,21 @@ class Pack:
     def span(self, number: int) -> str:
         """Where a clip lies, in words for an error."""
         row_bytes = self.frames.strides[0]
-        offset = self.path.stat().st_size - self.frames.nbytes + int(self._starts[number]) * row_bytes
+        offset = self._file_bytes - self.frames.nbytes + int(self._starts[number]) * row_bytes
         end = offset + int(self._lengths[number]) * row_bytes
         start = int(self._starts[number])
         return f"clip {number}, frames {start} to {start + int(self._lengths[number])}, bytes {offset} to {end}"
+
+    def _check_size(self) -> None:
+        """A file that was cut after it was mapped ends the process with SIGBUS when its pages are touched."""
+        try:
+            facts = os.stat(self.path)
+        except OSError:
+            return  # removed or unreachable by this name; the map stays
+        if facts.st_ino == self._inode and facts.st_size < self._file_bytes:
+            raise CorruptRecordError(
+                f"{self.path}: {facts.st_size} bytes are left of {self._file_bytes}, it was cut while in use; copy it again"
+            )
 
     def _check(self, number: int) -> None:
         if self.checksum(number) != int(self.clips[number, CHECKSUM]):

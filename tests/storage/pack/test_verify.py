@@ -128,6 +128,24 @@ def test_rows_that_are_parts_of_clips_or_span_them_are_compared_whole(pack):
     shard.verify(np.array([length]), np.array([4]))
 
 
+def test_a_shard_that_is_cut_while_it_is_mapped_is_an_error_and_does_not_end_the_process(pack):
+    shard = Pack(pack / "frames-00000.npy", verify="first touch")
+    shard.verify(*rows(shard, 0))
+    os.truncate(shard.path, 5000)
+    with pytest.raises(CorruptRecordError, match=r"5000 bytes are left of \d+, it was cut while in use; copy it again"):
+        shard.checked_clip(0, 5)
+
+
+def test_a_shard_that_is_removed_or_replaced_while_it_is_mapped_is_read_on(pack):
+    shard = Pack(pack / "frames-00000.npy", verify="always")
+    clip = shard.checked_clip(0, 5).copy()
+    (pack / "short").write_bytes(b"short")
+    os.replace(pack / "short", shard.path)
+    np.testing.assert_array_equal(shard.checked_clip(0, 5), clip)
+    shard.path.unlink()
+    np.testing.assert_array_equal(shard.checked_clip(0, 5), clip)
+
+
 def test_checksums_that_do_not_belong_to_the_shard_are_refused(pack):
     np.save(pack / "clips-00000.npy", np.zeros((3, 3), np.uint64))
     with pytest.raises(CorruptRecordError, match="clips-00000.npy: does not belong to frames-00000.npy"):
