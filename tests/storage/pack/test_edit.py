@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from karsl.errors import AnnotationError, DataProblems, PackError
 from karsl.storage.pack.edit import remove_clips
@@ -118,3 +124,32 @@ def test_what_cannot_be_removed_is_said_at_once(pack):
     with pytest.raises(PackError, match="holds no manifest.json"):
         remove_clips(pack.parent, ["clip 3"])
     assert {path.name: path.read_bytes() for path in pack.iterdir()} == before
+
+
+ACTS = st.one_of(
+    st.tuples(st.just("append"), st.integers(0, 12), st.integers(1, 6)),
+    st.tuples(st.just("remove"), st.integers(0, 12), st.integers(1, 6)),
+    st.tuples(st.just("replace"), st.integers(0, 12), st.integers(1, 6)),
+    st.tuples(st.just("compact"), st.just(0), st.just(0)),
+)
+
+
+@settings(max_examples=15)
+@given(st.lists(ACTS, min_size=1, max_size=6))
+def test_after_any_changes_a_pack_holds_what_a_list_of_names_would(acts):
+    with tempfile.TemporaryDirectory() as folder:
+        pack, names = Path(folder) / "pack", [f"clip {n}" for n in range(4)]
+        pack_clips(make_source(4), pack, shard_bytes=SHARD_BYTES)
+        for act, first, count in acts:
+            given_names = [f"clip {n}" for n in range(first, first + count)]
+            if act in ("append", "replace"):
+                pack_clips(make_source(count, first=first), pack, mode=act, shard_bytes=SHARD_BYTES)
+                names = (names if act == "append" else []) + [n for n in given_names if act == "replace" or n not in names]
+            elif act == "remove" and set(given_names) & set(names) and set(names) - set(given_names):
+                remove_clips(pack, [n for n in given_names if n in names])
+                names = [n for n in names if n not in given_names]
+            elif act == "compact":
+                pack_clips(open_clips(pack), Path(folder) / "new", shard_bytes=SHARD_BYTES)
+                shutil.rmtree(pack)
+                os.rename(Path(folder) / "new", pack)
+            assert_right(pack, names)
