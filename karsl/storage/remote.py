@@ -27,6 +27,10 @@ class RemoteError(KarslError, OSError):
     """A file elsewhere cannot be had; the text names it, the byte, and what to do."""
 
 
+class Unchanged(Exception):  # noqa: N818 - an answer, not an error
+    """A file elsewhere is the one that is known."""
+
+
 @dataclass(frozen=True)
 class Retry:
     """How often to ask again.
@@ -69,26 +73,39 @@ class Answer:
 
 
 @contextmanager
-def open_at(url: str, first: int = 0, *, stop: int | None = None, timeout_s: float = 30.0) -> Iterator[Answer]:
+def open_at(
+    url: str, first: int = 0, *, stop: int | None = None, known: str = "", timeout_s: float = 30.0
+) -> Iterator[Answer]:
     """Open a file elsewhere at a byte.
 
     Args:
         url: `http(s)://`, or any scheme that fsspec knows.
         first: The byte.
         stop: Where to end; None is the end of the file.
+        known: A version that need not be sent again.
         timeout_s: Of HTTP.
 
     Raises:
+        Unchanged: The file is of the version `known`.
         OSError: No answer, or none that helps.
         MissingExtraError: Another scheme without fsspec.
     """
     if not url.lower().startswith(("http://", "https://")):
         with _open_fsspec(url, first) as answer:
+            if known and answer.version == known:
+                raise Unchanged
             yield answer
         return
-    span = f"bytes={first}-{'' if stop is None else stop - 1}"
-    asked = urllib.request.Request(url, headers={"Range": span, "Accept-Encoding": "identity"} if first or stop else {})
-    with urllib.request.urlopen(asked, timeout=timeout_s) as reply:
+    headers = {"Accept-Encoding": "identity"} | ({"If-None-Match": known} if known else {})
+    if first or stop:
+        headers["Range"] = f"bytes={first}-{'' if stop is None else stop - 1}"
+    try:
+        reply = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout_s)
+    except urllib.error.HTTPError as error:
+        if error.code == 304:
+            raise Unchanged from None
+        raise
+    with reply:
         version = reply.headers.get("ETag") or reply.headers.get("Last-Modified") or ""
         partial = re.match(r"bytes (\d+)-\d+/(\d+|\*)", reply.headers.get("Content-Range", ""))
         if reply.status == 206 and partial:

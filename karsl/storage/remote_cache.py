@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from urllib.error import HTTPError
 
 import platformdirs
 from filelock import FileLock
 from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import ConfigError
-from karsl.storage.remote import Retry, download, is_remote
+from karsl.storage.atomic import atomic_path
+from karsl.storage.remote import GIVE_UP, RemoteError, Retry, Unchanged, download, is_remote, open_at
+from karsl.storage.remote_ranges import with_retries
 
 DEFAULT_BYTES = 20 << 30
-_PART, _LOCK = ".part", ".lock"
+_PART, _LOCK, _VERSION, SPARSE = ".part", ".lock", ".version", ".clips"
+_LOGGER = logging.getLogger(__name__)
 GRACE_S = 60.0  # what was used a moment ago is being read, by this process or another: it stays, whatever the bound
 _TOUCH_NS = 10**9  # how exactly the last use of a file is known
 
@@ -86,6 +91,41 @@ class FileCache:
         self.shrink(keep=(path,))
         return path
 
+    def fresh(self, url: str) -> tuple[Path, bytes]:
+        """A small file as it is there now, and what it was here before; where nobody answers it is what it was.
+
+        Args:
+            url: Of the file.
+
+        Raises:
+            RemoteError: It is not there, or nobody answers and it never was here.
+        """
+        path, before = self.path(url), b""
+        note = path.with_name(path.name + _VERSION)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(path.name + _LOCK)), suppress(Unchanged):
+            if self.has(url):
+                before = path.read_bytes()
+            known = note.read_text() if before and note.exists() else ""
+            try:
+                content, version = with_retries(lambda: _read_whole(url, known, self.retry), self.retry, url)
+            except RemoteError as error:
+                if not before or _is_final(error.__cause__):
+                    raise
+                _LOGGER.warning("%s; what came at an earlier start is used", error)
+            else:
+                with atomic_path(path) as part:
+                    part.write_bytes(content)
+                note.write_text(version)
+        return path, before
+
+    def drop(self, url: str) -> None:
+        """Remove a file that is no longer the one elsewhere, and what came of it."""
+        path = self.path(url)
+        for file in path.parent.glob(f"{path.name}*"):
+            if file.suffix in (path.suffix, _PART, _VERSION, SPARSE):
+                file.unlink(missing_ok=True)
+
     def _download(self, url: str, part: Path) -> None:
         download(url, part, retry=self.retry)
 
@@ -117,7 +157,7 @@ class FileCache:
                 if total <= self.max_bytes:
                     break
                 in_use = time.time_ns() - used < GRACE_S * 1e9
-                if in_use or path in keep or path.suffix in (_LOCK, _PART, ".version"):
+                if in_use or path in keep or path.suffix in (_LOCK, _PART, _VERSION):
                     continue
                 path.unlink(missing_ok=True)
                 total -= size
@@ -127,3 +167,16 @@ class FileCache:
 def _disk_bytes(told: os.stat_result) -> int:
     """What a file takes; its holes take nothing."""
     return told.st_blocks * 512 if hasattr(told, "st_blocks") else told.st_size
+
+
+def _read_whole(url: str, known: str, retry: Retry) -> tuple[bytes, str]:
+    with open_at(url, known=known, timeout_s=retry.timeout_s) as answer:
+        content = answer.stream.read()
+        if answer.size is not None and len(content) != answer.size:
+            raise OSError("the connection was closed early")
+        return content, answer.version
+
+
+def _is_final(cause: BaseException | None) -> bool:
+    """Whether somebody answered that there is no such file."""
+    return isinstance(cause, FileNotFoundError) or (isinstance(cause, HTTPError) and cause.code in GIVE_UP)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import HTTPError
 
 from xxhash import xxh3_64, xxh3_64_hexdigest
 
-from karsl.errors import ConfigError, CorruptRecordError
+from karsl.errors import AnnotationError, ConfigError, CorruptRecordError
 from karsl.storage.remote import RemoteError, is_remote
-from karsl.storage.remote_cache import FileCache
+from karsl.storage.remote_cache import SPARSE, FileCache
 from karsl.storage.remote_sparse import Span, bring_spans
 from karsl.storage.tar_index import SUFFIX, TarIndex, index_files, load_index
 from karsl.storage.tar_members import is_compressed
 from karsl.storage.tar_unpack import unpack_tar
+from karsl.storage.tar_write import TARS
 
 _ABSENT = (403, 404, 410)
-_SPARSE = ".clips"
 _CHUNK = 1 << 22
 
 
@@ -44,6 +46,7 @@ class TarShards:
     nonfinite: str = "raise"
     fetch: str = "whole"
     _sizes: dict[str, int] = field(default_factory=dict, compare=False)
+    _asked: dict[str, bool] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         if self.fetch not in ("whole", "ranges"):
@@ -80,8 +83,7 @@ class TarShards:
         """
         path, _ = self.index(name)
         if is_remote(name) and path == self._here(name):
-            head, mark, query = name.partition("?")
-            beside = self.cache.path(f"{head}{SUFFIX}{mark}{query}")
+            beside = self.cache.path(_with_suffix(name))
             if beside.is_file():
                 return beside
         member = None if path == self.cache.path(self._copy(name)) else self.member
@@ -119,31 +121,76 @@ class TarShards:
 
     def _here(self, name: str) -> Path:
         path = self.cache.path(name)
-        return path if self.fetch == "whole" else path.with_name(path.name + _SPARSE)
+        return path if self.fetch == "whole" else path.with_name(path.name + SPARSE)
 
     def _index_beside(self, name: str) -> TarIndex | None:
-        head, mark, query = name.partition("?")
-        try:
-            return TarIndex.read(self.cache.get(f"{head}{SUFFIX}{mark}{query}"))
-        except RemoteError as error:
-            cause = error.__cause__
-            if isinstance(cause, FileNotFoundError) or (isinstance(cause, HTTPError) and cause.code in _ABSENT):
-                return None
-            raise
+        """The index beside a tar elsewhere, as it is there when it is first asked for."""
+        url = _with_suffix(name)
+        if url not in self._asked:
+            found = fetch_if_there(url, self.cache)
+            self._asked[url] = found is not None
+            if found is not None and found[1] and found[1] != found[0].read_bytes():
+                self.cache.drop(name)
+        return TarIndex.read(self.cache.get(url)) if self._asked[url] else None
 
     def _load(self, tar: Path, *, member: str | None = "") -> TarIndex:
         folder = self.cache.folder / "indexes"
         return load_index(tar, cache=folder, member=self.member if member == "" else member, nonfinite=self.nonfinite)
 
     def _copy(self, name: str) -> str:
-        form = xxh3_64_hexdigest(f"{self.member} {self.nonfinite}".encode())
-        return f"unpacked://{form}/{name if is_remote(name) else Path(name).absolute()}.tar"
+        """The cache's name for a mappable copy of a tar, another where a local tar has changed."""
+        state = ""
+        if not is_remote(name):
+            name = str(Path(name).absolute())
+            with suppress(OSError):
+                told = Path(name).stat()
+                state = f"{told.st_size} {told.st_mtime_ns}"
+        form = xxh3_64_hexdigest(f"{self.member} {self.nonfinite} {state}".encode())
+        return f"unpacked://{form}/{name}.tar"
 
     def _bring_copy(self, name: str) -> Path:
         def unpack(url: str, part: Path) -> None:
             unpack_tar(self.cache.get(name), part, member=self.member, nonfinite=self.nonfinite)
 
         return self.cache.get(self._copy(name), fetch=unpack)
+
+
+def fetch_if_there(url: str, cache: FileCache) -> tuple[Path, bytes] | None:
+    """A small file elsewhere as it is now, and what it was here before; None if there is none.
+
+    Raises:
+        RemoteError: Nobody says.
+    """
+    try:
+        return cache.fresh(url)
+    except RemoteError as error:
+        cause = error.__cause__
+        if isinstance(cause, FileNotFoundError) or (isinstance(cause, HTTPError) and cause.code in _ABSENT):
+            return None
+        raise
+
+
+def told_by(place: str, cache: FileCache) -> dict:
+    """What `tars.json` in a folder says, here or elsewhere: `metainfo`, `tars`; nothing where there is none.
+
+    Raises:
+        AnnotationError: It is damaged.
+    """
+    url = f"{place.rstrip('/')}/{TARS}"
+    found = fetch_if_there(url, cache) if is_remote(place) else None
+    file = found[0] if found else Path(url)
+    if not file.is_file():
+        return {}
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        return {"metainfo": dict(told["metainfo"]), "tars": [str(tar["name"]) for tar in told["tars"]]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise AnnotationError(f"{url}: not readable ({error}); write the tars again, or remove it") from error
+
+
+def _with_suffix(name: str) -> str:
+    head, mark, query = name.partition("?")
+    return f"{head}{SUFFIX}{mark}{query}"
 
 
 def _check(name: str, part: Path, told: TarIndex) -> None:

@@ -52,6 +52,11 @@ def serving(folder: Path):
             content = file.read_bytes()
             found = re.fullmatch(r"bytes=(\d+)-(\d*)", span)
             first, stop = 0, len(content)
+            version = f'"{file.stat().st_mtime_ns}"'
+            if self.headers.get("If-None-Match") == version:
+                self.send_response(304)
+                self.end_headers()
+                return
             if found and not faults.no_ranges:
                 first, stop = int(found[1]), min(stop, int(found[2] or stop) + 1 if found[2] else stop)
                 if first >= len(content):
@@ -65,7 +70,7 @@ def serving(folder: Path):
             else:
                 self.send_response(200)
             self.send_header("Content-Length", str(stop - first))
-            self.send_header("ETag", f'"{file.stat().st_mtime_ns}"')
+            self.send_header("ETag", version)
             self.end_headers()
             cuts = faults.cut_after.get(file.name)
             if cuts:

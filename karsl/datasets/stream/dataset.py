@@ -42,8 +42,8 @@ class StreamDataset(Resumable, IterableDataset):
         seed: Of order and draws; None takes that of `set_epoch`.
         shuffle: False gives clips as they lie.
         window: Clips that are mixed; several shards' worth mixes shards too.
-        chunk: Neighbouring clips that stay in one window; None is 64 of what lies here, whose parts are as good as shards, and
-            whole shards of what comes from elsewhere.
+        chunk: Neighbouring clips that stay in one window; None is 64 of what lies here, whose parts are as good as shards,
+            and whole shards of what comes from elsewhere.
         mode: `'pad'` repeats a few clips so that ranks have equally many, `'drop'` leaves a few out, `'uneven'` gives every
             clip exactly once.
         batch_size: Of the loader.

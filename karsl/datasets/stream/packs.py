@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from karsl.datasets.base import KeypointDataset
-from karsl.storage.packed import ANNOTATIONS
-from karsl.storage.remote import RemoteError, is_remote
+from karsl.errors import CorruptRecordError, KarslError
+from karsl.storage.pack.manifest import FileFacts, Manifest
+from karsl.storage.packed import ANNOTATIONS, MANIFEST, beside
+from karsl.storage.remote import is_remote
 from karsl.storage.remote_cache import FileCache
 
 
@@ -27,37 +30,57 @@ def open_pack(
         options: Of `KeypointDataset`.
 
     Raises:
-        RemoteError: Its annotations cannot be had.
+        RemoteError: Its manifest or annotations cannot be had.
     """
-    ann_file: str = ANNOTATIONS
     root, bring = folder, None
     if is_remote(folder):
         url = folder.rstrip("/")
-        ann_file = str(cache.get(f"{url}/{ANNOTATIONS}"))
-        root, bring = str(Path(ann_file).parent), partial(bring_shard, cache, url)
-    dataset = KeypointDataset(
-        Path(ann_file).name, data_root=root, data_prefix={"keypoint_path": ""}, pipeline=pipeline, **options
-    )
+        facts = _refresh(cache, url)
+        root, bring = str(cache.path(f"{url}/{MANIFEST}").parent), partial(bring_shard, cache, url, facts)
+    dataset = KeypointDataset(ANNOTATIONS, data_root=root, data_prefix={"keypoint_path": ""}, pipeline=pipeline, **options)
     return dataset, bring
 
 
-def bring_shard(cache: FileCache, url: str, path: str, places: np.ndarray) -> None:
-    """Have the files of one shard here: frames, presence, and checksums if the pack has them.
+def bring_shard(cache: FileCache, url: str, facts: Mapping[str, FileFacts], path: str, places: np.ndarray) -> None:
+    """Have the files of one shard here: frames, presence and checksums.
 
     Args:
         cache: Where they come to lie.
         url: Of the pack.
+        facts: Of its files, by name.
         path: Of the frames, in the cache.
         places: Of the clips that are to be read; a shard comes whole.
 
     Raises:
         RemoteError: One cannot be had.
+        CorruptRecordError: What came is not what the manifest says.
     """
-    name = Path(path).name
-    for kind in ("presence", "clips"):
-        try:
-            cache.get(f"{url}/{name.replace('frames', kind, 1)}")
-        except RemoteError:
-            if kind == "presence":
-                raise
-    cache.get(f"{url}/{name}")
+    frames = Path(path).name
+    for name in (beside(frames, "presence"), beside(frames, "clips"), frames):
+        if name in facts:
+            cache.get(f"{url}/{name}", check=partial(_check, f"{url}/{name}", facts[name]))
+
+
+def _refresh(cache: FileCache, url: str) -> dict[str, FileFacts]:
+    """Facts of the pack's files as it is now; files of an earlier state of it are removed here."""
+    folder, before = cache.path(f"{url}/{MANIFEST}").parent, {}
+    with suppress(KarslError, FileNotFoundError):
+        before = _facts(folder)
+    cache.fresh(f"{url}/{MANIFEST}")
+    now = _facts(folder)
+    for name, facts in before.items():
+        if now.get(name) != facts:
+            cache.drop(f"{url}/{name}")
+    cache.fresh(f"{url}/{ANNOTATIONS}")
+    return now
+
+
+def _facts(folder: Path) -> dict[str, FileFacts]:
+    return {name: facts for _, name, facts in Manifest.read(folder).files()}
+
+
+def _check(url: str, facts: FileFacts, part: Path) -> None:
+    if FileFacts.of(part) != facts:
+        raise CorruptRecordError(
+            f"{url}: what came is not what the manifest says, the checksum differs; copy the pack to the server again"
+        )

@@ -17,6 +17,7 @@ from karsl.registry import DATASETS
 from karsl.storage.remote import is_remote
 from karsl.storage.remote_cache import FileCache
 from karsl.storage.remote_names import expand_braces
+from karsl.storage.tar_shards import told_by
 
 Bring = Callable[[str, np.ndarray], None]
 
@@ -43,8 +44,9 @@ def open_source(
         dataset = DATASETS.build(cfg)
     elif isinstance(source, (str, Path)) or (isinstance(source, Sequence) and source):
         names = [str(s) for s in ([source] if isinstance(source, (str, Path)) else source)]
+        cache = FileCache(cache_dir, max_bytes=cache_bytes)
+        names = _listed(names, cache)
         if _is_pack(names):
-            cache = FileCache(cache_dir, max_bytes=cache_bytes)
             return open_pack(names[0], pipeline or (), cache=cache, options=options)
         dataset = TarDataset(
             _tars(names), pipeline or (), cache_dir=cache_dir, cache_bytes=cache_bytes, bring=False, **options
@@ -60,6 +62,14 @@ def open_source(
     if hasattr(dataset, "full_init"):
         dataset.full_init()
     return dataset, getattr(dataset, "bring_shard", None) if getattr(dataset, "brings_shards", False) else None
+
+
+def _listed(names: list[str], cache: FileCache) -> list[str]:
+    """The tars of a folder elsewhere, which only its `tars.json` can name; other names as they are."""
+    if len(names) > 1 or not is_remote(names[0]) or _looks_like_tar(names[0]) or "{" in names[0]:
+        return names
+    folder = names[0].rstrip("/")
+    return [f"{folder}/{name}" for name in told_by(folder, cache).get("tars", ())] or names
 
 
 def _is_pack(names: list[str]) -> bool:

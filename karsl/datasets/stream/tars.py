@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,7 @@ from karsl.storage.remote import is_remote
 from karsl.storage.remote_cache import DEFAULT_BYTES, FileCache
 from karsl.storage.remote_names import shard_names
 from karsl.storage.remote_sparse import Span
-from karsl.storage.tar_shards import TarShards
-from karsl.storage.tar_write import TARS
+from karsl.storage.tar_shards import TarShards, told_by
 
 _LOCATOR = ("pack", "byte_start", "num_frames", "dtype", "xxh3")
 
@@ -64,7 +62,7 @@ class TarDataset(KeypointDataset):
     ) -> None:
         cache = FileCache(cache_dir, max_bytes=cache_bytes)
         self._shards = TarShards(tuple(shard_names(tars)), cache, member=member, nonfinite=nonfinite, fetch=fetch)
-        told = _told_by(self._shards)
+        told = told_by(str(self._shards.names[0]).rpartition("/")[0] or ".", cache).get("metainfo", {})
         options["metainfo"] = told | dict(options.get("metainfo") or {})
         skeleton = options.get("skeleton") or options["metainfo"].get("skeleton")
         if skeleton is None:
@@ -168,15 +166,3 @@ class TarDataset(KeypointDataset):
             nbytes = record["num_frames"] * points * 4 * np.dtype(record["dtype"]).itemsize
             found.append(Span(first, first + nbytes, record["xxh3"]))
         return found
-
-
-def _told_by(shards: TarShards) -> dict:
-    """The metainfo in `tars.json` beside the first tar, or none."""
-    first = shards.names[0]
-    if is_remote(first):
-        return {}
-    file = Path(first).with_name(TARS)
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8"))["metainfo"]) if file.is_file() else {}
-    except (ValueError, KeyError, TypeError) as error:
-        raise AnnotationError(f"{file}: not readable ({error}); write the tars again, or remove it") from error
