@@ -1,7 +1,17 @@
-"""Datasets in Ray actors, for work that one machine is not enough for; needs the extra `[ray]`."""
+"""Datasets and packing on a Ray cluster, for work that one machine is not enough for; needs the extra `[ray]`."""
 
 from karsl.remote.calls import RemoteError
 from karsl.remote.dataset import AnnouncedBatches, RemoteDataset
+from karsl.remote.packing import pack_on_ray
+from karsl.remote.ray_data import to_ray_dataset
 from karsl.remote.session import connect, disconnect
 
-__all__ = ["AnnouncedBatches", "RemoteDataset", "RemoteError", "connect", "disconnect"]
+__all__ = [
+    "AnnouncedBatches",
+    "RemoteDataset",
+    "RemoteError",
+    "connect",
+    "disconnect",
+    "pack_on_ray",
+    "to_ray_dataset",
+]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
@@ -12,13 +14,15 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 from karsl.datasets import keypoint_collate
 from karsl.errors import ConfigError
 from karsl.registry import DATASETS
-from karsl.remote import AnnouncedBatches, RemoteDataset
+from karsl.remote import AnnouncedBatches, RemoteDataset, pack_on_ray, to_ray_dataset
+from karsl.storage.convert import open_source
+from karsl.storage.pack.writer import pack_clips
 
 
 @pytest.fixture(scope="module")
 def actors(cluster, remote_cfg):
     """One dataset for all tests: an actor takes seconds to start."""
-    dataset = RemoteDataset(remote_cfg, num_actors=2, address=cluster.address)
+    dataset = RemoteDataset(remote_cfg, num_actors=2, address=cluster.address, num_cpus=0.5)
     yield dataset
     dataset.close()
 
@@ -101,6 +105,30 @@ def test_errors_of_the_dataset_come_through(remote):
 def test_workers_of_a_loader_are_refused(remote):
     with pytest.raises(Exception, match="num_workers=0 is needed|does not travel"):
         next(iter(DataLoader(remote, 2, num_workers=1, collate_fn=keypoint_collate)))
+
+
+def shards_of(folder):
+    return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["shards"]
+
+
+def test_a_cluster_packs_the_same_bytes(cluster, corpus, tmp_path):
+    source = open_source(corpus)
+    pack_clips(source, tmp_path / "here", shard_bytes=1 << 20)
+    done = pack_on_ray(source, tmp_path / "there", address=cluster.address, num_cpus=0.1, shard_bytes=1 << 20)
+    assert done.added == len(source.records)
+    assert shards_of(tmp_path / "there") == shards_of(tmp_path / "here")
+    for shard in sorted(path.name for path in (tmp_path / "here").glob("*.npy")):
+        assert (tmp_path / "there" / shard).read_bytes() == (tmp_path / "here" / shard).read_bytes()
+
+
+@pytest.mark.skipif(not os.environ.get("KARSL_LONG_TESTS"), reason="KARSL_LONG_TESTS=1 runs it")
+def test_rows_of_ray_data_are_the_clips_in_order(cluster, remote_cfg):
+    pytest.importorskip("pandas", reason="pandas is not installed: karsl[ray]")
+    here = DATASETS.build(remote_cfg)
+    rows = to_ray_dataset(remote_cfg, address=cluster.address, batch_size=20, num_actors=1, num_cpus=0.1, seed=3).take_all()
+    assert [row["sample_idx"] for row in rows] == list(range(len(here)))
+    expected = here.__getitems__(range(len(here))).finished()["inputs"].numpy()
+    assert all(np.array_equal(row["inputs"], clip) for row, clip in zip(rows, expected, strict=True))
 
 
 def test_a_node_that_dies_in_mid_epoch_loses_nothing(cluster, remote, remote_cfg):

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from karsl.datasets.combine.combinator import OneMember
 from karsl.datasets.combine.naming import kind
+from karsl.datasets.combine.one import OneMember
 from karsl.datasets.draws import mix64, name_code, sample_keys
 from karsl.errors import ConfigError
 from karsl.registry import DATASETS

@@ -12,7 +12,8 @@ from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.logging import print_log
 
 from karsl.datasets.combine.agreement import common_metainfo, one_skeleton
-from karsl.datasets.combine.leaves import LeafClips, is_combinator, leaf_clips, leaves_of, wrapped_members
+from karsl.datasets.combine.below import first_seed, redrawn, set_epoch_below
+from karsl.datasets.combine.leaves import LeafClips, leaf_clips, leaves_of
 from karsl.datasets.combine.naming import at_member, kind
 from karsl.datasets.combine.reading import Reader
 from karsl.datasets.combine.tree import draw_tree
@@ -96,7 +97,7 @@ class Combinator(BaseDataset):
         """The kind of a dataset at or below this one whose places are other clips in other epochs, or None."""
         if self.redraws:
             return kind(self)
-        return next((found for m in self.members if (found := _redrawn(m))), None)
+        return next((found for m in self.members if (found := redrawn(m))), None)
 
     def _need_fixed_places(self) -> None:
         """For what remembers places of its member.
@@ -104,7 +105,7 @@ class Combinator(BaseDataset):
         Raises:
             ConfigError: In another epoch they would be other clips.
         """
-        found = next((found for m in self.members if (found := _redrawn(m))), None)
+        found = next((found for m in self.members if (found := redrawn(m))), None)
         if found:
             raise ConfigError(
                 f"{kind(self)}: the {found} below puts other clips in the same places in each epoch, so places cannot be "
@@ -275,7 +276,7 @@ class Combinator(BaseDataset):
         """Say which epoch is drawn, here and in everything below; reaches workers that run already."""
         self._draws.set_epoch(epoch, seed=seed)
         for member in self.members:
-            _set_epoch_below(member, epoch, seed)
+            set_epoch_below(member, epoch, seed)
 
     # ---- skeletons ----
 
@@ -333,55 +334,3 @@ class Combinator(BaseDataset):
             print_log("full_init() is called now; call it before the dataset goes to workers, to parse once",
                       logger="current", level=logging.WARNING)  # fmt: skip
             self.full_init()
-
-
-class OneMember(Combinator):
-    """A combinator of a single dataset, under the argument name that MMEngine's wrappers have."""
-
-    _members_key = "dataset"
-    single = True
-
-    def __init__(self, dataset: Any, *, lazy_init: bool = False, seed: int | None = None) -> None:
-        super().__init__([dataset], lazy_init=lazy_init, seed=seed)
-
-    @property
-    def dataset(self) -> Any:
-        """The member."""
-        return self.members[0]
-
-    def member_name(self, number: int) -> str:
-        return "dataset"
-
-    def locate(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.zeros(len(places), np.int64), self.inner(places)
-
-    def inner(self, places: np.ndarray) -> np.ndarray:
-        """Places in the member; the same ones unless a subclass says otherwise."""
-        return places
-
-    def _count(self, lengths: np.ndarray) -> int:
-        return int(lengths[0])
-
-
-def first_seed(members: Iterable[Any]) -> int | None:
-    """The seed of the first dataset, wrapped or not, that has one."""
-    for member in members:
-        draws = getattr(member, "_draws", None)
-        seed = draws.seed if isinstance(draws, EpochState) else first_seed(wrapped_members(member) or ())
-        if seed is not None:
-            return seed
-    return None
-
-
-def _redrawn(dataset: Any) -> str | None:
-    if isinstance(dataset, Combinator):
-        return dataset.redrawn()
-    return next((found for member in wrapped_members(dataset) or () if (found := _redrawn(member))), None)
-
-
-def _set_epoch_below(dataset: Any, epoch: int, seed: int | None) -> None:
-    if hasattr(dataset, "set_epoch"):
-        dataset.set_epoch(epoch, seed=seed)
-    elif not is_combinator(dataset):
-        for member in wrapped_members(dataset) or ():
-            _set_epoch_below(member, epoch, seed)

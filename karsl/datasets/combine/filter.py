@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from karsl.datasets.combine.combinator import Combinator, OneMember
+from karsl.datasets.combine.combinator import Combinator
 from karsl.datasets.combine.naming import kind
+from karsl.datasets.combine.one import OneMember
 from karsl.datasets.combine.slice import keep as shared
 from karsl.datasets.combine.slice import pick
 from karsl.datasets.combine.view import ClipView

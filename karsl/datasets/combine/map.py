@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from karsl.datasets.combine.combinator import OneMember
 from karsl.datasets.combine.naming import kind
+from karsl.datasets.combine.one import OneMember
 from karsl.datasets.pipeline import Pipeline, step_name
 from karsl.errors import ConfigError
 from karsl.registry import DATASETS

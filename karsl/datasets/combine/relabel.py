@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from karsl.datasets.combine.combinator import OneMember
 from karsl.datasets.combine.labels import SetLabels, name_labels, union_of
 from karsl.datasets.combine.naming import kind
+from karsl.datasets.combine.one import OneMember
 from karsl.errors import ConfigError
 from karsl.registry import DATASETS
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.combine.combinator import OneMember
 from karsl.datasets.combine.naming import kind
+from karsl.datasets.combine.one import OneMember
 from karsl.errors import ConfigError
 from karsl.registry import DATASETS
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.combine.combinator import OneMember
+from karsl.datasets.combine.one import OneMember
 from karsl.datasets.combine.permutation import permute
 from karsl.datasets.draws import epoch_key, mix64, name_code
 from karsl.registry import DATASETS

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.combine.combinator import OneMember
+from karsl.datasets.combine.one import OneMember
 from karsl.datasets.index.selection import SharedIndices, as_range
 from karsl.datasets.subset import Indices, resolve_indices
 from karsl.registry import DATASETS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from karsl.storage.annotation import write_annotation
 from karsl.storage.pack.manifest import FileFacts, Manifest
 from karsl.storage.pack.merge import Merge, merged
 from karsl.storage.pack.plan import ShardPlan, plan_shards
-from karsl.storage.pack.pool import write_blocks
+from karsl.storage.pack.pool import Answer, Read, write_blocks
 from karsl.storage.pack.run import CallableSource, PackRun, Source
-from karsl.storage.pack.shard import KINDS
+from karsl.storage.pack.shard import KINDS, Block
 from karsl.storage.pack.staging import Staging, finish_interrupted, only_writer, told_when_full
 from karsl.storage.packed import ANNOTATIONS, MANIFEST, frames_name, shards_of
 
+WriteBlocks = Callable[[Iterator[tuple[Any, Block]], Read], Iterator[tuple[Any, Answer]]]
 SHARD_BYTES = 1 << 30
 PUBLIC_KEYS = ("clip_id", "label", "sign", "signer", "split", "num_frames")
 
@@ -55,6 +57,7 @@ def pack_clips(
     workers: int = 0,
     mode: str = "new",
     tell: Callable[[int, int], None] | None = None,
+    pool: WriteBlocks | None = None,
 ) -> Packed:
     """Write the clips of a source to a pack; what an interrupted run of the same call had finished is kept.
 
@@ -67,6 +70,7 @@ def pack_clips(
         mode: `'new'` refuses a folder that holds a pack, `'replace'` makes it anew, `'append'` adds the clips whose
             `clip_id` it does not have.
         tell: Called with clips done and clips in all.
+        pool: Writes blocks in another way than `write_blocks` with `workers`, on a cluster say; see `karsl.remote.packing`.
 
     Raises:
         PackError: The pack is there or is not there, another process writes it, or the disk is full.
@@ -81,7 +85,8 @@ def pack_clips(
         base = _base(out, mode, source.skeleton, dtype)
         merge = merged(out if mode == "append" else None, source.metainfo, source.records)
         if merge.new:
-            return _carry_out(source, out, base, merge, shard_bytes, workers, tell or _silent)
+            write = pool or partial(write_blocks, workers=workers)
+            return _carry_out(source, out, base, merge, shard_bytes, write, tell or _silent)
         if mode == "append":
             return Packed(out / ANNOTATIONS, 0, merge.present, 0, base.manifest)
         raise PackError(f"the source has no clips, so {out} is not made")
@@ -117,7 +122,13 @@ def _base(out: Path, mode: str, skeleton: Skeleton, dtype: str | None) -> _Base:
 
 
 def _carry_out(
-    source: Source, out: Path, base: _Base, merge: Merge, shard_bytes: int, workers: int, tell: Callable[[int, int], None]
+    source: Source,
+    out: Path,
+    base: _Base,
+    merge: Merge,
+    shard_bytes: int,
+    write: WriteBlocks,
+    tell: Callable[[int, int], None],
 ) -> Packed:
     """Plan, write what is missing, and move it in."""
     row_bytes = source.skeleton.num_keypoints * 4 * KINDS[base.manifest.dtype].itemsize
@@ -128,7 +139,7 @@ def _carry_out(
         kept = len(staging.done)
         try:
             run = PackRun(source, base.manifest, staging, shards, merge.new, tell)
-            for name, answer in write_blocks(run.blocks(), source.read, workers=workers):
+            for name, answer in write(run.blocks(), source.read):
                 run.note(name, answer)
             manifest = _list(source, base, merge, shards, staging)
         except BaseException:
