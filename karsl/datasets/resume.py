@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import get_worker_info
+from xxhash import xxh3_64_intdigest
 
 from karsl.datasets.partition import MODES, Share, worker_batches
 from karsl.errors import ConfigError
@@ -32,7 +33,8 @@ class Order(Protocol):
 class Resumable(ABC):
     """An order of clips that can be left at any clip and gone on with, by any number of ranks and workers.
 
-    Its state is `seed`, `epoch` and one integer, `consumed`: the clips that all ranks together were trained on. Workers run
+    Its state is `seed`, `epoch` and one integer, `consumed`: the clips that all ranks together were trained on; `order` says
+    which clips and options that belongs to. Workers run
     ahead, so the loop says how far it is: `advance(len(batch))` after each batch (`ResumeHook` does, with MMEngine's
     Runner). Ranks and their number are those of `torch.distributed` when the epoch begins.
 
@@ -62,6 +64,15 @@ class Resumable(ABC):
     @abstractmethod
     def total(self) -> int:
         """Clips of an epoch, over all ranks."""
+
+    def options(self) -> tuple:
+        """What besides seed and epoch shapes the order: numbers and strings."""
+        return ()
+
+    @property
+    def signature(self) -> int:
+        """A number of the clips and options: another one is another order."""
+        return xxh3_64_intdigest(repr((type(self).__name__, self.total, *self.options())).encode()) >> 1
 
     def _find_rank(self) -> None:
         if get_worker_info() is None:
@@ -138,18 +149,23 @@ class Resumable(ABC):
         self._progress[_CONSUMED] = share.consumed(done)
 
     def state_dict(self) -> dict[str, int]:
-        """`seed`, `epoch` and `consumed`, the same on every rank."""
-        return {"seed": self.seed, "epoch": self.epoch, "consumed": self.consumed}
+        """`seed`, `epoch`, `consumed` and `order`, the same on every rank."""
+        return {"seed": self.seed, "epoch": self.epoch, "consumed": self.consumed, "order": self.signature}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on from a state, whatever the number of ranks and workers was.
 
         Raises:
-            ConfigError: Keys are missing, or it is of a longer epoch.
+            ConfigError: Keys are missing, or clips or options have changed since.
         """
         missing = [key for key in STATE_KEYS if key not in state]
         if missing:
             raise ConfigError(f"{type(self).__name__}: a state without {missing}; expected {', '.join(STATE_KEYS)}")
+        if state.get("order", self.signature) != self.signature:
+            raise ConfigError(
+                f"{type(self).__name__}: the state is of other clips or options than these {self.total}, so nobody can say "
+                "which clips it has seen; give what it was made with, or begin its epoch anew without it"
+            )
         self.seed = int(state["seed"])
         self.set_epoch(int(state["epoch"]))
         self.skip(int(state["consumed"]))

@@ -35,10 +35,26 @@ class LengthBucketSampler(OrderSampler):
             raise ConfigError(f"LengthBucketSampler: batch_size={batch_size}, window={window}; expected 1 or more of each")
         super().__init__(dataset, seed=seed, mode=mode)
         self.batch_size, self.window = batch_size, window
+        self._went_on = (-1, 0)
         self._lengths = self.column("num_frames", "put like lengths together")
 
+    def options(self) -> tuple:
+        return (self.window,)
+
+    def state_dict(self) -> dict[str, int]:
+        return super().state_dict() | {"step": self._step(self.epoch)}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        super().load_state_dict(state)
+        self._went_on = (int(state["epoch"]), int(state["step"])) if "step" in state else (-1, 0)
+
+    def _step(self, epoch: int) -> int:
+        """Clips of all ranks' batches; an epoch that was begun with another number ends with it, for it shapes the order."""
+        begun, step = self._went_on
+        return step if begun == epoch else (self.batch_size or 1) * self.share().world
+
     def order(self, seed: int, epoch: int) -> ListedOrder:
-        total, batch = self.total, (self.batch_size or 1) * self.share().world
+        total, batch = self.total, self._step(epoch)
         mixed = EpochOrder(total, seed=seed, epoch=epoch).places(np.arange(total))
         window = np.arange(total) // (batch * self.window)
         ordered = mixed[np.lexsort((self._lengths[mixed], window))]

@@ -41,6 +41,9 @@ class ChunkSampler(OrderSampler):
         super().__init__(dataset, seed=seed, mode=mode)
         self.chunk, self.window = chunk, window
 
+    def options(self) -> tuple:
+        return self.chunk, self.window
+
     def order(self, seed: int, epoch: int) -> EpochOrder:
         sizes = np.diff(np.append(np.arange(0, self.total, self.chunk), self.total))
         return EpochOrder(sizes, seed=seed, epoch=epoch, window=self.chunk * self.window)

@@ -31,5 +31,8 @@ class ResumableSampler(OrderSampler):
         super().__init__(dataset, seed=seed, mode=mode)
         self.shuffle = shuffle
 
+    def options(self) -> tuple:
+        return (self.shuffle,)
+
     def order(self, seed: int, epoch: int) -> EpochOrder:
         return EpochOrder(self.total, seed=seed, epoch=epoch, shuffle=self.shuffle)

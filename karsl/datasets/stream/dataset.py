@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
+from xxhash import xxh3_64_intdigest
 
 from karsl.datasets.base import KeypointDataset
 from karsl.datasets.partition import EpochOrder
@@ -92,6 +93,10 @@ class StreamDataset(Resumable, IterableDataset):
     @property
     def total(self) -> int:
         return len(self.dataset)
+
+    def options(self) -> tuple:
+        sizes = xxh3_64_intdigest(self._sizes.astype(np.int64).tobytes()) if self.shuffle else 0
+        return self.shuffle, min(self.window, self.total), sizes
 
     def order(self, seed: int, epoch: int) -> EpochOrder:
         return EpochOrder(self._sizes, seed=seed, epoch=epoch, shuffle=self.shuffle, window=self.window)

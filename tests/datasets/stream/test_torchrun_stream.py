@@ -33,7 +33,8 @@ def test_one_epoch_over_two_ranks_is_each_clip_once_and_another_number_goes_on(s
         assert sorted(clip for epoch in epochs for batch in epoch for clip in batch) == list(range(COUNT))
         assert [len(epoch) for epoch in epochs] == [5, 5]
     steps = [sorted(a + b) for a, b in zip(ranks[0]["stream"], ranks[1]["stream"], strict=True)]
-    assert ranks[0]["state"] == ranks[1]["state"] == {"seed": 5, "epoch": 0, "consumed": 24}
+    assert ranks[0]["state"] == ranks[1]["state"]
+    assert ranks[0]["state"]["consumed"] == 24
     alone = StreamDataset(str(stores / "tars"), [], seed=0, window=20, chunk=7)
     order = alone.order(5, 0)
     assert [sorted(order.places(np.arange(12 * k, 12 * k + 12)).tolist()) for k in range(5)] == steps
