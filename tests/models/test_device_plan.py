@@ -22,40 +22,18 @@ from karsl.datasets.transforms import (
     CenterScale,
     FrameDropout,
     KeypointDropout,
-    PadFrames,
     RandomAffine,
     RandomFlip,
     RandomSpeed,
     SelectKeypoints,
     TSNSampleFrames,
-    UniformSampleFrames,
 )
 from karsl.errors import ConfigError, KarslError
 from karsl.models import KeypointDataPreprocessor
 from karsl.models.frame_pass import run_plan
+from karsl.testing.steps import DEFERRED_STEPS
 from karsl.testing.strategies import MISSING, make_clip
 
-STEPS = [
-    lambda: TSNSampleFrames(5),
-    lambda: TSNSampleFrames(7, 0.9),
-    lambda: TSNSampleFrames(4, 0.5, mode="nearest"),
-    lambda: TSNSampleFrames(6, mode="reference"),
-    lambda: UniformSampleFrames(6),
-    lambda: PadFrames(6),
-    lambda: PadFrames(4, mode="loop", crop="random"),
-    lambda: PadFrames(9, mode="repeat", crop="start"),
-    lambda: RandomSpeed((0.5, 2.0)),
-    lambda: RandomFlip(0.5),
-    lambda: RandomAffine(),
-    lambda: RandomAffine((-90, 90), (0.5, 2), shift=(-1, 1), per_group=True),
-    lambda: CenterScale(),
-    lambda: CenterScale(per_group=True),
-    lambda: KeypointDropout(0.3),
-    lambda: KeypointDropout(0.5, level="group"),
-    lambda: FrameDropout(0.4),
-    lambda: SelectKeypoints(["pose", "rh", "lh"]),
-    lambda: SelectKeypoints(skeleton="karsl_184", absent="missing"),
-]
 TRAIN = [
     dict(type="LoadKeypoints"),
     dict(type="TSNSampleFrames", clip_len=8, jitter=1.0),
@@ -104,14 +82,14 @@ def assert_same(clips, *, device="cpu", fill=-3.0):
 
 @settings(max_examples=80)
 @given(
-    chain=st.lists(st.sampled_from(range(len(STEPS))), max_size=5),
+    chain=st.lists(st.sampled_from(range(len(DEFERRED_STEPS))), max_size=5),
     frames=st.lists(st.integers(1, 14), min_size=1, max_size=4),
     missing=st.lists(st.sampled_from(MISSING), min_size=4, max_size=4),
     dtype=st.sampled_from([np.float16, np.float32]),
     seed=st.integers(0, 2**31),
 )
 def test_any_chain_of_deferred_steps_gives_the_compiled_numbers(chain, frames, missing, dtype, seed):
-    steps = [STEPS[i]() for i in chain]
+    steps = [DEFERRED_STEPS[i]() for i in chain]
     clips = [
         make_clip(t, "karsl_184", missing=m, seed=seed + n) for n, (t, m) in enumerate(zip(frames, missing, strict=False))
     ]

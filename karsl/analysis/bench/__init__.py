@@ -5,7 +5,7 @@
 | `job` | the job: sample 50 frames, mirror, move; written once, in numpy, for every peer |
 | `clips` | synthetic clips in KArSL's shape |
 | `ways` | what a way is, and the table of them; a new way is one file and one line there |
-| `peers/` | one file a way |
+| `ours/`, `peers/` | one file a way |
 | `limit` | the same bytes copied in a compiled loop |
 | `stores` | each way's own files, made once and checked against the source |
 | `measure`, `launch`, `one_pass` | rounds of fresh processes |

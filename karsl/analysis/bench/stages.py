@@ -13,8 +13,8 @@ from statistics import median
 import numpy as np
 
 from karsl.analysis.bench.job import EndlessOrder
-from karsl.analysis.bench.ours_eager import PIPELINE
-from karsl.analysis.bench.ours_packed import WAY, open_pack
+from karsl.analysis.bench.ours.packed import WAY, open_pack
+from karsl.analysis.bench.ours.way import PIPELINE
 
 _BATCHES = 100
 

@@ -17,18 +17,15 @@ from karsl.analysis.bench.clips import OFFSETS_FILE, Clips, read_offsets
 from karsl.analysis.bench.job import EndlessOrder, JobDataset, ReadClip, plain_loader
 from karsl.errors import ConfigError
 
-# In the order of the table. A new way: a module with `WAY`, and its name here.
+# In the order of the table. A new way: a module with `WAY`, or `WAYS`, and its name here.
 MODULES = (
-    "ours_packed",
-    "ours_combined",
-    "ours_runner",
-    "ours_kernel",
-    "ours_kernel_eval",
-    "ours_stream",
-    "ours_stream_tars",
-    "ours_tars",
-    "ours_npz",
-    "ours_eager",
+    "ours.packed",
+    "ours.combined",
+    "ours.runner",
+    "ours.kernel",
+    "ours.stream",
+    "ours.npz",
+    "ours.eager",
     "peers.npz_per_sign",
     "peers.npy_per_clip",
     "peers.memory_map",
@@ -136,7 +133,8 @@ class MapWay(Way):
 
 def find_ways() -> dict[str, Way]:
     """Every way by name, those whose library is absent too."""
-    ways = [import_module(f"karsl.analysis.bench.{module}").WAY for module in MODULES]
+    modules = [import_module(f"karsl.analysis.bench.{module}") for module in MODULES]
+    ways = [way for module in modules for way in (module.WAYS if hasattr(module, "WAYS") else (module.WAY,))]
     return {way.name: way for way in ways}
 
 

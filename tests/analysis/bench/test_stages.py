@@ -13,7 +13,7 @@ pytest.importorskip("numba")
 
 
 def test_every_step_of_the_job_is_a_stage_and_stages_are_the_whole(tmp_path):
-    from karsl.analysis.bench.ours_packed import WAY
+    from karsl.analysis.bench.ours.packed import WAY
 
     folder = Path(Stores(tmp_path, count=60).prepare(WAY).folder)
     stages = profile_stages(folder, batch_size=8, seed=0)

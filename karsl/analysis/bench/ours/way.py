@@ -1,17 +1,16 @@
-"""karsl's dataset and transforms, one clip at a time, over KArSL's own archives."""
+"""What karsl's own ways share: the job as a pipeline, and PyTorch's loader over a dataset."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
-from karsl.analysis.bench.clips import Clips
 from karsl.analysis.bench.job import CLIP_LEN, FLIP_PROB, ROTATION_DEG, SCALE, SHIFT, EndlessOrder, plain_loader
-from karsl.analysis.bench.peers import npz_per_sign
 from karsl.analysis.bench.ways import Way
 
 PIPELINE: list[dict] = [
@@ -23,24 +22,23 @@ PIPELINE: list[dict] = [
 ]
 
 
-class OursEager(Way):
-    """KArSLDataset, keypoint_collate, PyTorch's loader."""
+class OursWay(Way):
+    """A dataset, keypoint_collate, PyTorch's loader."""
 
-    name = "karsl-eager"
     role = "ours"
-    store = npz_per_sign.WAY.store
-    libraries = ("mmengine",)
-    extra = "mmengine"
+    libraries: tuple[str, ...] = ("mmengine", "numba")
+    extra = "fast"
 
-    def prepare(self, clips: Clips, folder: Path) -> int:
-        return npz_per_sign.WAY.prepare(clips, folder)
+    @abstractmethod
+    def open(self, folder: Path, pipeline: list[dict], *, seed: int) -> Any:
+        """The dataset over the way's files; its index file lies beside them, so a second start maps it."""
 
     def loader(
         self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
     ) -> Iterable[torch.Tensor]:
         from karsl.datasets import keypoint_collate
 
-        dataset = OneByOne(open_dataset(folder, PIPELINE, seed=seed))
+        dataset = self.open(folder, PIPELINE, seed=seed)
         loader = plain_loader(
             dataset,
             batch_size=batch_size,
@@ -52,29 +50,8 @@ class OursEager(Way):
         return inputs_of(loader)
 
     def first_clips(self, folder: Path, count: int) -> list[np.ndarray]:
-        dataset = open_dataset(folder, [PIPELINE[0], PIPELINE[-1]], seed=0)
+        dataset = self.open(folder, [PIPELINE[0], PIPELINE[-1]], seed=0)
         return [dataset[number]["inputs"].numpy() for number in range(count)]
-
-
-class OneByOne(Dataset):
-    """A dataset without `__getitems__`, so that samples are made one at a time also where numba is."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)  # type: ignore[arg-type]
-
-    def __getitem__(self, idx: int) -> dict:
-        return self.dataset[idx]
-
-
-def open_dataset(folder: Path, pipeline: list[dict], *, seed: int):
-    """The dataset over the archives; its index file lies beside them, so a second start maps it."""
-    from karsl.datasets import KArSLDataset
-
-    index = folder.with_name(f"{folder.name}-index")
-    return KArSLDataset(data_root=str(folder), pipeline=pipeline, seed=seed, index_cache=str(index))
 
 
 def inputs_of(loader: Iterable[dict]) -> Iterator[torch.Tensor]:
@@ -83,4 +60,6 @@ def inputs_of(loader: Iterable[dict]) -> Iterator[torch.Tensor]:
         yield batch["inputs"]
 
 
-WAY = OursEager()
+def index_folder(folder: Path) -> str:
+    """Where index files of a way's files lie."""
+    return str(folder.with_name(f"{folder.name}-index"))

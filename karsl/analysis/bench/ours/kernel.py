@@ -10,9 +10,8 @@ import numpy as np
 import torch
 
 from karsl.analysis.bench.job import CHANNELS, CLIP_LEN, NUM_KEYPOINTS, EndlessOrder
-from karsl.analysis.bench.ours_eager import PIPELINE
-from karsl.analysis.bench.ours_packed import WAY as PACKED
-from karsl.analysis.bench.ours_packed import OursPacked, open_pack
+from karsl.analysis.bench.ours.packed import OursPacked
+from karsl.analysis.bench.ours.way import PIPELINE
 
 _PLANS = 128
 
@@ -26,7 +25,7 @@ class OursKernel(OursPacked):
     """
 
     role = "part"
-    store = PACKED.store
+    store = OursPacked.store
     max_workers = 0
 
     def __init__(self, name: str, pipeline: list[dict]) -> None:
@@ -35,7 +34,7 @@ class OursKernel(OursPacked):
     def loader(
         self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
     ) -> Iterable[torch.Tensor]:
-        dataset = open_pack(folder, self.pipeline, seed=seed)
+        dataset = self.open(folder, self.pipeline, seed=seed)
         order = iter(EndlessOrder(len(dataset), seed=seed))
         outs = [torch.empty(batch_size, CLIP_LEN, NUM_KEYPOINTS, CHANNELS) for _ in range(2)]
         mask = np.empty((batch_size * CLIP_LEN, NUM_KEYPOINTS), bool)
@@ -50,4 +49,8 @@ class OursKernel(OursPacked):
         return batches()
 
 
-WAY = OursKernel("karsl-kernel", PIPELINE)
+_CENTRES = {**PIPELINE[1], "jitter": 0.0}
+WAYS = (
+    OursKernel("karsl-kernel", PIPELINE),
+    OursKernel("karsl-kernel-eval", [PIPELINE[0], _CENTRES, PIPELINE[-1]]),  # nothing is moved
+)

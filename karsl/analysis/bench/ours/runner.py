@@ -7,16 +7,15 @@ from pathlib import Path
 
 import torch
 
-from karsl.analysis.bench.ours_eager import PIPELINE, inputs_of
-from karsl.analysis.bench.ours_packed import WAY as PACKED
-from karsl.analysis.bench.ours_packed import OursPacked, dataset_cfg
+from karsl.analysis.bench.ours.packed import OursPacked, dataset_cfg
+from karsl.analysis.bench.ours.way import PIPELINE, inputs_of
 
 
 class OursRunner(OursPacked):
     """`Runner.build_dataloader`, as in training."""
 
     name = "karsl-runner"
-    store = PACKED.store
+    store = OursPacked.store
 
     def loader(
         self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str

@@ -10,8 +10,8 @@ import torch
 
 from karsl.analysis.bench.clips import Clips
 from karsl.analysis.bench.job import EndlessOrder, plain_loader
-from karsl.analysis.bench.ours_eager import PIPELINE, inputs_of
-from karsl.analysis.bench.ours_packed import WAY as PACKED
+from karsl.analysis.bench.ours.packed import WAY as PACKED
+from karsl.analysis.bench.ours.way import PIPELINE, index_folder, inputs_of
 from karsl.analysis.bench.peers.webdataset import WAY as WEBDATASET
 from karsl.analysis.bench.ways import Way
 
@@ -86,10 +86,8 @@ class _Epochs:
 
 def _options(folder: Path) -> dict:
     """Indexes lie beside the files."""
-    index = str(folder.with_name(f"{folder.name}-index"))
+    index = index_folder(folder)
     return dict(skeleton=_SKELETON, index_cache=index, cache_dir=index)
 
 
-SHARDS = StreamWay("karsl-stream", PACKED)
-STREAMED_TARS = StreamWay("karsl-stream-tars", WEBDATASET)
-MAPPED_TARS = TarsWay("karsl-tars", WEBDATASET)
+WAYS = (StreamWay("karsl-stream", PACKED), StreamWay("karsl-stream-tars", WEBDATASET), TarsWay("karsl-tars", WEBDATASET))

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-
-import numpy as np
-import torch
+from typing import Any
 
 from karsl.analysis.bench.clips import Clips
-from karsl.analysis.bench.job import EndlessOrder, plain_loader
-from karsl.analysis.bench.ours_eager import PIPELINE, inputs_of
-from karsl.analysis.bench.ways import Way, folder_bytes
+from karsl.analysis.bench.ours.way import OursWay, index_folder
+from karsl.analysis.bench.ways import folder_bytes
 
 
-class OursPacked(Way):
+class OursPacked(OursWay):
     """KArSLDataset over a pack, keypoint_collate, PyTorch's loader."""
 
     name = "karsl"
-    role = "ours"
-    libraries = ("mmengine", "numba")
-    extra = "fast"
 
     def prepare(self, clips: Clips, folder: Path) -> int:
         from karsl.skeletons import get_skeleton
         from karsl.storage import canonical_clip, pack_records
 
-        arrays = list(range(len(clips)))
         records: list[dict] = [
             {"clip_id": str(n), "sign": n % 100 + 1, "signer": "01", "split": "train", "num_frames": len(clips[n])}
-            for n in arrays
+            for n in range(len(clips))
         ]
         signs = tuple(sorted({r["sign"] for r in records}))
         pack_records(
@@ -41,25 +33,8 @@ class OursPacked(Way):
         )
         return folder_bytes(folder)
 
-    def loader(
-        self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
-    ) -> Iterable[torch.Tensor]:
-        from karsl.datasets import keypoint_collate
-
-        dataset = open_pack(folder, PIPELINE, seed=seed)
-        loader = plain_loader(
-            dataset,
-            batch_size=batch_size,
-            sampler=EndlessOrder(len(dataset), seed=seed),
-            collate_fn=keypoint_collate,
-            num_workers=num_workers,
-            start_method=start_method,
-        )
-        return inputs_of(loader)
-
-    def first_clips(self, folder: Path, count: int) -> list[np.ndarray]:
-        dataset = open_pack(folder, [PIPELINE[0], PIPELINE[-1]], seed=0)
-        return [dataset[number]["inputs"].numpy() for number in range(count)]
+    def open(self, folder: Path, pipeline: list[dict], *, seed: int) -> Any:
+        return open_pack(folder, pipeline, seed=seed)
 
 
 def dataset_cfg(folder: Path, pipeline: list[dict], *, seed: int) -> dict:
@@ -72,11 +47,11 @@ def dataset_cfg(folder: Path, pipeline: list[dict], *, seed: int) -> dict:
         data_root=str(folder),
         pipeline=pipeline,
         seed=seed,
-        index_cache=str(folder.with_name(f"{folder.name}-index")),
+        index_cache=index_folder(folder),
     )
 
 
-def open_pack(folder: Path, pipeline: list[dict], *, seed: int):
+def open_pack(folder: Path, pipeline: list[dict], *, seed: int) -> Any:
     """The dataset over the pack."""
     cfg = dataset_cfg(folder, pipeline, seed=seed)
     return cfg.pop("type")(**cfg)

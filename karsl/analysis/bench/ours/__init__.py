@@ -1,0 +1,1 @@
+"""karsl's own ways, a file each."""
