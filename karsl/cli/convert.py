@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from karsl.cli.options import add_import, import_modules
+from karsl.cli.options import add_import, add_trust_pickle, import_modules
 
 SUMMARY = "bring clips from one form to another, by the names of their points"
 _DESCRIPTION = """\
@@ -15,7 +15,7 @@ _EXAMPLES = """\
 examples:
   karsl convert data/karsl clips.csv --to spoter                  from KArSL's folders to SPOTER's CSV
   karsl convert msl150 data/msl --to annotation --skeleton mp_75  what KeypointDataset reads, on a skeleton you share
-  karsl convert old.pkl data/old --to parquet --trust-pickle --source-skeleton my_points"""
+  karsl convert old.pkl data/old --to parquet --trust-pickle old.pkl --source-skeleton my_points"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"float16 halves the bytes of {halves} (default: %(default)s)",
     )
     parser.add_argument("--strict", action="store_true", help="refuse to write when something would be lost")
-    parser.add_argument("--trust-pickle", action="store_true", help="read a pickle; only plain data are rebuilt from it")
+    add_trust_pickle(parser)
     add_import(parser)
 
 

@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-__all__ = ["add_cfg_options", "add_data_options", "add_import", "import_modules", "naming_data_root"]
+__all__ = ["add_cfg_options", "add_data_options", "add_import", "add_trust_pickle", "import_modules", "naming_data_root"]
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +58,18 @@ def add_import(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="MODULE",
         help="import a module first that registers skeletons, datasets or steps of yours; may be repeated",
+    )
+
+
+def add_trust_pickle(parser: argparse.ArgumentParser) -> None:
+    """Add `--trust-pickle FILE`; the parsed value is `args.trust_pickle`, a list of paths."""
+    parser.add_argument(
+        "--trust-pickle",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a pickle that may be read; plain data are rebuilt from it, code is not run; may be repeated",
     )
 
 

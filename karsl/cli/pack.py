@@ -6,7 +6,10 @@ import argparse
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+
+from karsl.cli.options import add_trust_pickle
 
 SUMMARY = "put clips into mapped shards; add, remove, verify"
 
@@ -44,10 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of a file, at most; 0 is one file (default: %(default)s)",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: the cores, 0 for few clips)")
-    parser.add_argument("--form", help="form of SOURCE, as 'karsl convert' calls it (default: guessed)")
-    parser.add_argument("--trust-pickle", type=Path, action="append", default=[], metavar="FILE", help=(
-        "a file of SOURCE that holds a pickle and may be read; plain data are rebuilt, code is not run; may be repeated"
+    parser.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help=(
+        "pack on a Ray cluster, whose nodes all have SOURCE and PACK on these paths; without an address, or RAY_ADDRESS, on "
+        "a Ray of this machine; --workers is then how many blocks are written at once (default: 8)"
     ))  # fmt: skip
+    parser.add_argument("--form", help="form of SOURCE, as 'karsl convert' calls it (default: guessed)")
+    add_trust_pickle(parser)
     parser.add_argument("--label-sheet", type=Path, help="csv, xlsx or json with SignID, Sign-Arabic, Sign-English")
     parser.add_argument("--skeleton", help="keypoint layout of the arrays (default: what SOURCE says, or karsl_184)")
 
@@ -68,11 +73,11 @@ def run(args: argparse.Namespace) -> int:
 def _pack(args: argparse.Namespace) -> int:
     from karsl.errors import ConfigError
     from karsl.storage.pack.source import open_clips
-    from karsl.storage.pack.writer import pack_clips
 
     if args.shard_size < 0 or (args.workers or 0) < 0:
         raise ConfigError(f"--shard-size {args.shard_size} --workers {args.workers}; expected 0 or more")
     given, out = args.paths
+    given = given if args.ray is None else given.resolve()
     source = open_clips(
         given,
         form=args.form,
@@ -84,17 +89,26 @@ def _pack(args: argparse.Namespace) -> int:
     for note in getattr(source, "notes", ()):
         print(f"note: {note}")
     with _bar("packing", len(source.records)) as tell:
-        done = pack_clips(
+        done = _packer(args, len(source.records))(
             source,
             out,
             dtype=args.dtype,
             shard_bytes=int(args.shard_size * _GIB),
-            workers=_workers(args.workers, len(source.records)),
             mode="append" if args.append else "replace" if args.replace else "new",
             tell=tell,
         )
     _report(done, out)
     return 0
+
+
+def _packer(args: argparse.Namespace, clips: int) -> Callable:
+    if args.ray is None:
+        from karsl.storage.pack.writer import pack_clips
+
+        return partial(pack_clips, workers=_workers(args.workers, clips))
+    from karsl.remote import pack_on_ray
+
+    return partial(pack_on_ray, address=args.ray or None, num_tasks=args.workers or _MOST_WORKERS)
 
 
 def _report(done, out: Path) -> None:

@@ -58,8 +58,10 @@ def test_a_pickle_is_read_only_when_trusted(corpus, tmp_path, capsys):
     pickle, again = tmp_path / "x.pkl", tmp_path / "again"
     assert main(["convert", str(corpus), str(pickle), "--to", "pyskl", "--dtype", "float16"]) == 0
     assert main(["convert", str(pickle), str(again), "--to", "karsl"]) == 2
-    assert "if you trust where it comes from, say so with --trust-pickle" in capsys.readouterr().err
-    assert main(["convert", str(pickle), str(again), "--to", "karsl", "--trust-pickle"]) == 0
+    assert f"if you trust where it comes from, add --trust-pickle {pickle} " in capsys.readouterr().err
+    other = ["--trust-pickle", str(tmp_path / "y.pkl")]
+    assert main(["convert", str(pickle), str(again), "--to", "karsl", *other]) == 2
+    assert main(["convert", str(pickle), str(again), "--to", "karsl", "--trust-pickle", str(pickle)]) == 0
     first = np.load(corpus / "01-train" / "0001.npz")
     second = np.load(again / "01-train" / "0001.npz")
     assert sorted(first.files) == sorted(second.files)

@@ -67,7 +67,7 @@ _WHOLE = frozenset({"z", "score", "mask"})
 _TABLE = (
     Form(
         "karsl-block",
-        "{split}_X.mmap and three files beside it: the reference KArSL project's block; read with --trust-pickle",
+        "{split}_X.mmap and three files beside it: the reference KArSL project's block; read with --trust-pickle FILE",
         "everything",
         folder_with("*_X.mmap"),
         reader="karsl_block:open_karsl_block",
@@ -129,7 +129,7 @@ _TABLE = (
     ),
     Form(
         "pyskl",
-        "one pickle of mmaction2 and pyskl: keypoint (M, T, V, 3), keypoint_score; read with --trust-pickle",
+        "one pickle of mmaction2 and pyskl: keypoint (M, T, V, 3), keypoint_score; read with --trust-pickle FILE",
         "nothing; read: further persons",
         suffix(".pkl", ".pickle"),
         reader="pyskl:open_pyskl",

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from karsl.errors import ConfigError, CorruptRecordError, DataProblems, DatasetNotFoundError
+from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
 from karsl.storage.annotation import class_metainfo
-from karsl.storage.convert.plain_pickle import load_plain
+from karsl.storage.convert.plain_pickle import Trusted, check_trusted, load_plain
 from karsl.storage.convert.source import Clips
 from karsl.storage.labels import find_label_sheet, read_label_sheet
 from karsl.storage.npz import list_members, read_member
@@ -47,7 +47,7 @@ class _FramesReader:
         return canonical_clip(raw, where=f"{path}: clip {record['clip_id']!r}")
 
 
-def open_karsl_block(path: Path, *, skeleton: Skeleton | None = None, trusted: bool = False, **_: Any) -> Clips:
+def open_karsl_block(path: Path, *, skeleton: Skeleton | None = None, trusted: Trusted = (), **_: Any) -> Clips:
     """Open every split of a folder; a label sheet that lies there gives the glosses.
 
     Raises:
@@ -59,6 +59,8 @@ def open_karsl_block(path: Path, *, skeleton: Skeleton | None = None, trusted: b
     splits = sorted(p.name.removesuffix(BLOCK) for p in root.glob(f"*{BLOCK}"))
     if not splits:
         raise DatasetNotFoundError(f"no file like 'train{BLOCK}' in {root}")
+    tables = [root / f"{split}{LENGTHS}" for split in splits]
+    check_trusted([table for table in tables if table.is_file()], trusted)
     points = skeleton or get_skeleton("karsl_184")
     records: list[dict] = []
     problems: list[str] = []
@@ -79,7 +81,7 @@ def open_karsl_block(path: Path, *, skeleton: Skeleton | None = None, trusted: b
     return Clips(metainfo, points, labelled, _FramesReader(root, points.num_keypoints))
 
 
-def _clips_of(root: Path, split: str, *, trusted: bool) -> Iterator[dict]:
+def _clips_of(root: Path, split: str, *, trusted: Trusted) -> Iterator[dict]:
     """Records in the order of the block, so that each begins where those before it end."""
     frame = 0
     for sign, signers in _lengths(root / f"{split}{LENGTHS}", trusted=trusted).items():
@@ -96,13 +98,9 @@ def _clips_of(root: Path, split: str, *, trusted: bool) -> Iterator[dict]:
                 frame += int(length)
 
 
-def _lengths(path: Path, *, trusted: bool) -> dict[Any, dict[Any, list]]:
+def _lengths(path: Path, *, trusted: Trusted) -> dict[Any, dict[Any, list]]:
     if not path.is_file():
         raise DatasetNotFoundError(f"no {path}; the block cannot be read without the lengths of its clips")
-    if not trusted:
-        raise ConfigError(
-            f"{path} holds a pickle; if you trust where it comes from, say so with --trust-pickle (trusted=True)"
-        )
     table = load_plain(path, trusted=trusted, skip=_after_header)
     try:
         if all(isinstance(n, int) and n > 0 for signers in table.values() for ns in signers.values() for n in ns):

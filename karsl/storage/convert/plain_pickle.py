@@ -7,7 +7,8 @@ what was to be built, every other name is refused, and the descriptions are turn
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -72,20 +73,44 @@ class _Unpickler(pickle.Unpickler):
         return _Maker(kind)
 
 
-def load_plain(path: Path, *, trusted: bool, skip: Callable[[BinaryIO], None] | None = None) -> Any:
+Trusted = bool | str | Path | Collection[str | Path]
+"""The files that a user trusts; True for whatever is asked for."""
+
+
+def check_trusted(needed: Iterable[Path], trusted: Trusted) -> None:
+    """Refuse pickles that the user has not named.
+
+    Raises:
+        ConfigError: Some of `needed` are not in `trusted`; how to name them is said.
+
+    Example:
+        >>> check_trusted([Path("clips.pkl")], ["./clips.pkl"])
+    """
+    if trusted is True:
+        return
+    given = [trusted] if isinstance(trusted, (str, Path)) else trusted or ()
+    named = {Path(file).resolve() for file in given}
+    lacking = [file for file in needed if file.resolve() not in named]
+    if lacking:
+        files, one = ", ".join(map(str, lacking)), len(lacking) == 1
+        what = "is a pickle; if you trust where it comes from" if one else "are pickles; if you trust where they come from"
+        asked = " ".join(f"--trust-pickle {shlex.quote(str(file))}" for file in lacking)
+        raise ConfigError(f"{files} {what}, add {asked} (trusted=[...])")
+
+
+def load_plain(path: Path, *, trusted: Trusted, skip: Callable[[BinaryIO], None] | None = None) -> Any:
     """The dicts, lists, texts, numbers and arrays of a pickle file.
 
     Args:
         path: Of the file.
-        trusted: The user has said that the file is one of theirs.
+        trusted: The file must be among these, see `check_trusted`.
         skip: Brings the stream to where the pickle begins.
 
     Raises:
         ConfigError: Not trusted.
         CorruptRecordError: It holds anything but plain data, or is no pickle.
     """
-    if not trusted:
-        raise ConfigError(f"{path} is a pickle; if you trust where it comes from, say so with --trust-pickle (trusted=True)")
+    check_trusted([path], trusted)
     try:
         with path.open("rb") as stream:
             if skip is not None:

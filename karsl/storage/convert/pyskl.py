@@ -17,14 +17,14 @@ import numpy as np
 from karsl.errors import AnnotationError, CorruptRecordError, DataProblems
 from karsl.skeletons import Skeleton, describe_skeleton
 from karsl.storage.convert.job import Job
-from karsl.storage.convert.plain_pickle import load_plain
+from karsl.storage.convert.plain_pickle import Trusted, load_plain
 from karsl.storage.convert.said import numbered_classes, skeleton_of
 from karsl.storage.convert.source import Clips
 
 _KEYS = ("frame_dir", "label", "keypoint")
 
 
-def open_pyskl(path: Path, *, skeleton: Skeleton | None = None, trusted: bool = False) -> Clips:
+def open_pyskl(path: Path, *, skeleton: Skeleton | None = None, trusted: Trusted = ()) -> Clips:
     """Open a trusted pickle; of several persons, the one seen best in the clip is read.
 
     Raises:

@@ -13,6 +13,7 @@ from karsl.errors import ConfigError, DatasetNotFoundError
 from karsl.skeletons import Skeleton, get_skeleton
 from karsl.storage.convert.forms import FORMS, Form, find_form, guess_form
 from karsl.storage.convert.mapped import MappedClips
+from karsl.storage.convert.plain_pickle import Trusted
 
 
 @runtime_checkable
@@ -77,7 +78,7 @@ def open_source(
     *,
     form: str | None = None,
     skeleton: str | Mapping[str, Any] | Skeleton | None = None,
-    trusted: bool = False,
+    trusted: Trusted = (),
 ) -> ClipSource:
     """Open clips for reading.
 
@@ -85,11 +86,11 @@ def open_source(
         path: File or folder.
         form: A name of `FORMS`; None guesses from the path.
         skeleton: What the keypoints are, for forms that do not say it themselves; the points to give, for forms that do.
-        trusted: Read a form that is a pickle; even then only plain data are rebuilt.
+        trusted: Files that are pickles and may be read, or True; even then only plain data are rebuilt.
 
     Raises:
         DatasetNotFoundError: Nothing lies at `path`.
-        ConfigError: No such form, one that is only written, none that fits, or a pickle that is not trusted.
+        ConfigError: No such form, one that is only written, none that fits, or a pickle that is not among `trusted`.
         KarslError: What the form's reader finds wrong, all of it at once.
     """
     path = Path(path)

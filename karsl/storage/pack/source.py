@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from xxhash import xxh3_64
 
-from karsl.errors import AnnotationError, ConfigError, DataProblems, DatasetNotFoundError
+from karsl.errors import AnnotationError, DataProblems, DatasetNotFoundError
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
 from karsl.storage.annotation import class_metainfo
+from karsl.storage.convert.plain_pickle import Trusted
 from karsl.storage.file_index import Progress
 from karsl.storage.index import scan_npz_folders
 from karsl.storage.labels import find_label_sheet, read_label_sheet
@@ -23,7 +24,6 @@ from karsl.storage.pack.run import Source
 from karsl.storage.packed import ANNOTATIONS
 from karsl.storage.reader import ClipReader
 
-_PICKLED = "*_X_map_samples_lens.npy"  # lengths of the reference project's block
 _LOCATOR = frozenset(
     ("keypoint_path", "keypoint_key", "member", "frame_start", "byte_start", "dtype", "xxh3", "pack", "sample_idx")
 )
@@ -73,7 +73,7 @@ def open_clips(
     form: str | None = None,
     skeleton: str | Mapping | Skeleton | None = None,
     label_sheet: Path | None = None,
-    trusted: Sequence[str | Path] = (),
+    trusted: Trusted = (),
     progress: Progress | None = None,
 ) -> Source:
     """Open what is to be packed.
@@ -83,7 +83,7 @@ def open_clips(
         form: See `karsl.storage.convert.open_source`; None guesses.
         skeleton: Of the clips; None takes what the source says, and for a data root karsl_184.
         label_sheet: Of a data root; None looks for one there.
-        trusted: Files that hold pickles and may be read; each that is needed must be named.
+        trusted: Pickles that may be read, see `karsl.storage.convert.open_source`.
         progress: Wraps the files of a data root, for a bar.
 
     Raises:
@@ -101,24 +101,7 @@ def open_clips(
         return _annotated(path, skeleton)
     from karsl.storage.convert import open_source  # heavy: knows every form
 
-    return open_source(path, form=form, skeleton=skeleton, trusted=_are_named(path, trusted))
-
-
-def _are_named(path: Path, trusted: Sequence[str | Path]) -> bool:
-    """Whether every pickle of a source is among the files that the user trusts.
-
-    Raises:
-        ConfigError: Some are not.
-    """
-    named = {Path(file).resolve() for file in trusted}
-    needed = sorted(path.glob(_PICKLED)) if path.is_dir() else [path] * (path.suffix in (".pkl", ".pickle"))
-    lacking = [file for file in needed if file.resolve() not in named]
-    if lacking:
-        raise ConfigError(
-            f"{path} holds pickles; if you trust where they come from, add "
-            + " ".join(f"--trust-pickle {f}" for f in lacking)
-        )
-    return bool(needed)
+    return open_source(path, form=form, skeleton=skeleton, trusted=trusted)
 
 
 def _is_data_root(path: Path) -> bool:

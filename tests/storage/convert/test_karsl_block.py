@@ -54,7 +54,7 @@ def test_both_splits_of_a_folder_are_one_source_with_one_set_of_labels(corpus, t
 
 def test_it_is_read_only_when_trusted_and_cannot_run_code(corpus, tmp_path):
     folder = write_block(tmp_path / "block", corpus, signs=(1,), signers=("01",))
-    with pytest.raises(ConfigError, match="holds a pickle; if you trust where it comes from"):
+    with pytest.raises(ConfigError, match="is a pickle; if you trust where it comes from"):
         open_source(folder)
 
     class Code:

@@ -59,6 +59,12 @@ def test_a_pickle_is_read_only_when_its_file_is_named(tmp_path, capsys):
     assert main(["pack", str(tmp_path), str(tmp_path / "pack")]) == 2
     assert f"--trust-pickle {named}" in capsys.readouterr().err
     assert main(["pack", str(tmp_path), str(tmp_path / "pack"), "--trust-pickle", str(tmp_path / "other.npy")]) == 2
+    capsys.readouterr()
+    other = write_block(tmp_path, "test")
+    assert main(["pack", str(tmp_path), str(tmp_path / "pack")]) == 2
+    assert f"--trust-pickle {other} --trust-pickle {named}" in capsys.readouterr().err
+    assert main(["pack", str(tmp_path), str(tmp_path / "pack"), "--trust-pickle", str(named)]) == 2
+    assert f"from, add --trust-pickle {other} (trusted" in capsys.readouterr().err
     assert not (tmp_path / "pack").exists()
 
 
