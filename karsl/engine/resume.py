@@ -63,12 +63,12 @@ class ResumeHook(Hook):
             order.batch_size = loader.batch_size
         seed, state = common_seed(runner), self._state if runner.iter > 0 else None
         self._state = None
-        if state is not None:
-            order.load_state_dict(state)
+        if runner.iter > 0:
+            order.load_state_dict(state or _reckoned(runner, order, seed))
             told = f"data: epoch {order.epoch} goes on after {order.consumed} of {order.total} clips"
             print_log(told, logger="current")
         if isinstance(loop, IterBasedTrainLoop):
-            seed = order.seed if state is not None else seed
+            seed = order.seed if runner.iter > 0 else seed
             loop.dataloader_iterator = EpochIterator(loader, order, seed=seed, skip=runner.iter)
         else:
             order.set_epoch(runner.epoch, seed)
@@ -134,6 +134,15 @@ class EpochIterator:
         if self._batches is None:
             stop_workers(self._loader)  # those of MMEngine's own iterator, which began before the state was known
         self._batches = iter(self._loader)
+
+
+def _reckoned(runner: Runner, order: Resumable, seed: int) -> dict[str, int]:
+    """Where a run is whose checkpoint does not say: after as many batches as iterations."""
+    loader, share = runner.train_dataloader, order.share(0)
+    epoch, step = divmod(runner.iter, max(1, len(loader)))
+    if not isinstance(runner.train_loop, IterBasedTrainLoop):
+        epoch, step = runner.epoch, runner.iter - runner.epoch * len(loader)
+    return {"seed": seed, "epoch": epoch, "consumed": share.consumed(max(0, step) * (loader.batch_size or 1))}
 
 
 def count_clips(batch: Any) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from threading import Thread
 
 import numpy as np
 
@@ -27,23 +28,30 @@ class Bringer:
 
     def _forget(self) -> None:
         self._pid = os.getpid()
-        self._threads: ThreadPoolExecutor | None = None
         self._coming: dict[int, list[Future]] = {}
         self._lost: dict[int, Exception] = {}
 
     def ask(self, shards: np.ndarray, places: np.ndarray) -> None:
-        """Have clips on their way, in the background.
+        """Have clips on their way, in the background; at most two transfers at a time, the rest is asked for later.
+
+        The threads do not hold up the end of the process: what they brought so far is gone on with at the next start.
 
         Args:
             shards, places: int64 (N,), of the clips.
         """
         self._be_here()
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="karsl-shards")
         for shard, wanted in _by_shard(shards, places):
-            waiting = self._coming.setdefault(shard, [])
-            if shard not in self._lost and len(waiting) < _THREADS:
-                waiting.append(self._threads.submit(self._bring, self._paths[shard], wanted))
+            under_way = sum(not coming.done() for waiting in self._coming.values() for coming in waiting)
+            if shard not in self._lost and under_way < _THREADS:
+                coming: Future = Future()
+                self._coming.setdefault(shard, []).append(coming)
+                Thread(target=self._fetch, args=(coming, self._paths[shard], wanted), daemon=True).start()
+
+    def _fetch(self, coming: Future, path: str, places: np.ndarray) -> None:
+        try:
+            coming.set_result(self._bring(path, places))
+        except BaseException as error:  # noqa: BLE001 - whoever waits for it hears of it
+            coming.set_exception(error)
 
     def bring(self, shards: np.ndarray, places: np.ndarray, *, skip: bool) -> dict[int, Exception]:
         """Have clips here now.
@@ -69,7 +77,7 @@ class Bringer:
         return lost
 
     def _be_here(self) -> None:
-        if os.getpid() != self._pid:  # a fork copies the pool without its threads
+        if os.getpid() != self._pid:  # a fork copies what waits without the threads
             self._forget()
 
     def __getstate__(self) -> dict:

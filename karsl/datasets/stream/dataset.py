@@ -119,11 +119,15 @@ class StreamDataset(Resumable, IterableDataset):
             seed: Taken if none was given yet.
         """
         super().set_epoch(epoch, seed)
-        self.dataset.set_epoch(epoch, seed=self.seed)
+        self._tell_epoch()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         super().load_state_dict(state)
-        self.dataset.set_epoch(self.epoch, seed=self.seed)
+        self._tell_epoch()
+
+    def _tell_epoch(self) -> None:
+        if hasattr(self.dataset, "set_epoch"):
+            self.dataset.set_epoch(self.epoch, seed=self.seed)
 
     # ---- what the clips are ----
 
