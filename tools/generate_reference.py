@@ -24,7 +24,7 @@ SECTION = re.compile(rf"({'|'.join(KEYS)}|Args|Raises|Example|Source): ?(.*)")
 FROM_DATASET = {
     "clip_id": "str, name of the clip in messages and predictions.",
     "keypoint_path": "str, file of the clip, prefix joined.",
-    "keypoint_key": "str, name of the clip's array in that file.",
+    "keypoint_key": "str, name of the clip's array in an archive; records of packs and of files with one clip lack it.",
     "label": "int, class, 0 to K - 1.",
     "sign": "int, SignID of KArSL, from 1; other corpora may lack it.",
     "signer": "str, e.g. `'01'`; other corpora may lack it.",

@@ -34,8 +34,9 @@ _SAMPLE_METHODS = frozenset({"prepare_data", "start", "__getitem__", "get_data_i
 class KeypointDataset(BatchedDataset):
     """Clips of keypoints listed by an annotation file in OpenMMLab's format.
 
-    A record needs `keypoint_path` and `keypoint_key` for LoadKeypoints, and `label` to train; `clip_id`, `split`,
-    `signer` and `num_frames` serve filters and messages. Everything that MMEngine's BaseDataset promises holds.
+    A record needs `keypoint_path` for LoadKeypoints, of an archive also `keypoint_key`, of a pack `frame_start` and
+    `num_frames` (see `karsl.storage.reader.ClipReader`), and `label` to train; `clip_id`, `split`, `signer` and `num_frames`
+    serve filters and messages. Everything that MMEngine's BaseDataset promises holds.
 
     Args:
         ann_file: `{"metainfo": {...}, "data_list": [...]}` as json, relative to `data_root`.

@@ -32,7 +32,7 @@ class KeypointDataPreprocessor(BaseDataPreprocessor):
     device and gives what `keypoint_collate` gives, to 1e-5. Keys other than the four of a packed sample pass through.
 
     Args:
-        pack: Folder or one shard of a pack, or several, to keep on the device for `plan_collate(mode='resident')`.
+        pack: Folder of a pack, or several, whose shards are all kept on the device for `plan_collate(mode='resident')`.
         non_blocking: Copy to the device without waiting; has an effect from pinned memory only.
 
     Example:

@@ -36,8 +36,7 @@ class ResidentPack:
         if device not in self._held:
             # mapped copy-on-write, since torch warns about memory that may not be written to; nothing writes to it
             maps = (np.load(path, mmap_mode="c", allow_pickle=False).view(np.ndarray) for path in self._shards)
-            parts = [torch.from_numpy(frames).to(device) for frames in maps]
-            self._held[device] = parts[0] if len(parts) == 1 else torch.cat(parts)
+            self._held[device] = _joined([torch.from_numpy(frames) for frames in maps], device)
         return self._held[device]
 
     def __deepcopy__(self, memo: dict) -> ResidentPack:
@@ -48,3 +47,13 @@ class ResidentPack:
 
     def __repr__(self) -> str:
         return f"ResidentPack({str(self.path)!r})"
+
+
+def _joined(parts: list[torch.Tensor], device: torch.device) -> torch.Tensor:
+    """One tensor on the device; shards are copied to their place in it, so that there is never a second copy."""
+    if len(parts) == 1:
+        return parts[0].to(device)
+    whole = parts[0].new_empty((sum(map(len, parts)), *parts[0].shape[1:]), device=device)
+    for rows, part in zip(whole.split([len(part) for part in parts]), parts, strict=True):
+        rows.copy_(part)
+    return whole
