@@ -15,7 +15,7 @@ def _child(name: str, parent: mm.Registry, *locations: str) -> mm.Registry:
 
 DATASETS = _child("dataset", mm.DATASETS, "karsl.datasets", "karsl.remote")
 TRANSFORMS = _child("transform", mm.TRANSFORMS, "karsl.datasets.transforms")
-DATA_SAMPLERS = _child("data sampler", mm.DATA_SAMPLERS, "karsl.datasets")
+DATA_SAMPLERS = _child("data sampler", mm.DATA_SAMPLERS, "karsl.datasets", "karsl.remote")
 FUNCTIONS = _child("function", mm.FUNCTIONS, "karsl.datasets")
 MODELS = _child("model", mm.MODELS, "karsl.models")
 METRICS = _child("metric", mm.METRICS, "karsl.evaluation")

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from karsl.datasets.collate import keypoint_collate
+from karsl.remote.session import need_ray
 
 Draws = tuple[int, int] | None
 """Epoch and seed; None leaves draws to the dataset."""
@@ -64,6 +65,10 @@ class DatasetActor:
     def pid(self) -> int:
         """Of the process, on its node."""
         return os.getpid()
+
+    def node(self) -> str:
+        """The node it is on, as Ray names it."""
+        return need_ray().get_runtime_context().get_node_id()
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """A method of the dataset that gives plain data: `get_data_info`, `get_cat_ids`, `column`."""

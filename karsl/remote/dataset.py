@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch.utils.data import Dataset, get_worker_info
 from karsl.errors import ConfigError
 from karsl.registry import DATASETS
 from karsl.remote.actor import Draws
+from karsl.remote.batches import AnnouncedBatches
 from karsl.remote.calls import Calls, Request
 from karsl.remote.session import connect
 from karsl.skeletons import Skeleton
@@ -152,6 +152,9 @@ class RemoteDataset(Dataset):
         draws: Draws = None if self._seed is None else (self._epoch, self._seed)
         return tuple(operator.index(i) for i in indices), draws
 
+    def __deepcopy__(self, memo: dict) -> RemoteDataset:
+        return self  # MMEngine copies configs; the actors stay those
+
     def __getstate__(self) -> dict:
         raise ConfigError("RemoteDataset: it does not travel to another process; make one there, with the same address")
 
@@ -178,33 +181,3 @@ def _one(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return torch.from_numpy(value.copy())
     return value.item() if isinstance(value, np.generic) else value
-
-
-class AnnouncedBatches:
-    """A batch sampler that tells a RemoteDataset what comes next; give it to a DataLoader as `batch_sampler`.
-
-    Args:
-        batches: A batch sampler, or any iterable of lists of places.
-        dataset: Makes them ahead.
-        ahead: Lists that are looked at ahead, at most.
-    """
-
-    def __init__(self, batches: Iterable[Sequence[int]], dataset: RemoteDataset, *, ahead: int = 64) -> None:
-        self.batches, self.dataset, self.ahead = batches, dataset, ahead
-        self.sampler = getattr(batches, "sampler", None)
-
-    def __len__(self) -> int:
-        return len(self.batches)  # type: ignore[arg-type]
-
-    def __iter__(self) -> Iterator[list[int]]:
-        waiting: deque[list[int]] = deque()
-        told, source = 0, iter(self.batches)
-        while True:
-            while len(waiting) < self.ahead and (chosen := next(source, None)) is not None:
-                waiting.append(list(chosen))
-            while told < len(waiting) and self.dataset.announce(waiting[told]):
-                told += 1
-            if not waiting:
-                return
-            yield waiting.popleft()
-            told = max(0, told - 1)

@@ -9,8 +9,10 @@ import signal
 import numpy as np
 import pytest
 import torch
+from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
+from karsl.cli.main import main
 from karsl.datasets import keypoint_collate
 from karsl.errors import ConfigError
 from karsl.registry import DATASETS
@@ -73,6 +75,22 @@ def test_batches_are_those_made_here_in_every_epoch(remote, remote_cfg):
         assert_equal(list(loader), epoch_here(remote_cfg, number, chosen))
 
 
+def test_a_loader_of_mmengines_runner_has_batches_made_ahead(remote, remote_cfg):
+    loader = Runner.build_dataloader(
+        dict(
+            dataset=remote,
+            batch_size=5,
+            num_workers=0,
+            sampler=dict(type="DefaultSampler", shuffle=True),
+            batch_sampler=dict(type="karsl.AnnouncedBatchSampler"),
+            collate_fn=keypoint_collate,
+        ),
+        seed=1,
+    )
+    chosen = list(BatchSampler(loader.batch_sampler.sampler, 5, drop_last=False))
+    assert_equal(list(loader), epoch_here(remote_cfg, 0, chosen))
+
+
 def test_batches_ahead_are_bounded_in_bytes(remote, monkeypatch):
     monkeypatch.setattr(remote._calls, "max_bytes", 200_000)
     monkeypatch.setattr(remote._calls, "_batch_bytes", 0)
@@ -82,7 +100,13 @@ def test_batches_ahead_are_bounded_in_bytes(remote, monkeypatch):
     assert 50_000 < max(in_flight) <= 200_000
 
 
-def test_an_actor_that_is_killed_in_mid_epoch_loses_nothing(ray, remote, remote_cfg):
+@pytest.fixture
+def little_ahead(remote, monkeypatch):
+    """Two or three batches in flight, so that most are made after a loss."""
+    monkeypatch.setattr(remote._calls, "max_bytes", 150_000)
+
+
+def test_an_actor_that_is_killed_in_mid_epoch_loses_nothing(remote, remote_cfg, little_ahead):
     chosen = lists(remote, 3)
     found = []
     for batch in remote.batches(chosen):
@@ -116,6 +140,9 @@ def test_a_cluster_packs_the_same_bytes(cluster, corpus, tmp_path):
     pack_clips(source, tmp_path / "here", shard_bytes=1 << 20)
     done = pack_on_ray(source, tmp_path / "there", address=cluster.address, num_cpus=0.1, shard_bytes=1 << 20)
     assert done.added == len(source.records)
+    words = ["pack", str(corpus), str(tmp_path / "command"), "--ray", cluster.address, "--workers", "2"]
+    assert main(words) == 0
+    assert main(["pack", "--verify", str(tmp_path / "command")]) == 0
     assert shards_of(tmp_path / "there") == shards_of(tmp_path / "here")
     for shard in sorted(path.name for path in (tmp_path / "here").glob("*.npy")):
         assert (tmp_path / "there" / shard).read_bytes() == (tmp_path / "here" / shard).read_bytes()
@@ -131,12 +158,14 @@ def test_rows_of_ray_data_are_the_clips_in_order(cluster, remote_cfg):
     assert all(np.array_equal(row["inputs"], clip) for row, clip in zip(rows, expected, strict=True))
 
 
-def test_a_node_that_dies_in_mid_epoch_loses_nothing(cluster, remote, remote_cfg):
-    """Last: its CPU is gone, so one actor goes on alone."""
+def test_a_node_that_dies_in_mid_epoch_loses_nothing(cluster, remote, remote_cfg, little_ahead):
+    """Last: its CPU is gone."""
     chosen = lists(remote, 3)
     found = []
     for batch in remote.batches(chosen):
         found.append(batch)
         if len(found) == 3:
-            cluster.remove_node(cluster.nodes_of_actors.pop(), allow_graceful=False)
+            here = remote._calls.ask("node")
+            (node,) = [node for node in cluster.nodes_of_actors if node.node_id == here]
+            cluster.remove_node(node, allow_graceful=False)
     assert_equal(found, epoch_here(remote_cfg, 0, chosen))

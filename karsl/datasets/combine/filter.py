@@ -23,6 +23,7 @@ from karsl.errors import ConfigError, TransformError
 from karsl.registry import DATASETS, FUNCTIONS
 
 Keep = Callable[[Mapping], Any]
+_GLANCE = 16  # items between two looks at the clock: some are read whole
 _CHUNK = 256  # items a worker looks at before it answers
 
 
@@ -107,9 +108,9 @@ class _Verdicts(Dataset):
 
     def all(self, num_workers: int) -> Iterator[bool]:
         if not num_workers:
-            return reported(_Sized(self), "filtering")
+            return reported(_Sized(self), "filtering", every=_GLANCE)
         loader = DataLoader(self, _CHUNK, num_workers=num_workers, collate_fn=list)
-        return reported(_Sized(self, (one for chunk in loader for one in chunk)), "filtering")
+        return reported(_Sized(self, (one for chunk in loader for one in chunk)), "filtering", every=_GLANCE)
 
 
 class _Sized:

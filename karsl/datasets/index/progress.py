@@ -16,15 +16,21 @@ _PATIENCE_S = 1.0
 _EVERY = 2048  # records between two looks at the clock
 
 
-def reported(records: Iterable[T], what: str = "indexing records") -> Iterator[T]:
-    """The same records; a bar on a terminal, and a log line, when they take over a second."""
+def reported(records: Iterable[T], what: str = "indexing records", *, every: int = _EVERY) -> Iterator[T]:
+    """The same records; a bar on a terminal, and a log line, when they take over a second.
+
+    Args:
+        records: Any number of anything.
+        what: Names the work.
+        every: Records between two looks at the clock; few where each takes long.
+    """
     start = time.monotonic()
     total = len(records) if isinstance(records, Sized) else None
     iterator, count = iter(records), 0
     for record in iterator:
         yield record
         count += 1
-        if count % _EVERY == 0 and time.monotonic() - start > _PATIENCE_S:
+        if count % every == 0 and time.monotonic() - start > _PATIENCE_S:
             break
     else:
         return
@@ -33,7 +39,7 @@ def reported(records: Iterable[T], what: str = "indexing records") -> Iterator[T
         for record in iterator:
             yield record
             count += 1
-            if count % _EVERY == 0:
+            if count % every == 0:
                 bar.update(task, completed=count)
     seconds = time.monotonic() - start
     print_log(f"{what}: {count:,} in {seconds:.1f} s", logger="current", level=logging.INFO)

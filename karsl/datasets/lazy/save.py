@@ -89,7 +89,7 @@ class Saving:
 def save_now(saving: Saving) -> Path:
     """Make and write every item that is not yet kept."""
     dataset = saving.dataset
-    for place in reported(range(len(dataset)), "saving items"):
+    for place in reported(range(len(dataset)), "saving items", every=16):
         if not saving.spool.has(place):
             saving.keep(place, dataset.sample(place))
     return saving.finish()

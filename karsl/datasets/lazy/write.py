@@ -10,7 +10,8 @@ from typing import Any
 
 from karsl.storage.atomic import atomic_path
 from karsl.storage.convert import Clips
-from karsl.storage.convert.write import atomic_folder, convert_clips
+from karsl.storage.convert.staging import atomic_target
+from karsl.storage.convert.write import convert_clips
 
 
 def write_pack(source: Clips, path: Path, **options: Any) -> None:
@@ -24,7 +25,7 @@ def write_tars(source: Clips, path: Path, **options: Any) -> None:
     """WebDataset tars; see `karsl.storage.tar_write.write_tars`."""
     from karsl.storage import tar_write
 
-    with atomic_folder(path) as part:
+    with atomic_target(path) as part:
         tar_write.write_tars(part, source.metainfo, source.records, source.read, skeleton=source.skeleton, **options)
 
 
