@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,11 @@ import numpy as np
 
 from karsl.errors import ConfigError, DataProblems, SkeletonError
 from karsl.skeletons import Skeleton, get_skeleton
-from karsl.storage.atomic import atomic_path
 from karsl.storage.convert.forms import FORMS, Form, find_form, guess_form
 from karsl.storage.convert.job import Job, Progress
 from karsl.storage.convert.losses import Losses
 from karsl.storage.convert.source import ClipSource
+from karsl.storage.convert.staging import atomic_target
 
 DTYPES = ("float32", "float16")
 
@@ -63,7 +61,7 @@ def convert_clips(
         progress: `progress(records, total)` wraps the iteration over clips, for a bar.
 
     Raises:
-        ConfigError: No such form, one that is only read, `out` exists, or a loss while strict.
+        ConfigError: No such form, one that is only read, `out` exists or is being written, or a loss while strict.
         SkeletonError: Source and form share no point.
         DataProblems: Every clip that could not be read.
     """
@@ -80,7 +78,7 @@ def convert_clips(
     losses = Losses(form, strict=strict)
     job = Job(source, target, chosen.keeps, losses, dtype=np.dtype(dtype), progress=progress)
     try:
-        with (atomic_path if chosen.is_file else atomic_folder)(out) as part:
+        with atomic_target(out, is_file=chosen.is_file) as part:
             chosen.write(part, job)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -93,31 +91,6 @@ def convert_clips(
 def written_forms() -> tuple[str, ...]:
     """Names of the forms that can be written."""
     return tuple(f.name for f in FORMS.values() if f.writer)
-
-
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path`; move it there when the block ends well, remove it when not.
-
-    Args:
-        path: The final name; absent, or an empty folder.
-
-    Example:
-        >>> import tempfile
-        >>> out = Path(tempfile.mkdtemp()) / "clips"
-        >>> with atomic_folder(out) as part:
-        ...     _ = (part / "a.txt").write_text("hello")
-        >>> [p.name for p in out.parent.rglob("*")]
-        ['clips', 'a.txt']
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.mkdir()
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _check_records(source: ClipSource) -> None:
