@@ -41,7 +41,7 @@ class TarDataset(KeypointDataset):
         options: Of `KeypointDataset`, `skeleton`, `metainfo` and `filter_cfg` among them.
 
     Raises:
-        ConfigError: No skeleton is known.
+        ConfigError: No skeleton is known, or tars from elsewhere are more than `cache_bytes`.
         DatasetNotFoundError: No such tar on this machine.
         CorruptRecordError: A tar is cut off or damaged; the text names member and byte.
         RemoteError: One elsewhere cannot be had.
@@ -74,9 +74,24 @@ class TarDataset(KeypointDataset):
     def full_init(self) -> None:
         if not self._fully_initialized:
             super().full_init()
-            paths = self.shard_paths() if self._bring_all and self.brings_shards else []
-            for number, path in enumerate(paths):
-                self.bring_shard(path, np.flatnonzero(self._shard_of_clips() == number))
+            if self._bring_all and self.brings_shards:
+                self._bring_everything()
+
+    def _bring_everything(self) -> None:
+        """Have all tars here.
+
+        Raises:
+            ConfigError: The cache does not hold them.
+        """
+        shards, most, total = self._shard_of_clips(), self._shards.cache.max_bytes, 0
+        for number, path in enumerate(self.shard_paths()):
+            self.bring_shard(path, np.flatnonzero(shards == number))
+            total += Path(path).stat().st_size
+            if total > most:
+                raise ConfigError(
+                    f"TarDataset: tars of more than cache_bytes={most} have to be brought for random access; allow more, or "
+                    "read them with StreamDataset"
+                )
 
     def index_inputs(self) -> list[str]:
         """The index files of the tars; they name size, time and checksum of each."""

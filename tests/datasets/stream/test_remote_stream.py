@@ -258,6 +258,31 @@ def test_a_second_start_parses_nothing_and_a_changed_tar_is_parsed_anew(tmp_path
     assert len(TarDataset(path, **options)) == 2
 
 
+def test_random_access_to_tars_elsewhere_needs_room_for_all_of_them(stores, server, tmp_path):
+    url, _ = server
+    pattern = f"{url}/tars/clips-{{000000..000002}}.tar"
+    data = TarDataset(pattern, PIPELINE, seed=5, cache_dir=str(tmp_path / "a"))
+    assert torch.equal(data[50]["inputs"], TarDataset(stores / "tars", PIPELINE, seed=5)[50]["inputs"])
+    with pytest.raises(ConfigError, match="more than cache_bytes=1000 have to be brought for random access"):
+        TarDataset(pattern, PIPELINE, cache_dir=str(tmp_path / "b"), cache_bytes=1000)
+
+
+def test_a_tar_that_goes_away_while_it_is_read_is_named_or_counted(stores, tmp_path):
+    for file in (stores / "tars").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    streams = [
+        StreamDataset(str(tmp_path), PIPELINE, seed=5, window=8, chunk=1024, shuffle=False, on_error=word)
+        for word in ("raise", "skip")
+    ]
+    (tmp_path / "clips-000001.tar").unlink()
+    with pytest.raises(TransformError, match=r"clips-000001.tar: no such file"):
+        batches(streams[0])
+    seen = torch.cat([batch["sample_idx"] for batch in batches(streams[1])]).tolist()
+    assert len(seen) == COUNT
+    assert not set(seen) & set(range(23, 46))
+    assert streams[1].num_skipped >= 23
+
+
 def test_the_cache_folder_of_the_user_is_the_usual_one(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert remote_cache.FileCache().folder == tmp_path / "karsl" / "shards"
