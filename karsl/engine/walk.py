@@ -33,10 +33,13 @@ def mappings(node: Any) -> Iterator[MutableMapping]:
 
 
 def dataset_leaves(dataset: Any) -> Iterator[MutableMapping]:
-    """Configs of the datasets that read files, below wrappers with `dataset` or `datasets`.
+    """Configs of the datasets that read files, below wrappers with `dataset` or `datasets` and in `steps` of a LazyDataset.
 
     Example:
         >>> list(dataset_leaves({"type": "RepeatDataset", "dataset": {"type": "KArSLDataset"}}))
+        [{'type': 'KArSLDataset'}]
+        >>> steps = [{"do": "add_dataset", "dataset": {"type": "KArSLDataset"}}, {"do": "mix"}]
+        >>> list(dataset_leaves({"type": "LazyDataset", "steps": steps}))
         [{'type': 'KArSLDataset'}]
     """
     if isinstance(dataset, Sequence) and not isinstance(dataset, str):
@@ -44,6 +47,8 @@ def dataset_leaves(dataset: Any) -> Iterator[MutableMapping]:
             yield from dataset_leaves(part)
     elif isinstance(dataset, MutableMapping):
         inner = dataset.get("datasets", dataset.get("dataset"))
+        if inner is None and "steps" in dataset:
+            inner = [step["dataset"] for step in dataset["steps"] if step.get("do") == "add_dataset"]
         if inner is None:
             yield dataset
         else:

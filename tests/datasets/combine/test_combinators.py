@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from mmengine.dataset import ClassBalancedDataset
 from mmengine.dataset import ConcatDataset as TheirConcat
 from mmengine.dataset import RepeatDataset as TheirRepeat
 
@@ -250,3 +251,6 @@ def test_mmengines_wrappers_work_around_and_inside(corpus):
     twice = TheirRepeat(inside, 2)
     assert twice.metainfo["classes"] == leaf.metainfo["classes"]
     assert twice.get_data_info(4 * n + 1)["clip_id"] == leaf.get_data_info(1)["clip_id"]
+    balanced = ClassBalancedDataset(SliceDataset(inside, 30), oversample_thr=0.9)
+    assert len(ConcatDataset([balanced])) == len(balanced) > 30
+    assert ConcatDataset([balanced]).get_cat_ids(-1) == balanced.get_cat_ids(len(balanced) - 1)
