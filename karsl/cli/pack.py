@@ -51,10 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "pack on a Ray cluster, whose nodes all have SOURCE and PACK on these paths; without an address, or RAY_ADDRESS, on "
         "a Ray of this machine; --workers is then how many blocks are written at once (default: 8)"
     ))  # fmt: skip
-    parser.add_argument("--form", help="form of SOURCE, as 'karsl convert' calls it (default: guessed)")
+    parser.add_argument(
+        "--from", dest="form", metavar="FORM", help="form of SOURCE, as in 'karsl convert' (default: guessed)"
+    )
     add_trust_pickle(parser)
     parser.add_argument("--label-sheet", type=Path, help="csv, xlsx or json with SignID, Sign-Arabic, Sign-English")
-    parser.add_argument("--skeleton", help="keypoint layout of the arrays (default: what SOURCE says, or karsl_184)")
+    parser.add_argument("--skeleton", metavar="NAME", help=(
+        "what the points are, where SOURCE does not say (default: karsl_184); where it does, the points to pack"
+    ))  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -72,13 +76,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _pack(args: argparse.Namespace) -> int:
     from karsl.errors import ConfigError
-    from karsl.storage.pack.source import open_clips
+    from karsl.storage.convert import open_source
 
     if args.shard_size < 0 or (args.workers or 0) < 0:
         raise ConfigError(f"--shard-size {args.shard_size} --workers {args.workers}; expected 0 or more")
     given, out = args.paths
     given = given if args.ray is None else given.resolve()
-    source = open_clips(
+    source = open_source(
         given,
         form=args.form,
         skeleton=args.skeleton,
@@ -86,7 +90,7 @@ def _pack(args: argparse.Namespace) -> int:
         trusted=args.trust_pickle,
         progress=_tracked,
     )
-    for note in getattr(source, "notes", ()):
+    for note in source.notes:
         print(f"note: {note}")
     with _bar("packing", len(source.records)) as tell:
         done = _packer(args, len(source.records))(

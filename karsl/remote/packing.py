@@ -8,13 +8,20 @@ from typing import Any
 
 from karsl.errors import ConfigError
 from karsl.remote.session import connect, need_ray
+from karsl.storage.convert.source import ClipSource
 from karsl.storage.pack.pool import Answer, Read
 from karsl.storage.pack.shard import Block
-from karsl.storage.pack.writer import Packed, Source, pack_clips
+from karsl.storage.pack.writer import Packed, pack_clips
 
 
 def pack_on_ray(
-    source: Source, out: str | Path, *, address: str | None = None, num_tasks: int = 8, num_cpus: float = 1.0, **options: Any
+    source: ClipSource,
+    out: str | Path,
+    *,
+    address: str | None = None,
+    num_tasks: int = 8,
+    num_cpus: float = 1.0,
+    **options: Any,
 ) -> Packed:
     """Write the clips of a source to a pack, by tasks on all nodes of a cluster.
 

@@ -1,12 +1,25 @@
-"""OpenMMLab's annotation format, `{"metainfo": ..., "data_list": [...]}`, written from a scan."""
+"""OpenMMLab's annotation format, `{"metainfo": ..., "data_list": [...]}`, written from a scan, and read."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+from karsl.errors import AnnotationError
 from karsl.storage.atomic import atomic_path
 from karsl.storage.labels import LabelSheet
+
+PUBLIC_KEYS = ("clip_id", "label", "sign", "signer", "split", "num_frames", "fps")
+
+
+def public(record: dict) -> dict:
+    """The facts of a record that are true wherever its clip lies, in whatever form.
+
+    Example:
+        >>> public({"clip_id": "a", "signer": None, "num_frames": 3, "keypoint_path": "a.npy"})
+        {'clip_id': 'a', 'num_frames': 3}
+    """
+    return {key: record[key] for key in PUBLIC_KEYS if record.get(key) is not None}
 
 
 def class_metainfo(signs: tuple[int, ...], sheet: LabelSheet | None) -> dict:
@@ -24,6 +37,22 @@ def class_metainfo(signs: tuple[int, ...], sheet: LabelSheet | None) -> dict:
         "classes": tuple(sheet.english[row[s]] for s in signs),
         "classes_ar": tuple(sheet.arabic[row[s]] for s in signs),
     }
+
+
+def read_annotation(path: str | Path) -> tuple[dict, list[dict]]:
+    """Metainfo and records of an annotation file.
+
+    Raises:
+        AnnotationError: It cannot be read, or is not in the format.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return dict(content["metainfo"]), list(content["data_list"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AnnotationError(
+            f"{path}: not {{'metainfo': ..., 'data_list': [...]}} as json ({error!r}); write it anew"
+        ) from error
 
 
 def write_annotation(path: str | Path, metainfo: dict, records: list[dict]) -> Path:

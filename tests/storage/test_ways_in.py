@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from karsl.datasets import KArSLDataset, keypoint_collate
-from karsl.storage.pack.source import open_clips
+from karsl.storage.convert import open_source
 from karsl.storage.pack.writer import pack_clips
 
 SIGNS, CLIPS = 12, 50
@@ -97,7 +97,7 @@ def test_scattered_files_give_the_same_batches(roots, wanted, form):
 @pytest.mark.parametrize("kind", PACKS)
 def test_packs_give_the_same_batches_to_the_precision_of_their_numbers(roots, wanted, kind, tmp_path):
     options, atol = PACKS[kind]
-    done = pack_clips(open_clips(roots["npz, deflated"]), tmp_path / "pack", **options)
+    done = pack_clips(open_source(roots["npz, deflated"]), tmp_path / "pack", **options)
     assert (len(done.manifest.shards) > 5) == ("many" in kind)
     dataset = KArSLDataset("annotations.json", data_root=str(tmp_path / "pack"), pipeline=PIPELINE, seed=3)
     assert_same(batches(dataset), wanted, atol)

@@ -66,13 +66,6 @@ def _named(place: str) -> Callable:
 _WHOLE = frozenset({"z", "score", "mask"})
 _TABLE = (
     Form(
-        "karsl-block",
-        "{split}_X.mmap and three files beside it: the reference KArSL project's block; read with --trust-pickle FILE",
-        "everything",
-        folder_with("*_X.mmap"),
-        reader="karsl_block:open_karsl_block",
-    ),
-    Form(
         "pack",
         "shards that are mapped, with checksums; 'karsl pack' writes them from any form here",
         "everything",
@@ -96,6 +89,13 @@ _TABLE = (
         reader="karsl_root:open_karsl",
         writer="karsl_root:write_karsl",
         takes_half=True,
+    ),
+    Form(
+        "karsl-block",
+        "{split}_X.mmap and three files beside it: the reference KArSL project's block; read with --trust-pickle FILE",
+        "everything",
+        folder_with("*_X.mmap"),
+        reader="karsl_block:open_karsl_block",
     ),
     Form(
         "tar",

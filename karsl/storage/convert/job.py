@@ -10,6 +10,7 @@ import numpy as np
 
 from karsl.errors import ConfigError, CorruptRecordError, DataProblems
 from karsl.skeletons import Skeleton
+from karsl.storage.annotation import public
 from karsl.storage.convert.losses import Losses, unmarked_points
 from karsl.storage.convert.mapped import describe_points, dropped_points, map_clip
 from karsl.storage.record import value_problem
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from karsl.storage.convert.source import ClipSource
 
 Progress = Callable[[Iterable, int], Iterable]
-PUBLIC_KEYS = ("clip_id", "label", "sign", "signer", "split", "num_frames", "fps")
 _LEAST_HALF = 2.0**-14  # smallest normal float16: a seen point keeps a score above 0
 
 
@@ -49,7 +49,7 @@ class Job:
 
     def public(self, record: dict) -> dict:
         """The facts of a record that every form may know; its locator is left out."""
-        return {k: record[k] for k in PUBLIC_KEYS if record.get(k) is not None}
+        return public(record)
 
     def gloss(self, record: dict) -> str:
         """The class name of a record."""

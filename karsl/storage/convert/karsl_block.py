@@ -47,8 +47,10 @@ class _FramesReader:
         return canonical_clip(raw, where=f"{path}: clip {record['clip_id']!r}")
 
 
-def open_karsl_block(path: Path, *, skeleton: Skeleton | None = None, trusted: Trusted = (), **_: Any) -> Clips:
-    """Open every split of a folder; a label sheet that lies there gives the glosses.
+def open_karsl_block(
+    path: Path, *, skeleton: Skeleton | None = None, trusted: Trusted = (), label_sheet: Path | None = None, **_: Any
+) -> Clips:
+    """Open every split of a folder; a label sheet gives the glosses, and one that lies there is found.
 
     Raises:
         ConfigError: Not trusted.
@@ -70,7 +72,7 @@ def open_karsl_block(path: Path, *, skeleton: Skeleton | None = None, trusted: T
         records += found
     signs = tuple(sorted({r["sign"] for r in records}))
     label = {sign: i for i, sign in enumerate(signs)}
-    sheet_path = find_label_sheet(root)
+    sheet_path = label_sheet or find_label_sheet(root)
     sheet = read_label_sheet(sheet_path) if sheet_path else None
     problems += [f"sign {s} is not in the label sheet {sheet_path}" for s in signs if sheet and s not in sheet.signs]
     if problems:

@@ -11,29 +11,36 @@ from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
 from karsl.storage.annotation import class_metainfo
 from karsl.storage.convert.archives import ArchiveFolder
 from karsl.storage.convert.job import Job
-from karsl.storage.convert.located import LocatedReader
+from karsl.storage.convert.located import LocatedClips
 from karsl.storage.convert.naming import FreshNames
-from karsl.storage.convert.source import Clips
+from karsl.storage.file_index import Progress
 from karsl.storage.index import SPLITS, scan_npz_folders
 from karsl.storage.labels import find_label_sheet, read_label_sheet
 
 
-def open_karsl(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> Clips:
-    """Scan a data root; a label sheet that lies in it gives the glosses.
+def open_karsl(
+    path: Path,
+    *,
+    skeleton: Skeleton | None = None,
+    label_sheet: Path | None = None,
+    progress: Progress | None = None,
+    **_: Any,
+) -> LocatedClips:
+    """Scan a data root; a label sheet gives the glosses, and one that lies there is found.
 
     Raises:
         DataProblems: Everything that the scan found wrong.
     """
     skeleton = skeleton or get_skeleton("karsl_184")
-    sheet_path = find_label_sheet(path)
+    sheet_path = label_sheet or find_label_sheet(path)
     sheet = read_label_sheet(sheet_path) if sheet_path else None
-    scan = scan_npz_folders(path, skeleton=skeleton, sheet=sheet)
+    scan = scan_npz_folders(path, skeleton=skeleton, sheet=sheet, progress=progress)
     if scan.problems:
         raise DataProblems(str(path), scan.problems)
     label = {sign: i for i, sign in enumerate(scan.signs)}
     records = [{**r, "label": label[r["sign"]]} for r in scan.records]
     metainfo = {"dataset_name": "karsl", "skeleton": describe_skeleton(skeleton), **class_metainfo(scan.signs, sheet)}
-    return Clips(metainfo, skeleton, records, LocatedReader(path, skeleton.num_keypoints))
+    return LocatedClips(metainfo, skeleton, records, path.resolve())
 
 
 def write_karsl(out: Path, job: Job) -> None:

@@ -1,28 +1,60 @@
-"""Reads the clips of records that say where they lie: archives, arrays, packs, mapped tars."""
+"""Clips of records that say where they lie: archives, arrays, packs, mapped tars."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from xxhash import xxh3_64
 
+from karsl.skeletons import Skeleton
 from karsl.storage.reader import ClipReader
+
+_LOCATOR = frozenset(
+    ("keypoint_path", "keypoint_key", "member", "frame_start", "byte_start", "dtype", "xxh3", "pack", "sample_idx")
+)
 
 
 @dataclass(frozen=True)
-class LocatedReader:
-    """Reads by locator, with paths relative to a folder; clips come as float32.
+class LocatedClips:
+    """A source of clips that lie where their records say, see `ClipReader`; files are opened in the process that reads.
 
     Args:
-        root: Folder of the records' paths.
-        num_keypoints: Of every clip.
+        metainfo, skeleton, records, notes: See `karsl.storage.convert.ClipSource`.
+        root: Folder that the records' paths are relative to.
     """
 
+    metainfo: dict
+    skeleton: Skeleton
+    records: list[dict]
     root: Path
-    num_keypoints: int
-    reader: ClipReader = field(default_factory=lambda: ClipReader(cache_bytes=0), repr=False, compare=False)
+    notes: tuple[str, ...] = ()
+    _reader: ClipReader = field(default_factory=lambda: ClipReader(cache_bytes=0), repr=False, compare=False)
 
-    def __call__(self, record: dict) -> np.ndarray:
-        here = {**record, "keypoint_path": str(self.root / record["keypoint_path"])}
-        return self.reader.read(here, self.num_keypoints).astype(np.float32)
+    def read(self, record: dict) -> np.ndarray:
+        """The canonical clip of a record, float32 (T, V, 4)."""
+        return self.stored(record).astype(np.float32)
+
+    def stored(self, record: dict) -> np.ndarray:
+        """The same in the numbers that it lies in, float16 or float32, and without a copy where it is mapped."""
+        path = os.path.join(self.root, record["keypoint_path"])
+        return self._reader.read({**record, "keypoint_path": path}, self.skeleton.num_keypoints)
+
+    def public(self, record: dict) -> dict:
+        """Everything that a record says but where its clip lies here."""
+        return {key: value for key, value in record.items() if key not in _LOCATOR}
+
+    @cached_property
+    def stamp(self) -> str:
+        """Stands for the state of the files: names, sizes and times."""
+        digest = xxh3_64()
+        for name in sorted({r["keypoint_path"] for r in self.records}):
+            try:
+                facts = os.stat(os.path.join(self.root, name))
+            except OSError:
+                continue  # reading it will say so
+            digest.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()

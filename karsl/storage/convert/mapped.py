@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from karsl.skeletons import Skeleton, describe_skeleton
+from karsl.storage.annotation import public
 
 if TYPE_CHECKING:
     from karsl.storage.convert.source import ClipSource
@@ -44,6 +45,15 @@ class MappedClips:
     def read(self, record: dict) -> np.ndarray:
         """float32 (T, V, 4) with the points of `skeleton`."""
         return map_clip(self.source.read(record), self.skeleton.mapping_from(self.source.skeleton))
+
+    def public(self, record: dict) -> dict:
+        """What the source says of a clip wherever it lies."""
+        return getattr(self.source, "public", public)(record)
+
+    @property
+    def stamp(self) -> str:
+        """Of the source."""
+        return getattr(self.source, "stamp", "")
 
 
 def map_clip(clip: np.ndarray, mapping: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ from karsl.storage.convert.source import Clips
 _KEYS = ("frame_dir", "label", "keypoint")
 
 
-def open_pyskl(path: Path, *, skeleton: Skeleton | None = None, trusted: Trusted = ()) -> Clips:
+def open_pyskl(path: Path, *, skeleton: Skeleton | None = None, trusted: Trusted = (), **_: Any) -> Clips:
     """Open a trusted pickle; of several persons, the one seen best in the clip is read.
 
     Raises:

@@ -23,7 +23,8 @@ def skeleton_of(said: str | Mapping[str, Any] | None, given: Skeleton | None, *,
     """
     if said is None:
         if given is None:
-            raise AnnotationError(f"{where}: nothing says what the points are; give --source-skeleton (skeleton=...)")
+            asked = "--source-skeleton, in 'karsl pack' --skeleton (skeleton=...)"
+            raise AnnotationError(f"{where}: nothing says what the points are; give {asked}")
         return given
     try:
         return get_skeleton(said)

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from karsl.errors import AnnotationError, DatasetNotFoundError
+from karsl.storage.annotation import read_annotation
 
 SIDECAR = "clips.json"
 
@@ -30,11 +31,7 @@ def read_sidecar(folder: Path) -> tuple[dict, list[dict]] | None:
     path = folder / SIDECAR
     if not path.is_file():
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        metainfo, records = dict(content["metainfo"]), [dict(r) for r in content["data_list"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise AnnotationError(f"{path}: not {{'metainfo': ..., 'data_list': [...]}} as json ({error!r})") from error
+    metainfo, records = read_annotation(path)
     needed = ("clip_id", "label", "num_frames", "file")
     lacking = [key for key in needed if any(key not in r for r in records)]
     if lacking or "classes" not in metainfo:

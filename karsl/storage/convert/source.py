@@ -14,6 +14,7 @@ from karsl.skeletons import Skeleton, get_skeleton
 from karsl.storage.convert.forms import FORMS, Form, find_form, guess_form
 from karsl.storage.convert.mapped import MappedClips
 from karsl.storage.convert.plain_pickle import Trusted
+from karsl.storage.file_index import Progress
 
 
 @runtime_checkable
@@ -79,6 +80,8 @@ def open_source(
     form: str | None = None,
     skeleton: str | Mapping[str, Any] | Skeleton | None = None,
     trusted: Trusted = (),
+    label_sheet: str | Path | None = None,
+    progress: Progress | None = None,
 ) -> ClipSource:
     """Open clips for reading.
 
@@ -87,6 +90,8 @@ def open_source(
         form: A name of `FORMS`; None guesses from the path.
         skeleton: What the keypoints are, for forms that do not say it themselves; the points to give, for forms that do.
         trusted: Files that are pickles and may be read, or True; even then only plain data are rebuilt.
+        label_sheet: Glosses of a form that has SignIDs alone; None looks for a sheet beside the clips.
+        progress: Wraps the files of a data root while they are listed, for a bar.
 
     Raises:
         DatasetNotFoundError: Nothing lies at `path`.
@@ -101,5 +106,6 @@ def open_source(
         readable = ", ".join(f.name for f in FORMS.values() if f.reader)
         raise ConfigError(f"form {chosen.name!r} is written, not read; forms that are read: {readable}")
     given = None if skeleton is None else get_skeleton(skeleton)
-    source = chosen.open(path, skeleton=given, trusted=trusted)
+    sheet = None if label_sheet is None else Path(label_sheet)
+    source = chosen.open(path, skeleton=given, trusted=trusted, label_sheet=sheet, progress=progress)
     return source if given is None or source.skeleton == given else MappedClips(source, given)

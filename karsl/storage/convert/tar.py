@@ -12,14 +12,13 @@ import numpy as np
 from karsl.errors import AnnotationError, ConfigError, DatasetNotFoundError
 from karsl.skeletons import Skeleton, describe_skeleton
 from karsl.storage.convert.job import Job
-from karsl.storage.convert.located import LocatedReader
+from karsl.storage.convert.located import LocatedClips
 from karsl.storage.convert.said import numbered_classes, skeleton_of
-from karsl.storage.convert.source import Clips
 from karsl.storage.tar_index import SUFFIX, TarIndex, index_tar
 from karsl.storage.tar_write import TARS, write_tars
 
 
-def open_tars(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> Clips:
+def open_tars(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> LocatedClips:
     """Open an uncompressed tar, or a folder of them; tars of others with a clip of four numbers a point in an `.npy`.
 
     Raises:
@@ -38,9 +37,7 @@ def open_tars(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> Clip
     if absent is not None:
         raise AnnotationError(f"{path}: clip {absent!r} has no label; its .json or .cls is to say it")
     metainfo = {"dataset_name": path.stem, "classes": numbered_classes(r["label"] for r in records), **told}
-    return Clips(
-        {**metainfo, "skeleton": describe_skeleton(points)}, points, records, LocatedReader(root, points.num_keypoints)
-    )
+    return LocatedClips({**metainfo, "skeleton": describe_skeleton(points)}, points, records, root.resolve())
 
 
 def _told(path: Path) -> dict:

@@ -12,9 +12,8 @@ import numpy as np
 from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import DataProblems, PackError
-from karsl.storage.annotation import write_annotation
+from karsl.storage.annotation import read_annotation, write_annotation
 from karsl.storage.pack.manifest import FileFacts, Manifest, Shard
-from karsl.storage.pack.merge import read_annotations
 from karsl.storage.pack.staging import Staging, finish_interrupted, only_writer, told_when_full
 from karsl.storage.packed import ANNOTATIONS, MANIFEST, beside
 
@@ -39,7 +38,7 @@ def remove_clips(folder: str | Path, clip_ids: Sequence[str]) -> Manifest:
     with only_writer(out):
         finish_interrupted(out)
         before = Manifest.read(out)
-        metainfo, records = read_annotations(out)
+        metainfo, records = read_annotation(out / ANNOTATIONS)
         gone = set(clip_ids)
         _check_known(out, gone, [r["clip_id"] for r in records])
         left = [r for r in records if r["clip_id"] not in gone]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from karsl.errors import AnnotationError, DataProblems
+from karsl.storage.annotation import read_annotation
 from karsl.storage.packed import ANNOTATIONS
 
 _NAMES = ("classes", "classes_ar")
@@ -45,7 +45,7 @@ def merged(pack: Path | None, metainfo: dict, records: list[dict]) -> Merge:
         raise DataProblems("the source", problems)
     if pack is None:
         return Merge(metainfo, [], records, 0)
-    before, old = read_annotations(pack)
+    before, old = read_annotation(pack / ANNOTATIONS)
     lengths = {r["clip_id"]: r["num_frames"] for r in old}
     new = [r for r in records if r["clip_id"] not in lengths]
     present = [r for r in records if r["clip_id"] in lengths]
@@ -57,22 +57,6 @@ def merged(pack: Path | None, metainfo: dict, records: list[dict]) -> Merge:
              for r in changed],
         )  # fmt: skip
     return _labelled(before, old, metainfo, new, len(present))
-
-
-def read_annotations(pack: Path, name: str = ANNOTATIONS) -> tuple[dict, list[dict]]:
-    """Metainfo and records of a pack, or of another folder with an annotation file.
-
-    Raises:
-        AnnotationError: They cannot be read.
-    """
-    path = pack / name
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return content["metainfo"], content["data_list"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AnnotationError(
-            f"{path}: no {{'metainfo': ..., 'data_list': [...]}} as json ({error!r}); write it anew"
-        ) from error
 
 
 def _problems(records: list[dict]) -> list[str]:

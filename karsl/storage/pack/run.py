@@ -6,11 +6,10 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from karsl.skeletons import Skeleton
+from karsl.storage.convert.source import ClipSource
 from karsl.storage.pack.manifest import FileFacts, Manifest, Shard
 from karsl.storage.pack.plan import ShardPlan, plan_blocks
 from karsl.storage.pack.shard import KINDS, Block, reserve
@@ -18,31 +17,6 @@ from karsl.storage.pack.staging import Staging
 from karsl.storage.packed import beside, frames_name
 
 _FLAGS = np.dtype(np.uint8)
-
-
-class Source(Protocol):
-    """What can be packed: `karsl.storage.convert.ClipSource`, of which these are the parts that are used."""
-
-    @property
-    def metainfo(self) -> dict: ...
-
-    @property
-    def skeleton(self) -> Skeleton: ...
-
-    @property
-    def records(self) -> list[dict]: ...
-
-    def read(self, record: dict) -> np.ndarray: ...
-
-
-@dataclass(frozen=True)
-class CallableSource:
-    """Clips that a function reads; picklable if the function is."""
-
-    metainfo: dict
-    skeleton: Skeleton
-    records: list[dict]
-    read: Callable[[dict], np.ndarray]
 
 
 @dataclass
@@ -58,7 +32,7 @@ class PackRun:
         tell: Called with clips done and clips in all.
     """
 
-    source: Source
+    source: ClipSource
     manifest: Manifest
     staging: Staging
     shards: list[ShardPlan]

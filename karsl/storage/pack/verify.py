@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from karsl.errors import KarslError
+from karsl.storage.annotation import read_annotation
 from karsl.storage.pack.manifest import FileFacts, Manifest, Shard
-from karsl.storage.pack.merge import read_annotations
 from karsl.storage.packed import ANNOTATIONS, CHECKSUM, FIRST, LENGTH, Pack
 
 _REMEDY = "copy the file again, or pack the corpus again"
@@ -80,7 +80,7 @@ def _located(folder: Path, shard: Shard, wrong: dict[str, str], names: dict[tupl
 
 
 def _names(folder: Path) -> dict[tuple[str, int], str]:
-    _, records = read_annotations(folder)
+    _, records = read_annotation(folder / ANNOTATIONS)
     return {(r["keypoint_path"], r["frame_start"]): r["clip_id"] for r in records}
 
 
@@ -90,7 +90,7 @@ def _strangers(folder: Path, manifest: Manifest) -> Iterator[str]:
     for shard in manifest.shards:
         clips = np.load(folder / list(shard.files)[2], allow_pickle=False)
         lengths |= {(shard.frames, start): length for start, length in clips[:, : LENGTH + 1].tolist()}
-    _, records = read_annotations(folder)
+    _, records = read_annotation(folder / ANNOTATIONS)
     if len(records) != manifest.num_clips:
         yield f"{ANNOTATIONS} has {len(records)} records, the manifest {manifest.num_clips} clips; {_REMEDY}"
     for r in records:

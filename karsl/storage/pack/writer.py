@@ -14,19 +14,19 @@ from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import ConfigError, PackError
 from karsl.skeletons import Skeleton
-from karsl.storage.annotation import write_annotation
+from karsl.storage.annotation import public, write_annotation
+from karsl.storage.convert.source import Clips, ClipSource
 from karsl.storage.pack.manifest import FileFacts, Manifest
 from karsl.storage.pack.merge import Merge, merged
 from karsl.storage.pack.plan import ShardPlan, plan_shards
 from karsl.storage.pack.pool import Answer, Read, write_blocks
-from karsl.storage.pack.run import CallableSource, PackRun, Source
+from karsl.storage.pack.run import PackRun
 from karsl.storage.pack.shard import KINDS, Block
 from karsl.storage.pack.staging import Staging, finish_interrupted, only_writer, told_when_full
 from karsl.storage.packed import ANNOTATIONS, MANIFEST, frames_name, shards_of
 
 WriteBlocks = Callable[[Iterator[tuple[Any, Block]], Read], Iterator[tuple[Any, Answer]]]
 SHARD_BYTES = 1 << 30
-PUBLIC_KEYS = ("clip_id", "label", "sign", "signer", "split", "num_frames")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Packed:
 
 
 def pack_clips(
-    source: Source,
+    source: ClipSource,
     out: str | Path,
     *,
     dtype: str | None = None,
@@ -62,7 +62,8 @@ def pack_clips(
     """Write the clips of a source to a pack; what an interrupted run of the same call had finished is kept.
 
     Args:
-        source: Of the clips, in the order they are to lie in; `num_frames` of each record is right.
+        source: Clips in the order they are to lie in. It may have what `LocatedClips` has: `stored` reads what lies there,
+            `public` gives what records keep; an interrupted run goes on only where `stamp` is the same.
         out: Folder of the pack.
         dtype: `'float16'` halves the bytes, `'float32'` keeps every bit; None is what the pack has, or float16.
         shard_bytes: Of frames in one file, at most; 0 is one file for all.
@@ -122,7 +123,7 @@ def _base(out: Path, mode: str, skeleton: Skeleton, dtype: str | None) -> _Base:
 
 
 def _carry_out(
-    source: Source,
+    source: ClipSource,
     out: Path,
     base: _Base,
     merge: Merge,
@@ -139,7 +140,7 @@ def _carry_out(
         kept = len(staging.done)
         try:
             run = PackRun(source, base.manifest, staging, shards, merge.new, tell)
-            for name, answer in write(run.blocks(), source.read):
+            for name, answer in write(run.blocks(), getattr(source, "stored", source.read)):
                 run.note(name, answer)
             manifest = _list(source, base, merge, shards, staging)
         except BaseException:
@@ -149,7 +150,7 @@ def _carry_out(
     return Packed(out / ANNOTATIONS, len(merge.new), merge.present, kept, manifest)
 
 
-def _list(source: Source, base: _Base, merge: Merge, shards: list[ShardPlan], staging: Staging) -> Manifest:
+def _list(source: ClipSource, base: _Base, merge: Merge, shards: list[ShardPlan], staging: Staging) -> Manifest:
     """Write annotations and manifest of the pack that it will be."""
     located = [*merge.old, *_located(merge.new, shards, getattr(source, "public", public))]
     path = write_annotation(staging.folder / ANNOTATIONS, merge.metainfo, located)
@@ -185,7 +186,7 @@ def pack_records(
     Returns:
         Path of the annotation file, to be given as `ann_file` with `data_root=folder`.
     """
-    source = CallableSource(metainfo, skeleton, records, read_clip)
+    source = Clips(metainfo, skeleton, records, read_clip)
     return pack_clips(source, folder, **{"mode": "replace", **options}).annotations
 
 
@@ -209,11 +210,6 @@ def write_pack(
     metainfo = {"classes": ("clip",), "skeleton": skeleton.name}
     pack_records(folder, metainfo, records, lambda _: next(given), skeleton=skeleton, dtype=dtype, shard_bytes=0)
     return shards_of(folder)[-1]
-
-
-def public(record: dict) -> dict:
-    """The facts of a record that are true wherever its clip lies."""
-    return {key: record[key] for key in PUBLIC_KEYS if record.get(key) is not None}
 
 
 def _before(out: Path, mode: str) -> Manifest | None:
@@ -247,7 +243,7 @@ def _located(records: list[dict], shards: list[ShardPlan], facts: Callable[[dict
             yield {**facts(record), "keypoint_path": frames_name(shard.number), "frame_start": start}
 
 
-def _fingerprint(source: Source, base: _Base, merge: Merge, shards: list[ShardPlan]) -> str:
+def _fingerprint(source: ClipSource, base: _Base, merge: Merge, shards: list[ShardPlan]) -> str:
     """Of everything that shapes the files, and of the files that clips are read from where the source can tell."""
     ends = [(shard.number, shard.end) for shard in shards]
     manifest = base.manifest

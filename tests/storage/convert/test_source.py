@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import pickle
+import shutil
 
 import numpy as np
 import pytest
 
-from karsl.errors import ConfigError, DatasetNotFoundError
+from karsl.errors import ConfigError, DataProblems, DatasetNotFoundError
+from karsl.skeletons import get_skeleton
 from karsl.storage.convert import ClipSource, open_source
+from karsl.storage.convert.mapped import MappedClips
 
 
 def test_a_data_root_is_a_source_with_labels_from_its_sheet(corpus):
@@ -37,3 +42,39 @@ def test_an_absent_path_and_one_of_no_form_are_told_apart(tmp_path):
         open_source(tmp_path / "none")
     with pytest.raises(ConfigError, match="looks like none of the forms .* say which with --from"):
         open_source(tmp_path)
+
+
+def test_a_data_root_with_a_block_beside_it_is_a_data_root(corpus, tmp_path):
+    root = tmp_path / "root"
+    shutil.copytree(corpus, root)
+    (root / "train_X.mmap").touch()
+    assert open_source(root).records == open_source(corpus).records
+
+
+def test_a_label_sheet_that_lies_elsewhere_gives_the_glosses(corpus, tmp_path):
+    rows = (corpus / "labels.csv").read_text(encoding="utf-8").splitlines()
+    glossed = [rows[0], *(f"{row.rpartition(',')[0]},gloss {number}" for number, row in enumerate(rows[1:]))]
+    (tmp_path / "mine.csv").write_text("\n".join(glossed), encoding="utf-8")
+    assert open_source(corpus, label_sheet=tmp_path / "mine.csv").metainfo["classes"][:2] == ("gloss 0", "gloss 1")
+
+
+def test_the_stamp_of_a_source_changes_with_a_file_that_its_records_name(corpus, tmp_path):
+    root = tmp_path / "root"
+    shutil.copytree(corpus, root)
+    before, mapped = open_source(root), MappedClips(open_source(root), get_skeleton("mp_75"))
+    assert before.stamp == mapped.stamp == open_source(root).stamp
+    (root / "README").touch()
+    assert open_source(root).stamp == before.stamp
+    os.utime(root / "01-train" / "0001.npz", (0, 0))
+    assert open_source(root).stamp != before.stamp
+
+
+def test_records_without_what_finds_them_are_named_together(tmp_path):
+    records = [{"clip_id": "a", "keypoint_path": "a.npy", "num_frames": 2}, {"clip_id": "b"}]
+    content = {"metainfo": {"skeleton": "hand_42"}, "data_list": records}
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    with pytest.raises(DataProblems, match="record 1 has no 'keypoint_path'; add it\n  record 1 has no 'num_frames'"):
+        open_source(tmp_path)
+    records.pop()
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    assert open_source(tmp_path).records == records

@@ -10,7 +10,7 @@ import pytest
 from karsl.cli.main import main
 from karsl.datasets import KArSLDataset
 from karsl.errors import KarslError
-from karsl.storage.pack.source import open_clips
+from karsl.storage.convert import open_source
 
 
 def clip_of(sign, signer, number):
@@ -79,5 +79,5 @@ def test_even_a_trusted_file_holds_numbers_or_is_refused_and_nothing_runs(tmp_pa
     named = write_block(tmp_path)
     np.save(named, np.array(held, dtype=object))
     with pytest.raises(KarslError):
-        open_clips(tmp_path, trusted=[named])
+        open_source(tmp_path, trusted=[named])
     assert not (tmp_path / "ran").exists()
