@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -13,6 +14,9 @@ import pytest
 
 pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is not installed")
 SCRIPT = Path(__file__).with_name("stateful_run.py")
+_SPEC = importlib.util.spec_from_file_location("stateful_run", SCRIPT)
+stateful_run = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(stateful_run)
 
 
 def run(*arguments: object, killed: bool = False) -> None:
@@ -31,7 +35,7 @@ def batches(folder: Path) -> list:
 )
 def test_a_killed_process_goes_on_with_the_next_batch(stores, tmp_path, source, workers):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    run(stores / "tars", whole, source, workers, 0)
+    stateful_run.main(str(stores / "tars"), whole, source, 0, 0)
     run(stores / "tars", parts, source, workers, 3, killed=True)
     run(stores / "tars", parts, source, workers, 0)
     assert len(batches(whole)) == 8
