@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from xxhash import xxh3_64
 
 from karsl.skeletons import Skeleton
+from karsl.storage.convert.stamp import stamp_of
 from karsl.storage.reader import ClipReader
 
 _LOCATOR = frozenset(
@@ -50,11 +50,4 @@ class LocatedClips:
     @cached_property
     def stamp(self) -> str:
         """Stands for the state of the files: names, sizes and times."""
-        digest = xxh3_64()
-        for name in sorted({r["keypoint_path"] for r in self.records}):
-            try:
-                facts = os.stat(os.path.join(self.root, name))
-            except OSError:
-                continue  # reading it will say so
-            digest.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode("utf-8", "surrogatepass"))
-        return digest.hexdigest()
+        return stamp_of(self.root, (r["keypoint_path"] for r in self.records))

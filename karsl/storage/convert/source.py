@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,6 +15,7 @@ from karsl.skeletons import Skeleton, get_skeleton
 from karsl.storage.convert.forms import FORMS, Form, find_form, guess_form
 from karsl.storage.convert.mapped import MappedClips
 from karsl.storage.convert.plain_pickle import Trusted
+from karsl.storage.convert.stamp import files_at, stamp_of
 from karsl.storage.file_index import Progress
 
 
@@ -53,6 +55,7 @@ class Clips:
     Args:
         metainfo, skeleton, records, notes: See `ClipSource`.
         reader: Picklable; gives the canonical clip of a record.
+        place: File or folder that it reads from, if any.
 
     Example:
         >>> from karsl.skeletons import Skeleton
@@ -68,10 +71,18 @@ class Clips:
     records: list[dict]
     reader: Callable[[dict], np.ndarray]
     notes: tuple[str, ...] = ()
+    place: Path | None = None
 
     def read(self, record: dict) -> np.ndarray:
         """The canonical clip of a record, float32 (T, V, 4)."""
         return self.reader(record)
+
+    @cached_property
+    def stamp(self) -> str:
+        """Stands for the state of all files there: names, sizes and times; empty without a place."""
+        if self.place is None:
+            return ""
+        return stamp_of(self.place if self.place.is_dir() else self.place.parent, files_at(self.place))
 
 
 def open_source(
@@ -108,4 +119,6 @@ def open_source(
     given = None if skeleton is None else get_skeleton(skeleton)
     sheet = None if label_sheet is None else Path(label_sheet)
     source = chosen.open(path, skeleton=given, trusted=trusted, label_sheet=sheet, progress=progress)
+    if isinstance(source, Clips):
+        source = replace(source, place=path.resolve())
     return source if given is None or source.skeleton == given else MappedClips(source, given)

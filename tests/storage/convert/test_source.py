@@ -12,8 +12,9 @@ import pytest
 
 from karsl.errors import ConfigError, DataProblems, DatasetNotFoundError
 from karsl.skeletons import get_skeleton
-from karsl.storage.convert import ClipSource, open_source
+from karsl.storage.convert import ClipSource, convert_clips, open_source
 from karsl.storage.convert.mapped import MappedClips
+from tests.storage.convert.drawn_clips import make_source
 
 
 def test_a_data_root_is_a_source_with_labels_from_its_sheet(corpus):
@@ -67,6 +68,17 @@ def test_the_stamp_of_a_source_changes_with_a_file_that_its_records_name(corpus,
     assert open_source(root).stamp == before.stamp
     os.utime(root / "01-train" / "0001.npz", (0, 0))
     assert open_source(root).stamp != before.stamp
+
+
+def test_the_stamp_of_other_forms_is_that_of_all_files_there(tmp_path):
+    source = make_source("spoter_54")
+    for form, name, touched in (("spoter", "x.csv", "x.csv"), ("holistic-frames", "frames", "frames/thanks/clip_1/0.npy")):
+        out = convert_clips(source, tmp_path / name, form).path
+        before = open_source(out).stamp
+        assert before == open_source(out).stamp != ""
+        os.utime(tmp_path / touched, (0, 0))
+        assert open_source(out).stamp != before
+    assert source.stamp == ""
 
 
 def test_records_without_what_finds_them_are_named_together(tmp_path):
