@@ -34,6 +34,7 @@ class Form:
         skeleton: The points that it always has; None holds any.
         keeps: Of `'z'`, `'score'` and `'mask'`, see `Losses.check`.
         takes_half: Its arrays may be float16.
+        takes_sheet: It knows SignIDs alone; a label sheet gives glosses.
         needs: The extra that brings what reads and writes it.
     """
 
@@ -47,6 +48,7 @@ class Form:
     skeleton: str | None = None
     keeps: frozenset[str] = frozenset({"z", "score"})
     takes_half: bool = False
+    takes_sheet: bool = False
     needs: str = ""
 
     def open(self, path: Path, **options: Any) -> ClipSource:
@@ -89,6 +91,7 @@ _TABLE = (
         reader="karsl_root:open_karsl",
         writer="karsl_root:write_karsl",
         takes_half=True,
+        takes_sheet=True,
     ),
     Form(
         "karsl-block",
@@ -96,6 +99,7 @@ _TABLE = (
         "everything",
         folder_with("*_X.mmap"),
         reader="karsl_block:open_karsl_block",
+        takes_sheet=True,
     ),
     Form(
         "tar",

@@ -106,7 +106,8 @@ def open_source(
 
     Raises:
         DatasetNotFoundError: Nothing lies at `path`.
-        ConfigError: No such form, one that is only written, none that fits, or a pickle that is not among `trusted`.
+        ConfigError: No such form, one that is only written, none that fits, a label sheet for one that takes none,
+            or a pickle that is not among `trusted`.
         KarslError: What the form's reader finds wrong, all of it at once.
     """
     path = Path(path)
@@ -116,6 +117,8 @@ def open_source(
     if not chosen.reader:
         readable = ", ".join(f.name for f in FORMS.values() if f.reader)
         raise ConfigError(f"form {chosen.name!r} is written, not read; forms that are read: {readable}")
+    if label_sheet is not None and not chosen.takes_sheet:
+        raise ConfigError(f"{path}: form {chosen.name!r} names its classes itself; leave out label_sheet (--label-sheet)")
     given = None if skeleton is None else get_skeleton(skeleton)
     sheet = None if label_sheet is None else Path(label_sheet)
     source = chosen.open(path, skeleton=given, trusted=trusted, label_sheet=sheet, progress=progress)

@@ -57,6 +57,9 @@ def test_a_label_sheet_that_lies_elsewhere_gives_the_glosses(corpus, tmp_path):
     glossed = [rows[0], *(f"{row.rpartition(',')[0]},gloss {number}" for number, row in enumerate(rows[1:]))]
     (tmp_path / "mine.csv").write_text("\n".join(glossed), encoding="utf-8")
     assert open_source(corpus, label_sheet=tmp_path / "mine.csv").metainfo["classes"][:2] == ("gloss 0", "gloss 1")
+    (tmp_path / "annotations.json").write_text('{"metainfo": {"skeleton": "hand_42"}, "data_list": []}')
+    with pytest.raises(ConfigError, match="form 'annotation' names its classes itself; leave out label_sheet"):
+        open_source(tmp_path, label_sheet=tmp_path / "mine.csv")
 
 
 def test_the_stamp_of_a_source_changes_with_a_file_that_its_records_name(corpus, tmp_path):
