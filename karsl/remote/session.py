@@ -51,7 +51,7 @@ def connect(address: str | None = None, **options: Any) -> ModuleType:
         _check_answers(address)
     own = {} if address else {"include_dashboard": False, "num_cpus": os.cpu_count()}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="error", **{**own, **options})
+        ray.init(address=address or "local", log_to_driver=False, logging_level="error", **{**own, **options})
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = f"at {address!r}" if address else "of this machine"
         raise ConfigError(
