@@ -28,7 +28,7 @@ class Frames:
 
     Example:
         >>> clips = Frames.of_clips([np.zeros((2, 5, 4), np.float32), np.ones((3, 5, 4), np.float32)])
-        >>> clips.lengths.tolist(), clips.copy(np.array([1, 4])).mean((1, 2)).tolist()
+        >>> clips.lengths.tolist(), clips.copy(clips.first_rows + 1).mean((1, 2)).tolist()
         ([2, 3], [0.0, 1.0])
     """
 

@@ -46,12 +46,14 @@ def test_flip_brings_every_point_of_every_skeleton_to_its_named_partner(name):
 def test_flip_moves_left_wrist_to_right_and_keeps_the_midline_on_every_skeleton(name):
     skeleton = get_skeleton(name)
     keypoint = np.zeros((1, skeleton.num_keypoints, 3), np.float32)
+    wrists = [wrist for wrist in ("hand_wrist", "wrist") if f"left_{wrist}" in skeleton.names]
+    assert wrists
     for side, x in (("left", 0.75), ("right", 0.125)):
-        keypoint[0, [skeleton.index(f"{side}_hand_wrist"), skeleton.index(f"{side}_wrist")], 0] = x
+        keypoint[0, [skeleton.index(f"{side}_{wrist}") for wrist in wrists], 0] = x
     middle = [skeleton.index(n) for n in skeleton.names if mirror_name(n) == n]
     keypoint[0, middle, 0] = np.arange(len(middle)) / 1024
     out = FLIP(dict(keypoint=keypoint, keypoint_score=np.ones(keypoint.shape[:2], np.float32), skeleton=skeleton))
-    for point in ("hand_wrist", "wrist"):
+    for point in wrists:
         assert out["keypoint"][0, skeleton.index(f"left_{point}"), 0] == 1 - 0.125
         assert out["keypoint"][0, skeleton.index(f"right_{point}"), 0] == 1 - 0.75
     assert out["keypoint"][0, middle, 0].tolist() == [1 - k / 1024 for k in range(len(middle))]
