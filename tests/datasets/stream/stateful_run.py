@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import torch
-from torchdata.stateful_dataloader import StatefulDataLoader
 from xxhash import xxh3_64_hexdigest
 
 from karsl.datasets import ResumableSampler, StreamDataset, TarDataset, keypoint_collate
@@ -22,6 +21,8 @@ PIPELINE = [
 
 
 def main(tars: str, folder: Path, source: str, workers: int, kill: int) -> None:
+    from torchdata.stateful_dataloader import StatefulDataLoader
+
     folder.mkdir(exist_ok=True)
     options: dict = dict(batch_size=8, num_workers=workers, collate_fn=keypoint_collate)
     if source == "stream":
