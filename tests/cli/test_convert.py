@@ -81,7 +81,7 @@ def test_three_corpora_come_to_one_skeleton_through_a_config(shared_data, tmp_pa
     """Each keeps its own points on disk; a step of the pipeline finds the shared ones by name."""
     from mmengine.dataset import ConcatDataset
 
-    from karsl.datasets import keypoint_collate
+    from karsl.datasets import KeypointDataset, keypoint_collate
     from karsl.registry import DATASETS
 
     pipeline = [
@@ -93,7 +93,7 @@ def test_three_corpora_come_to_one_skeleton_through_a_config(shared_data, tmp_pa
     parts = []
     for name in ("karsl_layout", "msl150", "asl_signs_app"):
         assert main(["convert", str(shared_data(name)), str(tmp_path / name), "--to", "annotation"]) == 0
-        cfg = dict(type="KeypointDataset", ann_file="annotations.json", data_root=str(tmp_path / name), pipeline=pipeline)
+        cfg = dict(type=KeypointDataset, ann_file="annotations.json", data_root=str(tmp_path / name), pipeline=pipeline)
         parts.append(DATASETS.build(cfg | {"test_mode": True}))
     assert [len(p) for p in parts] == [60, 86, 100]
     assert [p.skeleton.name for p in parts] == ["karsl_184", "msl_226", "asl_app_108"]
