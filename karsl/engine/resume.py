@@ -69,7 +69,8 @@ class ResumeHook(Hook):
             print_log(told, logger="current")
         if isinstance(loop, IterBasedTrainLoop):
             seed = order.seed if runner.iter > 0 else seed
-            loop.dataloader_iterator = EpochIterator(loader, order, seed=seed, skip=runner.iter)
+            skip = 0 if hasattr(loop.dataloader_iterator, "skip_iter") else runner.iter
+            loop.dataloader_iterator = EpochIterator(loader, order, seed=seed, skip=skip)
         else:
             order.set_epoch(runner.epoch, seed)
 
@@ -101,7 +102,8 @@ class EpochIterator:
         loader: Its order was put where it is to begin.
         order: Of the loader.
         seed: Of the run.
-        skip: How often MMEngine's loop will ask for batches that it saw before the run was resumed; it gets None.
+        skip: How often MMEngine's loop will ask for batches that it saw before the run was resumed; it gets None. The loop of
+            its fork calls `skip_iter` instead, or nothing.
     """
 
     def __init__(self, loader: DataLoader, order: Resumable, *, seed: int, skip: int) -> None:
@@ -125,6 +127,9 @@ class EpochIterator:
                 return batch
             self._begin(self._order.epoch + 1)
         raise ConfigError("an epoch without a batch: the dataset has fewer clips than one batch and drop_last=True")
+
+    def skip_iter(self, num_iters: int) -> None:
+        """Nothing: the order is where it is to go on."""
 
     def _begin(self, epoch: int) -> None:
         self._order.set_epoch(epoch, self._seed)
