@@ -102,8 +102,8 @@ class EpochIterator:
         loader: Its order was put where it is to begin.
         order: Of the loader.
         seed: Of the run.
-        skip: How often MMEngine's loop will ask for batches that it saw before the run was resumed; it gets None. The loop of
-            its fork calls `skip_iter` instead, or nothing.
+        skip: How often MMEngine's loop will ask for batches that it saw before the run was resumed; it gets None. The loop
+            of its fork calls `skip_iter` instead, or nothing.
     """
 
     def __init__(self, loader: DataLoader, order: Resumable, *, seed: int, skip: int) -> None:
