@@ -10,6 +10,7 @@ from typing import Any
 from karsl.errors import KarslError
 from karsl.remote.actor import DatasetActor, Draws
 from karsl.remote.session import need_ray
+from karsl.remote.waiting import first_of
 
 Request = tuple[tuple[int, ...], Draws]
 _PATIENCE_S = 300.0  # without any answer, before a request is given up
@@ -35,7 +36,7 @@ class Calls:
 
     def __init__(self, dataset: Any, num_actors: int, *, num_cpus: float, max_bytes: int) -> None:
         ray = need_ray()
-        self._ray, self.max_bytes = ray, max_bytes
+        self._ray, self._num_cpus, self.max_bytes = ray, num_cpus, max_bytes
         kind = ray.remote(num_cpus=num_cpus, max_restarts=-1, max_task_retries=0)(DatasetActor)
         self.actors = [kind.remote(dataset) for _ in range(num_actors)]
         self._flying: dict[Request, tuple[Any, int]] = {}
@@ -77,7 +78,7 @@ class Calls:
             self.start(request)
             reference, number = self._flying[request]
             try:
-                answer = self._ray.get(reference)
+                answer = self._get(reference)
             except self._ray.exceptions.RayTaskError as error:
                 self._forget(request, number)
                 raise error.cause from None
@@ -104,7 +105,7 @@ class Calls:
         while time.monotonic() - since < _PATIENCE_S:
             number = (number + 1) % len(self.actors)
             try:
-                return self._ray.get(getattr(self.actors[number], method).remote(*arguments))
+                return self._get(getattr(self.actors[number], method).remote(*arguments))
             except errors.RayTaskError as error:
                 raise error.cause from None
             except errors.RayError:
@@ -122,6 +123,9 @@ class Calls:
         for actor in self.actors:
             self._ray.kill(actor)
         self.actors = []
+
+    def _get(self, reference: Any) -> Any:
+        return self._ray.get(first_of([reference], num_cpus=self._num_cpus))
 
     def _is_lost(self, number: int) -> bool:
         return time.monotonic() - self._lost_s.get(number, -_AVOIDED_S) < _AVOIDED_S

@@ -8,6 +8,7 @@ from typing import Any
 
 from karsl.errors import ConfigError
 from karsl.remote.session import connect, need_ray
+from karsl.remote.waiting import first_of
 from karsl.storage.convert.source import ClipSource
 from karsl.storage.pack.pool import Answer, Read
 from karsl.storage.pack.shard import Block
@@ -78,7 +79,7 @@ class RayBlocks:
                     flying[task.remote(waiting[1], reader)] = waiting[0]
                 if not flying:
                     return
-                (done, *_), _ = ray.wait(list(flying), num_returns=1)
+                done = first_of(list(flying), num_cpus=self.num_cpus)
                 name = flying.pop(done)
                 try:
                     yield name, ray.get(done)

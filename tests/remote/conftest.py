@@ -14,10 +14,10 @@ def ray():
 
 @pytest.fixture(scope="module")
 def cluster(ray, monkeypatch_module):
-    """A head without CPUs for actors, and two nodes of one each."""
+    """A head without CPUs for actors, and two nodes of two each: there is room for a task beside actors."""
     from ray.cluster_utils import Cluster
 
-    options = dict(num_cpus=1, object_store_memory=80 << 20)
+    options = dict(num_cpus=2, object_store_memory=80 << 20)
     cluster = Cluster(initialize_head=True, head_node_args={**options, "num_cpus": 0, "include_dashboard": False})
     cluster.nodes_of_actors = [cluster.add_node(**options) for _ in range(2)]
     cluster.wait_for_nodes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from karsl.cli.main import main
 from karsl.datasets import keypoint_collate
 from karsl.errors import ConfigError
 from karsl.registry import DATASETS
-from karsl.remote import AnnouncedBatches, RemoteDataset, pack_on_ray, to_ray_dataset
+from karsl.remote import AnnouncedBatches, RemoteDataset, pack_on_ray, to_ray_dataset, waiting
 from karsl.storage.convert import open_source
 from karsl.storage.pack.writer import pack_clips
 
@@ -148,6 +149,15 @@ def test_a_cluster_packs_the_same_bytes(cluster, corpus, tmp_path):
         assert (tmp_path / "there" / shard).read_bytes() == (tmp_path / "here" / shard).read_bytes()
 
 
+def test_waiting_for_room_that_is_never_there_is_told(cluster, remote, ray, monkeypatch):
+    monkeypatch.setattr(waiting, "SILENCE_S", 0.3)
+    task = ray.remote(max_retries=0)(lambda seconds: time.sleep(seconds))
+    never, later = task.options(num_cpus=3).remote(0), task.options(num_cpus=0.1).remote(1)
+    with pytest.warns(UserWarning, match="of 4 CPUs are free over all nodes, and 3 on one node are asked for"):
+        assert waiting.first_of([never, later], num_cpus=3) == later
+    ray.cancel(never)
+
+
 @pytest.mark.skipif(not os.environ.get("KARSL_LONG_TESTS"), reason="KARSL_LONG_TESTS=1 runs it")
 def test_rows_of_ray_data_are_the_clips_in_order(cluster, remote_cfg):
     pytest.importorskip("pandas", reason="pandas is not installed: karsl[ray]")
@@ -159,7 +169,7 @@ def test_rows_of_ray_data_are_the_clips_in_order(cluster, remote_cfg):
 
 
 def test_a_node_that_dies_in_mid_epoch_loses_nothing(cluster, remote, remote_cfg, little_ahead):
-    """Last: its CPU is gone."""
+    """Last: its CPUs are gone."""
     chosen = lists(remote, 3)
     found = []
     for batch in remote.batches(chosen):
