@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import zlib
-from types import ModuleType
 
-_zlib: ModuleType = zlib
-try:  # the extra [fast]; twice as fast on keypoints, and its CRC ten times
-    from isal import isal_zlib
-
-    _zlib = isal_zlib
+try:  # the extra [fast]
+    import deflate
 except ImportError:
-    pass
+    deflate = None  # type: ignore[assignment]
 
-_BROKEN: tuple[type[Exception], ...] = (zlib.error, _zlib.error)
 STORED, DEFLATED = 0, 8
 _RAW = -15  # no zlib header: what zip archives hold
+_MOST = 1032  # bytes that one byte of DEFLATE stands for at most; a directory that promises more is damaged
 
 
-def unpacked(stored: bytes, *, method: int, size: int, crc: int) -> bytes:
+def unpacked(stored: bytes, *, method: int, size: int, crc: int) -> bytes | bytearray:
     """The bytes of a member, checked.
 
     Args:
@@ -34,17 +30,30 @@ def unpacked(stored: bytes, *, method: int, size: int, crc: int) -> bytes:
         >>> unpacked(b"abc", method=STORED, size=3, crc=0x352441C2)
         b'abc'
     """
-    data = stored
-    if method == DEFLATED:
-        try:
-            data = _zlib.decompressobj(_RAW).decompress(stored, size + 1)
-        except _BROKEN as error:
-            raise ValueError(str(error)) from error
+    data = _inflated(stored, size) if method == DEFLATED else stored
     if len(data) != size:
         raise ValueError(f"{len(data)} bytes instead of {size}")
-    if _zlib.crc32(data) != crc:
+    if (deflate or zlib).crc32(data) != crc:
         raise ValueError("Bad CRC-32")
     return data
+
+
+def _inflated(stored: bytes, size: int) -> bytes | bytearray:
+    if size > _MOST * len(stored):
+        raise ValueError(f"{size} bytes cannot come of {len(stored)}")
+    if deflate is None:
+        return _with_zlib(stored, size + 1)
+    try:
+        return deflate.deflate_decompress(stored, size)
+    except deflate.DeflateError as error:
+        raise ValueError(str(error)) from error
+
+
+def _with_zlib(stored: bytes, most: int) -> bytes:
+    try:
+        return zlib.decompressobj(_RAW).decompress(stored, most)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
 
 
 def first_bytes(stored: bytes, *, method: int, size: int) -> bytes:
@@ -53,9 +62,4 @@ def first_bytes(stored: bytes, *, method: int, size: int) -> bytes:
     Raises:
         ValueError: They cannot be inflated.
     """
-    if method == STORED:
-        return stored[:size]
-    try:
-        return zlib.decompressobj(_RAW).decompress(stored, size)
-    except zlib.error as error:
-        raise ValueError(str(error)) from error
+    return stored[:size] if method == STORED else _with_zlib(stored, size)

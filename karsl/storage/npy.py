@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import mmap
 import os
 from collections import OrderedDict
@@ -26,7 +27,7 @@ class ShortHeader(ValueError):
     """More bytes are needed; `args[0]` says how many."""
 
 
-def parse_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+def parse_header(data: bytes | bytearray) -> tuple[tuple[int, ...], bool, np.dtype, int]:
     """Shape, Fortran order, dtype and the byte at which the numbers start.
 
     Raises:
@@ -42,7 +43,7 @@ def parse_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
     if len(data) < end:
         raise ShortHeader(end)
     try:
-        return (*_parsed(data[:end]), end)
+        return (*_parsed(bytes(data[:end])), end)
     except BROKEN as error:
         raise ValueError(str(error)) from error
 
@@ -58,7 +59,7 @@ def _parsed(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
     return shape, fortran, dtype
 
 
-def array_of(data: bytes) -> np.ndarray:
+def array_of(data: bytes | bytearray) -> np.ndarray:
     """The array in the bytes of a whole .npy file, read-only and not copied.
 
     Raises:
@@ -71,10 +72,11 @@ def array_of(data: bytes) -> np.ndarray:
         array([0, 1, 2])
     """
     shape, fortran, dtype, start = parse_header(data)
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     if len(data) - start != count * dtype.itemsize:
         raise ValueError(f"{len(data) - start} bytes of numbers where the header says {count * dtype.itemsize}")
     flat = np.frombuffer(data, dtype, count, start)
+    flat.flags.writeable = False
     return flat.reshape(shape, order="F" if fortran else "C")
 
 

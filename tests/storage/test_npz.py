@@ -204,5 +204,14 @@ def test_an_archive_cut_after_it_was_indexed_is_an_error(archive):
 
 
 def test_without_the_faster_library_the_same_bytes_are_inflated(archive, monkeypatch):
-    monkeypatch.setattr("karsl.storage.inflate._zlib", zlib)
+    monkeypatch.setattr("karsl.storage.inflate.deflate", None)
     assert read_at(archive, "a", members_of(archive)["a"].place).tolist() == [[[0, 1, 2], [3, 4, 5]]]
+
+
+@pytest.mark.parametrize(("size", "text"), [(1 << 40, "cannot come of"), (300, "instead of 300|Decompression failed")])
+@pytest.mark.parametrize("library", [True, False])
+def test_a_directory_that_promises_another_size_is_refused(archive, monkeypatch, library, size, text):
+    if not library:
+        monkeypatch.setattr("karsl.storage.inflate.deflate", None)
+    with pytest.raises(CorruptRecordError, match=f"array 'a' cannot be read .*({text})"):
+        read_at(archive, "a", members_of(archive)["a"].place._replace(size=size))
