@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +21,10 @@ from numpy.lib import format as npy
 from karsl.errors import CorruptRecordError
 
 _BLOCK = 512
-_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+_CHUNK = 1 << 20
+_OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_ZSTANDARD = b"\x28\xb5\x2f\xfd"
+_DAMAGED = (tarfile.TarError, EOFError, ValueError, OverflowError, zlib.error, lzma.LZMAError)
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class Member:
 def is_compressed(path: str | Path) -> bool:
     """Whether a file begins like gzip, bzip2, xz or zstandard, whatever its name."""
     with open(path, "rb") as stream:
-        return stream.read(6).startswith(_COMPRESSED)
+        return stream.read(6).startswith((*_OPENERS, _ZSTANDARD))
 
 
 def list_tar(path: str | Path) -> list[Member]:
@@ -60,11 +67,37 @@ def stream_tar(path: str | Path) -> Iterator[tuple[Member, bytes]]:
     Raises:
         CorruptRecordError: Not a tar, cut off, or damaged.
     """
-    with tarfile_errors(path), tarfile.open(path, "r|*") as archive:
-        for info in archive:
-            if info.isreg():
-                content = archive.extractfile(info)
-                yield Member(info.name, -1, info.size), content.read() if content else b""
+    with tarfile_errors(path), _plain(path) as stream:
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictHeader) as archive:
+            for info in archive:
+                if info.isreg():
+                    content = archive.extractfile(info)
+                    yield Member(info.name, -1, info.size), content.read() if content else b""
+        while stream.read(_CHUNK):  # a checksum lies at the end of what was compressed
+            pass
+
+
+def _plain(path: str | Path) -> IO[bytes]:
+    """The bytes of a file as they were before it was compressed; all parts of it, where it was compressed in parts."""
+    with open(path, "rb") as stream:
+        head = stream.read(6)
+    if head.startswith(_ZSTANDARD):
+        raise tarfile.ReadError("zstandard is not read here, unpack it with 'zstd -d'")
+    opener = next((opener for magic, opener in _OPENERS.items() if head.startswith(magic)), open)
+    return opener(path, "rb")  # type: ignore[operator,return-value]  # of four openers with one signature
+
+
+class _StrictHeader(tarfile.TarInfo):
+    """Only a block of zeros ends an archive: tarfile takes a broken header, or none, for the end as well."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _StrictHeader:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if bytes(buf) == bytes(_BLOCK):
+                raise
+            raise tarfile.ReadError(f"{error} where a member or the end is expected") from error
 
 
 class tarfile_errors:  # noqa: N801 - reads as a statement
@@ -76,7 +109,8 @@ class tarfile_errors:  # noqa: N801 - reads as a statement
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (tarfile.TarError, EOFError)) or type(error).__module__ in ("zlib", "gzip", "lzma"):
+        from_decompressor = isinstance(error, OSError) and error.errno is None
+        if isinstance(error, _DAMAGED) or from_decompressor:
             raise CorruptRecordError(f"{self.path}: no readable tar ({error}); is it cut off? Copy it again") from error
 
 

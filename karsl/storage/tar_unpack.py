@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path
 
 from karsl.errors import CorruptRecordError
+from karsl.storage.atomic import atomic_path
 from karsl.storage.record import canonical_clip, shape_problem
 from karsl.storage.tar_members import clip_extension, group_samples, read_array, read_facts, stream_tar
 from karsl.storage.tar_write import add_sample
@@ -19,7 +20,7 @@ def unpack_tar(path: str | Path, out: Path, *, member: str | None = None, nonfin
 
     Args:
         path: Any tar.
-        out: The new one.
+        out: The new one; there when all of it is written.
         member: Extension of the clips; None takes the only array of a sample.
         nonfinite: `'raise'`, or `'missing'` where NaN stands for a missing point.
 
@@ -31,7 +32,7 @@ def unpack_tar(path: str | Path, out: Path, *, member: str | None = None, nonfin
     """
     count, points, key = 0, 0, None
     sample: dict[str, bytes] = {}
-    with tarfile.open(out, "w", format=tarfile.PAX_FORMAT) as archive:
+    with atomic_path(out) as part, tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as archive:
         seen: set[str] = set()
 
         def finish() -> None:
