@@ -8,8 +8,6 @@ with read_base():
     from ._base_.models.st_transformer_tiny import *
     from ._base_.schedules.adamw_20e import *
 
-held_out = "02"
-train_signers = tuple(signer for signer in ("01", "02", "03") if signer != held_out)
 signs = (71, 72, 73)
 
 train_dataloader.merge(
@@ -17,13 +15,13 @@ train_dataloader.merge(
         batch_size=16,
         num_workers=0,
         persistent_workers=False,
-        dataset=dict(filter_cfg=dict(signs=signs, signers=train_signers)),
+        dataset=dict(filter_cfg=dict(signs=signs, signers=("01", "03"))),
     )
 )
 test_dataloader.merge(
     dict(
         batch_size=16,
         num_workers=0,
-        dataset=dict(filter_cfg=dict(signs=signs, split=("train", "test"), signers=(held_out,))),
+        dataset=dict(filter_cfg=dict(signs=signs, split=("train", "test"), signers=("02",))),
     )
 )

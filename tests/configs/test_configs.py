@@ -43,6 +43,13 @@ def test_leave_one_signer_out_shares_no_signer_between_train_and_test(name):
     assert sorted([*train.signers, *test.signers]) == ["01", "02", "03"]
 
 
+@pytest.mark.parametrize(("name", "held_out"), [("_s01", "01"), ("_s02", "02"), ("_s03", "03"), ("", "02")])
+def test_each_signer_of_karsl100_has_a_config_that_tests_on_it(name, held_out):
+    cfg = load_config(CONFIGS / f"karsl100_loso{name}.py")
+    assert cfg.test_dataloader.dataset.filter_cfg.signers == (held_out,)
+    assert cfg.train_dataloader.dataset.filter_cfg.subset == cfg.test_dataloader.dataset.filter_cfg.subset == "karsl100"
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_the_local_forms_train_on_any_small_corpus(name, tmp_path):
     root = make_corpus(tmp_path / "corpus", signs=3, signers=["01"], train_clips=2, test_clips=1)

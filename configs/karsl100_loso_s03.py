@@ -1,0 +1,9 @@
+"""KArSL-100, leave one signer out: signer 03 is the one. See karsl100_loso.py."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .karsl100_loso import *
+
+train_dataloader.merge(dict(dataset=dict(filter_cfg=dict(signers=("01", "02")))))
+test_dataloader.merge(dict(dataset=dict(filter_cfg=dict(signers=("03",)))))
