@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 from collections.abc import Mapping
+from pathlib import PurePath
 
+import yaml  # MMEngine requires it
 from mmengine.config import Config
-from mmengine.fileio import list_from_file, load
+from mmengine.fileio import get_text, list_from_file
 from mmengine.logging import print_log
 
 from karsl.errors import AnnotationError
 
+_PARSERS = {".json": json.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}  # none of them can run code
 _NEVER_FILES = ("skeleton", "dataset_name")  # names, also where a file is called the same
 
 
@@ -19,21 +23,25 @@ def read_annotation(ann_file: str | None, *, owner: str) -> dict:
     """Load `{"metainfo": {...}, "data_list": [...]}`.
 
     Args:
-        ann_file: Path or URL that MMEngine's file clients read, json, yaml or pickle by suffix.
+        ann_file: Path or URL that MMEngine's file clients read, json or yaml by suffix.
         owner: Class that asks, for the error without a path.
 
     Raises:
         FileNotFoundError: There is no such file.
         TypeError: No path, or the content is not a dict.
-        AnnotationError: The text cannot be parsed, or a key of the format is missing.
+        AnnotationError: Another suffix, the text cannot be parsed, or a key of the format is missing.
     """
     if not ann_file:
         raise TypeError(f"{owner} needs ann_file; 'karsl prepare DATA_ROOT' writes one")
-    if str(ann_file).endswith((".pkl", ".pickle")):
-        raise AnnotationError(f"{ann_file}: a pickle can run code and is not read; write the annotation as json")
+    parse = _PARSERS.get(PurePath(ann_file).suffix.lower())
+    if parse is None:
+        raise AnnotationError(
+            f"{ann_file}: an annotation is read from .json, .yaml or .yml; other forms, pickles above all, can run code; "
+            "write it as json"
+        )
     try:
-        content = load(ann_file)
-    except ValueError as error:
+        content = parse(get_text(ann_file))
+    except (ValueError, yaml.YAMLError) as error:
         raise AnnotationError(f"{ann_file}: not readable ({error}); write it again with 'karsl prepare'") from error
     if not isinstance(content, dict):
         raise TypeError(f"{ann_file}: an annotation file holds a dict, this one a {type(content).__name__}")

@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+import yaml
 from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset, RepeatDataset
 
 from karsl.datasets import KeypointDataset
@@ -212,10 +213,23 @@ def test_no_annotation_file_is_a_type_error_and_a_missing_one_is_not_found(tmp_p
         KeypointDataset("absent.json", data_root=str(tmp_path))
 
 
-def test_an_annotation_in_pickle_is_never_read(tmp_path):
-    (tmp_path / "ann.pkl").write_bytes(pickle.dumps(ANNOTATION))
+@pytest.mark.parametrize("suffix", ["pkl", "pickle", "PKL", "py", "ndjson"])
+def test_an_annotation_of_a_form_that_may_run_code_is_never_read(tmp_path, suffix):
+    (tmp_path / f"ann.{suffix}").write_bytes(pickle.dumps(ANNOTATION))
     with pytest.raises(AnnotationError, match="can run code"):
-        KeypointDataset("ann.pkl", data_root=str(tmp_path))
+        KeypointDataset(f"ann.{suffix}", data_root=str(tmp_path))
+
+
+@pytest.mark.parametrize("suffix", ["yaml", "yml"])
+def test_an_annotation_in_yaml_is_read_and_runs_nothing(tmp_path, suffix):
+    path, touched = tmp_path / f"ann.{suffix}", tmp_path / "touched"
+    path.write_text(yaml.safe_dump(ANNOTATION))
+    read = KeypointDataset(path.name, data_root=str(tmp_path), index_cache=None)
+    assert [r["label"] for r in contents(read)] == [r["label"] for r in RECORDS]
+    path.write_text(f"metainfo: {{}}\ndata_list: !!python/object/apply:os.mkdir [{touched}]\n")
+    with pytest.raises(AnnotationError, match="not readable .*python/object/apply"):
+        KeypointDataset(path.name, data_root=str(tmp_path), index_cache=None)
+    assert not touched.exists()
 
 
 class _EveryOther:
