@@ -47,23 +47,23 @@ class ResumeHook(Hook):
     priority = "HIGH"
 
     def __init__(self) -> None:
-        self._state: dict | None = None
+        self._state: dict | None = None  # of a checkpoint that was loaded; empty if it does not say
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep the state until it is known whether this run goes on with it."""
-        self._state = checkpoint.get(KEY)
+        self._state = checkpoint.get(KEY, {})
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Go to the epoch, and to the clip where the run stopped."""
+        """Go to the epoch, and in the first one of a resumed run to the clip where it stopped."""
         loop, loader = runner.train_loop, runner.train_dataloader
         order = find_order(loader)
         if order is None:
             return
         if isinstance(loader.batch_size, int):
             order.batch_size = loader.batch_size
-        seed, state = common_seed(runner), self._state if runner.iter > 0 else None
-        self._state = None
-        if runner.iter > 0:
+        seed, state = common_seed(runner), self._state
+        self._state = None  # later epochs begin at their first clip
+        if state is not None and runner.iter > 0:
             order.load_state_dict(state or _reckoned(runner, order, seed))
             told = f"data: epoch {order.epoch} goes on after {order.consumed} of {order.total} clips"
             print_log(told, logger="current")
@@ -142,12 +142,14 @@ class EpochIterator:
 
 
 def _reckoned(runner: Runner, order: Resumable, seed: int) -> dict[str, int]:
-    """Where a run is whose checkpoint does not say: after as many batches as iterations."""
+    """Where a run is whose checkpoint does not say: after as many batches as iterations, if epochs are as long as now."""
     loader, share = runner.train_dataloader, order.share(0)
     epoch, step = divmod(runner.iter, max(1, len(loader)))
     if not isinstance(runner.train_loop, IterBasedTrainLoop):
         epoch, step = runner.epoch, runner.iter - runner.epoch * len(loader)
-    return {"seed": seed, "epoch": epoch, "consumed": share.consumed(max(0, step) * (loader.batch_size or 1))}
+        if not 0 <= step <= len(loader):  # batches or ranks were others: nobody knows, so all clips of the epoch
+            step = 0
+    return {"seed": seed, "epoch": epoch, "consumed": share.consumed(step * (loader.batch_size or 1))}
 
 
 def count_clips(batch: Any) -> int:

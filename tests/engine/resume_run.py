@@ -52,13 +52,22 @@ class Witness(Hook):
 
 
 def run(
-    folder: Path, *, loop: str, source: str, workers: int = 0, stop: int = 0, kill: int = 0, resume: bool = False
+    folder: Path,
+    *,
+    loop: str,
+    source: str,
+    workers: int = 0,
+    stop: int = 0,
+    kill: int = 0,
+    resume: bool = False,
+    batch_size: int = 4,
 ) -> None:
-    """Three epochs of 14 clips in batches of 4: 12 iterations."""
+    """Three epochs of 14 clips, in batches of 4 12 iterations; under torchrun on several ranks."""
     folder.mkdir(parents=True, exist_ok=True)
     cfg = toys.toy_config(folder, num_workers=workers, max_epochs=3)
     clips = {"type": "ToyClips", "size": 14}
     loader = cfg.train_dataloader
+    loader.batch_size = batch_size
     if source == "stream":
         loader.dataset, loader.sampler = {"type": "StreamDataset", "source": clips, "window": 5}, None
     else:
@@ -68,6 +77,10 @@ def run(
         cfg.param_scheduler = []
     cfg.custom_hooks = [{"type": "Witness", "folder": str(folder), "stop": stop, "kill": kill, "priority": "LOW"}]
     cfg.resume = resume
+    if "RANK" in os.environ:
+        torch.distributed.init_process_group("gloo")  # MMEngine's own start asks for a GPU
+        cfg.launcher = "pytorch"
+        cfg.model_wrapper_cfg = {"type": "MMDistributedDataParallel", "device_ids": None}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # sums of two threads differ in the last bit from those of one
     try:
@@ -75,7 +88,8 @@ def run(
         runner.train()
     finally:
         torch.set_num_threads(threads)
-    torch.save(runner.model.state_dict(), folder / "weights.pth")
+    if runner.rank == 0:
+        torch.save(runner.model.state_dict(), folder / "weights.pth")
 
 
 if __name__ == "__main__":
@@ -85,5 +99,6 @@ if __name__ == "__main__":
     parser.add_argument("--source")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--kill", type=int, default=0)
+    parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--resume", action="store_true")
     run(**vars(parser.parse_args()))

@@ -27,6 +27,13 @@ def seen(folder: Path) -> list[list[int]]:
     return [dict(map(tuple, lines))[k] for k in sorted(dict(map(tuple, lines)))]
 
 
+def per_epoch(folder: Path, first: int) -> list[list[int]]:
+    """The clips of the iterations that a run first wrote and a resumed one then, in parts of 14."""
+    lines = [json.loads(line) for line in (folder / "seen.jsonl").read_text().splitlines()]
+    clips = [clip for _, batch in lines[:first] + sorted(lines[first:]) for clip in batch]
+    return [clips[at : at + 14] for at in range(0, len(clips), 14)]
+
+
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(folder / "weights.pth", weights_only=True)
 
@@ -54,6 +61,25 @@ def test_a_run_that_stops_anywhere_goes_on_bit_for_bit(tmp_path, loop, source, s
         run(tmp_path / "parts", loop=loop, source=source, workers=before, stop=stop)
     run(tmp_path / "parts", loop=loop, source=source, workers=after, resume=True)
     assert same(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("source", ["sampler", "stream"])
+def test_every_clip_comes_in_every_epoch_after_a_resume_with_another_batch_size(tmp_path, source):
+    with pytest.raises(resume_run.Stopped):
+        run(tmp_path, loop="epoch", source=source, batch_size=2, stop=3)
+    run(tmp_path, loop="epoch", source=source, batch_size=4, resume=True)
+    assert [sorted(clips) for clips in per_epoch(tmp_path, 3)] == [list(range(14))] * 3
+
+
+def test_every_clip_comes_in_every_epoch_after_a_resume_with_more_ranks(tmp_path):
+    with pytest.raises(resume_run.Stopped):
+        run(tmp_path, loop="epoch", source="sampler", batch_size=2, stop=3)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", str(SCRIPT)]
+    arguments = [str(tmp_path), "--loop", "epoch", "--source", "sampler", "--batch-size", "2", "--resume"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, *arguments], env=environment, capture_output=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [sorted(clips) for clips in per_epoch(tmp_path, 3)] == [list(range(14))] * 3
 
 
 def test_a_loop_by_iteration_has_epochs_of_its_own(tmp_path):
