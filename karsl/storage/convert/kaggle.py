@@ -17,6 +17,7 @@ import numpy as np
 from karsl.errors import AnnotationError, CorruptRecordError, DataProblems
 from karsl.skeletons import get_skeleton
 from karsl.storage.convert.job import Job
+from karsl.storage.convert.naming import safe_name
 from karsl.storage.convert.parquet import WRITING, library, open_parquet_file, read_columns
 from karsl.storage.convert.sidecar import SIDECAR, read_sidecar, write_list
 from karsl.storage.convert.source import Clips
@@ -123,8 +124,8 @@ def write_kaggle(out: Path, job: Job) -> None:
         for sequence, (record, clip) in enumerate(job.clips(), start=1):
             if names[job.gloss(record)] > 1:
                 job.losses.add("classes", record["clip_id"], f"several are called {job.gloss(record)!r} and become one sign")
-            signer = record.get("signer", "0")
-            file = f"{FOLDER}/{signer}/{sequence}.parquet"
+            signer = str(record.get("signer", "0"))
+            file = f"{FOLDER}/{safe_name(signer)}/{sequence}.parquet"
             (out / file).parent.mkdir(parents=True, exist_ok=True)
             arrow.parquet.write_table(_table(arrow, clip, kinds, numbers), out / file, **WRITING)
             table.writerow((file, signer, sequence, job.gloss(record)))

@@ -25,7 +25,7 @@ import numpy as np
 from karsl.errors import AnnotationError, CorruptRecordError, DatasetNotFoundError, missing_extra
 from karsl.skeletons import Skeleton, describe_skeleton
 from karsl.storage.convert.job import Job
-from karsl.storage.convert.naming import safe_name
+from karsl.storage.convert.naming import class_folders
 from karsl.storage.convert.said import skeleton_of
 from karsl.storage.convert.source import Clips
 from karsl.storage.record import canonical_clip, shape_problem
@@ -173,8 +173,8 @@ def write_parquet(out: Path, job: Job) -> None:
     schema = _schema(arrow, {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)})
     splits = sorted({_split(r) for r in job.source.records})
     writers = {
-        split: arrow.parquet.ParquetWriter(out / f"{safe_name(split)}-00000-of-00001.parquet", schema, **WRITING)
-        for split in splits
+        split: arrow.parquet.ParquetWriter(out / f"{name}-00000-of-00001.parquet", schema, **WRITING)
+        for split, name in zip(splits, class_folders(splits), strict=True)
     }
     try:
         for split, rows in _groups(job):

@@ -105,8 +105,8 @@ def _check_records(source: ClipSource) -> None:
             continue
         if record["clip_id"] in seen:
             problems.append(f"two clips are called {record['clip_id']!r}; rename one")
-        if not 0 <= record["label"] < count:
-            problems.append(f"clip {record['clip_id']!r} has label {record['label']}, the source names {count} classes")
+        if not (isinstance(record["label"], (int, np.integer)) and 0 <= record["label"] < count):
+            problems.append(f"clip {record['clip_id']!r} has label {record['label']!r}, the source names {count} classes")
         seen.add(record["clip_id"])
     if problems:
         raise DataProblems("the clips to convert", problems)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from karsl.storage.packed import MANIFEST
 
 FORMAT, VERSION = "karsl pack", 1
 _CHUNK_BYTES = 1 << 22
+_FILE = re.compile(r"(frames|presence|clips)(-\d{5,})?\.npy")
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Manifest:
         """The manifest of a pack.
 
         Raises:
-            PackError: There is none, it is damaged, or of a later version.
+            PackError: There is none, it is damaged, of a later version, or names files that no pack has.
         """
         path = Path(folder) / MANIFEST
         try:
@@ -105,6 +107,7 @@ class Manifest:
         if stored.pop("xxh3", None) != _checksum(stored):
             raise PackError(f"{path} is not what was written, its checksum differs; copy it again or pack the corpus again")
         shards = tuple(Shard.of(shard) for shard in stored["shards"])
+        check_names((name for shard in shards for name in (shard.frames, *shard.files)), path)
         facts = FileFacts(**stored["annotations"])
         return cls(stored["skeleton"], stored["parts"], stored["dtype"], shards, facts)
 
@@ -132,6 +135,17 @@ class Manifest:
     def with_shards(self, shards: list[Shard]) -> Manifest:
         """With more shards."""
         return replace(self, shards=(*self.shards, *shards))
+
+
+def check_names(names: Iterable[str], where: Path) -> None:
+    """Refuse a list of a pack's files that names another one: what is on the list is read, written and removed.
+
+    Raises:
+        PackError: A name that no file of a pack has, such as one that leads out of its folder.
+    """
+    strange = next((name for name in names if not (isinstance(name, str) and _FILE.fullmatch(name))), None)
+    if strange is not None:
+        raise PackError(f"{where} names {strange!r}, which is no file of a pack; do not trust this pack, get another copy")
 
 
 def _checksum(stored: dict) -> str:

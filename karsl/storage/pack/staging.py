@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from karsl.errors import PackError
 from karsl.storage.atomic import atomic_path
-from karsl.storage.pack.manifest import Shard
+from karsl.storage.pack.manifest import Shard, check_names
 from karsl.storage.packed import ANNOTATIONS, MANIFEST
 
 INSIDE = ".packing"
@@ -117,7 +117,11 @@ class Staging:
 
 
 def finish_interrupted(out: Path) -> None:
-    """Finish the move that a killed process had begun; nothing to do in most cases."""
+    """Finish the move that a killed process had begun; nothing to do in most cases.
+
+    Raises:
+        PackError: Its journal names files that no pack has.
+    """
     folder = out / INSIDE
     obsolete = _read_journal(folder).get("commits")
     if obsolete is None:
@@ -152,10 +156,15 @@ def told_when_full(out: Path) -> Iterator[None]:
 
 
 def _read_journal(folder: Path) -> dict:
+    path = folder / _JOURNAL
     try:
-        return json.loads((folder / _JOURNAL).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        journal = json.loads(path.read_text(encoding="utf-8"))
+        names = [name for shard in journal["done"].values() for name in (shard["frames"], *shard["files"])]
+        names += journal["commits"] or ()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
+    check_names(names, path)
+    return journal
 
 
 def _sync(folder: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from karsl.errors import ConfigError, CorruptRecordError, DataProblems, SkeletonError
 from karsl.skeletons import Skeleton, get_skeleton
-from karsl.storage.convert import Clips, convert_clips, open_source
-from tests.storage.convert.drawn_clips import Held, make_source
+from karsl.storage.convert import FORMS, Clips, convert_clips, open_source
+from tests.storage.convert.drawn_clips import WRITTEN, Held, make_source, needs
 
 TWO = Skeleton("two", (("pose", ("nose", "left_wrist")),))
 
@@ -208,3 +208,45 @@ def test_kaggle_says_that_signs_of_one_name_become_one(tmp_path):
     assert convert_clips(twice, tmp_path / "out", "kaggle").losses[-1] == (
         "classes: several are called 'nephew' and become one sign (2 of 2 clips)"
     )
+
+
+HOSTILE = "../../../../outside"
+
+
+@pytest.mark.parametrize("form", WRITTEN)
+def test_no_name_from_a_source_leads_out_of_the_folder_that_is_written(tmp_path, form):
+    needs(form)
+    source = make_source(FORMS[form].skeleton or "karsl_184", clips=((3, "none", 1), (3, "none", 2)))
+    if form == "karsl":
+        held = Held({HOSTILE: source.read(source.records[0])})
+        source = replace(source, records=[{**source.records[0], "clip_id": HOSTILE}], reader=held)
+    else:
+        names = [f"{HOSTILE}/{n}" for n in range(2)]
+        held = Held({name: source.read(r) for name, r in zip(names, source.records, strict=True)})
+        records = [
+            {**r, "clip_id": name, "signer": name, "split": name} for name, r in zip(names, source.records, strict=True)
+        ]
+        source = replace(source, records=records, metainfo={**source.metainfo, "classes": names}, reader=held)
+    deep = tmp_path / "a" / "b" / "c" / "d" / "e"
+    deep.mkdir(parents=True)
+    out = convert_clips(source, deep / "out", form).path
+    left = [p for p in tmp_path.rglob("*") if p.is_file() and p != out and out not in p.parents]
+    assert not left
+    assert not (tmp_path / "outside").exists()
+
+
+def test_splits_whose_file_names_would_be_one_have_a_file_each(tmp_path):
+    needs("parquet")
+    source = make_source()
+    records = [{**r, "split": split} for r, split in zip(source.records, ("a b", "a/b", "a/b", "c"), strict=True)]
+    out = convert_clips(replace(source, records=records), tmp_path / "out", "parquet").path
+    assert sorted(p.name for p in out.glob("*.parquet")) == [f"{n}-00000-of-00001.parquet" for n in ("a_b_0", "a_b_1", "c")]
+    assert len(open_source(out).records) == 4
+
+
+def test_a_label_that_is_no_whole_number_is_named(tmp_path):
+    source = source_of(FLAT)
+    for label in (1.0, "0", -1, 1):
+        source.records[0]["label"] = label
+        with pytest.raises(DataProblems, match=f"clip '0' has label {label!r}, the source names 1 classes"):
+            convert_clips(source, tmp_path / "out", "annotation")

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,39 @@ def test_what_cannot_be_removed_is_said_at_once(pack):
     with pytest.raises(PackError, match="holds no manifest.json"):
         remove_clips(pack.parent, ["clip 3"])
     assert {path.name: path.read_bytes() for path in pack.iterdir()} == before
+
+
+def strange_names(folder: Path) -> list[str]:
+    """Names of a file beside the pack, which is not to be touched."""
+    return [str(folder / "thesis.txt"), "../thesis.txt", "..", "annotations.json/../../thesis.txt", "thesis.txt"]
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_a_journal_that_came_with_a_pack_removes_no_file_but_those_of_packs(pack, number):
+    mine = [folder / "thesis.txt" for folder in (pack, pack.parent)]
+    for path in mine:
+        path.write_text("years of work")
+    (pack / ".packing").mkdir()
+    journal = {"plan": "", "done": {}, "commits": [strange_names(pack.parent)[number]]}
+    (pack / ".packing" / "journal.json").write_text(json.dumps(journal))
+    for write in (lambda: remove_clips(pack, ["clip 3"]), lambda: pack_clips(make_source(3), pack, mode="replace")):
+        with pytest.raises(PackError, match="journal.json names '.*', which is no file of a pack; do not trust this pack"):
+            write()
+    assert all(path.read_text() == "years of work" for path in mine)
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_a_manifest_that_names_files_outside_the_pack_is_refused(pack, number):
+    mine = pack.parent / "thesis.txt"
+    mine.write_text("years of work")
+    manifest = Manifest.read(pack)
+    first, *others = manifest.shards
+    files = {**first.files, strange_names(pack.parent)[number]: first.files[first.frames]}
+    replace(manifest, shards=(replace(first, files=files), *others)).write(pack / "manifest.json")
+    for act in (lambda: verify_pack(pack), lambda: pack_clips(make_source(3), pack, mode="replace")):
+        with pytest.raises(PackError, match="manifest.json names '.*', which is no file of a pack"):
+            act()
+    assert mine.read_text() == "years of work"
 
 
 ACTS = st.one_of(
