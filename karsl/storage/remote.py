@@ -17,7 +17,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import IO
 
-from karsl.errors import KarslError, missing_extra
+from karsl.errors import KarslError, MissingExtraError, missing_extra
 
 _CHUNK = 1 << 18
 GIVE_UP = frozenset((400, 401, 403, 404, 405, 410))  # HTTP answers that do not change
@@ -88,7 +88,7 @@ def open_at(
     Raises:
         Unchanged: The file is of the version `known`.
         OSError: No answer, or none that helps.
-        MissingExtraError: Another scheme without fsspec.
+        MissingExtraError: Another scheme without fsspec, or without the package that fsspec wants for it.
     """
     if not url.lower().startswith(("http://", "https://")):
         with _open_fsspec(url, first) as answer:
@@ -122,7 +122,12 @@ def _open_fsspec(url: str, first: int) -> Iterator[Answer]:
         import fsspec
     except ImportError:
         raise missing_extra("stream", "fsspec") from None
-    files, path = fsspec.core.url_to_fs(url)
+    try:
+        files, path = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:  # a scheme whose package is absent, or that nobody knows
+        raise MissingExtraError(
+            f"{url}: fsspec says '{error}'; each scheme has a package of its own, as s3fs for s3:// and gcsfs for gs://"
+        ) from error
     facts = files.info(path)
     with files.open(path, "rb") as stream:
         stream.seek(first)

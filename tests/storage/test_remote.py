@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from karsl.errors import ConfigError, DatasetNotFoundError
+from karsl.errors import ConfigError, DatasetNotFoundError, MissingExtraError
 from karsl.storage import remote_cache
 from karsl.storage.remote import RemoteError, Retry, download
 from karsl.storage.remote_cache import FileCache
@@ -114,6 +114,18 @@ def test_other_schemes_are_fsspecs(tmp_path):
     assert download("memory://karsl/a.bin", tmp_path / "part", retry=QUICK) == len(CONTENT)
     assert (tmp_path / "part").read_bytes() == CONTENT
     assert read_ranges("memory://karsl/a.bin", [(5, 9)], retry=QUICK) == [CONTENT[5:9]]
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [pytest.param("s3", marks=pytest.mark.skipif(importlib.util.find_spec("s3fs") is not None, reason="s3fs")), "qq"],
+)
+def test_a_scheme_without_its_package_is_one_sentence(scheme):
+    pytest.importorskip("fsspec")
+    with pytest.raises(
+        MissingExtraError, match=f"^{scheme}://bucket/x: fsspec says '.*as s3fs for s3:// and gcsfs for gs://$"
+    ):
+        read_ranges(f"{scheme}://bucket/x", [(0, 4)])
 
 
 def test_the_cache_asks_once_and_lets_the_longest_unused_go(server, tmp_path, monkeypatch):
