@@ -24,9 +24,10 @@ class Bringer:
 
     def __init__(self, paths: Sequence[str], bring: Callable[[str, np.ndarray], None]) -> None:
         self._paths, self._bring = list(paths), bring
-        self._forget()
+        self.forget()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Begin anew: what could not be had may be there now."""
         self._pid = os.getpid()
         self._coming: dict[int, list[Future]] = {}
         self._lost: dict[int, Exception] = {}
@@ -78,14 +79,14 @@ class Bringer:
 
     def _be_here(self) -> None:
         if os.getpid() != self._pid:  # a fork copies what waits without the threads
-            self._forget()
+            self.forget()
 
     def __getstate__(self) -> dict:
         return {"_paths": self._paths, "_bring": self._bring}
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
-        self._forget()
+        self.forget()
 
 
 def _by_shard(shards: np.ndarray, places: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from karsl.skeletons import Skeleton
 
 _CHUNK = 64
 _OPEN_SHARDS = 32
+_TRIES = 4  # other shards, before a server is taken to be down
 
 
 @DATASETS.register_module()
@@ -109,6 +111,8 @@ class StreamDataset(Resumable, IterableDataset):
             raise ConfigError(
                 f"StreamDataset: {count} workers take turns batch by batch; give batch_size= as the loader has it"
             )
+        if self._bringer is not None:
+            self._bringer.forget()
         return StreamIterator(self, batch_size=self.batch_size, num_workers=count, worker=number)
 
     def set_epoch(self, epoch: int, seed: int | None = None) -> None:
@@ -188,7 +192,7 @@ class StreamDataset(Resumable, IterableDataset):
             places: int64 (N,).
 
         Raises:
-            RemoteError: A shard cannot be had, unless `on_error='skip'`.
+            RemoteError: A shard cannot be had, unless `on_error='skip'` and others can.
         """
         if self._bringer is not None:
             places = self._here(places, self._bringer)
@@ -207,9 +211,7 @@ class StreamDataset(Resumable, IterableDataset):
         lost = bringer.bring(shards, places, skip=self.on_error == "skip")
         if lost:
             here = ~np.isin(shards, list(lost))
-            instead = places[here] if here.any() else self._good
-            if instead is None:
-                raise next(iter(lost.values()))
+            instead = places[here] if here.any() else self._instead(len(places), lost, bringer)
             gone = np.flatnonzero(~here)
             for place in places[gone].tolist():
                 self.dataset._skips.add(place, str(lost[int(self.dataset.column("pack")[place])]))
@@ -217,6 +219,16 @@ class StreamDataset(Resumable, IterableDataset):
             places[gone] = instead[np.arange(len(gone)) % len(instead)]
         self._good = places
         return places
+
+    def _instead(self, count: int, lost: dict[int, Exception], bringer: Bringer) -> np.ndarray:
+        """Some clips that can be had: of the batch before, else of a few other shards in random order."""
+        shards = self.dataset.column("pack")
+        left = np.random.default_rng([self.seed, self.epoch]).permutation(np.setdiff1d(shards, list(lost)))
+        others = (np.flatnonzero(shards == shard)[:count] for shard in left[:_TRIES])
+        for places in others if self._good is None else chain([self._good], others):
+            if not bringer.bring(shards[places], places, skip=True):
+                return places
+        raise next(iter(lost.values()))
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_good": None, "_open": set()}

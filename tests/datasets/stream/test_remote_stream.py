@@ -110,6 +110,32 @@ def test_a_shard_that_cannot_be_had_is_one_error_or_counted(server, tmp_path, wo
     assert (len(seen), stream.num_skipped) == (COUNT, 23)
 
 
+def test_a_first_batch_of_a_lost_shard_is_made_of_others(server, tmp_path):
+    url, faults = server
+    faults.statuses["clips-000000.tar"] = [500] * 1000
+    options = dict(batch_size=8, on_error="skip", shuffle=False)
+    stream = remote(f"{url}/tars/clips-{{000000..000002}}.tar", tmp_path, **options)
+    seen = torch.cat([batch["sample_idx"] for batch in batches(stream)]).tolist()
+    assert (set(seen), len(seen), stream.num_skipped) == ({*range(23, COUNT)}, COUNT, 23)
+    faults.statuses |= {f"clips-00000{k}.tar": [500] * 1000 for k in range(3)}
+    with pytest.raises(RemoteError, match=r"clips-000000.tar: stopped at byte 0"):
+        batches(remote(f"{url}/tars/clips-{{000000..000002}}.tar", tmp_path / "empty", **options))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_server_that_is_up_again_gives_its_clips_in_the_next_epoch(server, tmp_path, workers):
+    url, faults = server
+    faults.statuses["clips-000001.tar"] = [500] * 1000
+    stream = remote(f"{url}/tars/clips-{{000000..000002}}.tar", tmp_path, batch_size=8, on_error="skip")
+    loader = DataLoader(stream, 8, num_workers=workers, persistent_workers=workers > 0, collate_fn=keypoint_collate)
+    seen = []
+    for epoch in (0, 1):
+        stream.set_epoch(epoch)
+        seen.append({clip for batch in loader for clip in batch["sample_idx"].tolist()})
+        faults.statuses.clear()
+    assert seen == [{*range(23), *range(46, COUNT)}, set(range(COUNT))]
+
+
 def test_a_shard_that_is_not_there_is_named(server, tmp_path):
     url, _ = server
     with pytest.raises(RemoteError, match=r"clips-000009.tar: stopped at byte 0 \(the server answered 404"):
