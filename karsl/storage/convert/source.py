@@ -55,7 +55,7 @@ class Clips:
     Args:
         metainfo, skeleton, records, notes: See `ClipSource`.
         reader: Picklable; gives the canonical clip of a record.
-        place: File or folder that it reads from, if any.
+        place: File or folder that it reads from, if any; without one, an interrupted `pack_clips` of it begins anew.
 
     Example:
         >>> from karsl.skeletons import Skeleton

@@ -55,10 +55,11 @@ class Staging:
     Args:
         out: Folder of the pack.
         plan: Stands for everything that shapes the files; what another plan left is removed.
+        keeps: Finished shards stay after an error, for a run of the same plan.
     """
 
-    def __init__(self, out: Path, plan: str) -> None:
-        self.out, self.plan, self.is_new = out, plan, not out.exists()
+    def __init__(self, out: Path, plan: str, *, keeps: bool = True) -> None:
+        self.out, self.plan, self.keeps, self.is_new = out, plan, keeps, not out.exists()
         self.folder = out.with_name(f".{out.name}.packing") if self.is_new else out / INSIDE
         self.done: dict[str, Shard] = {}
         self._commits: Sequence[str] | None = None
@@ -107,7 +108,7 @@ class Staging:
         """Remove what is not worth keeping: parts of shards, and a folder without a finished one."""
         for part in self.folder.glob("*.part"):
             part.unlink(missing_ok=True)
-        if not self.done:
+        if not (self.done and self.keeps):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write_journal(self) -> None:
@@ -138,8 +139,12 @@ def finish_interrupted(out: Path) -> None:
 
 
 @contextmanager
-def told_when_full(out: Path) -> Iterator[None]:
+def told_when_full(out: Path, *, kept: bool = False) -> Iterator[None]:
     """Turn the system's word for a full disk into ours.
+
+    Args:
+        out: Folder of the pack.
+        kept: Shards that are finished stay for the next run.
 
     Raises:
         PackError: The disk is full.
@@ -149,10 +154,8 @@ def told_when_full(out: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise PackError(
-            f"no room left for {out} ({os.strerror(error.errno or 0)}); make room and give the same command again: shards "
-            "that are finished are kept"
-        ) from error
+        what = "; make room and give the same command again" + (": shards that are finished are kept" if kept else "")
+        raise PackError(f"no room left for {out} ({os.strerror(error.errno or 0)}){what}") from error
 
 
 def _read_journal(folder: Path) -> dict:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from xxhash import xxh3_64_hexdigest
@@ -63,7 +64,8 @@ def pack_clips(
 
     Args:
         source: Clips in the order they are to lie in. It may have what `LocatedClips` has: `stored` reads what lies there,
-            `public` gives what records keep; an interrupted run goes on only where `stamp` is the same.
+            `public` gives what records keep, `stamp` stands for what the clips are made of: an interrupted run goes on only
+            where it is the same, and begins anew where it is empty or absent, as with clips that are made in Python.
         out: Folder of the pack.
         dtype: `'float16'` halves the bytes, `'float32'` keeps every bit; None is what the pack has, or float16.
         shard_bytes: Of frames in one file, at most; 0 is one file for all.
@@ -135,8 +137,9 @@ def _carry_out(
     row_bytes = source.skeleton.num_keypoints * 4 * KINDS[base.manifest.dtype].itemsize
     lengths = np.array([r["num_frames"] for r in merge.new], np.int64)
     shards = plan_shards(lengths, row_bytes=row_bytes, shard_bytes=shard_bytes, first_number=base.first_number)
-    with told_when_full(out):
-        staging = Staging(out, _fingerprint(source, base, merge, shards))
+    stamp = getattr(source, "stamp", "")
+    with told_when_full(out, kept=bool(stamp)):
+        staging = Staging(out, _fingerprint(stamp, base, merge, shards), keeps=bool(stamp))
         kept = len(staging.done)
         try:
             run = PackRun(source, base.manifest, staging, shards, merge.new, tell)
@@ -243,10 +246,10 @@ def _located(records: list[dict], shards: list[ShardPlan], facts: Callable[[dict
             yield {**facts(record), "keypoint_path": frames_name(shard.number), "frame_start": start}
 
 
-def _fingerprint(source: ClipSource, base: _Base, merge: Merge, shards: list[ShardPlan]) -> str:
-    """Of everything that shapes the files, and of the files that clips are read from where the source can tell."""
+def _fingerprint(stamp: str, base: _Base, merge: Merge, shards: list[ShardPlan]) -> str:
+    """Of everything that shapes the files; a new one each time where the source cannot tell whether it is the same."""
     ends = [(shard.number, shard.end) for shard in shards]
     manifest = base.manifest
     parts = [manifest.dtype, manifest.parts, manifest.annotations.xxh3, merge.metainfo, ends, base.obsolete]
-    parts += [[public(r) for r in merge.new], getattr(source, "stamp", "")]
+    parts += [[public(r) for r in merge.new], stamp or uuid4().hex]
     return xxh3_64_hexdigest(json.dumps(parts, sort_keys=True, default=str).encode())

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
 from karsl.errors import PackError
+from karsl.storage.convert import Clips
 from karsl.storage.pack.manifest import Manifest
 from karsl.storage.pack.staging import INSIDE, only_writer
 from karsl.storage.pack.verify import verify_pack
@@ -102,6 +106,31 @@ def test_an_error_keeps_finished_shards_for_the_next_run(tmp_path):
     assert not out.exists()
     assert not list((tmp_path / ".pack.packing").glob("*.part"))
     assert pack_clips(source, out, shard_bytes=SHARD_BYTES).kept_shards >= 3
+
+
+def test_clips_made_in_python_are_never_those_of_an_earlier_reader(tmp_path):
+    """Nothing tells whether a reader was changed, so nothing that it made before is kept."""
+    out, of, unfinished = tmp_path / "pack", make_source(20), tmp_path / ".pack.packing"
+
+    def read(record: dict, scale: float = 1.0) -> np.ndarray:
+        if record["clip_id"] == "clip 15" and scale == 1:
+            shutil.copytree(unfinished, tmp_path / "killed")
+            raise ValueError("the reader is wrong")
+        return of.read(record) * np.float32([scale, scale, scale, 1])
+
+    def source(scale: float) -> Clips:
+        return Clips(of.metainfo, of.skeleton, of.records, partial(read, scale=scale))
+
+    with pytest.raises(ValueError, match="the reader is wrong"):
+        pack_clips(source(1.0), out, shard_bytes=SHARD_BYTES)
+    assert not unfinished.exists()
+    (tmp_path / "killed").rename(unfinished)  # as a kill leaves it
+    assert len(json.loads((unfinished / "journal.json").read_text())["done"]) > 2
+    done = pack_clips(source(0.5), out, shard_bytes=SHARD_BYTES)
+    assert done.kept_shards == 0
+    pack_clips(source(0.5), tmp_path / "other", shard_bytes=SHARD_BYTES)
+    for path in (tmp_path / "other").glob("*.npy"):
+        assert (out / path.name).read_bytes() == path.read_bytes()
 
 
 def test_a_pack_is_whole_while_clips_are_being_added_and_afterwards(pack):
