@@ -12,6 +12,7 @@ from karsl.storage.remote import is_remote
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_TAR = re.compile(r"\.(tar(\.(gz|bz2|xz|zst))?|tgz)$")
 
 
 def expand_braces(pattern: str) -> list[str]:
@@ -41,6 +42,21 @@ def expand_braces(pattern: str) -> list[str]:
     return [name for part in parts for name in expand_braces(f"{head}{part}{tail}")]
 
 
+def is_tar_name(name: str) -> bool:
+    """Whether a path or URL ends as a tar does, compressed or not.
+
+    Example:
+        >>> [is_tar_name(name) for name in ("a.tar", "a.tar.gz", "http://x/a.tgz?key=1", "a.tar.md5", "a.tar.index")]
+        [True, True, True, False, False]
+    """
+    return _TAR.search(name.partition("?")[0]) is not None
+
+
+def tars_of(folder: Path) -> list[str]:
+    """The tars in a folder of this machine, in order of their names."""
+    return sorted(str(path) for path in folder.iterdir() if _TAR.search(path.name))
+
+
 def shard_names(given: str | Path | Iterable[str | Path]) -> list[str]:
     """Paths and URLs of shards, in order: patterns with braces, `*` and folders (their tars) written out.
 
@@ -55,8 +71,7 @@ def shard_names(given: str | Path | Iterable[str | Path]) -> list[str]:
             names.append(pattern)
             continue
         path = Path(pattern.removeprefix("file://"))
-        matches = sorted(str(p) for p in path.glob("*.tar*") if ".tar" in p.suffixes[-2:] and p.suffix != ".index")
-        found = matches if path.is_dir() else sorted(glob(str(path))) if has_magic(str(path)) else [str(path)]
+        found = tars_of(path) if path.is_dir() else sorted(glob(str(path))) if has_magic(str(path)) else [str(path)]
         if not found or not all(Path(p).is_file() for p in found):
             raise DatasetNotFoundError(
                 f"no shard {str(path)!r}; expected a tar, a folder of tars or clips-{{000000..000012}}.tar"

@@ -175,10 +175,10 @@ def test_what_does_not_pass_its_check_is_not_kept(server, tmp_path):
 
 def test_patterns_are_written_out(tmp_path):
     assert expand_braces("{a,b}/x-{9..11}.tar")[:2] == ["a/x-9.tar", "a/x-10.tar"]
-    for name in ("c-1.tar", "c-0.tar", "d.tar.gz", "c-0.tar.index", "note.txt"):
+    for name in ("c-1.tar", "c-0.tar", "d.tar.gz", "c-0.tar.index", "c-0.tar.md5", "e.tgz", "tar", "note.txt"):
         (tmp_path / name).touch()
     inside = [Path(name).name for name in shard_names(tmp_path)]
-    assert inside == ["c-0.tar", "c-1.tar", "d.tar.gz"]
+    assert inside == ["c-0.tar", "c-1.tar", "d.tar.gz", "e.tgz"]
     assert shard_names([f"{tmp_path}/c-{{0..1}}.tar", "http://x/{0..1}.tar"])[2:] == ["http://x/0.tar", "http://x/1.tar"]
     with pytest.raises(DatasetNotFoundError, match=r"no shard .*c-2.tar"):
         shard_names(f"{tmp_path}/c-{{0..2}}.tar")

@@ -83,6 +83,10 @@ class StreamDataset(Resumable, IterableDataset):
             )
         given = options | ({} if seed is None else {"seed": seed}) | ({} if on_error == "raise" else {"on_error": on_error})
         self.dataset, files = open_source(source, pipeline, cache_dir=cache_dir, cache_bytes=cache_bytes, options=given)
+        if files and not self.dataset.serialize_data:
+            raise ConfigError(
+                "StreamDataset: serialize_data=False, but only the index says which shards to bring here; leave it True"
+            )
         self.shuffle, self.window, self.on_error = shuffle, window, on_error
         sizes, paths = _shards(self.dataset)
         self._sizes = sizes if files and chunk is None else _cut(sizes, chunk or _CHUNK)
@@ -250,7 +254,7 @@ def _cut(sizes: np.ndarray, most: int) -> np.ndarray:
 
 def _shards(dataset: Any) -> tuple[np.ndarray, list[str]]:
     """Clips of each run of one shard, and the paths of all shards; one run where nothing says more."""
-    index = getattr(dataset, "_index", None) if getattr(dataset, "serialize_data", False) else None
+    index = getattr(dataset, "index", None) if getattr(dataset, "serialize_data", False) else None
     if index is None or "pack" not in index.columns or not len(dataset):
         return np.array([len(dataset)]), []
     ends = np.flatnonzero(np.diff(dataset.column("pack"), append=-1)) + 1

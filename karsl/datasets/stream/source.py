@@ -16,7 +16,7 @@ from karsl.errors import ConfigError, DatasetNotFoundError
 from karsl.registry import DATASETS
 from karsl.storage.remote import is_remote
 from karsl.storage.remote_cache import FileCache
-from karsl.storage.remote_names import expand_braces
+from karsl.storage.remote_names import expand_braces, is_tar_name, tars_of
 from karsl.storage.tar_shards import told_by
 
 Bring = Callable[[str, np.ndarray], None]
@@ -43,7 +43,7 @@ def open_source(
             cfg.setdefault(key, value)
         dataset = DATASETS.build(cfg)
     elif isinstance(source, (str, Path)) or (isinstance(source, Sequence) and source):
-        names = [str(s) for s in ([source] if isinstance(source, (str, Path)) else source)]
+        names = [str(s).removeprefix("file://") for s in ([source] if isinstance(source, (str, Path)) else source)]
         cache = FileCache(cache_dir, max_bytes=cache_bytes)
         names = _listed(names, cache)
         if _is_pack(names):
@@ -66,7 +66,7 @@ def open_source(
 
 def _listed(names: list[str], cache: FileCache) -> list[str]:
     """The tars of a folder elsewhere, which only its `tars.json` can name; other names as they are."""
-    if len(names) > 1 or not is_remote(names[0]) or _looks_like_tar(names[0]) or "{" in names[0]:
+    if len(names) > 1 or not is_remote(names[0]) or is_tar_name(names[0]) or "{" in names[0]:
         return names
     folder = names[0].rstrip("/")
     return [f"{folder}/{name}" for name in told_by(folder, cache).get("tars", ())] or names
@@ -77,16 +77,12 @@ def _is_pack(names: list[str]) -> bool:
     if len(names) > 1 or "{" in names[0] or "*" in names[0]:
         return False
     if is_remote(names[0]):
-        return not _looks_like_tar(names[0])
+        return not is_tar_name(names[0])
     return (Path(names[0]) / "annotations.json").is_file()
 
 
 def _tars(names: list[str]) -> list[str]:
     for name in (n for pattern in names for n in expand_braces(pattern)):
-        if not is_remote(name) and Path(name).is_dir() and not any(Path(name).glob("*.tar*")):
+        if not is_remote(name) and Path(name).is_dir() and not tars_of(Path(name)):
             raise DatasetNotFoundError(f"{name} holds neither tars nor a pack; see 'karsl pack --help'")
     return names
-
-
-def _looks_like_tar(url: str) -> bool:
-    return ".tar" in url.partition("?")[0].rpartition("/")[2] or url.partition("?")[0].endswith(".tgz")

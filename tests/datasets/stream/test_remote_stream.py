@@ -136,6 +136,12 @@ def test_a_server_that_is_up_again_gives_its_clips_in_the_next_epoch(server, tmp
     assert seen == [{*range(23), *range(46, COUNT)}, set(range(COUNT))]
 
 
+@pytest.mark.parametrize("place", ["pack", "tars"])
+def test_records_without_an_index_are_refused(server, tmp_path, place):
+    with pytest.raises(ConfigError, match="serialize_data=False"):
+        remote(f"{server[0]}/{place}", tmp_path, serialize_data=False)
+
+
 def test_a_shard_that_is_not_there_is_named(server, tmp_path):
     url, _ = server
     with pytest.raises(RemoteError, match=r"clips-000009.tar: stopped at byte 0 \(the server answered 404"):

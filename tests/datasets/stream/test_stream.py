@@ -180,6 +180,11 @@ def test_workers_need_to_know_the_batch_size_and_hold_the_loader_to_it(stores):
     assert len(batches(open_stream(stores / "tars", batch_size=8), batch_size=6)) == 10, "alone any batch will do"
 
 
+@pytest.mark.parametrize("store", ["pack", "tars", "tars/clips-000000.tar"])
+def test_a_url_of_this_machine_is_its_path(stores, store):
+    assert equal(batches(open_stream(f"file://{stores}/{store}")), batches(open_stream(stores / store)))
+
+
 def test_what_is_no_source_is_said(stores, tmp_path):
     with pytest.raises(DatasetNotFoundError, match="holds neither tars nor a pack"):
         StreamDataset(str(tmp_path))
