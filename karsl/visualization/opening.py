@@ -14,6 +14,7 @@ from karsl.datasets import KArSLDataset, KeypointDataset
 from karsl.errors import ConfigError, CorruptRecordError, DataProblems, DatasetNotFoundError, KarslError
 from karsl.skeletons import Skeleton, get_skeleton, skeleton_names
 from karsl.storage import list_members, read_member
+from karsl.storage.convert.forms import guess_form
 from karsl.storage.convert.source import Clips, open_source
 from karsl.storage.packed import ANNOTATIONS
 from karsl.storage.record import canonical_clip
@@ -50,12 +51,10 @@ def open_clips(
         raise DatasetNotFoundError(f"no config, folder or file '{path}' to browse")
     if form:
         return SourceView(open_source(path, form=form, skeleton=skeleton))
-    if path.is_dir() and (ann_file or (path / ANNOTATIONS).is_file()):
-        return _annotated(path, path / (ann_file or ANNOTATIONS), skeleton)
+    if path.is_dir():
+        return _folder(path, ann_file, skeleton)
     if path.suffix.lower() == ".json" and _is_annotation(path):
-        return _annotated(path.parent, path.absolute(), skeleton)
-    if path.is_dir() and next(path.glob("*-*/*.npz"), None):
-        return KArSLDataset(data_root=str(path), pipeline=_LOAD, skeleton=skeleton or "karsl_184")
+        return _annotated(path.parent, path, skeleton)
     if path.suffix.lower() not in (".npz", ".npy"):
         return SourceView(open_source(path, skeleton=skeleton))
     try:
@@ -81,9 +80,19 @@ def arrays_of(path: Path, skeleton: str | Mapping | Skeleton | None = None) -> C
     return Clips(metainfo, known, records, partial(_read, path))
 
 
+def _folder(path: Path, ann_file: str, skeleton: Any) -> Any:
+    """What `open_source` would read there, so that who looks sees what is packed."""
+    found = "annotation" if ann_file else guess_form(path).name
+    if found in ("pack", "annotation"):
+        return _annotated(path, path / (ann_file or ANNOTATIONS), skeleton)
+    if found == "karsl":
+        return KArSLDataset(data_root=str(path), pipeline=_LOAD, skeleton=skeleton or "karsl_184")
+    return SourceView(open_source(path, form=found, skeleton=skeleton))
+
+
 def _annotated(root: Path, ann_file: Path, skeleton: Any) -> Any:
     return KeypointDataset(
-        str(ann_file), data_root=str(root), pipeline=_LOAD, skeleton=skeleton or _named_or_karsl(ann_file)
+        str(ann_file.absolute()), data_root=str(root), pipeline=_LOAD, skeleton=skeleton or _named_or_karsl(ann_file)
     )
 
 

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from karsl.errors import ConfigError
-from karsl.storage.convert.looks import folder_with, has_frames, is_asl_app, is_data_root, never, rows_of, suffix
+from karsl.storage.convert.looks import (
+    folder_with,
+    has_frames,
+    is_annotation,
+    is_asl_app,
+    is_data_root,
+    never,
+    rows_of,
+    suffix,
+)
 
 if TYPE_CHECKING:
     from karsl.storage.convert.job import Job
@@ -78,7 +87,7 @@ _TABLE = (
         "annotation",
         "annotations.json that points to clips, as a pack has one; written with one .npz a class",
         "nothing",
-        lambda path: (suffix(".json")(path) and not is_asl_app(path)) or (path / "annotations.json").is_file(),
+        is_annotation,
         reader="annotation:open_annotation",
         writer="annotation:write_annotated",
         takes_half=True,

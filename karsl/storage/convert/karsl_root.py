@@ -16,6 +16,7 @@ from karsl.storage.convert.naming import FreshNames
 from karsl.storage.file_index import Progress
 from karsl.storage.index import SPLITS, scan_npz_folders
 from karsl.storage.labels import find_label_sheet, read_label_sheet
+from karsl.storage.packed import ANNOTATIONS
 
 
 def open_karsl(
@@ -40,7 +41,9 @@ def open_karsl(
     label = {sign: i for i, sign in enumerate(scan.signs)}
     records = [{**r, "label": label[r["sign"]]} for r in scan.records]
     metainfo = {"dataset_name": "karsl", "skeleton": describe_skeleton(skeleton), **class_metainfo(scan.signs, sheet)}
-    return LocatedClips(metainfo, skeleton, records, path.resolve())
+    listed = path / ANNOTATIONS
+    notes = (f"the folders are read, not {listed}; name that file to read it",) if listed.is_file() else ()
+    return LocatedClips(metainfo, skeleton, records, path.resolve(), notes)
 
 
 def write_karsl(out: Path, job: Job) -> None:

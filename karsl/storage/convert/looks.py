@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from karsl.errors import KarslError
+from karsl.storage.index import SPLITS
 from karsl.storage.npz import list_members
+from karsl.storage.packed import ANNOTATIONS
 
 
 def folder_with(pattern: str) -> Callable[[Path], bool]:
@@ -28,6 +30,15 @@ def is_data_root(path: Path) -> bool:
 def never(path: Path) -> bool:
     """For forms that only --from names."""
     return False
+
+
+def is_annotation(path: Path) -> bool:
+    """Whether a path is an annotation file, or a folder with one; beside KArSL's splits it may be older than they are."""
+    if not path.is_dir():
+        return suffix(".json")(path) and not is_asl_app(path)
+    splits = "|".join(SPLITS)
+    has_splits = any(p.is_dir() and re.fullmatch(rf"\d{{2}}-({splits})", p.name) for p in path.iterdir())
+    return (path / ANNOTATIONS).is_file() and not has_splits
 
 
 def rows_of(columns: int) -> Callable[[Path], bool]:
