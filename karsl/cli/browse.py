@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from karsl.cli.options import add_cfg_options, add_data_options, import_modules, naming_data_root
+from karsl.cli.options import add_cfg_options, add_data_options, add_phase, import_modules, naming_data_root
 
 SUMMARY = "look at clips, raw and transformed: a page, sheets, moving pictures, or a local server"
 
@@ -18,7 +18,6 @@ EPILOG = """examples:
   karsl browse data/karsl --sign 71 hello --per-sign 8        one sheet a sign with eight of its clips
   karsl browse clip.pose --format mp4                         a video that browsers play
 """
-_PHASES = ("train", "val", "test")
 _COUNTS = {"html": 100}  # the other formats: 12
 
 
@@ -29,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", metavar="SOURCE", help="config, or a folder or file of clips: data root, pack, .npz, .npy, .pose, ...")
     what = parser.add_argument_group("what is shown")
-    what.add_argument("--phase", choices=_PHASES, default="train", help="which dataset of the config (default: train)")
+    add_phase(what, "which dataset of the config")
     what.add_argument(
         "--mode",
         choices=("original", "transformed", "concat", "pipeline"),

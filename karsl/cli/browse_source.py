@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 _CONFIGS = (".py", ".yaml", ".yml")
-_PHASES = ("train", "val", "test")
 
 
 def open_browsed(args: argparse.Namespace, *, count: int) -> Any:
@@ -42,6 +41,7 @@ def _from_config(args: argparse.Namespace) -> Any:
     from mmengine.registry import DefaultScope
 
     from karsl.engine import load_config
+    from karsl.engine.loaders import find_loader
     from karsl.errors import ConfigError
     from karsl.registry import DATASETS
 
@@ -49,10 +49,7 @@ def _from_config(args: argparse.Namespace) -> Any:
     if given:
         raise ConfigError(f"{given[0]} is for folders and files, but '{args.source}' is a config; leave it out")
     cfg = load_config(args.source, args.cfg_options, data_root=args.data_root, ann_file=args.ann_file)
-    loader = cfg.get(f"{args.phase}_dataloader")
-    if not loader or not loader.get("dataset"):
-        has = [phase for phase in _PHASES if cfg.get(f"{phase}_dataloader")]
-        raise ConfigError(f"config '{args.source}' has no {args.phase}_dataloader; it has {', '.join(has) or 'none'}")
+    loader = find_loader(cfg, args.phase, args.source)
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "karsl")):
         dataset = DATASETS.build(loader.dataset)
     if hasattr(dataset, "full_init"):

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from karsl.cli.options import add_cfg_options, add_data_options, import_modules
+from karsl.cli.options import add_cfg_options, add_data_options, add_phase, import_modules
 
 SUMMARY = "measure the memory of a loader's processes, and whether they share the records"
-
-_PHASES = ("train", "val", "test")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options; several values of `--start-method` and `--serialize` are compared."""
     parser.add_argument("config", nargs="?", help="config file; without one, --records or --data-root")
-    parser.add_argument("--phase", choices=_PHASES, default="train", help="which loader of the config (default: train)")
+    add_phase(parser, "which loader of the config")
     add_data_options(parser, "data root of every dataset in the config, or of a KArSL layout")
     parser.add_argument("--records", type=int, metavar="N", help="N made-up records of KArSL's size instead of data")
     parser.add_argument("--workers", type=int, help="worker processes of each rank (default: the config's, else 2)")
@@ -57,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from karsl.analysis.probe import probe
     from karsl.analysis.report import case_report, comparison
     from karsl.analysis.verdict import gate
+    from karsl.cli.memory_source import plan_cases
 
     _check(args)
     import_modules(args.imports)
@@ -65,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     console, waiting = Console(), Console(stderr=True)
     all_series = []
     with tempfile.TemporaryDirectory(prefix="karsl-memory-") as folder:
-        make_loader, cases = _plan(args, folder)
+        make_loader, cases = plan_cases(args, folder)
         for case in cases:
             with waiting.status(f"{case.label}: starting") as status:
 
@@ -111,90 +108,6 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("--records makes records up; leave out --ann-file")
     if "mmengine" in args.serialize and not args.records:
         raise ConfigError("--serialize mmengine compares with made-up records; give --records 1000000")
-
-
-def _plan(args: argparse.Namespace, folder: str) -> tuple[Any, list]:
-    from karsl.analysis.records import records_loader
-    from karsl.analysis.samples import Case
-
-    workers = 2 if args.workers is None else args.workers
-    make: Any
-    if args.records:
-        make = partial(records_loader, count=args.records, batch_size=args.batch_size or 1024, index_cache=folder)
-    elif args.config:
-        options = {"config": args.config, "options": args.cfg_options, "phase": args.phase, "imports": args.imports}
-        options |= {"data_root": args.data_root, "ann_file": args.ann_file}
-        loader = loader_config(**options)
-        workers = loader.get("num_workers", 2) if args.workers is None else args.workers
-        make = partial(config_loader, batch_size=args.batch_size, **options)
-    else:
-        options = {"data_root": args.data_root, "ann_file": args.ann_file}
-        make = partial(folder_loader, batch_size=args.batch_size or 64, **options)
-    methods = dict.fromkeys(args.start_method if workers else args.start_method[:1])
-    return make, [Case(method, way, workers, args.ranks) for way in dict.fromkeys(args.serialize) for method in methods]
-
-
-def loader_config(*, config: str, phase: str, options: dict | None, imports: Sequence[str] = (), **data: Any) -> Any:
-    """The loader of a phase as its config has it, in this process or in that of a rank.
-
-    Args:
-        config: Its file.
-        phase: `train`, `val` or `test`.
-        options: Of `--cfg-options`.
-        imports: Modules that register what the config names.
-        data: As for `load_config`.
-
-    Raises:
-        ConfigError: There is none.
-    """
-    from karsl.engine import load_config
-    from karsl.errors import ConfigError
-
-    import_modules(imports)
-    cfg = load_config(config, options, **data)
-    loader = cfg.get(f"{phase}_dataloader")
-    if not loader or not loader.get("dataset"):
-        has = [name for name in _PHASES if cfg.get(f"{name}_dataloader")]
-        raise ConfigError(f"config '{config}' has no {phase}_dataloader; it has {', '.join(has) or 'none'}")
-    loader["default_scope"] = cfg.get("default_scope", "karsl")
-    return loader
-
-
-def config_loader(case: Any, rank: int, *, batch_size: int | None, **options: Any) -> Any:
-    """The loader of a config in one rank's process, its workers started as `case` says and kept over epochs."""
-    from mmengine.registry import DefaultScope
-    from mmengine.runner import Runner
-
-    from karsl.engine.collate import name_collate
-    from karsl.engine.walk import dataset_leaves
-
-    loader = loader_config(**options)
-    scope = loader.pop("default_scope")
-    name_collate(loader)
-    for leaf in dataset_leaves(loader.dataset):
-        leaf["serialize_data"] = case.serialize == "on"
-    if batch_size:
-        loader.batch_size = batch_size
-    loader.num_workers, loader.persistent_workers = case.num_workers, case.num_workers > 0
-    if case.num_workers:
-        loader.multiprocessing_context = case.start_method
-    else:
-        loader.pop("multiprocessing_context", None)
-        loader.pop("prefetch_factor", None)
-    with DefaultScope.overwrite_default_scope(scope):
-        return Runner.build_dataloader(loader, seed=rank)
-
-
-def folder_loader(case: Any, rank: int, *, data_root: str, ann_file: str | None = None, batch_size: int) -> Any:
-    """A loader that reads the clips of a KArSL layout."""
-    from karsl.analysis.records import make_dataloader
-    from karsl.datasets import KArSLDataset
-    from karsl.engine.overrides import find_ann_file
-
-    steps = [{"type": "LoadKeypoints"}]
-    ann_file = find_ann_file(ann_file, data_root) if ann_file else ""
-    dataset = KArSLDataset(ann_file, data_root=data_root, pipeline=steps, serialize_data=case.serialize == "on")
-    return make_dataloader(dataset, case, batch_size=batch_size, seed=rank)
 
 
 def _title(args: argparse.Namespace, series: Any) -> str:

@@ -9,7 +9,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-__all__ = ["add_cfg_options", "add_data_options", "add_import", "add_trust_pickle", "import_modules", "naming_data_root"]
+__all__ = [
+    "add_cfg_options",
+    "add_data_options",
+    "add_import",
+    "add_phase",
+    "add_trust_pickle",
+    "import_modules",
+    "naming_data_root",
+]
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +67,17 @@ def add_import(parser: argparse.ArgumentParser) -> None:
         metavar="MODULE",
         help="import a module first that registers skeletons, datasets or steps of yours; may be repeated",
     )
+
+
+def add_phase(parser: Any, meaning: str) -> None:
+    """Add `--phase`.
+
+    Args:
+        parser: Of the command, or a group of it.
+        meaning: Help.
+    """
+    phases = ("train", "val", "test")
+    parser.add_argument("--phase", choices=phases, default="train", help=f"{meaning} (default: train)")
 
 
 def add_trust_pickle(parser: argparse.ArgumentParser) -> None:

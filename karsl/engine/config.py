@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.config import Config
 
 from karsl.engine.config_keys import check_keys
+from karsl.engine.loaders import check_loaders
 from karsl.engine.overrides import override, set_ann_file, set_data_root
 from karsl.engine.walk import own_keys
 from karsl.errors import ConfigError, DatasetNotFoundError
@@ -47,6 +48,7 @@ def load_config(
     if ann_file is not None:
         set_ann_file(cfg, ann_file)
     check_keys(own_keys(cfg))
+    check_loaders(cfg)
     if cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs") / Path(path).stem)
     return cfg

@@ -14,6 +14,9 @@ from karsl.engine.config_keys import check_keys, runner_keys
 from karsl.engine.walk import LOADERS, dataset_leaves, mappings, own_keys
 from karsl.errors import ConfigError
 
+# Of StreamDataset and TarDataset: what names files there, instead of a data root.
+_PLACES = frozenset(("source", "tars"))
+
 
 def override(cfg: Config, options: Mapping[str, Any]) -> None:
     """Apply dotted keys to a config.
@@ -70,7 +73,7 @@ def set_data_root(cfg: Config, data_root: str | Path) -> None:
         data_root: The new root.
 
     Raises:
-        ConfigError: The config has no dataset.
+        ConfigError: The config has no dataset, or one that reads no data root.
     """
     for leaf in _leaves(cfg, f"--data-root {data_root}"):
         leaf["data_root"] = str(data_root)
@@ -86,7 +89,7 @@ def set_ann_file(cfg: Config, ann_file: str | Path) -> None:
         ann_file: Relative to each dataset's data root, or, where there is no such file, to the current folder.
 
     Raises:
-        ConfigError: The config has no dataset.
+        ConfigError: The config has no dataset, or one that reads no data root.
     """
     for leaf in _leaves(cfg, f"--ann-file {ann_file}"):
         leaf["ann_file"] = find_ann_file(ann_file, leaf.get("data_root"))
@@ -101,7 +104,14 @@ def find_ann_file(ann_file: str | Path, data_root: str | Path | None) -> str:
 
 
 def _leaves(cfg: Config, option: str) -> list[MutableMapping]:
-    leaves = [leaf for name in LOADERS if cfg.get(name) for leaf in dataset_leaves(cfg[name].get("dataset"))]
-    if not leaves:
+    found = [(name, leaf) for name in LOADERS if cfg.get(name) for leaf in dataset_leaves(cfg[name].get("dataset"))]
+    if not found:
         raise ConfigError(f"{option}: the config has no dataset in {', '.join(LOADERS)}")
-    return leaves
+    for name, leaf in found:
+        for key in _PLACES.intersection(leaf):
+            path = f"{name}.dataset.{key}" if leaf is cfg[name]["dataset"] else f"{name}.dataset...{key}"
+            raise ConfigError(
+                f"{option}: a dataset of the {name} reads what its '{key}' names, {leaf[key]!r}; "
+                f"give --cfg-options {path}=... instead"
+            )
+    return [leaf for _, leaf in found]

@@ -33,7 +33,8 @@ def mappings(node: Any) -> Iterator[MutableMapping]:
 
 
 def dataset_leaves(dataset: Any) -> Iterator[MutableMapping]:
-    """Configs of the datasets that read files, below wrappers with `dataset` or `datasets` and in `steps` of a LazyDataset.
+    """Configs of the datasets that read files, below wrappers with `dataset` or `datasets`, in `steps` of a LazyDataset and
+    as `source` of a StreamDataset.
 
     Example:
         >>> list(dataset_leaves({"type": "RepeatDataset", "dataset": {"type": "KArSLDataset"}}))
@@ -47,6 +48,8 @@ def dataset_leaves(dataset: Any) -> Iterator[MutableMapping]:
             yield from dataset_leaves(part)
     elif isinstance(dataset, MutableMapping):
         inner = dataset.get("datasets", dataset.get("dataset"))
+        if inner is None and isinstance(dataset.get("source"), MutableMapping):
+            inner = dataset["source"]
         if inner is None and "steps" in dataset:
             inner = [step["dataset"] for step in dataset["steps"] if step.get("do") == "add_dataset"]
         if inner is None:

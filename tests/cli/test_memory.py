@@ -43,6 +43,20 @@ def test_a_config_is_measured_with_its_own_loader(corpus, tmp_path, capsys):
 
 
 @linux
+def test_a_stream_is_told_its_batch_size_as_in_a_run(corpus, tmp_path, capsys):
+    config = tmp_path / "memory_of_stream.py"
+    steps = "[dict(type='LoadKeypoints'), dict(type='TSNSampleFrames', clip_len=4), dict(type='PackKeypointInputs')]"
+    config.write_text(
+        "default_scope = 'karsl'\n"
+        "train_dataloader = dict(batch_size=8, num_workers=2, sampler=None, collate_fn=dict(type='keypoint_collate'),\n"
+        f"    dataset=dict(type='StreamDataset', source={str(tmp_path / 'pack')!r}, pipeline={steps}))\n"
+    )
+    assert main(["pack", str(corpus), str(tmp_path / "pack")]) == 0
+    assert main(["memory", str(config)]) == 0
+    assert "worker 1" in capsys.readouterr().out
+
+
+@linux
 def test_a_folder_is_measured_without_workers(corpus, capsys):
     assert main(["memory", "--data-root", str(corpus), "--workers", "0"]) == 0
     text = capsys.readouterr().out

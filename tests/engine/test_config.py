@@ -138,3 +138,33 @@ def test_a_mistyped_top_level_key_is_refused_in_both_styles(config):
 def test_imports_of_a_pure_python_config_are_no_mistyped_keys(tmp_path):
     text = "from mmengine.visualization import Visualizer\nvisualizer = dict(type=Visualizer)\n"
     assert load_config(write(tmp_path, text)).visualizer.type.__name__ == "Visualizer"
+
+
+def test_without_workers_their_options_fall_away(tmp_path):
+    text = "train_dataloader = dict(batch_size=4, num_workers=2, persistent_workers=True, prefetch_factor=4)\n"
+    config = write(tmp_path, text)
+    assert load_config(config).train_dataloader.persistent_workers
+    assert load_config(config, {"train_dataloader.num_workers": 0}).train_dataloader == {"batch_size": 4, "num_workers": 0}
+
+
+@pytest.mark.parametrize(("key", "value"), [("batch_size", 0), ("batch_size", "many"), ("num_workers", -1)])
+def test_a_size_that_no_loader_takes_is_refused(config, key, value):
+    with pytest.raises(ConfigError, match=rf"^train_dataloader\.{key}={value!r}; expected a whole number of at least"):
+        load_config(config, {f"train_dataloader.{key}": value})
+
+
+STREAM = "train_dataloader = dict(dataset=dict(type='StreamDataset', source={}))\n"
+
+
+@pytest.mark.parametrize("given", [{"data_root": "x"}, {"ann_file": "a.json"}], ids=str)
+def test_a_stream_that_names_its_source_takes_no_data_root(tmp_path, given):
+    with pytest.raises(
+        ConfigError, match=r"its 'source' names, 'tars'; give --cfg-options train_dataloader\.dataset\.source="
+    ):
+        load_config(write(tmp_path, STREAM.format("'tars'")), **given)
+
+
+def test_a_data_root_reaches_the_dataset_below_a_stream(tmp_path):
+    config = write(tmp_path, STREAM.format("dict(type='KArSLDataset', data_root='a')"))
+    dataset = load_config(config, data_root="b").train_dataloader.dataset
+    assert (dataset.source.data_root, "data_root" in dataset) == ("b", False)
