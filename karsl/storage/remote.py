@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from karsl.errors import KarslError, MissingExtraError, missing_extra
 
@@ -100,7 +101,7 @@ def open_at(
     if first or stop:
         headers["Range"] = f"bytes={first}-{'' if stop is None else stop - 1}"
     try:
-        reply = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout_s)
+        reply = urllib.request.urlopen(urllib.request.Request(quoted(url), headers=headers), timeout=timeout_s)
     except urllib.error.HTTPError as error:
         if error.code == 304:
             raise Unchanged from None
@@ -114,6 +115,19 @@ def open_at(
         else:
             length = reply.headers.get("Content-Length")
             yield Answer(reply, 0, int(length) if length else None, version)
+
+
+def quoted(url: str) -> str:
+    """A URL as HTTP writes it: letters of other scripts and spaces as %xx; what is written so already stays.
+
+    Example:
+        >>> quoted("http://host/my clips/a%20b.tar?key=1")
+        'http://host/my%20clips/a%20b.tar?key=1'
+    """
+    parts = urlsplit(re.sub("%(?![0-9a-fA-F]{2})", "%25", url))
+    host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
+    path, query = (quote(part, safe="%/?:@!$&'()*+,;=~[]") for part in (parts.path, parts.query))
+    return urlunsplit((parts.scheme, host, path, query, ""))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 
 class Faults:
@@ -39,7 +40,7 @@ def serving(folder: Path):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            name = self.path.lstrip("/").partition("?")[0]
+            name = unquote(self.path.lstrip("/").partition("?")[0])
             file, span = folder / name, self.headers.get("Range", "")
             faults.asked.append((file.name, span))
             waiting = faults.statuses.get(file.name)

@@ -6,6 +6,7 @@ import importlib.util
 import multiprocessing
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -89,6 +90,19 @@ def test_answers_of_500_are_asked_again_and_404_is_not(server, tmp_path):
     faults.statuses["a.bin"] = [500] * 9
     with pytest.raises(RemoteError, match=r"stopped at byte 0 \(the server answered 500 .*on_error='skip'"):
         download(url, tmp_path / "third", retry=QUICK)
+
+
+@pytest.mark.parametrize("name", ["أرقام/١ ٢.bin", "my clips/a b.bin", "100%.bin", "a+b;c=d@e.bin"])
+def test_names_in_any_script_are_asked_for_as_http_writes_them(server, tmp_path, name):
+    url, faults, folder = server
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(CONTENT)
+    url = url.replace("a.bin", name)
+    for n, given in enumerate((url, f"{url.replace(name, quote(name))}?key=ق%20x")):
+        download(given, tmp_path / f"{n}", retry=QUICK)
+        assert (tmp_path / f"{n}").read_bytes() == CONTENT
+    assert read_ranges(url, [(3, 9)], retry=QUICK) == [CONTENT[3:9]]
+    assert len(faults.asked) == 3
 
 
 def test_no_server_at_all_is_one_error(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
+import shutil
 import sys
 import tarfile
 from pathlib import Path
@@ -168,6 +169,14 @@ def test_a_folder_of_tars_on_a_server_says_what_is_in_it(stores, server, tmp_pat
     stream = StreamDataset(f"{url}/tars/", PIPELINE, seed=5, window=20, cache_dir=str(tmp_path))
     assert equal(batches(stream), batches(StreamDataset(str(stores / "tars"), PIPELINE, seed=5, window=20, chunk=1024)))
     assert stream.metainfo["classes"] == list(META["classes"])
+
+
+@pytest.mark.parametrize("form", ["tars", "pack"])
+def test_a_folder_may_be_called_anything(stores, range_server, tmp_path, form):
+    shutil.copytree(stores / form, tmp_path / "served" / "أرقام ١")
+    with range_server.serving(tmp_path / "served") as (url, _):
+        stream = remote(f"{url}/أرقام ١", tmp_path / "cache", shuffle=False)
+        assert equal(batches(stream), batches(StreamDataset(str(stores / form), PIPELINE, seed=5, shuffle=False)))
 
 
 @pytest.mark.parametrize("form", ["tars", "pack"])
