@@ -30,12 +30,13 @@ def _lines(dataset: Any) -> Iterator[str]:
 
 def _headline(dataset: Any) -> str:
     describe = getattr(dataset, "_describe", None)
-    arguments = describe() if callable(describe) else _source(dataset)
+    arguments = describe() if callable(describe) else source_of(dataset)
     ready = getattr(dataset, "_fully_initialized", True)
     return f"{kind(dataset)}({arguments}): {f'{len(dataset):,} clips' if ready else 'not initialised'}"
 
 
-def _source(dataset: Any) -> str:
+def source_of(dataset: Any) -> str:
+    """What it is read from, as it was given; empty where it does not say."""
     for name in ("ann_file", "data_root"):
         if getattr(dataset, name, None):
             return f"{name}={getattr(dataset, name)!r}"

@@ -8,6 +8,7 @@ import inspect
 import logging
 import os
 import re
+import sys
 import sysconfig
 import types
 from collections.abc import Iterator, Mapping, Sequence
@@ -78,6 +79,17 @@ def code_facts(owner: Any, names: Sequence[str]) -> str | None:
     except (_CannotTell, RecursionError):
         return None
     return reader.digest.hexdigest()
+
+
+def counts_by_name(cls: type) -> bool:
+    """Whether a class is Python's, of an installed package or karsl's, so that its code need not be read.
+
+    Example:
+        >>> counts_by_name(int), counts_by_name(Path), counts_by_name(type("Mine", (), {"__module__": "mine"}))
+        (True, True, False)
+    """
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None) or ""
+    return cls.__module__ in sys.builtin_module_names or file.startswith(_NOT_FOLLOWED)
 
 
 def package_facts() -> tuple:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from karsl.datasets.combine.naming import kind
+from karsl.datasets.combine.tree import source_of
 from karsl.errors import ConfigError
 
 ACTIONS = ("add_dataset", "map", "filter", "mix", "set_encoder", "encode")
@@ -103,5 +104,7 @@ def _shown(value: Any) -> str:
         return f"[{', '.join(map(_shown, value))}]"
     if isinstance(value, Callable):  # type: ignore[arg-type]
         return getattr(value, "__name__", kind(value))
+    if type(value).__repr__ is object.__repr__:
+        return f"{kind(value)}({source_of(value)})"  # an address says nothing
     text = repr(value).splitlines()[0]
     return text if len(text) < 80 else f"{text[:77]}..."

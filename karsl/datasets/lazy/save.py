@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import torch
 from mmengine.logging import print_log
 
 from karsl.datasets.index.progress import reported
+from karsl.datasets.lazy.identity import CannotTell, items_identity
 from karsl.datasets.lazy.spool import Spool
 from karsl.datasets.lazy.write import WRITERS
 from karsl.errors import ConfigError
@@ -55,7 +55,7 @@ class Saving:
             )
         self.skeleton, self.dataset = skeleton, dataset
         self.metainfo = dataset.metainfo | {"skeleton": describe_skeleton(skeleton)}
-        self.spool = Spool(self.path.with_name(f".{self.path.name}.items"), _digest(dataset))
+        self.spool = _spool_of(dataset, self.path.with_name(f".{self.path.name}.items"))
 
     def keep(self, place: int, item: Any) -> None:
         """Write an item, unless it was written before.
@@ -125,7 +125,13 @@ def _ids(facts: Mapping[str, Any]) -> dict:
     return {"gloss_ids": ids.tolist()} if isinstance(ids, torch.Tensor) else {}
 
 
-def _digest(dataset: LazyDataset) -> str:
-    """Of what makes the items: the plan as text, and the seed and epoch that it is drawn with."""
-    told = [dataset.describe(), dataset.draws_of()]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+def _spool_of(dataset: LazyDataset, folder: Path) -> Spool:
+    """The items that an earlier call left, if they are this dataset's for sure."""
+    plan = None
+    try:
+        plan = items_identity(dataset)
+    except CannotTell as reason:
+        if folder.exists():
+            text = f"{folder}: items are made anew, since those left there may be another dataset's: {reason}"
+            print_log(text, logger="current", level=logging.WARNING)
+    return Spool(folder, plan)

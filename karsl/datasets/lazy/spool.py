@@ -21,16 +21,19 @@ class Spool:
 
     Args:
         folder: Made if absent.
-        plan: What makes the items; a folder of another plan is refused.
+        plan: What makes the items; a folder of another plan is refused. None, unknown, begins anew.
 
     Raises:
         ConfigError: The folder holds items of another plan.
     """
 
-    def __init__(self, folder: Path, plan: str) -> None:
+    def __init__(self, folder: Path, plan: str | None) -> None:
         self.folder = folder
         written = folder / _PLAN
-        if written.is_file() and json.loads(written.read_text(encoding="utf-8")) != plan:
+        found = json.loads(written.read_text(encoding="utf-8")) if written.is_file() else plan
+        if folder.exists() and None in (found, plan):
+            shutil.rmtree(folder)
+        elif found != plan:
             raise ConfigError(f"{folder} holds items of another recorded dataset; remove it, or save under another name")
         with atomic_path(written) as part:
             part.write_text(json.dumps(plan), encoding="utf-8")

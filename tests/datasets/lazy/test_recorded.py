@@ -142,10 +142,12 @@ def test_saved_as_parquet_and_tars(small, tmp_path):
 
 
 def test_saving_goes_on_where_it_stopped(small, tmp_path):
-    made = []
+    log = tmp_path / "made"
+    log.touch()
 
     def count(item):
-        made.append(item["clip_id"])
+        made = [*log.read_text(encoding="utf-8").splitlines(), item["clip_id"]]
+        log.write_text("\n".join(made), encoding="utf-8")
         if len(made) == 3:
             raise OSError("the power went")
         return item
@@ -155,7 +157,7 @@ def test_saving_goes_on_where_it_stopped(small, tmp_path):
         small.save_as(tmp_path / "pack")
     assert not (tmp_path / "pack").exists()
     small.save_as(tmp_path / "pack")
-    assert len(made) == 3 + 3
+    assert len(log.read_text(encoding="utf-8").splitlines()) == 3 + 3
     with pytest.raises(ConfigError, match="pack exists"):
         small.save_as(tmp_path / "pack")
 
