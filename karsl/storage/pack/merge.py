@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from karsl.errors import AnnotationError, DataProblems
 from karsl.storage.annotation import read_annotation
 from karsl.storage.packed import ANNOTATIONS
@@ -38,7 +40,7 @@ def merged(pack: Path | None, metainfo: dict, records: list[dict]) -> Merge:
 
     Raises:
         DataProblems: Clips without frames, two clips of one name, or one that has another length in the pack.
-        AnnotationError: Labels without names for them.
+        AnnotationError: Labels without names for them, or one name for two classes.
     """
     problems = _problems(records)
     if problems:
@@ -56,7 +58,7 @@ def merged(pack: Path | None, metainfo: dict, records: list[dict]) -> Merge:
             [f"clip {r['clip_id']!r} has {lengths[r['clip_id']]} frames, in the source {r['num_frames']}; --remove it first"
              for r in changed],
         )  # fmt: skip
-    return _labelled(before, old, metainfo, new, len(present))
+    return _labelled(before, old, metainfo, new, len(present)) if new else Merge(before, old, [], len(present))
 
 
 def _problems(records: list[dict]) -> list[str]:
@@ -69,7 +71,7 @@ def _problems(records: list[dict]) -> list[str]:
 
 def _labelled(before: dict, old: list[dict], metainfo: dict, new: list[dict], present: int) -> Merge:
     key = "signs" if before.get("signs") and metainfo.get("signs") else "classes"
-    classes = [_classes(info, key) for info in (before, metainfo)]
+    classes = [_classes(info, key, whose) for info, whose in ((before, "the pack"), (metainfo, "the source"))]
     names = list(dict.fromkeys((*classes[0], *classes[1])))
     names = sorted(names) if key == "signs" else names
     row = {name: i for i, name in enumerate(names)}
@@ -79,18 +81,49 @@ def _labelled(before: dict, old: list[dict], metainfo: dict, new: list[dict], pr
             known = dict(zip(classes[1], metainfo.get(kind, classes[1]), strict=True))
             known |= dict(zip(classes[0], before[kind], strict=True))
             joined[kind] = [str(known[name]) for name in names]
+    if key != "signs" and len(names) > len(classes[0]):
+        joined.pop("signs", None)  # classes of the source have none
     return Merge(
         joined,
-        [{**r, "label": row[classes[0][r["label"]]]} for r in old],
-        [{**r, "label": row[r["sign"] if key == "signs" else classes[1][r["label"]]]} for r in new],
+        [{**r, "label": _label(r, classes[0], row, key, "the pack")} for r in old],
+        [{**r, "label": _label(r, classes[1], row, key, "the source")} for r in new],
         present,
     )
 
 
-def _classes(metainfo: dict, key: str) -> list:
+def _classes(metainfo: dict, key: str, whose: str) -> list:
+    """What classes are joined by.
+
+    Raises:
+        AnnotationError: There is nothing, or one name for two classes.
+    """
     found = metainfo.get(key)
     if not found:
         raise AnnotationError(
             f"clips can be added where classes have names; metainfo has no {key!r}, only {sorted(metainfo)}"
         )
+    twice = next((name for name, count in Counter(found).items() if count > 1), None)
+    if twice is not None:
+        raise AnnotationError(
+            f"two classes of {whose} are called {twice!r}, and by their names they would become one; rename one, or give "
+            "both the pack and the source 'signs'"
+        )
     return list(found)
+
+
+def _label(record: dict, classes: list, row: dict, key: str, whose: str) -> int:
+    """The label of a record among all classes: of its sign, or else of the class that its own label stands for.
+
+    Raises:
+        AnnotationError: It has neither, or one that is not among the classes.
+    """
+    sign, label = record.get("sign") if key == "signs" else None, record.get("label")
+    if sign is not None and sign in row:
+        return row[sign]
+    if sign is None and isinstance(label, (int, np.integer)) and 0 <= label < len(classes):
+        return row[classes[label]]
+    told = ", ".join(f"{name} {record[name]!r}" for name in ("sign", "label") if name in record) or "no label"
+    raise AnnotationError(
+        f"clip {record['clip_id']!r} of {whose} has {told}, and classes are {key} {classes[0]!r} to {classes[-1]!r}, "
+        f"{len(classes)} of them; correct the record"
+    )

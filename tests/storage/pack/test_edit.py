@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,61 @@ def test_classes_without_signs_are_joined_by_name(tmp_path):
     nameless = Clips({"skeleton": SKELETON.name}, SKELETON, source(["x"], 9).records, lambda r: None)
     with pytest.raises(AnnotationError, match="clips can be added where classes have names"):
         pack_clips(nameless, pack, mode="append")
+
+
+def small_source(names, metainfo, records) -> Clips:
+    """Clips of five frames, called by numbers, with the records' facts."""
+    facts = [{"clip_id": f"clip {name}", "num_frames": 5, **record} for name, record in zip(names, records, strict=True)]
+    read = partial(clip_of, frames=5, points=67)
+    return Clips({"skeleton": SKELETON.name, **metainfo}, SKELETON, facts, lambda r: read(int(r["clip_id"][5:])))
+
+
+def test_classes_of_one_name_are_never_made_one(tmp_path):
+    two = {"classes": ["thermometer", "thermometer"]}
+    pack = tmp_path / "pack"
+    pack_clips(small_source((0, 1), two, [{"label": 0}, {"label": 1}]), pack)
+    before = listed(pack)
+    with pytest.raises(AnnotationError, match="two classes of the pack are called 'thermometer', .* rename one"):
+        pack_clips(small_source((2,), {"classes": ["hello"]}, [{"label": 0}]), pack, mode="append")
+    assert pack_clips(small_source((0,), two, [{"label": 0}]), pack, mode="append").added == 0
+    assert listed(pack) == before
+    other = tmp_path / "other"
+    pack_clips(small_source((2,), {"classes": ["hello"]}, [{"label": 0}]), other)
+    with pytest.raises(AnnotationError, match="two classes of the source are called 'thermometer'"):
+        pack_clips(small_source((0,), two, [{"label": 0}]), other, mode="append")
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        ({}, "clip 'clip 5' of the source has no label, and classes are signs 9 to 30, 2 of them; correct the record"),
+        ({"label": 2}, "has label 2, and"),
+        ({"label": -1}, "has label -1, and"),
+        ({"label": "a"}, "has label 'a', and"),
+        ({"sign": 8, "label": 0}, "has sign 8, label 0, and"),
+    ],
+)
+def test_a_record_whose_class_nothing_tells_is_named(tmp_path, record, text):
+    pack, signs = tmp_path / "pack", {"signs": [7, 9], "classes": ["a", "b"]}
+    pack_clips(small_source((0, 1), signs, [{"sign": 7}, {"label": 1}]), pack)
+    more = {"signs": [9, 30], "classes": ["b", "c"]}
+    with pytest.raises(AnnotationError, match=text):
+        pack_clips(small_source((5,), more, [record]), pack, mode="append")
+    pack_clips(small_source((5, 6), more, [{"label": 1}, {"sign": 9}]), pack, mode="append")
+    content = listed(pack)
+    assert content["metainfo"]["signs"] == [7, 9, 30]
+    assert [r["label"] for r in content["data_list"]] == [0, 1, 2, 1]
+
+
+def test_signs_are_left_out_where_classes_of_the_source_have_none(tmp_path):
+    pack = tmp_path / "pack"
+    pack_clips(small_source((0, 1), {"signs": [7, 9], "classes": ["a", "b"]}, [{"sign": 7}, {"sign": 9}]), pack)
+    pack_clips(small_source((2,), {"classes": ["b"]}, [{"label": 0}]), pack, mode="append")
+    assert listed(pack)["metainfo"]["signs"] == [7, 9]
+    pack_clips(small_source((3,), {"classes": ["c"]}, [{"label": 0}]), pack, mode="append")
+    content = listed(pack)
+    assert (content["metainfo"]["classes"], content["metainfo"].get("signs")) == (["a", "b", "c"], None)
+    assert [r["label"] for r in content["data_list"]] == [0, 1, 1, 2]
 
 
 def test_a_clip_whose_length_changed_must_be_removed_first(pack):
