@@ -99,8 +99,11 @@ class Combinator(BaseDataset):
             return kind(self)
         return next((found for m in self.members if (found := redrawn(m))), None)
 
-    def _need_fixed_places(self) -> None:
+    def _need_fixed_places(self, or_else: str = "") -> None:
         """For what remembers places of its member.
+
+        Args:
+            or_else: What else to do.
 
         Raises:
             ConfigError: In another epoch they would be other clips.
@@ -109,7 +112,7 @@ class Combinator(BaseDataset):
         if found:
             raise ConfigError(
                 f"{kind(self)}: the {found} below puts other clips in the same places in each epoch, so places cannot be "
-                f"remembered; put the {kind(self)} below the {found}, around its members"
+                f"remembered; put the {kind(self)} below the {found}, around its members{or_else}"
             )
 
     def _build(self, number: int, member: Any) -> Any:
@@ -243,11 +246,15 @@ class Combinator(BaseDataset):
         members, places = self.locate(np.array([self.place(idx)]))
         return int(places[0]) if self._members_key == "dataset" else (int(members[0]), int(places[0]))
 
-    def get_subset(self, indices: Indices) -> Combinator:  # type: ignore[override]
-        """A dataset of some of the places; nothing is copied."""
+    def get_subset(self, indices: Indices, *, of_each_epoch: bool = False) -> Combinator:  # type: ignore[override]
+        """A dataset of some of the places; nothing is copied.
+
+        Raises:
+            ConfigError: Places are other clips in each epoch; see SliceDataset for `of_each_epoch`.
+        """
         from karsl.datasets.combine.slice import SliceDataset
 
-        return SliceDataset(self, indices)
+        return SliceDataset(self, indices, of_each_epoch=of_each_epoch)
 
     def get_subset_(self, indices: Indices) -> None:  # type: ignore[override]
         """Not for combinators: they never change.

@@ -20,14 +20,30 @@ class SliceDataset(OneMember):
         dataset: Dataset or config.
         indices: First n, last -n, a slice, places, or a mask; see `resolve_indices`. A config may say `[start, stop]` as
             `dict(start=0, stop=10, step=2)`.
+        of_each_epoch: Over a dataset whose places are other clips in each epoch: take these places all the same, so other
+            clips each time.
         lazy_init, seed: See Combinator.
+
+    Raises:
+        ConfigError: Places below are other clips in each epoch, so that two parts of them would exchange clips.
     """
 
-    def __init__(self, dataset: Any, indices: Indices | dict, *, lazy_init: bool = False, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        indices: Indices | dict,
+        *,
+        of_each_epoch: bool = False,
+        lazy_init: bool = False,
+        seed: int | None = None,
+    ) -> None:
         self._given = slice(*(indices.get(k) for k in ("start", "stop", "step"))) if isinstance(indices, dict) else indices
+        self._of_each_epoch = of_each_epoch
         super().__init__(dataset, lazy_init=lazy_init, seed=seed)
 
     def _prepare(self) -> None:
+        if not (self._of_each_epoch or self.meant_empty):
+            self._need_fixed_places(", or give of_each_epoch=True to take these places of whatever an epoch draws")
         self._chosen = keep(resolve_indices(self._given, int(self._lengths[0])))
 
     @property

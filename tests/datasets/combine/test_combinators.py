@@ -155,7 +155,16 @@ def test_wrong_arguments_say_what_is_expected(numbers, make, message):
         make(numbers(3))
 
 
-@pytest.mark.parametrize("make", [lambda d: FilterDataset(d, lambda item: True), CacheDataset])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda d: FilterDataset(d, lambda item: True),
+        CacheDataset,
+        lambda d: SliceDataset(d, 3),
+        lambda d: ConcatDataset([d]).get_subset([2, 0, 1]),
+        lambda d: RepeatDataset(d, 1)[:3],
+    ],
+)
 def test_what_remembers_places_refuses_an_order_that_changes(numbers, make):
     mix = RepeatDataset(MixDataset([numbers(3), numbers(3)]), 2)
     with pytest.raises(ConfigError, match="the MixDataset below puts other clips in the same places in each epoch"):
@@ -163,6 +172,17 @@ def test_what_remembers_places_refuses_an_order_that_changes(numbers, make):
     with pytest.raises(ConfigError, match="ShuffleDataset below"):
         make(ShuffleDataset(numbers(3)))
     assert len(make(ShuffleDataset(numbers(3), reshuffle=False))) == 3
+
+
+def test_parts_of_an_order_that_changes_are_of_each_epoch_if_that_is_asked_for(numbers, values):
+    mix = MixDataset([numbers(30), numbers(100, 1000)], seed=0)
+    part = mix.get_subset(20, of_each_epoch=True)
+    first = values(part)
+    part.set_epoch(1)
+    assert values(part) == values(SliceDataset(mix, 20, of_each_epoch=True)) != first
+    assert len(ConcatDataset([SliceDataset(mix, 0), numbers(1)])) == 1
+    with pytest.raises(ConfigError, match="SliceDataset below the MixDataset.* or give of_each_epoch=True"):
+        DATASETS.build(dict(type="SliceDataset", dataset=part, indices=2))
 
 
 def test_a_condition_that_fails_names_the_item(numbers):

@@ -134,7 +134,7 @@ def test_an_epoch_is_a_function_of_seed_and_epoch(make):
 )
 def test_batches_do_not_depend_on_workers(make, loader):
     def epoch(**kwargs):
-        dataset = SliceDataset(nested(make), 20)
+        dataset = SliceDataset(nested(make), 20, of_each_epoch=True)
         dataset.set_epoch(1)
         return torch.cat([b["inputs"] for b in DataLoader(dataset, 5, collate_fn=keypoint_collate, **kwargs)])
 
@@ -142,7 +142,7 @@ def test_batches_do_not_depend_on_workers(make, loader):
 
 
 def test_an_epoch_set_in_the_parent_reaches_workers_that_run_on(make):
-    dataset = SliceDataset(nested(make), 8)
+    dataset = SliceDataset(nested(make), 8, of_each_epoch=True)
     loader = DataLoader(dataset, 4, collate_fn=keypoint_collate, num_workers=1, persistent_workers=True)
     for number in (0, 1):
         dataset.set_epoch(number)
