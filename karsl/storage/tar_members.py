@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
-import json
 import lzma
 import tarfile
 import zlib
@@ -183,23 +182,3 @@ def npy_header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np
         return npy.read_array_header_1_0(stream) if version == (1, 0) else npy.read_array_header_2_0(stream)
     except (ValueError, OSError, EOFError) as error:
         raise CorruptRecordError(f"{where}: no readable .npy member ({error}); write the sample again") from error
-
-
-def read_facts(sample: dict[str, bytes], where: str) -> dict:
-    """What a sample's `.json` and `.cls` say of its clip; numbers of `.cls` are its label.
-
-    Raises:
-        CorruptRecordError: No JSON object, or a `.cls` that is no number.
-
-    Example:
-        >>> read_facts({"cls": b"3", "json": b'{"signer": "01"}'}, "x.tar: a")
-        {'label': 3, 'signer': '01'}
-    """
-    try:
-        label = {"label": int(sample["cls"])} if "cls" in sample else {}
-        told = json.loads(sample["json"]) if "json" in sample else {}
-    except ValueError as error:
-        raise CorruptRecordError(f"{where}: its .json or .cls cannot be read ({error}); write the sample again") from error
-    if not isinstance(told, dict):
-        raise CorruptRecordError(f"{where}: its .json holds a {type(told).__name__}; an object is expected")
-    return label | told

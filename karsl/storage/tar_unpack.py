@@ -8,7 +8,8 @@ from pathlib import Path
 from karsl.errors import CorruptRecordError
 from karsl.storage.atomic import atomic_path
 from karsl.storage.record import canonical_clip, shape_problem
-from karsl.storage.tar_members import clip_extension, group_samples, read_array, read_facts, stream_tar
+from karsl.storage.tar_facts import read_facts
+from karsl.storage.tar_members import clip_extension, group_samples, read_array, stream_tar
 from karsl.storage.tar_write import add_sample
 
 

@@ -13,12 +13,12 @@ import numpy as np
 
 from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton
+from karsl.storage.annotation import LOCATOR_KEYS
 from karsl.storage.atomic import atomic_path
 from karsl.storage.record import shape_problem
 from karsl.storage.tar_index import SUFFIX, index_tar
 
 TARS = "tars.json"
-_NOT_FACTS = ("keypoint_path", "keypoint_key", "frame_start", "byte_start", "dtype", "pack", "sample_idx")
 _LEAST_HALF = 2.0**-14  # smallest normal float16: a seen point keeps a score above 0
 
 
@@ -68,7 +68,7 @@ def write_tars(
         with atomic_path(path) as part, tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as archive:
             for key, record in islice(waiting, clips_per_tar):
                 clip = _stored(read_clip(record), kind, record, skeleton)
-                facts = {k: v for k, v in record.items() if k not in _NOT_FACTS} | {"num_frames": len(clip)}
+                facts = {k: v for k, v in record.items() if k not in LOCATOR_KEYS} | {"num_frames": len(clip)}
                 if "label" not in facts and record.get("sign") in label:
                     facts["label"] = label[record["sign"]]
                 add_sample(archive, key, clip, facts)

@@ -16,9 +16,10 @@ from karsl.storage.remote import is_remote
 from karsl.storage.remote_cache import DEFAULT_BYTES, FileCache
 from karsl.storage.remote_names import shard_names
 from karsl.storage.remote_sparse import Span
+from karsl.storage.tar_facts import record_of
 from karsl.storage.tar_shards import TarShards, told_by
 
-_LOCATOR = ("pack", "byte_start", "num_frames", "dtype", "xxh3")
+_COLUMNS = ("pack", "byte_start", "num_frames", "dtype", "xxh3")
 
 
 @DATASETS.register_module()
@@ -26,7 +27,7 @@ class TarDataset(KeypointDataset):
     """Clips of WebDataset tars, ours or other people's: one `.npy` or `.npz` a clip, `.json` and `.cls` beside it.
 
     Each clip is (T, V, 3 or 4). Its `.json` gives `label`, or `sign` with `signs` in the metainfo, and any other key of a
-    record; `.cls` gives the label. Tars of ours bring their metainfo in `tars.json`.
+    record but those that karsl uses itself; `.cls` gives the label. Tars of ours bring their metainfo in `tars.json`.
 
     Args:
         tars: A path, URL, folder or pattern (`clips-{000000..000012}.tar`, `*.tar`), or several.
@@ -101,7 +102,7 @@ class TarDataset(KeypointDataset):
         """A record of every clip, in the order of the tars.
 
         Raises:
-            AnnotationError: The clips have another number of keypoints than the skeleton, or a sign has no label.
+            AnnotationError: The clips have another number of keypoints than the skeleton, or a label is no whole number.
         """
         points, signs = self._tar_facts[0], {s: i for i, s in enumerate(self._metainfo.get("signs", ()))}
         records: list[dict] = []
@@ -112,9 +113,7 @@ class TarDataset(KeypointDataset):
                     f"{name}: clips of {index.num_keypoints} keypoints, the skeleton has {points}; is it right?"
                 )
             for clip in index.clips:
-                record = {"clip_id": clip.key, **clip.facts}
-                if "label" not in record and record.get("sign") in signs:
-                    record["label"] = signs[record["sign"]]
+                record = record_of(clip.key, clip.facts, signs, str(name))
                 where = {
                     "keypoint_path": str(path),
                     "byte_start": clip.start,
@@ -126,10 +125,10 @@ class TarDataset(KeypointDataset):
 
     def locators(self, places: np.ndarray) -> list[dict]:
         """What LoadKeypoints needs to read the clips at some places, from columns: no record is decoded."""
-        if not self.serialize_data or not set(_LOCATOR) <= set(self.index.columns):
+        if not self.serialize_data or not set(_COLUMNS) <= set(self.index.columns):
             return super().locators(places)
         paths, kinds, skeleton = self.index.categories("pack"), self.index.categories("dtype"), self.skeleton
-        rows = zip(*(self.column(name)[places].tolist() for name in _LOCATOR), strict=True)
+        rows = zip(*(self.column(name)[places].tolist() for name in _COLUMNS), strict=True)
         return [
             {"keypoint_path": paths[path], "byte_start": start, "num_frames": frames, "dtype": kinds[kind], "xxh3": checksum,
              "skeleton": skeleton}

@@ -10,12 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from karsl.skeletons import Skeleton
+from karsl.storage.annotation import LOCATOR_KEYS
 from karsl.storage.convert.stamp import stamp_of
 from karsl.storage.reader import ClipReader
-
-_LOCATOR = frozenset(
-    ("keypoint_path", "keypoint_key", "member", "frame_start", "byte_start", "dtype", "xxh3", "pack", "sample_idx")
-)
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class LocatedClips:
 
     def public(self, record: dict) -> dict:
         """Everything that a record says but where its clip lies here."""
-        return {key: value for key, value in record.items() if key not in _LOCATOR}
+        return {key: value for key, value in record.items() if key not in LOCATOR_KEYS}
 
     @cached_property
     def stamp(self) -> str:

@@ -14,6 +14,7 @@ from karsl.skeletons import Skeleton, describe_skeleton
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.located import LocatedClips
 from karsl.storage.convert.said import numbered_classes, skeleton_of
+from karsl.storage.tar_facts import record_of
 from karsl.storage.tar_index import SUFFIX, TarIndex, index_tar
 from karsl.storage.tar_write import TARS, write_tars
 
@@ -24,7 +25,8 @@ def open_tars(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> Loca
     Raises:
         DatasetNotFoundError: No tar in the folder.
         ConfigError: Clips that cannot be mapped: compressed, in `.npz`, or of other numbers.
-        AnnotationError: Neither `tars.json` nor `skeleton` says what the points are, or a clip has no label.
+        AnnotationError: Neither `tars.json` nor `skeleton` says what the points are, or a clip has no label that is
+            a whole number.
     """
     root, tars = (path, sorted(path.glob("*.tar"))) if path.is_dir() else (path.parent, [path])
     if not tars:
@@ -61,11 +63,8 @@ def _records(tar: Path, points: Skeleton, signs: dict[int, int]) -> Iterator[dic
     if index.clips and index.num_keypoints != points.num_keypoints:
         raise AnnotationError(f"{tar}: clips of {index.num_keypoints} points, {points.name!r} has {points.num_keypoints}")
     for clip in index.clips:
-        record: dict = {"clip_id": clip.key, **clip.facts}
-        if "label" not in record and record.get("sign") in signs:
-            record["label"] = signs[record["sign"]]
         where = {"keypoint_path": tar.name, "byte_start": clip.start, "dtype": clip.dtype, "xxh3": clip.xxh3}
-        yield {**record, "num_frames": clip.frames, **where}
+        yield {**record_of(clip.key, clip.facts, signs, str(tar)), "num_frames": clip.frames, **where}
 
 
 def write_tar(out: Path, job: Job) -> None:

@@ -1,0 +1,82 @@
+"""Tars of others: what their json says besides the label changes no clip, item by item, in batches, or converted."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch.utils.data import DataLoader
+
+from karsl.datasets import StreamDataset, TarDataset, keypoint_collate
+from karsl.errors import AnnotationError
+from karsl.storage.convert import open_source
+
+PIPELINE = [dict(type="LoadKeypoints"), dict(type="TSNSampleFrames", clip_len=6), dict(type="PackKeypointInputs")]
+
+
+def clip_of(number: int) -> np.ndarray:
+    return np.random.default_rng(number).random((9, 42, 4), dtype=np.float32) * 0.8 + 0.1
+
+
+def write_tar(path: Path, told: dict, **members: bytes) -> Path:
+    """Two samples that say the same; `told` lies in the json of each."""
+    with tarfile.open(path, "w") as archive:
+        for number in range(2):
+            stream = io.BytesIO()
+            np.save(stream, clip_of(number))
+            for suffix, content in {"npy": stream.getvalue(), "json": json.dumps(told).encode(), **members}.items():
+                info = tarfile.TarInfo(f"s{number}.{suffix}")
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def open_tar(path: Path, kind: type = TarDataset):
+    return kind(str(path), PIPELINE, skeleton="hand_42", cache_dir=str(path.parent / "cache"), seed=0, test_mode=True)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"frame_start": 12},
+        {"keypoint": [1, 2]},
+        {"keypoint_score": "none"},
+        {"keypoint_key": "x"},
+        {"keypoint_path": "/etc/passwd"},
+        {"member": [1, 2, 3]},
+        {"byte_start": 0, "dtype": "int8", "xxh3": 3, "pack": "p"},
+        {"skeleton": "mediapipe", "sample_key": 3, "sample_idx": 7},
+        {"frame_inds": [0, 0], "centred": True, "inputs": 1},
+        {"num_frames": 999, "clip_id": 12, "sign": [1]},
+        {"label": 1.0},
+    ],
+    ids=lambda told: next(iter(told)),
+)
+def test_what_a_json_says_of_a_clip_changes_no_numbers(tmp_path, told):
+    plain = open_tar(write_tar(tmp_path / "plain.tar", {"label": 1}))
+    path = write_tar(tmp_path / "told.tar", {"label": 1, **told})
+    dataset = open_tar(path)
+    assert [dataset.get_data_info(n)["clip_id"] for n in range(2)] == ["s0", "s1"]
+    for place in range(2):
+        assert (dataset[place]["inputs"] == plain[place]["inputs"]).all()
+        assert dataset[place].keys() == plain[place].keys()
+    (batch,), (wanted,) = (list(DataLoader(d, 2, collate_fn=keypoint_collate)) for d in (dataset, plain))
+    assert (batch["inputs"] == wanted["inputs"]).all()
+    assert (batch["label"].tolist(), batch["sample_idx"].tolist()) == ([1, 1], [0, 1])
+    source = open_source(path, skeleton="hand_42")
+    assert [(r["label"], type(r["label"]), r["num_frames"]) for r in source.records] == [(1, int, 9)] * 2
+    np.testing.assert_array_equal(source.read(source.records[1]), clip_of(1))
+
+
+@pytest.mark.parametrize("label", ["hello", 1.5, True, [1], float("nan")])
+def test_a_label_that_is_no_whole_number_is_named_with_its_sample(tmp_path, label):
+    path = write_tar(tmp_path / "told.tar", {"label": label})
+    words = r"told.tar: sample 's0' has label .*, not a whole number; correct its .json, or say the label in a .cls"
+    for read in (open_tar, lambda p: open_tar(p, StreamDataset), lambda p: open_source(p, skeleton="hand_42")):
+        with pytest.raises(AnnotationError, match=words):
+            read(path)
+    assert open_tar(write_tar(tmp_path / "cls.tar", {"label": label}, cls=b"2"))[0]["label"] == 2
