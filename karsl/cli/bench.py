@@ -5,18 +5,29 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from karsl.cli.progress import step_bar
 
 SUMMARY = "time ways from clips to batches, side by side"
 
 _FULL, _QUICK = (6000, 5, 3.0), (300, 1, 0.4)  # clips, rounds, seconds
 _LEAST_CLIPS, _BATCH_SIZE = 60, 64
-_RECORDS, _QUICK_RECORDS = 1_000_000, 50_000
-_OPENED, _QUICK_OPENED = 75_300, 3_000
 _START_METHODS = ("fork", "spawn", "forkserver")
 _BYTES_PER_CLIP = 1 << 20  # nine copies of 112 kB
+# Options that --index and --open do not take, and what they are when nobody gives them.
+_OF_BATCHES: dict[str, Any] = {
+    "only": (),
+    "seconds": None,
+    "workers": (0, 2),
+    "start_method": ("fork",),
+    "cold": False,
+    "seed": 0,
+}
+_OF_BATCHES |= {"plot": None, "lazy": False, "stream": False}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,13 +35,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", nargs="+", default=(), metavar="WAY", help="only these ways; a wrong name lists them")
     parser.add_argument("--quick", action="store_true", help="300 clips, one short round: under a minute, not for comparing")
     parser.add_argument("--clips", type=_positive, metavar="N", help="synthetic clips (default: 6000)")
-    parser.add_argument("--rounds", type=_positive, metavar="N", help="measurements of each, interleaved (default: 5)")
+    parser.add_argument(
+        "--rounds", type=_positive, metavar="N", help="measurements of each, interleaved (default: 5; --open: 3)"
+    )
     parser.add_argument("--seconds", type=float, metavar="S", help="length of a measurement (default: 3)")
     parser.add_argument(
-        "--workers", type=int, nargs="+", default=(0, 2), metavar="N", help="worker processes (default: 0 and 2)"
-    )  # fmt: skip
+        "--workers",
+        type=int,
+        nargs="+",
+        default=_OF_BATCHES["workers"],
+        metavar="N",
+        help="worker processes (default: 0 and 2)",
+    )
     parser.add_argument(
-        "--start-method", nargs="+", choices=_START_METHODS, default=("fork",), help="of the workers (default: fork)"
+        "--start-method",
+        nargs="+",
+        choices=_START_METHODS,
+        default=_OF_BATCHES["start_method"],
+        help="of the workers (default: fork)",
     )
     parser.add_argument("--cold", action="store_true", help="drop the files from the page cache first, read one epoch")
     parser.add_argument("--seed", type=int, default=0, help="of clips, order and draws (default: 0)")
@@ -41,16 +63,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the rates; .png, .svg or .pdf")
     parser.add_argument("--lazy", action="store_true", help="only a pack and the same through nested combinators")
     parser.add_argument("--stream", action="store_true", help="only streams and mapped tars, and WebDataset's own loader")
-    parser.add_argument("--index", action="store_true", help="time the index of 1,000,000 records instead of batches")
-    parser.add_argument("--open", action="store_true", help="time folders and a pack of 75,300 clips up to the first batch")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--index", action="store_true", help="time the index of 1,000,000 records instead of batches")
+    start.add_argument("--open", action="store_true", help="time folders and a pack of 75,300 clips up to the first batch")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the files of every way, measure, show."""
-    if args.index:
-        return _index(args)
-    if args.open:
-        return _open(args)
+    if args.index or args.open:
+        from karsl.cli.bench_start import index, opening
+
+        _check_start(args)
+        return index(args) if args.index else opening(args)
     from rich.console import Console
 
     from karsl.analysis.bench import choose_ways, run_plan
@@ -66,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     ways, skipped = choose_ways((*lazy, *((*STREAMS, "webdataset") if args.stream else ()), *args.only))
     if not ways:
         raise ConfigError("; ".join(f"{name}: {reason}" for name, reason in skipped.items()))
-    with _work_dir(args.work_dir, plan.count) as folder, _progress(plan.steps(ways)) as say:
+    with _work_dir(args.work_dir, plan.count) as folder, step_bar(plan.steps(ways)) as say:
         result = run_plan(plan, ways, folder, say=say)
     result.skipped = skipped
     console = Console(width=None if sys.stdout.isatty() else 160)
@@ -81,6 +105,16 @@ def run(args: argparse.Namespace) -> int:
         draw_result(result, args.plot)
         print(f"plot: {args.plot}")
     return 1 if result.failed else 0
+
+
+def _check_start(args: argparse.Namespace) -> None:
+    """Refuse options that `--index` or `--open` would not heed."""
+    from karsl.errors import ConfigError
+
+    mode, takes_no = ("--index", _OF_BATCHES | {"rounds": None}) if args.index else ("--open", _OF_BATCHES)
+    given = [f"--{name.replace('_', '-')}" for name, default in takes_no.items() if getattr(args, name) != default]
+    if given:
+        raise ConfigError(f"{mode} times no batches and takes no {', '.join(given)}; leave {mode} or {given[0]} out")
 
 
 def _plan(args: argparse.Namespace):
@@ -132,48 +166,6 @@ def _work_dir(given: Path | None, clips: int) -> Iterator[Path]:
                 "all forms; name another folder with --work-dir, or fewer --clips"
             )
         yield folder
-
-
-@contextmanager
-def _progress(steps: int) -> Iterator[Callable[[str, int], None]]:
-    """A bar on stderr; what is done now stands before it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=steps)
-
-        def say(text: str, done: int) -> None:
-            progress.update(task, advance=done, description=text or None)
-
-        yield say
-
-
-def _index(args: argparse.Namespace) -> int:
-    """Start and access of 1,000,000 records."""
-    from rich.console import Console
-
-    from karsl.analysis.index_bench import bench_index, bench_table
-
-    count = args.clips or (_QUICK_RECORDS if args.quick else _RECORDS)
-    with Console(stderr=True).status(f"indexing {count:,} records, four times"):
-        figures = bench_index(count, args.work_dir)
-    Console().print(bench_table(figures, count))
-    return 0
-
-
-def _open(args: argparse.Namespace) -> int:
-    """From opening to the first batch."""
-    from rich.console import Console
-
-    from karsl.analysis.open_bench import bench_open, open_table
-
-    count = args.clips or (_QUICK_OPENED if args.quick else _OPENED)
-    with Console(stderr=True).status(f"writing and opening {count:,} clips"):
-        figures = bench_open(count, args.work_dir)
-    Console().print(open_table(figures, count))
-    return 0
 
 
 def _positive(text: str) -> int:

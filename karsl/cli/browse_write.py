@@ -10,6 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from karsl.cli.progress import tracked
+
 _IN_OVERVIEW = 60  # clips; more make a picture that no viewer shows
 _IN_SIGN_SHEET = 30
 
@@ -53,12 +55,10 @@ def unique_names(clip_ids: Iterable[str]) -> list[str]:
 
 def _stages(args: argparse.Namespace, places: Sequence[Any], problems: list[str], task: str, mode: str) -> Iterator[tuple]:
     """Number, place, stages and further draws of each clip that can be read, with a progress bar."""
-    from rich.progress import track
-
     from karsl.errors import ConfigError, KarslError
     from karsl.visualization.source import shown_stages
 
-    for number, place in enumerate(track(places, task, total=len(places))):
+    for number, place in enumerate(tracked(task)(places, len(places))):
         try:
             stages, draws = shown_stages(place, args.mode or mode, draws=args.draws, seed=args.seed)
             yield number, place, stages, draws

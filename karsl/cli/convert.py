@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from karsl.cli.options import add_import, add_trust_pickle, import_modules
+from karsl.cli.progress import tracked
 
 SUMMARY = "bring clips from one form to another, by the names of their points"
 _DESCRIPTION = """\
@@ -64,8 +65,6 @@ def form_table() -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Open, convert, say what was lost."""
-    from rich.progress import track
-
     from karsl.storage.convert import convert_clips, open_source
     from karsl.storage.convert.forms import find_form
 
@@ -79,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         skeleton=args.skeleton,
         strict=args.strict,
         dtype=args.dtype,
-        progress=lambda records, total: track(records, "converting", total=total),
+        progress=tracked("converting"),
     )
     paths = [done.path] if done.path.is_file() else [p for p in done.path.rglob("*") if p.is_file()]
     size = sum(path.stat().st_size for path in paths)

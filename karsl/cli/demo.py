@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from karsl.cli.progress import bar
+
 SUMMARY = "make synthetic clips, train, test on an unseen signer, show the results"
 
 # MMEngine logs environment, config and hooks at each start, some 300 lines; these are the ones to watch a run by.
@@ -55,12 +57,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _make(corpus: Path, make_corpus) -> None:
-    from rich.progress import Progress
-
     print(f"$ # synthetic clips in KArSL's layout, 8 signs, 3 signers -> {corpus}", flush=True)
-    with Progress() as bar:
-        task = bar.add_task("making clips", total=None)
-        make_corpus(corpus, progress=lambda done, total: bar.update(task, completed=done, total=total))
+    with bar("making clips", None) as tell:
+        make_corpus(corpus, progress=tell)
 
 
 def run_step(words: list[str], log: Path) -> int:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from karsl.cli.options import add_trust_pickle
+from karsl.cli.progress import bar, tracked
 
 SUMMARY = "put clips into mapped shards; add, remove, verify"
 
@@ -88,11 +88,11 @@ def _pack(args: argparse.Namespace) -> int:
         skeleton=args.skeleton,
         label_sheet=args.label_sheet,
         trusted=args.trust_pickle,
-        progress=_tracked,
+        progress=tracked("listing clips"),
     )
     for note in source.notes:
         print(f"note: {note}")
-    with _bar("packing", len(source.records)) as tell:
+    with bar("packing", len(source.records)) as tell:
         done = _packer(args, len(source.records))(
             source,
             out,
@@ -137,7 +137,7 @@ def _verify(pack: Path) -> int:
     from karsl.storage.pack.verify import verify_pack
 
     total = sum(facts.bytes for _, _, facts in Manifest.read(pack).files())
-    with _bar("verifying, bytes", total) as tell:
+    with bar("verifying, bytes", total) as tell:
         problems = verify_pack(pack, tell=tell)
     if problems:
         raise DataProblems(str(pack), problems)
@@ -163,25 +163,3 @@ def _workers(given: int | None, clips: int) -> int:
         return given
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return 0 if clips < _FEW_CLIPS or cores == 1 else min(cores, _MOST_WORKERS)
-
-
-def _tracked(files: Iterable, total: int) -> Iterable:
-    """A bar on a terminal while files are listed."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(files, "listing clips", total, console=console, transient=True, disable=not console.is_terminal)
-
-
-@contextmanager
-def _bar(what: str, total: int) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, with the time that is left."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda done, total: progress.update(task, completed=done, total=total)

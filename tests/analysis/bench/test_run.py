@@ -92,6 +92,16 @@ def test_the_command_prints_a_table_and_writes_what_it_was_asked_for(tmp_path, c
     assert (tmp_path / "b.png").stat().st_size > 1000
 
 
+@pytest.mark.parametrize(("words", "rows"), [(["--index"], 2), (["--open", "--rounds", "1"], 4)])
+def test_starts_are_written_too(words, rows, tmp_path, capsys):
+    options = ["--clips", "60", "--json", str(tmp_path / "b.json"), "--work-dir", str(tmp_path / "new" / "work")]
+    assert main(["bench", *words, *options]) == 0
+    told = json.loads((tmp_path / "b.json").read_text())
+    assert (told["count"], len(told["figures"])) == (60, rows)
+    assert "cpus" in told["machine"]
+    assert f"readings: {tmp_path / 'b.json'}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -99,6 +109,10 @@ def test_the_command_prints_a_table_and_writes_what_it_was_asked_for(tmp_path, c
         (["--workers", "-1"], "--workers -1; expected 0 or more"),
         (["--seconds", "0"], "--seconds 0.0; expected a positive number"),
         (["--only", "lmbd"], "no way 'lmbd'; did you mean 'lmdb'?"),
+        (["--index", "--plot", "b.png"], "--index times no batches and takes no --plot; leave --index or --plot out"),
+        (["--index", "--rounds", "2"], "takes no --rounds"),
+        (["--open", "--workers", "2"], "takes no --workers"),
+        (["--open", "--index"], "not allowed with argument"),
     ],
 )
 def test_wrong_options_are_one_sentence(words, sentence, capsys):
