@@ -10,6 +10,10 @@ from karsl.storage.atomic import atomic_path
 from karsl.storage.labels import LabelSheet
 
 PUBLIC_KEYS = ("clip_id", "label", "sign", "signer", "split", "num_frames", "fps")
+LOCATOR_KEYS = frozenset(
+    ("keypoint_path", "keypoint_key", "member", "frame_start", "byte_start", "dtype", "xxh3", "pack", "sample_idx")
+)
+"""Of a record: where its clip lies in one copy of the files, and its place in one dataset."""
 
 
 def public(record: dict) -> dict:
