@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from typing import Any
 
@@ -13,16 +14,20 @@ from karsl.datasets.combine.one import OneMember
 from karsl.datasets.draws import mix64, name_code, sample_keys
 from karsl.errors import ConfigError
 from karsl.registry import DATASETS
+from karsl.skeletons import Skeleton
 
 _STREAM = name_code("CacheDataset")
+_UNCHANGING = (str, bytes, int, float, complex, np.generic, type(None), Skeleton)
 
 
 @DATASETS.register_module()
 class CacheDataset(OneMember):
     """Keeps samples of a dataset in each process, the least recently used go first.
 
-    What is kept is made once, so draws below are the same in every epoch; put random steps above, with MapDataset. Packs
-    and tars need no cache: their pages are the system's, and a batch over a cache is made sample by sample.
+    What is kept is made once, so draws below are the same in every epoch; put random steps above, with MapDataset. Arrays
+    are given read-only and tensors as copies, so a step above cannot change what is kept: one that edits an array in place
+    copies it first. Packs and tars need no cache: their pages are the system's, and a batch over a cache is made sample by
+    sample.
 
     Args:
         dataset: Dataset or config.
@@ -54,9 +59,9 @@ class CacheDataset(OneMember):
         if place in self._kept:
             self._kept.move_to_end(place)
             self.hits += 1
-            return _shallow(self._kept[place])
+            return _given(self._kept[place])
         self.misses += 1
-        found = self._below(place)
+        found = _given(self._below(place))
         size = nbytes_of(found)
         if size <= self.max_bytes:
             self._kept[place], self._sizes[place] = found, size
@@ -64,7 +69,7 @@ class CacheDataset(OneMember):
             while self.nbytes > self.max_bytes:
                 oldest, _ = self._kept.popitem(last=False)
                 self.nbytes -= self._sizes.pop(oldest)
-        return _shallow(found)
+        return _given(found)
 
     def __getitems__(self, indices: Any) -> list[Any]:
         return [self.sample(i) for i in indices]
@@ -124,5 +129,16 @@ def nbytes_of(value: Any) -> int:
     return sum(map(nbytes_of, value)) if isinstance(value, (list, tuple)) else 0
 
 
-def _shallow(sample: Any) -> Any:
-    return dict(sample) if isinstance(sample, dict) else sample
+def _given(value: Any) -> Any:
+    """A sample that shares its numbers with the one given, and cannot change them: read-only arrays, copies of the rest."""
+    if isinstance(value, np.ndarray):
+        view = value.view()
+        view.flags.writeable = False
+        return view
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    if type(value) is dict:
+        return {key: _given(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_given, value))
+    return value if isinstance(value, _UNCHANGING) else copy.deepcopy(value)

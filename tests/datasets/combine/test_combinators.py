@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from mmengine.dataset import ClassBalancedDataset
 from mmengine.dataset import ConcatDataset as TheirConcat
 from mmengine.dataset import RepeatDataset as TheirRepeat
@@ -114,6 +115,36 @@ def test_cache_holds_no_more_bytes_than_it_may():
     for i in (0, 1, 0, 2, 0, 1):
         assert cache[i]["a"].tolist() == [i] * 10
     assert (cache.hits, cache.misses, cache.nbytes, Arrays.reads) == (2, 4, 20, 4)
+
+
+def test_a_step_above_a_cache_cannot_change_what_is_kept():
+    class Samples:
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, i):
+            return {"array": np.zeros(2), "tensor": torch.zeros(2), "list": [{"seen": 0}, np.zeros(1)], "set": {1}}
+
+    def edit(sample):
+        sample["tensor"] += 1
+        sample["list"][0]["seen"] += 1
+        sample["set"].add(2)
+        sample["array"] = sample["array"] + sample["tensor"].numpy()
+        return sample
+
+    for max_bytes in (0, 1000):
+        edited = MapDataset(CacheDataset(Samples(), max_bytes=max_bytes), edit)
+        for _ in range(3):
+            sample = edited[0]
+            assert sample["array"].tolist() == sample["tensor"].tolist() == [1, 1]
+            assert (sample["list"][0], edited.dataset[0]["set"]) == ({"seen": 1}, {1})
+        with pytest.raises(TransformError, match="in_place failed on a sample: .*read-only"):
+            MapDataset(edited.dataset, in_place)[0]
+
+
+def in_place(sample):
+    sample["array"] += 1
+    return sample
 
 
 def test_an_index_outside_is_an_index_error_and_iteration_ends(numbers):
