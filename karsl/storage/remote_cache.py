@@ -73,7 +73,7 @@ class FileCache:
         """
         if fetch is None and not is_remote(url):
             return Path(url.removeprefix("file://"))
-        path = self.path(url)
+        path, began = self.path(url), time.time_ns()
         if self.has(url):
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,8 @@ class FileCache:
                         part.unlink(missing_ok=True)
                         raise
                 os.replace(part, path)
-        self.shrink(keep=(path,))
+                self.has(url)  # it is used from now on; its part may be of an earlier day
+        self.shrink(keep=(path,), since_ns=began)
         return path
 
     def fresh(self, url: str) -> tuple[Path, bytes]:
@@ -144,8 +145,17 @@ class FileCache:
             return path.exists()
         return True
 
-    def shrink(self, *, keep: Sequence[Path] = ()) -> int:
-        """Remove the longest unused until the rest fits; gives the bytes that are left."""
+    def shrink(self, *, keep: Sequence[Path] = (), since_ns: int | None = None) -> int:
+        """Remove the longest unused until the rest fits.
+
+        Args:
+            keep: Files that stay.
+            since_ns: When the transfer that asks for room began: what was in use then may be waiting for it. None is now.
+
+        Returns:
+            The bytes that are left.
+        """
+        unused_ns = (since_ns or time.time_ns()) - GRACE_S * 1e9
         with FileLock(self.folder / _LOCK):
             files = []
             for path in self.folder.glob("*/*"):
@@ -156,8 +166,7 @@ class FileCache:
             for used, size, path in sorted(files):
                 if total <= self.max_bytes:
                     break
-                in_use = time.time_ns() - used < GRACE_S * 1e9
-                if in_use or path in keep or path.suffix in (_LOCK, _PART, _VERSION):
+                if used > unused_ns or path in keep or path.suffix in (_LOCK, _PART, _VERSION):
                     continue
                 path.unlink(missing_ok=True)
                 total -= size

@@ -46,6 +46,7 @@ def bring_spans(url: str, path: Path, size: int, spans: Sequence[Span], *, retry
     path.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
+        _use(path)
         if os.fstat(fd).st_size < size:
             os.ftruncate(fd, size)
         lacking = [
@@ -61,7 +62,12 @@ def bring_spans(url: str, path: Path, size: int, spans: Sequence[Span], *, retry
                     "file to the server again"
                 )
             os.pwrite(fd, content, span.first)
-        os.utime(path, ns=(time.time_ns(), 0))
+        _use(path)
     finally:
         os.close(fd)
     return len(lacking)
+
+
+def _use(path: Path) -> None:
+    """Say that a file is in use, so that a cache keeps it; the time of its content stays."""
+    os.utime(path, ns=(time.time_ns(), 0))

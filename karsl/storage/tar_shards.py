@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -116,8 +117,9 @@ class TarShards:
         """
         if name not in self._sizes:
             self._sizes[name] = self.index(name)[1].size
-        bring_spans(name, self._here(name), self._sizes[name], spans, retry=self.cache.retry)
-        self.cache.shrink(keep=(self._here(name),))
+        began = time.time_ns()
+        if bring_spans(name, self._here(name), self._sizes[name], spans, retry=self.cache.retry):
+            self.cache.shrink(keep=(self._here(name),), since_ns=began)
 
     def _here(self, name: str) -> Path:
         path = self.cache.path(name)

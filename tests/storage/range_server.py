@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +18,7 @@ class Faults:
     Attributes:
         statuses: Answers to give before a right one, by file name.
         cut_after: Bytes after which a connection is closed, by file name, as often as the list is long.
+        slow: Seconds before an answer, by file name.
         no_ranges: Answer every request with the whole file.
         asked: `(name, Range header)` of every request.
     """
@@ -24,6 +26,7 @@ class Faults:
     def __init__(self) -> None:
         self.statuses: dict[str, list[int]] = {}
         self.cut_after: dict[str, list[int]] = {}
+        self.slow: dict[str, float] = {}
         self.no_ranges = False
         self.asked: list[tuple[str, str]] = []
 
@@ -43,6 +46,7 @@ def serving(folder: Path):
             name = unquote(self.path.lstrip("/").partition("?")[0])
             file, span = folder / name, self.headers.get("Range", "")
             faults.asked.append((file.name, span))
+            time.sleep(faults.slow.get(file.name, 0))
             waiting = faults.statuses.get(file.name)
             if waiting:
                 self.send_error(waiting.pop(0))

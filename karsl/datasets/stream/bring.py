@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from threading import Thread
@@ -10,6 +11,7 @@ from threading import Thread
 import numpy as np
 
 from karsl.errors import KarslError
+from karsl.storage import remote_cache
 
 _THREADS = 2
 
@@ -62,20 +64,28 @@ class Bringer:
             skip: Give the shards that cannot be had, with the reason, instead of raising it.
         """
         self._be_here()
-        lost: dict[int, Exception] = {}
+        here: list[tuple[int, np.ndarray]] = []
+        used = time.monotonic()
         for shard, wanted in _by_shard(shards, places):
-            if shard in self._lost:
-                lost[shard] = self._lost[shard]
-                continue
-            try:
-                for coming in self._coming.pop(shard, ()):
-                    coming.result()
-                self._bring(self._paths[shard], wanted)  # again: it may have been let go meanwhile
-            except (KarslError, OSError) as error:
-                if not skip:
-                    raise
-                lost[shard] = self._lost[shard] = error
-        return lost
+            self._have(shard, wanted, skip=skip)
+            if time.monotonic() - used > remote_cache.GRACE_S / 3:  # soon the earlier ones count as unused
+                for earlier in here:
+                    self._have(*earlier, skip=skip)
+                used = time.monotonic()
+            here.append((shard, wanted))
+        return {shard: self._lost[shard] for shard, _ in here if shard in self._lost}
+
+    def _have(self, shard: int, places: np.ndarray, *, skip: bool) -> None:
+        if shard in self._lost:
+            return
+        try:
+            for coming in self._coming.pop(shard, ()):
+                coming.result()
+            self._bring(self._paths[shard], places)  # again: it may have been let go meanwhile
+        except (KarslError, OSError) as error:
+            if not skip:
+                raise
+            self._lost[shard] = error
 
     def _be_here(self) -> None:
         if os.getpid() != self._pid:  # a fork copies what waits without the threads

@@ -8,7 +8,9 @@ import os
 import shutil
 import sys
 import tarfile
+import time
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -162,6 +164,50 @@ def test_the_cache_stays_within_its_bytes(stores, server, tmp_path, monkeypatch)
         assert sorted(torch.cat([b["sample_idx"] for b in batches(stream)]).tolist()) == list(range(COUNT))
     assert faults.count()["clips-000000.tar"] > 1, "it was let go and came again"
     assert len(list(tmp_path.glob("*/*.tar"))) < 3
+
+
+@pytest.fixture
+def small_cache(stores, monkeypatch) -> int:
+    """Bytes of a little more than a tar; what was used 0.15 s ago may go."""
+    monkeypatch.setattr(remote_cache, "GRACE_S", 0.15)
+    monkeypatch.setattr(remote_cache, "_TOUCH_NS", 0)
+    return int(1.2 * (stores / "tars" / "clips-000000.tar").stat().st_size)
+
+
+def test_shards_of_a_batch_stay_while_another_of_them_comes_slowly(server, tmp_path, small_cache):
+    url, faults = server
+    faults.slow = {"clips-000001.tar": 0.3, "clips-000002.tar": 0.3}
+    stream = remote(f"{url}/tars/clips-{{000000..000002}}.tar", tmp_path, cache_bytes=small_cache)
+    assert keypoint_collate(stream.batch(np.array([0, 30, 50])))["sample_idx"].tolist() == [0, 30, 50]
+    assert [faults.count()[f"clips-00000{n}.tar"] for n in range(3)] == [1, 1, 1]
+
+
+def test_a_shard_that_another_process_lets_go_meanwhile_comes_again(server, tmp_path, small_cache):
+    url, faults = server
+    faults.slow = {"clips-000001.tar": 0.6}
+    stream = remote(f"{url}/tars/clips-{{000000..000002}}.tar", tmp_path)
+
+    def let_go() -> None:
+        while not faults.count()["clips-000001.tar"]:
+            time.sleep(0.01)
+        time.sleep(0.3)
+        remote_cache.FileCache(tmp_path, max_bytes=1).shrink()
+
+    other = Thread(target=let_go)
+    other.start()
+    assert keypoint_collate(stream.batch(np.array([0, 30])))["sample_idx"].tolist() == [0, 30]
+    other.join()
+    assert faults.count()["clips-000000.tar"] == 2
+
+
+def test_clips_that_are_read_all_the_time_stay(server, tmp_path, small_cache):
+    url, _ = server
+    pattern = f"{url}/tars/clips-{{000000..000002}}.tar"
+    remote(pattern, tmp_path, fetch="ranges").batch(np.arange(23))
+    stream = remote(pattern, tmp_path, fetch="ranges", cache_bytes=small_cache)
+    for places in (np.arange(8), np.arange(8, 16), np.arange(16, 24)):
+        time.sleep(0.2)
+        assert keypoint_collate(stream.batch(places))["sample_idx"].tolist() == places.tolist()
 
 
 def test_a_folder_of_tars_on_a_server_says_what_is_in_it(stores, server, tmp_path):
