@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -19,7 +20,7 @@ from types import ModuleType
 
 from karsl.cli import COMMANDS
 from karsl.cli.parser import Parser, did_you_mean
-from karsl.errors import KarslError
+from karsl.errors import KarslError, TransformError
 from karsl.version import __version__
 
 __all__ = ["main"]
@@ -31,6 +32,11 @@ DEBUG = "--debug"
 DEBUG_HELP = "show the traceback of an error instead of one line"
 # Built-in errors that mean "your path", not "our fault".
 PATH_ERRORS = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, FileExistsError)
+# PyTorch makes the whole traceback of a worker process the text of the error that it raises here.
+WORKER_TRACEBACK = "\nOriginal Traceback (most recent call last):\n"
+RAISED = re.compile(r"^(?:(?P<ours>karsl\.errors\.)|[\w.]+\.)?(?P<name>DataProblems|\w*Error): ", re.MULTILINE)
+SKIP_BAD = "or leave such clips out: on_error='skip' in the config's dataset, or 'karsl prepare --skip-bad' and --ann-file"
+UNREADABLE = ("CorruptRecordError", "FileNotFoundError")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -101,7 +107,7 @@ def _run(command: str, words: list[str]) -> int:
         if not _stdout_is_closed():
             raise
         return CLOSED_OUTPUT
-    except (KarslError, ModuleNotFoundError, *PATH_ERRORS) as error:
+    except (KarslError, ModuleNotFoundError, RuntimeError, *PATH_ERRORS) as error:
         sentence = _sentence(error)
         if debug or sentence is None:
             raise
@@ -121,8 +127,13 @@ def _parser(prog: str, module: ModuleType) -> Parser:
 
 def _sentence(error: Exception) -> str | None:
     """Say an error in one line; None for one that is a fault of the program."""
-    if isinstance(error, KarslError):
-        return str(error)
+    text, raised = str(error), _raised(str(error))
+    if raised:
+        text = text[raised[-1].end() :].strip()
+    if isinstance(error, KarslError) or (raised and raised[-1]["ours"]):
+        return f"{text}; {SKIP_BAD}" if _is_bad_clip(error) else text
+    if isinstance(error, RuntimeError):
+        return None
     if isinstance(error, ModuleNotFoundError):
         library = (error.name or "").partition(".")[0]
         if library in ("mmengine", "cv2"):
@@ -130,7 +141,18 @@ def _sentence(error: Exception) -> str | None:
         return None
     if isinstance(error, OSError) and error.filename is not None:
         return f"{(error.strerror or 'cannot use').lower()}: '{error.filename}'"
-    return str(error)
+    return text
+
+
+def _raised(text: str) -> list[re.Match]:
+    """Where each error of a worker's traceback begins to speak; nothing in any other text."""
+    return list(RAISED.finditer(text)) if WORKER_TRACEBACK in text else []
+
+
+def _is_bad_clip(error: BaseException) -> bool:
+    """Whether a step failed on a clip because of what lies in its file."""
+    in_worker = any(raised["name"] in UNREADABLE for raised in _raised(str(error)))
+    return isinstance(error, TransformError) and (in_worker or type(error.__cause__).__name__ in UNREADABLE)
 
 
 def _fail(prog: str, sentence: str, status: int = BAD_INPUT) -> int:

@@ -6,11 +6,15 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from torch._utils import ExceptionWrapper
+from torch.utils.data import DataLoader
 
 from karsl.cli import COMMANDS
 from karsl.cli import main as cli
-from karsl.errors import DatasetNotFoundError
+from karsl.datasets import KArSLDataset, keypoint_collate
+from karsl.errors import DataProblems, DatasetNotFoundError, TransformError
 
 HEAVY = "{'torch', 'numpy', 'mmengine', 'cv2', 'matplotlib'}"
 
@@ -110,6 +114,51 @@ def test_debug_anywhere_shows_the_traceback(command, place):
     words.insert(place, "--debug")
     with pytest.raises(DatasetNotFoundError):
         cli.main(words)
+
+
+def raise_as_in_a_worker(error: Exception) -> None:
+    """What a DataLoader does with an error of a worker."""
+    try:
+        raise error
+    except type(error):
+        ExceptionWrapper(where="in DataLoader worker process 0").reraise()
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (TransformError("RandomFlip failed on clip 'a': no mirror"), "RandomFlip failed on clip 'a': no mirror"),
+        (DataProblems("m5", ["x.npz: empty", "y.npz: empty"]), "2 problems in m5:\n  x.npz: empty\n  y.npz: empty"),
+        (FileNotFoundError(2, "No such file", "a.npz"), "[Errno 2] No such file: 'a.npz'"),
+    ],
+)
+def test_an_error_of_a_loading_worker_is_said_as_one_of_this_process(command, capsys, error, sentence):
+    command(lambda args: raise_as_in_a_worker(error))
+    assert cli.main(["train", "config.py"]) == 2
+    assert capsys.readouterr().err == f"karsl train: {sentence}\n"
+    with pytest.raises((type(error), RuntimeError), match="Original Traceback"):
+        cli.main(["train", "config.py", "--debug"])
+
+
+def test_a_fault_of_the_program_in_a_worker_is_not_hidden(command):
+    command(lambda args: raise_as_in_a_worker(RuntimeError("broken")))
+    with pytest.raises(RuntimeError, match="broken"):
+        cli.main(["train", "config.py"])
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_clip_that_cannot_be_read_names_the_ways_on(command, capsys, write_clips, num_workers):
+    root = write_clips({"01-train/0001.npz": {"a": np.full((3, 184, 4), np.nan, np.float32), "b": 4}})
+
+    def run(args):
+        dataset = KArSLDataset(data_root=str(root), pipeline=[dict(type="LoadKeypoints"), dict(type="PackKeypointInputs")])
+        list(DataLoader(dataset, batch_size=2, num_workers=num_workers, collate_fn=keypoint_collate))
+
+    command(run)
+    assert cli.main(["train", "config.py"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("karsl train: LoadKeypoints failed on clip '01-train/0001/a' (sample 0): ")
+    assert error.endswith(f"or LoadKeypoints(nonfinite='missing') drops those points; {cli.SKIP_BAD}\n")
 
 
 def test_absent_engine_names_the_extra(command, capsys):
