@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,22 +10,11 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 
+from karsl.datasets.walk import walk_datasets
 from karsl.registry import HOOKS
 
 # The last part of a key: which of an epoch's two streams.
 _LOADING, _TRAINING = 0, 1
-
-
-def walk_datasets(dataset: Any) -> Iterator[Any]:
-    """The dataset and everything that it wraps.
-
-    Follows `.datasets` (ConcatDataset) and `.dataset` (RepeatDataset, ClassBalancedDataset, torch's Subset and
-    wrappers of one's own of the same form).
-    """
-    yield dataset
-    inner = [dataset.dataset] if hasattr(dataset, "dataset") else getattr(dataset, "datasets", ())
-    for part in inner:
-        yield from walk_datasets(part)
 
 
 def seed_everything(*key: int) -> None:

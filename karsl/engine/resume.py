@@ -12,7 +12,8 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from karsl.datasets.resume import Resumable
-from karsl.engine.epoch import common_seed, seed_everything, walk_datasets
+from karsl.datasets.walk import walk_datasets
+from karsl.engine.epoch import common_seed, seed_everything
 from karsl.engine.workers import stop_workers
 from karsl.errors import ConfigError
 from karsl.registry import HOOKS

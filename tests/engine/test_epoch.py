@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 
+from karsl.datasets.walk import walk_datasets
 from karsl.engine import build_runner
-from karsl.engine.epoch import seed_everything, walk_datasets
+from karsl.engine.epoch import seed_everything
 from karsl.registry import HOOKS
 
 

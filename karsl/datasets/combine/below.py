@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
-from karsl.datasets.combine.leaves import is_combinator, wrapped_members
+from karsl.datasets.combine.naming import kind
 from karsl.datasets.epoch import EpochState
+from karsl.datasets.walk import datasets_within, walk_datasets
+
+
+def all_below(members: Iterable[Any]) -> Iterator[Any]:
+    """Some datasets and everything that they wrap."""
+    return chain.from_iterable(map(walk_datasets, members))
 
 
 def first_seed(members: Iterable[Any]) -> int | None:
-    """The seed of the first dataset, wrapped or not, that has one."""
-    for member in members:
-        draws = getattr(member, "_draws", None)
-        seed = draws.seed if isinstance(draws, EpochState) else first_seed(wrapped_members(member) or ())
-        if seed is not None:
-            return seed
-    return None
+    """The seed of the first dataset that has one."""
+    draws = (getattr(part, "_draws", None) for part in all_below(members))
+    return next((d.seed for d in draws if isinstance(d, EpochState) and d.seed is not None), None)
 
 
-def redrawn(dataset: Any) -> str | None:
-    """The kind of a dataset at or below this one whose places are other clips in other epochs, or None."""
-    if hasattr(dataset, "redrawn"):
-        return dataset.redrawn()
-    return next((found for member in wrapped_members(dataset) or () if (found := redrawn(member))), None)
+def redrawn(members: Iterable[Any]) -> str | None:
+    """The kind of the first dataset whose places are other clips in other epochs, or None."""
+    return next((kind(part) for part in all_below(members) if getattr(part, "redraws", False)), None)
 
 
-def set_epoch_below(dataset: Any, epoch: int, seed: int | None) -> None:
-    """Pass an epoch on to whatever takes one."""
-    if hasattr(dataset, "set_epoch"):
-        dataset.set_epoch(epoch, seed=seed)
-    elif not is_combinator(dataset):
-        for member in wrapped_members(dataset) or ():
-            set_epoch_below(member, epoch, seed)
+def set_epoch_below(members: Iterable[Any], epoch: int, seed: int | None) -> None:
+    """Pass an epoch on to whatever takes one; a combinator passes it on itself."""
+    for dataset in members:
+        if hasattr(dataset, "set_epoch"):
+            dataset.set_epoch(epoch, seed=seed)
+        if not hasattr(dataset, "redraws"):
+            set_epoch_below(datasets_within(dataset), epoch, seed)

@@ -12,7 +12,7 @@ from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.logging import print_log
 
 from karsl.datasets.combine.agreement import common_metainfo, one_skeleton
-from karsl.datasets.combine.below import first_seed, redrawn, set_epoch_below
+from karsl.datasets.combine.below import all_below, first_seed, redrawn, set_epoch_below
 from karsl.datasets.combine.leaves import LeafClips, leaf_clips, leaves_of
 from karsl.datasets.combine.naming import at_member, kind
 from karsl.datasets.combine.reading import Reader
@@ -93,12 +93,6 @@ class Combinator(BaseDataset):
 
     # ---- members ----
 
-    def redrawn(self) -> str | None:
-        """The kind of a dataset at or below this one whose places are other clips in other epochs, or None."""
-        if self.redraws:
-            return kind(self)
-        return next((found for m in self.members if (found := redrawn(m))), None)
-
     def _need_fixed_places(self, or_else: str = "") -> None:
         """For what remembers places of its member.
 
@@ -108,7 +102,7 @@ class Combinator(BaseDataset):
         Raises:
             ConfigError: In another epoch they would be other clips.
         """
-        found = next((found for m in self.members if (found := redrawn(m))), None)
+        found = redrawn(self.members)
         if found:
             raise ConfigError(
                 f"{kind(self)}: the {found} below puts other clips in the same places in each epoch, so places cannot be "
@@ -274,16 +268,14 @@ class Combinator(BaseDataset):
     def _share_seed(self) -> None:
         """Give the seed to combinators below that have none, so that the order of a mix is that of the tree's seed."""
         seed = self._draws.seed
-        for member in self.members if seed is not None else ():
-            if isinstance(member, Combinator) and member._draws.seed is None:
-                member._draws.set_epoch(member._draws.epoch, seed=seed)
-                member._share_seed()
+        for part in all_below(self.members) if seed is not None else ():
+            if isinstance(part, Combinator) and part._draws.seed is None:
+                part._draws.set_epoch(part._draws.epoch, seed=seed)
 
     def set_epoch(self, epoch: int, seed: int | None = None) -> None:
         """Say which epoch is drawn, here and in everything below; reaches workers that run already."""
         self._draws.set_epoch(epoch, seed=seed)
-        for member in self.members:
-            set_epoch_below(member, epoch, seed)
+        set_epoch_below(self.members, epoch, seed)
 
     # ---- skeletons ----
 

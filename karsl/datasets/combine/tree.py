@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from karsl.datasets.combine.leaves import wrapped_members
 from karsl.datasets.combine.naming import kind
+from karsl.datasets.walk import datasets_within
 
 if TYPE_CHECKING:
     from karsl.datasets.combine.combinator import Combinator
@@ -19,8 +19,7 @@ def draw_tree(dataset: Combinator) -> str:
 
 def _lines(dataset: Any) -> Iterator[str]:
     yield _headline(dataset)
-    members = getattr(dataset, "members", None)
-    members = list(wrapped_members(dataset) or ()) if members is None else list(members)
+    members = datasets_within(dataset)
     for number, member in enumerate(members):
         last = number == len(members) - 1
         first, *rest = _lines(member)

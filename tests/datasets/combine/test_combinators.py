@@ -8,6 +8,7 @@ import torch
 from mmengine.dataset import ClassBalancedDataset
 from mmengine.dataset import ConcatDataset as TheirConcat
 from mmengine.dataset import RepeatDataset as TheirRepeat
+from torch.utils.data import Subset
 
 from karsl.datasets.combine import (
     CacheDataset,
@@ -274,6 +275,52 @@ def test_two_classes_of_one_name_stay_two(numbers):
     assert both.metainfo["classes"] == ("nephew", "aunt", "nephew")
     assert [s["label"] for s in both] == [0, 1, 2, 0]
     assert [s["label"] for s in RelabelDataset(dataset, aliases={"aunt": "uncle"})] == [0, 1, 2]
+
+
+class OwnSubset(Subset):
+    """A subclass may choose places as it likes, so it is not looked through."""
+
+
+class Wrapper:
+    """A wrapper of one's own."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, i):
+        return self.dataset[i]
+
+
+@pytest.mark.parametrize("wrap", [lambda d: OwnSubset(d, range(len(d))), Wrapper, lambda d: Wrapper(Wrapper(d))])
+def test_wrappers_of_ones_own_are_reached_by_epochs_seeds_and_questions(numbers, values, wrap):
+    shuffled = ShuffleDataset(numbers(40))
+    outer = RepeatDataset(wrap(shuffled), 1, seed=4)
+    assert values(outer) == values(ShuffleDataset(numbers(40), seed=4))
+    orders = [values(outer)]
+    for epoch in (1, 2):
+        outer.set_epoch(epoch)
+        orders.append(values(outer))
+        assert shuffled._draws.epoch == epoch
+    assert len({tuple(order) for order in orders}) == 3
+    assert ConcatDataset([wrap(ShuffleDataset(numbers(3), seed=9))])._draws.seed == 9
+    with pytest.raises(ConfigError, match="ShuffleDataset below"):
+        FilterDataset(wrap(shuffled), lambda item: True)
+    assert repr(outer).splitlines()[-1].endswith("Numbers(): 40 clips")
+
+
+def test_a_clip_below_a_wrapper_of_ones_own_is_augmented_anew_in_each_epoch(corpus):
+    pipeline = [dict(type="LoadKeypoints"), dict(type="RandomAffine")]
+    leaf = DATASETS.build(dict(type="KArSLDataset", data_root=str(corpus), pipeline=pipeline, seed=0))
+    for wrapped in (Wrapper(leaf), OwnSubset(leaf, [0, 1]), TheirConcat.__mro__[1]([Wrapper(leaf)])):
+        dataset = MapDataset(wrapped, lambda sample: sample)
+        found = []
+        for epoch in range(3):
+            dataset.set_epoch(epoch)
+            found.append(np.nanmean(dataset[0]["keypoint"]))
+        assert len(set(found)) == 3
 
 
 def test_configs_nest_and_arguments_of_mmengine_are_taken(corpus):

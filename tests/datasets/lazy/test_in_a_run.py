@@ -51,7 +51,11 @@ def test_the_runner_trains_on_a_recorded_mix(corpus, tmp_path):
 def test_a_recorded_dataset_nests_in_combinators(corpus):
     lazy = dict(type="LazyDataset", steps=steps(str(corpus)))
     both = DATASETS.build(
-        dict(type="ConcatDataset", datasets=[lazy, dict(type="SliceDataset", indices=3, dataset=lazy)], seed=1)
+        dict(
+            type="ConcatDataset",
+            datasets=[lazy, dict(type="SliceDataset", indices=3, dataset=lazy, of_each_epoch=True)],
+            seed=1,
+        )
     )
     assert len(both) == 16 + 3
     assert both.__getitems__([0, 18]).finished()["inputs"].shape == (2, 4, 184, 3)
