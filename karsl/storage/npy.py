@@ -6,6 +6,8 @@ import io
 import math
 import mmap
 import os
+import zipfile
+import zlib
 from collections import OrderedDict
 from functools import lru_cache
 from pathlib import Path
@@ -18,13 +20,19 @@ from karsl.errors import CorruptRecordError
 
 BROKEN = (ValueError, OSError, EOFError, SyntaxError, TokenError, TypeError, OverflowError)
 """What numpy raises on files that are damaged."""
+BROKEN_ARCHIVE = (*BROKEN, KeyError, MemoryError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""The same, of arrays in a zip archive; a size that is not believed in time asks for too much memory."""
 
 HEADER_BYTES = 256  # enough for the header of any clip; longer ones are read again
 _MAGIC_BYTES = 10
+_LONGEST_HEADER = 1 << 16  # that of an array with fields has some hundreds; a longer one would be read before it is refused
 
 
 class ShortHeader(ValueError):
     """More bytes are needed; `args[0]` says how many."""
+
+    def __str__(self) -> str:
+        return f"ends before its header, {self.args[0]} bytes, does"
 
 
 def parse_header(data: bytes | bytearray) -> tuple[tuple[int, ...], bool, np.dtype, int]:
@@ -32,7 +40,7 @@ def parse_header(data: bytes | bytearray) -> tuple[tuple[int, ...], bool, np.dty
 
     Raises:
         ShortHeader: `data` ends before the header does.
-        ValueError: Not a .npy header, or one of objects, which would run pickle.
+        ValueError: Not a .npy header, one longer than any, or one of objects, which would run pickle.
     """
     if data[:6] != npy.MAGIC_PREFIX:
         raise ValueError("not a .npy member")
@@ -40,6 +48,8 @@ def parse_header(data: bytes | bytearray) -> tuple[tuple[int, ...], bool, np.dty
         raise ShortHeader(_MAGIC_BYTES + 2)
     wide = data[6] > 1
     end = (12 + int.from_bytes(data[8:12], "little")) if wide else (10 + int.from_bytes(data[8:10], "little"))
+    if end > _LONGEST_HEADER:
+        raise ValueError(f"a .npy header of {end} bytes, more than {_LONGEST_HEADER}")
     if len(data) < end:
         raise ShortHeader(end)
     try:

@@ -7,6 +7,7 @@ or of the same checksum, and has a checksum of its own and one of every clip: a 
 from __future__ import annotations
 
 import json
+import math
 import mmap
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -130,14 +131,11 @@ def _clip(
     facts = read_facts(contents, where)
     if extension.rpartition(".")[2] == "npz":
         return TarClip(key, -1, 0, "", 0, facts), points
-    memory.seek(array.start)
-    shape, columns_first, dtype = npy_header(memory, where)  # type: ignore[arg-type]
-    start = memory.tell()
-    problem = shape_problem(shape, dtype, points or (shape[1] if len(shape) == 3 else 0))
-    nbytes = dtype.itemsize * int(np.prod(shape))
-    if problem or start + nbytes > array.start + array.size:
-        raise CorruptRecordError(f"{where} {problem or 'ends before its array does'}; is it a clip?")
-    clip = np.frombuffer(memory, dtype, int(np.prod(shape)), start).reshape(shape)
+    shape, columns_first, dtype, start = npy_header(memory, array, where)
+    problem, count = shape_problem(shape, dtype, points or (shape[1] if len(shape) == 3 else 0)), math.prod(shape)
+    if problem or min(shape) < 1 or start + count * dtype.itemsize > array.start + array.size:
+        raise CorruptRecordError(f"{where} {problem or f'holds less than its shape {shape} says'}; is it a clip?")
+    clip = np.frombuffer(memory, dtype, count, start).reshape(shape)
     in_place = dtype in _MAPPABLE and start % dtype.itemsize == 0 and not columns_first and shape[2] == 4
     usable = in_place and _is_canonical(clip, where, nonfinite)
     digest = xxh3_64_intdigest(clip.data)

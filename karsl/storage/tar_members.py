@@ -6,18 +6,18 @@ import bz2
 import gzip
 import io
 import lzma
+import mmap
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
-from zipfile import BadZipFile
 
 import numpy as np
-from numpy.lib import format as npy
 
 from karsl.errors import CorruptRecordError
+from karsl.storage.npy import BROKEN_ARCHIVE, HEADER_BYTES, ShortHeader, array_of, parse_header
 
 _BLOCK = 512
 _CHUNK = 1 << 20
@@ -150,35 +150,41 @@ def clip_extension(extensions: Iterable[str], wanted: str | None, where: str) ->
     return "npy" if "npy" in arrays else (arrays[0] if arrays else None)
 
 
-def read_array(content: bytes | memoryview, extension: str, where: str) -> np.ndarray:
+def read_array(content: bytes, extension: str, where: str) -> np.ndarray:
     """The array of an npy or npz member; an npz holds one, or `keypoint` and maybe `keypoint_score`.
 
     Raises:
         CorruptRecordError: Not that, or Python objects.
     """
     try:
-        found = np.load(io.BytesIO(content), allow_pickle=False)
         if extension.rpartition(".")[2] == "npy":
-            return found
-        with found as arrays:
+            return array_of(content)
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             names = arrays.files
             if "keypoint" in names and "keypoint_score" in names:
                 return np.concatenate([arrays["keypoint"], arrays["keypoint_score"][..., None]], axis=-1)
             if len(names) == 1 or "keypoint" in names:
                 return arrays["keypoint" if "keypoint" in names else names[0]]
-    except (ValueError, OSError, EOFError, KeyError, BadZipFile) as error:
+    except (*BROKEN_ARCHIVE, AttributeError) as error:  # an array where an archive is told is no context
         raise CorruptRecordError(f"{where}: no readable array ({error}); write the sample again") from error
     raise CorruptRecordError(f"{where}: an npz of {names}; one array is expected, or 'keypoint' and 'keypoint_score'")
 
 
-def npy_header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether columns come first, and dtype of an npy at the stream's place, which moves to the data.
+def npy_header(archive: bytes | mmap.mmap, member: Member, where: str) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """Shape, whether columns come first, dtype, and first byte of the numbers of an npy member in an archive.
 
     Raises:
         CorruptRecordError: No npy header.
     """
+
+    def head(size: int) -> bytes:
+        return archive[member.start : member.start + min(size, member.size)]
+
     try:
-        version = npy.read_magic(stream)
-        return npy.read_array_header_1_0(stream) if version == (1, 0) else npy.read_array_header_2_0(stream)
-    except (ValueError, OSError, EOFError) as error:
+        try:
+            found = parse_header(head(HEADER_BYTES))
+        except ShortHeader as short:
+            found = parse_header(head(short.args[0]))
+    except ValueError as error:
         raise CorruptRecordError(f"{where}: no readable .npy member ({error}); write the sample again") from error
+    return *found[:3], member.start + found[3]

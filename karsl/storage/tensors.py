@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import CorruptRecordError
-from karsl.storage.npy import missing_file
+from karsl.storage.npy import BROKEN_ARCHIVE, missing_file
 from karsl.storage.npz import Member
 
-_BROKEN = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError)
+_BROKEN = (*BROKEN_ARCHIVE, pickle.UnpicklingError, AttributeError)
 
 
 def list_tensors(path: str | Path) -> tuple[list[Member], list[str]]:
@@ -31,8 +31,12 @@ def list_tensors(path: str | Path) -> tuple[list[Member], list[str]]:
         shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
         if shape is None or (key is not None and not isinstance(key, str)):
             problems.append(f"{path}: entry {key!r} is a {type(value).__name__}; save one tensor a clip")
-        else:
+            continue
+        try:
             members.append(Member(key, tuple(shape), np.dtype(str(dtype).removeprefix("torch.").replace("bf", "f"))))
+        except TypeError:
+            what = "the tensor" if key is None else f"tensor {key!r}"
+            problems.append(f"{path}: {what} holds {dtype}, which numpy lacks; save it as float16 or float32")
     return members, problems
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import tracemalloc
+import zipfile
 
 import numpy as np
 import psutil
@@ -11,6 +13,7 @@ import pytest
 
 from karsl.errors import CorruptRecordError
 from karsl.storage.npy import MappedFiles, ShortHeader, array_of, parse_header
+from karsl.storage.npz import list_members
 
 
 def saved(path, array):
@@ -33,12 +36,28 @@ def test_a_header_gives_shape_order_type_and_where_the_numbers_start(tmp_path):
         (lambda d: d.replace(b"'<f8'", b"'|O' "), ValueError, "an object array, which would run pickle"),
         (lambda d: d.replace(b"(3,)", b"(9,)"), ValueError, "24 bytes of numbers where the header says 72"),
         (lambda d: d + b"\0", ValueError, "25 bytes of numbers where the header says 24"),
+        (lambda d: d.replace(b"(3,), }" + b" " * 39, b"(" + b"9" * 40 + b",), }"), ValueError, "the header says 7999999"),
+        (lambda d: d[:6] + b"\2\0" + (1 << 30).to_bytes(4, "little"), ValueError, "header of 1073741836 bytes, more than"),
     ],
 )
 def test_a_header_is_not_believed(tmp_path, change, error, text):
     saved(tmp_path / "a.npy", np.zeros(3))
     with pytest.raises(error, match=text):
         array_of(change((tmp_path / "a.npy").read_bytes()))
+
+
+def test_an_archive_whose_header_lies_about_its_length_is_refused_before_it_is_inflated(tmp_path):
+    path, size = tmp_path / "a.npz", 64 << 20
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.npy", "w") as member:
+        member.write(b"\x93NUMPY\x02\x00" + size.to_bytes(4, "little"))
+        for _ in range(16):
+            member.write(b" " * (size // 16))
+    tracemalloc.start()
+    members, problems = list_members(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (members, peak < size // 4) == ([], True)
+    assert "array 'a' cannot be read (a .npy header of 67108876 bytes, more than 65536)" in problems[0]
 
 
 def test_no_more_files_are_mapped_than_asked_and_descriptors_are_given_back(tmp_path):

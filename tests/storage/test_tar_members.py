@@ -8,13 +8,15 @@ import io
 import lzma
 import random
 import tarfile
+from collections.abc import Iterator
 from contextlib import suppress
 
 import numpy as np
 import pytest
 
 from karsl.errors import CorruptRecordError
-from karsl.storage.tar_members import stream_tar
+from karsl.storage.tar_index import index_tar
+from karsl.storage.tar_members import read_array, stream_tar
 from karsl.storage.tar_unpack import unpack_tar
 from karsl.storage.tar_write import add_sample
 
@@ -89,3 +91,55 @@ def test_a_form_of_compression_that_is_not_read_is_named(tmp_path):
     path.write_bytes(b"\x28\xb5\x2f\xfd" + bytes(100))
     with pytest.raises(CorruptRecordError, match="zstandard is not read here"):
         read(path)
+
+
+def flipped(content: bytes, first: int, size: int) -> Iterator[bytes]:
+    """The content with three bits of each of some bytes flipped, one at a time."""
+    for byte in range(first, first + size):
+        for bit in (0, 3, 6):
+            bad = bytearray(content)
+            bad[byte] ^= 1 << bit
+            yield bytes(bad)
+
+
+def test_a_flipped_bit_in_the_header_of_an_array_is_one_clear_error_or_none(tmp_path):
+    path, told = tmp_path / "a.tar", []
+    with tarfile.open(path, "w") as archive:
+        add_sample(archive, "c", np.ones((3, 5, 4), np.float32), {"label": 0})
+    for bad in flipped(path.read_bytes(), members(path.read_bytes())[0].offset_data, 128):
+        path.write_bytes(bad)
+        try:
+            index_tar(path)
+        except CorruptRecordError as error:
+            told.append(str(error))
+    assert len(told) > 200
+    assert all(text.startswith(f"{path}: member 'c.npy' at byte 512") for text in told)
+
+
+def test_a_flipped_bit_in_an_array_that_is_unpacked_is_one_clear_error_or_none():
+    plain, archive, told = io.BytesIO(), io.BytesIO(), []
+    np.save(plain, np.ones((3, 5, 4), np.float32))
+    np.savez(archive, np.ones((3, 5, 4), np.float32))
+    for extension, content in (("npy", plain.getvalue()), ("npz", archive.getvalue())):
+        for bad in flipped(content, 0, 200):
+            try:
+                read_array(bad, extension, "x.tar: sample 'c'")
+            except CorruptRecordError as error:
+                told.append(str(error))
+    assert len(told) > 600
+    assert all(text.startswith("x.tar: sample 'c': no readable array (") for text in told)
+
+
+@pytest.mark.parametrize(
+    ("shape", "says"), [("(3037000500, 3037000500, 4)", "holds less|has 3037"), ("(-1, 5, 4)", "holds less")]
+)
+def test_a_shape_that_no_array_has_is_refused(tmp_path, shape, says):
+    path, stream = tmp_path / "a.tar", io.BytesIO()
+    np.save(stream, np.ones((3, 5, 4), np.float32))
+    content = stream.getvalue().replace(b"(3, 5, 4), }" + b" " * (len(shape) - 9), shape.encode() + b", }")
+    with tarfile.open(path, "w") as archive:
+        info = tarfile.TarInfo("c.npy")
+        info.size = len(content)
+        archive.addfile(info, io.BytesIO(content))
+    with pytest.raises(CorruptRecordError, match=says):
+        index_tar(path)

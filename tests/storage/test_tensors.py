@@ -57,6 +57,14 @@ def test_what_is_no_tensor_is_said(tmp_path):
         read_tensor(tmp_path / "none.pt")
 
 
+def test_a_tensor_of_numbers_that_numpy_lacks_is_named(tmp_path):
+    path = tmp_path / "x.pt"
+    torch.save({"a": torch.zeros(2, 3, 4).to(torch.float8_e4m3fn), "b": torch.zeros(2, 3, 4)}, path)
+    members, problems = list_tensors(path)
+    assert [m.key for m in members] == ["b"]
+    assert problems == [f"{path}: tensor 'a' holds torch.float8_e4m3fn, which numpy lacks; save it as float16 or float32"]
+
+
 def test_a_truncated_file_is_refused(tmp_path):
     path = tmp_path / "x.pt"
     torch.save(torch.zeros(500), path)

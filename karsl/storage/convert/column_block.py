@@ -14,6 +14,7 @@ from karsl.storage.convert.columns import HOLISTIC
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.sidecar import SIDECAR, read_sidecar, write_list
 from karsl.storage.convert.source import Clips
+from karsl.storage.npy import BROKEN
 
 CLIPS, LABELS = "X.npy", "y.npy"
 
@@ -68,7 +69,7 @@ def _array(path: Path, *, mapped: bool = False) -> np.ndarray:
         raise DatasetNotFoundError(f"no {str(path)!r}; this form is {CLIPS} (clips, frames, columns) and {LABELS} (labels)")
     try:
         return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except BROKEN as error:
         raise CorruptRecordError(f"{path}: no readable .npy ({error}); re-export it") from error
 
 

@@ -14,6 +14,7 @@ from karsl.storage.convert.job import Job
 from karsl.storage.convert.naming import FreshNames, class_folders
 from karsl.storage.convert.sidecar import SIDECAR, read_sidecar, write_list
 from karsl.storage.convert.source import Clips
+from karsl.storage.npy import BROKEN
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def frame_files(folder: Path) -> list[Path]:
 def _frame(path: Path) -> np.ndarray:
     try:
         row = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except BROKEN as error:
         raise CorruptRecordError(f"{path}: no readable .npy ({error}); re-export it") from error
     if row.shape != (HOLISTIC.num_columns,):
         raise CorruptRecordError(f"{path}: shape {row.shape}; a frame is ({HOLISTIC.num_columns},)")

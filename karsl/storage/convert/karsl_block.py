@@ -26,6 +26,7 @@ from karsl.storage.annotation import class_metainfo
 from karsl.storage.convert.plain_pickle import Trusted, check_trusted, load_plain
 from karsl.storage.convert.source import Clips
 from karsl.storage.labels import find_label_sheet, read_label_sheet
+from karsl.storage.npy import BROKEN
 from karsl.storage.npz import list_members, read_member
 from karsl.storage.record import canonical_clip
 
@@ -123,7 +124,7 @@ def _problems(root: Path, split: str, records: list[dict], points: Skeleton) -> 
     frames, block = sum(r["num_frames"] for r in records), root / f"{split}{BLOCK}"
     expected = (frames, points.num_keypoints, 4)
     shape_file, sign_file = root / f"{split}{SHAPE}", root / f"{split}{SIGNS}"
-    shape = tuple(int(n) for n in np.load(shape_file, allow_pickle=False)) if shape_file.is_file() else expected
+    shape = _told_shape(shape_file) if shape_file.is_file() else expected
     if shape != expected:
         yield f"{shape_file.name} says {shape}, the lengths of the clips {expected}"
     size = 4 * int(np.prod(expected))
@@ -133,3 +134,10 @@ def _problems(root: Path, split: str, records: list[dict], points: Skeleton) -> 
     told = read_member(sign_file, list_members(sign_file)[0][0].key or "") if sign_file.is_file() else signs
     if not np.array_equal(told, signs):
         yield f"{sign_file.name} names other signs than the table of lengths; clips would be mistaken for each other"
+
+
+def _told_shape(path: Path) -> tuple[int, ...]:
+    try:
+        return tuple(int(n) for n in np.load(path, allow_pickle=False))
+    except BROKEN as error:
+        raise CorruptRecordError(f"{path}: no readable .npy of a shape ({error}); make the block again") from error

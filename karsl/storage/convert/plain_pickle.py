@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from karsl.errors import ConfigError, CorruptRecordError
+from karsl.storage.npy import BROKEN
 
 # numpy 1 and 2 call the same functions by two names; protocol 2 writes bytes as text to be encoded.
 _MODULES = {"numpy._core.multiarray": "multiarray", "numpy.core.multiarray": "multiarray"}
@@ -28,7 +29,7 @@ _KNOWN = {
     ("_codecs", "encode"): "bytes",
     ("collections", "OrderedDict"): "dict",
 }
-_BROKEN = (pickle.UnpicklingError, EOFError, AttributeError, IndexError, ValueError, TypeError, KeyError, UnicodeDecodeError)
+_BROKEN = (*BROKEN, pickle.UnpicklingError, AttributeError, IndexError, KeyError)
 
 
 class _Part:
