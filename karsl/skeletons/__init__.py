@@ -16,7 +16,7 @@ __all__ = ["Skeleton", "describe_skeleton", "get_skeleton", "mirror_name", "regi
 
 _ALL: tuple[Callable[[], Skeleton], ...] = (
     *(mediapipe.karsl_184, mediapipe.holistic_543, corpora.msl_226, corpora.hand_42, corpora.mp_75, corpora.kaggle_543),
-    *(corpora.asl_app_108, corpora.spoter_54, openpose.openpose_137),
+    *(corpora.asl_app_108, corpora.spoter_54, corpora.coco_17, openpose.openpose_137),
 )
 _MAKERS: dict[str, Callable[[], Skeleton]] = {maker.__name__: maker for maker in _ALL}
 _OWN: dict[str, Skeleton] = {}
@@ -55,8 +55,8 @@ def get_skeleton(name: str | Mapping[str, Any] | Skeleton) -> Skeleton:
     if name in _MAKERS:
         return _shipped(name)
     near = get_close_matches(str(name), skeleton_names(), n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(skeleton_names())}"
-    raise SkeletonError(f"no skeleton {name!r}; {hint} Others are added with register_skeleton")
+    hint = f"did you mean {near[0]!r}? If it is yours," if near else f"known: {', '.join(skeleton_names())};"
+    raise SkeletonError(f"no skeleton {name!r}; {hint} register it in a module and give --import MODULE")
 
 
 def describe_skeleton(skeleton: Skeleton, base: Skeleton | None = None) -> str | dict[str, Any]:

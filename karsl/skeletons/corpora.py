@@ -16,6 +16,22 @@ _SPOTER_HEAD = ("nose", "neck", "right_eye", "left_eye", "right_ear", "left_ear"
 _SPOTER_ARMS = ("right_shoulder", "left_shoulder", "right_elbow", "left_elbow", "right_wrist", "left_wrist")
 _SPOTER_JOINTS = ("tip", "dip", "pip", "mcp")
 
+_COCO_HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
+_COCO_LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+_COCO_HEAD_BONES = (
+    *(("left_eye", "right_eye"), ("nose", "left_eye"), ("nose", "right_eye"), ("left_eye", "left_ear")),
+    *(("right_eye", "right_ear"), ("left_ear", "left_shoulder"), ("right_ear", "right_shoulder")),
+)
+
+
+def coco_17() -> Skeleton:
+    """COCO's 17 keypoints, as pyskl, mmaction2 and most body detectors give them.
+
+    Source: https://cocodataset.org/#format-data (`keypoints` and `skeleton` of the category person).
+    """
+    limbs = tuple(f"{s}_{joint}" for joint in _COCO_LIMBS for s in ("left", "right"))
+    return mediapipe_skeleton("coco_17", ("pose", (*_COCO_HEAD, *limbs)), bones=_COCO_HEAD_BONES)
+
 
 def hand_42() -> Skeleton:
     """Both hands of MediaPipe: left hand 21, right hand 21."""

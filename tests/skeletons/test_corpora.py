@@ -28,6 +28,7 @@ from karsl.skeletons import get_skeleton
             "kaggle_543",
             {"left_hand_wrist": 468, "nose": 489, "left_shoulder": 500, "right_wrist": 505, "right_hand_pinky_tip": 542},
         ),
+        ("coco_17", {"nose": 0, "left_eye": 1, "right_ear": 4, "left_shoulder": 5, "right_wrist": 10, "right_ankle": 16}),
         ("asl_app_108", {"lips_outer_upper": 33, "right_lips_outer_lower_0": 40, "oval_bottom": 50}),
     ],
 )
@@ -40,11 +41,19 @@ def test_the_tables_share_the_names_of_the_same_points():
     holistic = set(get_skeleton("holistic_543").names)
     only = {
         name: set(get_skeleton(name).names) - holistic
-        for name in ("mp_75", "hand_42", "msl_226", "kaggle_543", "asl_app_108")
+        for name in ("mp_75", "hand_42", "msl_226", "kaggle_543", "asl_app_108", "coco_17")
     }
     assert not any(only.values())
     assert set(get_skeleton("spoter_54").names) - holistic == {"neck"}
     assert len(set(get_skeleton("openpose_137").names) & holistic) == 42 + 19
+
+
+def test_the_bones_of_coco_17_are_those_of_its_annotation_files():
+    """`skeleton` of the category person there, counted from 1."""
+    file = [[16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9], [8, 10], [9, 11]]
+    file += [[2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7]]
+    bones = {frozenset(edge) for edge in (get_skeleton("coco_17").edges + 1).tolist()}
+    assert bones == {frozenset(edge) for edge in file}
 
 
 def test_in_real_msl_clips_each_hand_is_at_its_own_wrist(shared_data):

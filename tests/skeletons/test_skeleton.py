@@ -119,7 +119,10 @@ def test_get_skeleton_passes_objects_and_suggests_names():
     assert get_skeleton("karsl_184") is get_skeleton("karsl_184")
     with pytest.raises(SkeletonError, match="no skeleton 'karsl184'; did you mean 'karsl_184'"):
         get_skeleton("karsl184")
-    with pytest.raises(SkeletonError, match="no skeleton 'zzz'; known: karsl_184, holistic_543, msl_226"):
+    with pytest.raises(
+        SkeletonError,
+        match="no skeleton 'zzz'; known: karsl_184, holistic_543, msl_226.*; register it in a module and give --import",
+    ):
         get_skeleton("zzz")
 
 
