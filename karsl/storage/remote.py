@@ -65,12 +65,14 @@ class Answer:
         first: Its first byte in the file; 0 where ranges are not supported.
         size: Of the file, None if nobody says.
         version: The server's tag of this content, or ''.
+        ranged: Whether parts of the file can be had.
     """
 
     stream: IO[bytes]
     first: int
     size: int | None
     version: str
+    ranged: bool = True
 
 
 @contextmanager
@@ -114,7 +116,7 @@ def open_at(
             yield Answer(reply, int(partial[1]), size, version)
         else:
             length = reply.headers.get("Content-Length")
-            yield Answer(reply, 0, int(length) if length else None, version)
+            yield Answer(reply, 0, int(length) if length else None, version, ranged=False)
 
 
 def quoted(url: str) -> str:

@@ -14,6 +14,10 @@ _GAP_BYTES = 1 << 16  # two ranges closer than this are one request: at 10 MB/s 
 _T = TypeVar("_T")
 
 
+class WholeAnswer(Exception):  # noqa: N818 - an answer, not an error
+    """A server without ranges: it sends the file from its beginning, whatever is asked for."""
+
+
 def read_ranges(
     url: str,
     ranges: Sequence[tuple[int, int]],
@@ -31,10 +35,14 @@ def read_ranges(
 
     Raises:
         RemoteError: One cannot be had.
+        WholeAnswer: The server knows no ranges; nothing of its answers was read.
     """
     runs = merge_ranges(ranges)
-    with ThreadPoolExecutor(min(threads, max(1, len(runs)))) as pool:
+    pool = ThreadPoolExecutor(min(threads, max(1, len(runs))))
+    try:
         contents = dict(zip(runs, pool.map(lambda run: _read_run(url, run, retry), runs), strict=True))
+    finally:
+        pool.shutdown(cancel_futures=True)  # after a failure the others are not asked for
     found = []
     for first, stop in ranges:
         run = next(r for r in runs if r[0] <= first and stop <= r[1])
@@ -63,8 +71,10 @@ def _read_run(url: str, run: tuple[int, int], retry: Retry) -> bytes:
 
     def read() -> bytes:
         with open_at(url, first, stop=stop, timeout_s=retry.timeout_s) as answer:
+            if not answer.ranged:
+                raise WholeAnswer
             if answer.first != first:
-                answer.stream.read(first - answer.first)  # a server without ranges
+                raise OSError(f"the answer begins at byte {answer.first}")
             content = answer.stream.read(stop - first)
         if len(content) != stop - first:
             raise OSError("the connection was closed early")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import multiprocessing
+import os
 import sys
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from xxhash import xxh3_64_intdigest
 
 from karsl.errors import ConfigError, DatasetNotFoundError, MissingExtraError
 from karsl.storage import remote_cache
@@ -16,6 +18,7 @@ from karsl.storage.remote import RemoteError, Retry, download
 from karsl.storage.remote_cache import FileCache
 from karsl.storage.remote_names import expand_braces, shard_names
 from karsl.storage.remote_ranges import merge_ranges, read_ranges
+from karsl.storage.remote_sparse import Span, bring_spans
 
 _SPEC = importlib.util.spec_from_file_location("range_server", Path(__file__).with_name("range_server.py"))
 range_server = importlib.util.module_from_spec(_SPEC)
@@ -116,9 +119,34 @@ def test_ranges_are_fetched_together(server):
     assert read_ranges(url, ranges, retry=QUICK) == [CONTENT[a:b] for a, b in ranges]
     assert sorted(span for _, span in faults.asked) == ["bytes=0-49", "bytes=500000-500039"]
     faults.statuses["a.bin"] = [500]
-    faults.no_ranges = True
     assert read_ranges(url, ranges, retry=QUICK) == [CONTENT[a:b] for a, b in ranges]
     assert merge_ranges([]) == []
+
+
+def test_clips_of_a_server_without_ranges_come_in_one_answer_with_one_warning(server, tmp_path, caplog):
+    url, faults, _ = server
+    faults.no_ranges = True
+    spans = [Span(at, at + 10, xxh3_64_intdigest(CONTENT[at : at + 10])) for at in range(0, len(CONTENT) - 10, 66_000)]
+    assert bring_spans(url, tmp_path / "a.clips", len(CONTENT), spans[:15], retry=QUICK) == 15
+    assert (tmp_path / "a.clips").read_bytes() == CONTENT
+    assert [span for _, span in faults.asked].count("") == 1
+    assert len(faults.asked) < 10, "not each run was asked for"
+    assert bring_spans(url, tmp_path / "a.clips", len(CONTENT), spans, retry=QUICK) == 0
+    bring_spans(url, tmp_path / "b.clips", len(CONTENT), spans, retry=QUICK)
+    assert [r.message for r in caplog.records if "without ranges" in r.message] == [caplog.records[0].message]
+
+
+@pytest.mark.parametrize("lacking", [(), ("pread", "pwrite", "preadv")])
+def test_spans_come_to_their_places(server, tmp_path, monkeypatch, lacking):
+    for name in lacking:  # as on Windows
+        monkeypatch.delattr(os, name)
+    spans = [Span(at, at + 10, xxh3_64_intdigest(CONTENT[at : at + 10])) for at in (500, 300_000)]
+    for fetched in (2, 0):
+        assert bring_spans(server[0], tmp_path / "a.clips", len(CONTENT), spans, retry=QUICK) == fetched
+    content = (tmp_path / "a.clips").read_bytes()
+    assert content == b"".join(
+        [bytes(500), CONTENT[500:510], bytes(299_490), CONTENT[300_000:300_010], bytes(len(CONTENT) - 300_010)]
+    )
 
 
 def test_other_schemes_are_fsspecs(tmp_path):

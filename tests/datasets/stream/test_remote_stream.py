@@ -9,6 +9,7 @@ import shutil
 import sys
 import tarfile
 import time
+from collections import Counter
 from pathlib import Path
 from threading import Thread
 
@@ -88,6 +89,16 @@ def test_ranges_of_a_batch_are_fetched_together_and_only_those_that_are_read(ser
     assert len(spans) <= 4, "clips that lie near one another come in one answer, one batch ahead"
     whole = sum(path.stat().st_blocks * 512 for path in tmp_path.rglob("*.clips"))
     assert 0 < whole < 60 * ONE_SHARD / 23
+
+
+def test_a_server_without_ranges_gives_each_tar_once(stores, server, tmp_path):
+    url, faults = server
+    faults.no_ranges = True
+    local = StreamDataset(str(stores / "tars"), PIPELINE, seed=5, window=20, chunk=1024)
+    stream = remote(f"{url}/tars/clips-{{000000..000002}}.tar", tmp_path, batch_size=8, fetch="ranges")
+    assert equal(batches(stream, workers=2), batches(local))
+    whole = Counter(name for name, span in faults.asked if not span and name.endswith(".tar"))
+    assert whole == {f"clips-00000{n}.tar": 1 for n in range(3)}
 
 
 def test_faults_of_the_server_do_not_change_the_batches(stores, server, tmp_path):
