@@ -23,7 +23,7 @@ from karsl.storage.pack.plan import ShardPlan, plan_shards
 from karsl.storage.pack.pool import Answer, Read, write_blocks
 from karsl.storage.pack.run import PackRun
 from karsl.storage.pack.shard import KINDS, Block
-from karsl.storage.pack.staging import Staging, finish_interrupted, only_writer, told_when_full
+from karsl.storage.pack.staging import INSIDE, Staging, finish_interrupted, only_writer, told_when_full
 from karsl.storage.packed import ANNOTATIONS, MANIFEST, frames_name, shards_of
 
 WriteBlocks = Callable[[Iterator[tuple[Any, Block]], Read], Iterator[tuple[Any, Answer]]]
@@ -76,7 +76,8 @@ def pack_clips(
         pool: Writes blocks in another way than `write_blocks` with `workers`, on a cluster say; see `karsl.remote.packing`.
 
     Raises:
-        PackError: The pack is there or is not there, another process writes it, or the disk is full.
+        PackError: The pack is there or is not there, its folder holds files of others, another process writes it, or the
+            disk is full.
         ConfigError: Options that do not fit each other or the pack.
         KarslError: A clip that cannot be read or does not fit; nothing of the pack has changed.
     """
@@ -218,12 +219,23 @@ def write_pack(
 def _before(out: Path, mode: str) -> Manifest | None:
     if out.is_file():
         raise PackError(f"{out} is a file; a pack is a folder, choose another name")
-    is_pack = (out / ANNOTATIONS).is_file() or (out / MANIFEST).is_file()
     if mode == "append":
         return Manifest.read(out)
+    is_pack = (out / MANIFEST).is_file() or bool(_earlier_form(out))
     if mode == "new" and is_pack:
         raise PackError(f"{out} holds a pack; add clips to it with --append, or make it anew with --replace")
+    if not is_pack:
+        _check_empty(out)
     return Manifest.read(out) if (out / MANIFEST).is_file() else None
+
+
+def _check_empty(out: Path) -> None:
+    """Files of others beside a pack would be taken for its own, and its own would replace theirs."""
+    others = sorted(entry.name for entry in out.iterdir() if entry.name != INSIDE) if out.is_dir() else []
+    if others:
+        raise PackError(
+            f"{out} holds files that are no pack's, e.g. {others[0]!r}; name a folder that is empty or not there"
+        )
 
 
 def _check_fits(before: Manifest, now: Manifest, out: Path) -> None:

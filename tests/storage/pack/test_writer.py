@@ -146,6 +146,20 @@ def test_names_that_occur_twice_and_clips_without_frames_are_told_together(sourc
         pack_clips(source, tmp_path / "pack")
 
 
+@pytest.mark.parametrize("mode", ["new", "replace"])
+@pytest.mark.parametrize("name", ["annotations.json", "01-train"])
+def test_a_folder_with_files_of_others_is_left_alone(source, tmp_path, mode, name):
+    (tmp_path / "root" / name).mkdir(parents=True)
+    with pytest.raises(PackError, match=f"root holds files that are no pack's, e.g. '{name}'; name a folder that is empty"):
+        pack_clips(source, tmp_path / "root", mode=mode)
+    assert [entry.name for entry in (tmp_path / "root").iterdir()] == [name]
+
+
+def test_an_empty_folder_takes_a_pack(source, tmp_path):
+    (tmp_path / "pack").mkdir()
+    assert pack_clips(source, tmp_path / "pack").added == len(source.records)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
