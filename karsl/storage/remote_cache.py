@@ -121,11 +121,20 @@ class FileCache:
         return path, before
 
     def drop(self, url: str) -> None:
-        """Remove a file that is no longer the one elsewhere, and what came of it."""
+        """Remove a file that is no longer the one elsewhere, and what came of it.
+
+        Raises:
+            RemoteError: Another process has it mapped, on Windows.
+        """
         path = self.path(url)
         for file in path.parent.glob(f"{path.name}*"):
             if file.suffix in (path.suffix, _PART, _VERSION, SPARSE):
-                file.unlink(missing_ok=True)
+                try:
+                    file.unlink(missing_ok=True)
+                except OSError as error:
+                    raise RemoteError(
+                        f"{url} is another one now, but {file} cannot be removed ({error}); end what reads it"
+                    ) from error
 
     def _download(self, url: str, part: Path) -> None:
         download(url, part, retry=self.retry)
@@ -168,8 +177,9 @@ class FileCache:
                     break
                 if used > unused_ns or path in keep or path.suffix in (_LOCK, _PART, _VERSION):
                     continue
-                path.unlink(missing_ok=True)
-                total -= size
+                with suppress(OSError):  # on Windows a file that is mapped stays until a later time
+                    path.unlink(missing_ok=True)
+                    total -= size
         return total
 
 

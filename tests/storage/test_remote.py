@@ -187,6 +187,18 @@ def test_the_cache_asks_once_and_lets_the_longest_unused_go(server, tmp_path, mo
     assert cache.get("/here/it/is.tar") == Path("/here/it/is.tar")
 
 
+def test_what_cannot_be_let_go_waits_for_a_later_time(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(remote_cache, "GRACE_S", -1)
+    url, _, _ = server
+    cache = FileCache(tmp_path / "cache", max_bytes=1, retry=QUICK)
+    path = cache.get(url)
+    (path.parent / "b.bin").mkdir()  # as a file that is mapped, on Windows
+    cache.shrink()
+    assert (path.exists(), (path.parent / "b.bin").exists()) == (False, True)
+    with pytest.raises(RemoteError, match="b.bin cannot be removed"):
+        cache.drop(url.replace("a.bin", "b.bin"))
+
+
 def _get(folder: str, url: str) -> None:
     FileCache(folder, retry=QUICK).get(url)
 
