@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -19,6 +20,8 @@ from karsl.storage.record import shape_problem
 from karsl.storage.tar_index import SUFFIX, index_tar
 
 TARS = "tars.json"
+_OURS = re.compile(r"clips-\d{6,}\.tar")
+_LEFT_OVER = re.compile(r"\.clips-\d{6,}\..*part\.tar")  # of `atomic_path`
 _LEAST_HALF = 2.0**-14  # smallest normal float16: a seen point keeps a score above 0
 
 
@@ -38,7 +41,7 @@ def write_tars(
     The numbers of a clip begin at a multiple of 64 bytes, so that a mapped tar is as good as a mapped array.
 
     Args:
-        folder: Made if absent.
+        folder: Made if absent. What was written there before is replaced, tars that are no longer needed included.
         metainfo: Dataset-level facts, with `signs` or `classes`; kept in `tars.json`.
         records: In the order they are to lie in.
         read_clip: Gives the canonical clip of a record, (T, V, 4).
@@ -51,14 +54,15 @@ def write_tars(
         Path of `tars.json`.
 
     Raises:
-        ConfigError: An unknown `dtype`, two clips of one id, a coordinate that float16 cannot hold, or a clip of another
-            skeleton.
+        ConfigError: An unknown `dtype`, two clips of one id, a coordinate that float16 cannot hold, a clip of another
+            skeleton, or other tars in the folder.
     """
     folder, kind = Path(folder), np.dtype(dtype)
     if kind not in (np.float16, np.float32) or clips_per_tar < 1:
         raise ConfigError(
             f"tars of dtype={dtype!r}, {clips_per_tar} clips each; expected 'float16' or 'float32', and 1 or more"
         )
+    _refuse_others(folder)
     label = {sign: place for place, sign in enumerate(metainfo.get("signs", ()))}
     keys = _keys(records)
     waiting = iter(zip(keys, progress(records, len(records)) if progress else records, strict=True))
@@ -78,7 +82,30 @@ def write_tars(
     with atomic_path(folder / TARS) as part:
         told = {"metainfo": {**metainfo, "skeleton": metainfo.get("skeleton", skeleton.name)}, "tars": shards}
         part.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    _remove_stale(folder, {shard["name"] for shard in shards})
     return folder / TARS
+
+
+def _refuse_others(folder: Path) -> None:
+    """A folder is read as all of its tars.
+
+    Raises:
+        ConfigError: There are others.
+    """
+    found = sorted(p.name for p in folder.glob("*.tar*") if not p.name.startswith("."))
+    others = [name for name in found if not _OURS.fullmatch(name.removesuffix(SUFFIX))]
+    if others:
+        raise ConfigError(
+            f"{folder} holds {others[0]!r}, which would be read along with what is written; name a folder without other tars"
+        )
+
+
+def _remove_stale(folder: Path, written: set[str]) -> None:
+    """Remove tars that lay there before and have no successor, with their indexes, and what killed writers left."""
+    for path in folder.glob("*clips-*"):
+        name = path.name.removesuffix(SUFFIX)
+        if (_OURS.fullmatch(name) and name not in written) or _LEFT_OVER.fullmatch(name):
+            path.unlink()
 
 
 def _keys(records: list[dict]) -> Iterator[str]:

@@ -189,6 +189,21 @@ def test_equal_clips_make_equal_tars_and_tars_json_names_them(tars, tmp_path):
     assert told["metainfo"]["skeleton"] == "tar_hand"
 
 
+def test_fewer_clips_written_over_more_leave_no_tars_behind(tars):
+    (tars / ".clips-000001.123.part.tar").write_bytes(b"of a killed writer")
+    write_tars(tars, META, records_of(1), lambda r: clip_of(9), skeleton=HAND)
+    assert sorted(p.name for p in tars.iterdir()) == ["clips-000000.tar", "clips-000000.tar.index", TARS]
+    assert [c.key for c in index_tar(tars / "clips-000000.tar").clips] == ["01-train/0007/c_0"]
+
+
+def test_tars_are_not_written_beside_those_of_others(tars):
+    (tars / "mine.tar").write_bytes(b"years of work")
+    before = {p.name: p.read_bytes() for p in tars.iterdir()}
+    with pytest.raises(ConfigError, match="holds 'mine.tar', which would be read along with what is written; name a folder"):
+        write_tars(tars, META, records_of(1), lambda r: clip_of(9), skeleton=HAND)
+    assert {p.name: p.read_bytes() for p in tars.iterdir()} == before
+
+
 def test_what_float16_or_a_tar_cannot_hold_is_refused(tmp_path):
     far = clip_of(0) * 1e6
     with pytest.raises(ConfigError, match="more than float16 can; write it with dtype='float32'"):
