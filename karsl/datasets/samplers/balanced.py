@@ -34,7 +34,6 @@ class ClassBalancedSampler(OrderSampler):
         self._by_class = np.argsort(labels, kind="stable")
         self._sizes = np.unique(labels, return_counts=True)[1]
         self._starts = np.cumsum(self._sizes) - self._sizes
-        self._class = np.repeat(np.arange(len(self._sizes)), self._sizes)
 
     def order(self, seed: int, epoch: int) -> ListedOrder:
         total, classes = self.total, len(self._sizes)
@@ -45,13 +44,17 @@ class ClassBalancedSampler(OrderSampler):
         label = np.argsort(numbers.reshape(rounds, classes), axis=1).ravel()[:total]
         turn = epoch * rounds + np.arange(total) // classes  # how often the class came before, in earlier epochs too
         passes, at = np.divmod(turn, self._sizes[label])
-        places = np.empty(total, np.int64)
-        for number in np.unique(passes).tolist():
-            here = passes == number
-            places[here] = self._mixed(seed, number)[self._starts[label[here]] + at[here]]
-        return ListedOrder(places)
+        pairs, which = np.unique(passes * classes + label, return_inverse=True)  # each pass of each class, by pass
+        number, kind = np.divmod(pairs, classes)
+        sizes = self._sizes[kind]
+        first = np.cumsum(sizes) - sizes
+        inside = np.arange(sizes.sum()) + np.repeat(self._starts[kind] - first, sizes)
+        mixed = np.lexsort((_numbers(seed, np.repeat(number, sizes), inside), np.repeat(np.arange(len(pairs)), sizes)))
+        return ListedOrder(self._by_class[inside[mixed[first[which] + at]]])
 
-    def _mixed(self, seed: int, number: int) -> np.ndarray:
-        """int64 (n,): class after class, the clips of each in the random order of its pass `number`."""
-        numbers = random_numbers(np.arange(self.total), seed=seed, epoch=number, stream=_CLIPS)
-        return self._by_class[np.lexsort((numbers, self._class))]
+
+def _numbers(seed: int, passes: np.ndarray, clips: np.ndarray) -> np.ndarray:
+    """uint64 (n,): the random number of a clip in a pass; passes are in order."""
+    begins = np.flatnonzero(np.diff(passes, prepend=-1))
+    parts = zip(passes[begins].tolist(), np.split(clips, begins[1:]), strict=True)
+    return np.concatenate([random_numbers(part, seed=seed, epoch=number, stream=_CLIPS) for number, part in parts])
