@@ -16,13 +16,13 @@ from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton
 from karsl.storage.annotation import LOCATOR_KEYS
 from karsl.storage.atomic import atomic_path
-from karsl.storage.record import shape_problem
+from karsl.storage.half import to_half
+from karsl.storage.record import shape_problem, value_problem
 from karsl.storage.tar_index import SUFFIX, index_tar
 
 TARS = "tars.json"
 _OURS = re.compile(r"clips-\d{6,}\.tar")
 _LEFT_OVER = re.compile(r"\.clips-\d{6,}\..*part\.tar")  # of `atomic_path`
-_LEAST_HALF = 2.0**-14  # smallest normal float16: a seen point keeps a score above 0
 
 
 def write_tars(
@@ -54,8 +54,8 @@ def write_tars(
         Path of `tars.json`.
 
     Raises:
-        ConfigError: An unknown `dtype`, two clips of one id, a coordinate that float16 cannot hold, a clip of another
-            skeleton, or other tars in the folder.
+        ConfigError: An unknown `dtype`, two clips of one id, a value that is NaN or that float16 cannot hold, a clip of
+            another skeleton, or other tars in the folder.
     """
     folder, kind = Path(folder), np.dtype(dtype)
     if kind not in (np.float16, np.float32) or clips_per_tar < 1:
@@ -82,7 +82,7 @@ def write_tars(
     with atomic_path(folder / TARS) as part:
         told = {"metainfo": {**metainfo, "skeleton": metainfo.get("skeleton", skeleton.name)}, "tars": shards}
         part.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    _remove_stale(folder, {shard["name"] for shard in shards})
+    _remove_stale(folder, {str(shard["name"]) for shard in shards})
     return folder / TARS
 
 
@@ -128,18 +128,10 @@ def _keys(records: list[dict]) -> Iterator[str]:
 def _stored(clip: np.ndarray, kind: np.dtype, record: dict, skeleton: Skeleton) -> np.ndarray:
     name = record.get("clip_id", "a clip")
     problem = shape_problem(clip.shape, clip.dtype, skeleton.num_keypoints)
-    if problem or clip.shape[2] != 4:
-        raise ConfigError(f"{name!r} {problem or 'has no score'}; is the skeleton {skeleton.name!r} right?")
-    if kind == np.float32:
-        return np.ascontiguousarray(clip, np.float32)
-    largest = float(np.abs(clip).max())
-    if not largest <= float(np.finfo(np.float16).max):
-        raise ConfigError(f"{name!r} holds {largest:g}, more than float16 can; write it with dtype='float32'")
-    stored = clip.astype(np.float16)
-    stored[..., 3] = np.where(clip[..., 3] > 0, np.maximum(stored[..., 3], np.float16(_LEAST_HALF)), np.float16(0))
-    lost = (clip[..., 3] > 0) & (stored[..., :3] == 0).all(-1)
-    stored[..., 0][lost] = np.float16(_LEAST_HALF)  # a point next to the origin is there
-    return stored
+    problem = problem or ("has no score" if clip.shape[2] != 4 else value_problem(clip))
+    if problem:
+        raise ConfigError(f"{name!r} {problem}; is the skeleton {skeleton.name!r} right?")
+    return np.ascontiguousarray(clip, np.float32) if kind == np.float32 else to_half(clip, called=name, marked=False)
 
 
 def add_sample(archive: tarfile.TarFile, key: str, clip: np.ndarray, facts: dict) -> None:

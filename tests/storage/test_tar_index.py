@@ -206,8 +206,10 @@ def test_tars_are_not_written_beside_those_of_others(tars):
 
 def test_what_float16_or_a_tar_cannot_hold_is_refused(tmp_path):
     far = clip_of(0) * 1e6
-    with pytest.raises(ConfigError, match="more than float16 can; write it with dtype='float32'"):
+    with pytest.raises(ConfigError, match="holds .*, float16 ends at 65504; take dtype='float32'"):
         write_tars(tmp_path, META, records_of(1), lambda r: far, skeleton=HAND)
+    with pytest.raises(ConfigError, match="has 60 values that are NaN or infinite"):
+        write_tars(tmp_path, META, records_of(1), lambda r: far * np.nan, skeleton=HAND)
     with pytest.raises(ConfigError, match="a name of its own"):
         write_tars(tmp_path, META, records_of(1) * 2, lambda r: clip_of(0), skeleton=HAND)
     dot = Skeleton("tar_dot", (("rh", ("a",)),))

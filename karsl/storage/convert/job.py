@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from karsl.errors import ConfigError, CorruptRecordError, DataProblems
+from karsl.errors import CorruptRecordError, DataProblems
 from karsl.skeletons import Skeleton
 from karsl.storage.annotation import public
-from karsl.storage.convert.losses import Losses, unmarked_points
+from karsl.storage.convert.losses import Losses
 from karsl.storage.convert.mapped import describe_points, dropped_points, map_clip
+from karsl.storage.half import to_half
 from karsl.storage.record import value_problem
 
 if TYPE_CHECKING:
     from karsl.storage.convert.source import ClipSource
 
 Progress = Callable[[Iterable, int], Iterable]
-_LEAST_HALF = 2.0**-14  # smallest normal float16: a seen point keeps a score above 0
 
 
 @dataclass
@@ -100,15 +100,7 @@ class Job:
     def _stored(self, clip: np.ndarray, clip_id: str) -> np.ndarray:
         if self.dtype == np.float32:
             return clip
-        largest = float(np.abs(clip).max())
-        if largest > float(np.finfo(np.float16).max):
-            raise ConfigError(f"clip {clip_id!r} holds {largest:g}, more than float16 can; convert it with --dtype float32")
-        clip[..., 3] = np.where(clip[..., 3] > 0, np.maximum(clip[..., 3], _LEAST_HALF), 0)
-        half = clip.astype(np.float16)
+        half = to_half(clip, called=clip_id, marked="mask" in self.keeps)
         if (half != clip).any():
             self.losses.add("precision", clip_id, "values are rounded to float16, 3 digits; --dtype float32 keeps them")
-        lost = unmarked_points(half, self.keeps)  # rounded into the origin
-        if lost.any():
-            self.losses.add("mask", clip_id)
-            half[lost] = 0
         return half

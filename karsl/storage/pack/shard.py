@@ -12,14 +12,13 @@ from typing import BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 
-from karsl.errors import ConfigError, CorruptRecordError
+from karsl.errors import CorruptRecordError
 from karsl.skeletons import Skeleton
+from karsl.storage.half import to_half
 from karsl.storage.packed import clip_checksum
 
 KINDS: dict[str, np.dtype] = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
 _CANNOT_RESERVE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
-_LEAST_HALF = 2.0**-14  # smallest normal float16: a seen point keeps a score above 0
-_LARGEST_HALF = 65504.0
 
 
 @dataclass(frozen=True)
@@ -120,14 +119,7 @@ def write_header(stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype) -> N
 def _halved(clip: np.ndarray, called: str) -> tuple[np.ndarray, float]:
     if clip.dtype == np.float16:
         return np.ascontiguousarray(clip, KINDS["float16"]), 0.0
-    clip = np.array(clip, np.float32)
-    largest = float(np.abs(clip).max())
-    if largest > _LARGEST_HALF:
-        raise ConfigError(
-            f"clip {called!r} holds {largest:g}, float16 ends at {_LARGEST_HALF:g}; pack it with dtype='float32' (--dtype)"
-        )
-    clip[..., 3] = np.where(clip[..., 3] > 0, np.maximum(clip[..., 3], _LEAST_HALF), 0)
-    half = clip.astype(KINDS["float16"])
+    half = to_half(clip, called=called, marked=True)
     return half, float(np.abs(half - clip).max())
 
 

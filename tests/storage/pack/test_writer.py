@@ -98,7 +98,7 @@ def test_a_clip_that_float16_cannot_hold_is_named_and_nothing_appears(source, tm
 
     large = Clips(source.metainfo, SKELETON, source.records, read)
     with pytest.raises(
-        ConfigError, match=r"clip 'clip 11' holds 99\d+, float16 ends at 65504; pack it with dtype='float32'"
+        ConfigError, match=r"clip 'clip 11' holds 99\d+, float16 ends at 65504; take dtype='float32' .--dtype float32."
     ):
         pack_clips(large, tmp_path / "pack", shard_bytes=SHARD_BYTES)
     assert not (tmp_path / "pack").exists()
