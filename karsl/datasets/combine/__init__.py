@@ -1,5 +1,6 @@
 """Datasets made of datasets: nothing is copied, every place is computed, batches of several packs stay one pass."""
 
+from karsl.datasets.combine.balanced import ClassBalancedDataset
 from karsl.datasets.combine.cache import CacheDataset
 from karsl.datasets.combine.combinator import Combinator
 from karsl.datasets.combine.concat import ConcatDataset
@@ -15,6 +16,7 @@ from karsl.datasets.combine.slice import SliceDataset
 
 __all__ = [
     "CacheDataset",
+    "ClassBalancedDataset",
     "Combinator",
     "ConcatDataset",
     "FilterDataset",

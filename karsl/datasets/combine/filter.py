@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from karsl.datasets.combine.combinator import Combinator
 from karsl.datasets.combine.naming import kind
-from karsl.datasets.combine.one import OneMember
+from karsl.datasets.combine.one import OneMember, as_combinator
 from karsl.datasets.combine.slice import keep as shared
 from karsl.datasets.combine.slice import pick
 from karsl.datasets.combine.view import ClipView
@@ -63,7 +63,7 @@ class FilterDataset(OneMember):
 
     def _prepare(self) -> None:
         self._need_fixed_places()
-        verdicts = _Verdicts(_whole(self.dataset), self._keep, kind(self))
+        verdicts = _Verdicts(as_combinator(self.dataset), self._keep, kind(self))
         places = np.flatnonzero(np.fromiter(verdicts.all(self._num_workers), dtype=bool, count=len(verdicts)))
         if not len(places):
             raise ConfigError(f"{kind(self)}: {condition_name(self._given)} keeps none of {len(verdicts)} clips")
@@ -124,11 +124,6 @@ class _Sized:
 
     def __iter__(self) -> Iterator[bool]:
         return self._given or (self._verdicts[i] for i in range(len(self)))
-
-
-def _whole(dataset: Any) -> Combinator:
-    """The dataset as a combinator, which items of it are read through."""
-    return dataset if isinstance(dataset, Combinator) else OneMember(dataset)
 
 
 def find_condition(keep: Keep | str | Mapping) -> Keep:

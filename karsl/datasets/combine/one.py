@@ -35,3 +35,8 @@ class OneMember(Combinator):
 
     def _count(self, lengths: np.ndarray) -> int:
         return int(lengths[0])
+
+
+def as_combinator(dataset: Any) -> Combinator:
+    """The dataset as a combinator, through which its items, records and columns are read."""
+    return dataset if isinstance(dataset, Combinator) else OneMember(dataset)

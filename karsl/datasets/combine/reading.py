@@ -134,7 +134,7 @@ class Reader:
         parts = leaf_clips(dataset, np.arange(len(dataset)))
         out: np.ndarray | None = None
         for part in parts:
-            values = part.dataset.column(name)[part.places]
+            values = _column(part, name)
             if name == "label":
                 for step in part.steps:
                     values = step.lookup[values] if isinstance(step, SetLabels) else values
@@ -156,6 +156,17 @@ class Reader:
                     raise at_member(error, path) from error
                 found[path] = skeleton
         return found
+
+
+def _column(clips: LeafClips, name: str) -> np.ndarray:
+    """One number of each record, read one by one where the dataset keeps none beside them."""
+    dataset = clips.dataset
+    if hasattr(dataset, "column") and getattr(dataset, "serialize_data", True):
+        return dataset.column(name)[clips.places]
+    try:
+        return np.array([dataset.get_data_info(place)[name] for place in clips.places.tolist()])
+    except (AttributeError, KeyError) as error:
+        raise KeyError(f"no column {name!r}: {clips.path} has no records with it") from error
 
 
 def _own_steps(dataset: Any) -> Sequence[Callable]:

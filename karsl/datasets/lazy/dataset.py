@@ -11,9 +11,8 @@ import numpy as np
 from mmengine.logging import print_log
 
 from karsl.datasets.combine import MapDataset
-from karsl.datasets.combine.combinator import Combinator
 from karsl.datasets.combine.naming import kind
-from karsl.datasets.combine.one import OneMember
+from karsl.datasets.combine.one import as_combinator
 from karsl.datasets.combine.reading import Reader
 from karsl.datasets.epoch import EpochState
 from karsl.datasets.lazy.check import check_items
@@ -219,7 +218,7 @@ class LazyDataset(Recorder):
     def _encoded(self, dataset: Any) -> Any:
         if not self._encodes:
             return dataset
-        tree = dataset if isinstance(dataset, Combinator) else OneMember(dataset)
+        tree = as_combinator(dataset)
         tree.full_init()
         for encoder in self._encoders:
             if isinstance(encoder, Encoder):
