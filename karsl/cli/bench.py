@@ -57,10 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cold", action="store_true", help="drop the files from the page cache first, read one epoch")
     parser.add_argument("--seed", type=int, default=0, help="of clips, order and draws (default: 0)")
     parser.add_argument(
-        "--work-dir", type=Path, help="keep the files here and use them again (default: a temporary folder, removed)"
+        "--work-dir", type=Path, help="folder to write the clips to, and to use again (default: a temporary one, removed)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every reading")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the rates; .png, .svg or .pdf")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file to write every reading to")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="file to draw the rates to; .png, .svg or .pdf")
     parser.add_argument("--lazy", action="store_true", help="only a pack and the same through nested combinators")
     parser.add_argument("--stream", action="store_true", help="only streams and mapped tars, and WebDataset's own loader")
     start = parser.add_mutually_exclusive_group()

@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from karsl.cli.options import add_cfg_options, add_data_options, add_phase, import_modules, naming_data_root
+from karsl.cli.options import (
+    add_cfg_options,
+    add_data_options,
+    add_phase,
+    add_source_skeleton,
+    add_trust_pickle,
+    import_modules,
+    naming_data_root,
+)
 
 SUMMARY = "look at clips, raw and transformed: a page, sheets, moving pictures, or a local server"
 
@@ -45,7 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--index", type=int, nargs="+", default=(), help="exactly these clips of the dataset")
     how = parser.add_argument_group("how it is shown")
     how.add_argument("--format", choices=FORMATS, default="sheet", help="what is written (default: sheet)")
-    how.add_argument("--output-dir", type=Path, default=Path("work_dirs/browse"), help="default: %(default)s")
+    how.add_argument(
+        "--output-dir", type=Path, default=Path("work_dirs/browse"), help="folder to write to (default: %(default)s)"
+    )
     how.add_argument(
         "--not-show", action="store_true", help="write only; else the result is opened where there is a display"
     )
@@ -56,7 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--port", type=int, default=0, help="of --serve (default: a free one)")
     data = parser.add_argument_group("where clips come from")
     data.add_argument("--from", dest="form", metavar="FORM", help="form of a folder or file (default: guessed)")
-    data.add_argument("--skeleton", help="what the keypoints of a folder or file are, where it does not say")
+    add_source_skeleton(data, "SOURCE", "--skeleton")
+    add_trust_pickle(data)
     add_data_options(parser)
     add_cfg_options(parser)
 
@@ -100,6 +111,8 @@ def _check(args: argparse.Namespace) -> None:
 
     if args.show_number is not None and args.show_number < 0:
         raise ConfigError(f"-n {args.show_number}; expected 0 for all clips, or a positive number")
-    for option, value, least in (("--draws", args.draws, 1), ("--per-sign", args.per_sign, 0), ("--port", args.port, 0)):
-        if value < least or value > 65535:
+    for option, value, least in (("--draws", args.draws, 1), ("--per-sign", args.per_sign, 0)):
+        if value < least:
             raise ConfigError(f"{option} {value}; expected a number of at least {least}")
+    if not 0 <= args.port < 1 << 16:
+        raise ConfigError(f"--port {args.port}; expected 0 to 65535")

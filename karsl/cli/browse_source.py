@@ -34,7 +34,9 @@ def _from_files(args: argparse.Namespace) -> Any:
     if given:
         raise ConfigError(f"{given[0]} changes a config, but '{args.source}' is a folder or a file; leave it out")
     ann_file = find_ann_file(args.ann_file, args.source) if args.ann_file else ""
-    return open_clips(args.source, ann_file=ann_file, form=args.form, skeleton=args.skeleton)
+    return open_clips(
+        args.source, ann_file=ann_file, form=args.form, skeleton=args.source_skeleton, trusted=args.trust_pickle
+    )
 
 
 def _from_config(args: argparse.Namespace) -> Any:
@@ -45,7 +47,8 @@ def _from_config(args: argparse.Namespace) -> Any:
     from karsl.errors import ConfigError
     from karsl.registry import DATASETS
 
-    given = [option for option, value in (("--from", args.form), ("--skeleton", args.skeleton)) if value]
+    options = (("--from", args.form), ("--source-skeleton", args.source_skeleton), ("--trust-pickle", args.trust_pickle))
+    given = [option for option, value in options if value]
     if given:
         raise ConfigError(f"{given[0]} is for folders and files, but '{args.source}' is a config; leave it out")
     cfg = load_config(args.source, args.cfg_options, data_root=args.data_root, ann_file=args.ann_file)

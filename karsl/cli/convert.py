@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from karsl.cli.options import add_import, add_trust_pickle, import_modules
+from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_modules
 from karsl.cli.progress import tracked
 
 SUMMARY = "bring clips from one form to another, by the names of their points"
@@ -31,11 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", metavar="FORM", required=True, help="form of DST; --help ends with the table of forms")
     parser.add_argument("--from", dest="form", metavar="FORM", help="form of SRC (default: guessed)")
     parser.add_argument("--skeleton", metavar="NAME", help="points to write (default: those of the form, else of SRC)")
-    parser.add_argument(
-        "--source-skeleton",
-        metavar="NAME",
-        help="what the points of SRC are, for forms that do not say (default: karsl_184)",
-    )
+    add_source_skeleton(parser, "SRC")
     halves = ", ".join(f.name for f in FORMS.values() if f.takes_half)
     parser.add_argument(
         "--dtype",
@@ -44,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"float16 halves the bytes of {halves} (default: %(default)s)",
     )
     parser.add_argument("--strict", action="store_true", help="refuse to write when something would be lost")
+    add_label_sheet(parser)
     add_trust_pickle(parser)
     add_import(parser)
 
@@ -70,7 +67,14 @@ def run(args: argparse.Namespace) -> int:
 
     import_modules(args.imports)
     find_form(args.to)  # before a long scan
-    source = open_source(args.source, form=args.form, skeleton=args.source_skeleton, trusted=args.trust_pickle)
+    source = open_source(
+        args.source,
+        form=args.form,
+        skeleton=args.source_skeleton,
+        trusted=args.trust_pickle,
+        label_sheet=args.label_sheet,
+        progress=tracked("listing clips"),
+    )
     done = convert_clips(
         source,
         args.out,

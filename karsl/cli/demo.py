@@ -24,7 +24,9 @@ _TAIL = 15
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options."""
-    parser.add_argument("--out", type=Path, default=Path("demo_out"), help="where everything goes (default: demo_out)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo_out"), help="folder to write everything to (default: demo_out)"
+    )
     parser.add_argument("--config", type=Path, default=Path("configs/demo.py"), help="what to train (default: %(default)s)")
     parser.add_argument("--epochs", type=int, help="train for fewer or more epochs than the config says")
 

@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-private-mb", type=float, metavar="MIB",
         help="exit status 1 when one process has more than this of private copies of records",
     )  # fmt: skip
-    parser.add_argument("--json", type=Path, help="write all figures here")
-    parser.add_argument("--plot", type=Path, help="write a picture (PNG) here; needs karsl[viz]")
+    parser.add_argument("--json", type=Path, help="file to write all figures to")
+    parser.add_argument("--plot", type=Path, help="file to draw a picture (PNG) to; needs karsl[viz]")
     add_cfg_options(parser)
 
 

@@ -13,7 +13,9 @@ __all__ = [
     "add_cfg_options",
     "add_data_options",
     "add_import",
+    "add_label_sheet",
     "add_phase",
+    "add_source_skeleton",
     "add_trust_pickle",
     "import_modules",
     "naming_data_root",
@@ -69,7 +71,28 @@ def add_import(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_phase(parser: Any, meaning: str) -> None:
+def add_label_sheet(parser: argparse.ArgumentParser) -> None:
+    """Add `--label-sheet`."""
+    parser.add_argument("--label-sheet", type=Path, help="csv, xlsx or json with SignID, Sign-Arabic, Sign-English")
+
+
+def add_source_skeleton(parser: argparse._ActionsContainer, source: str, *more: str) -> None:
+    """Add `--source-skeleton NAME`: what the points of files are that do not say it.
+
+    Args:
+        parser: Of the command, or a group of it.
+        source: How the command calls what it reads.
+        more: Other spellings.
+    """
+    parser.add_argument(
+        "--source-skeleton",
+        *more,
+        metavar="NAME",
+        help=f"what the points of {source} are, where it does not say (default: karsl_184)",
+    )
+
+
+def add_phase(parser: argparse._ActionsContainer, meaning: str) -> None:
     """Add `--phase`.
 
     Args:
@@ -80,7 +103,7 @@ def add_phase(parser: Any, meaning: str) -> None:
     parser.add_argument("--phase", choices=phases, default="train", help=f"{meaning} (default: train)")
 
 
-def add_trust_pickle(parser: argparse.ArgumentParser) -> None:
+def add_trust_pickle(parser: argparse._ActionsContainer) -> None:
     """Add `--trust-pickle FILE`; the parsed value is `args.trust_pickle`, a list of paths."""
     parser.add_argument(
         "--trust-pickle",

@@ -7,12 +7,27 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from shlex import quote
+from typing import Any
 
-from karsl.cli.options import add_trust_pickle
+from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_modules
 from karsl.cli.progress import bar, tracked
 
 SUMMARY = "put clips into mapped shards; add, remove, verify"
 
+_DESCRIPTION = """\
+Write every clip of SOURCE to PACK: shards that np.load maps, annotations.json, and manifest.json with checksums. Train from
+it with data_root=PACK and ann_file='annotations.json'. An interrupted run goes on when the same command is given again;
+PACK, which must be empty, not there or a pack, appears when it is complete."""
+EPILOG = """examples:
+  karsl pack data/karsl packed/karsl                              a data root of KArSL
+  karsl pack clips.pkl packed/clips --trust-pickle clips.pkl --source-skeleton coco_17
+                                                                  pyskl's pickle, whose 17 points it does not name
+  karsl pack data/karsl packed/hands --skeleton hand_42           the hands alone
+  karsl pack data/more packed/karsl --append                      clips that the pack lacks
+  karsl pack --verify packed/karsl                                every byte against its checksum
+  karsl train CONFIG --data-root packed/karsl --ann-file annotations.json
+"""
 _GIB = 1 << 30
 _FEW_CLIPS = 2000  # fewer are packed before worker processes have started
 _MOST_WORKERS = 8
@@ -23,11 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = (
         "karsl pack SOURCE PACK [options] | karsl pack --verify PACK | karsl pack PACK --remove CLIP_ID [CLIP_ID ...]"
     )
-    parser.description = (
-        "Write every clip of SOURCE to PACK: shards that np.load maps, annotations.json, and manifest.json with checksums. "
-        "Train from it with data_root=PACK and ann_file='annotations.json'. An interrupted run goes on when the same "
-        "command is given again; PACK appears when it is complete."
-    )
+    parser.description = _DESCRIPTION
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
     parser.add_argument("paths", type=Path, nargs="+", metavar="SOURCE PACK", help=(
         "a data root, an annotation file, a pack or any form that 'karsl convert' reads; and the folder of the pack"
     ))  # fmt: skip
@@ -54,11 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", dest="form", metavar="FORM", help="form of SOURCE, as in 'karsl convert' (default: guessed)"
     )
+    add_source_skeleton(parser, "SOURCE")
+    parser.add_argument("--skeleton", metavar="NAME", help="points to pack (default: those of SOURCE)")
+    add_label_sheet(parser)
     add_trust_pickle(parser)
-    parser.add_argument("--label-sheet", type=Path, help="csv, xlsx or json with SignID, Sign-Arabic, Sign-English")
-    parser.add_argument("--skeleton", metavar="NAME", help=(
-        "what the points are, where SOURCE does not say (default: karsl_184); where it does, the points to pack"
-    ))  # fmt: skip
+    add_import(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -76,20 +89,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _pack(args: argparse.Namespace) -> int:
     from karsl.errors import ConfigError
-    from karsl.storage.convert import open_source
 
     if args.shard_size < 0 or (args.workers or 0) < 0:
         raise ConfigError(f"--shard-size {args.shard_size} --workers {args.workers}; expected 0 or more")
-    given, out = args.paths
-    given = given if args.ray is None else given.resolve()
-    source = open_source(
-        given,
-        form=args.form,
-        skeleton=args.skeleton,
-        label_sheet=args.label_sheet,
-        trusted=args.trust_pickle,
-        progress=tracked("listing clips"),
-    )
+    import_modules(args.imports)
+    source, out = _open(args), args.paths[1]
     for note in source.notes:
         print(f"note: {note}")
     with bar("packing", len(source.records)) as tell:
@@ -103,6 +107,24 @@ def _pack(args: argparse.Namespace) -> int:
         )
     _report(done, out)
     return 0
+
+
+def _open(args: argparse.Namespace) -> Any:
+    """The clips, on the points that are to be packed."""
+    from karsl.skeletons import get_skeleton
+    from karsl.storage.convert import open_source
+    from karsl.storage.convert.mapped import MappedClips
+
+    source = open_source(
+        args.paths[0] if args.ray is None else args.paths[0].resolve(),
+        form=args.form,
+        skeleton=args.source_skeleton or args.skeleton,
+        label_sheet=args.label_sheet,
+        trusted=args.trust_pickle,
+        progress=tracked("listing clips"),
+    )
+    wanted = get_skeleton(args.skeleton) if args.skeleton else source.skeleton
+    return source if wanted == source.skeleton else MappedClips(source, wanted)
 
 
 def _packer(args: argparse.Namespace, clips: int) -> Callable:
@@ -154,7 +176,7 @@ def _remove(pack: Path, clip_ids: list[str]) -> int:
     manifest = remove_clips(pack, clip_ids)
     gone = sum(len(shard.removed) for shard in manifest.shards)
     print(f"{len(clip_ids)} clips taken out of {pack}, {manifest.num_clips} left")
-    print(f"the frames of {gone} clips still take room; 'karsl pack {pack} NEW' leaves them behind")
+    print(f'the frames of {gone} clips still take room; "karsl pack {quote(str(pack))} NEW" leaves them behind')
     return 0
 
 

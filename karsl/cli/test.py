@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options, named as in MMAction2."""
     parser.add_argument("config", help="config file")
     parser.add_argument("checkpoint", help="checkpoint file, e.g. work_dirs/demo/epoch_20.pth")
-    parser.add_argument("--work-dir", help="folder for the log (default: work_dirs/<config name>)")
-    parser.add_argument("--dump", metavar="FILE.json", help="also write the best five classes of every clip")
+    parser.add_argument("--work-dir", help="folder to write the log to (default: work_dirs/<config name>)")
+    parser.add_argument("--dump", metavar="FILE.json", help="file to write the best five classes of every clip to")
     add_common_arguments(parser)
 
 

@@ -12,12 +12,22 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 SUMMARY = "train a recogniser from a config"
+EPILOG = """examples:
+  karsl train configs/karsl502_signer_dependent.py --data-root data/karsl
+  karsl train configs/karsl100_loso_s01.py --data-root data/karsl --work-dir out --amp
+  karsl train CONFIG --data-root packed/karsl --ann-file annotations.json     from a pack of 'karsl pack'
+  karsl train CONFIG --work-dir out --resume                                  after a kill, with the next batch
+  karsl train CONFIG --cfg-options train_dataloader.batch_size=32 train_dataloader.num_workers=8
+  torchrun --nproc_per_node=2 -m karsl train CONFIG --launcher pytorch
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options, named as in MMAction2."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
     parser.add_argument("config", help="config file")
-    parser.add_argument("--work-dir", help="folder for logs and checkpoints (default: work_dirs/<config name>)")
+    parser.add_argument("--work-dir", help="folder to write logs and checkpoints to (default: work_dirs/<config name>)")
     parser.add_argument(
         "--resume",
         nargs="?",

@@ -15,6 +15,7 @@ from karsl.errors import ConfigError, CorruptRecordError, DataProblems, DatasetN
 from karsl.skeletons import Skeleton, get_skeleton, skeleton_names
 from karsl.storage import list_members, read_member
 from karsl.storage.convert.forms import guess_form
+from karsl.storage.convert.plain_pickle import Trusted
 from karsl.storage.convert.source import Clips, open_source
 from karsl.storage.packed import ANNOTATIONS
 from karsl.storage.record import canonical_clip
@@ -24,7 +25,12 @@ _LOAD = [{"type": "LoadKeypoints"}]
 
 
 def open_clips(
-    path: str | Path, *, ann_file: str = "", form: str | None = None, skeleton: str | Mapping | Skeleton | None = None
+    path: str | Path,
+    *,
+    ann_file: str = "",
+    form: str | None = None,
+    skeleton: str | Mapping | Skeleton | None = None,
+    trusted: Trusted = (),
 ) -> Any:
     """Open a folder or a file as a dataset that can be looked at.
 
@@ -33,6 +39,7 @@ def open_clips(
         ann_file: Annotation file of a folder, relative to it.
         form: One of `karsl.storage.convert.FORMS`; None guesses.
         skeleton: What the keypoints are, where the files do not say.
+        trusted: Pickles that may be read, see `open_source`.
 
     Raises:
         DatasetNotFoundError: Nothing lies at `path`.
@@ -49,19 +56,25 @@ def open_clips(
     path = Path(path)
     if not path.exists():
         raise DatasetNotFoundError(f"no config, folder or file '{path}' to browse")
+    open_form = partial(open_source, path, skeleton=skeleton, trusted=trusted)
     if form:
-        return SourceView(open_source(path, form=form, skeleton=skeleton))
+        return SourceView(open_form(form=form))
     if path.is_dir():
-        return _folder(path, ann_file, skeleton)
+        found = "annotation" if ann_file else guess_form(path).name  # so that who looks sees what is packed
+        if found in ("pack", "annotation"):
+            return _annotated(path, path / (ann_file or ANNOTATIONS), skeleton)
+        if found == "karsl":
+            return KArSLDataset(data_root=str(path), pipeline=_LOAD, skeleton=skeleton or "karsl_184")
+        return SourceView(open_form(form=found))
     if path.suffix.lower() == ".json" and _is_annotation(path):
         return _annotated(path.parent, path, skeleton)
     if path.suffix.lower() not in (".npz", ".npy"):
-        return SourceView(open_source(path, skeleton=skeleton))
+        return SourceView(open_form())
     try:
         return SourceView(arrays_of(path, skeleton))
     except KarslError as error:  # not clips as they are; a form whose arrays have columns may still be in it
         try:
-            return SourceView(open_source(path, skeleton=skeleton))
+            return SourceView(open_form())
         except KarslError:
             raise error from None
 
@@ -78,16 +91,6 @@ def arrays_of(path: Path, skeleton: str | Mapping | Skeleton | None = None) -> C
     records = [{"clip_id": key, "num_frames": shape[0]} for key, shape in shapes.items()]
     metainfo = {"dataset_name": path.stem, "skeleton": known.name}
     return Clips(metainfo, known, records, partial(_read, path))
-
-
-def _folder(path: Path, ann_file: str, skeleton: Any) -> Any:
-    """What `open_source` would read there, so that who looks sees what is packed."""
-    found = "annotation" if ann_file else guess_form(path).name
-    if found in ("pack", "annotation"):
-        return _annotated(path, path / (ann_file or ANNOTATIONS), skeleton)
-    if found == "karsl":
-        return KArSLDataset(data_root=str(path), pipeline=_LOAD, skeleton=skeleton or "karsl_184")
-    return SourceView(open_source(path, form=found, skeleton=skeleton))
 
 
 def _annotated(root: Path, ann_file: Path, skeleton: Any) -> Any:
@@ -137,7 +140,7 @@ def _skeleton_of(counts: set[int], given: Any, path: Path) -> Skeleton:
     if len(found) != 1:
         have = "; ".join(f"{s.name} has {s.num_keypoints}" for s in map(get_skeleton, names))
         points = ", ".join(map(str, sorted(counts)))
-        raise ConfigError(f"{path}: arrays of {points} keypoints, and {have}; say --skeleton NAME (skeleton=...)")
+        raise ConfigError(f"{path}: arrays of {points} keypoints, and {have}; say --source-skeleton NAME (skeleton=...)")
     return found[0]
 
 

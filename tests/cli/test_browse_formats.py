@@ -162,10 +162,11 @@ def test_without_a_display_nothing_is_opened(root, tmp_path, monkeypatch):
     [
         (("--draws", 0), "--draws 0; expected a number of at least 1"),
         (("--per-sign", -1), "--per-sign -1; expected"),
-        (("--port", 70000), "--port 70000; expected"),
+        (("--port", 70000), "--port 70000; expected 0 to 65535"),
         (("--show-interval", -1), "--show-interval -1; expected seconds"),
         (("--from", "karsl"), "--from is for folders and files"),
-        (("--skeleton", "karsl_184"), "--skeleton is for folders and files"),
+        (("--skeleton", "karsl_184"), "--source-skeleton is for folders and files"),
+        (("--trust-pickle", "a.pkl"), "--trust-pickle is for folders and files"),
     ],
 )
 def test_wrong_words_are_one_sentence(root, tmp_path, capsys, words, text):
@@ -181,7 +182,7 @@ def test_sources_that_hold_nothing_are_one_sentence(tmp_path, capsys):
     for name, text in (
         ("nowhere", "no config, folder or file"),
         ("flat.npz", "shape (3, 7) is no clip"),
-        ("few.npz", "say --skeleton NAME"),
+        ("few.npz", "say --source-skeleton NAME"),
         ("text.npz", "text.npz"),
     ):
         assert browse(tmp_path / name) == 2

@@ -70,6 +70,16 @@ def test_a_pickle_is_read_only_when_trusted(corpus, tmp_path, capsys):
     np.testing.assert_allclose(second[key][..., :3], first[key][..., :3], atol=2e-3)
 
 
+def test_a_label_sheet_names_the_classes(corpus, tmp_path):
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text(
+        "SignID,Sign-Arabic,Sign-English\n" + "".join(f"{n},ا,word {n}\n" for n in range(1, 5)), encoding="utf-8"
+    )
+    assert main(["convert", str(corpus), str(tmp_path / "out"), "--to", "annotation", "--label-sheet", str(sheet)]) == 0
+    metainfo = json.loads((tmp_path / "out" / "annotations.json").read_text(encoding="utf-8"))["metainfo"]
+    assert metainfo["classes"] == [f"word {n}" for n in range(1, 5)]
+
+
 def test_the_help_names_every_form_and_what_it_loses(capsys):
     assert main(["convert", "--help"]) == 0
     said = capsys.readouterr().out

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import pickle
 
+import numpy as np
 import pytest
 
 from karsl.cli.main import main
@@ -68,3 +70,51 @@ def test_options_that_say_nothing_useful_are_refused(corpus, pack, capsys):
         error = capsys.readouterr().err
         assert words in error.replace("\n", " "), error
         assert error.startswith("karsl pack: ")
+
+
+@pytest.fixture
+def pyskl(tmp_path):
+    """A pickle as pyskl writes it for two clips of COCO's points, which it does not name."""
+    points = np.random.default_rng(0).random((1, 9, 17, 2), np.float32)
+    clip = {"label": 0, "img_shape": (1, 1), "keypoint": points, "keypoint_score": np.ones((1, 9, 17), np.float32)}
+    annotations = [{**clip, "frame_dir": name, "total_frames": 9} for name in ("a", "b")]
+    path = tmp_path / "pyskl.pkl"
+    path.write_bytes(pickle.dumps({"split": {"train": ["a", "b"]}, "annotations": annotations}))
+    return path
+
+
+def test_a_pickle_of_pyskl_is_packed_and_browsed_once_its_points_are_said(pyskl, tmp_path, capsys):
+    trusted, out = ["--trust-pickle", str(pyskl)], tmp_path / "pack"
+    assert main(["pack", str(pyskl), str(out), *trusted]) == 2
+    assert "nothing says what the points are; give --source-skeleton NAME" in capsys.readouterr().err
+    assert main(["pack", str(pyskl), str(out), *trusted, "--source-skeleton", "coco_17", "--skeleton", "mp_75"]) == 0
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["skeleton"] == "mp_75"
+    shown = ["--source-skeleton", "coco_17", "--not-show", "--output-dir", str(tmp_path / "shown"), "-n", "1"]
+    assert main(["browse", str(pyskl), *trusted, *shown]) == 0
+    assert (tmp_path / "shown" / "overview.png").is_file()
+
+
+def test_a_skeleton_of_ones_own_is_registered_by_an_imported_module(pyskl, tmp_path, monkeypatch, capsys):
+    (tmp_path / "my_points_of_pack.py").write_text(
+        "from karsl.skeletons import Skeleton, register_skeleton\n"
+        "register_skeleton(Skeleton('my_17', (('pose', tuple(f'point_{n}' for n in range(17))),)))\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ["pack", str(pyskl), str(tmp_path / "pack"), "--trust-pickle", str(pyskl), "--source-skeleton", "my_17"]
+    assert main(words) == 2
+    assert "register it in a module and give --import MODULE\n" in capsys.readouterr().err
+    assert main([*words, "--import", "my_points_of_pack"]) == 0
+    assert "2 clips packed" in capsys.readouterr().out
+
+
+def test_a_data_root_is_not_written_into(corpus, tmp_path, capsys):
+    assert main(["pack", str(corpus), str(corpus)]) == 2
+    assert "holds files that are no pack's" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["pack", "train"])
+def test_help_teaches_by_examples(command, capsys):
+    assert main([command, "--help"]) == 0
+    assert capsys.readouterr().out.count(f"  karsl {command} ") >= 5

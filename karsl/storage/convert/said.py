@@ -23,7 +23,7 @@ def skeleton_of(said: str | Mapping[str, Any] | None, given: Skeleton | None, *,
     """
     if said is None:
         if given is None:
-            asked = "--source-skeleton, in 'karsl pack' --skeleton (skeleton=...)"
+            asked = "--source-skeleton NAME (skeleton=...), coco_17 for example"
             raise AnnotationError(f"{where}: nothing says what the points are; give {asked}")
         return given
     try:
