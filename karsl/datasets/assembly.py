@@ -135,6 +135,9 @@ class LazyBatch(Sequence):
     def __iter__(self) -> Iterator[Any]:
         return iter(self._samples)
 
+    def __reduce__(self) -> tuple:
+        return list, (list(self),)  # a worker whose collate function gives the samples themselves
+
     @cached_property
     def _samples(self) -> Sequence[Any]:
         return self._make_samples()

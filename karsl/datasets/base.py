@@ -143,6 +143,8 @@ class KeypointDataset(BatchedDataset):
                     raise TypeError(f"parse_data_info gave {type(record)} for record {place}; expected dict or list of dict")
                 if "frame_start" in record:
                     record["pack"] = record["keypoint_path"]
+                if isinstance(label := record.get("label"), (str, float, np.number)) and _is_whole(label):
+                    record["label"] = int(label)
                 yield record
 
     def parse_data_info(self, raw_data_info: dict) -> dict | list[dict]:
@@ -291,6 +293,11 @@ def _chosen_skeleton(given: str | Mapping | Skeleton | None, metainfo: Mapping |
         given = metainfo.get("skeleton")
         given = None if isinstance(given, str) else given
     return None if given is None else get_skeleton(given)
+
+
+def _is_whole(label: Any) -> bool:
+    """Whether a label is a number in other clothes: 3.0, as pandas writes it, or '3'."""
+    return label.isdecimal() if isinstance(label, str) else float(label).is_integer()
 
 
 def _snapshot(results: Any) -> Any:

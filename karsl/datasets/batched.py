@@ -41,11 +41,8 @@ class BatchedDataset(IndexedDataset):
         The steps that can be deferred are done in one compiled pass, to 1e-6 what `dataset[i]` gives one by one. Without
         numba, or where a subclass changed how a sample is made, samples are made one by one.
         """
-        length, batching = len(self), self._batching()
-        places = np.array([operator.index(i) for i in indices], dtype=np.int64)
-        inside = len(places) > 0 and -length <= places.min() <= places.max() < length
-        places = np.where(places < 0, places + length, places)
-        batch = batching.batch_of(self, places) if inside and batching is not None else None
+        places, batching = _inside(indices, len(self)), self._batching()
+        batch = None if places is None or batching is None else batching.batch_of(self, places)
         return [self[i] for i in indices] if batch is None else batch
 
     def batch_part(
@@ -71,6 +68,20 @@ class BatchedDataset(IndexedDataset):
         """The module of batches, if samples here are what it makes."""
         usual = type(self.pipeline) is Pipeline and self.skeleton is not None and self._samples_are_usual()
         return batching_module() if usual else None
+
+
+def _inside(indices: Sequence[int], length: int) -> np.ndarray | None:
+    """int64 (N,), each in [0, length); None where there are none, or one is outside."""
+    places = np.array(indices)
+    if places.dtype != np.int64 or places.ndim != 1:
+        places = np.array([operator.index(i) for i in indices], np.int64)
+    if not len(places):
+        return None
+    if places.view(np.uint64).max() >= length:  # one is outside, or negative
+        places = np.where(places < 0, places + length, places)
+        if places.min() < 0 or places.max() >= length:
+            return None
+    return places
 
 
 @cache

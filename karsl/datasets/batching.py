@@ -13,7 +13,7 @@ from karsl.datasets.assembly import BatchPart, LazyBatch, Resident, assemble
 from karsl.datasets.fused.frames import Frames
 from karsl.datasets.fused.pipeline import BatchPipeline
 from karsl.datasets.transforms.loading import LoadKeypoints
-from karsl.errors import KarslError, TransformError
+from karsl.errors import AnnotationError, KarslError, TransformError
 from karsl.skeletons import Skeleton
 from karsl.storage.whole_pack import WholePack
 
@@ -36,7 +36,7 @@ def batch_of(dataset: KeypointDataset, places: np.ndarray) -> LazyBatch | None:
     steps, skeleton = BatchPipeline.of(dataset.pipeline.transforms), dataset.skeleton
     if steps is None or skeleton is None:
         return None
-    part = partial(_part, dataset, steps, skeleton, places)
+    part = partial(_part, dataset, steps, skeleton, places, keys=dataset.sample_keys(places))  # of now, not of the collate
     return LazyBatch(len(places), lambda: [part()], lambda: _samples(dataset, places, part))
 
 
@@ -118,10 +118,15 @@ _whole_pack = lru_cache(maxsize=8)(WholePack)
 
 
 def _labels(dataset: KeypointDataset, places: np.ndarray) -> np.ndarray | None:
-    if dataset.serialize_data:
-        return dataset.column("label")[places] if "label" in dataset.index.columns else None
-    labels = [dataset.data_list[place].get("label") for place in places]
-    return None if None in labels else np.array(labels, np.int64)
+    if not dataset.serialize_data:
+        labels = [dataset.data_list[place].get("label") for place in places]
+        return None if None in labels else np.array(labels, np.int64)
+    if "label" in dataset.index.columns:
+        return dataset.column("label")[places]
+    reason = dataset.index.why_missing("label")
+    if not reason.startswith("record 0 lacks"):
+        raise AnnotationError(f"labels do not make a batch: {reason}; give every record a whole number")
+    return None
 
 
 def _samples(dataset: KeypointDataset, places: np.ndarray, part: partial[BatchPart]) -> list[Any]:
@@ -140,6 +145,7 @@ def _one_by_one(dataset: KeypointDataset, places: np.ndarray, part: BatchPart) -
         here = slice(ends[n], ends[n + 1])
         results = {
             **dataset.start(place),
+            "sample_key": part.keys[n],
             **clips.notes(n),
             "keypoint": points[here, :, :3],
             "keypoint_score": np.where(mask[here], points[here, :, 3], np.float32(0)),

@@ -125,9 +125,12 @@ class SerializedList(Sequence):
             KeyError: It is not kept; the text says why.
         """
         if name not in self.store.columns:
-            reason = self.store.missing_columns.get(name, f"the index keeps {', '.join(self.columns) or 'none'}")
-            raise KeyError(f"no column {name!r}: {reason}")
+            raise KeyError(f"no column {name!r}: {self.why_missing(name)}")
         return self._select(self.store.column(name))
+
+    def why_missing(self, name: str) -> str:
+        """Which record has no fitting value, or that none was asked for."""
+        return self.store.missing_columns.get(name, f"the index keeps {', '.join(self.columns) or 'none'}")
 
     def categories(self, name: str) -> tuple:
         """What the codes of a 'category' column stand for.

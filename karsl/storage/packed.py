@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from pathlib import Path
 
@@ -60,18 +59,17 @@ class Pack:
         if verify not in VERIFY:
             raise ConfigError(f"verify={verify!r} of a pack; expected one of {', '.join(map(repr, VERIFY))}")
         self.path, self.mode = Path(path), verify
-        frames, presence = _mapped(self.path), self.path.with_name(beside(self.path.name, "presence"))
-        self._readahead = Readahead(frames)
-        self.frames = frames.view(np.ndarray)  # the same pages; indexing np.memmap objects is slow
-        self.presence = _mapped(presence).view(np.ndarray)
+        presence = self.path.with_name(beside(self.path.name, "presence"))
+        self._maps = [_mapped(self.path), _mapped(presence)]
+        self._readahead = Readahead(self._maps[0])
+        self.frames, self.presence = (m.view(np.ndarray) for m in self._maps)  # indexing np.memmap objects is slow
         shape = self.frames.shape
         if len(shape) != 3 or shape[2] != 4 or self.frames.dtype not in (np.float16, np.float32):
             raise CorruptRecordError(f"{path}: holds {self.frames.dtype} {shape}; a pack's frames are float (F, V, 4)")
         if self.presence.dtype != np.uint8 or self.presence.shape[:1] != shape[:1]:
             raise CorruptRecordError(f"{presence}: does not belong to {self.path.name}; pack the corpus again")
-        facts = os.stat(self.path)
-        self._inode, self._file_bytes = facts.st_ino, facts.st_size
         self._unseen: np.ndarray | None = np.ones(len(self.clips), bool) if verify != "off" else None
+        self._num_unseen = 0 if self._unseen is None else len(self._unseen)
         if verify == "always" and not len(self.clips):
             raise ConfigError(f"{path}: verify='always' and no checksums beside it; pack the corpus again")
 
@@ -85,7 +83,8 @@ class Pack:
         path = self.path.with_name(beside(self.path.name, "clips"))
         if not path.is_file():
             return np.zeros((0, 3), np.uint64)
-        found = _mapped(path).view(np.ndarray)
+        self._maps.append(_mapped(path))
+        found = self._maps[-1].view(np.ndarray)
         ends = found[:, :2].sum(1) if found.ndim == 2 and found.shape[1] == 3 else None
         if ends is None or found.dtype != np.uint64 or not np.array_equal(ends, [*found[1:, 0], len(self.frames)]):
             raise CorruptRecordError(f"{path}: does not belong to {self.path.name}; see 'karsl pack --verify'")
@@ -118,7 +117,11 @@ class Pack:
         """
         if self._unseen is None or not len(self._unseen):
             return
-        self._check_size()
+        _check_size(self._maps[0])
+        if self.mode == "first touch" and not self._num_unseen:
+            return
+        for mapped in self._maps:
+            _check_size(mapped)
         first = np.searchsorted(self._starts, starts, side="right") - 1
         last = np.searchsorted(self._starts, starts + lengths, side="left")
         if self.mode == "first touch" and not self._unseen[first].any() and (last - first == 1).all():
@@ -127,6 +130,7 @@ class Pack:
             for number in range(begin, end):
                 if self.mode == "always" or self._unseen[number]:
                     self._check(number)
+                    self._num_unseen -= int(self._unseen[number])
                     self._unseen[number] = False
 
     def checksum(self, number: int) -> int:
@@ -137,21 +141,10 @@ class Pack:
     def span(self, number: int) -> str:
         """Where a clip lies, in words for an error."""
         row_bytes = self.frames.strides[0]
-        offset = self._file_bytes - self.frames.nbytes + int(self._starts[number]) * row_bytes
+        offset = self._maps[0].offset + int(self._starts[number]) * row_bytes
         end = offset + int(self._lengths[number]) * row_bytes
         start = int(self._starts[number])
         return f"clip {number}, frames {start} to {start + int(self._lengths[number])}, bytes {offset} to {end}"
-
-    def _check_size(self) -> None:
-        """A file that was cut after it was mapped ends the process with SIGBUS when its pages are touched."""
-        try:
-            facts = os.stat(self.path)
-        except OSError:
-            return  # removed or unreachable by this name; the map stays
-        if facts.st_ino == self._inode and facts.st_size < self._file_bytes:
-            raise CorruptRecordError(
-                f"{self.path}: {facts.st_size} bytes are left of {self._file_bytes}, it was cut while in use; copy it again"
-            )
 
     def _check(self, number: int) -> None:
         if self.checksum(number) != int(self.clips[number, CHECKSUM]):
@@ -214,3 +207,16 @@ def _mapped(path: Path) -> np.memmap:
         return npy.open_memmap(path, mode="r")
     except BROKEN as error:
         raise CorruptRecordError(f"{path}: no readable .npy file ({error}); pack the corpus again") from error
+
+
+def _check_size(mapped: np.memmap) -> None:
+    """A file that was cut after it was mapped ends the process with SIGBUS when its pages are touched.
+
+    Raises:
+        CorruptRecordError: It was.
+    """
+    size, held = mapped.offset + mapped.nbytes, mapped._mmap.size()  # type: ignore[attr-defined]
+    if held < size:
+        raise CorruptRecordError(
+            f"{mapped.filename}: {held} bytes are left of {size}, it was cut while in use; copy it again"
+        )

@@ -12,7 +12,7 @@ from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader, Subset, default_collate
 
 from karsl.cli.main import main
-from karsl.datasets import KArSLDataset, keypoint_collate
+from karsl.datasets import KArSLDataset, KeypointDataset, keypoint_collate
 from karsl.datasets.batching import LazyBatch
 from karsl.datasets.draws import Draw, name_code
 from karsl.errors import ConfigError, TransformError
@@ -215,3 +215,61 @@ def test_a_pack_that_is_not_the_annotations_own_is_refused(packs, tmp_path):
     dataset = KArSLDataset(str(tmp_path / "wrong.json"), data_root=str(packs / "float32"), pipeline=TRAIN)
     with pytest.raises(TransformError, match="no frames 1000000000 to .* is it the pack of this annotation file"):
         keypoint_collate(dataset.__getitems__([0]))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_collate_function_may_give_the_samples_themselves(make, workers):
+    dataset = make(TRAIN[:1] + TRAIN[2:])  # clips of their own lengths
+    (batch, *_) = DataLoader(dataset, 3, num_workers=workers, collate_fn=list, timeout=60 if workers else 0)
+    for sample, expected in zip(batch, (dataset[i] for i in range(3)), strict=True):
+        assert_close(sample, expected)
+
+
+def test_samples_that_were_asked_for_keep_their_draws_until_they_are_made(make):
+    dataset = make()
+    expected = keypoint_collate(dataset.__getitems__([1, 2]))
+    asked, looked_at = dataset.__getitems__([1, 2]), dataset.__getitems__([1, 2])
+    dataset.set_epoch(1)
+    assert_close(keypoint_collate(asked), expected)
+    assert_close(default_collate(list(looked_at)), expected)
+    assert not torch.equal(keypoint_collate(dataset.__getitems__([1, 2]))["inputs"], expected["inputs"])
+
+
+def test_without_a_seed_a_batch_and_its_samples_are_drawn_alike(make):
+    samples = make(seed=None).__getitems__([1, 2])
+    assert_close(keypoint_collate(samples), default_collate(list(samples)))
+
+
+def labelled(corpus, folder, label_of):
+    dataset = KArSLDataset(data_root=str(corpus), serialize_data=False)
+    records = [{**dataset.get_data_info(i), "label": label_of(i)} for i in range(4)]
+    records = [{k: v for k, v in r.items() if k != "sign" and v is not None} for r in records]
+    (folder / "labels.json").write_text(json.dumps({"metainfo": {"skeleton": "karsl_184"}, "data_list": records}))
+    return KeypointDataset(str(folder / "labels.json"), pipeline=TRAIN, seed=0)
+
+
+@pytest.mark.parametrize("write", [int, float, str])
+def test_a_label_is_a_whole_number_however_it_is_written(corpus, tmp_path, write):
+    dataset = labelled(corpus, tmp_path, lambda i: write(3 + i))
+    assert keypoint_collate(dataset.__getitems__([0, 3]))["label"].tolist() == [3, 6]
+    assert dataset[3]["label"] == 6
+
+
+def test_a_corpus_of_which_only_a_part_is_labelled_makes_no_batch_without_labels(corpus, tmp_path):
+    dataset = labelled(corpus, tmp_path, lambda i: i if i < 2 else None)
+    assert keypoint_collate(dataset.__getitems__([0, 1]))["label"].tolist() == [0, 1]
+    with pytest.raises(ConfigError, match=r"only some samples of a batch have \['label'\]"):
+        keypoint_collate(dataset.__getitems__([1, 2]))
+
+
+@pytest.mark.parametrize("number", [2, 3, 8])
+def test_a_batch_is_the_same_for_any_number_of_threads(make, monkeypatch, number):
+    monkeypatch.setattr("karsl.datasets.fused.threads._BYTES_A_THREAD", 1)
+    places, threads = list(range(11)), torch.get_num_threads()
+    batches = []
+    for wanted in (1, number):
+        torch.set_num_threads(wanted)
+        batches.append(keypoint_collate(make([TRAIN[0], *TRAIN[2:-1], dict(type="PadFrames", clip_len=90), PACK])
+                                        .__getitems__(places)))  # fmt: skip
+    torch.set_num_threads(threads)
+    assert all(torch.equal(batches[0][key], batches[1][key]) for key in batches[0])

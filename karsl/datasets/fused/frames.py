@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.fused.kernel import copy_frames
+from karsl.datasets.fused.kernel import copy_frames, row_addresses
 from karsl.errors import CorruptRecordError
 
 _KINDS = (np.dtype(np.float16), np.dtype(np.float32))
@@ -66,21 +66,21 @@ class Frames:
         Raises:
             CorruptRecordError: Rows outside a store, or the stores differ.
         """
-        kinds = {(store.dtype, *store.shape[1:]) for store in stores}
-        if len(kinds) != 1 or not all(store.flags.c_contiguous for store in stores):
-            raise CorruptRecordError(f"stores of {sorted(map(str, kinds))} in one batch; pack the corpus again")
+        many, store = len(stores) > 1, stores[0]
+        if (many and len({(s.dtype, *s.shape[1:]) for s in stores}) > 1) or not all(s.flags.c_contiguous for s in stores):
+            kinds = sorted(f"{s.dtype} {s.shape[1:]}" for s in stores)
+            raise CorruptRecordError(f"stores of {kinds} in one batch; pack the corpus again")
         sizes, first = [len(store) for store in stores], [_address(store) for store in stores]
-        many = len(stores) > 1
-        size, base = (np.array(sizes)[which], np.array(first, np.int64)[which]) if many else (sizes[0], first[0])
-        outside = (starts < 0) | (lengths < 1) | (starts + lengths > size)
-        if outside.any():
-            n = int(np.argmax(outside))
+        codes = which if many else np.zeros(1, np.int64)
+        addresses = np.empty(len(starts), np.int64)
+        strange = row_addresses(np.array(first), np.array(sizes), store.strides[0], codes, starts, lengths, addresses)
+        if strange >= 0:
+            start, stop = starts[strange], starts[strange] + lengths[strange]
             raise CorruptRecordError(
-                f"no frames {starts[n]} to {starts[n] + lengths[n]} in a store of {sizes[which[n] if many else 0]}; "
+                f"no frames {start} to {stop} in a store of {sizes[which[strange] if many else 0]}; "
                 "is it the pack of this annotation file?"
             )
-        store = stores[0]
-        return cls(base + starts * store.strides[0], lengths, store.dtype, store.shape[1], stores)
+        return cls(addresses, lengths, store.dtype, store.shape[1], stores)
 
     def __len__(self) -> int:
         return len(self.lengths)

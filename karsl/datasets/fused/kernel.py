@@ -133,3 +133,20 @@ def copy_frames(like, addresses, out):
         source = carray(pointer(like, addresses[f]), from_rows.shape[1])
         for j in range(source.size):
             from_rows[f, j] = source[j]
+
+
+@_compiled
+def row_addresses(first, sizes, row_bytes, which, starts, lengths, addresses):
+    """Fill `addresses` (N,) with where runs of rows begin; gives the first run that is not in its store, -1 for none.
+
+    Args:
+        first, sizes: int64 (S,), where each store's rows begin, and how many there are.
+        which: int64 (N,), the store of each run; (1,) where all are in the first.
+        starts, lengths: int64 (N,).
+    """
+    for n in range(starts.size):
+        store = which[n] if which.size == starts.size else 0
+        if starts[n] < 0 or lengths[n] < 1 or starts[n] + lengths[n] > sizes[store]:
+            return n
+        addresses[n] = first[store] + starts[n] * row_bytes
+    return -1

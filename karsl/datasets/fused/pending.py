@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from karsl.datasets.fused.frames import Frames
-from karsl.datasets.fused.kernel import read_clips
 from karsl.datasets.fused.plan import FramePlan, frame_rows
-from karsl.datasets.fused.stats import anchor_stats, compose, spread_stats
+from karsl.datasets.fused.stats import anchor_stats, compose, mirrored_x, spread_stats
 from karsl.datasets.fused.tables import in_order, mirrored_groups, order_of_table, with_mirrored
+from karsl.datasets.fused.threads import read_clips_threaded
 from karsl.datasets.transforms.affine import identity
 from karsl.datasets.transforms.base import ClipMeta
 from karsl.errors import ConfigError
@@ -136,9 +136,7 @@ class PendingClips:
         self._table_of = self._table_of + rows * flip
         if self._hidden.size:
             self._hidden = np.where(flip[:, None], self._hidden[:, mirror], self._hidden)
-        move = identity(len(flip), 1)
-        move[:, 0, 0], move[:, 0, 4] = np.where(flip, -1.0, 1.0), np.where(flip, 2 * self.meta.pivot, 0.0)
-        self.move(move)
+        self._affine, self._untouched = mirrored_x(self._affine, flip, 2 * self.meta.pivot), False
 
     def move(self, affine: np.ndarray) -> None:
         """Apply float64 (N, 1 or G, 7) after what waits: m00 m01 m10 m11 dx dy, z scale."""
@@ -251,7 +249,7 @@ class PendingClips:
         if self._hidden.size:
             hidden, hidden_of = self._hidden | absent[self._table_of], np.arange(len(self))
         reading = self._reading()
-        read_clips(
+        read_clips_threaded(
             reading.like, reading.addresses, reading.lengths, reading.width, reading.positions, self._lengths,
             self._out_starts[:-1] if rows is None else rows, self.skeleton.group_slices, order, self._table_of, runs,
             self._affine, hidden, hidden_of, self._hidden_frames, self._zero, np.float32(fill), out, mask,

@@ -117,3 +117,14 @@ def compose(after, before):
             out[n, g, 5] = a[2] * b[4] + a[3] * b[5] + a[5]
             out[n, g, 6] = a[6] * b[6]
     return out
+
+
+@_compiled
+def mirrored_x(affine, flip, twice_pivot):
+    """float64 (N, G, 7), and then x becomes `twice_pivot` - x where bool (N,) `flip`."""
+    out = affine.copy()
+    for n in range(flip.size):
+        if flip[n]:
+            for g in range(out.shape[1]):
+                out[n, g, 0], out[n, g, 1], out[n, g, 4] = -out[n, g, 0], -out[n, g, 1], twice_pivot - out[n, g, 4]
+    return out

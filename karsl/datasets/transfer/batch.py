@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
@@ -124,9 +125,15 @@ def _torch_shared(nbytes: int) -> torch.Tensor:
 
 def _layout(spec: Spec) -> tuple[_Places, int]:
     """Where each entry lies, and the bytes of all."""
+    return _laid_out(tuple((key, tuple(shape), np.dtype(dtype)) for key, (shape, dtype) in spec.items()))
+
+
+@lru_cache(maxsize=64)
+def _laid_out(entries: tuple[tuple[str, tuple[int, ...], np.dtype], ...]) -> tuple[_Places, int]:
+    """The same for one batch after the other."""
     places, end = {}, 0
-    for key, (shape, dtype) in spec.items():
-        kind, sizes = np.dtype(dtype), tuple(map(int, shape))
+    for key, shape, kind in entries:
+        sizes = tuple(map(int, shape))
         places[key] = kind, sizes, end
         end += -(-kind.itemsize * math.prod(sizes) // _ALIGNMENT) * _ALIGNMENT
     return places, max(end, _ALIGNMENT)

@@ -95,8 +95,10 @@ class RandomAffine(KeypointTransform):
             return draw.uniform(lane, groups, *shape, low=pair[0], high=pair[1])
 
         angle, scale = np.deg2rad(between("rotation", self.rotation_deg)), between("scale", self.scale)
-        cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
-        matrix = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+        matrix = np.empty((*angle.shape, 2, 2))
+        matrix[..., 0, 0] = matrix[..., 1, 1] = np.cos(angle) * scale
+        matrix[..., 1, 0] = np.sin(angle) * scale
+        matrix[..., 0, 1] = -matrix[..., 1, 0]
         return {"matrix": matrix, "scale": scale, "shift": between("shift", self.shift, 2)}
 
     def apply(self, results: dict, params: Params) -> dict:
@@ -113,13 +115,16 @@ class RandomAffine(KeypointTransform):
         return {"keypoint": keypoint}
 
     def defer(self, clips: PendingClips, params: Params) -> None:
-        matrix, pivot = params["matrix"], np.full((*params["scale"].shape, 2), clips.meta.pivot)
+        matrix, scale, pivot = params["matrix"], params["scale"], clips.meta.pivot
+        affine = np.empty((*scale.shape, 7))
+        affine[..., :4] = matrix.reshape(*scale.shape, 4)
         if self.per_group:
+            pivots = np.full((*scale.shape, 2), pivot)
             for number, part in enumerate(clips.skeleton.groups.values()):
-                place, _, seen = clips.spread(part, np.ones(len(pivot), bool))
-                pivot[:, number] = np.where(seen[:, None] > 0, place, pivot[:, number])
-        affine = np.empty((*params["scale"].shape, 7))
-        affine[..., :4] = matrix.reshape(*matrix.shape[:2], 4)
-        affine[..., 4:6] = params["shift"] + pivot - (matrix @ pivot[..., None])[..., 0]
-        affine[..., 6] = params["scale"]
+                place, _, seen = clips.spread(part, np.ones(len(scale), bool))
+                pivots[:, number] = np.where(seen[:, None] > 0, place, pivot)
+            affine[..., 4:6] = params["shift"] + pivots - (matrix @ pivots[..., None])[..., 0]
+        else:
+            affine[..., 4:6] = params["shift"] + pivot - (matrix[..., 0] + matrix[..., 1]) * pivot
+        affine[..., 6] = scale
         clips.move(affine)
