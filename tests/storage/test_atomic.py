@@ -1,11 +1,13 @@
 import os
 import signal
+import stat
 import subprocess
 import sys
 
 import pytest
 
 from karsl.storage import atomic_path
+from karsl.storage.convert.staging import atomic_target
 
 WRITER = """
 import sys
@@ -37,6 +39,34 @@ def test_an_error_keeps_the_old_file(tmp_path):
         fail_half_way()
     assert path.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_two_writers_of_one_file_do_not_share_what_is_unfinished(tmp_path):
+    """As two nodes of one file system whose processes have one number."""
+    path = tmp_path / "x.txt"
+    with atomic_path(path) as first:
+        first.write_text("first")
+        with atomic_path(path) as second:
+            second.write_text("second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_is_synced_can_be_written_as_windows_demands(tmp_path, monkeypatch):
+    fcntl, fsync, modes = pytest.importorskip("fcntl"), os.fsync, []
+
+    def watched(fd: int) -> None:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            modes.append(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE)
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    with atomic_path(tmp_path / "x.txt") as part:
+        part.write_text("x")
+    with atomic_target(tmp_path / "y.txt", is_file=True) as part:
+        part.write_text("y")
+    assert modes == [os.O_RDWR, os.O_RDWR]
 
 
 def test_a_killed_writer_leaves_the_old_file(tmp_path):

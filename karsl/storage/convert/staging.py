@@ -47,7 +47,7 @@ def atomic_target(path: Path, *, is_file: bool = False) -> Iterator[Path]:
             part.mkdir()
         yield part
         if is_file:
-            with part.open("rb") as written:
+            with part.open("rb+") as written:  # Windows syncs only what can be written
                 os.fsync(written.fileno())
         os.replace(part, path)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,7 @@ class PackRun:
     rounding: dict[int, float] = field(default_factory=dict)
     left: dict[int, int] = field(default_factory=dict)
     done: int = 0
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def blocks(self) -> Iterator[tuple[tuple[int, int, int], Block]]:
         """Every block of every shard that is not finished; its files are made when its first block is asked for."""
@@ -92,8 +94,8 @@ class PackRun:
         self.staging.keep(Shard(name, len(lengths), shard.num_frames, self.rounding.pop(place), files))
 
     def _parts(self, shard: ShardPlan) -> tuple[Path, Path]:
-        """Names that no other run writes to, also not the last workers of one that was killed."""
-        frames = self.staging.folder / f"{frames_name(shard.number)}.{os.getpid()}.part"
+        """Names that no other run writes to, also not the last workers of one that was killed, wherever they are."""
+        frames = self.staging.folder / f"{frames_name(shard.number)}.{self.token}.part"
         return frames, frames.with_name(beside(frames.name, "presence"))
 
     def _kind(self) -> tuple[np.dtype, int, int]:
