@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from karsl.errors import KarslError
 from karsl.storage.annotation import read_annotation
 from karsl.storage.pack.manifest import FileFacts, Manifest, Shard
+from karsl.storage.pack.shard import write_header
 from karsl.storage.packed import ANNOTATIONS, CHECKSUM, FIRST, LENGTH, Pack
 
 _REMEDY = "copy the file again, or pack the corpus again"
@@ -69,14 +71,24 @@ def _located(folder: Path, shard: Shard, wrong: dict[str, str], names: dict[tupl
         yield from wrong.values()
         return
     bad = [n for n in range(len(pack.clips)) if pack.checksum(n) != int(pack.clips[n, CHECKSUM])]
-    if not bad:
-        yield from (problem.replace("differs;", "differs, though not in its clips;") for problem in wrong.values())
-    for n in (n for n in bad if n not in shard.removed):
+    left = [n for n in bad if n not in shard.removed]
+    for name, problem in wrong.items() if not left else ():
+        if not bad or not _has_its_header(folder / name):
+            yield problem.replace("differs;", "differs, though not in its clips;")
+    for n in left:
         called = names.get((shard.frames, int(pack.clips[n, FIRST])), "of no record")
         yield (
             f"{shard.frames}: {pack.span(n)} ({called}) are not what was written; copy the shard again, or "
             f"'karsl pack {folder} --remove' the clip and '--append' it again"
         )
+
+
+def _has_its_header(path: Path) -> bool:
+    """Whether all bytes before the clips are as they were written: the header says nothing but shape and dtype."""
+    array, header = np.load(path, mmap_mode="r", allow_pickle=False), BytesIO()
+    write_header(header, array.shape, array.dtype)
+    with path.open("rb") as stream:
+        return stream.read(len(header.getvalue())) == header.getvalue()
 
 
 def _names(folder: Path) -> dict[tuple[str, int], str]:

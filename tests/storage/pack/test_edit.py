@@ -167,6 +167,11 @@ def test_damage_in_a_clip_that_was_removed_is_no_problem(pack):
     assert len(verify_pack(pack)) == 1
     remove_clips(pack, ["clip 0"])
     assert verify_pack(pack) == []
+    whole = (pack / "frames-00000.npy").read_bytes()
+    assert whole[126:128] == b" \n"
+    (pack / "frames-00000.npy").write_bytes(whole[:126] + b"\t" + whole[127:])
+    (problem,) = verify_pack(pack)
+    assert "frames-00000.npy is not what was written, its checksum differs, though not in its clips" in problem
 
 
 def test_what_cannot_be_removed_is_said_at_once(pack):
