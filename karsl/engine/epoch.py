@@ -14,7 +14,7 @@ from karsl.datasets.walk import walk_datasets
 from karsl.registry import HOOKS
 
 # The last part of a key: which of an epoch's two streams.
-_LOADING, _TRAINING = 0, 1
+LOADING, TRAINING = 0, 1
 
 
 def seed_everything(*key: int) -> None:
@@ -61,12 +61,12 @@ class EpochHook(Hook):
                 dataset.set_epoch(epoch, seed=seed)
         if not runner._randomness_cfg.get("diff_rank_seed") and hasattr(loader.sampler, "seed"):
             loader.sampler.seed = seed
-        seed_everything(seed, epoch, runner.rank, _LOADING)
+        seed_everything(seed, epoch, runner.rank, LOADING)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed dropout and the like, once an epoch."""
         if batch_idx == 0 and not isinstance(runner.train_loop, IterBasedTrainLoop):
-            seed_everything(common_seed(runner), runner.epoch, runner.rank, _TRAINING)
+            seed_everything(common_seed(runner), runner.epoch, runner.rank, TRAINING)
 
 
 def common_seed(runner: Runner) -> int:

@@ -13,13 +13,12 @@ from torch.utils.data import DataLoader
 
 from karsl.datasets.resume import Resumable
 from karsl.datasets.walk import walk_datasets
-from karsl.engine.epoch import common_seed, seed_everything
+from karsl.engine.epoch import TRAINING, common_seed, seed_everything
 from karsl.engine.workers import stop_workers
 from karsl.errors import ConfigError
 from karsl.registry import HOOKS
 
 KEY = "data_order"
-_TRAINING = 1
 
 
 def find_order(loader: DataLoader) -> Resumable | None:
@@ -78,7 +77,7 @@ class ResumeHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed dropout and the like."""
         if find_order(runner.train_dataloader) is not None:
-            seed_everything(common_seed(runner), runner.iter, runner.rank, _TRAINING)
+            seed_everything(common_seed(runner), runner.iter, runner.rank, TRAINING)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Mapping | None = None

@@ -33,7 +33,7 @@ class Reader:
 
     def __init__(self, dataset: Combinator) -> None:
         self._dataset = dataset
-        self._chains: dict[tuple[int, ...], Pipeline] = {}
+        self._chains: dict[tuple[int, ...], tuple[tuple[Callable, ...], Pipeline]] = {}
         self._fused: dict[int, Any] = {}
         self._codes: dict[int, Any] = {}
 
@@ -79,11 +79,11 @@ class Reader:
 
     def chain(self, clips: LeafClips) -> Pipeline:
         """The steps of the dataset that reads and of all combinators above it as one pipeline, so that no two draw alike."""
-        own = _own_steps(clips.dataset)
-        name = (id(clips.dataset), *map(id, clips.steps))
+        steps = (*_own_steps(clips.dataset), *clips.steps)
+        name = tuple(map(id, steps))
         if name not in self._chains:
-            self._chains[name] = Pipeline([*own, *clips.steps])
-        return self._chains[name]
+            self._chains[name] = steps, Pipeline(steps)  # the steps too, so that no other object gets their ids
+        return self._chains[name][1]
 
     def fused_steps(self, clips: LeafClips) -> Any:
         """The same, split for a batch; None where samples must be made one by one."""

@@ -106,6 +106,21 @@ def test_steps_of_map_draw_as_if_they_stood_in_the_pipeline(make):
     same(batch_of(two, [0, 3]), batch_of(one, [0, 3]))
 
 
+@pytest.mark.parametrize("later", [[LOAD, *MOVE], [LOAD, dict(type="TSNSampleFrames", clip_len=4)], [LOAD]], ids=len)
+def test_a_pipeline_that_is_changed_later_is_the_one_that_is_read_through(make, later):
+    steps = [dict(type="UniformSampleFrames", clip_len=5), dict(type="CenterScale"), PACK]
+    changed = make([LOAD, MOVE[0]])
+    dataset = MapDataset(changed, steps)
+    before = [dataset[2], batch_of(dataset, [0, 2])]
+    changed.pipeline = make(later).pipeline
+    expected = MapDataset(make(later), steps)
+    same(dataset[2], expected[2])
+    same(batch_of(dataset, [0, 2]), batch_of(expected, [0, 2]))
+    changed.pipeline = make([LOAD, MOVE[0]]).pipeline
+    same(dataset[2], before[0])
+    same(batch_of(dataset, [0, 2]), before[1])
+
+
 def test_a_callable_of_ones_own_draws_by_seed_epoch_and_place(make):
     def shake(sample):
         return {**sample, "inputs": sample["inputs"] + np.random.rand()}
