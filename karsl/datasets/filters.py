@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -28,8 +28,19 @@ def _by_split(value: Any) -> Keep:
 
 
 def _by_signer(value: Any) -> Keep:
-    signers = {f"{s:02d}" if isinstance(s, int) else s for s in _as_set(value)}
-    return lambda record: record.get("signer") in signers
+    signers = {signer_name(s) for s in _as_set(value)}
+    return lambda record: signer_name(record.get("signer")) in signers
+
+
+def signer_name(signer: Any) -> str:
+    """How a signer is called; a number in any spelling is one signer.
+
+    Example:
+        >>> signer_name(1), signer_name("1"), signer_name("01"), signer_name("anna")
+        ('01', '01', '01', 'anna')
+    """
+    name = str(signer)
+    return f"{int(name):02d}" if name.isdecimal() else name
 
 
 def _by_length(value: int) -> Keep:
@@ -105,3 +116,49 @@ def keep_records(records: list[dict], filter_cfg: Mapping | None, *, source: str
             )  # fmt: skip
         records = kept
     return records
+
+
+def absent_values(kept: Sequence[Mapping], filter_cfg: Mapping | None) -> str:
+    """What `filter_cfg` asks for and no kept record is of, in a few words; empty where every value found some.
+
+    Example:
+        >>> absent_values([{"signer": "01", "sign": 71}], {"signers": ("01", 3), "signs": range(71, 80)})
+        'signers 03 and 8 of 9 signs (72, 73, 74, ...)'
+    """
+    asked = {key: value for key, value in (filter_cfg or {}).items() if value is not None}
+    signs = {r.get("sign") for r in kept}
+    said = []
+    for key, field, called in (("signers", "signer", signer_name), ("split", "split", str)):
+        wanted = {called(value) for value in _as_set(asked.get(key, ()))} - {called(r.get(field)) for r in kept}
+        said += [f"{key} {', '.join(sorted(wanted))}"] if wanted else []
+    for key, values in (("signs", asked.get("signs")), ("subset", asked.get("subset"))):
+        wanted_signs = _as_set(() if values is None else subset_signs(values) if key == "subset" else values)
+        absent = sorted(wanted_signs - signs)
+        some = ", ".join(map(str, absent[:3])) + (", ..." if len(absent) > 3 else "")
+        said += [f"{len(absent)} of {len(wanted_signs)} signs ({some})"] if absent else []
+    return " and ".join(said)
+
+
+def contents_of(records: Sequence[Mapping]) -> str:
+    """How many clips of what, in a few words.
+
+    Example:
+        >>> contents_of([{"sign": 3, "signer": "01"}, {"sign": 3, "signer": "02"}])
+        '2 clips, 1 sign, signers 01, 02'
+    """
+    said = [counted(len(records), "clip")]
+    signs = {r["sign"] for r in records if "sign" in r}
+    signers = sorted({str(r["signer"]) for r in records if "signer" in r})
+    said += [counted(len(signs), "sign")] if signs else []
+    said += [f"signers {', '.join(signers[:8])}" + (", ..." if len(signers) > 8 else "")] if signers else []
+    return ", ".join(said)
+
+
+def counted(number: int, name: str) -> str:
+    """A number of things.
+
+    Example:
+        >>> counted(1, "clip"), counted(2, "clip")
+        ('1 clip', '2 clips')
+    """
+    return f"{number} {name}{'' if number == 1 else 's'}"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import logging
 import operator
 
 import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
+from mmengine.logging import print_log
 
 from karsl.datasets.buffer import SerializedList
-from karsl.datasets.index.parse_once import COLUMNS, parse_once
+from karsl.datasets.filters import absent_values, contents_of, counted
+from karsl.datasets.index.parse_once import COLUMNS, LEARNED, parse_once
 from karsl.datasets.subset import Indices, resolve_indices
 
 
@@ -19,9 +22,15 @@ class IndexedDataset(BaseDataset):
     Attributes:
         index_cache: Folder of index files; `'auto'` is the user's cache folder, None keeps the index in shared memory of
             the run.
+        contents: Clips, signs and signers in a few words; empty before `full_init` and of a subset.
+        absent: What `filter_cfg` asks for and no clip is of, in a few words.
+        left_out: One sentence for each thing that was found wrong and left out.
     """
 
     index_cache: str | None = "auto"
+    contents: str = ""
+    absent: str = ""
+    left_out: tuple[str, ...] = ()
     _fully_initialized: bool
 
     def full_init(self) -> None:
@@ -29,16 +38,32 @@ class IndexedDataset(BaseDataset):
         if self._fully_initialized:
             return
         if self.serialize_data:
-            self._index, self._metainfo = parse_once(self, self._parse)
+            self._index, learned = parse_once(self, self._parse)
+            self._metainfo, self.contents, self.absent, self.left_out = (learned[key] for key in LEARNED)
             self.data_list = []
         else:
             self.data_list = self._parse()
         self._fully_initialized = True
+        self._tell()
 
     def _parse(self) -> list[dict]:
         self.data_list = self.load_data_list()
         self.data_list = self.filter_data()
-        return self.data_list if self._indices is None else self._get_unserialized_subset(self._indices)
+        kept = self.data_list if self._indices is None else self._get_unserialized_subset(self._indices)
+        self.contents = contents_of(kept)
+        if type(self).filter_data.__module__.startswith("karsl."):  # else `filter_cfg` is a subclass's matter
+            self.absent = absent_values(self.data_list, self.filter_cfg)
+        return kept
+
+    def _tell(self) -> None:
+        """Warn of what is less than was asked for: at every start, whoever parsed."""
+        name = self.ann_file or self.data_root
+        if self.absent:
+            text = f"{name}: filter_cfg asks for {self.absent}, and no clip is of these; the rest is taken"
+            print_log(text, logger="current", level=logging.WARNING)
+        if self.left_out:
+            text = f"{name}: {counted(len(self.left_out), 'problem')}, what they concern is left out; the first: "
+            print_log(text + self.left_out[0], logger="current", level=logging.WARNING)
 
     def index_inputs(self) -> list[str]:
         """Files and folders that shape the records, besides those that attributes name.
@@ -127,6 +152,7 @@ class IndexedDataset(BaseDataset):
             self.__dict__.pop("_columns", None)
         else:
             self.data_list = self._get_unserialized_subset(indices)
+        self.contents = ""
 
     @force_full_init
     def get_subset(self, indices: Indices) -> IndexedDataset:
@@ -148,6 +174,7 @@ class IndexedDataset(BaseDataset):
             if key not in ("data_list", "_index", "_columns"):
                 setattr(other, key, copy.deepcopy(value, memo))
         other.data_list = []
+        other.contents = ""
         return other
 
     def __getstate__(self) -> dict:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from mmengine.logging import print_log
 
 from karsl.datasets.base import KeypointDataset
 from karsl.datasets.filters import keep_records
@@ -47,7 +44,7 @@ class KArSLDataset(KeypointDataset):
 
     Raises:
         DatasetNotFoundError: No such folder, or a filter leaves nothing.
-        DataProblems: Files that a scan cannot use, all at once; with `on_error='skip'` they are logged and left out.
+        DataProblems: Files that a scan cannot use, all at once; with `on_error='skip'` they are left out, see `left_out`.
     """
 
     METAINFO = {"dataset_name": "karsl", "skeleton": "karsl_184"}
@@ -77,11 +74,9 @@ class KArSLDataset(KeypointDataset):
         sheet = self._sheet()
         skeleton = self.skeleton or get_skeleton("karsl_184")
         scan = scan_npz_folders(root, skeleton=skeleton, sheet=sheet, memory=private_folder(self.index_cache))
-        if scan.problems:
-            problems = DataProblems(f"data_root={root!r}", scan.problems)
-            if self.on_error == "raise":
-                raise problems
-            print_log(f"left out: {problems}", logger="current", level=logging.WARNING)
+        if scan.problems and self.on_error == "raise":
+            raise DataProblems(f"data_root={root!r}", scan.problems)
+        self.left_out = tuple(scan.problems)
         for key, value in class_metainfo(scan.signs, sheet).items():
             self._metainfo.setdefault(key, value)
         return list(self._parsed(scan.records))

@@ -5,6 +5,7 @@ from karsl.engine.arguments import naming_arguments
 from karsl.engine.build import build_runner
 from karsl.engine.checkpoint import SafeCheckpointHook, read_checkpoint
 from karsl.engine.config import load_config
+from karsl.engine.contents import ContentsHook
 from karsl.engine.epoch import EpochHook
 from karsl.engine.launch import launch, shut_down
 from karsl.engine.log_visualizer import LogVisualizer
@@ -13,6 +14,7 @@ from karsl.engine.resume import ResumeHook
 from karsl.engine.workers import StopWorkersHook
 
 __all__ = [
+    "ContentsHook",
     "CpuAmpOptimWrapper",
     "EpochHook",
     "LogVisualizer",

@@ -13,21 +13,22 @@ from karsl.engine.auto_fill import fill_model
 from karsl.engine.checkpoint import SafeCheckpointHook, read_checkpoint
 from karsl.engine.collate import name_collates
 from karsl.engine.config_keys import check_keys
+from karsl.engine.contents import ContentsHook
 from karsl.engine.epoch import EpochHook
 from karsl.engine.resume import ResumeHook
 from karsl.engine.walk import own_keys
 from karsl.engine.workers import StopWorkersHook
 from karsl.errors import ConfigError
 
-_NEEDED_HOOKS = (EpochHook, ResumeHook, SafeCheckpointHook, StopWorkersHook)
+_NEEDED_HOOKS = (ContentsHook, EpochHook, ResumeHook, SafeCheckpointHook, StopWorkersHook)
 
 
 def build_runner(cfg: Config, *, metainfo: Mapping[str, Any] | None = None) -> Runner:
     """Build MMEngine's Runner.
 
-    Adds `EpochHook`, `ResumeHook`, `SafeCheckpointHook` and `StopWorkersHook` where the config lacks them, replaces
-    MMEngine's plain Visualizer, which needs matplotlib, by `LogVisualizer`, fills `num_classes='auto'`, and opens the
-    checkpoint of `load_from` first, so that a bad file is refused before anything is built.
+    Adds `ContentsHook`, `EpochHook`, `ResumeHook`, `SafeCheckpointHook` and `StopWorkersHook` where the config lacks them,
+    replaces MMEngine's plain Visualizer, which needs matplotlib, by `LogVisualizer`, fills `num_classes='auto'`, and opens
+    the checkpoint of `load_from` first, so that a bad file is refused before anything is built.
 
     Args:
         cfg: A whole config, from `load_config` or by hand; changed in place where something is filled.

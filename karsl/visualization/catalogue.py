@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from karsl.datasets.filters import signer_name
 from karsl.visualization.places import ClipPlace, Found, find_clips, metainfo_above, relabelled
 
 _UNKNOWN = -1
@@ -117,7 +118,8 @@ class Catalogue:
         kept = np.ones(len(self), dtype=bool)
         for wanted, (names, codes) in ((keep.signers, self.signer), (keep.splits, self.split)):
             if wanted:
-                kept &= np.isin(codes, [place for place, name in enumerate(names) if name in wanted])
+                called = {signer_name(name) for name in wanted}
+                kept &= np.isin(codes, [place for place, name in enumerate(names) if signer_name(name) in called])
         if keep.signs:
             kept &= np.any([self._is_sign(word) for word in keep.signs], axis=0)
         return np.flatnonzero(kept)

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from karsl.cli import COMMANDS
 from karsl.cli import main as cli
 from karsl.datasets import KArSLDataset, keypoint_collate
+from karsl.engine.workers import stop_workers
 from karsl.errors import DataProblems, DatasetNotFoundError, TransformError
 
 HEAVY = "{'torch', 'numpy', 'mmengine', 'cv2', 'matplotlib'}"
@@ -152,7 +153,13 @@ def test_a_clip_that_cannot_be_read_names_the_ways_on(command, capsys, write_cli
 
     def run(args):
         dataset = KArSLDataset(data_root=str(root), pipeline=[dict(type="LoadKeypoints"), dict(type="PackKeypointInputs")])
-        list(DataLoader(dataset, batch_size=2, num_workers=num_workers, collate_fn=keypoint_collate))
+        loader = DataLoader(
+            dataset, 2, num_workers=num_workers, collate_fn=keypoint_collate, persistent_workers=num_workers > 0
+        )
+        try:
+            list(loader)
+        finally:
+            stop_workers(loader)
 
     command(run)
     assert cli.main(["train", "config.py"]) == 2

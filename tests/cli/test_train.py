@@ -91,6 +91,8 @@ def test_a_text_config_of_someone_else_trains_resumes_exactly_and_is_tested(conf
     options = ["--work-dir", str(tmp_path / "test"), "--dump", str(dump)]
     assert main(["test", str(config), checkpoint, *options]) == 0
     assert "acc/top1: " in capsys.readouterr().out
+    (log,) = (tmp_path / "test").glob("*/*.log")
+    assert "test: 9 clips, 3 signs, signers 01\n" in log.read_text(encoding="utf-8")
     rows = json.loads(dump.read_text(encoding="utf-8"))["predictions"]
     assert [row["sample_idx"] for row in rows] == list(range(9))
     assert len({row["clip_id"] for row in rows}) == 9
@@ -106,6 +108,7 @@ def test_two_processes_on_cpu_train_together_and_test_as_one(config, tmp_path, c
 
     out = karsl("train", str(config), "--work-dir", "two", "--cfg-options", "train_dataloader.num_workers=0",
                 "train_dataloader.persistent_workers=False")  # fmt: skip
+    assert out.count("train: 12 clips, 3 signs, signers 01\n") == 1
     assert "[2][2/2]" in out  # 12 clips are 2 batches of 4 on each of two ranks
     together = karsl("test", str(config), "two/epoch_2.pth", "--work-dir", "test_two")
     options = ["--work-dir", str(tmp_path / "test_one"), "--cfg-options", "experiment_name=one"]

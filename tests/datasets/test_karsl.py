@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from mmengine.logging import MMLogger
 
 from karsl.cli.main import main
 from karsl.datasets import KArSLDataset
@@ -21,6 +22,15 @@ def root(write_clips):
             "02-train/0003.npz": {"a": 60},
         }
     )
+
+
+@pytest.fixture
+def logged(caplog):
+    """What MMEngine's logger says; it does not propagate."""
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
 
 
 def labels(dataset):
@@ -88,6 +98,37 @@ def test_a_filter_that_leaves_nothing_says_what_there_is(make, filter_cfg, error
         make(filter_cfg=filter_cfg)
 
 
+@pytest.mark.parametrize(
+    ("filter_cfg", "words"),
+    [
+        ({"signers": ("01", 3)}, "signers 03"),
+        ({"signers": ("01", "02"), "split": "test"}, "signers 02"),
+        ({"split": ("train", "val")}, "split val"),
+        ({"signs": (1, 2, 3, 80)}, "1 of 4 signs (2)"),
+        ({"subset": "karsl100", "signers": ("1",)}, "99 of 100 signs (71, 72, 73, ...)"),
+        ({"subset": "karsl100", "signers": ["01", "09"]}, "signers 09 and 99 of 100 signs (71, 72, 73, ...)"),
+    ],
+)
+def test_what_a_filter_asks_for_and_no_clip_is_of_is_said_at_every_start(make, filter_cfg, words, logged):
+    for _ in range(2):  # the second maps the index of the first
+        logged.clear()
+        dataset = make(filter_cfg=filter_cfg)
+        assert dataset.absent == words
+        assert logged.text.count(f"filter_cfg asks for {words}, and no clip is of these") == 1
+
+
+def test_a_filter_that_finds_everything_says_nothing(make, logged):
+    dataset = make(filter_cfg={"signers": ("01", "02"), "split": "train", "signs": (1, 3)}, serialize_data=False)
+    assert (dataset.absent, dataset.contents) == ("", "5 clips, 2 signs, signers 01, 02")
+    assert logged.text == ""
+    assert dataset.get_subset([0]).contents == ""
+
+
+@pytest.mark.parametrize("signers", [1, "1", "01", (1,), ["1"]])
+def test_a_signer_is_the_same_in_every_spelling(make, signers):
+    assert make(filter_cfg={"signers": signers}).contents == "5 clips, 3 signs, signers 01"
+
+
 def test_glosses_follow_the_chosen_signs(make, root):
     (root / "labels.csv").write_text("SignID,Sign-Arabic,Sign-English\n1,أ,a\n3,ب,b\n80,ج,c\n99,د,d\n", encoding="utf-8")
     if (root / "annotations.json").exists():
@@ -104,13 +145,17 @@ def test_names_given_for_the_chosen_signs_are_kept_and_a_wrong_number_is_refused
         make(filter_cfg=chosen, metainfo={"classes": ("door",)})
 
 
-def test_problems_of_a_scan_are_raised_together_or_left_out_when_skipping(root):
+def test_problems_of_a_scan_are_raised_together_or_left_out_when_skipping(root, logged):
     (root / "01-test" / "0001.npz").touch()
     (root / "01-test" / "x.npz").touch()
     with pytest.raises(DataProblems, match="2 problems in data_root=") as caught:
         KArSLDataset(data_root=str(root))
     assert len(caught.value.problems) == 2
-    assert len(KArSLDataset(data_root=str(root), on_error="skip")) == 7
+    for _ in range(2):
+        logged.clear()
+        dataset = KArSLDataset(data_root=str(root), on_error="skip")
+        assert (len(dataset), dataset.left_out) == (7, caught.value.problems)
+        assert f"2 problems, what they concern is left out; the first: {dataset.left_out[0]}" in logged.text
 
 
 def test_no_data_root_and_an_unknown_skeleton_are_said_plainly(root):

@@ -24,6 +24,7 @@ def test_a_hook_that_is_there_under_any_spelling_is_not_added_again(spelling, to
     cfg.custom_hooks = [{"type": spelling}]
     add_hooks(cfg)
     assert [hook["type"] for hook in cfg.custom_hooks[1:]] == [
+        "karsl.ContentsHook",
         "karsl.ResumeHook",
         "karsl.SafeCheckpointHook",
         "karsl.StopWorkersHook",

@@ -66,6 +66,7 @@ def test_filters_read_numbers_english_and_arabic(dataset):
     assert signs("شكر") == {2}
     kept = choose_clips(dataset, count=0, keep=ClipFilter(signers=("02",), splits=("test",)))
     assert {(p.record["signer"], p.record["split"]) for p in kept} == {("02", "test")}
+    assert kept == choose_clips(dataset, count=0, keep=ClipFilter(signers=("2",), splits=("test",)))
 
 
 def test_orders(dataset):

@@ -28,15 +28,16 @@ COLUMNS = {
     "dtype": "category",
     "xxh3": "uint64",
 }
+LEARNED = ("metainfo", "contents", "absent", "left_out")
 _NOT_PARSING = frozenset(
     ("pipeline", "data_list", "max_refetch", "serialize_data", "index_cache")
-    + ("_index", "_columns", "_draws", "_skips", "_shards")
+    + ("_index", "_columns", "_draws", "_skips", "_shards", *LEARNED)
 )
 """Attributes that do not shape records."""
 
 
 def parse_once(dataset: IndexedDataset, parse: Callable[[], list[dict]]) -> tuple[SerializedList, dict]:
-    """The records of a dataset that is not initialised yet, and the metainfo it ends up with.
+    """The records of a dataset that is not initialised yet, and what it learned while parsing: its attributes `LEARNED`.
 
     Args:
         dataset: Its `index_cache` says where indexes are kept.
@@ -44,10 +45,9 @@ def parse_once(dataset: IndexedDataset, parse: Callable[[], list[dict]]) -> tupl
     """
 
     def make_records() -> tuple[Iterator[dict], Callable[[], dict]]:
-        return _drained(parse()), lambda: {"metainfo": dataset.metainfo}
+        return _drained(parse()), lambda: {key: getattr(dataset, key) for key in LEARNED}
 
-    records, learned = open_or_build(_identity(dataset), make_records, columns=COLUMNS, cache=dataset.index_cache)
-    return records, learned["metainfo"]
+    return open_or_build(_identity(dataset), make_records, columns=COLUMNS, cache=dataset.index_cache)
 
 
 def _drained(records: list[dict]) -> Iterator[dict]:
