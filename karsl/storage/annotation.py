@@ -69,11 +69,16 @@ def write_annotation(path: str | Path, metainfo: dict, records: list[dict]) -> P
     """
     label = {sign: i for i, sign in enumerate(metainfo.get("signs") or ())}
     data_list = [
-        {**{k: v for k, v in r.items() if k != "member"}, **({"label": label[r["sign"]]} if "sign" in r and label else {})}
+        {**{k: v for k, v in r.items() if k != "member"}, **({"label": label[r["sign"]]} if r.get("sign") in label else {})}
         for r in records
     ]
+    return write_list(path, metainfo, data_list)
+
+
+def write_list(path: str | Path, metainfo: dict, records: list[dict]) -> Path:
+    """Write `{"metainfo": ..., "data_list": [...]}`; atomic, UTF-8, one record a line, Arabic readable in it."""
     with atomic_path(path) as part, part.open("w", encoding="utf-8") as stream:
         stream.write('{"metainfo": ' + json.dumps(metainfo, ensure_ascii=False) + ',\n"data_list": [\n')
-        stream.write(",\n".join(json.dumps(r, ensure_ascii=False) for r in data_list))
+        stream.write(",\n".join(json.dumps(r, ensure_ascii=False) for r in records))
         stream.write("\n]}\n")
     return Path(path)

@@ -7,12 +7,11 @@ from typing import Any
 
 from karsl.errors import DataProblems
 from karsl.skeletons import Skeleton, describe_skeleton
-from karsl.storage.annotation import read_annotation
+from karsl.storage.annotation import read_annotation, write_list
 from karsl.storage.convert.archives import ArchiveFolder
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.located import LocatedClips
 from karsl.storage.convert.said import numbered_classes, skeleton_of
-from karsl.storage.convert.sidecar import write_list
 from karsl.storage.packed import ANNOTATIONS
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
+from karsl.storage.annotation import write_list
 from karsl.storage.convert.archives import ArchiveFolder
 from karsl.storage.convert.columns import HOLISTIC, MSL, ColumnLayout
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.naming import FreshNames, class_folders
-from karsl.storage.convert.sidecar import SIDECAR, read_sidecar, write_list
+from karsl.storage.convert.sidecar import SIDECAR, read_sidecar
 from karsl.storage.convert.source import Clips
 from karsl.storage.npz import Member, list_members, read_member
 

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.lib import format as npy
 
 from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError
+from karsl.storage.annotation import write_list
 from karsl.storage.convert.columns import HOLISTIC
 from karsl.storage.convert.job import Job
-from karsl.storage.convert.sidecar import SIDECAR, read_sidecar, write_list
+from karsl.storage.convert.sidecar import SIDECAR, read_sidecar
 from karsl.storage.convert.source import Clips
 from karsl.storage.npy import BROKEN
 

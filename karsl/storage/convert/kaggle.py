@@ -16,10 +16,11 @@ import numpy as np
 
 from karsl.errors import AnnotationError, CorruptRecordError, DataProblems
 from karsl.skeletons import get_skeleton
+from karsl.storage.annotation import write_list
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.naming import safe_name
 from karsl.storage.convert.parquet import WRITING, library, open_parquet_file, read_columns
-from karsl.storage.convert.sidecar import SIDECAR, read_sidecar, write_list
+from karsl.storage.convert.sidecar import SIDECAR, read_sidecar
 from karsl.storage.convert.source import Clips
 
 TABLE, LABELS, FOLDER = "train.csv", "sign_to_prediction_index_map.json", "train_landmark_files"

@@ -13,11 +13,12 @@ import numpy as np
 from karsl.errors import CorruptRecordError, DataProblems, missing_extra
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton, skeleton_names
 from karsl.skeletons.mediapipe import mediapipe_skeleton
+from karsl.storage.annotation import write_list
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.mapped import map_clip
 from karsl.storage.convert.naming import FreshNames, class_folders
 from karsl.storage.convert.pose_names import NOT_READ, components_of, group_of, our_names
-from karsl.storage.convert.sidecar import SIDECAR, read_sidecar, records_of_folders, write_list
+from karsl.storage.convert.sidecar import SIDECAR, read_sidecar, records_of_folders
 from karsl.storage.convert.source import Clips
 
 PICTURE = 1000  # width and height that are written; coordinates in files are pixels

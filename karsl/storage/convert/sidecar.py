@@ -5,21 +5,12 @@ Other tools pass it by; without it, folders are classes and file names are clips
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from karsl.errors import AnnotationError, DatasetNotFoundError
 from karsl.storage.annotation import read_annotation
 
 SIDECAR = "clips.json"
-
-
-def write_list(path: Path, metainfo: dict, records: list[dict]) -> None:
-    """Write `{"metainfo": ..., "data_list": [...]}`, one record a line, Arabic readable in it."""
-    with path.open("w", encoding="utf-8") as stream:
-        stream.write('{"metainfo": ' + json.dumps(metainfo, ensure_ascii=False) + ',\n"data_list": [\n')
-        stream.write(",\n".join(json.dumps(r, ensure_ascii=False) for r in records))
-        stream.write("\n]}\n")
 
 
 def read_sidecar(folder: Path) -> tuple[dict, list[dict]] | None:

@@ -1,0 +1,26 @@
+"""One format for every list of clips, whole or not there."""
+
+from __future__ import annotations
+
+import pytest
+
+from karsl.storage.annotation import read_annotation, write_annotation, write_list
+
+
+@pytest.mark.parametrize("write", [write_list, write_annotation])
+def test_a_list_comes_back_and_one_that_cannot_be_written_leaves_what_was_there(tmp_path, write):
+    path, records = tmp_path / "clips.json", [{"clip_id": "شكرا", "label": 0}, {"clip_id": "b", "label": 1}]
+    assert write(path, {"classes": ["أ", "ب"]}, records) == path
+    before = path.read_text(encoding="utf-8")
+    assert "شكرا" in before
+    assert read_annotation(path) == ({"classes": ["أ", "ب"]}, records)
+    with pytest.raises(TypeError):
+        write(path, {}, [*records, {"clip_id": object()}])
+    assert path.read_text(encoding="utf-8") == before
+    assert [p.name for p in tmp_path.iterdir()] == ["clips.json"]
+
+
+def test_the_label_of_a_sign_is_its_place_and_other_labels_are_kept(tmp_path):
+    records = [{"sign": 9, "member": [1, 2]}, {"label": 0}, {"sign": 30, "label": 1}]
+    path = write_annotation(tmp_path / "a.json", {"signs": [7, 9]}, records)
+    assert read_annotation(path)[1] == [{"sign": 9, "label": 1}, {"label": 0}, {"sign": 30, "label": 1}]
