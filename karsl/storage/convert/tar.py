@@ -29,6 +29,7 @@ def open_tars(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> Loca
             a whole number.
     """
     root, tars = (path, sorted(path.glob("*.tar"))) if path.is_dir() else (path.parent, [path])
+    tars = [tar for tar in tars if not tar.name.startswith(".")]  # what a killed writer left
     if not tars:
         raise DatasetNotFoundError(f"no .tar in {path}")
     told = _told(root / TARS)

@@ -93,3 +93,9 @@ def test_records_without_what_finds_them_are_named_together(tmp_path):
     records.pop()
     (tmp_path / "annotations.json").write_text(json.dumps(content))
     assert open_source(tmp_path).records == records
+
+
+def test_what_a_killed_writer_left_beside_tars_is_passed_by(tmp_path):
+    convert_clips(make_source(), tmp_path / "tars", "tar")
+    (tmp_path / "tars" / ".clips-000001.12-ab.part.tar").write_bytes(b"half")
+    assert len(open_source(tmp_path / "tars").records) == 4
