@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import HTTPError
 
@@ -51,6 +51,7 @@ class FileCache:
             raise ConfigError(f"max_bytes={max_bytes} of a cache; expected at least 1")
         self.folder = Path(folder).expanduser() if folder is not None else platformdirs.user_cache_path("karsl") / "shards"
         self.max_bytes, self.retry = max_bytes, retry
+        self._held_ns = 0
 
     def path(self, url: str) -> Path:
         """Where a file lies or will lie; files of one place elsewhere lie in one folder here."""
@@ -73,7 +74,7 @@ class FileCache:
         """
         if fetch is None and not is_remote(url):
             return Path(url.removeprefix("file://"))
-        path, began = self.path(url), time.time_ns()
+        path = self.path(url)
         if self.has(url):
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +90,7 @@ class FileCache:
                         raise
                 os.replace(part, path)
                 self.has(url)  # it is used from now on; its part may be of an earlier day
-        self.shrink(keep=(path,), since_ns=began)
+        self.shrink(keep=(path,))
         return path
 
     def fresh(self, url: str) -> tuple[Path, bytes]:
@@ -154,17 +155,18 @@ class FileCache:
             return path.exists()
         return True
 
-    def shrink(self, *, keep: Sequence[Path] = (), since_ns: int | None = None) -> int:
-        """Remove the longest unused until the rest fits.
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """What this process uses from now on stays until the end of the block, however long transfers in it take."""
+        self._held_ns = time.time_ns()
+        try:
+            yield
+        finally:
+            self._held_ns = 0
 
-        Args:
-            keep: Files that stay.
-            since_ns: When the transfer that asks for room began: what was in use then may be waiting for it. None is now.
-
-        Returns:
-            The bytes that are left.
-        """
-        unused_ns = (since_ns or time.time_ns()) - GRACE_S * 1e9
+    def shrink(self, *, keep: Sequence[Path] = ()) -> int:
+        """Remove the longest unused until the rest fits; gives the bytes that are left."""
+        unused_ns = (self._held_ns or time.time_ns()) - GRACE_S * 1e9
         with FileLock(self.folder / _LOCK):
             files = []
             for path in self.folder.glob("*/*"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -117,9 +116,8 @@ class TarShards:
         """
         if name not in self._sizes:
             self._sizes[name] = self.index(name)[1].size
-        began = time.time_ns()
         if bring_spans(name, self._here(name), self._sizes[name], spans, retry=self.cache.retry):
-            self.cache.shrink(keep=(self._here(name),), since_ns=began)
+            self.cache.shrink(keep=(self._here(name),))
 
     def _here(self, name: str) -> Path:
         path = self.cache.path(name)

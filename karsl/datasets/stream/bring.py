@@ -7,13 +7,28 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from threading import Thread
+from typing import NamedTuple
 
 import numpy as np
 
 from karsl.errors import KarslError
 from karsl.storage import remote_cache
+from karsl.storage.remote_cache import FileCache
 
 _THREADS = 2
+_ROUNDS = 3
+
+
+class Elsewhere(NamedTuple):
+    """Files that do not lie here.
+
+    Attributes:
+        bring: `bring(path, places)` has some clips of one shard here, whatever that takes; called in any thread.
+        cache: Where they come to lie.
+    """
+
+    bring: Callable[[str, np.ndarray], None]
+    cache: FileCache
 
 
 class Bringer:
@@ -21,11 +36,11 @@ class Bringer:
 
     Args:
         paths: Of the shards, by their number.
-        bring: `bring(path, places)` has some clips of one shard here, whatever that takes; called in any thread.
+        files: What brings them.
     """
 
-    def __init__(self, paths: Sequence[str], bring: Callable[[str, np.ndarray], None]) -> None:
-        self._paths, self._bring = list(paths), bring
+    def __init__(self, paths: Sequence[str], files: Elsewhere) -> None:
+        self._paths, self._files = list(paths), files
         self.forget()
 
     def forget(self) -> None:
@@ -52,7 +67,7 @@ class Bringer:
 
     def _fetch(self, coming: Future, path: str, places: np.ndarray) -> None:
         try:
-            coming.set_result(self._bring(path, places))
+            coming.set_result(self._files.bring(path, places))
         except BaseException as error:  # noqa: BLE001 - whoever waits for it hears of it
             coming.set_exception(error)
 
@@ -64,16 +79,15 @@ class Bringer:
             skip: Give the shards that cannot be had, with the reason, instead of raising it.
         """
         self._be_here()
-        here: list[tuple[int, np.ndarray]] = []
-        used = time.monotonic()
-        for shard, wanted in _by_shard(shards, places):
-            self._have(shard, wanted, skip=skip)
-            if time.monotonic() - used > remote_cache.GRACE_S / 3:  # soon the earlier ones count as unused
-                for earlier in here:
-                    self._have(*earlier, skip=skip)
-                used = time.monotonic()
-            here.append((shard, wanted))
-        return {shard: self._lost[shard] for shard, _ in here if shard in self._lost}
+        wanted = list(_by_shard(shards, places))
+        with self._files.cache.holding():
+            for _ in range(_ROUNDS):
+                began = time.monotonic()
+                for shard, of_shard in wanted:
+                    self._have(shard, of_shard, skip=skip)
+                if time.monotonic() - began < remote_cache.GRACE_S / 3:
+                    break  # else another process may have let go what came first
+        return {shard: self._lost[shard] for shard, _ in wanted if shard in self._lost}
 
     def _have(self, shard: int, places: np.ndarray, *, skip: bool) -> None:
         if shard in self._lost:
@@ -81,7 +95,7 @@ class Bringer:
         try:
             for coming in self._coming.pop(shard, ()):
                 coming.result()
-            self._bring(self._paths[shard], places)  # again: it may have been let go meanwhile
+            self._files.bring(self._paths[shard], places)  # again: it may have been let go meanwhile
         except (KarslError, OSError) as error:
             if not skip:
                 raise
@@ -92,7 +106,7 @@ class Bringer:
             self.forget()
 
     def __getstate__(self) -> dict:
-        return {"_paths": self._paths, "_bring": self._bring}
+        return {"_paths": self._paths, "_files": self._files}
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)

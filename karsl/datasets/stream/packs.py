@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from karsl.datasets.base import KeypointDataset
+from karsl.datasets.stream.bring import Elsewhere
 from karsl.errors import CorruptRecordError, KarslError
 from karsl.storage.pack.manifest import FileFacts, Manifest
 from karsl.storage.packed import ANNOTATIONS, MANIFEST, beside
@@ -20,8 +21,8 @@ from karsl.storage.remote_cache import FileCache
 
 def open_pack(
     folder: str, pipeline: Sequence, *, cache: FileCache, options: dict[str, Any]
-) -> tuple[KeypointDataset, Callable[[str, np.ndarray], None] | None]:
-    """The dataset of a pack, and what has a shard of it here, None for a pack on this machine.
+) -> tuple[KeypointDataset, Elsewhere | None]:
+    """The dataset of a pack, and what brings its shards here, None for a pack on this machine.
 
     Args:
         folder: Path or URL.
@@ -32,13 +33,14 @@ def open_pack(
     Raises:
         RemoteError: Its manifest or annotations cannot be had.
     """
-    root, bring = folder, None
+    root, files = folder, None
     if is_remote(folder):
         url = folder.rstrip("/")
         facts = _refresh(cache, url)
-        root, bring = str(cache.path(f"{url}/{MANIFEST}").parent), partial(bring_shard, cache, url, facts)
+        root = str(cache.path(f"{url}/{MANIFEST}").parent)
+        files = Elsewhere(partial(bring_shard, cache, url, facts), cache)
     dataset = KeypointDataset(ANNOTATIONS, data_root=root, data_prefix={"keypoint_path": ""}, pipeline=pipeline, **options)
-    return dataset, bring
+    return dataset, files
 
 
 def bring_shard(cache: FileCache, url: str, facts: Mapping[str, FileFacts], path: str, places: np.ndarray) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from karsl.datasets.base import KeypointDataset
 from karsl.datasets.pipeline import Pipeline
+from karsl.datasets.stream.bring import Elsewhere
 from karsl.datasets.stream.packs import open_pack
 from karsl.datasets.stream.tars import TarDataset
 from karsl.errors import ConfigError, DatasetNotFoundError
@@ -19,13 +18,11 @@ from karsl.storage.remote_cache import FileCache
 from karsl.storage.remote_names import expand_braces, is_tar_name, tars_of
 from karsl.storage.tar_shards import told_by
 
-Bring = Callable[[str, np.ndarray], None]
-
 
 def open_source(
     source: Any, pipeline: Sequence | None, *, cache_dir: str | None, cache_bytes: int, options: dict[str, Any]
-) -> tuple[KeypointDataset, Bring | None]:
-    """The dataset of a stream, and what has a file of it here; None where all are.
+) -> tuple[KeypointDataset, Elsewhere | None]:
+    """The dataset of a stream, and what brings its files here; None where all are.
 
     Args:
         source: See `StreamDataset`.
@@ -61,7 +58,8 @@ def open_source(
             dataset.pipeline = Pipeline(pipeline)
     if hasattr(dataset, "full_init"):
         dataset.full_init()
-    return dataset, getattr(dataset, "bring_shard", None) if getattr(dataset, "brings_shards", False) else None
+    brings = isinstance(dataset, TarDataset) and dataset.brings_shards
+    return dataset, Elsewhere(dataset.bring_shard, dataset.cache) if brings else None
 
 
 def _listed(names: list[str], cache: FileCache) -> list[str]:

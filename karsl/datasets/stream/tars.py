@@ -152,6 +152,11 @@ class TarDataset(KeypointDataset):
         """Whether a tar comes from elsewhere or is unpacked first."""
         return not {str(path) for path in self.shard_paths()} <= set(self._shards.names)
 
+    @property
+    def cache(self) -> FileCache:
+        """Of what comes from elsewhere."""
+        return self._shards.cache
+
     def bring_shard(self, path: str, places: np.ndarray) -> None:
         """Have some clips of a tar here, if they are not: all of it, or just these.
 
