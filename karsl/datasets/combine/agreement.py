@@ -15,9 +15,10 @@ from karsl.skeletons import Skeleton
 
 if TYPE_CHECKING:
     from karsl.datasets.combine.combinator import Combinator
+    from karsl.datasets.combine.members import Members
 
 
-def common_metainfo(dataset: Combinator, ignore_keys: Collection[str] = ()) -> dict:
+def common_metainfo(dataset: Members, ignore_keys: Collection[str] = ()) -> dict:
     """What members say of themselves: of one, all of it; of several, what they do not contradict.
 
     Names of datasets are joined. A key that only some have is kept; one that they fill differently is left out.
@@ -44,7 +45,7 @@ def common_metainfo(dataset: Combinator, ignore_keys: Collection[str] = ()) -> d
     return common
 
 
-def _same_classes(dataset: Combinator, infos: list[dict]) -> None:
+def _same_classes(dataset: Members, infos: list[dict]) -> None:
     known = [(number, info["classes"]) for number, info in enumerate(infos) if info.get("classes") is not None]
     for number, classes in known[1:]:
         first, expected = known[0]

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from karsl.datasets.combine.naming import kind
 from karsl.datasets.walk import datasets_within
 
-if TYPE_CHECKING:
-    from karsl.datasets.combine.combinator import Combinator
 
-
-def draw_tree(dataset: Combinator) -> str:
+def draw_tree(dataset: Any) -> str:
     """One line a dataset, members below what holds them."""
     return "\n".join(_lines(dataset))
 
