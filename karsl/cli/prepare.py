@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     name = out.relative_to(args.data_root) if out.is_relative_to(args.data_root) else out
     print(f"to use it: karsl train CONFIG --data-root {args.data_root} --ann-file {name}; without, folders are scanned")
     if args.skeleton != "karsl_184":
-        print(f"the datasets of the config need skeleton='{args.skeleton}', unless their class says it")
+        print(f"without the file, the datasets of the config need skeleton='{args.skeleton}', unless their class says it")
     return 0
 
 

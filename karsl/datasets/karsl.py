@@ -40,7 +40,7 @@ class KArSLDataset(KeypointDataset):
         data_root: See Format.
         filter_cfg: `split`, `signers`, `signs`, `subset` ('karsl100', 'karsl190', 'karsl502'), `min_frames`.
         label_sheet: csv, xlsx or json, relative to `data_root`; default is one of the usual names found there.
-        kwargs: As for KeypointDataset.
+        kwargs: As for KeypointDataset. The skeleton is that of the annotation file, where none is given.
 
     Raises:
         DatasetNotFoundError: No such folder, or a filter leaves nothing.
@@ -64,7 +64,7 @@ class KArSLDataset(KeypointDataset):
     def load_data_list(self) -> list[dict]:
         """Every clip of the annotation file, or of the folders."""
         if self.ann_file:
-            return super().load_data_list()
+            return self._listed()
         root = self.data_prefix.get("keypoint_path")
         if not root:
             raise ConfigError(
@@ -80,6 +80,15 @@ class KArSLDataset(KeypointDataset):
         for key, value in class_metainfo(scan.signs, sheet).items():
             self._metainfo.setdefault(key, value)
         return list(self._parsed(scan.records))
+
+    def _listed(self) -> list[dict]:
+        """What the annotation file says; of its own points it knows more than the class, which has KArSL's usual ones."""
+        said = self._skeleton is not None or "skeleton" in self._given_metainfo
+        usual = None if said else self._metainfo.pop("skeleton", None)
+        records = super().load_data_list()
+        if usual is not None and self._metainfo.get("skeleton") is None:
+            self._metainfo["skeleton"] = usual
+        return records
 
     def index_inputs(self) -> list[str]:
         """The folders of the clips, when there is no annotation file, and the label sheet."""

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 from mmengine.logging import MMLogger
 
@@ -231,3 +232,30 @@ def test_names_in_metainfo_are_never_taken_for_files(root, monkeypatch, tmp_path
     (tmp_path / "karsl_184").write_text("a\nb\n")
     dataset = KArSLDataset(metainfo={"skeleton": "karsl_184", "dataset_name": "karsl_184"}, data_root=str(root))
     assert (dataset.metainfo["skeleton"], dataset.metainfo["dataset_name"]) == ("karsl_184", "karsl_184")
+
+
+@pytest.mark.parametrize("serialize_data", [True, False])
+def test_the_skeleton_of_an_annotation_file_goes_before_that_of_the_class(write_clips, serialize_data):
+    rng = np.random.default_rng(0)
+    root = write_clips({"01-train/0001.npz": {"a": rng.random((5, 75, 4), dtype=np.float32)}})
+    assert main(["prepare", str(root), "--skeleton", "mp_75"]) == 0
+    assert main(["pack", str(root / "annotations.json"), str(root / "packed")]) == 0
+    options = {"pipeline": [dict(type="LoadKeypoints")], "serialize_data": serialize_data}
+    for folder in (root, root / "packed"):
+        for _ in range(2):  # the second maps the index of the first
+            dataset = KArSLDataset("annotations.json", data_root=str(folder), **options)
+            assert dataset[0]["keypoint"].shape == (5, 75, 3)
+            assert (dataset.skeleton.name, dataset.metainfo["skeleton"]) == ("mp_75", "mp_75")
+    mine = Skeleton("mine_75", get_skeleton("mp_75").parts)
+    assert KArSLDataset("annotations.json", data_root=str(root), skeleton=mine, **options)[0]["skeleton"] is mine
+    metainfo = {"skeleton": "holistic_543"}
+    assert KArSLDataset("annotations.json", metainfo, str(root), **options).skeleton.name == "holistic_543"
+
+
+def test_an_annotation_file_without_a_skeleton_is_of_the_class_s(root):
+    assert main(["prepare", str(root)]) == 0
+    path = root / "annotations.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["metainfo"]["skeleton"]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert KArSLDataset("annotations.json", data_root=str(root)).skeleton.name == "karsl_184"
