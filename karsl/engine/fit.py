@@ -39,6 +39,9 @@ def check_weights(runner: Runner, checkpoint: Mapping[str, Any]) -> None:
 def check_classes(runner: Runner, checkpoint: Mapping[str, Any]) -> None:
     """Refuse to test on other classes than those of the checkpoint.
 
+    Classes are told by their SignIDs where both sides have them: a label sheet that was added, or corrected, only gives
+    them other glosses, which is logged.
+
     Args:
         runner: Its test dataset is looked at.
         checkpoint: From `read_checkpoint`; without stored metainfo nothing is checked.
@@ -46,16 +49,29 @@ def check_classes(runner: Runner, checkpoint: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: The class lists differ.
     """
-    known = (stored_metainfo(checkpoint)).get("classes")
-    found = (getattr(runner.test_loop.dataloader.dataset, "metainfo", None) or {}).get("classes")
+    stored = stored_metainfo(checkpoint)
+    tested = getattr(runner.test_loop.dataloader.dataset, "metainfo", None) or {}
+    key = "signs" if stored.get("signs") and tested.get("signs") else "classes"
+    what = _difference(stored, tested, key)
+    if what:
+        raise ConfigError(
+            f"the checkpoint knows {what}; test on the signs it was trained on (filter_cfg 'signs' or 'subset')"
+        )
+    glosses = _difference(stored, tested, "classes")
+    if glosses:
+        runner.logger.info(f"the same signs under other glosses: the checkpoint knows {glosses}")
+
+
+def _difference(stored: Mapping[str, Any], tested: Mapping[str, Any], key: str) -> str:
+    """How two lists of classes differ, in a few words; empty where they do not, or one side says nothing."""
+    known, found = stored.get(key), tested.get(key)
     if known is None or found is None or list(known) == list(found):
-        return
+        return ""
     if len(known) != len(found):
-        what = f"{len(known)} classes, the test dataset {len(found)}"
-    else:
-        label = next(i for i, (a, b) in enumerate(zip(known, found, strict=True)) if a != b)
-        what = f"label {label} as {known[label]!r}, the test dataset as {found[label]!r}"
-    raise ConfigError(f"the checkpoint knows {what}; test on the signs it was trained on (filter_cfg 'signs' or 'subset')")
+        return f"{len(known)} classes, the test dataset {len(found)}"
+    label = next(i for i, (a, b) in enumerate(zip(known, found, strict=True)) if a != b)
+    one = "sign " if key == "signs" else ""
+    return f"label {label} as {one}{known[label]!r}, the test dataset as {one}{found[label]!r}"
 
 
 def stored_metainfo(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:

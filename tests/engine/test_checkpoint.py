@@ -120,3 +120,21 @@ def test_testing_on_other_classes_is_refused(trained, toy):
     cfg.test_dataloader.dataset.num_classes = 3
     with pytest.raises(ConfigError, match="knows 2 classes, the test dataset 3"):
         check_classes(build_runner(cfg), read_checkpoint(path))
+
+
+def test_signs_decide_where_both_sides_have_them_and_other_glosses_are_logged(trained, toy, caplog):
+    runner, path = trained
+    runner.logger.addHandler(caplog.handler)
+    checkpoint, metainfo = read_checkpoint(path), runner.test_loop.dataloader.dataset.metainfo
+    checkpoint["meta"]["dataset_meta"] |= {"signs": [7, 9]}
+    metainfo |= {"signs": (7, 9), "classes": ("hello", "thanks")}
+    check_classes(runner, checkpoint)
+    assert "the checkpoint knows label 0 as 'sign 0', the test dataset as 'hello'" in caplog.text
+    metainfo |= {"signs": (7, 8), "classes": ("sign 0", "sign 1")}
+    with pytest.raises(ConfigError, match="knows label 1 as sign 9, the test dataset as sign 8; test on the signs"):
+        check_classes(runner, checkpoint)
+    del metainfo["signs"]
+    check_classes(runner, checkpoint)
+    metainfo["classes"] = ("sign 0", "thanks")
+    with pytest.raises(ConfigError, match="knows label 1 as 'sign 1', the test dataset as 'thanks'"):
+        check_classes(runner, checkpoint)
