@@ -33,13 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run every step; the first that fails ends the demo with its status."""
+    from karsl.engine.shipped import find_config
     from karsl.errors import ConfigError
     from karsl.testing import make_corpus
 
-    if not args.config.is_file():
-        raise ConfigError(
-            f"no config {str(args.config)!r}; run the demo in a clone of the project, or name one with --config"
-        )
+    if not find_config(args.config).is_file():
+        raise ConfigError(f"no config {str(args.config)!r}; name another with --config")
     corpus, work, predictions = args.out / "karsl_synthetic", args.out / "train", args.out / "predictions.json"
     _make(corpus, make_corpus)
     epochs = ["--cfg-options", f"train_cfg.max_epochs={args.epochs}"] if args.epochs else []

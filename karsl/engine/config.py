@@ -13,6 +13,7 @@ from mmengine.config import Config
 from karsl.engine.config_keys import check_keys
 from karsl.engine.loaders import check_loaders
 from karsl.engine.overrides import override, set_ann_file, set_data_root
+from karsl.engine.shipped import find_config, naming_shipped
 from karsl.engine.walk import own_keys
 from karsl.errors import ConfigError, DatasetNotFoundError
 
@@ -29,7 +30,8 @@ def load_config(
     """Load a config and apply what the command line changes.
 
     Args:
-        path: A config in MMEngine's text style (`_base_`) or pure-Python style (`read_base`).
+        path: A config in MMEngine's text style (`_base_`) or pure-Python style (`read_base`), which may start from
+            `karsl.configs.NAME`; `configs/NAME.py` is a shipped one where no such file is there.
         options: Dotted keys and values, as from `--cfg-options`; see `override`.
         data_root: Replaces the data root of every dataset in the config.
         ann_file: Read by every dataset in the config, see `set_ann_file`.
@@ -41,7 +43,7 @@ def load_config(
         DatasetNotFoundError: The file is not there.
         ConfigError: It does not parse, fails while it runs, or has a mistyped key; names file and line.
     """
-    cfg = _read(Path(path))
+    cfg = _read(find_config(Path(path)))
     override(cfg, options or {})
     if data_root is not None:
         set_data_root(cfg, data_root)
@@ -62,7 +64,8 @@ def _read(path: Path) -> Config:
     if path.suffix not in _SUFFIXES:
         raise ConfigError(f"config '{path}' is not one of {', '.join(_SUFFIXES)}")
     try:
-        return Config.fromfile(path)
+        with naming_shipped():
+            return Config.fromfile(path)
     except Exception as error:  # a config is a program: it can raise anything
         raise ConfigError(_explain(path, error)) from error
 
