@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -49,7 +49,7 @@ def keypoint_collate(samples: Sequence[dict]) -> dict:
         inputs (N, T, V, C), keypoint_mask (N, T, V), label int64 (N,), sample_idx int64 (N,); other keys as lists.
 
     Raises:
-        ConfigError: Clips of different shapes, with the step that would help.
+        ConfigError: Samples that are not packed, or of different shapes, with the step that would help.
 
     Example:
         >>> one = {"inputs": torch.zeros(8, 5, 3), "label": 1}
@@ -62,6 +62,12 @@ def keypoint_collate(samples: Sequence[dict]) -> dict:
     batch = None if finished is None else finished()
     if batch is not None:
         return batch
+    for sample in samples:
+        if not isinstance(sample, Mapping) or "inputs" not in sample:
+            holds = f"holds {sorted(map(str, sample))}" if isinstance(sample, Mapping) else f"is a {type(sample).__name__}"
+            raise ConfigError(
+                f"keypoint_collate: a sample {holds}, no 'inputs'; end the pipeline with dict(type='PackKeypointInputs')"
+            )
     shapes = sorted({tuple(s["inputs"].shape) for s in samples})
     if len(shapes) > 1:
         raise ConfigError(

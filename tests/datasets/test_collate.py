@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
-from karsl.datasets import keypoint_collate
+from karsl.datasets import KArSLDataset, keypoint_collate
 from karsl.datasets.transforms import PackKeypointInputs
 from karsl.errors import ConfigError
 from karsl.registry import FUNCTIONS
@@ -57,6 +59,17 @@ def test_a_key_that_only_some_samples_have_is_named_and_not_dropped():
     for samples in ([packed(), lacking], [lacking, packed()]):
         with pytest.raises(ConfigError, match=r"only some samples of a batch have \['label'\]"):
             keypoint_collate(samples)
+
+
+@pytest.mark.parametrize("num_clips", [1, 2])
+def test_samples_that_are_not_packed_name_the_step_that_is_missing(write_clips, num_clips):
+    root = write_clips({"01-train/0001.npz": {"a": 4, "b": 4}})
+    dataset = KArSLDataset(data_root=str(root), pipeline=[dict(type="LoadKeypoints")])
+    remedy = r"no 'inputs'; end the pipeline with dict\(type='PackKeypointInputs'\)"
+    with pytest.raises(ConfigError, match=rf"a sample holds \['clip_id', .*'keypoint', .*\], {remedy}"):
+        next(iter(DataLoader(dataset, num_clips, collate_fn=keypoint_collate)))
+    with pytest.raises(ConfigError, match=f"a sample is a ndarray, {remedy}"):
+        keypoint_collate([np.zeros((4, 184, 3))])
 
 
 def test_configs_find_it_by_name():
