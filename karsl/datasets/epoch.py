@@ -7,18 +7,24 @@ import torch
 from torch.utils.data import get_worker_info
 
 from karsl.datasets.draws import mix64, sample_keys
+from karsl.datasets.shared_numbers import SharedNumbers
+from karsl.errors import ConfigError
 
 _UNSET = -1
+_LIMIT = 1 << 63
 
 
 class EpochState:
-    """Seed and epoch in shared memory, so that workers that live over several epochs see each new one.
+    """Seed and epoch, shared with workers, so that those that live over several epochs see each new one.
 
     While no seed is known, every access draws fresh numbers, seeded by torch as those of any PyTorch transform. Once a
     seed is given, here or with `set_epoch`, a sample's key is a pure function of (seed, epoch, sample).
 
     Args:
         seed: None waits for `set_epoch`.
+
+    Raises:
+        ConfigError: The seed is not a whole number of 0 to 2**63 - 1.
 
     Example:
         >>> state = EpochState(seed=7)
@@ -29,17 +35,19 @@ class EpochState:
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        self._shared = torch.tensor([0, _UNSET if seed is None else seed], dtype=torch.int64).share_memory_()
+        if seed is not None:
+            check_range("a dataset", seed=seed)
+        self._shared = SharedNumbers([0, _UNSET if seed is None else seed])
 
     @property
     def epoch(self) -> int:
         """The current epoch."""
-        return int(self._shared[0])
+        return self._shared[0]
 
     @property
     def seed(self) -> int | None:
         """The current seed, None while draws are fresh."""
-        seed = int(self._shared[1])
+        seed = self._shared[1]
         return None if seed == _UNSET else seed
 
     def set_epoch(self, epoch: int, *, seed: int | None = None) -> None:
@@ -50,10 +58,9 @@ class EpochState:
             seed: Taken only if there is none yet; without any it becomes 0.
 
         Raises:
-            ValueError: A negative number.
+            ConfigError: Not a whole number of 0 to 2**63 - 1.
         """
-        if epoch < 0 or (seed is not None and seed < 0):
-            raise ValueError(f"set_epoch(epoch={epoch!r}, seed={seed!r}): expected numbers of at least 0")
+        check_range("set_epoch", epoch=epoch, seed=seed or 0)
         self._shared[0] = epoch
         if self.seed is None:
             self._shared[1] = seed or 0
@@ -71,6 +78,22 @@ class EpochState:
         copy = EpochState(self.seed)
         copy._shared[0] = self.epoch
         return copy
+
+
+def check_range(where: str, **numbers: int) -> None:
+    """See that seeds and epochs can be kept.
+
+    Raises:
+        ConfigError: One is not a whole number of 0 to 2**63 - 1.
+
+    Example:
+        >>> check_range("a dataset", seed=-1)
+        Traceback (most recent call last):
+        karsl.errors.ConfigError: a dataset: seed=-1; expected a whole number of 0 to 2**63 - 1
+    """
+    for name, value in numbers.items():
+        if not isinstance(value, (int, np.integer)) or not 0 <= value < _LIMIT:
+            raise ConfigError(f"{where}: {name}={value!r}; expected a whole number of 0 to 2**63 - 1")
 
 
 def _fresh_entropy() -> int:

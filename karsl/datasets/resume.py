@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import torch
-from mmengine.dist import get_dist_info, sync_random_seed
+from mmengine.dist import get_dist_info, is_distributed, sync_random_seed
 from torch.utils.data import get_worker_info
 from xxhash import xxh3_64_intdigest
 
+from karsl.datasets.epoch import check_range
 from karsl.datasets.partition import MODES, Share, worker_batches
+from karsl.datasets.shared_numbers import SharedNumbers
 from karsl.errors import ConfigError
 
 _SEED, _EPOCH, _START, _CONSUMED, _BATCH, _RANK, _WORLD, _GIVEN = range(8)
@@ -43,17 +44,16 @@ class Resumable(ABC):
         mode: `'pad'`, `'drop'` or `'uneven'`, see `karsl.datasets.partition.Share`.
 
     Raises:
-        ConfigError: An unknown mode or a negative seed.
+        ConfigError: An unknown mode, or a seed that is not a whole number of 0 to 2**63 - 1.
     """
 
     def __init__(self, *, seed: int | None, mode: str) -> None:
-        if mode not in MODES or (seed is not None and seed < 0):
-            raise ConfigError(
-                f"{type(self).__name__}: mode={mode!r}, seed={seed!r}; expected one of {', '.join(MODES)}, and 0 or more"
-            )
+        if mode not in MODES:
+            raise ConfigError(f"{type(self).__name__}: mode={mode!r}; expected one of {', '.join(MODES)}")
+        check_range(type(self).__name__, seed=seed or 0)
         self.mode = mode
         number = sync_random_seed() if seed is None else seed
-        self._progress = torch.tensor([number, 0, 0, 0, 0, 0, 1, seed is not None], dtype=torch.int64).share_memory_()
+        self._progress = SharedNumbers([number, 0, 0, 0, 0, 0, 1, seed is not None])
         self._find_rank()
 
     @abstractmethod
@@ -75,13 +75,13 @@ class Resumable(ABC):
         return xxh3_64_intdigest(repr((type(self).__name__, self.total, *self.options())).encode()) >> 1
 
     def _find_rank(self) -> None:
-        if get_worker_info() is None:
+        if get_worker_info() is None or is_distributed():  # a worker that was forked has the groups of its rank
             self._progress[_RANK], self._progress[_WORLD] = get_dist_info()
 
     @property
     def seed(self) -> int:
         """Of the order."""
-        return int(self._progress[_SEED])
+        return self._progress[_SEED]
 
     @seed.setter
     def seed(self, value: int) -> None:
@@ -90,17 +90,17 @@ class Resumable(ABC):
     @property
     def epoch(self) -> int:
         """The epoch whose order is dealt out."""
-        return int(self._progress[_EPOCH])
+        return self._progress[_EPOCH]
 
     @property
     def consumed(self) -> int:
         """Clips of the epoch that all ranks together were trained on."""
-        return int(self._progress[_CONSUMED])
+        return self._progress[_CONSUMED]
 
     @property
     def batch_size(self) -> int | None:
         """Of the loader, where it was said."""
-        return int(self._progress[_BATCH]) or None
+        return self._progress[_BATCH] or None
 
     @batch_size.setter
     def batch_size(self, value: int | None) -> None:
@@ -116,10 +116,9 @@ class Resumable(ABC):
             seed: Taken if none was given yet.
 
         Raises:
-            ConfigError: A negative number.
+            ConfigError: Not a whole number of 0 to 2**63 - 1.
         """
-        if epoch < 0 or (seed is not None and seed < 0):
-            raise ConfigError(f"set_epoch(epoch={epoch}, seed={seed}): expected numbers of at least 0")
+        check_range("set_epoch", epoch=epoch, seed=seed or 0)
         self._find_rank()
         if seed is not None and not self._progress[_GIVEN]:
             self.seed = seed
@@ -180,6 +179,10 @@ class Resumable(ABC):
         """Clips that this rank gets in a whole epoch."""
         self._find_rank()
         return len(self.share(0))
+
+    def __getstate__(self) -> dict:
+        self._find_rank()  # a worker that is spawned cannot
+        return self.__dict__
 
 
 class OrderIterator(Iterator):

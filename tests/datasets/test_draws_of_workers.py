@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from karsl.datasets import KArSLDataset, keypoint_collate
+from karsl.datasets import KArSLDataset, ResumableSampler, keypoint_collate
+from karsl.errors import ConfigError
 
 PIPELINE = [
     dict(type="LoadKeypoints"),
@@ -110,3 +111,19 @@ def test_a_subset_has_an_epoch_of_its_own(corpus):
     dataset.set_epoch(7)
     assert torch.equal(subset[0]["inputs"], before)
     assert not torch.equal(dataset[0]["inputs"], before)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 0.5, "7"])
+def test_a_seed_that_cannot_be_kept_is_refused_wherever_it_is_given(corpus, seed):
+    dataset = dataset_of(corpus, lazy_init=True)
+    sampler = ResumableSampler(range(3))
+    for give in (
+        lambda: dataset_of(corpus, seed=seed, lazy_init=True),
+        lambda: dataset.set_epoch(0, seed=seed),
+        lambda: ResumableSampler(range(3), seed=seed),
+        lambda: sampler.set_epoch(0, seed=seed),
+    ):
+        with pytest.raises(ConfigError, match=r"seed=.*; expected a whole number of 0 to 2\*\*63 - 1"):
+            give()
+    dataset.set_epoch(0, seed=2**63 - 1)
+    assert dataset._draws.seed == 2**63 - 1

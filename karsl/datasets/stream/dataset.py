@@ -235,7 +235,7 @@ class StreamDataset(Resumable, IterableDataset):
         raise next(iter(lost.values()))
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_good": None, "_open": set()}
+        return {**super().__getstate__(), "_good": None, "_open": set()}
 
 
 def _cut(sizes: np.ndarray, most: int) -> np.ndarray:
