@@ -99,11 +99,8 @@ def _mapped_frames(dataset: KeypointDataset, load: LoadKeypoints, places: np.nda
     """Clips that are arrays inside mapped files, such as the members of a tar."""
     codes, starts, lengths, _, checksums = (dataset.column(name)[places] for name in _IN_FILES)
     dtype, paths = np.dtype(dataset.index.categories("dtype")[0]), dataset.index.categories("pack")
-    nbytes, addresses, memory = lengths * (num_keypoints * 4 * dtype.itemsize), np.empty(len(places), np.int64), []
-    for number in np.unique(codes).tolist():
-        here = codes == number
-        memory.append(load.mapped(paths[number], starts[here], nbytes[here], checksums[here]))
-        addresses[here] = memory[-1].ctypes.data + starts[here]
+    nbytes = lengths * (num_keypoints * 4 * dtype.itemsize)
+    addresses, memory = load.addresses(paths, codes, starts, nbytes, checksums)
     return Frames(addresses, lengths, dtype, num_keypoints, memory)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 import numpy as np
@@ -84,26 +85,40 @@ class ClipReader:
             )
         return found
 
-    def mapped(self, path: str, starts: np.ndarray, nbytes: np.ndarray, checksums: np.ndarray) -> np.ndarray:
-        """All bytes of a mapped file, uint8, after runs of them were compared with their checksums, as `verify` says.
+    def addresses(
+        self, paths: Sequence[str], which: np.ndarray, starts: np.ndarray, nbytes: np.ndarray, checksums: np.ndarray
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Where runs of bytes of mapped files lie, after they were compared with their checksums, as `verify` says.
 
         Args:
-            path: Of the file.
+            paths: Of files.
+            which: int (N,), the file of each run.
             starts, nbytes: int64 (N,), the runs.
             checksums: uint64 (N,).
 
+        Returns:
+            int64 (N,), and the maps, which keep these addresses valid.
+
         Raises:
-            FileNotFoundError: The file is gone.
-            CorruptRecordError: A run is outside the file, or not what was written.
+            FileNotFoundError: A file is gone.
+            CorruptRecordError: A run is outside its file, or not what was written.
         """
-        held = self._maps.bytes(path)
-        if starts.min() < 0 or (starts + nbytes).max() > len(held):
-            raise CorruptRecordError(f"{path}: ends at byte {len(held)}, before its clips do; was it cut? Index it again")
-        known = self.verify == "first touch" and self._seen.issuperset((held.ctypes.data + starts).tolist())
+        used, of = np.unique(which, return_inverse=True)
+        held = [self._maps.bytes(paths[number]) for number in used.tolist()]
+        facts = np.array([(_address(memory), len(memory)) for memory in held], np.int64)[of]
+        outside = (starts < 0) | (starts + nbytes > facts[:, 1])
+        if outside.any():
+            first = int(np.argmax(outside))
+            raise CorruptRecordError(
+                f"{paths[which[first]]}: ends at byte {facts[first, 1]}, before its clips do; was it cut? Index it again"
+            )
+        addresses = facts[:, 0] + starts
+        known = self.verify == "first touch" and self._seen.issuperset(addresses.tolist())
         if self.verify != "off" and not known:
-            for start, size, checksum in zip(starts.tolist(), nbytes.tolist(), checksums.tolist(), strict=True):
-                self._compare(path, start, held[start : start + size], checksum)
-        return held
+            runs = zip(which.tolist(), of.tolist(), starts.tolist(), nbytes.tolist(), checksums.tolist(), strict=True)
+            for number, place, start, size, checksum in runs:
+                self._compare(paths[number], start, held[place][start : start + size], checksum)
+        return addresses, held
 
     def close(self) -> None:
         """Let go of every map and every decoded clip."""
@@ -128,7 +143,7 @@ class ClipReader:
 
     def _compare(self, path: str, start: int, stored: np.ndarray, checksum: int) -> None:
         """Known by its address: a file that was replaced is mapped at another."""
-        address = stored.__array_interface__["data"][0]
+        address = _address(stored)
         if self.verify == "first touch" and address in self._seen:
             return
         if xxh3_64_intdigest(stored.data) != checksum:
@@ -164,3 +179,7 @@ class ClipReader:
 
 def _reader(cache_bytes: int, nonfinite: str, verify: str, max_maps: int) -> ClipReader:
     return ClipReader(cache_bytes=cache_bytes, nonfinite=nonfinite, verify=verify, max_maps=max_maps)
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
+
 from karsl.analysis.bench.launch import Launcher
 from karsl.analysis.bench.one_pass import Case, Pass
 from karsl.analysis.bench.result import Result, WayResult
@@ -92,7 +94,9 @@ def run_plan(plan: Plan, ways: Sequence[Way], work_dir: Path, *, say: Say = lamb
 def _compile(plan: Plan, way: Way, store: Store) -> None:
     """One batch, so that compiled code is in its cache when first batches are timed."""
     options: dict = dict(batch_size=plan.batch_size, num_workers=0, seed=plan.seed, start_method="fork")
+    threads = torch.get_num_threads()
     next(iter(way.loader(Path(store.folder), **options)))
+    torch.set_num_threads(threads)  # a way may want fewer
 
 
 def _measure(plan: Plan, way: Way, store: Store, group: tuple[Case, ...], launcher: Launcher, result: Result) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from karsl.datasets.transforms.base import KeypointTransform, Params
@@ -57,9 +59,11 @@ class LoadKeypoints(KeypointTransform):
         """Let go of every map and every decoded clip; they are opened again when a clip is read."""
         self._reader.close()
 
-    def mapped(self, path: str, starts: np.ndarray, nbytes: np.ndarray, checksums: np.ndarray) -> np.ndarray:
-        """All bytes of a mapped file, after runs of them were compared with their checksums, see `ClipReader.mapped`."""
-        return self._reader.mapped(path, starts, nbytes, checksums)
+    def addresses(
+        self, paths: Sequence[str], which: np.ndarray, starts: np.ndarray, nbytes: np.ndarray, checksums: np.ndarray
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Where runs of bytes of mapped files lie, after they were compared, see `ClipReader.addresses`."""
+        return self._reader.addresses(paths, which, starts, nbytes, checksums)
 
     def pack(self, path: str, num_keypoints: int) -> Pack:
         """A shard of a pack, mapped at the first call.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from karsl.analysis.bench.clips import Clips
 from karsl.analysis.bench.ours.way import OursWay, index_folder
@@ -37,6 +40,21 @@ class OursPacked(OursWay):
         return open_pack(folder, pipeline, seed=seed)
 
 
+class OursOneThread(OursPacked):
+    """The same with one core, as the other ways in process."""
+
+    name = "karsl-one-thread"
+    store = OursPacked.store
+    max_workers = 0
+
+    def loader(
+        self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
+    ) -> Iterable[torch.Tensor]:
+        torch.set_num_threads(1)
+        options: dict = dict(num_workers=num_workers, seed=seed, start_method=start_method)
+        return super().loader(folder, batch_size=batch_size, **options)
+
+
 def dataset_cfg(folder: Path, pipeline: list[dict], *, seed: int) -> dict:
     """The dataset over the pack as a config; its index file lies beside it."""
     from karsl.datasets import KArSLDataset
@@ -58,3 +76,4 @@ def open_pack(folder: Path, pipeline: list[dict], *, seed: int) -> Any:
 
 
 WAY = OursPacked()
+WAYS = (WAY, OursOneThread())
