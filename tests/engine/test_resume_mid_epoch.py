@@ -103,13 +103,25 @@ def test_a_process_killed_in_the_middle_of_an_epoch_goes_on(tmp_path):
     assert same(tmp_path / "whole", tmp_path / "parts")
 
 
+def forget_order(path: Path) -> None:
+    """Take out of a checkpoint where the data were, as if an earlier version had written it."""
+    checkpoint = torch.load(path, weights_only=True)
+    del checkpoint["data_order"]
+    torch.save(checkpoint, path)
+
+
 def test_a_checkpoint_that_does_not_say_where_the_data_were_is_reckoned_from_its_iteration(tmp_path):
     run(tmp_path / "whole", loop="iter", source="sampler")
     with pytest.raises(resume_run.Stopped):
         run(tmp_path / "parts", loop="iter", source="sampler", stop=6)
-    path = tmp_path / "parts" / "iter_6.pth"
-    checkpoint = torch.load(path, weights_only=True)
-    del checkpoint["data_order"]
-    torch.save(checkpoint, path)
+    forget_order(tmp_path / "parts" / "iter_6.pth")
     run(tmp_path / "parts", loop="iter", source="sampler", resume=True)
     assert same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_an_epoch_begins_anew_where_nobody_can_reckon_how_far_it_was(tmp_path):
+    with pytest.raises(resume_run.Stopped):
+        run(tmp_path, loop="epoch", source="sampler", batch_size=2, stop=7)
+    forget_order(tmp_path / "iter_7.pth")
+    run(tmp_path, loop="epoch", source="sampler", batch_size=4, resume=True)
+    assert [sorted(clips) for clips in per_epoch(tmp_path, 7)] == [list(range(14))] * 4
