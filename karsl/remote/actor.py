@@ -10,6 +10,8 @@ from typing import Any
 import torch
 
 from karsl.datasets.collate import keypoint_collate
+from karsl.datasets.epoch import check_range
+from karsl.errors import ConfigError
 from karsl.remote.session import need_ray
 
 Draws = tuple[int, int] | None
@@ -73,6 +75,26 @@ class DatasetActor:
     def ask(self, method: str, *arguments: Any) -> Any:
         """A method of the dataset that gives plain data: `get_data_info`, `get_cat_ids`, `column`."""
         return getattr(self.dataset, method)(*arguments)
+
+
+def agreed_seed(where: str, asked: int | None, own: int | None) -> int | None:
+    """The seed that is asked for, else the dataset's own.
+
+    Raises:
+        ConfigError: They differ, or it is not a whole number of 0 to 2**63 - 1.
+
+    Example:
+        >>> agreed_seed("RemoteDataset", None, 3), agreed_seed("RemoteDataset", 5, None)
+        (3, 5)
+    """
+    if asked is None:
+        return own
+    check_range(where, seed=asked)
+    if own not in (None, asked):
+        raise ConfigError(
+            f"{where}: seed={asked}, but the dataset draws with seed {own} of its config; give only one of them"
+        )
+    return asked
 
 
 def build(dataset: Any) -> Any:

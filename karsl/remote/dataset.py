@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
+from karsl.datasets.epoch import check_range
 from karsl.errors import ConfigError
 from karsl.registry import DATASETS
-from karsl.remote.actor import Draws
+from karsl.remote.actor import Draws, agreed_seed
 from karsl.remote.batches import AnnouncedBatches
 from karsl.remote.calls import Calls, Request
 from karsl.remote.session import connect
@@ -35,11 +36,11 @@ class RemoteDataset(Dataset):
         address: Of a Ray cluster; see `karsl.remote.connect`.
         num_cpus: That Ray reserves for an actor; 0.5 puts two on a core.
         max_bytes: Of batches that are made, or being made, ahead.
-        seed: Makes draws a function of (seed, epoch, place); None takes the dataset's.
+        seed: Makes draws a function of (seed, epoch, place); None takes the dataset's. With `test_mode=True` that is 0.
 
     Raises:
         MissingExtraError: Ray is not installed.
-        ConfigError: No cluster answers, or `num_actors` below 1.
+        ConfigError: No cluster answers, `num_actors` is below 1, or the dataset has another seed.
         KarslError: What the dataset raises when it is built.
     """
 
@@ -59,10 +60,11 @@ class RemoteDataset(Dataset):
         self._calls = Calls(dataset, num_actors, num_cpus=num_cpus, max_bytes=max_bytes)
         try:
             self._facts = self._calls.ask("facts")
+            self._seed = agreed_seed("RemoteDataset", seed, self._facts["seed"])
         except BaseException:
             self._calls.end()
             raise
-        self._epoch, self._seed = 0, self._facts["seed"] if seed is None else seed
+        self._epoch = 0
 
     def __len__(self) -> int:
         return self._facts["length"]
@@ -93,7 +95,11 @@ class RemoteDataset(Dataset):
         Args:
             epoch: 0 or more.
             seed: Used if there is none yet.
+
+        Raises:
+            ConfigError: Not a whole number of 0 to 2**63 - 1.
         """
+        check_range("set_epoch", epoch=epoch, seed=seed or 0)
         self._epoch, self._seed = epoch, (seed or 0) if self._seed is None else self._seed
         self._calls.drop()
 

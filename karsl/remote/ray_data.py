@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from karsl.datasets.epoch import check_range
 from karsl.errors import ConfigError, missing_extra
-from karsl.remote.actor import DatasetActor, Draws
+from karsl.remote.actor import DatasetActor, Draws, agreed_seed
 from karsl.remote.session import connect
 
 
@@ -19,7 +20,7 @@ def to_ray_dataset(
     num_actors: int = 2,
     num_cpus: float = 1.0,
     epoch: int = 0,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> Any:
     """The clips of a dataset as rows of Ray Data, made batch by batch in actors, in order.
 
@@ -32,14 +33,17 @@ def to_ray_dataset(
         batch_size: Clips that an actor makes at once.
         num_actors: Processes that make them.
         num_cpus: Of each.
-        epoch, seed: Of the draws.
+        epoch: Of the draws.
+        seed: Of the draws; None takes the dataset's, or 0.
 
     Returns:
         `ray.data.Dataset` with a column for each entry of a batch.
 
     Raises:
         MissingExtraError: Ray or pandas is not installed.
+        ConfigError: The dataset has another seed.
     """
+    check_range("to_ray_dataset", epoch=epoch)
     ray = connect(address)
     try:
         import pandas  # noqa: F401 - Ray Data needs it
@@ -50,11 +54,12 @@ def to_ray_dataset(
     kind = ray.remote(num_cpus=0)(DatasetActor)
     asked = kind.remote(dataset)
     try:
-        length = ray.get(asked.facts.remote())["length"]
+        facts = ray.get(asked.facts.remote())
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     finally:
         ray.kill(asked)
+    length, seed = facts["length"], agreed_seed("to_ray_dataset", seed, facts["seed"]) or 0
     lists = np.array_split(np.arange(length), -(-length // batch_size))  # each a block that is here: no task reads it
     return ray_data.from_numpy(lists).map_batches(
         _Rows,

@@ -127,6 +127,23 @@ def test_errors_of_the_dataset_come_through(remote):
         RemoteDataset({}, num_actors=0)
 
 
+def test_a_seed_beside_another_of_the_dataset_is_refused(cluster, remote, remote_cfg):
+    pytest.importorskip("pandas", reason="pandas is not installed: karsl[ray]")
+    for make, options in ((RemoteDataset, dict(num_actors=1, num_cpus=0.1)), (to_ray_dataset, {})):
+        with pytest.raises(ConfigError, match=f"{make.__name__}: seed=5, but the dataset draws with seed 3 of its config"):
+            make(remote_cfg, address=cluster.address, seed=5, **options)
+    with pytest.raises(ConfigError, match="set_epoch: seed=-1"):
+        remote.set_epoch(0, seed=-1)
+
+
+def test_a_seed_of_ones_own_is_that_of_the_draws(cluster, remote_cfg):
+    free = {key: value for key, value in remote_cfg.items() if key != "seed"}
+    dataset = RemoteDataset(free, num_actors=1, address=cluster.address, num_cpus=0.1, seed=5)
+    found = list(dataset.batches([[0, 7], [3]]))
+    dataset.close()
+    assert_equal(found, epoch_here({**remote_cfg, "seed": 5}, 0, [[0, 7], [3]]))
+
+
 def test_workers_of_a_loader_are_refused(remote):
     with pytest.raises(Exception, match="num_workers=0 is needed|does not travel"):
         next(iter(DataLoader(remote, 2, num_workers=1, collate_fn=keypoint_collate)))
