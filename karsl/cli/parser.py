@@ -38,8 +38,8 @@ class Parser(argparse.ArgumentParser):
         return [option for action in self._actions for option in action.option_strings]
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse, and name the nearest option for one that does not exist."""
-        parsed, unknown = self.parse_known_args(args, namespace)
+        """Parse, options anywhere between the words, and name the nearest option for one that does not exist."""
+        parsed, unknown = self.parse_known_intermixed_args(args, namespace)
         if unknown:
             word = unknown[0]
             hint = did_you_mean(word.split("=")[0], self.option_strings) if word.startswith("-") else ""

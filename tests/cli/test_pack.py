@@ -87,7 +87,7 @@ def test_a_pickle_of_pyskl_is_packed_and_browsed_once_its_points_are_said(pyskl,
     trusted, out = ["--trust-pickle", str(pyskl)], tmp_path / "pack"
     assert main(["pack", str(pyskl), str(out), *trusted]) == 2
     assert "nothing says what the points are; give --source-skeleton NAME" in capsys.readouterr().err
-    assert main(["pack", str(pyskl), str(out), *trusted, "--source-skeleton", "coco_17", "--skeleton", "mp_75"]) == 0
+    assert main(["pack", str(pyskl), *trusted, str(out), "--source-skeleton", "coco_17", "--skeleton", "mp_75"]) == 0
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["skeleton"] == "mp_75"
     shown = ["--source-skeleton", "coco_17", "--not-show", "--output-dir", str(tmp_path / "shown"), "-n", "1"]

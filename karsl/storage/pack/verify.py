@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def _located(folder: Path, shard: Shard, wrong: dict[str, str], names: dict[tupl
         called = names.get((shard.frames, int(pack.clips[n, FIRST])), "of no record")
         yield (
             f"{shard.frames}: {pack.span(n)} ({called}) are not what was written; copy the shard again, or "
-            f"'karsl pack {folder} --remove' the clip and '--append' it again"
+            f"'karsl pack {quote(str(folder))} --remove' the clip and '--append' it again"
         )
 
 
