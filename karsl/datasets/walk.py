@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from inspect import signature
 from typing import Any
 
 
@@ -25,3 +26,10 @@ def walk_datasets(dataset: Any) -> Iterator[Any]:
     yield dataset
     for part in datasets_within(dataset):
         yield from walk_datasets(part)
+
+
+def tell_epoch(dataset: Any, epoch: int, seed: int | None) -> None:
+    """Call `set_epoch` of a dataset that has one; someone else's may take the epoch alone, as PyTorch's samplers do."""
+    if hasattr(dataset, "set_epoch"):
+        takes_seed = {"seed", "kwargs"} & signature(dataset.set_epoch).parameters.keys()
+        dataset.set_epoch(epoch, **({"seed": seed} if takes_seed else {}))

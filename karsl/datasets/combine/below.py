@@ -8,7 +8,7 @@ from typing import Any
 
 from karsl.datasets.combine.naming import kind
 from karsl.datasets.epoch import EpochState
-from karsl.datasets.walk import datasets_within, walk_datasets
+from karsl.datasets.walk import datasets_within, tell_epoch, walk_datasets
 
 
 def all_below(members: Iterable[Any]) -> Iterator[Any]:
@@ -30,7 +30,6 @@ def redrawn(members: Iterable[Any]) -> str | None:
 def set_epoch_below(members: Iterable[Any], epoch: int, seed: int | None) -> None:
     """Pass an epoch on to whatever takes one; a combinator passes it on itself."""
     for dataset in members:
-        if hasattr(dataset, "set_epoch"):
-            dataset.set_epoch(epoch, seed=seed)
+        tell_epoch(dataset, epoch, seed)
         if not hasattr(dataset, "redraws"):
             set_epoch_below(datasets_within(dataset), epoch, seed)

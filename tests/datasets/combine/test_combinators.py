@@ -311,6 +311,16 @@ def test_wrappers_of_ones_own_are_reached_by_epochs_seeds_and_questions(numbers,
     assert repr(outer).splitlines()[-1].endswith("Numbers(): 40 clips")
 
 
+def test_a_dataset_that_takes_the_epoch_alone_is_told_of_it(numbers):
+    class Told(numbers):
+        def set_epoch(self, epoch):
+            self.epoch = epoch
+
+    inner = Told(3)
+    RepeatDataset(Wrapper(inner), 2).set_epoch(4, seed=1)
+    assert inner.epoch == 4
+
+
 def test_a_clip_below_a_wrapper_of_ones_own_is_augmented_anew_in_each_epoch(corpus):
     pipeline = [dict(type="LoadKeypoints"), dict(type="RandomAffine")]
     leaf = DATASETS.build(dict(type="KArSLDataset", data_root=str(corpus), pipeline=pipeline, seed=0))
