@@ -197,6 +197,10 @@ class KeypointDataset(BatchedDataset):
         """Clips replaced by others so far, over all workers."""
         return self._skips.count
 
+    def count_skipped(self, place: int, reason: str) -> None:
+        """Count and report a clip that somebody who reads through this dataset replaced by another."""
+        self._skips.add(place, reason)
+
     def set_epoch(self, epoch: int, seed: int | None = None) -> None:
         """Say which epoch is drawn, as with PyTorch's DistributedSampler; reaches workers that run already.
 

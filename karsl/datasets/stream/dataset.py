@@ -218,7 +218,7 @@ class StreamDataset(Resumable, IterableDataset):
             instead = places[here] if here.any() else self._instead(len(places), lost, bringer)
             gone = np.flatnonzero(~here)
             for place in places[gone].tolist():
-                self.dataset._skips.add(place, str(lost[int(self.dataset.column("pack")[place])]))
+                self.dataset.count_skipped(place, str(lost[int(self.dataset.column("pack")[place])]))
             places = places.copy()
             places[gone] = instead[np.arange(len(gone)) % len(instead)]
         self._good = places

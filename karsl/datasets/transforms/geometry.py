@@ -8,6 +8,7 @@ import numpy as np
 
 from karsl.datasets.draws import Draw
 from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params, check_prob, check_range, clip_meta
+from karsl.errors import ConfigError
 from karsl.registry import TRANSFORMS
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ class RandomAffine(KeypointTransform):
     """Turn, scale and shift a clip in the picture plane, one draw for all its frames.
 
     The whole body turns about the image's centre (about the origin after CenterScale); with `per_group` each group
-    turns about the mean of its own points and is drawn on its own. z is scaled along, not turned.
+    turns about the mean of its own points and is drawn on its own. z is scaled along, not turned. Where x and y are shares
+    of a picture that is not square, tell its `aspect`: a turn shears the signer otherwise.
 
     Required Keys:
         keypoint, keypoint_score, skeleton
@@ -70,9 +72,10 @@ class RandomAffine(KeypointTransform):
         scale: (from, to) ratio.
         shift: (from, to) of x and of y, in units of the coordinates.
         per_group: Draw for each group instead of once for the body.
+        aspect: Width of the picture over its height, 16 / 9 say; 1 where x and y have one unit.
 
     Raises:
-        ConfigError: A range that is not two ascending numbers, or a scale of 0 or below.
+        ConfigError: A range that is not two ascending numbers, a scale or an aspect of 0 or below.
     """
 
     def __init__(
@@ -82,11 +85,14 @@ class RandomAffine(KeypointTransform):
         *,
         shift: tuple[float, float] = (-0.05, 0.05),
         per_group: bool = False,
+        aspect: float = 1.0,
     ) -> None:
         self.rotation_deg = check_range(self, "rotation_deg", rotation_deg)
         self.scale = check_range(self, "scale", scale, low=1e-6)
         self.shift = check_range(self, "shift", shift)
-        self.per_group = per_group
+        if not isinstance(aspect, (int, float)) or not aspect > 0:
+            raise ConfigError(f"RandomAffine: aspect={aspect!r}; expected the picture's width over its height, above 0")
+        self.per_group, self.aspect = per_group, float(aspect)
 
     def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
         groups = len(meta.skeleton.groups) if self.per_group else 1
@@ -97,8 +103,8 @@ class RandomAffine(KeypointTransform):
         angle, scale = np.deg2rad(between("rotation", self.rotation_deg)), between("scale", self.scale)
         matrix = np.empty((*angle.shape, 2, 2))
         matrix[..., 0, 0] = matrix[..., 1, 1] = np.cos(angle) * scale
-        matrix[..., 1, 0] = np.sin(angle) * scale
-        matrix[..., 0, 1] = -matrix[..., 1, 0]
+        turned = np.sin(angle) * scale
+        matrix[..., 1, 0], matrix[..., 0, 1] = turned * self.aspect, -turned / self.aspect
         return {"matrix": matrix, "scale": scale, "shift": between("shift", self.shift, 2)}
 
     def apply(self, results: dict, params: Params) -> dict:

@@ -28,7 +28,7 @@ RANDOM = {
     "UniformSampleFrames": [dict(clip_len=5), dict(clip_len=20)],
     "PadFrames": [dict(clip_len=5, crop="random")],
     "RandomFlip": [dict(prob=0.5)],
-    "RandomAffine": [dict(), dict(per_group=True, rotation_deg=(-90, 90))],
+    "RandomAffine": [dict(), dict(per_group=True, rotation_deg=(-90, 90), aspect=1.5)],
     "KeypointDropout": [dict(prob=0.5), dict(prob=0.5, level="group"), dict(prob=0.5, groups=["rh"])],
     "FrameDropout": [dict(prob=0.5)],
     "RandomSpeed": [dict(speed=(0.5, 2.0))],

@@ -127,6 +127,12 @@ def test_affine_scales_about_the_centre_and_z_along(clip):
     assert out["keypoint"][0].tolist() == [[1.5, 0.5, 14], [0.5, 0, -2]]
 
 
+def test_affine_turns_without_shearing_in_a_picture_twice_as_wide_as_high(clip):
+    turn = RandomAffine((90, 90), (1, 1), shift=(0, 0), aspect=2)
+    out = turn(clip([[(0.75, 0.5, 7), (0.5, 1, 0), (0.25, 0.5, 0)]]))  # half a height right of the middle, below, left
+    np.testing.assert_allclose(out["keypoint"][0], [[0.5, 1, 7], [0.25, 0.5, 0], [0.5, 0, 0]], atol=1e-7)
+
+
 def test_affine_shifts_after_turning_and_scaling(clip):
     out = RandomAffine((90, 90), (2, 2), shift=(0.25, 0.25))(clip([[(1, 0.5, 0)]]))
     np.testing.assert_allclose(out["keypoint"][0], [[0.75, 1.75, 0]], atol=1e-6)
@@ -189,3 +195,9 @@ def test_affine_stays_within_its_ranges(clip):
 def test_affine_refuses_ranges_that_are_none(options):
     with pytest.raises(ConfigError, match="RandomAffine: .*expected two ascending numbers"):
         RandomAffine(**options)
+
+
+@pytest.mark.parametrize("aspect", [0, -1, "16:9"])
+def test_affine_refuses_a_picture_of_no_width(aspect):
+    with pytest.raises(ConfigError, match="RandomAffine: aspect=.*width over its height"):
+        RandomAffine(aspect=aspect)
