@@ -38,7 +38,8 @@ def record_of(key: str, facts: Mapping[str, Any], signs: Mapping[int, int], wher
 
     Args:
         key: Of the sample; its `clip_id`, unless the facts give another text.
-        facts: Of `read_facts`. Keys that say where clips lie, or that pipelines use themselves, are passed by.
+        facts: Of `read_facts`. Keys that say where clips lie, or that pipelines use themselves, are passed by, and so is a
+            sign that is neither number nor text.
         signs: Label of each SignID, for a clip without a label.
         where: Names the tar in errors.
 
@@ -52,6 +53,8 @@ def record_of(key: str, facts: Mapping[str, Any], signs: Mapping[int, int], wher
     record = {"clip_id": key, **{name: value for name, value in facts.items() if name not in _RESERVED}}
     if not isinstance(record["clip_id"], str):
         record["clip_id"] = key
+    if not isinstance(record.get("sign", 0), (int, str)):
+        del record["sign"]
     label, sign = record.pop("label", None), record.get("sign")
     if label is None and isinstance(sign, int):
         label = signs.get(sign)
