@@ -89,8 +89,16 @@ def _of_reader(dataset: KeypointDataset) -> list:
     records = [dataset.get_data_info(place) for place in range(len(dataset))]
     files = stamp_of(Path(), (record["keypoint_path"] for record in records if "keypoint_path" in record))
     steps = getattr(dataset.pipeline, "transforms", dataset.pipeline)
-    how = [dataset.skeleton, dataset.test_mode, dataset.on_error, dataset.max_refetch, steps]
+    how = [dataset.skeleton, dataset.test_mode, dataset.on_error, dataset.max_refetch, steps, _own_attributes(dataset)]
     return [_of_class(type(dataset)), _told(fingerprint(records), dataset), files, _facts(how)]
+
+
+def _own_attributes(dataset: KeypointDataset) -> dict:
+    """Those that a class of the user's adds, which its samples may depend on."""
+    if counts_by_name(type(dataset)):
+        return {}
+    ours = {*vars(KeypointDataset(lazy_init=True)), "_index", "_columns", "_shards"}
+    return {name: value for name, value in vars(dataset).items() if name not in ours}
 
 
 def _of_object(value: Any) -> list:

@@ -63,6 +63,18 @@ class Doubled(Plain):
         return {"value": 2 * self.values[i]}
 
 
+class Scaled(KArSLDataset):
+    """A dataset of one's own, whose samples depend on an attribute."""
+
+    def __init__(self, scale, **kwargs):
+        self.scale = scale
+        super().__init__(**kwargs)
+
+    def prepare_data(self, idx):
+        results = super().prepare_data(idx)
+        return {**results, "keypoint": self.scale * results["keypoint"]}
+
+
 def add(amount):
     return lambda item: {**item, "value": item["value"] + amount}
 
@@ -80,6 +92,7 @@ def many(corpus):
     yield from (MixDataset([one, two], weights, seed=1) for weights in ([1, 1], [1, 2]))
     yield from (MixDataset([two, one], seed=1), MixDataset([one, two], seed=2), ConcatDataset([one, two]))
     yield from (ConcatDataset([one, two], labels=labels) for labels in ("separate", [*one.metainfo["classes"]][::-1]))
+    yield from (RepeatDataset(Scaled(scale, data_root=str(corpus), pipeline=[LOAD], seed=1), 1) for scale in (1, 2))
     yield from (RepeatDataset(kind(np.arange(n)), 1) for kind in (Plain, Doubled) for n in (3, 4))
     yield from (MapDataset(Plain(np.arange(3)), add(amount)) for amount in (1, 2))
     later = RepeatDataset(Plain(np.arange(3)), 1, seed=0)
