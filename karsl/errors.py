@@ -47,6 +47,7 @@ class DataProblems(KarslError, ValueError):
     Args:
         where: What was scanned, for the headline.
         problems: One sentence per problem.
+        remedy: What to do about all of them, for the last line.
 
     Example:
         >>> print(DataProblems("data/karsl", ["01-test/0001.npz: empty file"]))
@@ -54,13 +55,14 @@ class DataProblems(KarslError, ValueError):
           01-test/0001.npz: empty file
     """
 
-    def __init__(self, where: str, problems: Sequence[str]) -> None:
-        self.where, self.problems = where, tuple(problems)
+    def __init__(self, where: str, problems: Sequence[str], remedy: str = "") -> None:
+        self.where, self.problems, self.remedy = where, tuple(problems), remedy
         noun = "problem" if len(self.problems) == 1 else "problems"
-        super().__init__(f"{len(self.problems)} {noun} in {where}:\n" + "\n".join(f"  {p}" for p in self.problems))
+        lines = [f"{len(self.problems)} {noun} in {where}:", *(f"  {p}" for p in self.problems)]
+        super().__init__("\n".join(lines + [remedy] * bool(remedy)))
 
     def __reduce__(self) -> tuple:
-        return type(self), (self.where, self.problems)
+        return type(self), (self.where, self.problems, self.remedy)
 
 
 def missing_extra(extra: str, library: str) -> MissingExtraError:

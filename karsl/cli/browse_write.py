@@ -25,7 +25,7 @@ def write_browsed(args: argparse.Namespace, dataset: Any, places: Sequence[Any])
     from karsl.cli.display import show
     from karsl.errors import DataProblems
 
-    problems: list[str] = []
+    problems = list(getattr(dataset, "left_out", ()))
     writer = {"html": _write_html, "sheet": _write_signs if args.per_sign else _write_sheets}.get(args.format, _write_moving)
     paths = writer(args, dataset, places, problems)
     if paths and not args.not_show:

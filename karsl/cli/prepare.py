@@ -6,7 +6,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from karsl.cli.options import add_import, import_modules
+from karsl.cli.options import add_import, add_source_skeleton, import_modules
 
 SUMMARY = "check a data root and write its annotation file"
 
@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data_root", type=Path, help="folder with <signer>-<split>/<sign>.npz")
     parser.add_argument("--out", type=Path, help="annotation file (default: DATA_ROOT/annotations.json)")
     parser.add_argument("--label-sheet", type=Path, help="csv, xlsx or json with SignID, Sign-Arabic, Sign-English")
-    parser.add_argument("--skeleton", default="karsl_184", help="keypoint layout of the arrays (default: %(default)s)")
+    add_source_skeleton(parser, "the clips", "--skeleton")
+    parser.set_defaults(source_skeleton="karsl_184")
     add_import(parser)
     parser.add_argument("--quick", action="store_true", help="read headers only: no check for NaN or damaged bytes")
     parser.add_argument("--skip-bad", action="store_true", help="write what is good and list the rest")
@@ -45,24 +46,23 @@ def run(args: argparse.Namespace) -> int:
     sheet = read_label_sheet(sheet_path) if sheet_path else None
     scan = scan_npz_folders(
         args.data_root,
-        skeleton=get_skeleton(args.skeleton),
+        skeleton=get_skeleton(args.source_skeleton),
         sheet=sheet,
         read_values=not args.quick,
         progress=lambda files, total: track(files, "reading clips", total=total),
     )
-    problems = DataProblems(str(args.data_root), scan.problems) if scan.problems else None
-    if problems and (not args.skip_bad or not scan.records):
-        raise problems
-    metainfo = {"dataset_name": "karsl", "skeleton": args.skeleton, **class_metainfo(scan.signs, sheet)}
+    if scan.problems and (not args.skip_bad or not scan.records):
+        raise scan.error(args.data_root)
+    metainfo = {"dataset_name": "karsl", "skeleton": args.source_skeleton, **class_metainfo(scan.signs, sheet)}
     out = write_annotation(args.out or args.data_root / "annotations.json", metainfo, scan.records)
-    if problems:
-        print(f"left out, {problems}")
+    if scan.problems:
+        print(f"left out, {DataProblems(str(args.data_root), scan.problems)}")
     print(_summary(scan.records))
     print(f"label sheet: {sheet_path or 'none, classes are called by SignID'}\nannotation file: {out}")
     name = out.relative_to(args.data_root) if out.is_relative_to(args.data_root) else out
     print(f"to use it: karsl train CONFIG --data-root {args.data_root} --ann-file {name}; without, folders are scanned")
-    if args.skeleton != "karsl_184":
-        print(f"without the file, the datasets of the config need skeleton='{args.skeleton}', unless their class says it")
+    if args.source_skeleton != "karsl_184":
+        print(f"without the file, datasets of the config need skeleton='{args.source_skeleton}', unless their class says it")
     return 0
 
 

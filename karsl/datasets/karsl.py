@@ -9,7 +9,7 @@ from typing import Any
 from karsl.datasets.base import KeypointDataset
 from karsl.datasets.filters import keep_records
 from karsl.datasets.index.folder import private_folder
-from karsl.errors import AnnotationError, ConfigError, DataProblems
+from karsl.errors import AnnotationError, ConfigError
 from karsl.registry import DATASETS
 from karsl.skeletons import get_skeleton
 from karsl.storage import class_metainfo, find_label_sheet, read_label_sheet, scan_npz_folders
@@ -74,8 +74,8 @@ class KArSLDataset(KeypointDataset):
         sheet = self._sheet()
         skeleton = self.skeleton or get_skeleton("karsl_184")
         scan = scan_npz_folders(root, skeleton=skeleton, sheet=sheet, memory=private_folder(self.index_cache))
-        if scan.problems and self.on_error == "raise":
-            raise DataProblems(f"data_root={root!r}", scan.problems)
+        if scan.problems and (self.on_error == "raise" or not scan.records):
+            raise scan.error(root, f"data_root={root!r}")
         self.left_out = tuple(scan.problems)
         for key, value in class_metainfo(scan.signs, sheet).items():
             self._metainfo.setdefault(key, value)

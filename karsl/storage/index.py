@@ -20,18 +20,18 @@ from pathlib import Path
 
 from xxhash import xxh3_64_hexdigest
 
-from karsl.errors import CorruptRecordError, DatasetNotFoundError
+from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
 from karsl.skeletons import Skeleton
 from karsl.storage.file_index import FileIndex, IndexedFile, Progress
 from karsl.storage.files import LISTERS
 from karsl.storage.labels import LabelSheet
+from karsl.storage.layout import SPLITS, layout_seen, way_on
 from karsl.storage.npy import MappedFiles
 from karsl.storage.npz import Member, read_member
 from karsl.storage.packed import ANNOTATIONS
 from karsl.storage.record import shape_problem, value_problem
 from karsl.storage.tensors import read_tensor
 
-SPLITS = ("train", "test")
 _FOLDER = re.compile(r"(?P<signer>\d{2})-(?P<split>.+)")
 PLACE = "member"
 """Key of a record: where its array lies in an archive, a list in the order of `karsl.storage.npz.Place`."""
@@ -54,6 +54,16 @@ class Scan:
     def signs(self) -> tuple[int, ...]:
         """SignIDs that occur, ascending."""
         return tuple(sorted({r["sign"] for r in self.records}))
+
+    def error(self, root: str | Path, where: str | None = None) -> DataProblems:
+        """All problems as one error, with the way on.
+
+        Args:
+            root: That was scanned.
+            where: How the headline calls it; None is its path.
+        """
+        remedy = way_on(root, self.problems, some_are_good=bool(self.records))
+        return DataProblems(where or str(root), self.problems, remedy)
 
 
 def scan_npz_folders(
@@ -115,7 +125,8 @@ def _clip_files(root: Path, problems: list[str]) -> list[str]:
             "; annotations.json lies there, is ann_file='annotations.json' meant?" if (root / ANNOTATIONS).is_file() else ""
         )
         raise DatasetNotFoundError(
-            f"no clips in data_root={str(root)!r}; expected files like '01-train/0001.npz'; see 'karsl prepare --help'{hint}"
+            f"no clips in data_root={str(root)!r}; expected files like '01-train/0001.npz', {layout_seen(root)}{hint}; "
+            "see 'karsl prepare --help'"
         )
     return files
 

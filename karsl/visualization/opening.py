@@ -64,7 +64,7 @@ def open_clips(
         if found in ("pack", "annotation"):
             return _annotated(path, path / (ann_file or ANNOTATIONS), skeleton)
         if found == "karsl":
-            return KArSLDataset(data_root=str(path), pipeline=_LOAD, skeleton=skeleton or "karsl_184")
+            return KArSLDataset(data_root=str(path), pipeline=_LOAD, skeleton=skeleton or "karsl_184", on_error="skip")
         return SourceView(open_form(form=found))
     if path.suffix.lower() == ".json" and _is_annotation(path):
         return _annotated(path.parent, path, skeleton)

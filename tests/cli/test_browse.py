@@ -105,6 +105,18 @@ def test_a_bad_clip_does_not_hide_the_others(root, tmp_path, capsys):
     assert "LoadKeypoints" in error
 
 
+def test_a_bad_file_does_not_hide_the_others(root, tmp_path, capsys):
+    copy = make_corpus(tmp_path / "copy", signs=2, signers=["01"], train_clips=1, test_clips=0)
+    (copy / "01-train" / "0002.npz").write_bytes(b"")
+    for number in range(2):  # the second maps the index of the first
+        assert browse(copy, "--output-dir", tmp_path / f"out{number}") == 2
+        assert len(sheets(tmp_path / f"out{number}")) == 1 + 1
+        assert f"1 problem in {copy}:\n  01-train/0002.npz: the file is empty" in capsys.readouterr().err
+    (copy / "01-train" / "0001.npz").write_bytes(b"")
+    assert browse(copy, "--output-dir", tmp_path / "none") == 2
+    assert f"2 problems in data_root='{copy}/':\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [

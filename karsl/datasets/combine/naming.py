@@ -21,7 +21,7 @@ def at_member(error: Exception, where: str) -> KarslError:
         ConfigError("ConcatDataset: datasets[1] (KArSLDataset): KeyError: 'label'")
     """
     if isinstance(error, DataProblems):
-        return DataProblems(f"{where}: {error.where}", error.problems)
+        return DataProblems(f"{where}: {error.where}", error.problems, error.remedy)
     if isinstance(error, KarslError):
         return type(error)(f"{where}: {error}")
     return ConfigError(f"{where}: {type(error).__name__}: {error}")

@@ -20,6 +20,7 @@ from karsl.storage.convert.looks import (
     rows_of,
     suffix,
 )
+from karsl.storage.layout import layout_seen
 
 if TYPE_CHECKING:
     from karsl.storage.convert.job import Job
@@ -259,4 +260,5 @@ def guess_form(path: Path) -> Form:
     for form in FORMS.values():
         if form.looks_like(path):
             return form
-    raise ConfigError(f"{path} looks like none of the forms {', '.join(FORMS)}; say which with --from FORM (form=...)")
+    seen = f"; for KArSL's folders: {layout_seen(path)}" if path.is_dir() else ""
+    raise ConfigError(f"{path} looks like none of the forms {', '.join(FORMS)}; say which with --from FORM (form=...){seen}")

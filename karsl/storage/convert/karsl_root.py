@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from karsl.errors import ConfigError, DataProblems
+from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
 from karsl.storage.annotation import class_metainfo
 from karsl.storage.convert.archives import ArchiveFolder
@@ -37,7 +37,7 @@ def open_karsl(
     sheet = read_label_sheet(sheet_path) if sheet_path else None
     scan = scan_npz_folders(path, skeleton=skeleton, sheet=sheet, progress=progress)
     if scan.problems:
-        raise DataProblems(str(path), scan.problems)
+        raise scan.error(path)
     label = {sign: i for i, sign in enumerate(scan.signs)}
     records = [{**r, "label": label[r["sign"]]} for r in scan.records]
     metainfo = {"dataset_name": "karsl", "skeleton": describe_skeleton(skeleton), **class_metainfo(scan.signs, sheet)}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from karsl.errors import KarslError
-from karsl.storage.index import SPLITS
+from karsl.storage.layout import SPLIT_FOLDER
 from karsl.storage.npz import list_members
 from karsl.storage.packed import ANNOTATIONS
 
@@ -36,8 +36,7 @@ def is_annotation(path: Path) -> bool:
     """Whether a path is an annotation file, or a folder with one; beside KArSL's splits it may be older than they are."""
     if not path.is_dir():
         return suffix(".json")(path) and not is_asl_app(path)
-    splits = "|".join(SPLITS)
-    has_splits = any(p.is_dir() and re.fullmatch(rf"\d{{2}}-({splits})", p.name) for p in path.iterdir())
+    has_splits = any(p.is_dir() and SPLIT_FOLDER.fullmatch(p.name) for p in path.iterdir())
     return (path / ANNOTATIONS).is_file() and not has_splits
 
 
