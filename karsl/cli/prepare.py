@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data_root", type=Path, help="folder with <signer>-<split>/<sign>.npz")
     parser.add_argument("--out", type=Path, help="annotation file (default: DATA_ROOT/annotations.json)")
     parser.add_argument("--label-sheet", type=Path, help="csv, xlsx or json with SignID, Sign-Arabic, Sign-English")
-    add_source_skeleton(parser, "the clips", "--skeleton")
+    add_source_skeleton(parser, "DATA_ROOT", "--skeleton")
     parser.set_defaults(source_skeleton="karsl_184")
     add_import(parser)
     parser.add_argument("--quick", action="store_true", help="read headers only: no check for NaN or damaged bytes")
@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
         scan_npz_folders,
         write_annotation,
     )
+    from karsl.storage.audit import audit_notes
 
     import_modules(args.imports)
     sheet_path = args.label_sheet or find_label_sheet(args.data_root)
@@ -58,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
     if scan.problems:
         print(f"left out, {DataProblems(str(args.data_root), scan.problems)}")
     print(_summary(scan.records))
+    for note in audit_notes(scan.records):
+        print(f"note: {note}")
     print(f"label sheet: {sheet_path or 'none, classes are called by SignID'}\nannotation file: {out}")
     name = out.relative_to(args.data_root) if out.is_relative_to(args.data_root) else out
     print(f"to use it: karsl train CONFIG --data-root {args.data_root} --ann-file {name}; without, folders are scanned")

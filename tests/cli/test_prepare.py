@@ -62,3 +62,37 @@ def test_a_skeleton_of_ones_own_comes_from_a_module(write_clips, tmp_path, monke
     assert main([*words, "--import", "my_points_of_prepare"]) == 0
     content = json.loads((root / "annotations.json").read_text(encoding="utf-8"))
     assert content["metainfo"]["skeleton"] == "my_two_points"
+
+
+def notes(out: str) -> list[str]:
+    return [line.removeprefix("note: ") for line in out.splitlines() if line.startswith("note: ")]
+
+
+def test_what_is_odd_about_a_copy_is_noted_and_does_not_fail(write_clips, capsys):
+    usual = dict.fromkeys("abcd", 2)
+    files = {f"{folder}/{sign:04d}.npz": usual for folder in ("01-train", "02-train") for sign in (1, 2, 3, 600)}
+    files |= {"01-test/0001.npz": {"t": 2}, "01-test/0002.npz": {"t": 2}, "01-test/0003.npz": {"t": 2}}
+    del files["02-train/0002.npz"]
+    files["01-train/0003.npz"] = {"a": 2}
+    root = write_clips(files)
+    assert main(["prepare", str(root)]) == 0
+    assert notes(capsys.readouterr().out) == [
+        "signer 02 has no test",
+        "01-test lacks 0600",
+        "02-train lacks 0002",
+        "SignIDs above 502, the last of KArSL: 0600",
+        "unusual numbers of clips: 01-train/0003 has 1; usual are 1 in test and 4 in train",
+    ]
+
+
+def test_a_whole_copy_has_no_notes_and_a_poor_one_at_most_six(corpus, write_clips, tmp_path, capsys):
+    assert main(["prepare", str(corpus), "--out", str(tmp_path / "a.json")]) == 0
+    assert notes(capsys.readouterr().out) == []
+    root = write_clips({f"{n:02d}-train/{n:04d}.npz": {"a": 2} for n in range(1, 10)})
+    assert main(["prepare", str(root)]) == 0
+    assert notes(capsys.readouterr().out)[:2] == [
+        "01-train lacks 0002, 0003, 0004, 0005 and 4 more",
+        "02-train lacks 0001, 0003, 0004, 0005 and 4 more",
+    ]
+    assert main(["prepare", str(root), "--quick"]) == 0
+    assert len(notes(capsys.readouterr().out)) == 6
