@@ -56,11 +56,9 @@ class ResumeHook(Hook):
     def before_train_epoch(self, runner: Runner) -> None:
         """Go to the epoch, and in the first one of a resumed run to the clip where it stopped."""
         loop, loader = runner.train_loop, runner.train_dataloader
-        order = find_order(loader)
+        order = _told_batch_size(loader)
         if order is None:
             return
-        if isinstance(loader.batch_size, int):
-            order.batch_size = loader.batch_size
         seed, state = common_seed(runner), self._state
         self._state = None  # later epochs begin at their first clip
         if state is not None and runner.iter > 0:
@@ -73,6 +71,14 @@ class ResumeHook(Hook):
             loop.dataloader_iterator = EpochIterator(loader, order, seed=seed, skip=skip)
         else:
             order.set_epoch(runner.epoch, seed)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Tell a stream the batch size of its loader."""
+        _told_batch_size(runner.val_dataloader)
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """The same."""
+        _told_batch_size(runner.test_dataloader)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed dropout and the like."""
@@ -139,6 +145,13 @@ class EpochIterator:
         if self._batches is None:
             stop_workers(self._loader)  # those of MMEngine's own iterator, which began before the state was known
         self._batches = iter(self._loader)
+
+
+def _told_batch_size(loader: DataLoader) -> Resumable | None:
+    order = find_order(loader)
+    if order is not None and isinstance(loader.batch_size, int):
+        order.batch_size = loader.batch_size
+    return order
 
 
 def _reckoned(runner: Runner, order: Resumable, seed: int) -> dict[str, int]:

@@ -125,3 +125,13 @@ def test_an_epoch_begins_anew_where_nobody_can_reckon_how_far_it_was(tmp_path):
     forget_order(tmp_path / "iter_7.pth")
     run(tmp_path, loop="epoch", source="sampler", batch_size=4, resume=True)
     assert [sorted(clips) for clips in per_epoch(tmp_path, 7)] == [list(range(14))] * 4
+
+
+def test_streams_of_clips_to_evaluate_are_told_their_batch_size(tmp_path):
+    cfg = resume_run.toys.toy_config(tmp_path, num_workers=2, max_epochs=1)
+    stream = {"type": "StreamDataset", "source": {"type": "ToyClips", "size": 14}, "shuffle": False, "mode": "uneven"}
+    cfg.test_dataloader.update(dataset=stream, sampler=None)
+    cfg.val_dataloader, cfg.val_evaluator, cfg.val_cfg = cfg.test_dataloader, cfg.test_evaluator, {}
+    runner = resume_run.build_runner(cfg)
+    runner.train()
+    assert 0 < runner.test()["top1"] <= 1
