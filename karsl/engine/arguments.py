@@ -1,4 +1,4 @@
-"""Say where in a config an argument stands that its class does not take."""
+"""Say where in a config an argument stands that its class does not take, or a type that is not there."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import Registry
 
 from karsl import registry
-from karsl.engine.walk import own_keys
+from karsl.engine.type_names import explain_type
+from karsl.engine.walk import own_keys, placed_mappings
 from karsl.errors import ConfigError
 
 _REGISTRIES = [value for value in vars(registry).values() if isinstance(value, Registry)]
@@ -23,12 +23,12 @@ _MISSING = re.compile(r"(\w+)\.__init__\(\) missing \d+ required (?:positional|k
 
 @contextmanager
 def naming_arguments(cfg: Config) -> Iterator[None]:
-    """Turn the TypeError of a constructor that a config calls wrongly into one sentence with the key's path.
+    """Turn the error of a constructor that a config calls wrongly, or of a type that is not registered, into one sentence.
 
-    A TypeError that no key of the config explains passes through.
+    An error that no key of the config explains passes through.
 
     Raises:
-        ConfigError: Names the key, its class, and the argument that was probably meant.
+        ConfigError: Names the key's path, its class, and the argument or type that was probably meant.
 
     Example:
         >>> class Loop:
@@ -41,8 +41,8 @@ def naming_arguments(cfg: Config) -> Iterator[None]:
     """
     try:
         yield
-    except TypeError as error:
-        sentence = _explain(cfg, error)
+    except (TypeError, KeyError, ConfigError) as error:
+        sentence = _explain(cfg, error) if isinstance(error, TypeError) else explain_type(cfg, error)
         if sentence is None:
             raise
         raise ConfigError(sentence) from error
@@ -69,7 +69,7 @@ def _explain(cfg: Config, error: TypeError) -> str | None:
 def _place(cfg: Config, owner: str, key: str | None = None) -> str | None:
     """Path of the first part that makes an object of the class and has the key; a top-level part may leave `type` out."""
     for name in own_keys(cfg):
-        for path, node in _parts(cfg[name], name):
+        for path, node in placed_mappings(cfg[name], name):
             if (key is None or key in node) and _makes(node, owner, is_top=path == name and key is not None):
                 return path
     return None
@@ -81,16 +81,6 @@ def _makes(node: Mapping, owner: str, *, is_top: bool) -> bool:
         return is_top
     classes = [kind] if isinstance(kind, type) else [reg.get(str(kind)) for reg in _REGISTRIES]
     return any(base.__name__ == owner for cls in classes if isinstance(cls, type) for base in inspect.getmro(cls))
-
-
-def _parts(node: Any, path: str) -> Iterator[tuple[str, Mapping]]:
-    if isinstance(node, Mapping):
-        yield path, node
-        for key in list(node):
-            yield from _parts(node[key], f"{path}.{key}")
-    elif isinstance(node, (list, tuple)):
-        for place, item in enumerate(node):
-            yield from _parts(item, f"{path}.{place}")
 
 
 def _arguments(error: TypeError, owner: str) -> list[str]:

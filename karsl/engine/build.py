@@ -52,18 +52,9 @@ def build_runner(cfg: Config, *, metainfo: Mapping[str, Any] | None = None) -> R
     if _type_name(cfg.get("visualizer") or {"type": "Visualizer"}) == "Visualizer":
         backends = [{"type": "LocalVisBackend"}]
         cfg.visualizer = {"vis_backends": backends, **(cfg.get("visualizer") or {}), "type": "karsl.LogVisualizer"}
-    try:
-        with naming_arguments(cfg):
-            fill_model(cfg, metainfo)
-            return Runner.from_cfg(cfg)
-    except KeyError as error:
-        text = str(error.args[0]) if error.args else ""
-        if "registry" not in text:
-            raise
-        name, _, rest = text.partition(" is not in the ")
-        raise ConfigError(
-            f"type '{name}' is not in the {rest.partition('.')[0]}; is it spelt right and imported?"
-        ) from error
+    with naming_arguments(cfg):
+        fill_model(cfg, metainfo)
+        return Runner.from_cfg(cfg)
 
 
 def add_hooks(cfg: Config) -> None:

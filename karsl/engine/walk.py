@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -30,6 +30,22 @@ def mappings(node: Any) -> Iterator[MutableMapping]:
     elif isinstance(node, (list, tuple)):
         for item in node:
             yield from mappings(item)
+
+
+def placed_mappings(node: Any, path: str) -> Iterator[tuple[str, Mapping]]:
+    """Every mapping at or below `node` with its path, outer ones first.
+
+    Example:
+        >>> [place for place, _ in placed_mappings({"a": [{"b": 1}, ({"c": 2},)]}, "cfg")]
+        ['cfg', 'cfg.a.0', 'cfg.a.1.0']
+    """
+    if isinstance(node, Mapping):
+        yield path, node
+        for key in list(node):
+            yield from placed_mappings(node[key], f"{path}.{key}")
+    elif isinstance(node, (list, tuple)):
+        for place, item in enumerate(node):
+            yield from placed_mappings(item, f"{path}.{place}")
 
 
 def dataset_leaves(dataset: Any) -> Iterator[MutableMapping]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from karsl.engine import EpochHook, SafeCheckpointHook, build_runner
+from karsl.engine import EpochHook, SafeCheckpointHook, build_runner, naming_arguments
 from karsl.engine.build import add_hooks
 from karsl.engine.config_keys import check_keys
 from karsl.errors import ConfigError
@@ -50,10 +50,37 @@ def test_auto_without_metainfo_names_what_is_missing(toy):
         build_runner(toy(), metainfo={"skeleton": "toy_hands"})
 
 
-def test_a_type_that_is_not_registered_is_one_sentence(toy):
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            {"model.type": "KeypointRecogniser"},
+            "model.type: no model 'KeypointRecogniser'; did you mean 'KeypointRecognizer'?",
+        ),
+        ({"model.backbone.type": "mm.STTransformer"}, "model.backbone.type: .*; did you mean 'karsl.STTransformer'?"),
+        ({"default_hooks.logger.type": "LogerHook"}, "default_hooks.logger.type: no hook .*; did you mean 'LoggerHook'?"),
+        (
+            {"train_dataloader.sampler.type": "DefaultSample"},
+            "train_dataloader.sampler.type: no data sampler .*'DefaultSampler'?",
+        ),
+        ({"model.type": "Zqx"}, "model.type: no model 'Zqx'; is it spelt right, and its module imported"),
+        (
+            {"default_scope": "mmaction"},
+            "model.type: 'KeypointRecognizer' is karsl's, and default_scope='mmaction' .*; set default_scope='karsl'",
+        ),
+    ],
+)
+def test_a_type_that_is_not_registered_is_named_with_its_place_and_a_remedy(change, sentence, toy):
     cfg = toy()
-    cfg.model.type = "KeypointRecogniser"
-    with pytest.raises(ConfigError, match="type 'KeypointRecogniser' is not in the karsl::model registry"):
+    cfg.merge_from_dict(change)
+    with pytest.raises(ConfigError, match=sentence.replace("?", r"\?")), naming_arguments(cfg):
+        build_runner(cfg).train()
+
+
+def test_a_type_inside_a_combinator_is_named_with_its_place(toy):
+    cfg = toy()
+    cfg.train_dataloader.dataset = dict(type="ConcatDataset", datasets=[dict(type="KArSLDatset")])
+    with pytest.raises(ConfigError, match=r"train_dataloader.dataset.datasets.0.type: no dataset .*'KArSLDataset'\?"):
         build_runner(cfg)
 
 
