@@ -134,4 +134,4 @@ def test_streams_of_clips_to_evaluate_are_told_their_batch_size(tmp_path):
     cfg.val_dataloader, cfg.val_evaluator, cfg.val_cfg = cfg.test_dataloader, cfg.test_evaluator, {}
     runner = resume_run.build_runner(cfg)
     runner.train()
-    assert 0 < runner.test()["top1"] <= 1
+    assert 0 < runner.test()["acc/top1"] <= 1
