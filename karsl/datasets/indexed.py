@@ -62,7 +62,7 @@ class IndexedDataset(BaseDataset):
             text = f"{name}: filter_cfg asks for {self.absent}, and no clip is of these; the rest is taken"
             print_log(text, logger="current", level=logging.WARNING)
         if self.left_out:
-            text = f"{name}: {counted(len(self.left_out), 'problem')}, what they concern is left out; the first: "
+            text = f"{name}: clips are left out for {counted(len(self.left_out), 'problem')}, the first: "
             print_log(text + self.left_out[0], logger="current", level=logging.WARNING)
 
     def index_inputs(self) -> list[str]:

@@ -156,7 +156,7 @@ def test_problems_of_a_scan_are_raised_together_or_left_out_when_skipping(root, 
         logged.clear()
         dataset = KArSLDataset(data_root=str(root), on_error="skip")
         assert (len(dataset), dataset.left_out) == (7, caught.value.problems)
-        assert f"2 problems, what they concern is left out; the first: {dataset.left_out[0]}" in logged.text
+        assert f"clips are left out for 2 problems, the first: {dataset.left_out[0]}" in logged.text
 
 
 def test_no_data_root_and_an_unknown_skeleton_are_said_plainly(root):
