@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,10 +91,17 @@ def test_what_is_left_out_is_said_once(warnings):
     ]
 
 
-def test_padding_of_a_distributed_sampler_is_not_counted():
-    metric = AccuracyMetric()
-    metric.process(None, rows([[1, 0], [0, 1], [1, 0]], [0, 1, 1]))
-    assert metric.evaluate(2)["acc/top1"] == 1.0
+def test_two_ranks_count_each_clip_once_with_and_without_padding(tmp_path):
+    script = Path(__file__).with_name("accuracy_ranks.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
+    for name in first:
+        clips = first[name].pop("clips") + second[name].pop("clips")
+        assert clips == (8 if "mmengine" in name or "pad" in name else 7), name
+        assert first[name] == second[name] == {"acc/top1": 3 / 7, "acc/mean1": 0.5}, name
 
 
 def test_a_clip_without_label_is_refused():
