@@ -126,16 +126,16 @@ def absent_values(kept: Sequence[Mapping], filter_cfg: Mapping | None) -> str:
         'signers 03 and 8 of 9 signs (72, 73, 74, ...)'
     """
     asked = {key: value for key, value in (filter_cfg or {}).items() if value is not None}
-    signs = {r.get("sign") for r in kept}
     said = []
     for key, field, called in (("signers", "signer", signer_name), ("split", "split", str)):
-        wanted = {called(value) for value in _as_set(asked.get(key, ()))} - {called(r.get(field)) for r in kept}
-        said += [f"{key} {', '.join(sorted(wanted))}"] if wanted else []
+        wanted = {called(value) for value in _as_set(asked.get(key, ()))}
+        absent = sorted(wanted - {called(name) for name in {r.get(field) for r in kept}}) if wanted else []
+        said += [f"{key} {', '.join(absent)}"] if absent else []
     for key, values in (("signs", asked.get("signs")), ("subset", asked.get("subset"))):
         wanted_signs = _as_set(() if values is None else subset_signs(values) if key == "subset" else values)
-        absent = sorted(wanted_signs - signs)
-        some = ", ".join(map(str, absent[:3])) + (", ..." if len(absent) > 3 else "")
-        said += [f"{len(absent)} of {len(wanted_signs)} signs ({some})"] if absent else []
+        lacking = sorted(wanted_signs - {r.get("sign") for r in kept}) if wanted_signs else []
+        some = ", ".join(map(str, lacking[:3])) + (", ..." if len(lacking) > 3 else "")
+        said += [f"{len(lacking)} of {len(wanted_signs)} signs ({some})"] if lacking else []
     return " and ".join(said)
 
 
@@ -147,7 +147,7 @@ def contents_of(records: Sequence[Mapping]) -> str:
         '2 clips, 1 sign, signers 01, 02'
     """
     said = [counted(len(records), "clip")]
-    signs = {r["sign"] for r in records if "sign" in r}
+    signs = {str(r["sign"]) for r in records if "sign" in r}
     signers = sorted({str(r["signer"]) for r in records if "signer" in r})
     said += [counted(len(signs), "sign")] if signs else []
     said += [f"signers {', '.join(signers[:8])}" + (", ..." if len(signers) > 8 else "")] if signers else []
