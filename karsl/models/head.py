@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -58,15 +61,28 @@ class ClassifierHead(BaseModule):
             `loss_cls`, and `top1_acc` for the log; both scalars.
 
         Raises:
+            ValueError: A label is outside [0, K); on a GPU see `check_labels`.
+        """
+        self.check_labels(label)
+        logits = logits.float()
+        loss = F.cross_entropy(logits, label, label_smoothing=self.label_smoothing)
+        accuracy = (logits.detach().argmax(dim=1) == label).float().mean()
+        return {"loss_cls": loss, "top1_acc": accuracy}
+
+    def check_labels(self, label: Tensor | Sequence[int]) -> None:
+        """See that labels are classes; those on a GPU are let pass, since reading them would wait for all work before.
+
+        The recogniser calls it in training before a batch goes to the device.
+
+        Raises:
             ValueError: A label is outside [0, K).
         """
+        label = torch.as_tensor(label)
+        if label.device.type != "cpu" or not label.numel():
+            return
         low, high = int(label.min()), int(label.max())
         if low < 0 or high >= self.num_classes:
             raise ValueError(
                 f"label {low if low < 0 else high} is outside 0..{self.num_classes - 1}; "
                 "set num_classes='auto' or relabel the dataset contiguously"
             )
-        logits = logits.float()
-        loss = F.cross_entropy(logits, label, label_smoothing=self.label_smoothing)
-        accuracy = (logits.detach().argmax(dim=1) == label).float().mean()
-        return {"loss_cls": loss, "top1_acc": accuracy}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.model import BaseModel
@@ -16,7 +17,8 @@ class KeypointRecognizer(BaseModel):
 
     Args:
         backbone: Config or module, (N, T, V, C) and mask to features (N, D).
-        cls_head: Config or module with `forward` to logits (N, K) and `loss(logits, label)`.
+        cls_head: Config or module with `forward` to logits (N, K) and `loss(logits, label)`; `check_labels(label)`, where it
+            has that, sees the labels of a training batch before they go to the device.
         data_preprocessor: Config or module; None takes `KeypointDataPreprocessor`.
         init_cfg: MMEngine's initialisation config.
     """
@@ -32,6 +34,8 @@ class KeypointRecognizer(BaseModel):
         super().__init__(data_preprocessor=_built(preprocessor), init_cfg=init_cfg)
         self.backbone = _built(backbone)
         self.cls_head = _built(cls_head)
+        if hasattr(self.cls_head, "check_labels"):
+            self.data_preprocessor.register_forward_pre_hook(self._check_labels, with_kwargs=True)
 
     def forward(
         self,
@@ -69,6 +73,12 @@ class KeypointRecognizer(BaseModel):
         if label is None:
             raise ValueError("mode 'loss' needs labels and the batch has none; end the pipeline with PackKeypointInputs")
         return self.cls_head.loss(logits, label)  # type: ignore[operator]
+
+    def _check_labels(self, preprocessor: nn.Module, args: tuple, kwargs: dict) -> None:
+        given = dict(zip(("data", "training"), args, strict=False)) | kwargs
+        data = given.get("data")
+        if given.get("training") and isinstance(data, Mapping) and data.get("label") is not None:
+            self.cls_head.check_labels(data["label"])  # type: ignore[operator]
 
 
 def _built(module: dict | nn.Module) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -113,6 +114,23 @@ def test_label_smoothing_keeps_the_loss_of_a_perfect_answer_above_zero():
 def test_a_label_outside_the_classes_is_named(label):
     with pytest.raises(ValueError, match=rf"label {label} is outside 0\.\.2"):
         ClassifierHead(3, 1).loss(torch.zeros(1, 3), torch.tensor([label]))
+
+
+def test_the_loss_reads_no_tensor_of_a_device():
+    """A tensor without memory cannot be read; on a GPU a look would wait for all that was asked of it."""
+    logits, label = torch.zeros(2, 3, device="meta"), torch.zeros(2, dtype=torch.int64, device="meta")
+    assert ClassifierHead(3, 1).loss(logits, label)["loss_cls"].device.type == "meta"
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_labels_of_a_training_batch_are_looked_at_before_they_go_to_the_device(model, listed):
+    batch = (as_lists if listed else as_tensors)([{**row, "label": 7 * row["label"]} for row in samples()])
+    sentence = r"label 7 is outside 0\.\.2"
+    with pytest.raises(ValueError, match=sentence):
+        model.data_preprocessor(batch, training=True)
+    with pytest.raises(ValueError, match=sentence):
+        copy.deepcopy(model).data_preprocessor(batch, True)
+    assert model.data_preprocessor(batch, False)["label"].tolist() == [0, 7]
 
 
 def test_auto_classes_without_build_runner_say_who_fills_them():
