@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 
 import numpy as np
@@ -62,6 +63,13 @@ def test_batches_are_the_same_for_any_workers_and_start_method(corpus, loader):
     assert not torch.equal(expected[0], expected[1]), "epochs differ"
     for a, b in zip(expected, found, strict=True):
         assert torch.equal(a, b)
+
+
+def test_an_epoch_reaches_persistent_workers_of_a_dataset_that_was_pickled(corpus):
+    expected = epochs_of(dataset_of(corpus))
+    travelled = pickle.loads(pickle.dumps(dataset_of(corpus)))
+    found = epochs_of(travelled, num_workers=1, persistent_workers=True, multiprocessing_context="fork")
+    assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
