@@ -3,6 +3,7 @@
 | status | means |
 | --- | --- |
 | 0 | done |
+| 1 | `karsl memory`: a limit that was given is exceeded |
 | 2 | an input is wrong; one line on stderr says which and what to do |
 | 130 | interrupted from the keyboard |
 | 141 | the reader of standard output went away, as `head` does |

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from pathlib import Path
+from shlex import quote
 
 from karsl.cli.options import add_import, add_source_skeleton, import_modules
+from karsl.cli.progress import tracked
 
 SUMMARY = "check a data root and write its annotation file"
 
@@ -29,9 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Scan, report, write."""
-    from rich.progress import track
-
-    from karsl.errors import DataProblems
+    from karsl.errors import ConfigError, DataProblems
     from karsl.skeletons import get_skeleton
     from karsl.storage import (
         class_metainfo,
@@ -41,8 +41,12 @@ def run(args: argparse.Namespace) -> int:
         write_annotation,
     )
     from karsl.storage.audit import audit_notes
+    from karsl.storage.packed import MANIFEST
 
     import_modules(args.imports)
+    out = args.out or args.data_root / "annotations.json"
+    if (out.parent / MANIFEST).exists():
+        raise ConfigError(f"{out}: {out.parent} is a pack, whose list of clips belongs to it; give --out another folder")
     sheet_path = args.label_sheet or find_label_sheet(args.data_root)
     sheet = read_label_sheet(sheet_path) if sheet_path else None
     scan = scan_npz_folders(
@@ -50,12 +54,12 @@ def run(args: argparse.Namespace) -> int:
         skeleton=get_skeleton(args.source_skeleton),
         sheet=sheet,
         read_values=not args.quick,
-        progress=lambda files, total: track(files, "reading clips", total=total),
+        progress=tracked("reading clips"),
     )
     if scan.problems and (not args.skip_bad or not scan.records):
         raise scan.error(args.data_root)
     metainfo = {"dataset_name": "karsl", "skeleton": args.source_skeleton, **class_metainfo(scan.signs, sheet)}
-    out = write_annotation(args.out or args.data_root / "annotations.json", metainfo, scan.records)
+    out = write_annotation(out, metainfo, scan.records)
     if scan.problems:
         print(f"left out, {DataProblems(str(args.data_root), scan.problems)}")
     print(_summary(scan.records))
@@ -63,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"note: {note}")
     print(f"label sheet: {sheet_path or 'none, classes are called by SignID'}\nannotation file: {out}")
     name = out.relative_to(args.data_root) if out.is_relative_to(args.data_root) else out
-    print(f"to use it: karsl train CONFIG --data-root {args.data_root} --ann-file {name}; without, folders are scanned")
+    words = f"--data-root {quote(str(args.data_root))} --ann-file {quote(str(name))}"
+    print(f"to use it: karsl train CONFIG {words}; without, folders are scanned")
     if args.source_skeleton != "karsl_184":
         print(f"without the file, datasets of the config need skeleton='{args.source_skeleton}', unless their class says it")
     return 0

@@ -96,3 +96,11 @@ def test_a_whole_copy_has_no_notes_and_a_poor_one_at_most_six(corpus, write_clip
     ]
     assert main(["prepare", str(root), "--quick"]) == 0
     assert len(notes(capsys.readouterr().out)) == 6
+
+
+def test_the_list_of_a_pack_is_not_written_over(corpus, tmp_path, capsys):
+    assert main(["pack", str(corpus), str(tmp_path / "pack"), "--workers", "0"]) == 0
+    before = (tmp_path / "pack" / "annotations.json").read_bytes()
+    assert main(["prepare", str(corpus), "--quick", "--out", str(tmp_path / "pack" / "annotations.json")]) == 2
+    assert "is a pack, whose list of clips belongs to it; give --out another folder" in capsys.readouterr().err
+    assert (tmp_path / "pack" / "annotations.json").read_bytes() == before

@@ -64,10 +64,11 @@ class TarDataset(KeypointDataset):
         cache = FileCache(cache_dir, max_bytes=cache_bytes)
         self._shards = TarShards(tuple(shard_names(tars)), cache, member=member, nonfinite=nonfinite, fetch=fetch)
         told = told_by(str(self._shards.names[0]).rpartition("/")[0] or ".", cache).get("metainfo", {})
-        options["metainfo"] = told | dict(options.get("metainfo") or {})
-        skeleton = options.get("skeleton") or options["metainfo"].get("skeleton")
+        self._told = told  # laid below what the user gives, and taken as it is: a file is never looked for by its strings
+        skeleton = options.get("skeleton") or dict(options.get("metainfo") or {}).get("skeleton") or told.get("skeleton")
         if skeleton is None:
             raise ConfigError(f"{type(self).__name__}: what are the keypoints of {tars!r}? Give skeleton='karsl_184', say")
+        options["skeleton"] = skeleton
         self._tar_facts = (get_skeleton(skeleton).num_keypoints, member, nonfinite, fetch)
         self._bring_all = bring
         super().__init__(pipeline=pipeline, **options)
@@ -104,6 +105,8 @@ class TarDataset(KeypointDataset):
         Raises:
             AnnotationError: The clips have another number of keypoints than the skeleton, or a label is no whole number.
         """
+        for key, value in self._told.items():
+            self._metainfo.setdefault(key, value)
         points, signs = self._tar_facts[0], {s: i for i, s in enumerate(self._metainfo.get("signs", ()))}
         records: list[dict] = []
         for name in self._shards.names:

@@ -80,3 +80,15 @@ def test_a_label_that_is_no_whole_number_is_named_with_its_sample(tmp_path, labe
         with pytest.raises(AnnotationError, match=words):
             read(path)
     assert open_tar(write_tar(tmp_path / "cls.tar", {"label": label}, cls=b"2"))[0]["label"] == 2
+
+
+def test_words_of_a_tars_json_are_no_paths(tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("not for you")
+    write_tar(tmp_path / "clips-000000.tar", {"label": 1})
+    told = {"metainfo": {"classes": str(secret), "skeleton": "hand_42"}, "tars": [{"name": "clips-000000.tar"}]}
+    (tmp_path / "tars.json").write_text(json.dumps(told))
+    dataset = TarDataset(str(tmp_path / "clips-000000.tar"), PIPELINE, cache_dir=str(tmp_path / "cache"))
+    assert (dataset.metainfo["classes"], dataset.metainfo["skeleton"]) == (str(secret), "hand_42")
+    named = TarDataset(str(tmp_path), PIPELINE, cache_dir=str(tmp_path / "cache"), metainfo=dict(classes=("a", "b")))
+    assert named.metainfo["classes"] == ("a", "b")
