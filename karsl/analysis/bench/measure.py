@@ -94,9 +94,8 @@ def run_plan(plan: Plan, ways: Sequence[Way], work_dir: Path, *, say: Say = lamb
 def _compile(plan: Plan, way: Way, store: Store) -> None:
     """One batch, so that compiled code is in its cache when first batches are timed."""
     options: dict = dict(batch_size=plan.batch_size, num_workers=0, seed=plan.seed, start_method="fork")
-    threads = torch.get_num_threads()
     next(iter(way.loader(Path(store.folder), **options)))
-    torch.set_num_threads(threads)  # a way may want fewer
+    torch.set_num_threads(1)  # a way may want more; what is timed here is told for one
 
 
 def _measure(plan: Plan, way: Way, store: Store, group: tuple[Case, ...], launcher: Launcher, result: Result) -> None:

@@ -55,8 +55,7 @@ def _title(result: Result) -> str:
 def _caption(result: Result) -> str:
     if result.plan["one_process"]:
         return "first batch and PSS are too small: processes share what is imported"
-    first = f"first batch: {result.cases[0]}, after PyTorch and MMEngine"
-    return f"one thread a process, but karsl's ways in process: as many as PyTorch has; {first}; PSS: shared pages once"
+    return f"one thread a process; first batch: {result.cases[0]}, after PyTorch and MMEngine; PSS: shared pages once"
 
 
 def _rate_cells(rate: float | None, best: tuple[str, float] | None) -> tuple[str, str]:

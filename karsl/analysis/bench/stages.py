@@ -13,8 +13,8 @@ from statistics import median
 import numpy as np
 
 from karsl.analysis.bench.job import EndlessOrder
-from karsl.analysis.bench.ours.packed import WAY, open_pack
-from karsl.analysis.bench.ours.way import PIPELINE
+from karsl.analysis.bench.ours.packed import open_pack
+from karsl.analysis.bench.ours.way import PIPELINE, loader_over
 
 _BATCHES = 100
 
@@ -58,7 +58,7 @@ def profile_stages(folder: Path, *, batch_size: int, seed: int) -> dict[str, flo
     held: deque = deque(maxlen=1)  # a training loop holds one batch while the next is made
     for _ in range(_BATCHES):
         held.append(_timed_batch(dataset, np.fromiter(order, np.int64, batch_size), watch))
-    loader = iter(WAY.loader(folder, batch_size=batch_size, num_workers=0, seed=seed, start_method="fork"))
+    loader = iter(loader_over(dataset, batch_size=batch_size, num_workers=0, seed=seed, start_method="fork"))
     for _ in islice(loader, 3):
         pass
     whole = Stopwatch()

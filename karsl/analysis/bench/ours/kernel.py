@@ -1,4 +1,4 @@
-"""The compiled pass alone, in one thread: plans are made beforehand, two batches take turns, as for the limit."""
+"""The compiled pass alone: plans are made beforehand, two batches take turns, as for the limit."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ class OursKernel(OursPacked):
     def loader(
         self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
     ) -> Iterable[torch.Tensor]:
-        torch.set_num_threads(1)
         dataset = self.open(folder, self.pipeline, seed=seed)
         order = iter(EndlessOrder(len(dataset), seed=seed))
         outs = [torch.empty(batch_size, CLIP_LEN, NUM_KEYPOINTS, CHANNELS) for _ in range(2)]

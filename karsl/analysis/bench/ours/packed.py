@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -40,17 +41,17 @@ class OursPacked(OursWay):
         return open_pack(folder, pipeline, seed=seed)
 
 
-class OursOneThread(OursPacked):
-    """The same with one core, as the other ways in process."""
+class OursThreads(OursPacked):
+    """The same, its pass in as many threads as there are cores, as in a process that does not ask for one thread."""
 
-    name = "karsl-one-thread"
+    name = "karsl-threads"
     store = OursPacked.store
     max_workers = 0
 
     def loader(
         self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
     ) -> Iterable[torch.Tensor]:
-        torch.set_num_threads(1)
+        torch.set_num_threads(os.cpu_count() or 1)
         options: dict = dict(num_workers=num_workers, seed=seed, start_method=start_method)
         return super().loader(folder, batch_size=batch_size, **options)
 
@@ -76,4 +77,4 @@ def open_pack(folder: Path, pipeline: list[dict], *, seed: int) -> Any:
 
 
 WAY = OursPacked()
-WAYS = (WAY, OursOneThread())
+WAYS = (WAY, OursThreads())

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from karsl.analysis.bench.clips import Clips
-from karsl.analysis.bench.job import EndlessOrder, plain_loader
+from karsl.analysis.bench.job import plain_loader
 from karsl.analysis.bench.ours.packed import WAY as PACKED
-from karsl.analysis.bench.ours.way import PIPELINE, index_folder, inputs_of
+from karsl.analysis.bench.ours.way import PIPELINE, index_folder, inputs_of, loader_over
 from karsl.analysis.bench.peers.webdataset import WAY as WEBDATASET
 from karsl.analysis.bench.ways import Way
 
@@ -62,14 +62,11 @@ class TarsWay(StreamWay):
     def loader(
         self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
     ) -> Iterable[torch.Tensor]:
-        from karsl.datasets import TarDataset, keypoint_collate
+        from karsl.datasets import TarDataset
 
         dataset = TarDataset(folder, PIPELINE, seed=seed, **_options(folder))
-        loader = plain_loader(
-            dataset, batch_size=batch_size, sampler=EndlessOrder(len(dataset), seed=seed), collate_fn=keypoint_collate,
-            num_workers=num_workers, start_method=start_method,
-        )  # fmt: skip
-        return inputs_of(loader)
+        options: dict = dict(num_workers=num_workers, seed=seed, start_method=start_method)
+        return inputs_of(loader_over(dataset, batch_size=batch_size, **options))
 
 
 class _Epochs:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
 from karsl.analysis.bench.job import CLIP_LEN, FLIP_PROB, ROTATION_DEG, SCALE, SHIFT, EndlessOrder, plain_loader
 from karsl.analysis.bench.ways import Way
@@ -36,22 +37,27 @@ class OursWay(Way):
     def loader(
         self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
     ) -> Iterable[torch.Tensor]:
-        from karsl.datasets import keypoint_collate
-
         dataset = self.open(folder, PIPELINE, seed=seed)
-        loader = plain_loader(
-            dataset,
-            batch_size=batch_size,
-            sampler=EndlessOrder(len(dataset), seed=seed),
-            collate_fn=keypoint_collate,
-            num_workers=num_workers,
-            start_method=start_method,
-        )
-        return inputs_of(loader)
+        options: dict = dict(num_workers=num_workers, seed=seed, start_method=start_method)
+        return inputs_of(loader_over(dataset, batch_size=batch_size, **options))
 
     def first_clips(self, folder: Path, count: int) -> list[np.ndarray]:
         dataset = self.open(folder, [PIPELINE[0], PIPELINE[-1]], seed=0)
         return [dataset[number]["inputs"].numpy() for number in range(count)]
+
+
+def loader_over(dataset: Any, *, batch_size: int, num_workers: int, seed: int, start_method: str) -> DataLoader:
+    """Batches without end over a dataset of ours."""
+    from karsl.datasets import keypoint_collate
+
+    return plain_loader(
+        dataset,
+        batch_size=batch_size,
+        sampler=EndlessOrder(len(dataset), seed=seed),
+        collate_fn=keypoint_collate,
+        num_workers=num_workers,
+        start_method=start_method,
+    )
 
 
 def inputs_of(loader: Iterable[dict]) -> Iterator[torch.Tensor]:
