@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 import torch
@@ -39,7 +39,10 @@ def read_clips_threaded(
         )  # fmt: skip
 
     others = [_threads().submit(some, first, last) for first, last in zip(edges[1:-1], edges[2:], strict=True)]
-    some(edges[0], edges[1])
+    try:
+        some(edges[0], edges[1])
+    finally:
+        wait(others)  # also when interrupted: nobody writes to the memory of a batch that is given up
     for other in others:
         other.result()
 
