@@ -17,6 +17,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from rich.table import Table
 
+from karsl.analysis.bench.stores import BenchError
 from karsl.analysis.records import synthetic_records
 from karsl.datasets.base import KeypointDataset
 
@@ -121,6 +122,7 @@ def _measure(make: Callable[[str], BaseDataset], annotation: str) -> dict[str, A
     else:
         labels = index.column("label").tolist()
     labels_ms = (time.perf_counter() - start) * 1e3
-    assert len(labels) == len(dataset)
+    if len(labels) != len(dataset):
+        raise BenchError(f"{len(labels)} labels of {len(dataset)} records: the index is not of this dataset")
     pickled = len(ForkingPickler.dumps(dataset))
     return {"start_s": start_s, "access_us": access_us, "labels_ms": labels_ms, "pickled_bytes": pickled}

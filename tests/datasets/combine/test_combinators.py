@@ -269,6 +269,10 @@ def test_a_member_may_give_its_classes_and_no_clip(numbers):
         InterleaveDataset([SliceDataset(a, 0), b], labels="union")
 
 
+def test_a_column_without_clips_is_empty(numbers):
+    assert SliceDataset(numbers(3, 0), 0).column("label").tolist() == []
+
+
 def test_two_classes_of_one_name_stay_two(numbers):
     dataset = numbers(3, 0, ("nephew", "aunt", "nephew"))
     both = ConcatDataset([dataset, numbers(1, 0, ("nephew",))], labels="union")
