@@ -33,7 +33,8 @@ def test_after_a_shuffled_epoch_no_page_of_the_index_is_private(loader, method):
 
 def test_python_records_are_copied_under_fork(loader):
     series = probe(partial(loader, batch_size=32), Case("fork", "off"), points=3)
-    assert series.points[0].private_ratio < series.last.private_ratio == 1.0
+    first, last = series.points[0].private_ratio, series.last.private_ratio
+    assert first < last > 0.95  # a page at the edge of an arena may hold one record only, which the other worker read
 
 
 def test_the_buffer_of_mmengine_is_copied_under_spawn(loader):
