@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 
 from karsl.analysis.pages import RecordPages, record_pages
 from karsl.analysis.probe import sample_process
-from karsl.analysis.samples import MIB, Case, Point, Series
+from karsl.analysis.samples import MIB, Case, Point, ProcessSample, Series
 from karsl.analysis.verdict import growth_verdict, sharing_verdict
 from karsl.registry import HOOKS
 
@@ -52,10 +52,11 @@ class MemoryHook(Hook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Look, if it is time."""
-        if self._series is None or not self.every_n_train_iters(runner, self.interval):
+        series = self._series
+        if series is None or not self.every_n_train_iters(runner, self.interval):
             return
-        point = self._look(runner.iter + 1, runner.epoch)
-        self._series.points.append(point)
+        point = Point(runner.iter + 1, runner.epoch, self._look(forked=series.case.start_method == "fork"))
+        series.points.append(point)
         ratio = point.private_ratio
         for name, value in (
             ("memory_mib", None if point.cost is None else point.cost / MIB),
@@ -70,15 +71,13 @@ class MemoryHook(Hook):
         if self._series is not None and self._series.points:
             runner.logger.info(f"memory: {sharing_verdict(self._series)}; {growth_verdict(self._series)}")
 
-    def _look(self, iteration: int, epoch: int) -> Point:
-        assert self._series is not None
+    def _look(self, *, forked: bool) -> tuple[ProcessSample, ...]:
         children = enumerate(child.pid for child in multiprocessing.active_children())
         named = {"main": os.getpid(), **{f"worker {i}": pid for i, pid in children if pid is not None}}
-        forked = self._series.case.start_method == "fork"
         found = []
         for role, pid in named.items():
             here = role == "main" or forked or all(pages.kind == "index" for pages in self._pages)
             sample = sample_process(pid, 0, role, self._pages if here else [])  # a spawned list lies somewhere else
             if sample is not None:
                 found.append(sample)
-        return Point(iteration, epoch, tuple(found))
+        return tuple(found)

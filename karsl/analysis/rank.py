@@ -52,9 +52,8 @@ class NotingWorkers:
     def __call__(self, worker_id: int) -> None:
         if self._inner is not None:
             self._inner(worker_id)
-        info = get_worker_info()
-        assert info is not None
-        write_note(self._folder, record_pages(info.dataset))
+        if (worker := get_worker_info()) is not None:
+            write_note(self._folder, record_pages(worker.dataset))
 
 
 def write_note(folder: Path, pages: list[RecordPages]) -> None:

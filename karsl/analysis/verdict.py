@@ -19,12 +19,12 @@ def sharing_verdict(series: Series) -> str:
     kinds = {p.records for p in last.processes}
     if kinds == {None}:
         return "the dataset keeps no records that this tool knows"
-    if last.private_ratio is None:
+    ratio, private = last.private_ratio, last.private_bytes
+    if ratio is None or private is None:
         return "cannot see: this system does not show page maps of processes (Linux does, for one's own processes)"
-    if last.private_ratio < _COPY_RATIO:
-        return f"shared: {100 * last.private_ratio:.1f} % of the record pages are private copies"
-    assert last.private_bytes is not None
-    return f"copied: {100 * last.private_ratio:.0f} % of the record pages, {last.private_bytes / MIB:.0f} MiB a process"
+    if ratio < _COPY_RATIO:
+        return f"shared: {100 * ratio:.1f} % of the record pages are private copies"
+    return f"copied: {100 * ratio:.0f} % of the record pages, {private / MIB:.0f} MiB a process"
 
 
 def growth_verdict(series: Series) -> str:

@@ -78,8 +78,7 @@ def run_step(words: list[str], log: Path) -> int:
     piped: dict = {"stdout": subprocess.PIPE, "stderr": errors, "env": env, "encoding": "utf-8", "errors": "replace"}
     command = [sys.executable, "-m", "karsl", *words]
     with log.open("w", encoding="utf-8") as file, subprocess.Popen(command, **piped) as step:
-        assert step.stdout is not None
-        for line in step.stdout:
+        for line in step.stdout or ():
             file.write(line)
             shown = progress_line(line) if quiet else line.rstrip("\n")
             if shown is not None:

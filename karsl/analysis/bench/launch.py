@@ -12,6 +12,7 @@ import tempfile
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from karsl.analysis.bench.one_pass import Pass, Reading
 from karsl.analysis.bench.stores import BenchError
@@ -71,16 +72,13 @@ class Launcher:
 
     def _fork(self, file: Path, limit_s: float) -> bool:
         self._server = self._server or self._start()
-        questions, answers = self._server.stdin, self._server.stdout
-        assert questions
-        assert answers
-        questions.write(f"{file}\n")
-        questions.flush()
-        done, _, _ = select.select([answers], [], [], limit_s)
-        if not done or not answers.readline():
+        print(file, file=self._server.stdin, flush=True)
+        pipes: list[Any] = [self._server.stdout]
+        answers, _, _ = select.select(pipes, [], [], limit_s)
+        if not answers or not answers[0].readline():
             self._end(self._server)
             self._server = None
-        return bool(done)
+        return bool(answers)
 
     @staticmethod
     def _start(*arguments: str) -> subprocess.Popen[str]:

@@ -144,14 +144,13 @@ def find_condition(keep: Keep | str | Mapping) -> Keep:
             raise ConfigError(f"FilterDataset: keep={dict(keep)!r}; expected 'type' or keys of {', '.join(FILTERS)}")
         return _All([FILTERS[key](value) for key, value in keep.items()])
     name, arguments = (keep, {}) if isinstance(keep, str) else (keep["type"], {k: v for k, v in keep.items() if k != "type"})
-    found = name if callable(name) else FUNCTIONS.get(str(name))
+    found: Any = name if callable(name) else FUNCTIONS.get(str(name))
     if found is None:
         near = get_close_matches(str(name), FUNCTIONS.module_dict, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "register it with karsl.registry.FUNCTIONS"
         raise ConfigError(f"FilterDataset: no function {name!r}; {hint}")
     if inspect.isclass(found):
         return found(**arguments)  # type: ignore[return-value]
-    assert callable(found)
     return partial(found, **arguments) if arguments else found
 
 

@@ -51,7 +51,7 @@ class NumberColumn:
             return
         try:
             # no bound method is kept: a cycle would hold the values until the garbage collector comes by
-            self.values.append(self._convert(value) if self.codes is None else self._code(value))
+            self.values.append(self._convert(value) if self.codes is None else _code_of(value, self.codes))
         except (TypeError, ValueError, OverflowError):
             self._end(f"record {len(self.values)} has {self.name}={value!r}")
 
@@ -64,11 +64,11 @@ class NumberColumn:
     def _end(self, reason: str) -> None:
         self.reason, self.values = reason, array(self.values.typecode)
 
-    def _code(self, value: Hashable) -> int:
-        if not isinstance(value, (str, int)):
-            raise TypeError(f"a category is a str or an int, not {value!r}")
-        assert self.codes is not None
-        return self.codes.setdefault(value, len(self.codes))
+
+def _code_of(value: Hashable, codes: dict[Hashable, int]) -> int:
+    if not isinstance(value, (str, int)):
+        raise TypeError(f"a category is a str or an int, not {value!r}")
+    return codes.setdefault(value, len(codes))
 
 
 def _as_float(value: Any) -> float:

@@ -38,8 +38,12 @@ class IndexStore:
 
     def open(self) -> IndexStore:
         """Map and check header, addresses and meta: about 2 ms for a million records."""
+        self._checked_header()
+        return self
+
+    def _checked_header(self) -> IndexHeader:
         if self.header is not None:
-            return self
+            return self.header
         self._map = self.file.map() if self._file_bytes() >= HEADER_BYTES else b""
         whole = memoryview(self._map)
         header = IndexHeader.unpack(bytes(whole[:HEADER_BYTES]), len(whole), str(self))
@@ -58,7 +62,7 @@ class IndexStore:
         self._decode = decode_trusted if header.trusted else decode
         self._columns, self.missing_columns, self._extra = meta["columns"], meta["missing"], meta["extra"]
         self.header, self.fingerprint = header, header.fingerprint
-        return self
+        return header
 
     def read(self, position: int) -> dict:
         """Record at `position`, which must lie in [0, count); a fresh private copy."""
@@ -73,7 +77,7 @@ class IndexStore:
     @property
     def count(self) -> int:
         """Number of records."""
-        return self._header.count
+        return self._checked_header().count
 
     @property
     def extra(self) -> dict:
@@ -96,7 +100,7 @@ class IndexStore:
     @property
     def data(self) -> np.ndarray:
         """uint8 (data_bytes,) of all records, a read-only view; checks every block first."""
-        self._check_blocks(0, self._header.num_blocks - 1)
+        self._check_blocks(0, self._checked_header().num_blocks - 1)
         return np.frombuffer(self._records, np.uint8)
 
     def column(self, name: str) -> np.ndarray:
@@ -131,12 +135,6 @@ class IndexStore:
                 if os.path.samestat(path.stat(), os.fstat(self.file.fd)):
                     path.unlink()
         return IndexFileError(f"{self} is damaged ({what} fails its checksum); it was removed, start again to rebuild it")
-
-    @property
-    def _header(self) -> IndexHeader:
-        self.open()
-        assert self.header is not None
-        return self.header
 
     def _file_bytes(self) -> int:
         return os.fstat(self.file.fd).st_size

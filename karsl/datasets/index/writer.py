@@ -133,23 +133,22 @@ class IndexWriter:
             self._file.write_at(offset, data)
 
     def _publish(self, header: IndexHeader) -> None:
+        part, target = self._file.path, self._target
         try:
             self._file.write_at(0, replace(header, trusted=self._file.of_run).pack())
-            if not self._file.of_run:
-                self._rename()
+            if not (self._file.of_run or part is None or target is None):
+                self._rename(part, target)
         except OSError as error:
-            self._move(f"{self._target} cannot be written: {error.strerror}", error)
+            self._move(f"{target} cannot be written: {error.strerror}", error)
             self._file.write_at(0, replace(header, trusted=True).pack())
 
-    def _rename(self) -> None:
-        assert self._target is not None
-        assert self._file.path is not None
+    def _rename(self, part: Path, target: Path) -> None:
         os.fsync(self._file.fd)
         self._file.mark_used()
-        os.replace(self._file.path, self._target)
-        self._file.path = self._target
+        os.replace(part, target)
+        self._file.path = target
         with suppress(OSError):  # some file systems cannot sync a folder; the rename is atomic all the same
-            folder = os.open(self._target.parent, os.O_RDONLY)
+            folder = os.open(target.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)
             finally:

@@ -62,8 +62,11 @@ class LabelEncoder(Encoder):
         if self.target == "sign":
             self._values = tuple(map(int, values))
             return
-        all_glosses = self._glosses_of_sheet() if self._sheet else tuple(map(str, values))
-        self._values = self._look_up(values) if self._sheet else all_glosses
+        if self._sheet is None:
+            self._values = all_glosses = tuple(map(str, values))
+        else:
+            all_glosses = self._sheet.arabic if self.target == "arabic" else self._sheet.english
+            self._values = _look_up(values, self._sheet.signs, all_glosses)
         found = sorted({token for gloss in all_glosses for token in self._split(gloss)})
         self.vocabulary = {token: number for number, token in enumerate(found, start=1)}
 
@@ -74,18 +77,14 @@ class LabelEncoder(Encoder):
         ids = [self.vocabulary[token] for token in self._split(value)]
         return {"gloss": value, "gloss_ids": torch.tensor(ids, dtype=torch.int64)}
 
-    def _glosses_of_sheet(self) -> tuple[str, ...]:
-        assert self._sheet is not None
-        return self._sheet.arabic if self.target == "arabic" else self._sheet.english
-
-    def _look_up(self, signs: Sequence[int]) -> tuple[str, ...]:
-        assert self._sheet is not None
-        row = {sign: number for number, sign in enumerate(self._sheet.signs)}
-        absent = [sign for sign in signs if sign not in row]
-        if absent:
-            raise ConfigError(f"LabelEncoder: the label sheet has no SignID {absent[:5]}; is it the sheet of this corpus?")
-        glosses = self._glosses_of_sheet()
-        return tuple(glosses[row[sign]] for sign in signs)
-
     def _split(self, gloss: str) -> list[str]:
         return gloss.split() if self.tokens == "word" else list(gloss)
+
+
+def _look_up(signs: Sequence[int], listed: Sequence[int], glosses: Sequence[str]) -> tuple[str, ...]:
+    """The glosses of some signs, where `listed` is the sign of each gloss."""
+    gloss = dict(zip(listed, glosses, strict=True))
+    absent = [sign for sign in signs if sign not in gloss]
+    if absent:
+        raise ConfigError(f"LabelEncoder: the label sheet has no SignID {absent[:5]}; is it the sheet of this corpus?")
+    return tuple(gloss[sign] for sign in signs)
