@@ -47,6 +47,7 @@ def test_figures_and_verdict_enter_the_log(tmp_path):
             "sampler": {"type": "DefaultSampler", "shuffle": True},
             "collate_fn": {"type": "default_collate"},
         },
+        default_scope="karsl",
         train_cfg={"by_epoch": True, "max_epochs": 1},
         optim_wrapper={"optimizer": {"type": "SGD", "lr": 0.1}},
         default_hooks={"logger": {"type": "LoggerHook", "interval": 5}},
