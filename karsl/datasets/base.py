@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import copy
-import logging
-import operator
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.dataset import force_full_init
 from mmengine.fileio import join_path
-from mmengine.logging import print_log
 
 from karsl.datasets.annotation import complete_metainfo, read_annotation
-from karsl.datasets.batched import BatchedDataset, batching_module
-from karsl.datasets.draws import Draw, name_code
+from karsl.datasets.batched import batching_module
 from karsl.datasets.epoch import EpochState
 from karsl.datasets.filters import keep_records
 from karsl.datasets.pipeline import Pipeline, output_channels, output_skeleton
+from karsl.datasets.sampled import SampledDataset
 from karsl.datasets.skipping import SkipReport
 from karsl.datasets.subset import Indices
-from karsl.errors import AnnotationError, ConfigError, TransformError
+from karsl.errors import AnnotationError, ConfigError
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton, get_skeleton
 
-_SAMPLE_METHODS = frozenset({"prepare_data", "start", "__getitem__", "get_data_info"})
-
 
 @DATASETS.register_module()
-class KeypointDataset(BatchedDataset):
+class KeypointDataset(SampledDataset):
     """Clips of keypoints listed by an annotation file in OpenMMLab's format.
 
     A record needs `keypoint_path` for LoadKeypoints, of an archive also `keypoint_key`, of a pack `frame_start` and
@@ -192,98 +185,6 @@ class KeypointDataset(BatchedDataset):
         """C at the end of the pipeline, as far as its steps say."""
         return output_channels(self.pipeline)
 
-    @property
-    def num_skipped(self) -> int:
-        """Clips replaced by others so far, over all workers."""
-        return self._skips.count
-
-    def count_skipped(self, place: int, reason: str) -> None:
-        """Count and report a clip that somebody who reads through this dataset replaced by another."""
-        self._skips.add(place, reason)
-
-    def set_epoch(self, epoch: int, seed: int | None = None) -> None:
-        """Say which epoch is drawn, as with PyTorch's DistributedSampler; reaches workers that run already.
-
-        Args:
-            epoch: 0 or more.
-            seed: Used if the dataset has none yet.
-        """
-        self._draws.set_epoch(epoch, seed=seed)
-
-    def prepare_data(self, idx: int) -> Any:
-        """The record at `idx` through the pipeline; None if the pipeline gives None."""
-        return self.pipeline(self.start(idx))
-
-    def sample(self, idx: int, *, key: np.uint64) -> Any:
-        """The record at `idx` through the pipeline, drawn with a random key of one's own.
-
-        The same clip twice in an epoch, with two keys, is augmented in two ways.
-        """
-        return self.pipeline({**self.start(idx), "sample_key": key})
-
-    @force_full_init
-    def stages(self, idx: int) -> list[tuple[str, Any]]:
-        """The results after each step, for looking at a pipeline: `[("record", {...}), ("LoadKeypoints", {...}), ...]`.
-
-        Each is a copy, so that a step which edits in place does not change what earlier stages show.
-        """
-        start = self.start(idx)
-        return [("record", _snapshot(start)), *((name, _snapshot(results)) for name, results in self.pipeline.steps(start))]
-
-    def start(self, idx: int) -> dict:
-        """What the pipeline begins with: the record, the random key of the sample, the skeleton."""
-        results = self.get_data_info(idx)
-        if getattr(self.pipeline, "transforms", True):
-            results["sample_key"] = self._draws.key(results["sample_idx"])
-            if self.skeleton is not None:
-                results["skeleton"] = self.skeleton
-        return results
-
-    def locators(self, places: np.ndarray) -> list[dict]:
-        """What LoadKeypoints needs to read the clips at some places: their records and the skeleton."""
-        return [{**self.get_data_info(place), "skeleton": self.skeleton} for place in places.tolist()]
-
-    def __getitem__(self, idx: int) -> Any:
-        """The sample at `idx`.
-
-        In training, a clip for which the pipeline gives None is replaced by another, at most `max_refetch` times; each
-        is counted and logged. An error is raised, unless `on_error='skip'` treats it in the same way.
-
-        Raises:
-            TransformError: A step failed, or gave None in test mode, or for every clip that was tried.
-        """
-        if not self._fully_initialized:
-            print_log("full_init() is called now; call it before the dataset goes to workers, to parse once",
-                      logger="current", level=logging.WARNING)  # fmt: skip
-            self.full_init()
-        for attempt in range(self.max_refetch + 1):
-            reason = f"the pipeline gave None for sample {idx}"
-            try:
-                data = self.prepare_data(idx)
-            except TransformError as error:
-                if self.on_error == "raise" or self.test_mode:
-                    raise
-                data, reason = None, str(error)
-            if data is not None:
-                return data
-            if self.test_mode:
-                raise TransformError(f"{reason}, which test_mode=True forbids: every clip must be evaluated")
-            self._skips.add(idx, reason)
-            idx = self._rand_another(idx, attempt)
-        raise TransformError(f"no clip after {self.max_refetch} others were tried (max_refetch); the last: {reason}")
-
-    def sample_keys(self, places: np.ndarray) -> np.ndarray:
-        """uint64 (N,), the random keys of the samples at some places."""
-        return self._draws.keys(places)
-
-    def _samples_are_usual(self) -> bool:
-        same = all(getattr(type(self), name) is getattr(KeypointDataset, name) for name in _SAMPLE_METHODS)
-        return same and _SAMPLE_METHODS.isdisjoint(vars(self))
-
-    def _rand_another(self, idx: int = 0, attempt: int = 0) -> int:
-        draw = Draw(self._draws.key(operator.index(idx) % len(self)), stream=name_code(f"another {attempt}"))
-        return int(draw.integers("place", len(self))[0])
-
     def get_cat_ids(self, idx: int) -> list[int]:
         """`[label]` of a record, which ClassBalancedDataset asks for."""
         if self.serialize_data and self._fully_initialized and "label" in self._index.columns:
@@ -302,10 +203,3 @@ def _chosen_skeleton(given: str | Mapping | Skeleton | None, metainfo: Mapping |
 def _is_whole(label: Any) -> bool:
     """Whether a label is a number in other clothes: 3.0, as pandas writes it, or '3'."""
     return label.isdecimal() if isinstance(label, str) else float(label).is_integer()
-
-
-def _snapshot(results: Any) -> Any:
-    """A copy with arrays of its own; skeletons are frozen and stay the same objects."""
-    if not isinstance(results, dict):
-        return copy.deepcopy(results)
-    return {key: value if isinstance(value, Skeleton) else copy.deepcopy(value) for key, value in results.items()}

@@ -16,6 +16,14 @@ from karsl.datasets.index.parse_once import COLUMNS, LEARNED, parse_once
 from karsl.datasets.subset import Indices, resolve_indices
 
 
+def init_late(dataset: BaseDataset) -> None:
+    """Initialise a dataset that is read before anyone did, and say so: each worker process would do it for itself."""
+    if not dataset._fully_initialized:
+        text = "full_init() is called now; call it before the dataset goes to workers, to parse once"
+        print_log(text, logger="current", level=logging.WARNING)
+        dataset.full_init()
+
+
 class IndexedDataset(BaseDataset):
     """Where records are kept and how one is found; what they mean is a subclass's matter.
 

@@ -1,12 +1,16 @@
-"""Count clips that were replaced by others, where a process sees the sum over its workers."""
+"""Another clip where one gives no sample, and how often that was, where a process sees the sum over its workers."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from itertools import count
+from typing import Any, NamedTuple
 
 from mmengine.logging import print_log
 
 from karsl.datasets.shared_numbers import SharedNumbers
+from karsl.errors import TransformError
 
 
 class SkipReport:
@@ -36,3 +40,51 @@ class SkipReport:
 
     def __deepcopy__(self, memo: dict) -> SkipReport:
         return SkipReport()
+
+
+class Attempt(NamedTuple):
+    """A clip of which a sample is to be made.
+
+    Attributes:
+        make: Gives the sample, or None.
+        none: The reason where it gives None.
+        skip_errors: Whether a step that fails is taken as None.
+        most: How many others may be tried in its place.
+        refusal: Ends the text of the error where no more may be tried.
+    """
+
+    make: Callable[[], Any]
+    none: str
+    skip_errors: bool
+    most: int
+    refusal: str
+
+
+def sample_or_another(
+    place: int, attempt: Callable[[int], Attempt], another: Callable[[int, int], int], skips: SkipReport
+) -> Any:
+    """The sample at a place, or at another where there is none; each that is replaced is counted.
+
+    Args:
+        place: The first to try.
+        attempt: What to try at a place.
+        another: The place to try after one that failed, given that and how many were tried before it.
+        skips: Counts.
+
+    Raises:
+        TransformError: A step failed where errors are not skipped, or no more places may be tried.
+    """
+    for tried in count():
+        one = attempt(place)
+        try:
+            sample, reason = one.make(), one.none
+        except TransformError as error:
+            if not one.skip_errors:
+                raise
+            sample, reason = None, str(error)
+        if sample is not None:
+            return sample
+        if tried >= one.most:
+            raise TransformError(reason + one.refusal)
+        skips.add(place, reason)
+        place = another(place, tried)

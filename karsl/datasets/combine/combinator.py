@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from mmengine.dataset import force_full_init
-from mmengine.logging import print_log
 
 from karsl.datasets.combine.agreement import one_skeleton
 from karsl.datasets.combine.leaves import LeafClips, leaf_clips, leaves_of
 from karsl.datasets.combine.members import Members
 from karsl.datasets.combine.naming import kind
 from karsl.datasets.combine.reading import Reader
+from karsl.datasets.indexed import init_late
 from karsl.datasets.pipeline import output_channels
 from karsl.datasets.skipping import SkipReport
 from karsl.datasets.subset import Indices
@@ -218,7 +217,4 @@ class Combinator(Members):
         self._reader = Reader(self)
 
     def _ready(self) -> None:
-        if not self._fully_initialized:
-            print_log("full_init() is called now; call it before the dataset goes to workers, to parse once",
-                      logger="current", level=logging.WARNING)  # fmt: skip
-            self.full_init()
+        init_late(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -17,7 +17,8 @@ from karsl.datasets.combine.leaves import LeafClips, leaf_clips, leaves_of
 from karsl.datasets.combine.naming import at_member
 from karsl.datasets.draws import Draw, name_code
 from karsl.datasets.pipeline import Pipeline, output_skeleton
-from karsl.errors import KarslError, TransformError
+from karsl.datasets.skipping import Attempt, sample_or_another
+from karsl.errors import KarslError
 from karsl.skeletons import Skeleton
 
 if TYPE_CHECKING:
@@ -39,28 +40,27 @@ class Reader:
 
     def one(self, place: int, key: np.uint64) -> Any:
         """The sample at a place; in training, where a step gives None or `on_error='skip'`, that of another place."""
-        attempt = 0
-        while True:
-            (clips,) = leaf_clips(self._dataset, np.array([place]))
-            try:
-                sample = self._finish(clips, self._raw(clips, key), place, key)
-                reason = f"a step gave None for sample {place}, clip {int(clips.places[0])} of {clips.path}"
-            except TransformError as error:
-                if getattr(clips.dataset, "on_error", "raise") == "raise" or clips.dataset.test_mode:
-                    raise at_member(error, clips.path) from error
-                sample, reason = None, f"{clips.path}: {error}"
-            except KarslError as error:
-                raise at_member(error, clips.path) from error
-            if sample is not None:
-                return sample
-            self._refuse_or_count(clips.dataset, place, reason, attempt)
-            place, attempt = self._another(key, attempt), attempt + 1
+        return sample_or_another(
+            place, partial(self._attempt, key), lambda _, tried: self._another(key, tried), self._dataset.skips
+        )
 
-    def _refuse_or_count(self, leaf: Any, place: int, reason: str, attempt: int) -> None:
-        most = getattr(leaf, "max_refetch", 0)
-        if not isinstance(leaf, KeypointDataset) or leaf.test_mode or attempt >= most:
-            raise TransformError(f"{reason}; leave such clips out with FilterDataset")
-        self._dataset.skips.add(place, reason)
+    def _attempt(self, key: np.uint64, place: int) -> Attempt:
+        (clips,) = leaf_clips(self._dataset, np.array([place]))
+        leaf = clips.dataset
+        refetches = isinstance(leaf, KeypointDataset) and not leaf.test_mode
+        return Attempt(
+            partial(self._make, clips, place, key),
+            none=f"{clips.path}: a step gave None for sample {place}, clip {int(clips.places[0])}",
+            skip_errors=refetches and leaf.on_error == "skip",
+            most=leaf.max_refetch if refetches else 0,
+            refusal="; leave such clips out with FilterDataset",
+        )
+
+    def _make(self, clips: LeafClips, place: int, key: np.uint64) -> Any:
+        try:
+            return self._finish(clips, self._raw(clips, key), place, key)
+        except KarslError as error:
+            raise at_member(error, clips.path) from error
 
     def _another(self, key: np.uint64, attempt: int) -> int:
         draw = Draw(key, stream=name_code(f"another {attempt}"))
