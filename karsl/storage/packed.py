@@ -52,7 +52,7 @@ class Pack:
     Raises:
         FileNotFoundError: No such file.
         CorruptRecordError: Not frames of keypoints, or the files do not fit.
-        ConfigError: Another word for `verify`, or `'always'` for a shard without checksums.
+        ConfigError: Another word for `verify`.
     """
 
     def __init__(self, path: str | Path, *, verify: str = "off") -> None:
@@ -70,19 +70,20 @@ class Pack:
             raise CorruptRecordError(f"{presence}: does not belong to {self.path.name}; pack the corpus again")
         self._unseen: np.ndarray | None = np.ones(len(self.clips), bool) if verify != "off" else None
         self._num_unseen = 0 if self._unseen is None else len(self._unseen)
-        if verify == "always" and not len(self.clips):
-            raise ConfigError(f"{path}: verify='always' and no checksums beside it; pack the corpus again")
 
     @cached_property
     def clips(self) -> np.ndarray:
-        """uint64 (N, 3): first frame, length, checksum, by first frame; (0, 3) for a shard without checksums.
+        """uint64 (N, 3): first frame, length, checksum, by first frame.
 
         Raises:
-            CorruptRecordError: The file is damaged.
+            CorruptRecordError: The file is damaged or not there.
         """
         path = self.path.with_name(beside(self.path.name, "clips"))
         if not path.is_file():
-            return np.zeros((0, 3), np.uint64)
+            raise CorruptRecordError(
+                f"{path}: no such file, so nothing tells whether the frames are whole; copy all of the pack, or make it "
+                "anew with 'karsl pack'"
+            )
         self._maps.append(_mapped(path))
         found = self._maps[-1].view(np.ndarray)
         ends = found[:, :2].sum(1) if found.ndim == 2 and found.shape[1] == 3 else None
@@ -115,7 +116,7 @@ class Pack:
         Raises:
             CorruptRecordError: A clip is not what was written; the text says where, and what to do.
         """
-        if self._unseen is None or not len(self._unseen):
+        if self._unseen is None:
             return
         _check_size(self._maps[0])
         if self.mode == "first touch" and not self._num_unseen:
@@ -192,8 +193,8 @@ def clip_checksum(frames: np.ndarray, presence: np.ndarray) -> int:
 
 
 def shards_of(folder: str | Path) -> list[Path]:
-    """Frames of every shard in a folder, by number; that of one shard may be called `frames.npy`."""
-    return sorted(Path(folder).glob("frames*.npy"))
+    """Frames of every shard in a folder, by number."""
+    return sorted(Path(folder).glob("frames-*.npy"))
 
 
 def _open(path: Path, mode: str) -> Pack:

@@ -16,7 +16,7 @@ from karsl.storage.packed import MANIFEST
 
 FORMAT, VERSION = "karsl pack", 1
 _CHUNK_BYTES = 1 << 22
-_FILE = re.compile(r"(frames|presence|clips)(-\d{5,})?\.npy")
+_FILE = re.compile(r"(frames|presence|clips)-\d{5,}\.npy")
 
 
 @dataclass(frozen=True)

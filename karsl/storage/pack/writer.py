@@ -118,7 +118,7 @@ def _base(out: Path, mode: str, skeleton: Skeleton, dtype: str | None) -> _Base:
         raise ConfigError(f"dtype={kind!r} of a pack; expected 'float16' or 'float32'")
     manifest = Manifest.start(skeleton, kind)
     if before is None:
-        return _Base(manifest, 0, _earlier_form(out))
+        return _Base(manifest)
     if mode == "append":
         _check_fits(before, manifest, out)
         return _Base(before, before.next_number)
@@ -221,12 +221,12 @@ def _before(out: Path, mode: str) -> Manifest | None:
         raise PackError(f"{out} is a file; a pack is a folder, choose another name")
     if mode == "append":
         return Manifest.read(out)
-    is_pack = (out / MANIFEST).is_file() or bool(_earlier_form(out))
-    if mode == "new" and is_pack:
-        raise PackError(f"{out} holds a pack; add clips to it with --append, or make it anew with --replace")
-    if not is_pack:
+    if not (out / MANIFEST).is_file():
         _check_empty(out)
-    return Manifest.read(out) if (out / MANIFEST).is_file() else None
+        return None
+    if mode == "new":
+        raise PackError(f"{out} holds a pack; add clips to it with --append, or make it anew with --replace")
+    return Manifest.read(out)
 
 
 def _check_empty(out: Path) -> None:
@@ -245,11 +245,6 @@ def _check_fits(before: Manifest, now: Manifest, out: Path) -> None:
         )
     if before.dtype != now.dtype:
         raise ConfigError(f"{out} holds {before.dtype}, not {now.dtype}; leave --dtype out, or pack both anew")
-
-
-def _earlier_form(out: Path) -> tuple[str, ...]:
-    """Files of a pack that was made before there were shards."""
-    return tuple(name for name in ("frames.npy", "presence.npy") if (out / name).is_file())
 
 
 def _located(records: list[dict], shards: list[ShardPlan], facts: Callable[[dict], Mapping]) -> Iterator[dict]:

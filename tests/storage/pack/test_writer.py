@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import numpy as np
 import pytest
@@ -198,14 +197,13 @@ def test_who_has_a_pack_open_goes_on_when_it_is_made_anew(source, pack):
     assert all(np.array_equal(shard.frames, before[name]) for name, shard in held.items())
 
 
-def test_a_pack_of_the_earlier_form_is_still_read_and_replaced(source, pack, tmp_path):
-    old = tmp_path / "old"
-    old.mkdir()
-    for kind in ("frames", "presence"):
-        os.link(pack / f"{kind}-00000.npy", old / f"{kind}.npy")
-    first = Pack(old / "frames.npy", verify="first touch")
-    assert first.checked_clip(0, 5).shape == (5, 67, 4)
-    with pytest.raises(ConfigError, match="verify='always' and no checksums beside it"):
-        Pack(old / "frames.npy", verify="always")
-    pack_clips(source, old, mode="replace")
-    assert [p.name for p in shards_of(old)] == ["frames-00000.npy"]
+def test_frames_without_a_manifest_or_without_checksums_are_named_errors(source, pack, tmp_path):
+    (pack / "manifest.json").rename(tmp_path / "manifest.json")
+    with pytest.raises(PackError, match="holds no manifest.json, so it is no finished pack; make one with 'karsl pack'"):
+        pack_clips(source, pack, mode="append")
+    with pytest.raises(PackError, match="holds files that are no pack's"):
+        pack_clips(source, pack, mode="replace")
+    (pack / "clips-00000.npy").unlink()
+    for verify in ("first touch", "always"):
+        with pytest.raises(CorruptRecordError, match="clips-00000.npy: no such file, .*; copy all of the pack, or make it"):
+            Pack(pack / "frames-00000.npy", verify=verify)

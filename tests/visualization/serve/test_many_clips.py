@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from karsl.skeletons import get_skeleton
 from karsl.storage.annotation import write_annotation
+from karsl.storage.pack.writer import write_pack
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("KARSL_LONG_TESTS"), reason="KARSL_LONG_TESTS=1 runs it"),
@@ -30,13 +32,13 @@ _MIB = 1 << 20
 def pack(tmp_path_factory) -> Path:
     """An annotation file of 75,300 records that all point to the same ten frames."""
     folder = tmp_path_factory.mktemp("many")
-    np.save(folder / "frames.npy", np.random.default_rng(0).uniform(0.2, 0.8, (10, 184, 4)).astype(np.float16))
-    np.save(folder / "presence.npy", np.ones((10, 4), np.uint8))
+    clip = np.random.default_rng(0).uniform(0.2, 0.8, (10, 184, 4))
+    shard = write_pack(folder, [clip], np.array([10]), skeleton=get_skeleton("karsl_184"))
     glosses = {"classes": [f"sign {k}" for k in range(502)], "classes_ar": [f"كلمة {k}" for k in range(502)]}
     records = [
         {
             "clip_id": f"03_{1 + n % 3:02d}_{1 + n // 150:04d}_(01_12_16_15_{n % 50:02d}_{n % 60:02d})_c",
-            "keypoint_path": "frames.npy", "frame_start": 0, "num_frames": 10,
+            "keypoint_path": shard.name, "frame_start": 0, "num_frames": 10,
             "label": n // 150, "sign": 1 + n // 150, "signer": f"{1 + n % 3:02d}", "split": "train",
         }
         for n in range(CLIPS)
