@@ -11,7 +11,8 @@ from mmengine.hooks import (
 from mmengine.runner import LogProcessor
 from mmengine.visualization import LocalVisBackend
 
-from karsl.engine import EpochHook, LogVisualizer, SafeCheckpointHook, StopWorkersHook
+from karsl.engine import EpochHook, SafeCheckpointHook, StopWorkersHook
+from karsl.visualization import LogVisualizer
 
 default_scope = "karsl"
 

@@ -8,7 +8,6 @@ from karsl.engine.config import load_config
 from karsl.engine.contents import ContentsHook
 from karsl.engine.epoch import EpochHook
 from karsl.engine.launch import launch, shut_down
-from karsl.engine.log_visualizer import LogVisualizer
 from karsl.engine.overrides import set_ann_file, set_data_root
 from karsl.engine.resume import ResumeHook
 from karsl.engine.workers import StopWorkersHook
@@ -17,7 +16,6 @@ __all__ = [
     "ContentsHook",
     "CpuAmpOptimWrapper",
     "EpochHook",
-    "LogVisualizer",
     "ResumeHook",
     "SafeCheckpointHook",
     "StopWorkersHook",

@@ -22,6 +22,7 @@ _HOME = {
     "write_page": "page",
     "ClipHook": "hook",
     "ClipVisualizer": "visualizer",
+    "LogVisualizer": "log_visualizer",
     "ClipView": "clip",
 }
 __all__ = list(_HOME)

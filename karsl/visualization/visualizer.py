@@ -6,27 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from mmengine.visualization import Visualizer
 
 from karsl.registry import VISUALIZERS
-
-
-class _NoFigure:
-    """Stands for MMEngine's figure, which would need matplotlib: sheets are drawn by Pillow."""
-
-    def get_dpi(self) -> float:
-        return 100.0  # matplotlib's default
+from karsl.visualization.log_visualizer import LogVisualizer
 
 
 @VISUALIZERS.register_module()
-class ClipVisualizer(Visualizer):
-    """MMEngine's Visualizer for clips: losses and metrics go to the backends as always, clips as sheets.
+class ClipVisualizer(LogVisualizer):
+    """A visualizer for clips: losses and metrics go to the backends as always, clips as sheets that Pillow draws.
 
     `add_datasample` has the name and the order of arguments that visualizers of OpenMMLab have.
     """
-
-    def _initialize_fig(self, fig_cfg: dict) -> tuple[Any, Any, Any]:
-        return None, _NoFigure(), None
 
     def add_datasample(
         self,

@@ -10,7 +10,6 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
-import karsl.engine  # noqa: F401 - registers LogVisualizer
 from karsl.analysis.memory_hook import MemoryHook
 from karsl.analysis.records import SyntheticRecords
 

@@ -9,14 +9,17 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from karsl.engine import LogVisualizer
 from karsl.errors import MissingExtraError
+from karsl.visualization import LogVisualizer
 
 
-def test_training_imports_no_matplotlib():
-    code = "import sys; from karsl.engine import LogVisualizer; LogVisualizer(); print('matplotlib' in sys.modules)"
+def test_training_imports_neither_matplotlib_nor_pillow():
+    code = (
+        "import sys; from karsl.visualization import LogVisualizer; LogVisualizer();"
+        "print({'matplotlib', 'PIL'} & {*sys.modules})"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == "False", done.stderr
+    assert done.stdout.strip() == "set()", done.stderr
 
 
 def test_drawing_works_or_names_the_extra():
