@@ -9,7 +9,7 @@ from karsl.storage.npz import list_members, read_member
 from karsl.storage.pack.writer import pack_clips, pack_records, write_pack
 from karsl.storage.packed import Pack
 from karsl.storage.reader import ClipReader
-from karsl.storage.record import canonical_clip, split_channels, split_clip
+from karsl.storage.record import canonical_clip, split_clip
 
 __all__ = [
     "ArrayCache",
@@ -27,7 +27,6 @@ __all__ = [
     "read_label_sheet",
     "read_member",
     "scan_npz_folders",
-    "split_channels",
     "split_clip",
     "write_annotation",
     "write_pack",

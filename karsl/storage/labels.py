@@ -21,15 +21,6 @@ class LabelSheet:
     arabic: tuple[str, ...]
     english: tuple[str, ...]
 
-    def gloss(self, sign: int) -> tuple[str, str]:
-        """(Arabic, English) of a SignID.
-
-        Raises:
-            KeyError: The sheet has no such sign.
-        """
-        row = {s: i for i, s in enumerate(self.signs)}[sign]
-        return self.arabic[row], self.english[row]
-
 
 def find_label_sheet(data_root: str | Path) -> Path | None:
     """The label sheet that lies in a data root under one of the usual names, or None."""

@@ -25,9 +25,7 @@ class Readahead:
         >>> np.save(path, np.zeros((100, 1000)))
         >>> ahead = Readahead(np.load(path, mmap_mode="r"))
         >>> ahead.ask(np.array([0, 40]), np.array([10, 20]))
-        >>> ahead.ask(np.array([40]), np.array([20]))  # nothing new: the first pass is over
-        >>> ahead.is_done
-        True
+        >>> ahead.ask(np.array([40]), np.array([20]))  # nothing new: the first pass is over, nothing is asked any more
     """
 
     def __init__(self, mapped: np.memmap) -> None:
@@ -39,11 +37,6 @@ class Readahead:
             self._asked = np.zeros(len(mapped), bool)
             self._row_bytes = mapped.strides[0]
             self._first_byte = mapped.ctypes.data - np.frombuffer(memory, np.uint8).ctypes.data
-
-    @property
-    def is_done(self) -> bool:
-        """Whether nothing will be asked any more."""
-        return self._asked is None
 
     def ask(self, starts: np.ndarray, lengths: np.ndarray) -> None:
         """Have runs of rows read, int64 (N,) each, unless a run that starts there was asked for before."""

@@ -102,18 +102,12 @@ def split_clip(clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         keypoint float32 (T, V, 3) with NaN where missing; score float32 (T, V) with 0 where missing.
+
+    Example:
+        >>> k, s = split_clip(canonical_clip(np.array([[[0.0, 0, 0, 0], [0.5, 0.25, 0, 0.75]]])))
+        >>> k[0].tolist(), s[0].tolist()
+        ([[nan, nan, nan], [0.5, 0.25, 0.0]], [0.0, 0.75])
     """
     score = clip[..., 3].astype(np.float32, copy=False)
     keypoint = np.where(score[..., None] > 0, clip[..., :3], np.float32(np.nan))
     return keypoint.astype(np.float32, copy=False), score
-
-
-def split_channels(raw: np.ndarray, *, where: str = "clip", nonfinite: str = "raise") -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates and scores of a clip as its file holds it; `split_clip` of `canonical_clip`.
-
-    Example:
-        >>> k, s = split_channels(np.array([[[0.0, 0, 0, 0], [0.5, 0.25, 0, 0.75]]]))
-        >>> k[0].tolist(), s[0].tolist()
-        ([[nan, nan, nan], [0.5, 0.25, 0.0]], [0.0, 0.75])
-    """
-    return split_clip(canonical_clip(raw, where=where, nonfinite=nonfinite))

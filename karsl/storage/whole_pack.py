@@ -37,14 +37,6 @@ class WholePack:
         """Of all frames."""
         return sum(shard.frames.nbytes for shard in self.shards)
 
-    def first_row(self, name: str) -> int:
-        """Where the frames of a shard begin, by its file's name.
-
-        Raises:
-            KeyError: There is no such shard.
-        """
-        return self._first[name]
-
     def rows(self, names: Sequence[str], which: np.ndarray, starts: np.ndarray) -> np.ndarray:
         """int64 (N,), rows in the whole pack.
 
@@ -55,7 +47,7 @@ class WholePack:
         Raises:
             KeyError: There is no such shard.
         """
-        return np.array([self.first_row(name) for name in names], np.int64)[which] + starts
+        return np.array([self._first[name] for name in names], np.int64)[which] + starts
 
 
 def _joined(digests: Sequence[int]) -> int:

@@ -15,9 +15,7 @@ def sheet_of(tmp_path, text, name="labels.csv"):
 def test_a_csv_is_read_with_arabic_and_sorted_by_sign(tmp_path):
     path = sheet_of(tmp_path, "\ufeffSignID,Sign-Arabic,Sign-English\n9,باب,door\n2, أب ,father\n")
     sheet = read_label_sheet(path)
-    assert sheet.signs == (2, 9)
-    assert sheet.gloss(9) == ("باب", "door")
-    assert sheet.gloss(2) == ("أب", "father")
+    assert (sheet.signs, sheet.arabic, sheet.english) == ((2, 9), ("أب", "باب"), ("father", "door"))
     assert find_label_sheet(tmp_path) == path
 
 
@@ -25,8 +23,8 @@ def test_a_csv_is_read_with_arabic_and_sorted_by_sign(tmp_path):
 def test_the_official_sheet_has_502_signs_whose_english_is_not_unique(shared_data, name):
     sheet = read_label_sheet(shared_data("karsl_labels") / name)
     assert sheet.signs == tuple(range(1, 503))
-    assert sheet.gloss(1) == ("0", "0")
-    assert sheet.gloss(102) == ("فحص سريري", "physical examination")
+    assert (sheet.arabic[0], sheet.english[0]) == ("0", "0")
+    assert (sheet.arabic[101], sheet.english[101]) == ("فحص سريري", "physical examination")
     assert sheet.english.count("thermometer") == 2
 
 

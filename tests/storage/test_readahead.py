@@ -51,7 +51,7 @@ def test_a_clip_is_asked_for_once_in_whole_pages(pack, monkeypatch):
 def test_the_memory_of_what_was_asked_goes_after_the_first_pass(pack):
     for _ in range(2):
         pack.advise(STARTS, LENGTHS)
-    assert pack._readahead.is_done
+    assert pack._readahead._asked is None
     pack.advise(STARTS, LENGTHS)
 
 
@@ -59,7 +59,7 @@ def test_a_system_without_madvise_is_left_alone(pack, monkeypatch):
     monkeypatch.delattr(mmap, "MADV_WILLNEED", raising=False)
     again = Pack(pack.path)
     again.advise(STARTS, LENGTHS)
-    assert again._readahead.is_done
+    assert again._readahead._asked is None
     Readahead(np.zeros((3, 4))).ask(np.array([0]), np.array([2]))
 
 

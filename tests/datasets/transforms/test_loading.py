@@ -55,7 +55,6 @@ def test_a_clip_is_decoded_once_while_the_cache_holds_it(record):
     first = load(one)
     record(RAW * 2)
     np.testing.assert_array_equal(load(one)["keypoint"], first["keypoint"])
-    assert (load._reader.cache.hits, load._reader.cache.misses) == (1, 1)
 
 
 def test_a_cache_of_0_bytes_reads_every_time(record):
