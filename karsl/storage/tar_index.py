@@ -23,6 +23,7 @@ from karsl.storage.tar_members import Member, clip_extension, group_samples, lis
 
 SUFFIX = ".index"
 _FORM = "karsl tar index 1"
+_CLIPS = ',"clips":'  # comes last in an index file
 _MAPPABLE = (np.dtype("<f2"), np.dtype("<f4"))
 
 
@@ -75,8 +76,12 @@ class TarIndex:
             part.write_text(f"{head}\n{body}\n", encoding="utf-8")
 
     @classmethod
-    def read(cls, path: Path) -> TarIndex:
+    def read(cls, path: Path, *, clips: bool = True) -> TarIndex:
         """Read an index file.
+
+        Args:
+            path: Of the index.
+            clips: False leaves them out, which take nearly all of the time; the checksum is that of everything.
 
         Raises:
             CorruptRecordError: It is damaged, or of another form.
@@ -86,7 +91,7 @@ class TarIndex:
             told = json.loads(head)
             if told.get("form") != _FORM or told.get("xxh3") != xxh3_64_hexdigest(body.encode()):
                 raise ValueError("its checksum is not that of its content")
-            fields = json.loads(body)
+            fields = json.loads(body if clips else body.partition(_CLIPS)[0] + _CLIPS + "[]}")
             return cls(**{**fields, "clips": tuple(TarClip(**clip) for clip in fields["clips"])})
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise CorruptRecordError(f"{path}: a damaged tar index ({error}); remove it, it is made anew") from error
@@ -148,17 +153,25 @@ def _is_canonical(clip: np.ndarray, where: str, nonfinite: str) -> bool:
     return np.array_equal(canonical_clip(clip, where=where, nonfinite=nonfinite), clip.astype(np.float32, copy=False))
 
 
-def load_index(path: str | Path, *, cache: Path, member: str | None = None, nonfinite: str = "raise") -> TarIndex:
+def load_index(
+    path: str | Path, *, cache: Path, member: str | None = None, nonfinite: str = "raise", clips: bool = True
+) -> TarIndex:
     """The index of a tar: the one beside it, one in the cache folder, or a new one that is put there.
+
+    Args:
+        path: Of the tar.
+        cache: Folder for new ones.
+        member, nonfinite: See `index_tar`.
+        clips: See `TarIndex.read`.
 
     Raises:
         CorruptRecordError: The tar cannot be indexed, or an index beside it is of another file of the same name.
     """
     path = Path(path)
     beside, kept = index_files(path, cache=cache, member=member, nonfinite=nonfinite)
-    if member is None and (found := _fitting(beside, path)):
+    if member is None and (found := _fitting(beside, path, clips)):
         return found
-    if found := _fitting(kept, path):
+    if found := _fitting(kept, path, clips):
         return found
     index = index_tar(path, member=member, nonfinite=nonfinite)
     if member is None and beside.is_file():
@@ -178,10 +191,10 @@ def index_files(path: Path, *, cache: Path, member: str | None = None, nonfinite
     return path.with_name(path.name + SUFFIX), cache / f"{path.name}-{options}{SUFFIX}"
 
 
-def _fitting(index_file: Path, tar: Path) -> TarIndex | None:
+def _fitting(index_file: Path, tar: Path, clips: bool) -> TarIndex | None:
     if not index_file.is_file():
         return None
-    index, told = TarIndex.read(index_file), tar.stat()
+    index, told = TarIndex.read(index_file, clips=clips), tar.stat()
     return index if (index.size, index.mtime_ns) == (told.st_size, told.st_mtime_ns) else None
 
 

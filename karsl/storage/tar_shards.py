@@ -52,15 +52,19 @@ class TarShards:
         if self.fetch not in ("whole", "ranges"):
             raise ConfigError(f"fetch={self.fetch!r} of tars; expected 'whole' or 'ranges'")
 
-    def index(self, name: str) -> tuple[Path, TarIndex]:
+    def index(self, name: str, *, clips: bool = True) -> tuple[Path, TarIndex]:
         """Where a tar can be mapped, here now or to be brought, and what is in it.
+
+        Args:
+            name: Of the tar.
+            clips: False where those of the index are not needed.
 
         Raises:
             RemoteError: It cannot be had.
             CorruptRecordError: It is damaged.
         """
         if is_remote(name):
-            told = self._index_beside(name)
+            told = self._index_beside(name, clips=clips)
             if told is not None and told.mapped and self.member is None:
                 return self._here(name), told
             if self.fetch == "ranges":
@@ -69,11 +73,11 @@ class TarShards:
                 )
         tar = self.cache.get(name)
         if not is_compressed(tar):
-            index = self._load(tar)
+            index = self._load(tar, clips=clips)
             if index.mapped:
                 return tar, index
         copy = self._bring_copy(name)
-        return copy, self._load(copy, member=None)
+        return copy, self._load(copy, member=None, clips=clips)
 
     def index_file(self, name: str) -> Path:
         """The file that `index` reads, which changes with the tar.
@@ -81,7 +85,7 @@ class TarShards:
         Raises:
             KarslError: See `index`.
         """
-        path, _ = self.index(name)
+        path, _ = self.index(name, clips=False)
         if is_remote(name) and path == self._here(name):
             beside = self.cache.path(_with_suffix(name))
             if beside.is_file():
@@ -115,7 +119,7 @@ class TarShards:
             CorruptRecordError: What came is not what the index says.
         """
         if name not in self._sizes:
-            self._sizes[name] = self.index(name)[1].size
+            self._sizes[name] = self.index(name, clips=False)[1].size
         if bring_spans(name, self._here(name), self._sizes[name], spans, retry=self.cache.retry):
             self.cache.shrink(keep=(self._here(name),))
 
@@ -123,7 +127,7 @@ class TarShards:
         path = self.cache.path(name)
         return path if self.fetch == "whole" else path.with_name(path.name + SPARSE)
 
-    def _index_beside(self, name: str) -> TarIndex | None:
+    def _index_beside(self, name: str, *, clips: bool = False) -> TarIndex | None:
         """The index beside a tar elsewhere, as it is there when it is first asked for."""
         url = _with_suffix(name)
         if url not in self._asked:
@@ -131,11 +135,11 @@ class TarShards:
             self._asked[url] = found is not None
             if found is not None and found[1] and found[1] != found[0].read_bytes():
                 self.cache.drop(name)
-        return TarIndex.read(self.cache.get(url)) if self._asked[url] else None
+        return TarIndex.read(self.cache.get(url), clips=clips) if self._asked[url] else None
 
-    def _load(self, tar: Path, *, member: str | None = "") -> TarIndex:
-        folder = self.cache.folder / "indexes"
-        return load_index(tar, cache=folder, member=self.member if member == "" else member, nonfinite=self.nonfinite)
+    def _load(self, tar: Path, *, member: str | None = "", clips: bool) -> TarIndex:
+        folder, member = self.cache.folder / "indexes", self.member if member == "" else member
+        return load_index(tar, cache=folder, member=member, nonfinite=self.nonfinite, clips=clips)
 
     def _copy(self, name: str) -> str:
         """The cache's name for a mappable copy of a tar, another where a local tar has changed."""

@@ -357,6 +357,24 @@ def test_a_second_start_parses_nothing_and_a_changed_tar_is_parsed_anew(tmp_path
     assert len(TarDataset(path, **options)) == 2
 
 
+def test_a_start_reads_the_clips_of_an_index_once_and_a_second_start_not_at_all(stores, server, tmp_path, monkeypatch):
+    read, times = TarIndex.read.__func__, []
+
+    def counted(cls, path, **how):
+        index = read(cls, path, **how)
+        times.append(bool(index.clips))
+        return index
+
+    monkeypatch.setattr(TarIndex, "read", classmethod(counted))
+    pattern = f"{server[0]}/tars/clips-{{000000..000002}}.tar"
+    for place in (pattern, stores / "tars"):
+        dataset = TarDataset(place, cache_dir=str(tmp_path / "cache"), index_cache=str(tmp_path / "index"))
+        assert sum(times) == 3, "tars"
+        dataset.index_inputs()
+        assert sum(times) == 3, "a second start asks for these, and for no more where nothing has changed"
+        times.clear()
+
+
 def test_random_access_to_tars_elsewhere_needs_room_for_all_of_them(stores, server, tmp_path):
     url, _ = server
     pattern = f"{url}/tars/clips-{{000000..000002}}.tar"
