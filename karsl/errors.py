@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 
 class KarslError(Exception):
@@ -73,3 +74,22 @@ def missing_extra(extra: str, library: str) -> MissingExtraError:
         MissingExtraError("Pillow is not installed; pip install 'karsl[viz]' brings it")
     """
     return MissingExtraError(f"{library} is not installed; pip install 'karsl[{extra}]' brings it")
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Suggest what a mistyped word may have been.
+
+    Args:
+        otherwise: What to say where nothing is near.
+
+    Returns:
+        A clause to append to an error, or an empty string.
+
+    Example:
+        >>> did_you_mean("trian", ["train", "test"])
+        "; did you mean 'train'?"
+        >>> did_you_mean("xyz", ["train", "test"]), did_you_mean("xyz", ["a"], "there is a")
+        ('', '; there is a')
+    """
+    near = get_close_matches(word, sorted(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; {otherwise}" * bool(otherwise)

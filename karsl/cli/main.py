@@ -20,8 +20,8 @@ from importlib import import_module
 from types import ModuleType
 
 from karsl.cli import COMMANDS
-from karsl.cli.parser import Parser, did_you_mean
-from karsl.errors import KarslError, TransformError
+from karsl.cli.parser import Parser
+from karsl.errors import KarslError, TransformError, did_you_mean
 from karsl.version import __version__
 
 __all__ = ["main"]
@@ -91,7 +91,7 @@ def _top(words: list[str]) -> int:
 def _run(command: str, words: list[str]) -> int:
     """Parse a command's words, run it, and report its errors in one line."""
     if command not in COMMANDS:
-        hint = did_you_mean(command, COMMANDS) or f"; commands are {', '.join(COMMANDS)}"
+        hint = did_you_mean(command, COMMANDS, f"commands are {', '.join(COMMANDS)}")
         return _fail("karsl", f"unknown command '{command}'{hint}")
     debug = DEBUG in words
     prog = f"karsl {command}"

@@ -3,27 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any, NoReturn
 
-__all__ = ["Parser", "did_you_mean"]
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Suggest what a mistyped word may have been.
-
-    Returns:
-        A clause to append to an error, or an empty string when nothing is near.
-
-    Example:
-        >>> did_you_mean("trian", ["train", "test"])
-        "; did you mean 'train'?"
-        >>> did_you_mean("xyz", ["train", "test"])
-        ''
-    """
-    near = get_close_matches(word, sorted(known), n=1, cutoff=0.6)
-    return f"; did you mean '{near[0]}'?" if near else ""
+from karsl.errors import did_you_mean
 
 
 class Parser(argparse.ArgumentParser):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
-from karsl.errors import ConfigError, DatasetNotFoundError
+from karsl.errors import ConfigError, DatasetNotFoundError, did_you_mean
 
 SUBSETS: dict[str, range] = {
     "karsl100": range(71, 171),
@@ -98,9 +97,8 @@ def keep_records(records: list[dict], filter_cfg: Mapping | None, *, source: str
     """
     for key, value in (filter_cfg or {}).items():
         if key not in FILTERS:
-            near = get_close_matches(key, FILTERS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(FILTERS)}"
-            raise ConfigError(f"filter_cfg has no key {key!r}; {hint}")
+            hint = did_you_mean(key, FILTERS, f"known: {', '.join(FILTERS)}")
+            raise ConfigError(f"filter_cfg has no key {key!r}{hint}")
         if value is None:
             continue
         keep = FILTERS[key](value)

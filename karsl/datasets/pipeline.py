@@ -8,7 +8,6 @@ import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from mmengine.registry import TRANSFORMS as ROOT_TRANSFORMS
 
 from karsl.datasets.draws import mix64, name_code
 from karsl.datasets.transforms.base import KeypointTransform
-from karsl.errors import ConfigError, TransformError
+from karsl.errors import ConfigError, TransformError, did_you_mean
 from karsl.registry import TRANSFORMS
 from karsl.skeletons import Skeleton
 
@@ -121,9 +120,8 @@ def _build(cfg: dict) -> Callable:
         short = name.removeprefix("karsl.")
         if found is None and "." not in short:
             known = [*TRANSFORMS.module_dict, *ROOT_TRANSFORMS.module_dict]
-            near = get_close_matches(short, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))};"
-            raise ConfigError(f"no transform {name!r}; {hint} Register your own with karsl.registry.TRANSFORMS")
+            hint = did_you_mean(short, known, f"known: {', '.join(sorted(known))};")
+            raise ConfigError(f"no transform {name!r}{hint} Register your own with karsl.registry.TRANSFORMS")
         cfg = {**cfg, "type": found or name}
     try:
         return TRANSFORMS.build(cfg)

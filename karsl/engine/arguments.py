@@ -6,7 +6,6 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 
 from mmengine.config import Config
 from mmengine.registry import Registry
@@ -14,7 +13,7 @@ from mmengine.registry import Registry
 from karsl import registry
 from karsl.engine.type_names import explain_type
 from karsl.engine.walk import own_keys, placed_mappings
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, did_you_mean
 
 _REGISTRIES = [value for value in vars(registry).values() if isinstance(value, Registry)]
 _UNKNOWN = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
@@ -56,9 +55,8 @@ def _explain(cfg: Config, error: TypeError) -> str | None:
         if path is None:
             return None
         known = [name for name in _arguments(error, owner) if name not in ("self", "args", "kwargs")]
-        near = get_close_matches(key, known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"it takes {', '.join(known)}"
-        return f"{path}.{key}: {owner} has no argument '{key}'; {hint}"
+        hint = did_you_mean(key, known, f"it takes {', '.join(known)}")
+        return f"{path}.{key}: {owner} has no argument '{key}'{hint}"
     if missing:
         owner, key = missing.groups()
         path = _place(cfg, owner)

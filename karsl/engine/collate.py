@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from difflib import get_close_matches
 
 from mmengine.config import Config
 from mmengine.registry import FUNCTIONS as ROOT_FUNCTIONS
 
 from karsl.engine.walk import LOADERS
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, did_you_mean
 from karsl.registry import FUNCTIONS
 
 
@@ -40,9 +39,8 @@ def name_collate(loader: MutableMapping, where: str = "dataloader") -> None:
     if ROOT_FUNCTIONS.get(name) is None:
         if FUNCTIONS.get(name) is None:
             known = [*FUNCTIONS.module_dict, *ROOT_FUNCTIONS.module_dict]
-            near = get_close_matches(name.rpartition(".")[2], known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(sorted(known))}"
-            raise ConfigError(f"{where}.collate_fn: no collate function '{name}'; {hint}")
+            hint = did_you_mean(name.rpartition(".")[2], known, f"known: {', '.join(sorted(known))}")
+            raise ConfigError(f"{where}.collate_fn: no collate function '{name}'{hint}")
         name = f"karsl.{name}"
     loader["collate_fn"] = {**cfg, "type": name}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from mmengine.logging import print_log
 
 from karsl.engine.config_keys import check_keys, runner_keys
 from karsl.engine.walk import LOADERS, dataset_leaves, mappings, own_keys
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, did_you_mean
 
 # Of StreamDataset and TarDataset: what names files there, instead of a data root.
 _PLACES = frozenset(("source", "tars"))
@@ -36,8 +35,7 @@ def override(cfg: Config, options: Mapping[str, Any]) -> None:
     for key in options:
         first = key.partition(".")[0]
         if first not in cfg and first not in runner_keys():
-            near = get_close_matches(first, [*own_keys(cfg), *runner_keys()], n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
+            hint = did_you_mean(first, [*own_keys(cfg), *runner_keys()])
             raise ConfigError(f"--cfg-options {key}: the config has no '{first}'{hint}")
     try:
         cfg.merge_from_dict(dict(options))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 from mmengine.config import Config
 from mmengine.registry import Registry
 
 from karsl import registry
 from karsl.engine.walk import own_keys, placed_mappings
+from karsl.errors import did_you_mean
 
 _UNREGISTERED = re.compile(r"([\w.]+) is not in the \w+::([\w ]+) registry")
 
@@ -43,9 +43,8 @@ def _remedy(name: str, kind: str, scope: str | None) -> str:
         return f"'{name}' is karsl's, and default_scope={scope!r} looks elsewhere; set default_scope='karsl'"
     if short in names:
         return f"no {kind} '{name}'; did you mean 'karsl.{short}'?"
-    near = get_close_matches(short, [*names, *others], n=1)
-    hint = f"did you mean '{near[0]}'?" if near else "is it spelt right, and its module imported (custom_imports)?"
-    return f"no {kind} '{name}'; {hint}"
+    hint = did_you_mean(short, [*names, *others], "is it spelt right, and its module imported (custom_imports)?")
+    return f"no {kind} '{name}'{hint}"
 
 
 def _kinds(child: Registry) -> tuple[str, ...]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
-from karsl.errors import SkeletonError
+from karsl.errors import SkeletonError, did_you_mean
 from karsl.skeletons import corpora, mediapipe, openpose
 from karsl.skeletons.described import describe, from_description
 from karsl.skeletons.skeleton import Skeleton, mirror_name
@@ -54,9 +53,8 @@ def get_skeleton(name: str | Mapping[str, Any] | Skeleton) -> Skeleton:
         return _OWN[name]
     if name in _MAKERS:
         return _shipped(name)
-    near = get_close_matches(str(name), skeleton_names(), n=1)
-    hint = f"did you mean {near[0]!r}? If it is yours," if near else f"known: {', '.join(skeleton_names())};"
-    raise SkeletonError(f"no skeleton {name!r}; {hint} register it in a module and give --import MODULE")
+    hint = did_you_mean(str(name), skeleton_names(), f"known: {', '.join(skeleton_names())}.")
+    raise SkeletonError(f"no skeleton {name!r}{hint} If it is yours, register it in a module and give --import MODULE")
 
 
 def describe_skeleton(skeleton: Skeleton, base: Skeleton | None = None) -> str | dict[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
-from karsl.errors import ConfigError, CorruptRecordError
+from karsl.errors import ConfigError, CorruptRecordError, did_you_mean
 from karsl.storage.archives import ArchiveReader
 from karsl.storage.cache import ArrayCache
 from karsl.storage.index import PLACE
@@ -46,9 +45,8 @@ class ClipReader:
     ) -> None:
         for name, given, known in (("nonfinite", nonfinite, ("raise", "missing")), ("verify", verify, VERIFY)):
             if given not in known:
-                near = get_close_matches(str(given), known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"expected {' or '.join(map(repr, known))}"
-                raise ConfigError(f"LoadKeypoints: {name}={given!r}; {hint}")
+                hint = did_you_mean(str(given), known, f"expected {' or '.join(map(repr, known))}")
+                raise ConfigError(f"LoadKeypoints: {name}={given!r}{hint}")
         self.nonfinite, self.verify = nonfinite, verify
         self.cache = ArrayCache(cache_bytes)
         self._archives, self._maps = ArchiveReader(), MappedFiles(max_maps)

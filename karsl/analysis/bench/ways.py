@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -15,7 +14,7 @@ import torch
 
 from karsl.analysis.bench.clips import OFFSETS_FILE, Clips, read_offsets
 from karsl.analysis.bench.job import EndlessOrder, JobDataset, ReadClip, plain_loader
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, did_you_mean
 
 # In the order of the table. A new way: a module with `WAY`, or `WAYS`, and its name here.
 MODULES = (
@@ -150,9 +149,8 @@ def choose_ways(names: Sequence[str] = ()) -> tuple[list[Way], dict[str, str]]:
     known = find_ways()
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
-            raise ConfigError(f"no way '{name}'; {hint}")
+            hint = did_you_mean(name, known, f"there are {', '.join(known)}")
+            raise ConfigError(f"no way '{name}'{hint}")
     chosen = [way for way in known.values() if not names or way.name in names]
     missing = {way.name: reason for way in chosen if (reason := way.missing())}
     return [way for way in chosen if way.name not in missing], missing

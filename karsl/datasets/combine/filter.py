@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -19,7 +18,7 @@ from karsl.datasets.combine.slice import pick
 from karsl.datasets.combine.view import ClipView
 from karsl.datasets.filters import FILTERS
 from karsl.datasets.index.progress import reported
-from karsl.errors import ConfigError, TransformError
+from karsl.errors import ConfigError, TransformError, did_you_mean
 from karsl.registry import DATASETS, FUNCTIONS
 
 Keep = Callable[[Mapping], Any]
@@ -146,9 +145,8 @@ def find_condition(keep: Keep | str | Mapping) -> Keep:
     name, arguments = (keep, {}) if isinstance(keep, str) else (keep["type"], {k: v for k, v in keep.items() if k != "type"})
     found: Any = name if callable(name) else FUNCTIONS.get(str(name))
     if found is None:
-        near = get_close_matches(str(name), FUNCTIONS.module_dict, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "register it with karsl.registry.FUNCTIONS"
-        raise ConfigError(f"FilterDataset: no function {name!r}; {hint}")
+        hint = did_you_mean(str(name), FUNCTIONS.module_dict, "register it with karsl.registry.FUNCTIONS")
+        raise ConfigError(f"FilterDataset: no function {name!r}{hint}")
     if inspect.isclass(found):
         return found(**arguments)  # type: ignore[return-value]
     return partial(found, **arguments) if arguments else found

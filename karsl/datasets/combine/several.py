@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from karsl.datasets.combine.agreement import common_metainfo
@@ -11,7 +10,7 @@ from karsl.datasets.combine.combinator import Combinator
 from karsl.datasets.combine.labels import union_of
 from karsl.datasets.combine.naming import kind
 from karsl.datasets.combine.relabel import RelabelDataset
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, did_you_mean
 
 LABELS = ("same", "union", "separate")
 
@@ -42,9 +41,8 @@ class SeveralMembers(Combinator):
         seed: int | None = None,
     ) -> None:
         if isinstance(labels, str) and labels not in LABELS:
-            near = get_close_matches(labels, LABELS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"expected {', '.join(LABELS)} or a list of class names"
-            raise ConfigError(f"{kind(self)}: labels={labels!r}; {hint}")
+            hint = did_you_mean(labels, LABELS, f"expected {', '.join(LABELS)} or a list of class names")
+            raise ConfigError(f"{kind(self)}: labels={labels!r}{hint}")
         if aliases and isinstance(labels, str) and labels == "same":
             raise ConfigError(f"{kind(self)}: aliases without labels='union' or a list of classes do nothing")
         self._labels, self._aliases = labels, dict(aliases or {})

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, did_you_mean
 from karsl.registry import ENCODERS
 from karsl.skeletons import Skeleton
 
@@ -57,9 +56,8 @@ def _build(given: Any) -> Encoder:
         return given
     name = cfg.get("type")
     if isinstance(name, str) and ENCODERS.get(name) is None:
-        near = get_close_matches(name, ENCODERS.module_dict, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(ENCODERS.module_dict))}"
-        raise ConfigError(f"no encoder {name!r}; {hint}")
+        hint = did_you_mean(name, ENCODERS.module_dict, f"known: {', '.join(sorted(ENCODERS.module_dict))}")
+        raise ConfigError(f"no encoder {name!r}{hint}")
     try:
         return ENCODERS.build(dict(cfg))
     except TypeError as error:

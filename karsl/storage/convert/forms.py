@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, did_you_mean
 from karsl.storage.convert.looks import (
     folder_with,
     has_frames,
@@ -246,9 +245,8 @@ def find_form(name: str) -> Form:
     """
     if name in FORMS:
         return FORMS[name]
-    near = get_close_matches(name, FORMS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"forms are {', '.join(FORMS)}"
-    raise ConfigError(f"no form {name!r}; {hint}")
+    hint = did_you_mean(name, FORMS, f"forms are {', '.join(FORMS)}")
+    raise ConfigError(f"no form {name!r}{hint}")
 
 
 def guess_form(path: Path) -> Form:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 from xxhash import xxh3_64_hexdigest
 
-from karsl.errors import DataProblems, PackError
+from karsl.errors import DataProblems, PackError, did_you_mean
 from karsl.storage.annotation import read_annotation, write_annotation
 from karsl.storage.pack.manifest import FileFacts, Manifest, Shard
 from karsl.storage.pack.staging import Staging, finish_interrupted, only_writer, told_when_full
@@ -58,10 +57,7 @@ def remove_clips(folder: str | Path, clip_ids: Sequence[str]) -> Manifest:
 def _check_known(out: Path, gone: set[str], known: list[str]) -> None:
     problems = []
     for name in sorted(gone - set(known)):
-        near = get_close_matches(name, known, n=1)
-        problems.append(
-            f"no clip {name!r}" + (f"; did you mean {near[0]!r}?" if near else "; its annotations.json lists them")
-        )
+        problems.append(f"no clip {name!r}{did_you_mean(name, known, 'its annotations.json lists them')}")
     if problems:
         raise DataProblems(str(out), problems)
 
