@@ -93,9 +93,10 @@ def counts_by_name(cls: type) -> bool:
 
 
 def package_facts() -> tuple:
-    """Names, sizes and times of karsl's own modules that read and parse; 0.3 ms where following the code takes 17."""
-    parts = (path for part in ("datasets", "skeletons", "storage") for path in sorted((_PACKAGE / part).glob("*.py")))
-    return tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in parts)
+    """Names, sizes and times of karsl's own modules that read and parse; 3 ms where following the code takes 17."""
+    paths = (path for part in ("datasets", "skeletons", "storage") for path in sorted((_PACKAGE / part).rglob("*.py")))
+    states = ((str(path.relative_to(_PACKAGE)), path.stat()) for path in paths)
+    return tuple((name, state.st_size, state.st_mtime_ns) for name, state in states)
 
 
 class _Reader:
