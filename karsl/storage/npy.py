@@ -18,7 +18,7 @@ from numpy.lib import format as npy
 
 from karsl.errors import CorruptRecordError
 
-BROKEN = (ValueError, OSError, EOFError, SyntaxError, TokenError, TypeError, OverflowError)
+BROKEN = (ValueError, OSError, EOFError, SyntaxError, TokenError, TypeError, OverflowError, IndexError)
 """What numpy raises on files that are damaged."""
 BROKEN_ARCHIVE = (*BROKEN, KeyError, MemoryError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """The same, of arrays in a zip archive; a size that is not believed in time asks for too much memory."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import zipfile
-import zlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,8 @@ from numpy.lib import format as npy
 
 from karsl.errors import CorruptRecordError
 from karsl.storage.inflate import DEFLATED, STORED, first_bytes, unpacked
-from karsl.storage.npy import HEADER_BYTES, ShortHeader, array_of, missing_file, parse_header
+from karsl.storage.npy import BROKEN_ARCHIVE, HEADER_BYTES, ShortHeader, array_of, missing_file, parse_header
 
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError)
 _LOCAL_BYTES = 30  # of the header before a member, without its name and extra field
 _PEEK_BYTES = 1024
 
@@ -82,7 +80,7 @@ def list_members(path: str | Path) -> tuple[list[Member], list[str]]:
         for name in dict.fromkeys(names):
             try:
                 members.append(_header(archive, fd, name))
-            except _BROKEN as error:
+            except BROKEN_ARCHIVE as error:
                 problems.append(f"{path}: array {name.removesuffix('.npy')!r} cannot be read ({error}); re-export it")
     return members, problems
 
@@ -101,7 +99,7 @@ def read_member(path: str | Path, key: str) -> np.ndarray:
         try:
             with archive.open(name) as stream:
                 return npy.read_array(stream, allow_pickle=False)
-        except _BROKEN as error:
+        except BROKEN_ARCHIVE as error:
             raise _unreadable(path, key, error) from error
 
 
@@ -132,7 +130,7 @@ def find_places(path: str) -> dict[str, Place]:
             facts = os.fstat(fd)
             found = {name.removesuffix(".npy"): _place(archive.NameToInfo[name], fd, facts) for name in archive.NameToInfo}
             return {key: place for key, (place, _) in found.items() if place is not None}
-    except (CorruptRecordError, *_BROKEN):
+    except (CorruptRecordError, *BROKEN_ARCHIVE):
         return {}
 
 
@@ -166,7 +164,7 @@ def _archive(path: str | Path) -> zipfile.ZipFile:
         raise CorruptRecordError(f"{path}: the file is empty; copy it again or remove it")
     try:
         return zipfile.ZipFile(path)
-    except _BROKEN as error:
+    except BROKEN_ARCHIVE as error:
         head = path.open("rb").read(2)
         what = "a pickle, which is never read" if head[:1] == b"\x80" else f"no readable npz archive ({error})"
         raise CorruptRecordError(f"{path}: {what}; re-export it with np.savez_compressed") from error

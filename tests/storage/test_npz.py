@@ -196,6 +196,25 @@ def test_a_header_that_lies_is_refused(tmp_path):
         read_at(path, "a", place._replace(crc=zlib.crc32(stored)))
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        "'descr': '<f4', 'fortran_order': False, 'shape': (1,",
+        "'descr': '<f4', 'fortran_order': False, 'shape': (10000000000000000000000,), }",
+        "'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000000,), }",
+        "'descr': ('<f4',), 'fortran_order': False, 'shape': (1,), }",
+        "[]: 1}",
+    ],
+)
+def test_a_header_that_makes_no_sense_is_one_sentence(tmp_path, told):
+    path, header = tmp_path / "x.npz", "{" + told + "\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode())
+    with pytest.raises(CorruptRecordError, match="array 'a' cannot be read"):
+        read_member(path, "a")
+    assert [len(found) for found in list_members(path)] in ([1, 0], [0, 1])
+
+
 def test_an_archive_cut_after_it_was_indexed_is_an_error(archive):
     place = members_of(archive)["a"].place
     archive.write_bytes(archive.read_bytes()[:60])

@@ -29,7 +29,7 @@ _KNOWN = {
     ("_codecs", "encode"): "bytes",
     ("collections", "OrderedDict"): "dict",
 }
-_BROKEN = (*BROKEN, pickle.UnpicklingError, AttributeError, IndexError, KeyError)
+_BROKEN = (*BROKEN, pickle.UnpicklingError, AttributeError, KeyError)
 
 
 class _Part:

@@ -20,10 +20,11 @@ from karsl.storage.convert.naming import FreshNames, class_folders
 from karsl.storage.convert.pose_names import NOT_READ, components_of, group_of, our_names
 from karsl.storage.convert.sidecar import SIDECAR, read_sidecar, records_of_folders
 from karsl.storage.convert.source import Clips
+from karsl.storage.npy import BROKEN
 
 PICTURE = 1000  # width and height that are written; coordinates in files are pixels
 DEFAULT_FPS = 25.0  # files must say one; KArSL's sources disagree between 25 and 30
-_BROKEN = (struct.error, ValueError, TypeError, IndexError, OverflowError, EOFError, MemoryError, AttributeError)
+_BROKEN = (*BROKEN, struct.error, MemoryError, AttributeError)
 
 
 def _library() -> Any:
