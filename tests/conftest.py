@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,23 @@ from hypothesis import HealthCheck, settings
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-# no test asserts on time, Hypothesis's examples included
-settings.register_profile("karsl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# No test asserts on time, Hypothesis's examples included. Its examples are the same in every run, so that one commit always
+# gives one answer; the long tests look for new ones.
+settings.register_profile(
+    "karsl",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=not os.environ.get("KARSL_LONG_TESTS"),
+)
 settings.load_profile("karsl")
 
 
-@pytest.fixture(autouse=True)
-def _own_cache_folder(tmp_path_factory, monkeypatch):
-    """Index files of tests go to a folder of their own, not to the user's cache."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache_folder(tmp_path_factory):
+    """Index files of tests, and of fixtures of any scope, go to a folder of this process, not to the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import pytest
@@ -19,7 +20,8 @@ def test_made_up_records_are_compared_and_the_gate_fails_the_copies(tmp_path, ca
     assert main(["memory", "--records", "20000", "--start-method", "fork", *options]) == 1
     text = capsys.readouterr().out
     assert "shared: 0.0 % of the record pages are private copies" in text
-    assert "copied: 100 %" in text
+    copied = re.search(r"copied: (\d+) % of the record pages", text)
+    assert int(copied[1]) >= 95, "all but pages at the edge of an arena, whose one record the other worker read"
     assert "over the limit: fork · serialize off" in text
     assert "over the limit: fork · serialize on" not in text
     on, off = json.loads(out.read_text())

@@ -67,7 +67,7 @@ def test_no_more_files_are_mapped_than_asked_and_descriptors_are_given_back(tmp_
     assert len(maps) == 3
     assert psutil.Process().num_fds() <= before + 3
     maps.close()
-    assert psutil.Process().num_fds() == before
+    assert psutil.Process().num_fds() <= before
 
 
 def test_an_array_outlives_its_place_among_the_open_files(tmp_path):

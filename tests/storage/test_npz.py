@@ -36,7 +36,7 @@ def test_reading_leaves_no_file_open(archive):
     for _ in range(20):
         read_member(archive, "b")
         list_members(archive)
-    assert open_files() == before
+    assert open_files() <= before  # what tests before this one left may be closed meanwhile
 
 
 def open_files() -> int:
