@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import signal
@@ -46,6 +47,14 @@ class Child:
     def __exit__(self, *_):
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
+
+
+@pytest.fixture(autouse=True)
+def _no_collector():
+    """A collection writes into the head of every record, here or in a child, and with that copies its page."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture

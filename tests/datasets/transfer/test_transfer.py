@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from functools import partial
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -31,7 +32,7 @@ CASES = Path(cases.__file__)
 SPEC = {"inputs": ((2, 3), np.float32), "keypoint_mask": ((2,), np.bool_), "label": ((2,), np.int64)}
 
 
-def run_case(*args, deadline_s=120):
+def run_case(*args, deadline_s=300):
     return subprocess.run(
         [sys.executable, "-W", "ignore", str(CASES), *map(str, args)],
         capture_output=True,
@@ -65,13 +66,14 @@ def test_batches_are_right_and_shared_under_every_start_method(method, persisten
 def test_nothing_is_left_when_a_loader_and_its_batches_are_gone():
     list(loader_of())  # what torch itself leaves on first use
     before = cases.leftovers()
-    assert before["maps"] == before["memfds"] == before["children"] == []
     for persistent in (False, True):
         loader = loader_of(persistent_workers=persistent)
         held = [next(iter(loader)) for _ in range(3)]
-        assert cases.leftovers()["maps"] != []
+        assert len(cases.leftovers()["maps"]) > len(before["maps"])
         del loader, held
-    assert cases.leftovers() == before
+    after = cases.leftovers()
+    assert after.pop("fds") <= before.pop("fds")  # what tests before this one left may be closed meanwhile
+    assert all(set(after[what]) <= set(before[what]) for what in before)
 
 
 def test_a_loop_that_drops_its_batches_stays_on_few_slots():
@@ -190,7 +192,7 @@ def test_batches_received_in_a_thread_as_by_torch_pin_memory():
     kept = []
     thread = threading.Thread(target=lambda: kept.extend(loader_of(persistent_workers=True)))
     thread.start()
-    thread.join(60)
+    thread.join(300)
     assert len(kept) == 6
     assert all(map(is_right, kept))
     assert all(map(is_shared, kept))
@@ -441,11 +443,19 @@ def test_workers_killed_at_random_leave_nothing_and_no_loader_hangs(epochs, kill
     assert found["after"] == found["before"]
 
 
+def still_there(pids) -> list[psutil.Process]:
+    """Processes may end between one look and the next."""
+    found = []
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            found.append(psutil.Process(pid))
+    return found
+
+
 def test_a_killed_parent_leaves_no_worker_and_no_memory():
     done = run_case("kill-self")
     found = json.loads(done.stdout)
     assert found["shared"]
-    processes = [psutil.Process(pid) for pid in found["workers"] if psutil.pid_exists(pid)]
-    _, alive = psutil.wait_procs(processes, timeout=30)
+    _, alive = psutil.wait_procs(still_there(found["workers"]), timeout=300)  # they look for their parent every 5 s
     assert alive == []
     assert cases.leftovers(found["workers"])["shm"] == []
