@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     if scan.problems:
         print(f"left out, {DataProblems(str(args.data_root), scan.problems)}")
     print(_summary(scan.records))
-    for note in audit_notes(scan.records):
+    for note in audit_notes(scan.records, scan.unseen):
         print(f"note: {note}")
     print(f"label sheet: {sheet_path or 'none, classes are called by SignID'}\nannotation file: {out}")
     name = out.relative_to(args.data_root) if out.is_relative_to(args.data_root) else out

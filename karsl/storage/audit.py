@@ -1,4 +1,4 @@
-"""What is odd about the clips of a corpus and yet no error: folders that lack signs, SignIDs of no sign, odd counts."""
+"""What is odd about the clips of a corpus and yet no error: clips without a point, folders that lack signs, odd counts."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ LAST_SIGN = 502
 _MOST_NAMED, _MOST_NOTES, _CHANCE = 4, 6, 2
 
 
-def audit_notes(records: Sequence[Mapping]) -> list[str]:
+def audit_notes(records: Sequence[Mapping], unseen: Sequence[str] = ()) -> list[str]:
     """One sentence for each odd thing, at most six.
 
     Args:
         records: With `sign`, `signer` and `split`.
+        unseen: Names of clips in which no point was found.
 
     Example:
         >>> clips = [("01", 1), ("01", 2), ("02", 1), ("02", 600)]
@@ -25,7 +26,9 @@ def audit_notes(records: Sequence[Mapping]) -> list[str]:
         SignIDs above 502, the last of KArSL: 0600
     """
     counts = Counter((f"{r['signer']}-{r['split']}", int(r["sign"])) for r in records)
-    notes = [*_lacking_folders(records), *_lacking_signs(counts)]
+    number = f"{len(unseen)} clip{'' if len(unseen) == 1 else 's'}"
+    notes = [f"{number} in which no point was found in any frame: {_some(unseen)}"] if unseen else []
+    notes += [*_lacking_folders(records), *_lacking_signs(counts)]
     above = sorted({sign for _, sign in counts if sign > LAST_SIGN})
     if above:
         notes.append(f"SignIDs above {LAST_SIGN}, the last of KArSL: {_some(f'{sign:04d}' for sign in above)}")

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
+import numpy as np
 from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
@@ -45,10 +46,12 @@ class Scan:
         records: `clip_id keypoint_path keypoint_key sign signer split num_frames` of every readable clip, and `member`
             where it lies in an archive; paths are relative to the root, with `/`.
         problems: One sentence per thing that is wrong.
+        unseen: `clip_id` of the records in which no point was found in any frame; empty where values were not read.
     """
 
     records: list[dict] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
 
     @property
     def signs(self) -> tuple[int, ...]:
@@ -81,7 +84,7 @@ def scan_npz_folders(
         root: Folder that holds `01-train`, `01-test`, ...
         skeleton: Gives the number of keypoints that a clip must have.
         sheet: If given, a SignID outside it is a problem.
-        read_values: Also decode every clip and report NaN, infinity and damaged bytes.
+        read_values: Also decode every clip, report NaN, infinity and damaged bytes, and note clips without any point.
         memory: Folder, private to this user, where headers are remembered: a later scan opens only files that changed.
         progress: `progress(files, total)` wraps the iteration over files, for a bar.
 
@@ -96,6 +99,7 @@ def scan_npz_folders(
         found = _scan_file(file, root, skeleton, sheet, read_values)
         scan.records += found.records
         scan.problems += found.problems
+        scan.unseen += found.unseen
     scan.problems += _clips_in_two_splits(scan.records)
     return scan
 
@@ -157,9 +161,9 @@ def _scan_file(file: IndexedFile, root: Path, skeleton: Skeleton, sheet: LabelSh
     signer, _, split = parts[0].partition("-")
     scan = Scan(problems=[_relative(p, root) for p in file.problems])
     for member in file.members:
-        problem = shape_problem(member.shape, member.dtype, skeleton.num_keypoints)
+        problem, unseen = shape_problem(member.shape, member.dtype, skeleton.num_keypoints), False
         if problem is None and read_values:
-            problem = _value_problem(root / file.name, member.key)
+            problem, unseen = _look_at_values(root / file.name, member.key)
         if problem:
             scan.problems.append(f"{file.name}: {_called(member)} {_relative(problem, root)}")
             continue
@@ -175,6 +179,8 @@ def _scan_file(file: IndexedFile, root: Path, skeleton: Skeleton, sheet: LabelSh
                 **({} if member.place is None else {PLACE: list(member.place)}),
             }
         )
+        if unseen:
+            scan.unseen.append(scan.records[-1]["clip_id"])
     return scan
 
 
@@ -189,13 +195,19 @@ def _called(member: Member) -> str:
     return "the clip" if member.key is None else f"clip {member.key!r}"
 
 
-def _value_problem(path: Path, key: str | None) -> str | None:
+def _look_at_values(path: Path, key: str | None) -> tuple[str | None, bool]:
+    """What is wrong with a clip, and whether it has no point in any frame."""
     try:
-        if path.suffix == ".npz":
-            return value_problem(read_member(path, str(key)))
-        return value_problem(read_tensor(path, key) if path.suffix == ".pt" else MappedFiles(1).array(str(path)))
+        clip = _clip(path, key)
     except CorruptRecordError as error:
-        return f"is damaged: {error}"
+        return f"is damaged: {error}", False
+    return value_problem(clip), not clip[..., :3].any()
+
+
+def _clip(path: Path, key: str | None) -> np.ndarray:
+    if path.suffix == ".npz":
+        return read_member(path, str(key))
+    return read_tensor(path, key) if path.suffix == ".pt" else MappedFiles(1).array(str(path))
 
 
 def _clips_in_two_splits(records: list[dict]) -> list[str]:

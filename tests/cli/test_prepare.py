@@ -98,6 +98,22 @@ def test_a_whole_copy_has_no_notes_and_a_poor_one_at_most_six(corpus, write_clip
     assert len(notes(capsys.readouterr().out)) == 6
 
 
+def test_clips_in_which_nothing_was_found_are_counted_and_named(write_clips, capsys):
+    unseen = np.zeros((3, 184, 4), np.float32)
+    unseen[..., 3] = 0.5  # a visibility of points that are not there
+    once = np.zeros((3, 184, 4), np.float32)
+    once[2, 5, 0] = 0.5
+    root = write_clips(
+        {"01-train/0001.npz": {"a": unseen, "b": once, "c": 2}, "01-train/0002/d.npz": {"x": unseen[:, :, :3]}}
+    )
+    assert main(["prepare", str(root)]) == 0
+    assert notes(capsys.readouterr().out) == [
+        "2 clips in which no point was found in any frame: 01-train/0001/a, 01-train/0002/d"
+    ]
+    assert main(["prepare", str(root), "--quick"]) == 0
+    assert notes(capsys.readouterr().out) == []
+
+
 def test_the_list_of_a_pack_is_not_written_over(corpus, tmp_path, capsys):
     assert main(["pack", str(corpus), str(tmp_path / "pack"), "--workers", "0"]) == 0
     before = (tmp_path / "pack" / "annotations.json").read_bytes()
