@@ -9,7 +9,7 @@ from typing import Any
 from karsl.errors import ConfigError
 from karsl.remote.session import connect, need_ray
 from karsl.remote.waiting import first_of
-from karsl.storage.convert.source import ClipSource
+from karsl.storage.clip_source import ClipSource
 from karsl.storage.pack.pool import Answer, Read
 from karsl.storage.pack.shard import Block
 from karsl.storage.pack.writer import Packed, pack_clips

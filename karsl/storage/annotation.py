@@ -9,21 +9,10 @@ from karsl.errors import AnnotationError
 from karsl.storage.atomic import atomic_path
 from karsl.storage.labels import LabelSheet
 
-PUBLIC_KEYS = ("clip_id", "label", "sign", "signer", "split", "num_frames", "fps")
 LOCATOR_KEYS = frozenset(
     ("keypoint_path", "keypoint_key", "member", "frame_start", "byte_start", "dtype", "xxh3", "pack", "sample_idx")
 )
 """Of a record: where its clip lies in one copy of the files, and its place in one dataset."""
-
-
-def public(record: dict) -> dict:
-    """The facts of a record that are true wherever its clip lies, in whatever form.
-
-    Example:
-        >>> public({"clip_id": "a", "signer": None, "num_frames": 3, "keypoint_path": "a.npy"})
-        {'clip_id': 'a', 'num_frames': 3}
-    """
-    return {key: record[key] for key in PUBLIC_KEYS if record.get(key) is not None}
 
 
 def class_metainfo(signs: tuple[int, ...], sheet: LabelSheet | None) -> dict:

@@ -16,7 +16,8 @@ from karsl.skeletons import Skeleton, get_skeleton, skeleton_names
 from karsl.storage import list_members, read_member
 from karsl.storage.convert.forms import guess_form
 from karsl.storage.convert.plain_pickle import Trusted
-from karsl.storage.convert.source import Clips, open_source
+from karsl.storage.clip_source import Clips
+from karsl.storage.convert.open import open_source
 from karsl.storage.packed import ANNOTATIONS
 from karsl.storage.record import canonical_clip
 from karsl.visualization.views import SourceView

@@ -20,7 +20,7 @@ from karsl.datasets.combine.naming import kind
 from karsl.datasets.epoch import EpochState
 from karsl.datasets.index.code_facts import code_facts, counts_by_name
 from karsl.datasets.index.fingerprint import fingerprint
-from karsl.storage.convert.stamp import stamp_of
+from karsl.storage.stamp import stamp_of
 
 
 class CannotTell(Exception):

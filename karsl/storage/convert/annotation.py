@@ -8,6 +8,7 @@ from typing import Any
 from karsl.errors import DataProblems
 from karsl.skeletons import Skeleton, describe_skeleton
 from karsl.storage.annotation import read_annotation, write_list
+from karsl.storage.clip_source import public
 from karsl.storage.convert.archives import ArchiveFolder
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.located import LocatedClips
@@ -46,5 +47,5 @@ def write_annotated(out: Path, job: Job) -> None:
         for record, clip in job.clips(by=lambda r: r["label"]):
             name, key = f"clips/{record['label']:04d}.npz", record["clip_id"]
             archives.write(name, key, clip)
-            records.append({**job.public(record), "keypoint_path": name, "keypoint_key": key})
+            records.append({**public(record), "keypoint_path": name, "keypoint_key": key})
     write_list(out / ANNOTATIONS, {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)}, records)

@@ -11,7 +11,7 @@ import numpy as np
 
 from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
 from karsl.skeletons import get_skeleton
-from karsl.storage.convert.source import Clips
+from karsl.storage.clip_source import Clips
 
 _GROUPS = {"pose": "pose", "face": "face", "lh": "left_hand", "rh": "right_hand"}
 _NOT_CLIPS = ("metadata.json",)

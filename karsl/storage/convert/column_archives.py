@@ -11,12 +11,12 @@ import numpy as np
 
 from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
 from karsl.storage.annotation import write_list
+from karsl.storage.clip_source import Clips, public
 from karsl.storage.convert.archives import ArchiveFolder
 from karsl.storage.convert.columns import HOLISTIC, MSL, ColumnLayout
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.naming import FreshNames, class_folders
 from karsl.storage.convert.sidecar import SIDECAR, read_sidecar
-from karsl.storage.convert.source import Clips
 from karsl.storage.npz import Member, list_members, read_member
 
 
@@ -88,5 +88,5 @@ def write_holistic(out: Path, job: Job) -> None:
             file = f"{folders[record['label']]}.npz"
             key = fresh.name(file, record["clip_id"])
             archives.write(file, key, HOLISTIC.rows_of(clip))
-            records.append({**job.public(record), "file": file, "key": key})
+            records.append({**public(record), "file": file, "key": key})
     write_list(out / SIDECAR, {**job.metainfo, "skeleton": HOLISTIC.skeleton}, records)

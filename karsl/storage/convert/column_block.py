@@ -11,10 +11,10 @@ from numpy.lib import format as npy
 
 from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError
 from karsl.storage.annotation import write_list
+from karsl.storage.clip_source import Clips, public
 from karsl.storage.convert.columns import HOLISTIC
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.sidecar import SIDECAR, read_sidecar
-from karsl.storage.convert.source import Clips
 from karsl.storage.npy import BROKEN
 
 CLIPS, LABELS = "X.npy", "y.npy"
@@ -95,6 +95,6 @@ def write_block(out: Path, job: Job) -> None:
             if HOLISTIC.lost_scores(clip):
                 job.losses.add("score", record["clip_id"], "faces and hands have no column for a score other than 1")
             stream.write(HOLISTIC.rows_of(clip).astype("<f4").tobytes())
-            records.append({**job.public(record), "file": CLIPS, "place": place})
+            records.append({**public(record), "file": CLIPS, "place": place})
     np.save(out / LABELS, np.array([r["label"] for r in records], dtype=np.int64))
     write_list(out / SIDECAR, {**job.metainfo, "skeleton": HOLISTIC.skeleton}, records)

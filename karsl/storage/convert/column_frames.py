@@ -10,11 +10,11 @@ import numpy as np
 
 from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
 from karsl.storage.annotation import write_list
+from karsl.storage.clip_source import Clips, public
 from karsl.storage.convert.columns import HOLISTIC
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.naming import FreshNames, class_folders
 from karsl.storage.convert.sidecar import SIDECAR, read_sidecar
-from karsl.storage.convert.source import Clips
 from karsl.storage.npy import BROKEN
 
 
@@ -105,5 +105,5 @@ def write_frames(out: Path, job: Job) -> None:
         (out / file).mkdir(parents=True)
         for number, row in enumerate(HOLISTIC.rows_of(clip)):
             np.save(out / file / f"{number}.npy", row)
-        records.append({**job.public(record), "file": file})
+        records.append({**public(record), "file": file})
     write_list(out / SIDECAR, {**job.metainfo, "skeleton": HOLISTIC.skeleton}, records)

@@ -22,8 +22,8 @@ from karsl.storage.convert.looks import (
 from karsl.storage.layout import layout_seen
 
 if TYPE_CHECKING:
+    from karsl.storage.clip_source import ClipSource
     from karsl.storage.convert.job import Job
-    from karsl.storage.convert.source import ClipSource
 
 _HERE = "karsl.storage.convert"
 

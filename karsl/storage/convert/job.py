@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from karsl.errors import CorruptRecordError, DataProblems
 from karsl.skeletons import Skeleton
-from karsl.storage.annotation import public
+from karsl.storage.clip_source import ClipSource
 from karsl.storage.convert.losses import Losses
 from karsl.storage.convert.mapped import describe_points, dropped_points, map_clip
 from karsl.storage.half import to_half
 from karsl.storage.record import value_problem
-
-if TYPE_CHECKING:
-    from karsl.storage.convert.source import ClipSource
 
 Progress = Callable[[Iterable, int], Iterable]
 
@@ -46,10 +43,6 @@ class Job:
     def metainfo(self) -> dict:
         """Of the source, without what it says of its keypoints."""
         return {k: v for k, v in self.source.metainfo.items() if k != "skeleton"}
-
-    def public(self, record: dict) -> dict:
-        """The facts of a record that every form may know; its locator is left out."""
-        return public(record)
 
     def gloss(self, record: dict) -> str:
         """The class name of a record."""

@@ -17,11 +17,11 @@ import numpy as np
 from karsl.errors import AnnotationError, CorruptRecordError, DataProblems
 from karsl.skeletons import get_skeleton
 from karsl.storage.annotation import write_list
+from karsl.storage.clip_source import Clips, public
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.naming import safe_name
 from karsl.storage.convert.parquet import WRITING, library, open_parquet_file, read_columns
 from karsl.storage.convert.sidecar import SIDECAR, read_sidecar
-from karsl.storage.convert.source import Clips
 
 TABLE, LABELS, FOLDER = "train.csv", "sign_to_prediction_index_map.json", "train_landmark_files"
 _TYPES = {"face": "face", "lh": "left_hand", "pose": "pose", "rh": "right_hand"}
@@ -130,7 +130,7 @@ def write_kaggle(out: Path, job: Job) -> None:
             (out / file).parent.mkdir(parents=True, exist_ok=True)
             arrow.parquet.write_table(_table(arrow, clip, kinds, numbers), out / file, **WRITING)
             table.writerow((file, signer, sequence, job.gloss(record)))
-            records.append({**job.public(record), "file": file})
+            records.append({**public(record), "file": file})
     index = {str(name): label for label, name in enumerate(job.metainfo["classes"])}
     (out / LABELS).write_text(json.dumps(index, ensure_ascii=False), encoding="utf-8")
     write_list(out / SIDECAR, {**job.metainfo, "skeleton": "kaggle_543"}, records)

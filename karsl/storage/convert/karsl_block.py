@@ -23,8 +23,8 @@ from numpy.lib import format as npy
 from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
 from karsl.storage.annotation import class_metainfo
+from karsl.storage.clip_source import Clips
 from karsl.storage.convert.plain_pickle import Trusted, check_trusted, load_plain
-from karsl.storage.convert.source import Clips
 from karsl.storage.labels import find_label_sheet, read_label_sheet
 from karsl.storage.npy import BROKEN
 from karsl.storage.npz import list_members, read_member

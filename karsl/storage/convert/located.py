@@ -11,16 +11,17 @@ import numpy as np
 
 from karsl.skeletons import Skeleton
 from karsl.storage.annotation import LOCATOR_KEYS
-from karsl.storage.convert.stamp import stamp_of
+from karsl.storage.clip_source import ClipSource
 from karsl.storage.reader import ClipReader
+from karsl.storage.stamp import stamp_of
 
 
 @dataclass(frozen=True)
-class LocatedClips:
+class LocatedClips(ClipSource):
     """A source of clips that lie where their records say, see `ClipReader`; files are opened in the process that reads.
 
     Args:
-        metainfo, skeleton, records, notes: See `karsl.storage.convert.ClipSource`.
+        metainfo, skeleton, records, notes: See `ClipSource`.
         root: Folder that the records' paths are relative to.
     """
 

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from karsl.skeletons import Skeleton, describe_skeleton
-from karsl.storage.annotation import public
-
-if TYPE_CHECKING:
-    from karsl.storage.convert.source import ClipSource
+from karsl.storage.clip_source import ClipSource
 
 
-@dataclass(frozen=True)
-class MappedClips:
+class MappedClips(ClipSource):
     """A source that gives the points of another skeleton.
 
     Args:
@@ -27,20 +19,10 @@ class MappedClips:
         SkeletonError: From `require_shared`, when no name is in both.
     """
 
-    source: ClipSource
-    skeleton: Skeleton
-
-    @cached_property
-    def metainfo(self) -> dict:
-        return {**self.source.metainfo, "skeleton": describe_skeleton(self.skeleton)}
-
-    @property
-    def records(self) -> list[dict]:
-        return self.source.records
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return self.source.notes
+    def __init__(self, source: ClipSource, skeleton: Skeleton) -> None:
+        self.source, self.skeleton = source, skeleton
+        self.metainfo = {**source.metainfo, "skeleton": describe_skeleton(skeleton)}
+        self.records, self.notes = source.records, source.notes
 
     def read(self, record: dict) -> np.ndarray:
         """float32 (T, V, 4) with the points of `skeleton`."""
@@ -48,12 +30,12 @@ class MappedClips:
 
     def public(self, record: dict) -> dict:
         """What the source says of a clip wherever it lies."""
-        return getattr(self.source, "public", public)(record)
+        return self.source.public(record)
 
     @property
     def stamp(self) -> str:
         """Of the source."""
-        return getattr(self.source, "stamp", "")
+        return self.source.stamp
 
 
 def map_clip(clip: np.ndarray, mapping: np.ndarray) -> np.ndarray:

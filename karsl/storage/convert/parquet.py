@@ -24,10 +24,10 @@ import numpy as np
 
 from karsl.errors import AnnotationError, CorruptRecordError, DatasetNotFoundError, missing_extra
 from karsl.skeletons import Skeleton, describe_skeleton
+from karsl.storage.clip_source import Clips, public
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.naming import class_folders
 from karsl.storage.convert.said import skeleton_of
-from karsl.storage.convert.source import Clips
 from karsl.storage.record import canonical_clip, shape_problem
 
 GROUP_CLIPS = 64  # clips of a row group: what is in memory at once
@@ -206,7 +206,7 @@ def _groups(job: Job) -> Iterator[tuple[str, list[dict]]]:
 def _row(job: Job, record: dict, clip: np.ndarray) -> dict:
     arabic: Iterable[str] | None = job.metainfo.get("classes_ar")
     return {
-        **job.public(record),
+        **public(record),
         "gloss": job.gloss(record),
         "gloss_ar": None if arabic is None else tuple(arabic)[record["label"]],
         "keypoint": clip.astype(clip.dtype.newbyteorder("<"), copy=False).tobytes(),

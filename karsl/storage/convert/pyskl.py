@@ -16,10 +16,10 @@ import numpy as np
 
 from karsl.errors import AnnotationError, CorruptRecordError, DataProblems
 from karsl.skeletons import Skeleton, describe_skeleton
+from karsl.storage.clip_source import Clips, public
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.plain_pickle import Trusted, load_plain
 from karsl.storage.convert.said import numbered_classes, skeleton_of
-from karsl.storage.convert.source import Clips
 
 _KEYS = ("frame_dir", "label", "keypoint")
 
@@ -137,7 +137,7 @@ def _write(out: Path, job: Job, coordinates: Callable[[np.ndarray], np.ndarray])
     annotations: list[dict] = []
     split: dict[str, list[str]] = {}
     for record, clip in job.clips():
-        facts = {k: v for k, v in job.public(record).items() if k in ("label", "sign", "signer", "fps")}
+        facts = {k: v for k, v in public(record).items() if k in ("label", "sign", "signer", "fps")}
         annotations.append(
             {
                 "frame_dir": record["clip_id"],

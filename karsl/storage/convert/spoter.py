@@ -20,8 +20,8 @@ import numpy as np
 
 from karsl.errors import AnnotationError, CorruptRecordError, DataProblems
 from karsl.skeletons import get_skeleton
+from karsl.storage.clip_source import Clips
 from karsl.storage.convert.job import Job
-from karsl.storage.convert.source import Clips
 
 _FACTS = ("clip_id", "gloss", "gloss_ar", "sign", "signer", "split")
 _LARGEST_CELL = 1 << 26  # csv refuses cells above 128 KiB by default; a landmark of a long clip takes more

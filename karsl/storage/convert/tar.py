@@ -11,6 +11,7 @@ import numpy as np
 
 from karsl.errors import AnnotationError, ConfigError, DatasetNotFoundError
 from karsl.skeletons import Skeleton, describe_skeleton
+from karsl.storage.clip_source import public
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.located import LocatedClips
 from karsl.storage.convert.said import numbered_classes, skeleton_of
@@ -72,7 +73,7 @@ def write_tar(out: Path, job: Job) -> None:
     """Write `clips-000000.tar` and so on, an index beside each, and `tars.json`."""
     clips = job.clips()
     metainfo = {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)}
-    records = [job.public(record) for record in job.source.records]
+    records = [public(record) for record in job.source.records]
 
     def read(record: dict) -> np.ndarray:
         return next(clips)[1]

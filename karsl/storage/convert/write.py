@@ -13,10 +13,10 @@ import numpy as np
 
 from karsl.errors import ConfigError, DataProblems, SkeletonError
 from karsl.skeletons import Skeleton, get_skeleton
+from karsl.storage.clip_source import ClipSource
 from karsl.storage.convert.forms import FORMS, Form, find_form, guess_form
 from karsl.storage.convert.job import Job, Progress
 from karsl.storage.convert.losses import Losses
-from karsl.storage.convert.source import ClipSource
 from karsl.storage.convert.staging import atomic_target
 
 DTYPES = ("float32", "float16")

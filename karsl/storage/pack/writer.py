@@ -15,8 +15,8 @@ from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import ConfigError, PackError
 from karsl.skeletons import Skeleton
-from karsl.storage.annotation import public, write_annotation
-from karsl.storage.convert.source import Clips, ClipSource
+from karsl.storage.annotation import write_annotation
+from karsl.storage.clip_source import Clips, ClipSource, public
 from karsl.storage.pack.manifest import FileFacts, Manifest
 from karsl.storage.pack.merge import Merge, merged
 from karsl.storage.pack.plan import ShardPlan, plan_shards
@@ -63,9 +63,8 @@ def pack_clips(
     """Write the clips of a source to a pack; what an interrupted run of the same call had finished is kept.
 
     Args:
-        source: Clips in the order they are to lie in. It may have what `LocatedClips` has: `stored` reads what lies there,
-            `public` gives what records keep, `stamp` stands for what the clips are made of: an interrupted run goes on only
-            where it is the same, and begins anew where it is empty or absent, as with clips that are made in Python.
+        source: Clips in the order they are to lie in. An interrupted run goes on only where its `stamp` is the same, and
+            begins anew where that is empty, as with clips that are made in Python.
         out: Folder of the pack.
         dtype: `'float16'` halves the bytes, `'float32'` keeps every bit; None is what the pack has, or float16.
         shard_bytes: Of frames in one file, at most; 0 is one file for all.
@@ -138,13 +137,13 @@ def _carry_out(
     row_bytes = source.skeleton.num_keypoints * 4 * KINDS[base.manifest.dtype].itemsize
     lengths = np.array([r["num_frames"] for r in merge.new], np.int64)
     shards = plan_shards(lengths, row_bytes=row_bytes, shard_bytes=shard_bytes, first_number=base.first_number)
-    stamp = getattr(source, "stamp", "")
-    with told_when_full(out, kept=bool(stamp)):
-        staging = Staging(out, _fingerprint(stamp, base, merge, shards), keeps=bool(stamp))
+    keeps = bool(source.stamp)
+    with told_when_full(out, kept=keeps):
+        staging = Staging(out, _fingerprint(source.stamp, base, merge, shards), keeps=keeps)
         kept = len(staging.done)
         try:
             run = PackRun(source, base.manifest, staging, shards, merge.new, tell)
-            for name, answer in write(run.blocks(), getattr(source, "stored", source.read)):
+            for name, answer in write(run.blocks(), source.stored):
                 run.note(name, answer)
             manifest = _list(source, base, merge, shards, staging)
         except BaseException:
@@ -156,7 +155,7 @@ def _carry_out(
 
 def _list(source: ClipSource, base: _Base, merge: Merge, shards: list[ShardPlan], staging: Staging) -> Manifest:
     """Write annotations and manifest of the pack that it will be."""
-    located = [*merge.old, *_located(merge.new, shards, getattr(source, "public", public))]
+    located = [*merge.old, *_located(merge.new, shards, source.public)]
     path = write_annotation(staging.folder / ANNOTATIONS, merge.metainfo, located)
     added = [staging.done[frames_name(shard.number)] for shard in shards]
     manifest = replace(base.manifest.with_shards(added), annotations=FileFacts.of(path))

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from karsl.skeletons import Skeleton, get_skeleton
+from karsl.storage.clip_source import ClipSource
 
 SKELETON = get_skeleton("msl_226")
 
 
 @dataclass(frozen=True)
-class NumberedClips:
+class NumberedClips(ClipSource):
     """Attributes:
     count: Clips.
     first: Number of the first.

@@ -9,7 +9,7 @@ import pytest
 
 from karsl.errors import ConfigError, CorruptRecordError, DataProblems, PackError
 from karsl.skeletons import get_skeleton
-from karsl.storage.convert import Clips, open_source
+from karsl.storage.convert import Clips, ClipSource, open_source
 from karsl.storage.pack.manifest import FileFacts, Manifest
 from karsl.storage.pack.writer import pack_clips
 from karsl.storage.packed import Pack, shards_of
@@ -126,7 +126,7 @@ def test_a_header_that_lies_stops_the_packing(source, tmp_path, spoil, text, wor
     assert not (tmp_path / "pack").exists()
 
 
-class SpoiledClips:
+class SpoiledClips(ClipSource):
     """Cannot be read, in a worker either."""
 
     def __init__(self, source, text):
