@@ -38,6 +38,18 @@ class PackError(KarslError, OSError):
     """A pack that cannot be made, changed or trusted: held by another process, disk full, damaged."""
 
 
+class IndexFileError(KarslError, ValueError):
+    """An index file is torn, damaged, of another format or of other inputs."""
+
+
+class UnsafeRecord(KarslError, TypeError):
+    """A record holds something that the safe codec cannot give back exactly."""
+
+
+class BatchLostError(KarslError, RuntimeError):
+    """A worker announced a batch that cannot be reached any more."""
+
+
 class MissingExtraError(KarslError, ImportError):
     """A heavy library is absent; the text names the extra that brings it."""
 

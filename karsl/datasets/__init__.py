@@ -2,8 +2,8 @@
 
 from karsl.datasets import combine, lazy, transforms
 from karsl.datasets.base import KeypointDataset
-from karsl.datasets.buffer import SerializedList
 from karsl.datasets.collate import keypoint_collate, plan_collate
+from karsl.datasets.index.buffer import SerializedList
 from karsl.datasets.karsl import KArSLDataset
 from karsl.datasets.pipeline import Pipeline
 from karsl.datasets.samplers import ChunkSampler, ClassBalancedSampler, LengthBucketSampler, ResumableSampler

@@ -10,8 +10,8 @@ import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.logging import print_log
 
-from karsl.datasets.buffer import SerializedList
 from karsl.datasets.filters import absent_values, contents_of, counted
+from karsl.datasets.index.buffer import SerializedList
 from karsl.datasets.index.parse_once import COLUMNS, LEARNED, parse_once
 from karsl.datasets.subset import Indices, resolve_indices
 

@@ -14,7 +14,7 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
-from karsl.datasets.index.layout import IndexFileError
+from karsl.errors import IndexFileError
 
 try:
     import fcntl

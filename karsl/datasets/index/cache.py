@@ -11,9 +11,9 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from karsl.datasets.buffer import SerializedList
+from karsl.datasets.index.buffer import SerializedList
 from karsl.datasets.index.folder import IndexFolder
-from karsl.datasets.index.layout import IndexFileError
+from karsl.errors import IndexFileError
 
 Extra = dict | Callable[[], dict]
 MakeRecords = Callable[[], tuple[Iterable[dict], Extra]]

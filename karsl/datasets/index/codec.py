@@ -14,17 +14,13 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from karsl.errors import KarslError
+from karsl.errors import UnsafeRecord
 
 _TUPLE, _BIG_INT, _ARRAY, _SCALAR, _PICKLE = 1, 2, 3, 4, 5
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 _LEAVES = _PLAIN | {bytes}
 _DTYPE_KINDS = frozenset("biufcmMSU")  # no object, no void: both can hide a pickle
 _MAX_DEPTH = 64  # a tuple takes a C frame of the decoder per level: 500 of them overflow a thread's stack
-
-
-class UnsafeRecord(KarslError, TypeError):
-    """A record holds something that the safe codec cannot give back exactly."""
 
 
 def encode(record: Any) -> bytes:

@@ -22,8 +22,9 @@ import numpy as np
 import xxhash
 
 from karsl.datasets.index.codec import decode, encode
-from karsl.datasets.index.layout import FORMAT_VERSION, IndexFileError
+from karsl.datasets.index.layout import FORMAT_VERSION
 from karsl.datasets.shared_file import SharedFile
+from karsl.errors import IndexFileError
 from karsl.storage.atomic import atomic_path
 from karsl.version import __version__
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock, Timeout
 
-from karsl.datasets.index.layout import IndexFileError
 from karsl.datasets.index.writer import TEMP_SUFFIX
+from karsl.errors import IndexFileError
 
 try:
     import fcntl

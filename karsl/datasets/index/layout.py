@@ -20,7 +20,7 @@ from typing import Any
 
 import xxhash
 
-from karsl.errors import KarslError
+from karsl.errors import IndexFileError
 
 FORMAT_VERSION = 1
 HEADER_BYTES = 4096
@@ -29,10 +29,6 @@ BLOCK_BYTES = 1 << BLOCK_BITS
 
 _MAGIC = b"KARSLIDX"
 _STRUCT = struct.Struct("<8sIIQQQQQQQ16s32sQQQ")
-
-
-class IndexFileError(KarslError, ValueError):
-    """An index file is torn, damaged, of another format or of other inputs."""
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from mmengine.logging import print_log
 
-from karsl.datasets.buffer import SerializedList
+from karsl.datasets.index.buffer import SerializedList
 from karsl.datasets.index.cache import open_or_build
 from karsl.datasets.index.folder import IndexFolder
 from karsl.datasets.index.identity import PARSING, index_identity
-from karsl.datasets.index.layout import IndexFileError
+from karsl.errors import IndexFileError
 
 if TYPE_CHECKING:
     from karsl.datasets.indexed import IndexedDataset

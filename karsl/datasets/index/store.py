@@ -10,15 +10,9 @@ from contextlib import suppress
 import numpy as np
 
 from karsl.datasets.index.codec import decode, decode_trusted
-from karsl.datasets.index.layout import (
-    BLOCK_BITS,
-    BLOCK_BYTES,
-    HEADER_BYTES,
-    IndexFileError,
-    IndexHeader,
-    checksum,
-)
+from karsl.datasets.index.layout import BLOCK_BITS, BLOCK_BYTES, HEADER_BYTES, IndexHeader, checksum
 from karsl.datasets.shared_file import SharedFile
+from karsl.errors import IndexFileError
 
 
 class IndexStore:

@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from karsl.datasets.index.codec import UnsafeRecord, encode, encode_pickled
+from karsl.datasets.index.codec import encode, encode_pickled
 from karsl.datasets.index.columns import NumberColumn
 from karsl.datasets.index.layout import BLOCK_BYTES, HEADER_BYTES, IndexHeader, checksum
 from karsl.datasets.shared_file import SharedFile
+from karsl.errors import UnsafeRecord
 
 TEMP_SUFFIX = ".tmp"
 _CHUNK_BYTES = 16 * BLOCK_BYTES

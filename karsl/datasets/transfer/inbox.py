@@ -11,13 +11,9 @@ import numpy as np
 
 from karsl.datasets.transfer.arena import NAME, Address
 from karsl.datasets.transfer.slot import RETIRED, Slot
-from karsl.errors import KarslError
+from karsl.errors import BatchLostError
 
 _SLOTS: dict[int, dict[int, tuple[Slot, Address]]] = {}  # of each worker's pid, by inode
-
-
-class BatchLostError(KarslError, RuntimeError):
-    """A worker announced a batch that cannot be reached any more."""
 
 
 def receive(address: Address) -> np.ndarray:

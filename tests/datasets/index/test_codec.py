@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from karsl.datasets.index.codec import UnsafeRecord, decode, decode_trusted, encode, encode_pickled
+from karsl.datasets.index.codec import decode, decode_trusted, encode, encode_pickled
+from karsl.errors import UnsafeRecord
 
 RECORD = {
     "clip_id": "03_01_0071_(01_12_16_15_53_03)_c",

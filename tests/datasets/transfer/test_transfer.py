@@ -23,7 +23,7 @@ from mmengine.runner import Runner
 from karsl.datasets.transfer import batch as transfer
 from karsl.datasets.transfer.arena import BatchArena, parent_reaches_us
 from karsl.datasets.transfer.batch import SharedBatch, batch_buffer
-from karsl.datasets.transfer.inbox import BatchLostError
+from karsl.errors import BatchLostError
 from tests.datasets.transfer import transfer_cases as cases
 from tests.datasets.transfer.transfer_cases import Numbers, is_right, is_shared, loader_of
 

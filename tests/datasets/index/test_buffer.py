@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from karsl.datasets.buffer import SerializedList
+from karsl.datasets.index.buffer import SerializedList
 from karsl.datasets.index.codec import decode
-from karsl.datasets.index.layout import IndexFileError
+from karsl.errors import IndexFileError
 
 RECORDS = [{"clip_id": f"clip {i}", "label": i % 3, "signer": f"0{i % 2}"} for i in range(10)]
 
