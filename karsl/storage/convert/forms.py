@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from karsl.errors import ConfigError, did_you_mean
+from karsl.storage.convert.annotation import open_annotation, write_annotated
+from karsl.storage.convert.asl_app import open_asl_app
+from karsl.storage.convert.column_archives import open_holistic, open_msl, write_holistic
+from karsl.storage.convert.column_block import open_block, write_block
+from karsl.storage.convert.column_frames import open_frames, write_frames
+from karsl.storage.convert.form import Form
+from karsl.storage.convert.kaggle import open_kaggle, write_kaggle
+from karsl.storage.convert.karsl_block import open_karsl_block
+from karsl.storage.convert.karsl_root import open_karsl, write_karsl
 from karsl.storage.convert.looks import (
     folder_with,
     has_frames,
@@ -19,60 +24,12 @@ from karsl.storage.convert.looks import (
     rows_of,
     suffix,
 )
+from karsl.storage.convert.parquet import open_parquet, write_parquet
+from karsl.storage.convert.pose_files import open_pose, write_pose
+from karsl.storage.convert.pyskl import open_pyskl, write_pyskl, write_pyskl_2d
+from karsl.storage.convert.spoter import open_spoter, write_spoter
+from karsl.storage.convert.tar import open_tars, write_tar
 from karsl.storage.layout import layout_seen
-
-if TYPE_CHECKING:
-    from karsl.storage.clip_source import ClipSource
-    from karsl.storage.convert.job import Job
-
-_HERE = "karsl.storage.convert"
-
-
-@dataclass(frozen=True)
-class Form:
-    """One way that clips lie on a disk.
-
-    Args:
-        name: What `--to` and `--from` call it.
-        layout: What lies there, in a few words.
-        loses: What it cannot hold; for a form that is only read, what of it is read.
-        looks_like: Whether a path may be this form; looks at names, not into files.
-        reader: `module:function` that opens a path, empty if it is never read.
-        writer: `module:function` that writes a source, empty if it is never written.
-        is_file: The form is one file, not a folder.
-        skeleton: The points that it always has; None holds any.
-        keeps: Of `'z'`, `'score'` and `'mask'`, see `Losses.check`.
-        takes_half: Its arrays may be float16.
-        takes_sheet: It knows SignIDs alone; a label sheet gives glosses.
-        needs: The extra that brings what reads and writes it.
-    """
-
-    name: str
-    layout: str
-    loses: str
-    looks_like: Callable[[Path], bool]
-    reader: str = ""
-    writer: str = ""
-    is_file: bool = False
-    skeleton: str | None = None
-    keeps: frozenset[str] = frozenset({"z", "score"})
-    takes_half: bool = False
-    takes_sheet: bool = False
-    needs: str = ""
-
-    def open(self, path: Path, **options: Any) -> ClipSource:
-        """The source at a path; imports the reader first."""
-        return _named(self.reader)(path, **options)
-
-    def write(self, out: Path, job: Job) -> None:
-        """Write every clip of a job; imports the writer first."""
-        _named(self.writer)(out, job)
-
-
-def _named(place: str) -> Callable:
-    module, _, function = place.partition(":")
-    return getattr(import_module(f"{_HERE}.{module}"), function)
-
 
 _WHOLE = frozenset({"z", "score", "mask"})
 _TABLE = (
@@ -81,15 +38,15 @@ _TABLE = (
         "shards that are mapped, with checksums; 'karsl pack' writes them from any form here",
         "everything",
         lambda path: (path / "manifest.json").is_file(),
-        reader="annotation:open_annotation",
+        reader=open_annotation,
     ),
     Form(
         "annotation",
         "annotations.json that points to clips, as a pack has one; written with one .npz a class",
         "nothing",
         is_annotation,
-        reader="annotation:open_annotation",
-        writer="annotation:write_annotated",
+        reader=open_annotation,
+        writer=write_annotated,
         takes_half=True,
     ),
     Form(
@@ -97,8 +54,8 @@ _TABLE = (
         "<signer>-<split>/<sign>.npz and labels.csv, as KArSL lies on disks",
         "clips without SignID, signer and split are refused",
         is_data_root,
-        reader="karsl_root:open_karsl",
-        writer="karsl_root:write_karsl",
+        reader=open_karsl,
+        writer=write_karsl,
         takes_half=True,
         takes_sheet=True,
     ),
@@ -107,7 +64,7 @@ _TABLE = (
         "{split}_X.mmap and three files beside it: the reference KArSL project's block; read with --trust-pickle FILE",
         "everything",
         folder_with("*_X.mmap"),
-        reader="karsl_block:open_karsl_block",
+        reader=open_karsl_block,
         takes_sheet=True,
     ),
     Form(
@@ -115,8 +72,8 @@ _TABLE = (
         "WebDataset: clips-000000.tar, a .npy and a .json a clip, and an index",
         "nothing",
         lambda path: suffix(".tar")(path) or folder_with("*.tar")(path),
-        reader="tar:open_tars",
-        writer="tar:write_tar",
+        reader=open_tars,
+        writer=write_tar,
         takes_half=True,
     ),
     Form(
@@ -124,8 +81,8 @@ _TABLE = (
         "<split>-00000-of-00001.parquet, a row a clip; Hugging Face datasets load it",
         "nothing",
         lambda path: suffix(".parquet")(path) or (folder_with("*.parquet")(path) and not (path / "train.csv").exists()),
-        reader="parquet:open_parquet",
-        writer="parquet:write_parquet",
+        reader=open_parquet,
+        writer=write_parquet,
         keeps=_WHOLE,
         takes_half=True,
         needs="parquet",
@@ -135,8 +92,8 @@ _TABLE = (
         "<class>/<clip>.pose, MediaPipe Holistic or OpenPose; pose-format reads it",
         "nothing; read: world landmarks, further persons",
         lambda path: suffix(".pose")(path) or (path.is_dir() and next(path.rglob("*.pose"), None) is not None),
-        reader="pose_files:open_pose",
-        writer="pose_files:write_pose",
+        reader=open_pose,
+        writer=write_pose,
         keeps=_WHOLE,
         needs="pose",
     ),
@@ -145,8 +102,8 @@ _TABLE = (
         "one pickle of mmaction2 and pyskl: keypoint (M, T, V, 3), keypoint_score; read with --trust-pickle FILE",
         "nothing; read: further persons",
         suffix(".pkl", ".pickle"),
-        reader="pyskl:open_pyskl",
-        writer="pyskl:write_pyskl",
+        reader=open_pyskl,
+        writer=write_pyskl,
         is_file=True,
         keeps=_WHOLE,
         takes_half=True,
@@ -156,8 +113,8 @@ _TABLE = (
         "the same with keypoint (M, T, V, 2), for 2D models",
         "z",
         never,
-        reader="pyskl:open_pyskl",
-        writer="pyskl:write_pyskl_2d",
+        reader=open_pyskl,
+        writer=write_pyskl_2d,
         is_file=True,
         keeps=frozenset({"score", "mask"}),
         takes_half=True,
@@ -167,8 +124,8 @@ _TABLE = (
         "<class>.npz, a key a clip, 1662 columns a frame: pose 33 x 4, face 468 x 3, hands 21 x 3",
         "points outside MediaPipe Holistic's 543; scores of face and hands",
         rows_of(1662),
-        reader="column_archives:open_holistic",
-        writer="column_archives:write_holistic",
+        reader=open_holistic,
+        writer=write_holistic,
         skeleton="holistic_543",
     ),
     Form(
@@ -176,8 +133,8 @@ _TABLE = (
         "<class>/<clip>/<frame>.npy, 1662 columns",
         "as holistic",
         has_frames,
-        reader="column_frames:open_frames",
-        writer="column_frames:write_frames",
+        reader=open_frames,
+        writer=write_frames,
         skeleton="holistic_543",
     ),
     Form(
@@ -185,8 +142,8 @@ _TABLE = (
         "X.npy (clips, frames, 1662) and y.npy",
         "as holistic; clips of different lengths are refused",
         lambda path: (path / "X.npy").is_file() or suffix(".npy")(path),
-        reader="column_block:open_block",
-        writer="column_block:write_block",
+        reader=open_block,
+        writer=write_block,
         skeleton="holistic_543",
     ),
     Form(
@@ -194,8 +151,8 @@ _TABLE = (
         "train.csv and a .parquet a clip, as in Kaggle's ASL-signs: 543 rows a frame",
         "points outside MediaPipe Holistic's 543; scores",
         lambda path: (path / "train.csv").is_file(),
-        reader="kaggle:open_kaggle",
-        writer="kaggle:write_kaggle",
+        reader=open_kaggle,
+        writer=write_kaggle,
         skeleton="kaggle_543",
         keeps=frozenset({"z", "mask"}),
         needs="parquet",
@@ -205,8 +162,8 @@ _TABLE = (
         "SPOTER's CSV: a row a clip, 54 points, x and y",
         "points outside SPOTER's 54; z; scores",
         suffix(".csv"),
-        reader="spoter:open_spoter",
-        writer="spoter:write_spoter",
+        reader=open_spoter,
+        writer=write_spoter,
         is_file=True,
         skeleton="spoter_54",
         keeps=frozenset(),
@@ -216,7 +173,7 @@ _TABLE = (
         "<word>.npz, a key a clip, 226 columns a frame: pose 25 x 4, hands 21 x 3 (MSL-150)",
         "everything",
         rows_of(226),
-        reader="column_archives:open_msl",
+        reader=open_msl,
         skeleton="msl_226",
     ),
     Form(
@@ -224,7 +181,7 @@ _TABLE = (
         "<sign>.json, a list of frames by group (ASL-App)",
         "everything",
         is_asl_app,
-        reader="asl_app:open_asl_app",
+        reader=open_asl_app,
         skeleton="asl_app_108",
     ),
 )

@@ -10,7 +10,7 @@ from typing import Any
 from karsl.errors import ConfigError, DatasetNotFoundError
 from karsl.skeletons import Skeleton, get_skeleton
 from karsl.storage.clip_source import Clips, ClipSource
-from karsl.storage.convert.forms import FORMS, Form, find_form, guess_form
+from karsl.storage.convert.forms import FORMS, find_form, guess_form
 from karsl.storage.convert.mapped import MappedClips
 from karsl.storage.convert.plain_pickle import Trusted
 from karsl.storage.file_index import Progress
@@ -44,7 +44,7 @@ def open_source(
     path = Path(path)
     if not path.exists():
         raise DatasetNotFoundError(f"no file or folder {str(path)!r} to read clips from")
-    chosen: Form = find_form(form) if form else guess_form(path)
+    chosen = find_form(form) if form else guess_form(path)
     if not chosen.reader:
         readable = ", ".join(f.name for f in FORMS.values() if f.reader)
         raise ConfigError(f"form {chosen.name!r} is written, not read; forms that are read: {readable}")
@@ -52,7 +52,7 @@ def open_source(
         raise ConfigError(f"{path}: form {chosen.name!r} names its classes itself; leave out label_sheet (--label-sheet)")
     given = None if skeleton is None else get_skeleton(skeleton)
     sheet = None if label_sheet is None else Path(label_sheet)
-    source = chosen.open(path, skeleton=given, trusted=trusted, label_sheet=sheet, progress=progress)
+    source = chosen.reader(path, skeleton=given, trusted=trusted, label_sheet=sheet, progress=progress)
     if isinstance(source, Clips):
         source = replace(source, place=path.resolve())
     return source if given is None or source.skeleton == given else MappedClips(source, given)

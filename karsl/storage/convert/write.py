@@ -14,7 +14,8 @@ import numpy as np
 from karsl.errors import ConfigError, DataProblems, SkeletonError
 from karsl.skeletons import Skeleton, get_skeleton
 from karsl.storage.clip_source import ClipSource
-from karsl.storage.convert.forms import FORMS, Form, find_form, guess_form
+from karsl.storage.convert.form import Form
+from karsl.storage.convert.forms import FORMS, find_form, guess_form
 from karsl.storage.convert.job import Job, Progress
 from karsl.storage.convert.losses import Losses
 from karsl.storage.convert.staging import atomic_target
@@ -79,7 +80,7 @@ def convert_clips(
     job = Job(source, target, chosen.keeps, losses, dtype=np.dtype(dtype), progress=progress)
     try:
         with atomic_target(out, is_file=chosen.is_file) as part:
-            chosen.write(part, job)
+            chosen.writer(part, job)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
