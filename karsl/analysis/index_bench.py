@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import tempfile
 import time
@@ -20,6 +19,7 @@ from rich.table import Table
 from karsl.analysis.bench.stores import BenchError
 from karsl.analysis.records import synthetic_records
 from karsl.datasets.base import KeypointDataset
+from karsl.storage.annotation import write_annotation
 
 _ACCESSES = 100_000
 
@@ -53,7 +53,8 @@ def bench_index(count: int = 1_000_000, folder: Path | None = None) -> list[Inde
     """
     with tempfile.TemporaryDirectory(prefix="karsl-bench-") as temporary:
         place = folder or Path(temporary)
-        annotation = write_annotation(place / "annotations.json", count)
+        records = list(synthetic_records(count))
+        annotation = str(write_annotation(place / "annotations.json", {"dataset_name": "made up"}, records))
         ours = partial(_karsl, cache=str(place / "index"))
         ways: dict[str, Callable[[str], BaseDataset]] = {"mmengine BaseDataset": _mmengine, "karsl KeypointDataset": ours}
         found = []
@@ -79,16 +80,6 @@ def bench_table(figures: Sequence[IndexFigures], count: int) -> Table:
     pairs = [(getattr(first, key), getattr(last, key)) for key in IndexFigures.__dataclass_fields__ if key != "name"]
     table.add_row("times better", *(f"{a / b:,.1f}" for a, b in pairs), style="bold")
     return table
-
-
-def write_annotation(path: Path, count: int) -> str:
-    """An annotation file of made-up records in OpenMMLab's format; returns its path."""
-    with path.open("w", encoding="utf-8") as file:
-        file.write('{"metainfo": {"dataset_name": "made up"}, "data_list": [')
-        for place, record in enumerate(synthetic_records(count)):
-            file.write((",\n" if place else "\n") + json.dumps(record))
-        file.write("]}")
-    return str(path)
 
 
 def _mmengine(annotation: str) -> BaseDataset:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from karsl.analysis.proc import PAGE_BYTES, PageCount, count_addresses, count_area, mapped_areas
-from karsl.datasets.buffer import SerializedList
+from karsl.datasets.index.buffer import SerializedList
+from karsl.datasets.walk import walk_datasets
 
 _SAMPLES = 4096
 _LIST_ITEMS_OFFSET = 24  # CPython's PyListObject: reference count, type, size, then the pointer to the items
@@ -55,15 +56,8 @@ class RecordPages:
 
 def record_pages(dataset: Any) -> list[RecordPages]:
     """Where the records of a dataset, and of all that it wraps, lie in this process; each index once."""
-    found = [pages for part in _with_wrapped(dataset) for pages in _of_one(part)]
+    found = [pages for part in walk_datasets(dataset) for pages in _of_one(part)]
     return list(dict.fromkeys(found))
-
-
-def _with_wrapped(dataset: Any) -> Iterator[Any]:
-    yield dataset
-    inner = [dataset.dataset] if hasattr(dataset, "dataset") else getattr(dataset, "datasets", ())
-    for part in inner:
-        yield from _with_wrapped(part)
 
 
 def _of_one(dataset: Any) -> Iterator[RecordPages]:

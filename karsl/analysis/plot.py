@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from karsl.analysis.plotting import need_matplotlib
 from karsl.analysis.samples import MIB, Point, Series
-from karsl.errors import missing_extra
 
 _COLOURS = {"on": "#0072B2", "off": "#D55E00", "mmengine": "#E69F00"}  # Okabe and Ito 2008: seen by colour-blind eyes
 _STYLES = {"fork": ("-", "o"), "spawn": ("--", "s"), "forkserver": (":", "^")}
@@ -45,16 +44,6 @@ def _columns(all_series: Sequence[Series]) -> int:
     """A legend column for each way of keeping records, when the cases are a full grid."""
     ways = len({series.case.serialize for series in all_series})
     return ways if len(all_series) % ways == 0 and ways > 1 else min(len(all_series), 4)
-
-
-def need_matplotlib() -> None:
-    """Say so if matplotlib is not there.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise missing_extra("viz", "matplotlib")
 
 
 def _cost_mib(point: Point) -> float:

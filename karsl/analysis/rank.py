@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, get_worker_info
 
 from karsl.analysis.pages import RecordPages, record_pages
 from karsl.analysis.samples import Case
+from karsl.storage.atomic import atomic_path
 
 MakeLoader = Callable[[Case, int], DataLoader]
 
@@ -58,10 +59,8 @@ class NotingWorkers:
 
 def write_note(folder: Path, pages: list[RecordPages]) -> None:
     """Leave a note of this process."""
-    path = folder / f"{os.getpid()}.json"
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps([asdict(p) for p in pages]))
-    part.rename(path)
+    with atomic_path(folder / f"{os.getpid()}.json") as part:
+        part.write_text(json.dumps([asdict(p) for p in pages]))
 
 
 def read_note(folder: Path, pid: int) -> list[RecordPages]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,33 +25,12 @@ def synthetic_records(count: int) -> Iterator[dict]:
         }  # fmt: skip
 
 
-class SyntheticRecords(KeypointDataset):
-    """Records without clips.
+class _MadeUp(BaseDataset):
+    """Records without clips. An item is a label: neither transforms nor the loader's buffers are in the picture.
 
     Args:
         count: How many.
-        kwargs: As for KeypointDataset.
-    """
-
-    def __init__(self, count: int, **kwargs: Any) -> None:
-        self.count = count
-        super().__init__(**kwargs)
-
-    def load_data_list(self) -> list[dict]:
-        """Make the records up."""
-        return list(synthetic_records(self.count))
-
-    def prepare_data(self, idx: int) -> int:
-        """The label alone, so that neither transforms nor the loader's own buffers are in the picture."""
-        return self.get_data_info(idx)["label"]
-
-
-class MMEngineRecords(BaseDataset):
-    """The same records in MMEngine's own class.
-
-    Args:
-        count: How many.
-        kwargs: As for BaseDataset.
+        kwargs: Of the class that keeps the records.
     """
 
     def __init__(self, count: int, **kwargs: Any) -> None:
@@ -64,6 +44,14 @@ class MMEngineRecords(BaseDataset):
     def prepare_data(self, idx: int) -> int:
         """The label alone."""
         return self.get_data_info(idx)["label"]
+
+
+class SyntheticRecords(_MadeUp, KeypointDataset):
+    """Made-up records in karsl's index."""
+
+
+class MMEngineRecords(_MadeUp):
+    """The same in MMEngine's buffer."""
 
 
 def records_loader(
@@ -89,17 +77,8 @@ def make_dataloader(dataset: Any, case: Case, *, batch_size: int, seed: int) -> 
     workers: dict[str, Any] = {}
     if case.num_workers:
         workers = {"multiprocessing_context": case.start_method, "persistent_workers": True}
+    options = {"num_workers": case.num_workers, "rank": 0, "seed": seed, "disable_subprocess_warning": True}
     return DataLoader(
         dataset, batch_size, shuffle=True, num_workers=case.num_workers, collate_fn=len,
-        generator=torch.Generator().manual_seed(seed), worker_init_fn=SeedWorkers(case.num_workers, seed), **workers,
+        generator=torch.Generator().manual_seed(seed), worker_init_fn=partial(worker_init_fn, **options), **workers,
     )  # fmt: skip
-
-
-class SeedWorkers:
-    """MMEngine's worker seeding."""
-
-    def __init__(self, num_workers: int, seed: int) -> None:
-        self._num_workers, self._seed = num_workers, seed
-
-    def __call__(self, worker_id: int) -> None:
-        worker_init_fn(worker_id, num_workers=self._num_workers, rank=0, seed=self._seed, disable_subprocess_warning=True)

@@ -78,9 +78,10 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from karsl.analysis.bench import choose_ways, run_plan
-    from karsl.analysis.bench.plot import draw_result, need_matplotlib
+    from karsl.analysis.bench.plot import draw_result
     from karsl.analysis.bench.report import notes, result_table, stages_table
     from karsl.analysis.bench.result import STREAMS
+    from karsl.analysis.plotting import need_matplotlib
     from karsl.errors import ConfigError
 
     plan = _plan(args)

@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
 
     from rich.console import Console
 
-    from karsl.analysis.plot import draw_series, need_matplotlib
+    from karsl.analysis.plot import draw_series
+    from karsl.analysis.plotting import need_matplotlib
     from karsl.analysis.probe import probe
     from karsl.analysis.report import case_report, comparison
     from karsl.analysis.verdict import gate

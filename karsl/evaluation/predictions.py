@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 
 from karsl.registry import METRICS
+from karsl.storage.atomic import atomic_path
 
 
 @METRICS.register_module()
@@ -49,8 +49,6 @@ class DumpPredictions(BaseMetric):
         classes = list((self.dataset_meta or {}).get("classes", ()))
         lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in results)
         text = f'{{"classes": {json.dumps(classes, ensure_ascii=False)},\n"predictions": [\n{lines}\n]}}\n'
-        self.out_file.parent.mkdir(parents=True, exist_ok=True)
-        part = self.out_file.with_name(self.out_file.name + ".part")
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, self.out_file)
+        with atomic_path(self.out_file) as part:
+            part.write_text(text, encoding="utf-8")
         return {}

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from karsl.errors import missing_extra
 from karsl.visualization.pillow import ImageFont, features
 
 _LATIN = {
@@ -71,32 +69,6 @@ def arabic_run(text: str) -> tuple[str, dict[str, Any]]:
     from bidi.algorithm import get_display
 
     return get_display(reshape(text)), {}
-
-
-def plot_text(text: str) -> str:
-    """Text for matplotlib's `text`, titles and ticks: Arabic joined and ordered exactly once.
-
-    From 3.11 on matplotlib does it itself, and reversing it beforehand would undo that. Put Arabic and Latin into strings of
-    their own.
-
-    Raises:
-        MissingExtraError: An older matplotlib, without arabic-reshaper and python-bidi.
-    """
-    if _matplotlib_version() >= (3, 11):
-        return text
-    try:
-        from arabic_reshaper import reshape  # an optional extra
-        from bidi.algorithm import get_display
-    except ImportError as error:
-        raise missing_extra("viz", "arabic-reshaper") from error
-    return get_display(reshape(text))
-
-
-def _matplotlib_version() -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in version("matplotlib").split(".")[:2])
-    except PackageNotFoundError as error:
-        raise missing_extra("viz", "matplotlib") from error
 
 
 def _loaded(names: tuple[str, ...], size: int) -> Iterator[Any]:

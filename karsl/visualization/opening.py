@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from karsl.datasets import KArSLDataset, KeypointDataset
-from karsl.errors import ConfigError, CorruptRecordError, DataProblems, DatasetNotFoundError, KarslError
+from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataProblems, DatasetNotFoundError, KarslError
 from karsl.skeletons import Skeleton, get_skeleton, skeleton_names
 from karsl.storage import list_members, read_member
-from karsl.storage.convert.forms import guess_form
-from karsl.storage.convert.plain_pickle import Trusted
 from karsl.storage.clip_source import Clips
+from karsl.storage.convert.forms import guess_form
 from karsl.storage.convert.open import open_source
+from karsl.storage.convert.plain_pickle import Trusted
 from karsl.storage.packed import ANNOTATIONS
 from karsl.storage.record import canonical_clip
 from karsl.visualization.views import SourceView
@@ -95,18 +94,10 @@ def arrays_of(path: Path, skeleton: str | Mapping | Skeleton | None = None) -> C
 
 
 def _annotated(root: Path, ann_file: Path, skeleton: Any) -> Any:
-    return KeypointDataset(
-        str(ann_file.absolute()), data_root=str(root), pipeline=_LOAD, skeleton=skeleton or _named_or_karsl(ann_file)
-    )
-
-
-def _named_or_karsl(ann_file: Path) -> str | None:
-    """Annotation files of early packs do not name their skeleton; they are KArSL's."""
-    try:
-        about = json.loads(ann_file.read_bytes()).get("metainfo", {})
-    except (ValueError, AttributeError, OSError):
-        return None  # the dataset says what is wrong with the file
-    return None if about.get("skeleton") else "karsl_184"
+    clips = KeypointDataset(str(ann_file.absolute()), data_root=str(root), pipeline=_LOAD, skeleton=skeleton)
+    if clips.skeleton is None:
+        raise AnnotationError(f"{ann_file}: nothing says what the points are; give --source-skeleton NAME (skeleton=...)")
+    return clips
 
 
 def _is_annotation(path: Path) -> bool:

@@ -45,17 +45,6 @@ def clip_sheet(
     return _sheet([("", clip)], frame_inds, columns)
 
 
-def stages_sheet(
-    raw: Mapping[str, Any],
-    transformed: Mapping[str, Any],
-    *,
-    metainfo: Mapping | None = None,
-    columns: int = 12,
-) -> Any:
-    """A clip as loaded above, as the pipeline leaves it below: `pipeline_sheet` of two stages."""
-    return pipeline_sheet([("original", raw), ("transformed", transformed)], metainfo=metainfo, columns=columns)
-
-
 def pipeline_sheet(
     stages: Sequence[tuple[str, Mapping[str, Any]]], *, metainfo: Mapping | None = None, columns: int = 12
 ) -> Any:

@@ -19,10 +19,6 @@ class Viewport:
         """(..., 2) places in the clip to (..., 2) pixels in the panel; NaN stays."""
         return (points - self.centre) * self.scale + np.asarray(self.size) / 2
 
-    def moved_to(self, centre: np.ndarray) -> Viewport:
-        """The same scale around another place."""
-        return Viewport(centre, self.scale, self.size)
-
 
 def bounds(points: np.ndarray) -> np.ndarray | None:
     """Smallest and largest x, y of all finite points, strays left out; (2, 2), or None if there is none.

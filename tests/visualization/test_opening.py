@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from karsl.cli.main import main
+from karsl.errors import AnnotationError
 from karsl.storage.convert import open_source
 from karsl.testing import make_corpus
 from karsl.visualization import show
@@ -44,6 +45,17 @@ def test_an_annotation_file_is_named_from_the_current_folder(prepared, tmp_path,
     assert main(["browse", "clips", *words]) == 0
 
 
+def test_an_annotation_file_that_names_no_skeleton_is_told_to(prepared, tmp_path):
+    root = shutil.copytree(prepared / "clips", tmp_path / "clips")
+    file = root / "annotations.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    del content["metainfo"]["skeleton"]
+    file.write_text(json.dumps(content))
+    with pytest.raises(AnnotationError, match="nothing says what the points are; give --source-skeleton NAME"):
+        open_clips(file)
+    assert len(open_clips(file, skeleton="karsl_184")) == 6
+
+
 @pytest.mark.parametrize("source", ["clips", "packed"])
 def test_a_path_from_the_current_folder_is_served(prepared, monkeypatch, source):
     monkeypatch.chdir(prepared)
@@ -52,7 +64,7 @@ def test_a_path_from_the_current_folder_is_served(prepared, monkeypatch, source)
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            with urllib.request.urlopen(f"{server.url}clips/{shelf.links[0]}.json", timeout=20) as answer:
+            with urllib.request.urlopen(f"{server.url}clips/{shelf.links[0]}.json", timeout=120) as answer:
                 assert json.loads(answer.read())["row"]["split"] in ("train", "test")
         finally:
             server.shutdown()

@@ -10,7 +10,7 @@ import pytest
 
 from karsl.datasets.transforms import CenterScale, RandomFlip, TSNSampleFrames
 from karsl.skeletons import get_skeleton
-from karsl.visualization import clip_sheet, overview_sheet, pipeline_sheet, sign_sheet, stages_sheet
+from karsl.visualization import clip_sheet, overview_sheet, pipeline_sheet, sign_sheet
 from karsl.visualization.clip import ClipView
 from karsl.visualization.palette import FACE, INK, LEFT, MISSING, RIGHT
 from karsl.visualization.rows import body_views, plan_rows
@@ -97,7 +97,8 @@ def test_stages_stand_above_each_other_with_the_sampled_frames_marked_once(resul
     results = {**results, "sample_key": np.uint64(1), "sample_idx": 0}
     sampled = TSNSampleFrames(clip_len=16)(results)
     flipped = CenterScale()(RandomFlip(prob=1.0)(sampled))
-    sheet, single = stages_sheet(results, flipped, metainfo=metainfo), clip_sheet(results, metainfo=metainfo)
+    sheet = pipeline_sheet([("original", results), ("transformed", flipped)], metainfo=metainfo)
+    single = clip_sheet(results, metainfo=metainfo)
     assert sheet.size[1] > 1.8 * single.size[1]
     marked = count_colour(sheet, INK, box=(104, 330, 1544, 480))
     assert marked > count_colour(single, INK, box=(104, 330, 1544, 460)) + 16 * 8

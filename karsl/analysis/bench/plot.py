@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from karsl.analysis.bench.result import Result
-from karsl.errors import missing_extra
+from karsl.analysis.plotting import need_matplotlib
 
 # told apart also without colour vision
 _COLOURS = {"ours": "#0072b2", "part": "#56b4e9", "peer": "#999999", "limit": "#d55e00"}
-
-
-def need_matplotlib() -> None:
-    """Look for matplotlib before minutes of measuring.
-
-    Raises:
-        MissingExtraError: It is absent.
-    """
-    if find_spec("matplotlib") is None:
-        raise missing_extra("viz", "matplotlib")
 
 
 def draw_result(result: Result, path: Path) -> None:

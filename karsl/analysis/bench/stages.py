@@ -70,7 +70,7 @@ def profile_stages(folder: Path, *, batch_size: int, seed: int) -> dict[str, flo
 
 
 def _timed_batch(dataset, places: np.ndarray, watch: Stopwatch):
-    from karsl.datasets.assembly import batch_memory, write_parts
+    from karsl.datasets.fused.assembly import batch_memory, write_parts
     from karsl.datasets.fused.draws import CompiledDraw
     from karsl.datasets.fused.pending import PendingClips
 
