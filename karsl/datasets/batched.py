@@ -18,7 +18,7 @@ from karsl.datasets.pipeline import Pipeline
 from karsl.skeletons import Skeleton
 
 if TYPE_CHECKING:
-    from karsl.datasets.batching import BatchPart
+    from karsl.datasets.fused.batching import BatchPart
 
 
 class BatchedDataset(IndexedDataset):
@@ -48,7 +48,7 @@ class BatchedDataset(IndexedDataset):
     def batch_part(
         self, places: np.ndarray, *, keys: np.ndarray | None = None, at: np.ndarray | None = None
     ) -> BatchPart | None:
-        """The clips at some places as a part of a batch, for `karsl.datasets.assembly.assemble`.
+        """The clips at some places as a part of a batch, for `karsl.datasets.fused.assembly.assemble`.
 
         Args:
             places: int64 (N,), each in [0, n).
@@ -86,7 +86,7 @@ def _inside(indices: Sequence[int], length: int) -> np.ndarray | None:
 
 @cache
 def batching_module() -> ModuleType | None:
-    """`karsl.datasets.batching`, or None without numba; an index alone does without its 0.4 s and 100 MiB."""
+    """`karsl.datasets.fused.batching`, or None without numba; an index alone does without its 0.4 s and 100 MiB."""
     if find_spec("numba") is None:
         return None
-    return import_module("karsl.datasets.batching")
+    return import_module("karsl.datasets.fused.batching")

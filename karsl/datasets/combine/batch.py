@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from karsl.datasets.assembly import BatchPart, LazyBatch
 from karsl.datasets.combine.labels import SetLabels
 from karsl.datasets.combine.leaves import LeafClips
+from karsl.datasets.fused.assembly import BatchPart, LazyBatch
 from karsl.datasets.fused.frames import Frames
 from karsl.datasets.fused.pipeline import BatchPipeline
 

@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, Subset, default_collate
 
 from karsl.cli.main import main
 from karsl.datasets import KArSLDataset, KeypointDataset, keypoint_collate
-from karsl.datasets.batching import LazyBatch
 from karsl.datasets.draws import Draw, name_code
+from karsl.datasets.fused.batching import LazyBatch
 from karsl.errors import ConfigError, TransformError
 
 LOAD, PACK = dict(type="LoadKeypoints"), dict(type="PackKeypointInputs")

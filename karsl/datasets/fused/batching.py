@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from karsl.datasets.assembly import BatchPart, LazyBatch, Resident, assemble
+from karsl.datasets.fused.assembly import BatchPart, LazyBatch, Resident, assemble
 from karsl.datasets.fused.frames import Frames
 from karsl.datasets.fused.pipeline import BatchPipeline
 from karsl.datasets.transforms.loading import LoadKeypoints
