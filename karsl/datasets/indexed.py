@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import logging
 import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
@@ -14,6 +17,18 @@ from karsl.datasets.filters import absent_values, contents_of, counted
 from karsl.datasets.index.buffer import SerializedList
 from karsl.datasets.index.parse_once import COLUMNS, LEARNED, parse_once
 from karsl.datasets.subset import Indices, resolve_indices
+
+_TOLD_LATER: ContextVar[bool] = ContextVar("told_later", default=False)
+
+
+@contextmanager
+def told_later() -> Iterator[None]:
+    """For datasets that are opened for a look and will be opened again: what they lack is said then."""
+    before = _TOLD_LATER.set(True)
+    try:
+        yield
+    finally:
+        _TOLD_LATER.reset(before)
 
 
 def init_late(dataset: BaseDataset) -> None:
@@ -65,6 +80,8 @@ class IndexedDataset(BaseDataset):
 
     def _tell(self) -> None:
         """Warn of what is less than was asked for: at every start, whoever parsed."""
+        if _TOLD_LATER.get():
+            return
         name = self.ann_file or self.data_root
         if self.absent:
             text = f"{name}: filter_cfg asks for {self.absent}, and no clip is of these; the rest is taken"

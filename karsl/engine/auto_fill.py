@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
+from karsl.datasets.indexed import told_later
 from karsl.datasets.walk import walk_datasets
 from karsl.engine.walk import LOADERS, mappings
 from karsl.errors import ConfigError
@@ -88,12 +89,17 @@ class _Facts:
 
 
 def build_dataset(dataset: Any, scope: str) -> Any:
-    """Build a dataset from its config, its annotations included."""
-    with DefaultScope.overwrite_default_scope(scope):
-        built = DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
-    if hasattr(built, "full_init"):
-        built.full_init()
-    return built
+    """Build a dataset from its config, its annotations included; what it lacks is said when the run builds its own."""
+    if not isinstance(dataset, Mapping):
+        return _initialised(dataset)
+    with told_later(), DefaultScope.overwrite_default_scope(scope):
+        return _initialised(DATASETS.build(dataset))
+
+
+def _initialised(dataset: Any) -> Any:
+    if hasattr(dataset, "full_init"):
+        dataset.full_init()
+    return dataset
 
 
 def _brief(value: Any) -> str:

@@ -10,6 +10,7 @@ from textwrap import dedent
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 
 from karsl.cli.main import main
 from karsl.testing import make_corpus
@@ -116,6 +117,20 @@ def test_two_processes_on_cpu_train_together_and_test_as_one(config, tmp_path, c
     alone = capsys.readouterr().out
     assert results(together) == results(alone) != []
     assert not (tmp_path / ".dist_test").exists()
+
+
+def test_a_signer_who_is_not_there_is_warned_of_once(config, tmp_path, caplog):
+    text = config.read_text(encoding="utf-8").replace("skeleton='karsl_184'", AUTO)
+    config.write_text(
+        text.replace("filter_cfg=dict(split='train')", "filter_cfg=dict(signers=['01', '09'])"), encoding="utf-8"
+    )
+    logger = MMLogger.get_current_instance()  # of what happens before the run has a log of its own
+    logger.addHandler(caplog.handler)
+    options = ["--work-dir", str(tmp_path / "run"), "--cfg-options", "experiment_name=once", "train_cfg.max_epochs=1"]
+    assert main(["train", str(config), *options]) == 0
+    logger.removeHandler(caplog.handler)
+    (log,) = (tmp_path / "run").glob("*/*.log")
+    assert (caplog.text + log.read_text(encoding="utf-8")).count("filter_cfg asks for signers 09") == 1
 
 
 def test_hands_alone_are_trained_on_and_tested(config, tmp_path, capsys):
