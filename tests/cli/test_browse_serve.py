@@ -41,7 +41,7 @@ def start(*words: object, **env: str) -> tuple[subprocess.Popen, str]:
 
 
 def fetched(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=120) as answer:
         return answer.read()
 
 
@@ -53,7 +53,7 @@ def test_it_serves_until_it_is_told_to_end(root, number):
     assert b"<!doctype html>" in fetched(url)
     assert json.loads(fetched(f"{url}clips/{columns['link'][0]}.json"))["row"]["split"] == "train"
     process.send_signal(number)
-    out, error = process.communicate(timeout=30)
+    out, error = process.communicate(timeout=300)
     assert (process.returncode, out, error) == (0, "ended\n", "")
 
 
@@ -67,4 +67,4 @@ def test_a_browser_is_opened_on_it(root, tmp_path):
         assert told.read_text().strip() == url  # a pipe: reading waits for the opener
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=300)

@@ -19,6 +19,7 @@ class Faults:
         statuses: Answers to give before a right one, by file name.
         cut_after: Bytes after which a connection is closed, by file name, as often as the list is long.
         slow: Seconds before an answer, by file name.
+        held: Events that answers wait for, by file name.
         no_ranges: Answer every request with the whole file.
         asked: `(name, Range header)` of every request.
     """
@@ -27,6 +28,7 @@ class Faults:
         self.statuses: dict[str, list[int]] = {}
         self.cut_after: dict[str, list[int]] = {}
         self.slow: dict[str, float] = {}
+        self.held: dict[str, threading.Event] = {}
         self.no_ranges = False
         self.asked: list[tuple[str, str]] = []
 
@@ -47,6 +49,8 @@ def serving(folder: Path):
             file, span = folder / name, self.headers.get("Range", "")
             faults.asked.append((file.name, span))
             time.sleep(faults.slow.get(file.name, 0))
+            if file.name in faults.held:
+                faults.held[file.name].wait()
             waiting = faults.statuses.get(file.name)
             if waiting:
                 self.send_error(waiting.pop(0))

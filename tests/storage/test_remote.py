@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import multiprocessing
 import os
+import socket
 import sys
 from pathlib import Path
 from urllib.parse import quote
@@ -13,7 +14,7 @@ import pytest
 from xxhash import xxh3_64_intdigest
 
 from karsl.errors import ConfigError, DatasetNotFoundError, MissingExtraError
-from karsl.storage import remote_cache
+from karsl.storage import remote_cache, remote_sparse
 from karsl.storage.remote import RemoteError, Retry, download
 from karsl.storage.remote_cache import FileCache
 from karsl.storage.remote_names import expand_braces, shard_names
@@ -33,6 +34,7 @@ def server(tmp_path):
     folder = tmp_path / "served"
     folder.mkdir()
     (folder / "a.bin").write_bytes(CONTENT)
+    os.utime(folder / "a.bin", (1, 1))  # what is written later has another time, however coarse the clock
     with range_server.serving(folder) as (url, faults):
         yield f"{url}/a.bin", faults, folder
 
@@ -109,8 +111,10 @@ def test_names_in_any_script_are_asked_for_as_http_writes_them(server, tmp_path,
 
 
 def test_no_server_at_all_is_one_error(tmp_path):
-    with pytest.raises(RemoteError, match="stopped at byte 0"):
-        download("http://127.0.0.1:9/a.bin", tmp_path / "part", retry=QUICK)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        with pytest.raises(RemoteError, match="stopped at byte 0"):
+            download(f"http://127.0.0.1:{taken.getsockname()[1]}/a.bin", tmp_path / "part", retry=QUICK)
 
 
 def test_ranges_are_fetched_together(server):
@@ -126,6 +130,7 @@ def test_ranges_are_fetched_together(server):
 def test_clips_of_a_server_without_ranges_come_in_one_answer_with_one_warning(server, tmp_path, caplog):
     url, faults, _ = server
     faults.no_ranges = True
+    remote_sparse._warn.cache_clear()  # ports come again
     spans = [Span(at, at + 10, xxh3_64_intdigest(CONTENT[at : at + 10])) for at in range(0, len(CONTENT) - 10, 66_000)]
     assert bring_spans(url, tmp_path / "a.clips", len(CONTENT), spans[:15], retry=QUICK) == 15
     assert (tmp_path / "a.clips").read_bytes() == CONTENT
@@ -133,7 +138,7 @@ def test_clips_of_a_server_without_ranges_come_in_one_answer_with_one_warning(se
     assert len(faults.asked) < 10, "not each run was asked for"
     assert bring_spans(url, tmp_path / "a.clips", len(CONTENT), spans, retry=QUICK) == 0
     bring_spans(url, tmp_path / "b.clips", len(CONTENT), spans, retry=QUICK)
-    assert [r.message for r in caplog.records if "without ranges" in r.message] == [caplog.records[0].message]
+    assert len([r for r in caplog.records if "without ranges" in r.message]) == 1
 
 
 @pytest.mark.parametrize("lacking", [(), ("pread", "pwrite", "preadv")])
@@ -209,7 +214,7 @@ def test_processes_that_want_one_file_bring_it_once(server, tmp_path):
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(30)
+        worker.join(300)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert faults.count() == {"a.bin": 1}
 

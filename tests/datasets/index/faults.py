@@ -1,7 +1,7 @@
 """Processes that the fault tests start and kill. Run as `python faults.py FOLDER COUNT [LOG]`.
 
 KILL_AT in the environment names the moment at which the process kills itself, as `kill -9` would: the number of a record, or
-'before fsync', 'before replace', 'after replace'.
+'before fsync', 'before replace', 'after replace'. HOLD_AT names a record at which it says 'holding' and waits for its end.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ def rows(count, salt=0):
     for i in range(count):
         if os.environ.get("KILL_AT") == str(i):
             die()
+        if os.environ.get("HOLD_AT") == str(i):
+            print("holding", flush=True)
+            signal.pause()
         yield {"clip_id": f"clip {i} {salt}", "label": i % 7, "text": hashlib.md5(b"%d" % i).hexdigest()}
 
 

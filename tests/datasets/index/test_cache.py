@@ -28,15 +28,15 @@ def folder(tmp_path):
     return tmp_path / "cache"
 
 
-def launch(folder, count, *more, limit=None, kill_at=""):
+def launch(folder, count, *more, limit=None, kill_at="", hold_at=""):
     command = [sys.executable, str(SCRIPT), str(folder), str(count), *map(str, more)]
     preexec = None if limit is None else lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    env = {**os.environ, "KILL_AT": kill_at}
+    env = {**os.environ, "KILL_AT": kill_at, "HOLD_AT": hold_at}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=preexec, env=env)
 
 
 def outcome(process) -> tuple[str, str]:
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     *log, last = out.split("\n")[:-1]
     return last, "\n".join(log)
@@ -67,7 +67,7 @@ def test_a_builder_killed_at_any_moment_leaves_nothing_that_is_used(folder):
     moments = ("0", "25000", "59999", "before fsync", "before replace", "after replace")
     for moment in moments:
         process = launch(folder, 60_000, kill_at=moment)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         assert process.returncode == -signal.SIGKILL
         whole = moment == "after replace"
         assert bool(list(folder.glob("*.idx"))) == whole
@@ -76,14 +76,14 @@ def test_a_builder_killed_at_any_moment_leaves_nothing_that_is_used(folder):
 
 def test_torn_files_of_killed_builders_are_cleaned_by_the_next(folder):
     for moment in ("before replace", "59999"):
-        launch(folder, 60_000, kill_at=moment).communicate(timeout=60)
+        launch(folder, 60_000, kill_at=moment).communicate(timeout=300)
     assert index_files(folder) == [".lock", ".tmp", ".tmp"] or index_files(folder) == [".lock", ".tmp"]
     faults.start(folder, 10, name="cd" * 16)  # of another index, whose lock is another
     assert index_files(folder) == [".idx", ".lock", ".lock"]
 
 
 def test_builders_killed_from_outside_at_random_moments_leave_the_right_data(folder):
-    for delay in np.random.default_rng().uniform(0, 0.5, 2):
+    for delay in np.random.default_rng(0).uniform(0, 0.5, 2):
         process = launch(folder, 60_000)
         assert process.stdout.readline() == "ready\n"
         with suppress(subprocess.TimeoutExpired):
@@ -96,15 +96,13 @@ def test_builders_killed_from_outside_at_random_moments_leave_the_right_data(fol
 
 
 def test_a_process_that_waits_takes_over_from_a_killed_builder(folder):
-    first = launch(folder, 3_000_000)
-    assert first.stdout.readline() == "ready\n"
-    while not list(folder.glob("*.tmp")):
-        assert first.poll() is None
+    first = launch(folder, 60_000, hold_at="25000")
+    assert [first.stdout.readline() for _ in range(2)] == ["ready\n", "holding\n"]
     second = launch(folder, 2000)
     assert second.stdout.readline() == "ready\n"
     first.kill()
     first.communicate()
-    assert second.communicate(timeout=60)[0].splitlines()[-1] == "right file"
+    assert second.communicate(timeout=300)[0].splitlines()[-1] == "right file"
     assert index_files(folder) == [".idx", ".lock"]
 
 
@@ -165,7 +163,7 @@ def test_a_read_only_disk_ends_in_memory_of_the_run(tmp_path):
 
 def test_a_limit_on_file_sizes_gives_one_clear_error(folder):
     process = launch(folder, 20_000, limit=100_000)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "File too large" in err.splitlines()[-1]
     assert index_files(folder) == [".lock"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,11 +61,13 @@ def clip_of(number: int, frames: int, points: int) -> np.ndarray:
 
 
 def pack_and_tell(out: str, count: str, shard_bytes: str, workers: str) -> None:
-    """Pack in this process; a line for every block that is done."""
+    """Pack in this process; a line for every block that is done, and after the last one wait to be killed."""
     from karsl.storage.pack.writer import pack_clips
 
     def tell(done: int, total: int) -> None:
         print(done, flush=True)
+        if done == total:
+            signal.pause()
 
     pack_clips(make_source(int(count)), out, shard_bytes=int(shard_bytes), workers=int(workers), tell=tell)
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def kill_after(process: subprocess.Popen, blocks: int) -> None:
     children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    gone, alive = psutil.wait_procs(children, timeout=60)
+    gone, alive = psutil.wait_procs(children, timeout=300)
     assert not alive, "workers outlive the packer"
 
 
@@ -66,13 +67,12 @@ def test_20000_clips_killed_ten_times_at_random_moments(tmp_path, same_content):
     while kills < 10:
         process = start_packing(out, count=20_000, shard_bytes=4 << 20, workers=2)
         process.stdout.readline()  # begun
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.communicate(timeout=rng.uniform(0, 0.8))
-        except subprocess.TimeoutExpired:
-            kills += 1
-            process.kill()
-            process.communicate()
-        assert not out.exists(), "done before it was killed ten times; kill sooner"
+        kills += 1
+        process.kill()
+        process.communicate()
+        assert not out.exists(), "an unfinished pack must not be there"
     pack_clips(make_source(20_000), out, shard_bytes=4 << 20)
     pack_clips(make_source(20_000), tmp_path / "undisturbed", shard_bytes=4 << 20, workers=2)
     same_content(out, tmp_path / "undisturbed")
