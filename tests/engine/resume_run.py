@@ -61,17 +61,18 @@ def run(
     kill: int = 0,
     resume: bool = False,
     batch_size: int = 4,
+    clips: str = "ToyClips",
 ) -> None:
     """Three epochs of 14 clips, in batches of 4 12 iterations; under torchrun on several ranks."""
     folder.mkdir(parents=True, exist_ok=True)
     cfg = toys.toy_config(folder, num_workers=workers, max_epochs=3)
-    clips = {"type": "ToyClips", "size": 14}
+    dataset = {"type": clips, "size": 14}
     loader = cfg.train_dataloader
     loader.batch_size = batch_size
     if source == "stream":
-        loader.dataset, loader.sampler = {"type": "StreamDataset", "source": clips, "window": 5}, None
+        loader.dataset, loader.sampler = {"type": "StreamDataset", "source": dataset, "window": 5}, None
     else:
-        loader.dataset, loader.sampler = clips, {"type": "ResumableSampler"}
+        loader.dataset, loader.sampler = dataset, {"type": "ResumableSampler"}
     if loop == "iter":
         cfg.train_cfg = {"by_epoch": False, "max_iters": 12}
         cfg.param_scheduler = []

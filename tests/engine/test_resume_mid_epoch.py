@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from karsl.registry import DATASETS
+
 SCRIPT = Path(__file__).with_name("resume_run.py")
 _SPEC = importlib.util.spec_from_file_location("resume_run", SCRIPT)
 resume_run = importlib.util.module_from_spec(_SPEC)
@@ -89,6 +91,23 @@ def test_a_loop_by_iteration_has_epochs_of_its_own(tmp_path):
     assert clips[:14] != clips[14:28]
     drawn = json.loads((tmp_path / "run" / "drawn.json").read_text())
     assert drawn == [[3, k // 4] for k in range(12)]
+
+
+@DATASETS.register_module(force=True)
+class EpochOnlyClips(resume_run.toys.ToyClips):
+    """Someone else's, whose `set_epoch` takes no seed, as those of PyTorch's samplers."""
+
+    def set_epoch(self, epoch: int) -> None:
+        super().set_epoch(epoch)
+
+
+def test_a_dataset_that_takes_no_seed_goes_on_in_a_loop_by_iteration(tmp_path):
+    run(tmp_path / "whole", loop="iter", source="sampler", clips="EpochOnlyClips")
+    with pytest.raises(resume_run.Stopped):
+        run(tmp_path / "parts", loop="iter", source="sampler", clips="EpochOnlyClips", stop=5)
+    run(tmp_path / "parts", loop="iter", source="sampler", clips="EpochOnlyClips", resume=True)
+    assert same(tmp_path / "whole", tmp_path / "parts")
+    assert json.loads((tmp_path / "whole" / "drawn.json").read_text()) == [[0, k // 4] for k in range(12)]
 
 
 def test_a_process_killed_in_the_middle_of_an_epoch_goes_on(tmp_path):
