@@ -14,6 +14,7 @@ from mmengine.fileio import get_text, list_from_file
 from mmengine.logging import print_log
 
 from karsl.errors import AnnotationError
+from karsl.storage.annotation import annotation_parts
 
 _PARSERS = {".json": json.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}  # none of them can run code
 _NEVER_FILES = ("skeleton", "dataset_name")  # names, also where a file is called the same
@@ -29,7 +30,7 @@ def read_annotation(ann_file: str | None, *, owner: str) -> dict:
     Raises:
         FileNotFoundError: There is no such file.
         TypeError: No path, or the content is not a dict.
-        AnnotationError: Another suffix, the text cannot be parsed, or a key of the format is missing.
+        AnnotationError: Another suffix, the text cannot be parsed, or it is not in the format.
     """
     if not ann_file:
         raise TypeError(f"{owner} needs ann_file; 'karsl prepare DATA_ROOT' writes one")
@@ -43,11 +44,9 @@ def read_annotation(ann_file: str | None, *, owner: str) -> dict:
         content = parse(get_text(ann_file))
     except (ValueError, yaml.YAMLError) as error:
         raise AnnotationError(f"{ann_file}: not readable ({error}); write it again with 'karsl prepare'") from error
-    if not isinstance(content, dict):
+    if not isinstance(content, dict):  # MMEngine's type of error
         raise TypeError(f"{ann_file}: an annotation file holds a dict, this one a {type(content).__name__}")
-    absent = [key for key in ("metainfo", "data_list") if key not in content]
-    if absent:
-        raise AnnotationError(f"{ann_file}: no key {absent}; the format is {{'metainfo': ..., 'data_list': [...]}}")
+    annotation_parts(content, ann_file)
     return content
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from karsl.errors import AnnotationError
 from karsl.storage.atomic import atomic_path
@@ -38,14 +39,35 @@ def read_annotation(path: str | Path) -> tuple[dict, list[dict]]:
     Raises:
         AnnotationError: It cannot be read, or is not in the format.
     """
-    path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return dict(content["metainfo"]), list(content["data_list"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AnnotationError(f"{path}: not readable ({error}); write it again with 'karsl prepare'") from error
+    return annotation_parts(content, path)
+
+
+def annotation_parts(content: Any, path: str | Path) -> tuple[dict, list[dict]]:
+    """Metainfo and records of what an annotation file holds.
+
+    Raises:
+        AnnotationError: It is not in the format.
+
+    Example:
+        >>> annotation_parts({"metainfo": {"classes": ["a"]}, "data_list": []}, "a.json")
+        ({'classes': ['a']}, [])
+    """
+    if not isinstance(content, dict):
+        raise AnnotationError(f"{path}: an annotation file holds a dict, this one a {type(content).__name__}")
+    absent = [key for key in ("metainfo", "data_list") if key not in content]
+    if absent:
+        raise AnnotationError(f"{path}: no key {absent}; the format is {{'metainfo': ..., 'data_list': [...]}}")
+    metainfo, records = content["metainfo"], content["data_list"]
+    if not isinstance(metainfo, dict) or not isinstance(records, list):
         raise AnnotationError(
-            f"{path}: not {{'metainfo': ..., 'data_list': [...]}} as json ({error!r}); write it anew"
-        ) from error
+            f"{path}: metainfo is a {type(metainfo).__name__} and data_list a {type(records).__name__}; "
+            "a dict and a list are expected"
+        )
+    return metainfo, records
 
 
 def write_annotation(path: str | Path, metainfo: dict, records: list[dict]) -> Path:

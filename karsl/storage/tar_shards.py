@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,14 +10,14 @@ from urllib.error import HTTPError
 
 from xxhash import xxh3_64, xxh3_64_hexdigest
 
-from karsl.errors import AnnotationError, ConfigError, CorruptRecordError
+from karsl.errors import ConfigError, CorruptRecordError
 from karsl.storage.remote import RemoteError, is_remote
 from karsl.storage.remote_cache import SPARSE, FileCache
 from karsl.storage.remote_sparse import Span, bring_spans
 from karsl.storage.tar_index import SUFFIX, TarIndex, index_files, load_index
 from karsl.storage.tar_members import is_compressed
 from karsl.storage.tar_unpack import unpack_tar
-from karsl.storage.tar_write import TARS
+from karsl.storage.tar_write import TARS, read_tars
 
 _ABSENT = (403, 404, 410)
 _CHUNK = 1 << 22
@@ -182,14 +181,7 @@ def told_by(place: str, cache: FileCache) -> dict:
     """
     url = f"{place.rstrip('/')}/{TARS}"
     found = fetch_if_there(url, cache) if is_remote(place) else None
-    file = found[0] if found else Path(url)
-    if not file.is_file():
-        return {}
-    try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-        return {"metainfo": dict(told["metainfo"]), "tars": [str(tar["name"]) for tar in told["tars"]]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise AnnotationError(f"{url}: not readable ({error}); write the tars again, or remove it") from error
+    return read_tars(found[0] if found else Path(url), called=url)
 
 
 def _with_suffix(name: str) -> str:

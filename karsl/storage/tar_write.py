@@ -1,4 +1,4 @@
-"""Write clips as WebDataset tars: one uncompressed `.npy` and one `.json` a clip, an index beside each tar."""
+"""WebDataset tars, written: one uncompressed `.npy` and one `.json` a clip, an index beside each, `tars.json` beside all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from karsl.errors import ConfigError
+from karsl.errors import AnnotationError, ConfigError
 from karsl.skeletons import Skeleton
 from karsl.storage.annotation import LOCATOR_KEYS
 from karsl.storage.atomic import atomic_path
@@ -84,6 +84,25 @@ def write_tars(
         part.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     _remove_stale(folder, {str(shard["name"]) for shard in shards})
     return folder / TARS
+
+
+def read_tars(path: Path, *, called: str | None = None) -> dict:
+    """What a `tars.json` says: `metainfo`, and `tars`, the names of all; nothing where there is none.
+
+    Args:
+        path: Of the file.
+        called: How errors call it; None is its path.
+
+    Raises:
+        AnnotationError: It is damaged.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return {"metainfo": dict(told["metainfo"]), "tars": [str(tar["name"]) for tar in told["tars"]]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise AnnotationError(f"{called or path}: not readable ({error!r}); write the tars again, or remove it") from error
 
 
 def _refuse_others(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from karsl.errors import AnnotationError
 from karsl.storage.annotation import read_annotation, write_annotation, write_list
 
 
@@ -24,3 +25,18 @@ def test_the_label_of_a_sign_is_its_place_and_other_labels_are_kept(tmp_path):
     records = [{"sign": 9, "member": [1, 2]}, {"label": 0}, {"sign": 30, "label": 1}]
     path = write_annotation(tmp_path / "a.json", {"signs": [7, 9]}, records)
     assert read_annotation(path)[1] == [{"sign": 9, "label": 1}, {"label": 0}, {"sign": 30, "label": 1}]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "not readable"),
+        ("[1]", "an annotation file holds a dict, this one a list"),
+        ('{"metainfo": {}}', r"no key \['data_list'\]; the format is"),
+        ('{"metainfo": [], "data_list": {}}', "metainfo is a list and data_list a dict; a dict and a list are expected"),
+    ],
+)
+def test_a_file_that_is_not_in_the_format_is_named_with_what_is_wrong(tmp_path, content, words):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(AnnotationError, match=f"a.json: {words}"):
+        read_annotation(tmp_path / "a.json")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from karsl.storage.convert.located import LocatedClips
 from karsl.storage.convert.said import numbered_classes, skeleton_of
 from karsl.storage.tar_facts import record_of
 from karsl.storage.tar_index import SUFFIX, TarIndex, index_tar
-from karsl.storage.tar_write import TARS, write_tars
+from karsl.storage.tar_write import TARS, read_tars, write_tars
 
 
 def open_tars(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> LocatedClips:
@@ -33,7 +32,7 @@ def open_tars(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> Loca
     tars = [tar for tar in tars if not tar.name.startswith(".")]  # what a killed writer left
     if not tars:
         raise DatasetNotFoundError(f"no .tar in {path}")
-    told = _told(root / TARS)
+    told = read_tars(root / TARS).get("metainfo", {})
     points = skeleton_of(told.get("skeleton"), skeleton, where=path)
     signs = {s: i for i, s in enumerate(told.get("signs", ()))}
     records = [record for tar in tars for record in _records(tar, points, signs)]
@@ -42,15 +41,6 @@ def open_tars(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> Loca
         raise AnnotationError(f"{path}: clip {absent!r} has no label; its .json or .cls is to say it")
     metainfo = {"dataset_name": path.stem, "classes": numbered_classes(r["label"] for r in records), **told}
     return LocatedClips({**metainfo, "skeleton": describe_skeleton(points)}, points, records, root.resolve())
-
-
-def _told(path: Path) -> dict:
-    if not path.is_file():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["metainfo"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise AnnotationError(f"{path}: not readable ({error!r}); write the tars again, or remove it") from error
 
 
 def _records(tar: Path, points: Skeleton, signs: dict[int, int]) -> Iterator[dict]:
