@@ -10,11 +10,11 @@ from xxhash import xxh3_64_intdigest
 from karsl.errors import ConfigError, CorruptRecordError, did_you_mean
 from karsl.storage.archives import ArchiveReader
 from karsl.storage.cache import ArrayCache
-from karsl.storage.index import PLACE
 from karsl.storage.npy import MappedFiles
 from karsl.storage.npz import Place
 from karsl.storage.packed import VERIFY, Pack
 from karsl.storage.record import canonical_clip, shape_problem
+from karsl.storage.scan import PLACE
 from karsl.storage.tensors import read_tensor
 
 
