@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from karsl.datasets.combine.labels import SetLabels, relabelled
 from karsl.datasets.combine.leaves import leaf_clips
 from karsl.errors import ConfigError
 from karsl.visualization.views import SampleView
@@ -114,21 +115,13 @@ def _sample_view(dataset: Any, views: dict[int, Any]) -> SampleView:
     return view
 
 
-def relabelled(record: dict[str, Any], steps: Sequence[Callable]) -> dict[str, Any]:
-    """A record with the label that combinators above give it."""
-    for step in steps:
-        if hasattr(step, "lookup") and record.get("label") is not None:
-            record = {**record, "label": int(step.lookup[int(record["label"])])}
-    return record
-
-
 def metainfo_above(inner: Any, outer: Any, steps: Sequence[Callable]) -> Mapping[str, Any]:
     """Metainfo whose glosses go by the labels that clips have above `steps`.
 
     A mix of corpora keeps no Arabic glosses, since not all of its classes have one: those of this dataset's are put in.
     """
     own = dict(inner.metainfo)
-    if not any(hasattr(step, "lookup") for step in steps):
+    if not any(isinstance(step, SetLabels) for step in steps):
         return own
     classes = tuple((getattr(outer, "metainfo", None) or {}).get("classes") or ())
     arabic = [""] * len(classes)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from karsl.datasets.combine.labels import SetLabels
 from karsl.datasets.pipeline import Pipeline
 from karsl.errors import ConfigError
 from karsl.visualization.catalogue import Catalogue, ClipFilter
@@ -77,7 +78,7 @@ def _all_stages(place: ClipPlace) -> list[tuple[str, Any]]:
     if not place.steps or not isinstance(last, Mapping):
         return stages
     label = {"label": place.record["label"]} if "label" in place.record else {}
-    steps = [step for step in place.steps if not hasattr(step, "lookup")]  # labels are set at once
+    steps = [step for step in place.steps if not isinstance(step, SetLabels)]  # labels are set at once
     own = list(getattr(getattr(dataset, "pipeline", None), "transforms", ()))
     results = {**last, "skeleton": last.get("skeleton") or getattr(dataset, "skeleton", None)}
     if "sample_key" not in results and hasattr(dataset, "sample_keys"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from karsl.datasets.combine.labels import SetLabels
+from karsl.datasets.combine.labels import SetLabels, relabelled_all
 from karsl.datasets.combine.leaves import LeafClips
 from karsl.datasets.fused.assembly import BatchPart, LazyBatch
 from karsl.datasets.fused.frames import Frames
@@ -48,10 +48,7 @@ def _part(reader: Reader, clips: LeafClips, places: np.ndarray, keys: np.ndarray
     part = None if steps is None else clips.dataset.batch_part(clips.places, keys=keys[clips.at], at=clips.at)
     if part is None:
         return None
-    labels = part.labels
-    for step in clips.steps:
-        if isinstance(step, SetLabels) and labels is not None:
-            labels = step.lookup[labels]
+    labels = None if part.labels is None else relabelled_all(part.labels, clips.steps)
     part.steps, part.labels, part.sample_idx = steps, labels, places[clips.at]  # before anything is worked out from them
     return part
 

@@ -10,6 +10,7 @@ import numpy as np
 from mmengine.dataset import force_full_init
 
 from karsl.datasets.combine.agreement import one_skeleton
+from karsl.datasets.combine.labels import relabelled
 from karsl.datasets.combine.leaves import LeafClips, leaf_clips, leaves_of
 from karsl.datasets.combine.members import Members
 from karsl.datasets.combine.naming import kind
@@ -121,14 +122,14 @@ class Combinator(Members):
         """A private copy of the record at a place, with the label that samples have, and `sample_idx` of this dataset."""
         found = self.clip(idx)
         record = found.dataset.get_data_info(int(found.places[0]))
-        return self._reader.relabelled(record, found.steps) | {"sample_idx": self.place(idx)}
+        return relabelled(record, found.steps) | {"sample_idx": self.place(idx)}
 
     @force_full_init
     def get_cat_ids(self, idx: int) -> list[int]:
         """`[label]` of a clip, which ClassBalancedDataset asks for."""
         found = self.clip(idx)
         labels = found.dataset.get_cat_ids(int(found.places[0]))
-        return [self._reader.relabelled({"label": label}, found.steps)["label"] for label in labels]
+        return [relabelled({"label": label}, found.steps)["label"] for label in labels]
 
     @force_full_init
     def column(self, name: str) -> np.ndarray:

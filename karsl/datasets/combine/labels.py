@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -35,6 +35,22 @@ class SetLabels(KeypointTransform):
 
     def __repr__(self) -> str:
         return f"SetLabels({len(self.lookup)} classes)"
+
+
+def relabelled(record: dict, steps: Sequence[Callable]) -> dict:
+    """A record with the label that its sample has after the steps above."""
+    for step in steps:
+        if isinstance(step, SetLabels):
+            record = step(record)
+    return record
+
+
+def relabelled_all(labels: np.ndarray, steps: Sequence[Callable]) -> np.ndarray:
+    """The same for int64 (N,) labels."""
+    for step in steps:
+        if isinstance(step, SetLabels):
+            labels = step.lookup[labels]
+    return labels
 
 
 def name_labels(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from karsl.datasets.base import KeypointDataset
-from karsl.datasets.combine.labels import SetLabels
+from karsl.datasets.combine.labels import relabelled_all
 from karsl.datasets.combine.leaves import LeafClips, leaf_clips, leaves_of
 from karsl.datasets.combine.naming import at_member
 from karsl.datasets.draws import Draw, name_code
@@ -120,14 +120,6 @@ class Reader:
             return out
         return {name: value for name, value in out.items() if name != "sample_key"}
 
-    @staticmethod
-    def relabelled(record: dict, steps: Sequence[Callable]) -> dict:
-        """A record with the label that its sample has."""
-        for step in steps:
-            if isinstance(step, SetLabels):
-                record = step(record)
-        return record
-
     def column(self, name: str) -> np.ndarray:
         """One number of every record."""
         dataset = self._dataset
@@ -136,8 +128,7 @@ class Reader:
         for part in parts:
             values = _column(part, name)
             if name == "label":
-                for step in part.steps:
-                    values = step.lookup[values] if isinstance(step, SetLabels) else values
+                values = relabelled_all(values, part.steps)
             out = np.empty(len(dataset), values.dtype) if out is None else out
             out[part.at] = values
         return np.zeros(0, np.int64) if out is None else out
