@@ -11,7 +11,7 @@ from karsl.datasets.combine.naming import at_member, kind
 from karsl.datasets.combine.one import OneMember
 from karsl.datasets.combine.reading import Reader
 from karsl.datasets.epoch import EpochState
-from karsl.datasets.lazy.encoder import Encoder, build_encoders
+from karsl.datasets.encoders.base import Encoder, build_encoders
 from karsl.datasets.lazy.filtering import filtered
 from karsl.datasets.lazy.plan import Recorded
 from karsl.errors import ConfigError

@@ -22,11 +22,11 @@ def write_pack(source: Clips, path: Path, **options: Any) -> None:
 
 
 def write_tars(source: Clips, path: Path, **options: Any) -> None:
-    """WebDataset tars; see `karsl.storage.tar_write.write_tars`."""
-    from karsl.storage import tar_write
+    """WebDataset tars; see `karsl.storage.tar.write.write_tars`."""
+    from karsl.storage.tar import write
 
     with atomic_target(path) as part:
-        tar_write.write_tars(part, source.metainfo, source.records, source.read, skeleton=source.skeleton, **options)
+        write.write_tars(part, source.metainfo, source.records, source.read, skeleton=source.skeleton, **options)
 
 
 def write_parquet(source: Clips, path: Path, **options: Any) -> None:

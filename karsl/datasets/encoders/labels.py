@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from karsl.datasets.lazy.encoder import Encoder
+from karsl.datasets.encoders.base import Encoder
 from karsl.errors import ConfigError
 from karsl.registry import ENCODERS
 from karsl.skeletons import Skeleton

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from karsl.datasets.lazy import FeatureEncoder, LabelEncoder
-from karsl.datasets.lazy.streams import parents, stream_of
+from karsl.datasets.encoders.streams import parents, stream_of
 from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton, get_skeleton
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from karsl.datasets.lazy.encoder import Encoder
-from karsl.datasets.lazy.streams import STREAMS, stream_of
+from karsl.datasets.encoders.base import Encoder
+from karsl.datasets.encoders.streams import STREAMS, stream_of
 from karsl.errors import ConfigError
 from karsl.registry import ENCODERS
 from karsl.skeletons import Skeleton, get_skeleton
