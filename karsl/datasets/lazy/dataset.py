@@ -14,9 +14,9 @@ from karsl.datasets.combine import MapDataset
 from karsl.datasets.combine.naming import kind
 from karsl.datasets.combine.one import as_combinator
 from karsl.datasets.combine.reading import Reader
+from karsl.datasets.encoders.base import Encoder
 from karsl.datasets.epoch import EpochState
 from karsl.datasets.lazy.check import check_items
-from karsl.datasets.encoders.base import Encoder
 from karsl.datasets.lazy.plan import ACTIONS, Recorded, revived
 from karsl.datasets.lazy.recorder import Recorder
 from karsl.datasets.lazy.save import Saving, save_now

@@ -10,8 +10,8 @@ from karsl.datasets.combine.below import first_seed
 from karsl.datasets.combine.naming import at_member, kind
 from karsl.datasets.combine.one import OneMember
 from karsl.datasets.combine.reading import Reader
-from karsl.datasets.epoch import EpochState
 from karsl.datasets.encoders.base import Encoder, build_encoders
+from karsl.datasets.epoch import EpochState
 from karsl.datasets.lazy.filtering import filtered
 from karsl.datasets.lazy.plan import Recorded
 from karsl.errors import ConfigError

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from karsl.datasets.lazy import FeatureEncoder, LabelEncoder
 from karsl.datasets.encoders.streams import parents, stream_of
+from karsl.datasets.lazy import FeatureEncoder, LabelEncoder
 from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton, get_skeleton
 
