@@ -16,7 +16,7 @@ from karsl.registry import DATASETS
 from karsl.storage.remote import is_remote
 from karsl.storage.remote_cache import FileCache
 from karsl.storage.remote_names import expand_braces, is_tar_name, tars_of
-from karsl.storage.tar_shards import told_by
+from karsl.storage.tar.shards import told_by
 
 
 def open_source(

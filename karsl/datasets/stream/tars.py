@@ -16,8 +16,8 @@ from karsl.storage.remote import is_remote
 from karsl.storage.remote_cache import DEFAULT_BYTES, FileCache
 from karsl.storage.remote_names import shard_names
 from karsl.storage.remote_sparse import Span
-from karsl.storage.tar_facts import record_of
-from karsl.storage.tar_shards import TarShards, told_by
+from karsl.storage.tar.facts import record_of
+from karsl.storage.tar.shards import TarShards, told_by
 
 _COLUMNS = ("pack", "byte_start", "num_frames", "dtype", "xxh3")
 

@@ -14,9 +14,9 @@ from karsl.storage.clip_source import public
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.located import LocatedClips
 from karsl.storage.convert.said import numbered_classes, skeleton_of
-from karsl.storage.tar_facts import record_of
-from karsl.storage.tar_index import SUFFIX, TarIndex, index_tar
-from karsl.storage.tar_write import TARS, read_tars, write_tars
+from karsl.storage.tar.facts import record_of
+from karsl.storage.tar.index import SUFFIX, TarIndex, index_tar
+from karsl.storage.tar.write import TARS, read_tars, write_tars
 
 
 def open_tars(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> LocatedClips:

@@ -11,7 +11,7 @@ import pytest
 
 from karsl.skeletons import get_skeleton
 from karsl.storage import pack_records
-from karsl.storage.tar_write import write_tars
+from karsl.storage.tar.write import write_tars
 
 COUNT = 60
 META = {"signs": (7, 8, 9), "classes": ("one", "two", "three"), "skeleton": "hand_42"}

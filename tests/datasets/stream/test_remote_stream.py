@@ -22,7 +22,7 @@ from karsl.datasets import StreamDataset, TarDataset, keypoint_collate
 from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, TransformError
 from karsl.storage import remote_cache
 from karsl.storage.remote import RemoteError, Retry
-from karsl.storage.tar_index import TarIndex
+from karsl.storage.tar.index import TarIndex
 
 _SPEC = importlib.util.spec_from_file_location("stream_stores", Path(__file__).with_name("conftest.py"))
 stores_module = sys.modules["stream_stores"] = importlib.util.module_from_spec(_SPEC)

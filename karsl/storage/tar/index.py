@@ -18,8 +18,8 @@ from xxhash import xxh3_64, xxh3_64_hexdigest, xxh3_64_intdigest
 from karsl.errors import CorruptRecordError
 from karsl.storage.atomic import atomic_path
 from karsl.storage.record import canonical_clip, shape_problem
-from karsl.storage.tar_facts import read_facts
-from karsl.storage.tar_members import Member, clip_extension, group_samples, list_tar, npy_header
+from karsl.storage.tar.facts import read_facts
+from karsl.storage.tar.members import Member, clip_extension, group_samples, list_tar, npy_header
 
 SUFFIX = ".index"
 _FORM = "karsl tar index 1"

@@ -8,9 +8,9 @@ from pathlib import Path
 from karsl.errors import CorruptRecordError
 from karsl.storage.atomic import atomic_path
 from karsl.storage.record import canonical_clip, shape_problem
-from karsl.storage.tar_facts import read_facts
-from karsl.storage.tar_members import clip_extension, group_samples, read_array, stream_tar
-from karsl.storage.tar_write import add_sample
+from karsl.storage.tar.facts import read_facts
+from karsl.storage.tar.members import clip_extension, group_samples, read_array, stream_tar
+from karsl.storage.tar.write import add_sample
 
 
 def unpack_tar(path: str | Path, out: Path, *, member: str | None = None, nonfinite: str = "raise") -> int:

@@ -18,7 +18,7 @@ from karsl.storage.annotation import LOCATOR_KEYS
 from karsl.storage.atomic import atomic_path
 from karsl.storage.half import to_half
 from karsl.storage.record import shape_problem, value_problem
-from karsl.storage.tar_index import SUFFIX, index_tar
+from karsl.storage.tar.index import SUFFIX, index_tar
 
 TARS = "tars.json"
 _OURS = re.compile(r"clips-\d{6,}\.tar")

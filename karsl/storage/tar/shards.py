@@ -14,10 +14,10 @@ from karsl.errors import ConfigError, CorruptRecordError
 from karsl.storage.remote import RemoteError, is_remote
 from karsl.storage.remote_cache import SPARSE, FileCache
 from karsl.storage.remote_sparse import Span, bring_spans
-from karsl.storage.tar_index import SUFFIX, TarIndex, index_files, load_index
-from karsl.storage.tar_members import is_compressed
-from karsl.storage.tar_unpack import unpack_tar
-from karsl.storage.tar_write import TARS, read_tars
+from karsl.storage.tar.index import SUFFIX, TarIndex, index_files, load_index
+from karsl.storage.tar.members import is_compressed
+from karsl.storage.tar.unpack import unpack_tar
+from karsl.storage.tar.write import TARS, read_tars
 
 _ABSENT = (403, 404, 410)
 _CHUNK = 1 << 22

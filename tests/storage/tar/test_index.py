@@ -10,10 +10,10 @@ import pytest
 
 from karsl.errors import ConfigError, CorruptRecordError
 from karsl.skeletons import Skeleton
-from karsl.storage.tar_index import SUFFIX, TarIndex, index_tar, load_index
-from karsl.storage.tar_members import group_samples, list_tar
-from karsl.storage.tar_unpack import unpack_tar
-from karsl.storage.tar_write import TARS, write_tars
+from karsl.storage.tar.index import SUFFIX, TarIndex, index_tar, load_index
+from karsl.storage.tar.members import group_samples, list_tar
+from karsl.storage.tar.unpack import unpack_tar
+from karsl.storage.tar.write import TARS, write_tars
 
 HAND = Skeleton("tar_hand", (("rh", ("a", "b", "c")),))
 META = {"signs": (7, 9), "classes": ("yes", "no")}

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from karsl.errors import CorruptRecordError
-from karsl.storage.tar_index import index_tar
-from karsl.storage.tar_members import read_array, stream_tar
-from karsl.storage.tar_unpack import unpack_tar
-from karsl.storage.tar_write import add_sample
+from karsl.storage.tar.index import index_tar
+from karsl.storage.tar.members import read_array, stream_tar
+from karsl.storage.tar.unpack import unpack_tar
+from karsl.storage.tar.write import add_sample
 
 COUNT = 12
 COMPRESS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
