@@ -1,9 +1,9 @@
 """Memory and start-up probes.
 
-`MemoryHook` is in `karsl.analysis.memory_hook`: MMEngine's hooks import OpenCV, which no process of a probe should carry.
+`MemoryHook` is in `karsl.analysis.memory.hook`: MMEngine's hooks import OpenCV, which no process of a probe should carry.
 """
 
-from karsl.analysis.probe import ProbeError, probe
-from karsl.analysis.samples import Case, Point, ProcessSample, Series
+from karsl.analysis.memory.probe import ProbeError, probe
+from karsl.analysis.memory.samples import Case, Point, ProcessSample, Series
 
 __all__ = ["Case", "Point", "ProbeError", "ProcessSample", "Series", "probe"]

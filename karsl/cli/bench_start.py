@@ -17,7 +17,7 @@ def index(args: argparse.Namespace) -> int:
     """Start and access of 1,000,000 records."""
     from rich.console import Console
 
-    from karsl.analysis.index_bench import bench_index, bench_table
+    from karsl.analysis.bench.index import bench_index, bench_table
 
     count = args.clips or (_QUICK_RECORDS if args.quick else _RECORDS)
     _make_work_dir(args)
@@ -32,7 +32,7 @@ def opening(args: argparse.Namespace) -> int:
     """From opening to the first batch."""
     from rich.console import Console
 
-    from karsl.analysis.open_bench import bench_open, open_table
+    from karsl.analysis.bench.opening import bench_open, open_table
 
     count = args.clips or (_QUICK_OPENED if args.quick else _OPENED)
     _make_work_dir(args)

@@ -49,11 +49,11 @@ def run(args: argparse.Namespace) -> int:
 
     from rich.console import Console
 
-    from karsl.analysis.plot import draw_series
+    from karsl.analysis.memory.plot import draw_series
+    from karsl.analysis.memory.probe import probe
+    from karsl.analysis.memory.report import case_report, comparison
+    from karsl.analysis.memory.verdict import gate
     from karsl.analysis.plotting import need_matplotlib
-    from karsl.analysis.probe import probe
-    from karsl.analysis.report import case_report, comparison
-    from karsl.analysis.verdict import gate
     from karsl.cli.memory_source import plan_cases
 
     _check(args)

@@ -17,8 +17,8 @@ def plan_cases(args: argparse.Namespace, folder: str) -> tuple[Any, list]:
         args: Of `karsl memory`.
         folder: For the index of made-up records.
     """
-    from karsl.analysis.records import records_loader
-    from karsl.analysis.samples import Case
+    from karsl.analysis.memory.records import records_loader
+    from karsl.analysis.memory.samples import Case
 
     workers = 2 if args.workers is None else args.workers
     make: Any
@@ -56,7 +56,7 @@ def config_loader(case: Any, rank: int, *, batch_size: int | None, **options: An
 
 def folder_loader(case: Any, rank: int, *, data_root: str, ann_file: str | None = None, batch_size: int) -> Any:
     """A loader that reads the clips of a KArSL layout."""
-    from karsl.analysis.records import make_dataloader
+    from karsl.analysis.memory.records import make_dataloader
     from karsl.datasets import KArSLDataset
     from karsl.engine.overrides import find_ann_file
 

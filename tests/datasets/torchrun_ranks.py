@@ -8,7 +8,7 @@ from pathlib import Path
 import torch.distributed as dist
 from torch.utils.data import DataLoader
 
-from karsl.analysis.pages import record_pages
+from karsl.analysis.memory.pages import record_pages
 from karsl.datasets import KeypointDataset
 
 

@@ -10,6 +10,7 @@
 | `stores` | each way's own files, made once and checked against the source |
 | `measure`, `launch`, `one_pass` | rounds of fresh processes |
 | `result`, `report`, `plot` | medians, ratios, table, JSON, picture |
+| `index`, `opening` | other questions: how long start and access take, and a first batch from nothing |
 """
 
 from karsl.analysis.bench.measure import Plan, run_plan

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.analysis.proc import PAGE_BYTES, PageCount, count_addresses, count_area, mapped_areas
+from karsl.analysis.memory.proc import PAGE_BYTES, PageCount, count_addresses, count_area, mapped_areas
 from karsl.datasets.index.buffer import SerializedList
 from karsl.datasets.walk import walk_datasets
 

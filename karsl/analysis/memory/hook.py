@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from mmengine.hooks import Hook
 
-from karsl.analysis.pages import RecordPages, record_pages
-from karsl.analysis.probe import sample_process
-from karsl.analysis.samples import MIB, Case, Point, ProcessSample, Series
-from karsl.analysis.verdict import growth_verdict, sharing_verdict
+from karsl.analysis.memory.pages import RecordPages, record_pages
+from karsl.analysis.memory.probe import sample_process
+from karsl.analysis.memory.samples import MIB, Case, Point, ProcessSample, Series
+from karsl.analysis.memory.verdict import growth_verdict, sharing_verdict
 from karsl.registry import HOOKS
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from karsl.analysis.memory.samples import MIB, Point, Series
 from karsl.analysis.plotting import need_matplotlib
-from karsl.analysis.samples import MIB, Point, Series
 
 _COLOURS = {"on": "#0072B2", "off": "#D55E00", "mmengine": "#E69F00"}  # Okabe and Ito 2008: seen by colour-blind eyes
 _STYLES = {"fork": ("-", "o"), "spawn": ("--", "s"), "forkserver": (":", "^")}

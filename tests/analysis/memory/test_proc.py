@@ -11,9 +11,9 @@ import sys
 import numpy as np
 import pytest
 
-from karsl.analysis.pages import record_pages
-from karsl.analysis.proc import PAGE_BYTES, PageCount, count_addresses, count_area, mapped_areas, read_memory
-from karsl.datasets.buffer import SerializedList
+from karsl.analysis.memory.pages import record_pages
+from karsl.analysis.memory.proc import PAGE_BYTES, PageCount, count_addresses, count_area, mapped_areas, read_memory
+from karsl.datasets.index.buffer import SerializedList
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="page maps are Linux's")
 PAGES = 64

@@ -8,9 +8,9 @@ from functools import partial
 import pytest
 import torch
 
-from karsl.analysis.probe import ProbeError, probe
-from karsl.analysis.records import make_dataloader, records_loader
-from karsl.analysis.samples import Case
+from karsl.analysis.memory.probe import ProbeError, probe
+from karsl.analysis.memory.records import make_dataloader, records_loader
+from karsl.analysis.memory.samples import Case
 from karsl.errors import AnnotationError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="page maps are Linux's")
@@ -70,7 +70,7 @@ def leaky_loader(case, rank):
 
 
 def test_a_leak_is_found_in_the_main_process_where_there_are_no_workers():
-    from karsl.analysis.verdict import growth_verdict, sharing_verdict
+    from karsl.analysis.memory.verdict import growth_verdict, sharing_verdict
 
     series = probe(leaky_loader, Case("fork", num_workers=0))
     assert growth_verdict(series).startswith("grows")

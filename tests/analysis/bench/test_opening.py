@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from karsl.analysis.open_bench import bench_open, open_table
+from karsl.analysis.bench.opening import bench_open, open_table
 
 
 def test_folders_and_a_pack_are_opened_with_and_without_an_index(tmp_path):

@@ -7,9 +7,9 @@ import json
 import pytest
 from rich.console import Console
 
-from karsl.analysis.report import case_report, comparison
-from karsl.analysis.samples import MIB, Case, Point, ProcessSample, Series
-from karsl.analysis.verdict import gate, growth_verdict, sharing_verdict
+from karsl.analysis.memory.report import case_report, comparison
+from karsl.analysis.memory.samples import MIB, Case, Point, ProcessSample, Series
+from karsl.analysis.memory.verdict import gate, growth_verdict, sharing_verdict
 
 
 def process(role="worker 0", uss=50 * MIB, records="index", ratio=0.0, rank=0, size=100 * MIB):
@@ -110,7 +110,7 @@ def test_figures_go_to_json():
 
 def test_the_picture_is_written(tmp_path):
     pytest.importorskip("matplotlib")
-    from karsl.analysis.plot import draw_series
+    from karsl.analysis.memory.plot import draw_series
 
     draw_series([over_time([50] * 5), over_time([50, 60, 70, 70])], tmp_path / "a" / "m.png", title="made-up records")
     assert (tmp_path / "a" / "m.png").read_bytes().startswith(b"\x89PNG")

@@ -17,7 +17,7 @@ from mmengine.dataset import BaseDataset
 from rich.table import Table
 
 from karsl.analysis.bench.stores import BenchError
-from karsl.analysis.records import synthetic_records
+from karsl.analysis.memory.records import synthetic_records
 from karsl.datasets.base import KeypointDataset
 from karsl.storage.annotation import write_annotation
 

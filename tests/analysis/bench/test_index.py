@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from karsl.analysis.index_bench import bench_index, bench_table
+from karsl.analysis.bench.index import bench_index, bench_table
 
 
 def test_both_classes_are_measured_on_one_annotation(tmp_path):

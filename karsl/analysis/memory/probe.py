@@ -10,10 +10,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from karsl.analysis.pages import RecordPages
-from karsl.analysis.proc import PageCount, read_memory
-from karsl.analysis.rank import MakeLoader, Plan, read_note, run_rank
-from karsl.analysis.samples import Case, Point, ProcessSample, Series
+from karsl.analysis.memory.pages import RecordPages
+from karsl.analysis.memory.proc import PageCount, read_memory
+from karsl.analysis.memory.rank import MakeLoader, Plan, read_note, run_rank
+from karsl.analysis.memory.samples import Case, Point, ProcessSample, Series
 from karsl.errors import KarslError
 
 

@@ -10,8 +10,8 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
-from karsl.analysis.memory_hook import MemoryHook
-from karsl.analysis.records import SyntheticRecords
+from karsl.analysis.memory.hook import MemoryHook
+from karsl.analysis.memory.records import SyntheticRecords
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="page maps are Linux's")
 

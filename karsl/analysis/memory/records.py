@@ -10,7 +10,7 @@ import torch
 from mmengine.dataset import BaseDataset, worker_init_fn
 from torch.utils.data import DataLoader
 
-from karsl.analysis.samples import Case
+from karsl.analysis.memory.samples import Case
 from karsl.datasets.base import KeypointDataset
 
 

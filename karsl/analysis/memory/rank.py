@@ -17,8 +17,8 @@ from typing import Any
 
 from torch.utils.data import DataLoader, get_worker_info
 
-from karsl.analysis.pages import RecordPages, record_pages
-from karsl.analysis.samples import Case
+from karsl.analysis.memory.pages import RecordPages, record_pages
+from karsl.analysis.memory.samples import Case
 from karsl.storage.atomic import atomic_path
 
 MakeLoader = Callable[[Case, int], DataLoader]

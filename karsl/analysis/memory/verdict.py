@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from karsl.analysis.samples import MIB, Series
+from karsl.analysis.memory.samples import MIB, Series
 
 _COPY_RATIO = 0.005  # a page or two of a buffer's edges are shared with other data
 _FEW_POINTS = 6

@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from karsl.analysis.samples import MIB, Point, Series
-from karsl.analysis.verdict import growth_verdict, sharing_verdict
+from karsl.analysis.memory.samples import MIB, Point, Series
+from karsl.analysis.memory.verdict import growth_verdict, sharing_verdict
 
 
 def case_report(series: Series) -> RenderableType:
