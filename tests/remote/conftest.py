@@ -18,9 +18,10 @@ def cluster(ray, monkeypatch_module):
     from ray.cluster_utils import Cluster
 
     options = dict(num_cpus=2, object_store_memory=80 << 20)
-    cluster = Cluster(initialize_head=True, head_node_args={**options, "num_cpus": 0, "include_dashboard": False})
-    cluster.nodes_of_actors = [cluster.add_node(**options) for _ in range(2)]
-    cluster.wait_for_nodes()
+    head = {**options, "num_cpus": 0, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args={**head, "wait": False})
+    cluster.nodes_of_actors = [cluster.add_node(wait=False, **options) for _ in range(2)]
+    cluster.wait_for_nodes(timeout=300)
     yield cluster
     ray.shutdown()
     cluster.shutdown()
@@ -31,6 +32,8 @@ def monkeypatch_module():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_DEDUP_LOGS", "0")
         patch.setenv("RAY_health_check_period_ms", "500")
+        patch.setenv("RAY_memory_monitor_refresh_ms", "0")  # other work on this machine ends no task, and may slow its start
+        patch.setenv("RAY_worker_register_timeout_seconds", "300")
         patch.delenv("RAY_ADDRESS", raising=False)
         yield patch
 

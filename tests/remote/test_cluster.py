@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -166,13 +167,33 @@ def test_a_cluster_packs_the_same_bytes(cluster, corpus, tmp_path):
         assert (tmp_path / "there" / shard).read_bytes() == (tmp_path / "here" / shard).read_bytes()
 
 
-def test_waiting_for_room_that_is_never_there_is_told(cluster, remote, ray, monkeypatch):
+def test_waiting_for_room_that_is_never_there_is_told(cluster, remote, ray, monkeypatch, tmp_path):
     monkeypatch.setattr(waiting, "SILENCE_S", 0.3)
-    task = ray.remote(max_retries=0)(lambda seconds: time.sleep(seconds))
-    never, later = task.options(num_cpus=3).remote(0), task.options(num_cpus=0.1).remote(1)
-    with pytest.warns(UserWarning, match="of 4 CPUs are free over all nodes, and 3 on one node are asked for"):
-        assert waiting.first_of([never, later], num_cpus=3) == later
+    flag = tmp_path / "told"
+
+    @ray.remote(max_retries=0)
+    def ends_when_told():
+        end = time.monotonic() + 120
+        while not flag.exists() and time.monotonic() < end:
+            time.sleep(0.05)
+
+    never, later = ends_when_told.options(num_cpus=3).remote(), ends_when_told.options(num_cpus=0.1).remote()
+    with pytest.warns(UserWarning, match="of 4 CPUs are free over all nodes, and 3 on one node are asked for") as told:
+        assert first_while_a_file_tells([never, later], told, flag) == later
     ray.cancel(never)
+
+
+def first_while_a_file_tells(references, told, flag):
+    """The first to be done; a file appears as soon as a warning was given."""
+
+    def touch():
+        end = time.monotonic() + 120
+        while not told and time.monotonic() < end:
+            time.sleep(0.05)
+        flag.touch()
+
+    Thread(target=touch, daemon=True).start()
+    return waiting.first_of(references, num_cpus=3)
 
 
 @pytest.mark.skipif(not os.environ.get("KARSL_LONG_TESTS"), reason="KARSL_LONG_TESTS=1 runs it")
