@@ -62,6 +62,6 @@ def browser():
         pytest.skip("no Chromium is installed (apt-get install chromium): the page is not driven")
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the page is not driven")
     with api.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        chromium = driver.chromium.launch(executable_path=found, args=["--no-sandbox"], timeout=300_000)
         yield chromium
         chromium.close()

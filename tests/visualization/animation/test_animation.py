@@ -15,9 +15,9 @@ from karsl.errors import ConfigError, MissingExtraError
 from karsl.skeletons import get_skeleton
 from karsl.visualization.animation import SUFFIXES, Scene, frames_per_second, write_animation
 from karsl.visualization.animation.timeline import delays_ms, shown_together
-from karsl.visualization.clip import ClipView
-from karsl.visualization.palette import LEFT, RIGHT
-from karsl.visualization.pillow import Image
+from karsl.visualization.drawing.clip import ClipView
+from karsl.visualization.drawing.palette import LEFT, RIGHT
+from karsl.visualization.drawing.pillow import Image
 
 
 def shortened(results: dict, frames: int = 12) -> dict:
@@ -98,8 +98,11 @@ def test_a_browser_plays_the_video(tmp_path, clip):
     write_animation(tmp_path / "clip.mp4", Scene([("clip", clip)]))
     (tmp_path / "page.html").write_text('<video src="clip.mp4" muted preload="auto"></video>')
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"], timeout=300_000
+        )
         page = browser.new_page()
+        page.set_default_timeout(120_000)
         page.goto((tmp_path / "page.html").as_uri())
         page.wait_for_function("document.querySelector('video').readyState >= 2")
         width, length = page.evaluate("(v => [v.videoWidth, v.duration])(document.querySelector('video'))")

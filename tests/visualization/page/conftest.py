@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from karsl.datasets import KArSLDataset
+from karsl.visualization.clips.choice import choose_clips, clip_stages
 from karsl.visualization.page import PageClip, PageStage, write_page
-from karsl.visualization.source import choose_clips, clip_stages
 
 PIPELINE = [
     dict(type="LoadKeypoints"),
@@ -82,6 +82,7 @@ class Window:
     def __init__(self, browser, **options) -> None:
         options = {"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce", **options}
         self.context = browser.new_context(**options)
+        self.context.set_default_timeout(120_000)
         self.page = self.context.new_page()
         self.requests: list[str] = []
         self.complaints: list[str] = []
@@ -99,6 +100,7 @@ class Window:
 
     def titles(self) -> list[str]:
         """Titles in the list, from top to bottom."""
+        self.rest()
         lines = self.page.locator("#list [role=option]")
         return [
             t for _, t in sorted((int(x.get_attribute("aria-posinset")), x.locator("b").inner_text()) for x in lines.all())
@@ -113,13 +115,18 @@ class Window:
         self.rest()
         return self.page.inner_text(".counter")
 
+    def picture(self, selector: str = "#panels canvas") -> bytes:
+        """The first element of this kind, as PNG."""
+        self.rest()
+        return self.page.locator(selector).first.screenshot()
+
     def colours(self, selector: str) -> int:
         """How many colours a picture of an element has: 1 or 2 is a blank one."""
         from io import BytesIO
 
         from PIL import Image
 
-        shot = Image.open(BytesIO(self.page.locator(selector).first.screenshot())).convert("RGB")
+        shot = Image.open(BytesIO(self.picture(selector))).convert("RGB")
         return len(shot.getcolors(1 << 24))
 
 

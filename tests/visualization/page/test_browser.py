@@ -135,8 +135,9 @@ def test_a_machine_without_arabic_letters_is_told(browser, page_file, tmp_path):
     (tmp_path / "fonts.conf").write_text(f'<?xml version="1.0"?>{config}')
     env = {**os.environ, "FONTCONFIG_FILE": str(tmp_path / "fonts.conf")}
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
-    bare = browser.browser_type.launch(executable_path=found, args=["--no-sandbox"], env=env)
+    bare = browser.browser_type.launch(executable_path=found, args=["--no-sandbox"], env=env, timeout=300_000)
     page = bare.new_page()
+    page.set_default_timeout(120_000)
     page.goto(page_file.as_uri())
     page.wait_for_selector("html[data-ready=yes]")
     told = page.inner_text("#notice")
@@ -176,11 +177,11 @@ def test_it_plays_and_rests(opened):
 def test_scrubbing_changes_the_frame_and_the_picture(opened):
     page = opened.page
     page.locator("#scrubber").fill("0")
-    first = page.locator("#panels canvas").first.screenshot()
+    first = opened.picture()
     assert opened.counter().startswith("1 /")
     page.locator("#scrubber").fill("12")
     assert opened.counter().startswith("13 /")
-    assert page.locator("#panels canvas").first.screenshot() != first
+    assert opened.picture() != first
     page.locator("#timeline canvas").click(position={"x": 92, "y": 20})
     assert opened.counter().startswith("1 /")
 
@@ -257,15 +258,16 @@ def test_stages_switch_compare_and_overlay(opened):
     page.keyboard.press("c")
     assert page.locator("#panels figure").count() == 5
     assert page.locator("#panels figure.current .panel-title").inner_text() == "2 · RandomFlip"
+    opened.rest()
     pictures = [shot.screenshot() for shot in page.locator("#panels canvas").all()]
     assert len(set(pictures)) >= 3
     page.locator("#panels figure button").nth(4).click()
     assert page.locator(".chip[aria-pressed=true]").inner_text() == "4 · CenterScale"
     page.keyboard.press("o")
     assert page.locator("#panels figure").count() == 1
-    over = page.locator("#panels canvas").screenshot()
+    over = opened.picture()
     page.select_option('[aria-label="Stage below"]', "3")
-    assert page.locator("#panels canvas").screenshot() != over
+    assert opened.picture() != over
     page.keyboard.press("d")
     assert page.locator("#panels figure .panel-title").all_inner_texts() == ["4 · CenterScale", "draw 1", "draw 2"]
 
@@ -276,9 +278,9 @@ def test_the_planted_wrong_flip_is_flagged_and_drawn(window, page_file):
     assert "Hands hang on the wrong arms since WrongFlip" in page.inner_text("#warning")
     assert page.locator(".chip.bad").all_inner_texts() == ["⚠ 2 · WrongFlip"]
     assert page.locator("#panels .tag.bad").first.inner_text().startswith("⚠ own wrist R 0%")
-    with_tethers = page.locator("#panels canvas").first.screenshot()
+    with_tethers = opened.picture()
     page.keyboard.press("h")
-    assert page.locator("#panels canvas").first.screenshot() != with_tethers
+    assert opened.picture() != with_tethers
     page.check("#only-wrong")
     assert opened.page.locator("#list [role=option]").count() == 1
     page.keyboard.press("1")

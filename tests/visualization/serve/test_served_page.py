@@ -10,7 +10,7 @@ import pytest
 
 from karsl.datasets import KArSLDataset
 from karsl.testing import make_corpus
-from karsl.visualization.pillow import Image
+from karsl.visualization.drawing.pillow import Image
 from karsl.visualization.serve import ClipServer, Shelf
 
 PIPELINE = [{"type": "LoadKeypoints"}, {"type": "TSNSampleFrames", "clip_len": 8}, {"type": "RandomFlip", "prob": 1.0}]
@@ -39,6 +39,7 @@ def open_page(browser, server):
         contexts.append(
             browser.new_context(viewport={"width": 1200, "height": 760}, color_scheme=scheme, reduced_motion="reduce")
         )
+        contexts[-1].set_default_timeout(120_000)
         page = contexts[-1].new_page()
         page.requests, page.complaints = [], []
         page.on("request", lambda request: page.requests.append(request.url))
