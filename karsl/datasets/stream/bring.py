@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from karsl.errors import KarslError
-from karsl.storage import remote_cache
-from karsl.storage.remote_cache import FileCache
+from karsl.storage.fetch import cache as file_cache
+from karsl.storage.fetch.cache import FileCache
 
 _THREADS = 2
 _ROUNDS = 3
@@ -85,7 +85,7 @@ class Bringer:
                 began = time.monotonic()
                 for shard, of_shard in wanted:
                     self._have(shard, of_shard, skip=skip)
-                if time.monotonic() - began < remote_cache.GRACE_S / 3:
+                if time.monotonic() - began < file_cache.GRACE_S / 3:
                     break  # else another process may have let go what came first
         return {shard: self._lost[shard] for shard, _ in wanted if shard in self._lost}
 

@@ -13,10 +13,10 @@ import numpy as np
 from karsl.datasets.base import KeypointDataset
 from karsl.datasets.stream.bring import Elsewhere
 from karsl.errors import CorruptRecordError, KarslError
+from karsl.storage.fetch.cache import FileCache
+from karsl.storage.fetch.download import is_remote
 from karsl.storage.pack.manifest import FileFacts, Manifest
 from karsl.storage.packed import ANNOTATIONS, MANIFEST, beside
-from karsl.storage.remote import is_remote
-from karsl.storage.remote_cache import FileCache
 
 
 def open_pack(

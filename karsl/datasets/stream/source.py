@@ -13,9 +13,9 @@ from karsl.datasets.stream.packs import open_pack
 from karsl.datasets.stream.tars import TarDataset
 from karsl.errors import ConfigError, DatasetNotFoundError
 from karsl.registry import DATASETS
-from karsl.storage.remote import is_remote
-from karsl.storage.remote_cache import FileCache
-from karsl.storage.remote_names import expand_braces, is_tar_name, tars_of
+from karsl.storage.fetch.cache import FileCache
+from karsl.storage.fetch.download import is_remote
+from karsl.storage.tar.names import expand_braces, is_tar_name, tars_of
 from karsl.storage.tar.shards import told_by
 
 

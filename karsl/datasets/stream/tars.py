@@ -12,11 +12,11 @@ from karsl.datasets.base import KeypointDataset
 from karsl.errors import AnnotationError, ConfigError
 from karsl.registry import DATASETS
 from karsl.skeletons import get_skeleton
-from karsl.storage.remote import is_remote
-from karsl.storage.remote_cache import DEFAULT_BYTES, FileCache
-from karsl.storage.remote_names import shard_names
-from karsl.storage.remote_sparse import Span
+from karsl.storage.fetch.cache import DEFAULT_BYTES, FileCache
+from karsl.storage.fetch.download import is_remote
+from karsl.storage.fetch.sparse import Span
 from karsl.storage.tar.facts import record_of
+from karsl.storage.tar.names import shard_names
 from karsl.storage.tar.shards import TarShards, told_by
 
 _COLUMNS = ("pack", "byte_start", "num_frames", "dtype", "xxh3")

@@ -11,9 +11,9 @@ from urllib.error import HTTPError
 from xxhash import xxh3_64, xxh3_64_hexdigest
 
 from karsl.errors import ConfigError, CorruptRecordError
-from karsl.storage.remote import RemoteError, is_remote
-from karsl.storage.remote_cache import SPARSE, FileCache
-from karsl.storage.remote_sparse import Span, bring_spans
+from karsl.storage.fetch.cache import SPARSE, FileCache
+from karsl.storage.fetch.download import RemoteError, is_remote
+from karsl.storage.fetch.sparse import Span, bring_spans
 from karsl.storage.tar.index import SUFFIX, TarIndex, index_files, load_index
 from karsl.storage.tar.members import is_compressed
 from karsl.storage.tar.unpack import unpack_tar

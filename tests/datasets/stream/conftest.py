@@ -53,7 +53,7 @@ def stores(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def range_server():
-    path = Path(__file__).parents[2] / "storage" / "range_server.py"
+    path = Path(__file__).parents[2] / "storage" / "fetch" / "range_server.py"
     spec = importlib.util.spec_from_file_location("stream_range_server", path)
     module = sys.modules["stream_range_server"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -20,8 +20,8 @@ from torch.utils.data import DataLoader
 
 from karsl.datasets import StreamDataset, TarDataset, keypoint_collate
 from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, TransformError
-from karsl.storage import remote_cache
-from karsl.storage.remote import RemoteError, Retry
+from karsl.storage.fetch import cache as file_cache
+from karsl.storage.fetch.download import RemoteError, Retry
 from karsl.storage.tar.index import TarIndex
 
 _SPEC = importlib.util.spec_from_file_location("stream_stores", Path(__file__).with_name("conftest.py"))
@@ -166,7 +166,7 @@ def test_a_shard_that_is_not_there_is_named(server, tmp_path):
 
 def test_the_cache_stays_within_its_bytes(stores, server, tmp_path, monkeypatch):
     url, faults = server
-    monkeypatch.setattr(remote_cache, "GRACE_S", 0)
+    monkeypatch.setattr(file_cache, "GRACE_S", 0)
     two_tars = int(2.4 * (stores / "tars" / "clips-000000.tar").stat().st_size)
     options = dict(cache_bytes=two_tars, shuffle=False, window=8)
     stream = remote(f"{url}/tars/clips-{{000000..000002}}.tar", tmp_path, **options)
@@ -180,8 +180,8 @@ def test_the_cache_stays_within_its_bytes(stores, server, tmp_path, monkeypatch)
 @pytest.fixture
 def small_cache(stores, monkeypatch) -> int:
     """Bytes of a little more than a tar; what was used 0.15 s ago may go."""
-    monkeypatch.setattr(remote_cache, "GRACE_S", 0.15)
-    monkeypatch.setattr(remote_cache, "_TOUCH_NS", 0)
+    monkeypatch.setattr(file_cache, "GRACE_S", 0.15)
+    monkeypatch.setattr(file_cache, "_TOUCH_NS", 0)
     return int(1.2 * (stores / "tars" / "clips-000000.tar").stat().st_size)
 
 
@@ -195,7 +195,7 @@ def test_shards_of_a_batch_stay_while_another_of_them_comes_slowly(server, tmp_p
 
 
 def test_a_shard_that_another_process_lets_go_meanwhile_comes_again(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(remote_cache, "GRACE_S", 0)
+    monkeypatch.setattr(file_cache, "GRACE_S", 0)
     url, faults = server
     faults.held = {"clips-000001.tar": Event()}
     stream = remote(f"{url}/tars/clips-{{000000..000002}}.tar", tmp_path)
@@ -203,7 +203,7 @@ def test_a_shard_that_another_process_lets_go_meanwhile_comes_again(server, tmp_
     def let_go() -> None:
         while not faults.count()["clips-000001.tar"]:
             time.sleep(0.01)
-        remote_cache.FileCache(tmp_path, max_bytes=1).shrink()
+        file_cache.FileCache(tmp_path, max_bytes=1).shrink()
         faults.held["clips-000001.tar"].set()
 
     other = Thread(target=let_go)
@@ -401,4 +401,4 @@ def test_a_tar_that_goes_away_while_it_is_read_is_named_or_counted(stores, tmp_p
 
 def test_the_cache_folder_of_the_user_is_the_usual_one(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert remote_cache.FileCache().folder == tmp_path / "karsl" / "shards"
+    assert file_cache.FileCache().folder == tmp_path / "karsl" / "shards"

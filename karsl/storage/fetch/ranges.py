@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from typing import TypeVar
 
-from karsl.storage.remote import GIVE_UP, RemoteError, Retry, open_at, reason_of
+from karsl.storage.fetch.download import GIVE_UP, RemoteError, Retry, open_at, reason_of
 
 _GAP_BYTES = 1 << 16  # two ranges closer than this are one request: at 10 MB/s the gap costs less than a round trip
 _T = TypeVar("_T")

@@ -13,13 +13,13 @@ from urllib.parse import quote
 import pytest
 from xxhash import xxh3_64_intdigest
 
-from karsl.errors import ConfigError, DatasetNotFoundError, MissingExtraError
-from karsl.storage import remote_cache, remote_sparse
-from karsl.storage.remote import RemoteError, Retry, download
-from karsl.storage.remote_cache import FileCache
-from karsl.storage.remote_names import expand_braces, shard_names
-from karsl.storage.remote_ranges import merge_ranges, read_ranges
-from karsl.storage.remote_sparse import Span, bring_spans
+from karsl.errors import MissingExtraError
+from karsl.storage.fetch import cache as file_cache
+from karsl.storage.fetch import sparse
+from karsl.storage.fetch.cache import FileCache
+from karsl.storage.fetch.download import RemoteError, Retry, download
+from karsl.storage.fetch.ranges import merge_ranges, read_ranges
+from karsl.storage.fetch.sparse import Span, bring_spans
 
 _SPEC = importlib.util.spec_from_file_location("range_server", Path(__file__).with_name("range_server.py"))
 range_server = importlib.util.module_from_spec(_SPEC)
@@ -130,7 +130,7 @@ def test_ranges_are_fetched_together(server):
 def test_clips_of_a_server_without_ranges_come_in_one_answer_with_one_warning(server, tmp_path, caplog):
     url, faults, _ = server
     faults.no_ranges = True
-    remote_sparse._warn.cache_clear()  # ports come again
+    sparse._warn.cache_clear()  # ports come again
     spans = [Span(at, at + 10, xxh3_64_intdigest(CONTENT[at : at + 10])) for at in range(0, len(CONTENT) - 10, 66_000)]
     assert bring_spans(url, tmp_path / "a.clips", len(CONTENT), spans[:15], retry=QUICK) == 15
     assert (tmp_path / "a.clips").read_bytes() == CONTENT
@@ -176,7 +176,7 @@ def test_a_scheme_without_its_package_is_one_sentence(scheme):
 
 
 def test_the_cache_asks_once_and_lets_the_longest_unused_go(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(remote_cache, "GRACE_S", 0)
+    monkeypatch.setattr(file_cache, "GRACE_S", 0)
     url, faults, folder = server
     for name in "bcd":
         (folder / f"{name}.bin").write_bytes(CONTENT)
@@ -186,14 +186,14 @@ def test_the_cache_asks_once_and_lets_the_longest_unused_go(server, tmp_path, mo
     assert faults.count() == {"a.bin": 1, "b.bin": 1}
     cache.get(url.replace("a.bin", "c.bin"))
     assert [cache.path(url.replace("a.bin", f"{n}.bin")).exists() for n in "abc"] == [False, True, True]
-    monkeypatch.setattr(remote_cache, "GRACE_S", 60)
+    monkeypatch.setattr(file_cache, "GRACE_S", 60)
     cache.get(url)
     assert cache.path(url.replace("a.bin", "b.bin")).exists(), "it was used a moment ago"
     assert cache.get("/here/it/is.tar") == Path("/here/it/is.tar")
 
 
 def test_what_cannot_be_let_go_waits_for_a_later_time(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(remote_cache, "GRACE_S", -1)
+    monkeypatch.setattr(file_cache, "GRACE_S", -1)
     url, _, _ = server
     cache = FileCache(tmp_path / "cache", max_bytes=1, retry=QUICK)
     path = cache.get(url)
@@ -230,19 +230,3 @@ def test_what_does_not_pass_its_check_is_not_kept(server, tmp_path):
         cache.get(url, check=refuse)
     assert not cache.path(url).exists()
     assert cache.get(url).read_bytes() == CONTENT
-
-
-def test_patterns_are_written_out(tmp_path):
-    assert expand_braces("{a,b}/x-{9..11}.tar")[:2] == ["a/x-9.tar", "a/x-10.tar"]
-    for name in ("c-1.tar", "c-0.tar", "d.tar.gz", "c-0.tar.index", "c-0.tar.md5", "e.tgz", "tar", "note.txt"):
-        (tmp_path / name).touch()
-    inside = [Path(name).name for name in shard_names(tmp_path)]
-    assert inside == ["c-0.tar", "c-1.tar", "d.tar.gz", "e.tgz"]
-    assert shard_names([f"{tmp_path}/c-{{0..1}}.tar", "http://x/{0..1}.tar"])[2:] == ["http://x/0.tar", "http://x/1.tar"]
-    with pytest.raises(DatasetNotFoundError, match=r"no shard .*c-2.tar"):
-        shard_names(f"{tmp_path}/c-{{0..2}}.tar")
-    for wrong, error in ((f"{tmp_path}/c-{{0..1.tar", "not closed"), (f"{tmp_path}/c-{{1..0}}.tar", "backwards")):
-        with pytest.raises(ConfigError, match=error):
-            shard_names(wrong)
-    with pytest.raises(ConfigError, match="named twice"):
-        shard_names([f"{tmp_path}/c-0.tar"] * 2)

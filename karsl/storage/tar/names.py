@@ -8,7 +8,7 @@ from glob import glob, has_magic
 from pathlib import Path
 
 from karsl.errors import ConfigError, DatasetNotFoundError
-from karsl.storage.remote import is_remote
+from karsl.storage.fetch.download import is_remote
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")

@@ -16,8 +16,8 @@ from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import ConfigError
 from karsl.storage.atomic import atomic_path
-from karsl.storage.remote import GIVE_UP, RemoteError, Retry, Unchanged, download, is_remote, open_at
-from karsl.storage.remote_ranges import with_retries
+from karsl.storage.fetch.download import GIVE_UP, RemoteError, Retry, Unchanged, download, is_remote, open_at
+from karsl.storage.fetch.ranges import with_retries
 
 DEFAULT_BYTES = 20 << 30
 _PART, _LOCK, _VERSION, SPARSE = ".part", ".lock", ".version", ".clips"

@@ -14,8 +14,8 @@ from filelock import FileLock
 from xxhash import xxh3_64_intdigest
 
 from karsl.errors import CorruptRecordError
-from karsl.storage.remote import Retry, open_at
-from karsl.storage.remote_ranges import WholeAnswer, read_ranges, with_retries
+from karsl.storage.fetch.download import Retry, open_at
+from karsl.storage.fetch.ranges import WholeAnswer, read_ranges, with_retries
 
 _CHUNK = 1 << 18
 _LOGGER = logging.getLogger(__name__)
