@@ -37,7 +37,7 @@ def test_ranks_that_got_the_same_objects_read_each_clip_once_and_have_epochs_of_
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -21,7 +21,7 @@ def test_one_parse_and_one_copy_of_the_pages_for_two_ranks_with_two_workers_each
         env={**os.environ, "PARSES": str(tmp_path / "parses"), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -37,7 +37,7 @@ def test_code_blocks_of_a_page_run(page, tmp_path):
     script = tmp_path / "page.py"
     script.write_text(script_of(page.read_text(encoding="utf-8")), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=900
     )
     name = page.relative_to(ROOT)
     assert done.returncode == 0, f"{name} (line numbers are the page's):\n{done.stderr[-4000:]}"

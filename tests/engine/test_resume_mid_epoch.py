@@ -79,7 +79,7 @@ def test_every_clip_comes_in_every_epoch_after_a_resume_with_more_ranks(tmp_path
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", str(SCRIPT)]
     arguments = [str(tmp_path), "--loop", "epoch", "--source", "sampler", "--batch-size", "2", "--resume"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, *arguments], env=environment, capture_output=True, timeout=180, check=False)
+    done = subprocess.run([*command, *arguments], env=environment, capture_output=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert [sorted(clips) for clips in per_epoch(tmp_path, 3)] == [list(range(14))] * 3
 
@@ -114,10 +114,10 @@ def test_a_process_killed_in_the_middle_of_an_epoch_goes_on(tmp_path):
     command = [sys.executable, str(SCRIPT)]
     arguments = [str(tmp_path / "parts"), "--loop", "epoch", "--source", "stream"]
     killed = subprocess.run(
-        [*command, *arguments, "--workers", "2", "--kill", "6"], capture_output=True, timeout=120, check=False
+        [*command, *arguments, "--workers", "2", "--kill", "6"], capture_output=True, timeout=300, check=False
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
-    subprocess.run([*command, *arguments, "--workers", "1", "--resume"], capture_output=True, timeout=120, check=True)
+    subprocess.run([*command, *arguments, "--workers", "1", "--resume"], capture_output=True, timeout=300, check=True)
     run(tmp_path / "whole", loop="epoch", source="stream")
     assert same(tmp_path / "whole", tmp_path / "parts")
 

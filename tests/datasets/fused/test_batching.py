@@ -220,7 +220,7 @@ def test_a_pack_that_is_not_the_annotations_own_is_refused(packs, tmp_path):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_collate_function_may_give_the_samples_themselves(make, workers):
     dataset = make(TRAIN[:1] + TRAIN[2:])  # clips of their own lengths
-    (batch, *_) = DataLoader(dataset, 3, num_workers=workers, collate_fn=list, timeout=60 if workers else 0)
+    (batch, *_) = DataLoader(dataset, 3, num_workers=workers, collate_fn=list, timeout=300 if workers else 0)
     for sample, expected in zip(batch, (dataset[i] for i in range(3)), strict=True):
         assert_close(sample, expected)
 

@@ -141,7 +141,7 @@ def test_a_view_reaches_other_processes(records, method):
     view = records.view(np.tile([3, 1, 2], 3000))
     process = context.Process(target=last_of, args=(view, queue))
     process.start()
-    assert queue.get(timeout=60) == (RECORDS[2], 0, 9000)
+    assert queue.get(timeout=300) == (RECORDS[2], 0, 9000)
     process.join()
 
 

@@ -23,7 +23,7 @@ SCRIPT = Path(__file__).with_name("saving_process.py")
 
 def in_a_process(corpus, folder, *whats, **env):
     command = [sys.executable, str(SCRIPT), str(corpus), str(folder), *whats]
-    done = subprocess.run(command, env=os.environ | env, capture_output=True, text=True, timeout=100, check=True)
+    done = subprocess.run(command, env=os.environ | env, capture_output=True, text=True, timeout=300, check=True)
     return done.stdout
 
 

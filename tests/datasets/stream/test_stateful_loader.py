@@ -21,7 +21,7 @@ _SPEC.loader.exec_module(stateful_run)
 
 def run(*arguments: object, killed: bool = False) -> None:
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == (-signal.SIGKILL if killed else 0), done.stderr[-2000:]
 

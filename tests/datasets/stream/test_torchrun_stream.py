@@ -23,7 +23,7 @@ def test_one_epoch_over_two_ranks_is_each_clip_once_and_another_number_goes_on(s
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
