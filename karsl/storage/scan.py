@@ -25,8 +25,8 @@ from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
 from karsl.skeletons import Skeleton
 from karsl.storage.file_index import FileIndex, IndexedFile, Progress
 from karsl.storage.files import LISTERS
+from karsl.storage.folder_names import SPLITS, layout_seen, way_on
 from karsl.storage.labels import LabelSheet
-from karsl.storage.layout import SPLITS, layout_seen, way_on
 from karsl.storage.npy import MappedFiles
 from karsl.storage.npz import Member, read_member
 from karsl.storage.packed import ANNOTATIONS

@@ -29,7 +29,7 @@ from karsl.storage.convert.pose_files import open_pose, write_pose
 from karsl.storage.convert.pyskl import open_pyskl, write_pyskl, write_pyskl_2d
 from karsl.storage.convert.spoter import open_spoter, write_spoter
 from karsl.storage.convert.tar import open_tars, write_tar
-from karsl.storage.layout import layout_seen
+from karsl.storage.folder_names import layout_seen
 
 _WHOLE = frozenset({"z", "score", "mask"})
 _TABLE = (

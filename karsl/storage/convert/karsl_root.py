@@ -14,8 +14,8 @@ from karsl.storage.convert.job import Job
 from karsl.storage.convert.located import LocatedClips
 from karsl.storage.convert.naming import FreshNames
 from karsl.storage.file_index import Progress
+from karsl.storage.folder_names import SPLITS
 from karsl.storage.labels import find_label_sheet, read_label_sheet
-from karsl.storage.layout import SPLITS
 from karsl.storage.packed import ANNOTATIONS
 from karsl.storage.scan import scan_npz_folders
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from karsl.errors import KarslError
-from karsl.storage.layout import SPLIT_FOLDER
+from karsl.storage.folder_names import SPLIT_FOLDER
 from karsl.storage.npz import list_members
 from karsl.storage.packed import ANNOTATIONS
 

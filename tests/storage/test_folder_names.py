@@ -13,7 +13,7 @@ from karsl.errors import ConfigError, DatasetNotFoundError
 from karsl.skeletons import get_skeleton
 from karsl.storage import scan_npz_folders
 from karsl.storage.convert import open_source
-from karsl.storage.layout import layout_seen
+from karsl.storage.folder_names import layout_seen
 
 
 def touch(root: Path, *names: str) -> Path:
