@@ -8,7 +8,7 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from karsl.errors import ConfigError, CorruptRecordError, did_you_mean
-from karsl.storage.archives import ArchiveReader
+from karsl.storage.archive_reader import ArchiveReader
 from karsl.storage.cache import ArrayCache
 from karsl.storage.npy import MappedFiles
 from karsl.storage.npz import Place

@@ -10,7 +10,7 @@ import pytest
 
 from karsl.errors import CorruptRecordError
 from karsl.storage import list_members, read_member
-from karsl.storage.archives import ArchiveReader
+from karsl.storage.archive_reader import ArchiveReader
 from karsl.storage.npz import read_at
 
 

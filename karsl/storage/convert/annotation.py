@@ -9,7 +9,7 @@ from karsl.errors import DataProblems
 from karsl.skeletons import Skeleton, describe_skeleton
 from karsl.storage.annotation import read_annotation, write_list
 from karsl.storage.clip_source import public
-from karsl.storage.convert.archives import ArchiveFolder
+from karsl.storage.convert.archive_folder import ArchiveFolder
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.located import LocatedClips
 from karsl.storage.convert.said import numbered_classes, skeleton_of

@@ -12,7 +12,7 @@ import numpy as np
 from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
 from karsl.storage.annotation import write_list
 from karsl.storage.clip_source import Clips, public
-from karsl.storage.convert.archives import ArchiveFolder
+from karsl.storage.convert.archive_folder import ArchiveFolder
 from karsl.storage.convert.columns import HOLISTIC, MSL, ColumnLayout
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.naming import FreshNames, class_folders

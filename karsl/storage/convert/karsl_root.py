@@ -9,7 +9,7 @@ from typing import Any
 from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
 from karsl.storage.annotation import class_metainfo
-from karsl.storage.convert.archives import ArchiveFolder
+from karsl.storage.convert.archive_folder import ArchiveFolder
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.located import LocatedClips
 from karsl.storage.convert.naming import FreshNames
