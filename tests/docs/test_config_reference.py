@@ -17,8 +17,11 @@ PAGE = (ROOT / "docs" / "reference-config.md").read_text(encoding="utf-8")
 
 
 def first_column(heading: str) -> list[str]:
+    """Of the table below a heading; one that is called otherwise now would leave nothing to test."""
     part = PAGE.partition(f"{heading}\n")[2].partition("\n## ")[0]
-    return re.findall(r"^\| `([^`]+)` \|", part, re.MULTILINE)
+    found = re.findall(r"^\| `([^`]+)` \|", part, re.MULTILINE)
+    assert found, f"no table below {heading!r}"
+    return found
 
 
 @pytest.mark.parametrize("key", first_column("## Keys that people change"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -105,10 +106,11 @@ def test_a_source_of_every_form_reads_the_same_after_a_pickle(form, tmp_path):
 
 
 @every_form
-def test_what_is_written_does_not_depend_on_where_or_when(form, tmp_path):
+def test_what_is_written_does_not_depend_on_where_or_when(form, tmp_path, monkeypatch):
     needs(form)
-    files = []
-    for folder in ("a", "b"):
+    files, clock = [], time.time
+    for days, folder in enumerate(("a", "b")):
+        monkeypatch.setattr(time, "time", lambda days=days: clock() + 86_400 * days)
         path = written(make_source(FORMS[form].skeleton or "karsl_184", [(3, "scattered", 1)] * 2), form, tmp_path / folder)
         paths = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix != ".index") if path.is_dir() else [path]
         files.append([(p.relative_to(tmp_path / folder).as_posix(), p.read_bytes()) for p in paths])
