@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
 
         return serve_until_interrupted(dataset, args)
     from karsl.cli.browse_write import write_browsed
-    from karsl.visualization.source import ClipFilter, choose_clips
+    from karsl.visualization.clips.choice import ClipFilter, choose_clips
 
     if args.show_interval < 0:
         raise ConfigError(f"--show-interval {args.show_interval:g}; expected seconds, 0 or more")

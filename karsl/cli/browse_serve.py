@@ -16,7 +16,7 @@ def serve_until_interrupted(dataset: Any, args: argparse.Namespace) -> int:
         ConfigError: Nothing is left to show, or the port is taken.
     """
     from karsl.cli.display import open_url
-    from karsl.visualization.catalogue import ClipFilter
+    from karsl.visualization.clips.catalogue import ClipFilter
     from karsl.visualization.serve import ClipServer, Shelf
 
     keep = ClipFilter(tuple(args.sign), tuple(args.signer), tuple(args.split))

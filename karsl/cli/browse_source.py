@@ -28,7 +28,7 @@ def open_browsed(args: argparse.Namespace, *, count: int) -> Any:
 def _from_files(args: argparse.Namespace) -> Any:
     from karsl.engine.overrides import find_ann_file
     from karsl.errors import ConfigError
-    from karsl.visualization.opening import open_clips
+    from karsl.visualization.clips.opening import open_clips
 
     given = [option for option, value in (("--data-root", args.data_root), ("--cfg-options", args.cfg_options)) if value]
     if given:
@@ -61,7 +61,7 @@ def _from_config(args: argparse.Namespace) -> Any:
 
 
 def _of_stream(dataset: Any, args: argparse.Namespace, count: int) -> Any:
-    from karsl.visualization.views import browsable
+    from karsl.visualization.clips.views import browsable
 
     return browsable(dataset, max(args.index, default=-1) + 1 or count)
 

@@ -56,7 +56,7 @@ def unique_names(clip_ids: Iterable[str]) -> list[str]:
 def _stages(args: argparse.Namespace, places: Sequence[Any], problems: list[str], task: str, mode: str) -> Iterator[tuple]:
     """Number, place, stages and further draws of each clip that can be read, with a progress bar."""
     from karsl.errors import ConfigError, KarslError
-    from karsl.visualization.source import shown_stages
+    from karsl.visualization.clips.choice import shown_stages
 
     for number, place in enumerate(tracked(task)(places, len(places))):
         try:
@@ -118,8 +118,8 @@ def _write_moving(args: argparse.Namespace, dataset: Any, places: Sequence[Any],
 
 
 def _write_html(args: argparse.Namespace, dataset: Any, places: Sequence[Any], problems: list[str]) -> list[Path]:
-    from karsl.visualization.gallery import page_clips, source_facts
     from karsl.visualization.page import write_page
+    from karsl.visualization.page.gallery import page_clips, source_facts
 
     shown = _stages(args, places, problems, "writing the page", "pipeline")
     clips = page_clips((place, stages, draws) for _, place, stages, draws in shown)

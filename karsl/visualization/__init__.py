@@ -9,11 +9,11 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "clip_sheet": "sheet",
-    "pipeline_sheet": "sheet",
-    "sign_sheet": "per_sign",
-    "overview_sheet": "overview",
-    "arabic_problem": "fonts",
+    "clip_sheet": "sheets.one_clip",
+    "pipeline_sheet": "sheets.one_clip",
+    "sign_sheet": "sheets.per_sign",
+    "overview_sheet": "sheets.overview",
+    "arabic_problem": "drawing.fonts",
     "show": "notebook",
     "load_ipython_extension": "notebook",
     "write_animation": "animation",
@@ -21,7 +21,7 @@ _HOME = {
     "ClipHook": "hook",
     "ClipVisualizer": "visualizer",
     "LogVisualizer": "log_visualizer",
-    "ClipView": "clip",
+    "ClipView": "drawing.clip",
 }
 __all__ = list(_HOME)
 

@@ -11,8 +11,8 @@ from mmengine.runner import Runner
 
 from karsl.errors import ConfigError
 from karsl.registry import HOOKS
-from karsl.visualization.source import choose_clips, clip_stages
-from karsl.visualization.views import SampleView
+from karsl.visualization.clips.choice import choose_clips, clip_stages
+from karsl.visualization.clips.views import SampleView
 
 
 @HOOKS.register_module()
@@ -70,7 +70,7 @@ class ClipHook(Hook):
     def _draw(self, runner: Runner, phase: str, dataset: Any, batch: Any, outputs: Sequence[Any]) -> None:
         if runner.rank != 0:
             return
-        from karsl.visualization.prediction import prediction_sheet  # needs Pillow, an extra
+        from karsl.visualization.sheets.prediction import prediction_sheet  # needs Pillow, an extra
 
         told = [(k, o) for k, o in enumerate(outputs) if isinstance(o, Mapping) and o.get("pred_label") is not None]
         told.sort(key=lambda pair: pair[1]["pred_label"] == pair[1].get("gt_label"))

@@ -20,8 +20,8 @@ from typing import Any
 from karsl.visualization.animation.files import encode_webp
 from karsl.visualization.animation.scene import Scene
 from karsl.visualization.animation.timeline import frames_per_second
-from karsl.visualization.overview import overview_sheet
-from karsl.visualization.source import choose_clips, shown_stages
+from karsl.visualization.clips.choice import choose_clips, shown_stages
+from karsl.visualization.sheets.overview import overview_sheet
 
 _IN_OVERVIEW = 6
 
@@ -83,7 +83,7 @@ def show(
     if isinstance(clips, Mapping):
         return _moving([("clip", clips)], metainfo or {})
     if isinstance(clips, (str, Path)):
-        from karsl.visualization.opening import open_clips
+        from karsl.visualization.clips.opening import open_clips
 
         clips = open_clips(clips)
     if isinstance(index, int):

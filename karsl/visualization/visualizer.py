@@ -42,7 +42,7 @@ class ClipVisualizer(LogVisualizer):
             out_file: Also write the picture here.
             step: Of the run, for the backends.
         """
-        from karsl.visualization.prediction import prediction_sheet  # needs Pillow, an extra; logs alone do not
+        from karsl.visualization.sheets.prediction import prediction_sheet  # needs Pillow, an extra; logs alone do not
 
         about = dict(self.dataset_meta or {})
         about |= {key: given for key, given in (("classes", classes), ("classes_ar", classes_ar)) if given is not None}

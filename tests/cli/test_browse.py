@@ -10,7 +10,7 @@ import pytest
 from karsl.cli.browse_write import unique_names
 from karsl.cli.main import main
 from karsl.testing import make_corpus
-from karsl.visualization.pillow import Image
+from karsl.visualization.drawing.pillow import Image
 
 CONFIG = """
 default_scope = 'karsl'

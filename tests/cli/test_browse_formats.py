@@ -13,7 +13,7 @@ import pytest
 
 from karsl.cli.main import main
 from karsl.testing import make_corpus
-from karsl.visualization.pillow import Image
+from karsl.visualization.drawing.pillow import Image
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 CONFIG = """

@@ -15,8 +15,8 @@ from karsl.errors import ConfigError
 from karsl.registry import HOOKS, VISUALIZERS
 from karsl.testing import make_corpus
 from karsl.visualization import ClipHook, ClipVisualizer
-from karsl.visualization.pillow import Image
-from karsl.visualization.prediction import RIGHT_ANSWER, WRONG_ANSWER, prediction_sheet
+from karsl.visualization.drawing.pillow import Image
+from karsl.visualization.sheets.prediction import RIGHT_ANSWER, WRONG_ANSWER, prediction_sheet
 
 _NUMBERS = itertools.count()
 PIPELINE = [

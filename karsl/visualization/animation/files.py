@@ -14,8 +14,8 @@ from karsl.errors import ConfigError, KarslError, missing_extra
 from karsl.storage.atomic import atomic_path
 from karsl.visualization.animation.scene import Scene
 from karsl.visualization.animation.timeline import FPS, delays_ms
-from karsl.visualization.palette import drawing_colours
-from karsl.visualization.pillow import Image
+from karsl.visualization.drawing.palette import drawing_colours
+from karsl.visualization.drawing.pillow import Image
 
 _PALETTE_FROM = 8  # pictures that a GIF's colours are taken from; a clip has the same few in all
 _APART = 10  # of 255; Pillow looks colours up in steps of 4, and white must not become the grey beside it

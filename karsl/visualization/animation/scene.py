@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from karsl.visualization.animation.timeline import shown_together
-from karsl.visualization.bars import draw_presence, draw_taken
-from karsl.visualization.canvas import Canvas, shorten, text_width
-from karsl.visualization.clip import ClipView
-from karsl.visualization.draw import draw_skeleton
-from karsl.visualization.palette import GRID, INK, MUTED, GroupStyle, group_styles
-from karsl.visualization.viewport import Viewport, fit, fit_alike, fit_following
+from karsl.visualization.drawing.bars import draw_presence, draw_taken
+from karsl.visualization.drawing.canvas import Canvas, shorten, text_width
+from karsl.visualization.drawing.clip import ClipView
+from karsl.visualization.drawing.palette import GRID, INK, MUTED, GroupStyle, group_styles
+from karsl.visualization.drawing.skeleton import draw_skeleton
+from karsl.visualization.drawing.viewport import Viewport, fit, fit_alike, fit_following
 
 _TITLE, _HEAD, _LEFT, _MARGIN = 50, 22, 104, 12  # pixels: title, a stage's head; label of bars, at the right
 _WIDE, _SLIM = 420, 300  # pixels across of one stage alone, of one among several

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.visualization.clip import ClipView
+from karsl.visualization.drawing.clip import ClipView
 
 FPS = 25.0  # sources of KArSL say 25 or 30; metainfo's or a record's `fps` goes before it
 

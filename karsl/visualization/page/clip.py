@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from karsl.skeletons import Skeleton
-from karsl.visualization.clip import visible_points
+from karsl.visualization.drawing.clip import visible_points
 from karsl.visualization.page.chapters import chapter_of
 
 

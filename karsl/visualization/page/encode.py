@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from karsl.skeletons import Skeleton
-from karsl.visualization.clip import ClipView
+from karsl.visualization.drawing.clip import ClipView
+from karsl.visualization.drawing.palette import group_styles
 from karsl.visualization.page.clip import PageClip, PageStage
 from karsl.visualization.page.plan import plan_from
 from karsl.visualization.page.quantise import quantise
 from karsl.visualization.page.rows import index_row
 from karsl.visualization.page.skeleton import describe_for_page, skeleton_key
 from karsl.visualization.page.wrists import is_wrong, own_wrist
-from karsl.visualization.palette import group_styles
 
 
 def encode_clip(clip: PageClip) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Any
 
 from karsl.skeletons import Skeleton, mirror_name
-from karsl.visualization import palette
+from karsl.visualization.drawing import palette
 
 _ROLES = {
     palette.RIGHT: "right",

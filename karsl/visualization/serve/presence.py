@@ -8,8 +8,8 @@ import numpy as np
 
 from karsl.errors import KarslError
 from karsl.storage.packed import Pack
-from karsl.visualization.catalogue import Catalogue
-from karsl.visualization.palette import group_styles
+from karsl.visualization.clips.catalogue import Catalogue
+from karsl.visualization.drawing.palette import group_styles
 
 
 def hands_seen(catalogue: Catalogue, rows: np.ndarray) -> list[dict[str, float] | None]:

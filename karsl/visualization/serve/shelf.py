@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import ConfigError
-from karsl.visualization.catalogue import Catalogue, ClipFilter
-from karsl.visualization.gallery import page_clip, source_facts, unique_link
+from karsl.visualization.clips.catalogue import Catalogue, ClipFilter
+from karsl.visualization.clips.choice import shown_stages
 from karsl.visualization.page import clip_facts, clip_link, encode_clip, encode_index, index_row, page_html
+from karsl.visualization.page.gallery import page_clip, source_facts, unique_link
 from karsl.visualization.serve.presence import hands_seen
-from karsl.visualization.source import shown_stages
 
 _KEPT = 32  # clips, of some 50 KB each
 

@@ -20,8 +20,8 @@ from karsl.cli.main import main
 from karsl.datasets import KArSLDataset
 from karsl.errors import ConfigError
 from karsl.testing import make_corpus
-from karsl.visualization.catalogue import ClipFilter
-from karsl.visualization.opening import open_clips
+from karsl.visualization.clips.catalogue import ClipFilter
+from karsl.visualization.clips.opening import open_clips
 from karsl.visualization.page import clip_facts, encode_index, index_row
 from karsl.visualization.serve import ClipServer, Shelf
 from karsl.visualization.serve.server import MOST_CLIENTS

@@ -11,7 +11,7 @@ import numpy as np
 from karsl.datasets.combine.labels import SetLabels, relabelled
 from karsl.datasets.combine.leaves import leaf_clips
 from karsl.errors import ConfigError
-from karsl.visualization.views import SampleView
+from karsl.visualization.clips.views import SampleView
 
 
 class Found(NamedTuple):

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from karsl.skeletons import Skeleton
-from karsl.visualization.bars import draw_legend, draw_presence, draw_taken
-from karsl.visualization.canvas import Canvas, shorten, text_width
-from karsl.visualization.clip import ClipView
-from karsl.visualization.palette import INK, MUTED, group_styles
-from karsl.visualization.rows import COLUMN, LABELS, TIMES, body_views, draw_rows, plan_rows
+from karsl.visualization.drawing.bars import draw_legend, draw_presence, draw_taken
+from karsl.visualization.drawing.canvas import Canvas, shorten, text_width
+from karsl.visualization.drawing.clip import ClipView
+from karsl.visualization.drawing.palette import INK, MUTED, group_styles
+from karsl.visualization.sheets.rows import COLUMN, LABELS, TIMES, body_views, draw_rows, plan_rows
 
 _MARGIN, _TITLE, _SECTION, _NARROWEST = 12, 54, 22, 760
 

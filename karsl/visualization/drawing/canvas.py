@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from karsl.visualization import fonts
-from karsl.visualization.palette import INK, PAPER
-from karsl.visualization.pillow import Image, ImageDraw
+from karsl.visualization.drawing import fonts
+from karsl.visualization.drawing.palette import INK, PAPER
+from karsl.visualization.drawing.pillow import Image, ImageDraw
 
 FACTOR = 2  # supersampling
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from karsl.datasets.combine.labels import relabelled
 from karsl.datasets.filters import signer_name
-from karsl.visualization.places import ClipPlace, Found, find_clips, metainfo_above
+from karsl.visualization.clips.places import ClipPlace, Found, find_clips, metainfo_above
 
 _UNKNOWN = -1
 _ALIKE = str.maketrans({"أ": "ا", "إ": "ا", "آ": "ا", "ٱ": "ا", "ى": "ي", "ئ": "ي", "ؤ": "و", "ة": "ه", "ـ": None})

@@ -16,7 +16,7 @@ from karsl.errors import AnnotationError
 from karsl.storage.convert import open_source
 from karsl.testing import make_corpus
 from karsl.visualization import show
-from karsl.visualization.opening import open_clips
+from karsl.visualization.clips.opening import open_clips
 from karsl.visualization.serve import ClipServer, Shelf
 
 

@@ -11,9 +11,9 @@ import pytest
 from karsl.datasets.transforms import CenterScale, RandomFlip, TSNSampleFrames
 from karsl.skeletons import get_skeleton
 from karsl.visualization import clip_sheet, overview_sheet, pipeline_sheet, sign_sheet
-from karsl.visualization.clip import ClipView
-from karsl.visualization.palette import FACE, INK, LEFT, MISSING, RIGHT
-from karsl.visualization.rows import body_views, plan_rows
+from karsl.visualization.drawing.clip import ClipView
+from karsl.visualization.drawing.palette import FACE, INK, LEFT, MISSING, RIGHT
+from karsl.visualization.sheets.rows import body_views, plan_rows
 
 
 def select(results: dict, wanted: list[str]) -> dict:

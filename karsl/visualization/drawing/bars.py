@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from karsl.visualization.canvas import Canvas, text_width
-from karsl.visualization.clip import ClipView
-from karsl.visualization.palette import GRID, INK, MISSING, MUTED, group_styles
+from karsl.visualization.drawing.canvas import Canvas, text_width
+from karsl.visualization.drawing.clip import ClipView
+from karsl.visualization.drawing.palette import GRID, INK, MISSING, MUTED, group_styles
 
 BAR, GAP, TICK = 9, 4, 7  # pixels down
 

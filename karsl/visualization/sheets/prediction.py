@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from karsl.visualization.canvas import Canvas, text_width
-from karsl.visualization.palette import INK, MUTED
-from karsl.visualization.pillow import Image
-from karsl.visualization.sheet import clip_sheet
+from karsl.visualization.drawing.canvas import Canvas, text_width
+from karsl.visualization.drawing.palette import INK, MUTED
+from karsl.visualization.drawing.pillow import Image
+from karsl.visualization.sheets.one_clip import clip_sheet
 
 RIGHT_ANSWER, WRONG_ANSWER = "#0b7a5b", "#b3261e"
 _BAND, _MOST = 44, 3  # pixels down; predictions named

@@ -13,8 +13,8 @@ from karsl.datasets.combine import ConcatDataset as JoinDataset
 from karsl.datasets.combine import MapDataset
 from karsl.errors import ConfigError
 from karsl.testing import make_corpus
-from karsl.visualization.source import ClipFilter, choose_clips, clip_stages, find_clip, shown_stages
-from karsl.visualization.views import browsable
+from karsl.visualization.clips.choice import ClipFilter, choose_clips, clip_stages, find_clip, shown_stages
+from karsl.visualization.clips.views import browsable
 
 PIPELINE = [{"type": "LoadKeypoints"}, {"type": "TSNSampleFrames", "clip_len": 8}, {"type": "PackKeypointInputs"}]
 

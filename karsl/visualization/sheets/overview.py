@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from karsl.visualization.bars import runs
-from karsl.visualization.canvas import Canvas, shorten, text_width
-from karsl.visualization.clip import ClipView
-from karsl.visualization.draw import draw_skeleton
-from karsl.visualization.palette import GRID, MISSING, MUTED, group_styles
-from karsl.visualization.viewport import fit
+from karsl.visualization.drawing.bars import runs
+from karsl.visualization.drawing.canvas import Canvas, shorten, text_width
+from karsl.visualization.drawing.clip import ClipView
+from karsl.visualization.drawing.palette import GRID, MISSING, MUTED, group_styles
+from karsl.visualization.drawing.skeleton import draw_skeleton
+from karsl.visualization.drawing.viewport import fit
 
 _CELL, _PICTURE, _CAPTION, _TITLE = 196, 172, 62, 40  # pixels: across; down
 

@@ -7,7 +7,7 @@ import pytest
 
 from karsl.errors import SkeletonError
 from karsl.skeletons import Skeleton
-from karsl.visualization.clip import ClipView, visible_points
+from karsl.visualization.drawing.clip import ClipView, visible_points
 
 PAIR = Skeleton("pair", (("pose", ("left_wrist", "right_wrist")),), (("left_wrist", "right_wrist"),))
 

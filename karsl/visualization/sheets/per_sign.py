@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from karsl.visualization.bars import runs
-from karsl.visualization.canvas import Canvas, shorten, text_width
-from karsl.visualization.clip import ClipView
-from karsl.visualization.draw import draw_skeleton
-from karsl.visualization.palette import GRID, INK, MISSING, MUTED, group_styles
-from karsl.visualization.viewport import Viewport, fit
+from karsl.visualization.drawing.bars import runs
+from karsl.visualization.drawing.canvas import Canvas, shorten, text_width
+from karsl.visualization.drawing.clip import ClipView
+from karsl.visualization.drawing.palette import GRID, INK, MISSING, MUTED, group_styles
+from karsl.visualization.drawing.skeleton import draw_skeleton
+from karsl.visualization.drawing.viewport import Viewport, fit
 
 _LEFT, _COLUMN, _ROW, _BARS, _TITLE, _MARGIN = 150, 112, 112, 14, 54, 12  # pixels
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from karsl.skeletons import Skeleton
-from karsl.visualization.canvas import Canvas
-from karsl.visualization.palette import LEFT, RIGHT, bones, dots
+from karsl.visualization.drawing.canvas import Canvas
+from karsl.visualization.drawing.palette import LEFT, RIGHT, bones, dots
 
 _LONG_TETHER = 4.0  # pixels; below it the hand's own lines hide it
 

@@ -19,7 +19,7 @@ from karsl.storage.convert.open import open_source
 from karsl.storage.convert.plain_pickle import Trusted
 from karsl.storage.packed import ANNOTATIONS
 from karsl.storage.record import canonical_clip
-from karsl.visualization.views import SourceView
+from karsl.visualization.clips.views import SourceView
 
 _LOAD = [{"type": "LoadKeypoints"}]
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from karsl.skeletons import Skeleton, get_skeleton, skeleton_names
-from karsl.visualization.bars import draw_presence, draw_taken, runs
-from karsl.visualization.canvas import Canvas, shorten, text_width
-from karsl.visualization.clip import ClipView
-from karsl.visualization.draw import draw_skeleton
-from karsl.visualization.palette import LEFT, LEFT_ARM, MISSING, RIGHT, RIGHT_ARM, bones, dots, group_styles, side_of
-from karsl.visualization.viewport import bounds, fit, fit_following
+from karsl.visualization.drawing.bars import draw_presence, draw_taken, runs
+from karsl.visualization.drawing.canvas import Canvas, shorten, text_width
+from karsl.visualization.drawing.clip import ClipView
+from karsl.visualization.drawing.palette import LEFT, LEFT_ARM, MISSING, RIGHT, RIGHT_ARM, bones, dots, group_styles, side_of
+from karsl.visualization.drawing.skeleton import draw_skeleton
+from karsl.visualization.drawing.viewport import bounds, fit, fit_following
 
 
 def test_fit_keeps_the_aspect_and_centres():

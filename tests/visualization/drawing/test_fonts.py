@@ -10,8 +10,8 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from karsl.visualization import fonts
-from karsl.visualization.canvas import Canvas, text_width
+from karsl.visualization.drawing import fonts
+from karsl.visualization.drawing.canvas import Canvas, text_width
 
 HELLO = "مرحبا"
 

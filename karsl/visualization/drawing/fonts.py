@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from karsl.visualization.pillow import ImageFont, features
+from karsl.visualization.drawing.pillow import ImageFont, features
 
 _LATIN = {
     False: ("DejaVuSans.ttf", "Arial.ttf", "arial.ttf"),

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from karsl.visualization.canvas import Canvas
-from karsl.visualization.clip import ClipView
-from karsl.visualization.draw import draw_skeleton
-from karsl.visualization.palette import GRID, MUTED, GroupStyle, group_styles
-from karsl.visualization.viewport import Viewport, fit, fit_alike, fit_following
+from karsl.visualization.drawing.canvas import Canvas
+from karsl.visualization.drawing.clip import ClipView
+from karsl.visualization.drawing.palette import GRID, MUTED, GroupStyle, group_styles
+from karsl.visualization.drawing.skeleton import draw_skeleton
+from karsl.visualization.drawing.viewport import Viewport, fit, fit_alike, fit_following
 
 LABELS, COLUMN = 104, 120  # pixels across: the row labels, one panel
 TIMES, BODY, HAND, GROUP = 15, 124, 84, 100  # pixels down: time labels, panels

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from karsl.visualization.clips.choice import Stage
+from karsl.visualization.clips.places import ClipPlace
 from karsl.visualization.page import PageClip
-from karsl.visualization.places import ClipPlace
-from karsl.visualization.source import Stage
 
 
 def page_clips(clips: Iterable[tuple[ClipPlace, list[Stage], list[Stage]]]) -> Iterator[PageClip]:

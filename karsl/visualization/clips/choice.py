@@ -10,8 +10,8 @@ import numpy as np
 from karsl.datasets.combine.labels import SetLabels
 from karsl.datasets.pipeline import Pipeline
 from karsl.errors import ConfigError
-from karsl.visualization.catalogue import Catalogue, ClipFilter
-from karsl.visualization.places import ClipPlace, find_clip
+from karsl.visualization.clips.catalogue import Catalogue, ClipFilter
+from karsl.visualization.clips.places import ClipPlace, find_clip
 
 __all__ = ["MODES", "SORTS", "ClipFilter", "ClipPlace", "choose_clips", "clip_stages", "find_clip", "shown_stages"]
 
