@@ -26,9 +26,9 @@ from karsl.datasets.index.layout import FORMAT_VERSION
 from karsl.datasets.shared_file import SharedFile
 from karsl.errors import IndexFileError
 from karsl.storage.atomic import atomic_path
+from karsl.storage.stamp import file_xxh3
 from karsl.version import __version__
 
-_CHUNK_BYTES = 1 << 22
 _RACY_NS = 2_000_000_000  # coarse file clocks: a file changed twice within one tick shows one time (git's racy entries)
 
 
@@ -99,11 +99,7 @@ def _content_hash(path: Path, facts: os.stat_result, memory: Path | None) -> str
             known, content = decode(os.pread(file.fd, 1 << 16, 0))
             if known == state and isinstance(content, str):
                 return content
-    digest = xxhash.xxh3_128()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    content = digest.hexdigest()
+    content = file_xxh3(path, bits=128)
     settled = time.time_ns() - max(facts.st_mtime_ns, facts.st_ctime_ns) > _RACY_NS
     if note is not None and settled:
         with suppress(OSError, IndexFileError), atomic_path(note) as part:

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from xxhash import xxh3_64, xxh3_64_hexdigest
+from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import PackError
 from karsl.skeletons import Skeleton
 from karsl.storage.packed import MANIFEST
+from karsl.storage.stamp import file_xxh3
 
 FORMAT, VERSION = "karsl pack", 1
-_CHUNK_BYTES = 1 << 22
 _FILE = re.compile(r"(frames|presence|clips)-\d{5,}\.npy")
 
 
@@ -28,13 +28,8 @@ class FileFacts:
 
     @classmethod
     def of(cls, path: Path) -> FileFacts:
-        """Read a file, a part at a time."""
-        digest, size = xxh3_64(), 0
-        with path.open("rb") as stream:
-            while chunk := stream.read(_CHUNK_BYTES):
-                digest.update(chunk)
-                size += len(chunk)
-        return cls(size, digest.hexdigest())
+        """Of the file as it is now."""
+        return cls(path.stat().st_size, file_xxh3(path))
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import HTTPError
 
-from xxhash import xxh3_64, xxh3_64_hexdigest
+from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import ConfigError, CorruptRecordError
 from karsl.storage.fetch.cache import SPARSE, FileCache
 from karsl.storage.fetch.download import RemoteError, is_remote
 from karsl.storage.fetch.sparse import Span, bring_spans
+from karsl.storage.stamp import file_xxh3
 from karsl.storage.tar.index import SUFFIX, TarIndex, index_files, load_index
 from karsl.storage.tar.members import is_compressed
 from karsl.storage.tar.unpack import unpack_tar
 from karsl.storage.tar.write import TARS, read_tars
 
 _ABSENT = (403, 404, 410)
-_CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -190,11 +190,8 @@ def _with_suffix(name: str) -> str:
 
 
 def _check(name: str, part: Path, told: TarIndex) -> None:
-    digest, size = xxh3_64(), part.stat().st_size
-    with part.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    if size != told.size or digest.hexdigest() != told.xxh3:
+    size = part.stat().st_size
+    if size != told.size or file_xxh3(part) != told.xxh3:
         raise CorruptRecordError(
             f"{name}: what came, {size} bytes, is not what its index says, {told.size} bytes, the checksum differs; copy "
             "the tar to the server again, with its index"
