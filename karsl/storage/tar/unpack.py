@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
 
 from karsl.errors import CorruptRecordError
 from karsl.storage.atomic import atomic_path
@@ -31,35 +34,42 @@ def unpack_tar(path: str | Path, out: Path, *, member: str | None = None, nonfin
     Raises:
         CorruptRecordError: The archive or a clip is damaged; the text names the member.
     """
-    count, points, key = 0, 0, None
-    sample: dict[str, bytes] = {}
+    points = 0
+    seen: set[str] = set()
     with atomic_path(out) as part, tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as archive:
-        seen: set[str] = set()
-
-        def finish() -> None:
-            nonlocal count, points
+        for key, sample in _samples(path):
             where = f"{path}: sample {key!r}"
             extension = clip_extension(sample, member, where)
-            if key is None or extension is None:
-                return
+            if extension is None:
+                continue
             if key in seen:
                 raise CorruptRecordError(f"{where} comes twice; the members of a sample must follow one another")
             seen.add(key)
-            raw = read_array(sample[extension], extension, where)
-            problem = shape_problem(raw.shape, raw.dtype, points or (raw.shape[1] if raw.ndim == 3 else 0))
-            if problem:
-                raise CorruptRecordError(f"{where} {problem}; is it a clip?")
-            points, count = raw.shape[1], count + 1
-            clip = canonical_clip(raw, where=where, nonfinite=nonfinite)
-            add_sample(archive, key, clip, read_facts(sample, where))
+            raw = _read_clip(sample[extension], extension, points, where)
+            points = raw.shape[1]
+            add_sample(archive, key, canonical_clip(raw, where=where, nonfinite=nonfinite), read_facts(sample, where))
+    return len(seen)
 
-        for info, content in stream_tar(path):
-            found = next(iter(group_samples([info], path).items()), None)
-            if found is None:
-                continue
-            if found[0] != key:
-                finish()
-                key, sample = found[0], {}
-            sample[next(iter(found[1]))] = content
-        finish()
-    return count
+
+def _samples(path: str | Path) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Key and members, by extension, of each run of members of one sample."""
+    key = ""
+    sample: dict[str, bytes] = {}
+    for info, content in stream_tar(path):
+        for name, members in group_samples([info], path).items():  # one, or none for a file that is no member
+            if name != key and sample:
+                yield key, sample
+                sample = {}
+            key = name
+            sample[next(iter(members))] = content
+    if sample:
+        yield key, sample
+
+
+def _read_clip(content: bytes, extension: str, points: int, where: str) -> np.ndarray:
+    """The array of a clip of as many points as those before it, if there were any."""
+    raw = read_array(content, extension, where)
+    problem = shape_problem(raw.shape, raw.dtype, points or (raw.shape[1] if raw.ndim == 3 else 0))
+    if problem:
+        raise CorruptRecordError(f"{where} {problem}; is it a clip?")
+    return raw
