@@ -148,17 +148,9 @@ def _below(root: Path, folder: str) -> Iterator[str]:
 
 
 def _scan_file(file: IndexedFile, root: Path, skeleton: Skeleton, sheet: LabelSheet | None, read_values: bool) -> Scan:
-    parts = file.name.split("/")
-    named = parts[1] if len(parts) == 3 else parts[1].rpartition(".")[0]
-    if not named.isdigit() or int(named) < 1:
-        what, like = ("folder", "'0001'") if len(parts) == 3 else ("file", "'0001.npz'")
-        where = "/".join(parts[:2])
-        return Scan(problems=[f"{where}: a {what} is named by its SignID, like {like}; rename it"])
-    sign = int(named)
-    if sheet and sign not in sheet.signs:
-        span = f"{sheet.signs[0]}-{sheet.signs[-1]}"
-        return Scan(problems=[f"{file.name}: sign {sign} is not in the label sheet ({len(sheet.signs)} signs, {span})"])
-    signer, _, split = parts[0].partition("-")
+    sign, misnamed = _sign_of(file.name, sheet)
+    if misnamed:
+        return Scan(problems=[misnamed])
     scan = Scan(problems=[_relative(p, root) for p in file.problems])
     for member in file.members:
         problem, unseen = shape_problem(member.shape, member.dtype, skeleton.num_keypoints), False
@@ -167,21 +159,38 @@ def _scan_file(file: IndexedFile, root: Path, skeleton: Skeleton, sheet: LabelSh
         if problem:
             scan.problems.append(f"{file.name}: {_called(member)} {_relative(problem, root)}")
             continue
-        scan.records.append(
-            {
-                "clip_id": _clip_id(file, member),
-                "keypoint_path": file.name,
-                **({} if member.key is None else {"keypoint_key": member.key}),
-                "sign": sign,
-                "signer": signer,
-                "split": split,
-                "num_frames": int(member.shape[0]),
-                **({} if member.place is None else {PLACE: list(member.place)}),
-            }
-        )
+        scan.records.append(_record_of(file, member, sign))
         if unseen:
             scan.unseen.append(scan.records[-1]["clip_id"])
     return scan
+
+
+def _sign_of(name: str, sheet: LabelSheet | None) -> tuple[int, str | None]:
+    """SignID that a file's name tells, and what is wrong with it."""
+    parts = name.split("/")
+    named = parts[1] if len(parts) == 3 else parts[1].rpartition(".")[0]
+    if not named.isdigit() or int(named) < 1:
+        what, like = ("folder", "'0001'") if len(parts) == 3 else ("file", "'0001.npz'")
+        return 0, f"{'/'.join(parts[:2])}: a {what} is named by its SignID, like {like}; rename it"
+    sign = int(named)
+    if sheet and sign not in sheet.signs:
+        span = f"{sheet.signs[0]}-{sheet.signs[-1]}"
+        return sign, f"{name}: sign {sign} is not in the label sheet ({len(sheet.signs)} signs, {span})"
+    return sign, None
+
+
+def _record_of(file: IndexedFile, member: Member, sign: int) -> dict:
+    signer, _, split = file.name.partition("/")[0].partition("-")
+    return {
+        "clip_id": _clip_id(file, member),
+        "keypoint_path": file.name,
+        **({} if member.key is None else {"keypoint_key": member.key}),
+        "sign": sign,
+        "signer": signer,
+        "split": split,
+        "num_frames": int(member.shape[0]),
+        **({} if member.place is None else {PLACE: list(member.place)}),
+    }
 
 
 def _clip_id(file: IndexedFile, member: Member) -> str:
