@@ -26,7 +26,7 @@ def open_browsed(args: argparse.Namespace, *, count: int) -> Any:
 
 
 def _from_files(args: argparse.Namespace) -> Any:
-    from karsl.engine.overrides import find_ann_file
+    from karsl.engine.config.overrides import find_ann_file
     from karsl.errors import ConfigError
     from karsl.visualization.clips.opening import open_clips
 
@@ -43,7 +43,7 @@ def _from_config(args: argparse.Namespace) -> Any:
     from mmengine.registry import DefaultScope
 
     from karsl.engine import load_config
-    from karsl.engine.loaders import find_loader
+    from karsl.engine.config.loaders import find_loader
     from karsl.errors import ConfigError
     from karsl.registry import DATASETS
 

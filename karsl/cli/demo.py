@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run every step; the first that fails ends the demo with its status."""
-    from karsl.engine.shipped import find_config
+    from karsl.engine.config.shipped import find_config
     from karsl.errors import ConfigError
     from karsl.testing import make_corpus
 

@@ -39,7 +39,7 @@ def plan_cases(args: argparse.Namespace, folder: str) -> tuple[Any, list]:
 
 def config_loader(case: Any, rank: int, *, batch_size: int | None, **options: Any) -> Any:
     """The loader of a config in one rank's process, its workers started as `case` says."""
-    from karsl.engine.loaders import build_loader
+    from karsl.engine.config.loaders import build_loader
 
     loader, scope = _loader_of(**options)
     if batch_size:
@@ -58,7 +58,7 @@ def folder_loader(case: Any, rank: int, *, data_root: str, ann_file: str | None 
     """A loader that reads the clips of a KArSL layout."""
     from karsl.analysis.memory.records import make_dataloader
     from karsl.datasets import KArSLDataset
-    from karsl.engine.overrides import find_ann_file
+    from karsl.engine.config.overrides import find_ann_file
 
     steps = [{"type": "LoadKeypoints"}]
     ann_file = find_ann_file(ann_file, data_root) if ann_file else ""
@@ -71,7 +71,7 @@ def _loader_of(
 ) -> tuple[Any, str]:
     """The loader of a phase as its config has it, and the scope of its names."""
     from karsl.engine import load_config
-    from karsl.engine.loaders import find_loader
+    from karsl.engine.config.loaders import find_loader
 
     import_modules(imports)
     cfg = load_config(config, options, **data)

@@ -8,16 +8,16 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from karsl.engine.arguments import naming_arguments
-from karsl.engine.auto_fill import fill_model
-from karsl.engine.checkpoint import SafeCheckpointHook, read_checkpoint
-from karsl.engine.collate import name_collates
-from karsl.engine.config_keys import check_keys
-from karsl.engine.contents import ContentsHook
-from karsl.engine.epoch import EpochHook
-from karsl.engine.resume import ResumeHook
-from karsl.engine.walk import own_keys
-from karsl.engine.workers import StopWorkersHook
+from karsl.engine.config.arguments import naming_arguments
+from karsl.engine.config.auto_fill import fill_model
+from karsl.engine.config.collate import name_collates
+from karsl.engine.config.keys import check_keys
+from karsl.engine.config.walk import own_keys
+from karsl.engine.hooks.checkpoint import SafeCheckpointHook, read_checkpoint
+from karsl.engine.hooks.contents import ContentsHook
+from karsl.engine.hooks.epoch import EpochHook
+from karsl.engine.hooks.resume import ResumeHook
+from karsl.engine.hooks.workers import StopWorkersHook
 from karsl.errors import ConfigError
 
 _NEEDED_HOOKS = (ContentsHook, EpochHook, ResumeHook, SafeCheckpointHook, StopWorkersHook)

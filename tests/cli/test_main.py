@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from karsl.cli import COMMANDS
 from karsl.cli import main as cli
 from karsl.datasets import KArSLDataset, keypoint_collate
-from karsl.engine.workers import stop_workers
+from karsl.engine.hooks.workers import stop_workers
 from karsl.errors import DataProblems, DatasetNotFoundError, TransformError
 
 HEAVY = "{'torch', 'numpy', 'mmengine', 'cv2', 'matplotlib'}"

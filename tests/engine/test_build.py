@@ -6,7 +6,7 @@ import pytest
 
 from karsl.engine import EpochHook, SafeCheckpointHook, build_runner, naming_arguments
 from karsl.engine.build import add_hooks
-from karsl.engine.config_keys import check_keys
+from karsl.engine.config.keys import check_keys
 from karsl.errors import ConfigError
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from karsl.datasets import keypoint_collate
 from karsl.engine import build_runner
-from karsl.engine.collate import name_collate
+from karsl.engine.config.collate import name_collate
 from karsl.errors import ConfigError
 
 

@@ -10,9 +10,9 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from karsl.engine.collate import name_collate
-from karsl.engine.resume import find_order
-from karsl.engine.walk import LOADERS, dataset_leaves
+from karsl.engine.config.collate import name_collate
+from karsl.engine.config.walk import LOADERS, dataset_leaves
+from karsl.engine.hooks.resume import find_order
 from karsl.errors import ConfigError
 
 _LEAST = {"batch_size": 1, "num_workers": 0}

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.logging import HistoryBuffer
 
-from karsl.engine.plain import NotState, from_plain, to_plain
+from karsl.engine.hooks.plain import NotState, from_plain, to_plain
 
 SCALARS = (
     st.none()

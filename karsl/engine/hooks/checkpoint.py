@@ -10,7 +10,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
-from karsl.engine.plain import from_plain, to_plain
+from karsl.engine.hooks.plain import from_plain, to_plain
 from karsl.errors import ConfigError, DatasetNotFoundError
 from karsl.registry import HOOKS
 

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 
 from karsl import registry
-from karsl.engine.walk import own_keys, placed_mappings
+from karsl.engine.config.walk import own_keys, placed_mappings
 from karsl.errors import did_you_mean
 
 _UNREGISTERED = re.compile(r"([\w.]+) is not in the \w+::([\w ]+) registry")

@@ -10,11 +10,11 @@ from typing import Any
 
 from mmengine.config import Config
 
-from karsl.engine.config_keys import check_keys
-from karsl.engine.loaders import check_loaders
-from karsl.engine.overrides import override, set_ann_file, set_data_root
-from karsl.engine.shipped import find_config, naming_shipped
-from karsl.engine.walk import own_keys
+from karsl.engine.config.keys import check_keys
+from karsl.engine.config.loaders import check_loaders
+from karsl.engine.config.overrides import override, set_ann_file, set_data_root
+from karsl.engine.config.shipped import find_config, naming_shipped
+from karsl.engine.config.walk import own_keys
 from karsl.errors import ConfigError, DatasetNotFoundError
 
 _SUFFIXES = (".py", ".json", ".yaml", ".yml")

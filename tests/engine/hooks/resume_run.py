@@ -19,7 +19,7 @@ from karsl.engine import build_runner
 if "resume_toys" in sys.modules:
     toys = sys.modules["resume_toys"]
 else:
-    _SPEC = importlib.util.spec_from_file_location("resume_toys", Path(__file__).with_name("conftest.py"))
+    _SPEC = importlib.util.spec_from_file_location("resume_toys", Path(__file__).parents[1] / "conftest.py")
     toys = sys.modules["resume_toys"] = importlib.util.module_from_spec(_SPEC)
     _SPEC.loader.exec_module(toys)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, MutableMapping
 from mmengine.config import Config
 from mmengine.registry import FUNCTIONS as ROOT_FUNCTIONS
 
-from karsl.engine.walk import LOADERS
+from karsl.engine.config.walk import LOADERS
 from karsl.errors import ConfigError, did_you_mean
 from karsl.registry import FUNCTIONS
 

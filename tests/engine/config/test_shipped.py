@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from karsl.engine import load_config
-from karsl.engine.shipped import shipped_configs
+from karsl.engine.config.shipped import shipped_configs
 from karsl.errors import ConfigError, DatasetNotFoundError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OWN = """
 from mmengine.config import read_base
 
@@ -63,7 +63,7 @@ def test_what_pip_installs_finds_its_configs(tmp_path):
     subprocess.run([*pip, "--prefix", str(prefix), str(source)], check=True, capture_output=True)
     [packages] = prefix.glob("**/site-packages")
     script = f"from karsl.engine import *; print(load_config({str(own(tmp_path))!r}).train_dataloader.batch_size)\n"
-    script += "from karsl.engine.shipped import shipped_configs; print(shipped_configs())"
+    script += "from karsl.engine.config.shipped import shipped_configs; print(shipped_configs())"
     env = {**os.environ, "PYTHONPATH": str(packages)}
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
     folder = prefix / "share" / "karsl" / "configs"

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 
 from karsl.datasets.walk import walk_datasets
 from karsl.engine import build_runner
-from karsl.engine.epoch import seed_everything
+from karsl.engine.hooks.epoch import seed_everything
 from karsl.registry import HOOKS
 
 

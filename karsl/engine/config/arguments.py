@@ -11,8 +11,8 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 
 from karsl import registry
-from karsl.engine.type_names import explain_type
-from karsl.engine.walk import own_keys, placed_mappings
+from karsl.engine.config.type_names import explain_type
+from karsl.engine.config.walk import own_keys, placed_mappings
 from karsl.errors import ConfigError, did_you_mean
 
 _REGISTRIES = [value for value in vars(registry).values() if isinstance(value, Registry)]

@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader
 
 from karsl.datasets.resume import Resumable
 from karsl.datasets.walk import tell_epoch, walk_datasets
-from karsl.engine.epoch import TRAINING, common_seed, seed_everything
-from karsl.engine.workers import stop_workers
+from karsl.engine.hooks.epoch import TRAINING, common_seed, seed_everything
+from karsl.engine.hooks.workers import stop_workers
 from karsl.errors import ConfigError
 from karsl.registry import HOOKS
 

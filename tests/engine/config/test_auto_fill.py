@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mmengine.config import Config
 
-from karsl.engine.auto_fill import fill_model
+from karsl.engine.config.auto_fill import fill_model
 from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton, get_skeleton
 

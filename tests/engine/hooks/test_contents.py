@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch.utils.data import ConcatDataset, Subset
 
 from karsl.datasets import KArSLDataset
-from karsl.engine.contents import describe_contents
+from karsl.engine.hooks.contents import describe_contents
 
 
 def of_signers(root, *signers: str, split: str = "train") -> KArSLDataset:

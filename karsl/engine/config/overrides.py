@@ -9,8 +9,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from karsl.engine.config_keys import check_keys, runner_keys
-from karsl.engine.walk import LOADERS, dataset_leaves, mappings, own_keys
+from karsl.engine.config.keys import check_keys, runner_keys
+from karsl.engine.config.walk import LOADERS, dataset_leaves, mappings, own_keys
 from karsl.errors import ConfigError, did_you_mean
 
 # Of StreamDataset and TarDataset: what names files there, instead of a data root.

@@ -21,7 +21,7 @@ def shipped_configs() -> Path:
     Raises:
         DatasetNotFoundError: Neither is there.
     """
-    clone = Path(__file__).parents[2]
+    clone = Path(__file__).parents[3]
     if (clone / _ONE).is_file():
         return clone / "configs"
     try:

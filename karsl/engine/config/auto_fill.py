@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 
 from karsl.datasets.indexed import told_later
 from karsl.datasets.walk import walk_datasets
-from karsl.engine.walk import LOADERS, mappings
+from karsl.engine.config.walk import LOADERS, mappings
 from karsl.errors import ConfigError
 from karsl.registry import DATASETS
 from karsl.skeletons import describe_skeleton, get_skeleton
