@@ -5,7 +5,8 @@ from karsl.storage.atomic import atomic_path
 from karsl.storage.cache import ArrayCache
 from karsl.storage.labels import LabelSheet, find_label_sheet, read_label_sheet
 from karsl.storage.npz import list_members, read_member
-from karsl.storage.pack.writer import pack_clips, pack_records, write_pack
+from karsl.storage.pack.records import pack_records, write_pack
+from karsl.storage.pack.writer import pack_clips
 from karsl.storage.packed import Pack
 from karsl.storage.reader import ClipReader
 from karsl.storage.record import canonical_clip, split_clip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,17 +14,17 @@ import numpy as np
 from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import ConfigError, PackError
-from karsl.skeletons import Skeleton
 from karsl.storage.annotation import write_annotation
-from karsl.storage.clip_source import Clips, ClipSource, public
+from karsl.storage.clip_source import ClipSource, public
+from karsl.storage.pack.base import Base, begin
 from karsl.storage.pack.manifest import FileFacts, Manifest
 from karsl.storage.pack.merge import Merge, merged
 from karsl.storage.pack.plan import ShardPlan, plan_shards
 from karsl.storage.pack.pool import Answer, Read, write_blocks
 from karsl.storage.pack.run import PackRun
 from karsl.storage.pack.shard import KINDS, Block
-from karsl.storage.pack.staging import INSIDE, Staging, finish_interrupted, only_writer, told_when_full
-from karsl.storage.packed import ANNOTATIONS, MANIFEST, frames_name, shards_of
+from karsl.storage.pack.staging import Staging, finish_interrupted, only_writer, told_when_full
+from karsl.storage.packed import ANNOTATIONS, MANIFEST, frames_name
 
 WriteBlocks = Callable[[Iterator[tuple[Any, Block]], Read], Iterator[tuple[Any, Answer]]]
 SHARD_BYTES = 1 << 30
@@ -85,7 +85,7 @@ def pack_clips(
         raise ConfigError(f"mode={mode!r}, shard_bytes={shard_bytes}, workers={workers}: no such way to write a pack")
     with only_writer(out):
         finish_interrupted(out)
-        base = _base(out, mode, source.skeleton, dtype)
+        base = begin(out, mode, source.skeleton, dtype)
         merge = merged(out if mode == "append" else None, source.metainfo, source.records)
         if merge.new:
             write = pool or partial(write_blocks, workers=workers)
@@ -95,39 +95,10 @@ def pack_clips(
         raise PackError(f"the source has no clips, so {out} is not made")
 
 
-@dataclass(frozen=True)
-class _Base:
-    """What a pack begins with.
-
-    Attributes:
-        manifest: Its shards stay; without any for a pack that is made anew.
-        first_number: Of the first shard that is written.
-        obsolete: Files that go when all is done.
-    """
-
-    manifest: Manifest
-    first_number: int = 0
-    obsolete: tuple[str, ...] = ()
-
-
-def _base(out: Path, mode: str, skeleton: Skeleton, dtype: str | None) -> _Base:
-    before = _before(out, mode)
-    kind = dtype or (before.dtype if before and mode == "append" else "float16")
-    if kind not in KINDS:
-        raise ConfigError(f"dtype={kind!r} of a pack; expected 'float16' or 'float32'")
-    manifest = Manifest.start(skeleton, kind)
-    if before is None:
-        return _Base(manifest)
-    if mode == "append":
-        _check_fits(before, manifest, out)
-        return _Base(before, before.next_number)
-    return _Base(manifest, before.next_number, tuple(name for _, name, _ in before.files()))
-
-
 def _carry_out(
     source: ClipSource,
     out: Path,
-    base: _Base,
+    base: Base,
     merge: Merge,
     shard_bytes: int,
     write: WriteBlocks,
@@ -153,7 +124,7 @@ def _carry_out(
     return Packed(out / ANNOTATIONS, len(merge.new), merge.present, kept, manifest)
 
 
-def _list(source: ClipSource, base: _Base, merge: Merge, shards: list[ShardPlan], staging: Staging) -> Manifest:
+def _list(source: ClipSource, base: Base, merge: Merge, shards: list[ShardPlan], staging: Staging) -> Manifest:
     """Write annotations and manifest of the pack that it will be."""
     located = [*merge.old, *_located(merge.new, shards, source.public)]
     path = write_annotation(staging.folder / ANNOTATIONS, merge.metainfo, located)
@@ -167,92 +138,13 @@ def _silent(done: int, total: int) -> None:
     return None
 
 
-def pack_records(
-    folder: str | Path,
-    metainfo: dict,
-    records: list[dict],
-    read_clip: Callable[[dict], np.ndarray],
-    *,
-    skeleton: Skeleton,
-    **options: Any,
-) -> Path:
-    """Write a pack of some records, in place of what `folder` held.
-
-    Args:
-        folder: Of the pack.
-        metainfo: Of the annotation file.
-        records: In the order they are to lie in; `num_frames` of each is right.
-        read_clip: Gives the canonical clip of a record.
-        skeleton: Of the clips.
-        options: Of `pack_clips`.
-
-    Returns:
-        Path of the annotation file, to be given as `ann_file` with `data_root=folder`.
-    """
-    source = Clips(metainfo, skeleton, records, read_clip)
-    return pack_clips(source, folder, **{"mode": "replace", **options}).annotations
-
-
-def write_pack(
-    folder: str | Path, clips: Iterable[np.ndarray], lengths: np.ndarray, *, skeleton: Skeleton, dtype: str = "float16"
-) -> Path:
-    """Write clips that have no records to one shard, in place of what `folder` held.
-
-    Args:
-        folder: Made if absent.
-        clips: Canonical clips, float32 (T, V, 4), one after the other.
-        lengths: T of each.
-        skeleton: Of the clips.
-        dtype: See `pack_clips`.
-
-    Returns:
-        Path of the shard's frames.
-    """
-    given = iter(clips)
-    records = [{"clip_id": str(n), "label": 0, "num_frames": int(t)} for n, t in enumerate(lengths)]
-    metainfo = {"classes": ("clip",), "skeleton": skeleton.name}
-    pack_records(folder, metainfo, records, lambda _: next(given), skeleton=skeleton, dtype=dtype, shard_bytes=0)
-    return shards_of(folder)[-1]
-
-
-def _before(out: Path, mode: str) -> Manifest | None:
-    if out.is_file():
-        raise PackError(f"{out} is a file; a pack is a folder, choose another name")
-    if mode == "append":
-        return Manifest.read(out)
-    if not (out / MANIFEST).is_file():
-        _check_empty(out)
-        return None
-    if mode == "new":
-        raise PackError(f"{out} holds a pack; add clips to it with --append, or make it anew with --replace")
-    return Manifest.read(out)
-
-
-def _check_empty(out: Path) -> None:
-    """Files of others beside a pack would be taken for its own, and its own would replace theirs."""
-    others = sorted(entry.name for entry in out.iterdir() if entry.name != INSIDE) if out.is_dir() else []
-    if others:
-        raise PackError(
-            f"{out} holds files that are no pack's, e.g. {others[0]!r}; name a folder that is empty or not there"
-        )
-
-
-def _check_fits(before: Manifest, now: Manifest, out: Path) -> None:
-    if before.parts != now.parts:
-        raise ConfigError(
-            f"{out} holds points of {before.skeleton!r}, the source those of {now.skeleton!r}; convert it first"
-        )
-    if before.dtype != now.dtype:
-        raise ConfigError(f"{out} holds {before.dtype}, not {now.dtype}; leave --dtype out, or pack both anew")
-
-
 def _located(records: list[dict], shards: list[ShardPlan], facts: Callable[[dict], Mapping]) -> Iterator[dict]:
     for shard in shards:
         for record, start in zip(records[shard.first : shard.end], shard.starts.tolist(), strict=True):
             yield {**facts(record), "keypoint_path": frames_name(shard.number), "frame_start": start}
 
 
-def _fingerprint(stamp: str, base: _Base, merge: Merge, shards: list[ShardPlan]) -> str:
+def _fingerprint(stamp: str, base: Base, merge: Merge, shards: list[ShardPlan]) -> str:
     """Of everything that shapes the files; a new one each time where the source cannot tell whether it is the same."""
     ends = [(shard.number, shard.end) for shard in shards]
     manifest = base.manifest

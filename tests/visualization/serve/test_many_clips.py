@@ -16,7 +16,7 @@ import pytest
 
 from karsl.skeletons import get_skeleton
 from karsl.storage.annotation import write_annotation
-from karsl.storage.pack.writer import write_pack
+from karsl.storage.pack.records import write_pack
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("KARSL_LONG_TESTS"), reason="KARSL_LONG_TESTS=1 runs it"),
