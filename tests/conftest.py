@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-# No test asserts on time, Hypothesis's examples included. Its examples are the same in every run, so that one commit always
+# No test asserts on time, nor do the examples of Hypothesis. These are the same in every run, so that one commit always
 # gives one answer; the long tests look for new ones.
 settings.register_profile(
     "karsl",
@@ -23,10 +23,12 @@ settings.load_profile("karsl")
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_cache_folder(tmp_path_factory):
-    """Index files of tests, and of fixtures of any scope, go to a folder of this process, not to the user's cache."""
+def _own_place(tmp_path_factory):
+    """Index files of tests and of fixtures go to a folder of this process, not to the user's cache; no window opens."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
+            patch.delenv(name, raising=False)
         yield
 
 
