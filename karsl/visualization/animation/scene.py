@@ -10,13 +10,14 @@ import numpy as np
 
 from karsl.visualization.animation.timeline import shown_together
 from karsl.visualization.drawing.bars import draw_presence, draw_taken
-from karsl.visualization.drawing.canvas import Canvas, shorten, text_width
+from karsl.visualization.drawing.canvas import Canvas, shorten
 from karsl.visualization.drawing.clip import ClipView
 from karsl.visualization.drawing.palette import GRID, INK, MUTED, GroupStyle, group_styles
 from karsl.visualization.drawing.skeleton import draw_skeleton
+from karsl.visualization.drawing.title import MARGIN, draw_title
 from karsl.visualization.drawing.viewport import Viewport, fit, fit_alike, fit_following
 
-_TITLE, _HEAD, _LEFT, _MARGIN = 50, 22, 104, 12  # pixels: title, a stage's head; label of bars, at the right
+_TITLE, _HEAD, _LEFT = 50, 22, 104  # pixels: title, a stage's head; label of bars
 _WIDE, _SLIM = 420, 300  # pixels across of one stage alone, of one among several
 _ABREAST = 4  # stages in a row
 
@@ -75,15 +76,12 @@ class Scene:
         return canvas.finish()
 
     def _title(self, canvas: Canvas, moment: int) -> None:
-        clip, room = self.clips[0], float(self.size[0] - 2 * _MARGIN)
-        if clip.arabic:
-            canvas.text(self.size[0] - _MARGIN, 7, clip.arabic, size=19, anchor="ra", arabic=True)
-            room -= text_width(clip.arabic, size=19, arabic=True) + 12
-        canvas.text(8, 7, shorten(clip.title or "clip", room, size=15, bold=True), size=15, bold=True, colour=INK)
+        clip = self.clips[0]
+        draw_title(canvas, clip, size=15, arabic_size=19, top=7, gap=12)
         facts = " · ".join(filter(None, (clip.facts, clip.clip_id)))
         canvas.text(8, 29, shorten(facts, self.size[0] - 110, size=10), size=10, colour=MUTED)
         place = f"{moment + 1} / {self.num_frames}"
-        canvas.text(self.size[0] - _MARGIN, 36, place, size=10, colour=MUTED, anchor="rm")
+        canvas.text(self.size[0] - MARGIN, 36, place, size=10, colour=MUTED, anchor="rm")
 
     def _stage(self, canvas: Canvas, name: str, clip: ClipView, panels: list[Panel], frame: int) -> None:
         if len(self.clips) > 1:
@@ -98,7 +96,7 @@ class Scene:
 
     def _timeline(self, canvas: Canvas, moment: int) -> None:
         first, top = self.clips[0], self._bars_top
-        span = {"left": _LEFT, "width": self.size[0] - _LEFT - _MARGIN}
+        span = {"left": _LEFT, "width": self.size[0] - _LEFT - MARGIN}
         end = draw_presence(canvas, first, top=top, **span)
         taken = next((clip.frame_inds for clip in self.clips if clip.frame_inds is not None), None)
         if taken is not None and first.is_on_disk_time:

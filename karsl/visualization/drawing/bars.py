@@ -8,21 +8,28 @@ import numpy as np
 
 from karsl.visualization.drawing.canvas import Canvas, text_width
 from karsl.visualization.drawing.clip import ClipView
-from karsl.visualization.drawing.palette import GRID, INK, MISSING, MUTED, group_styles
+from karsl.visualization.drawing.palette import GRID, INK, MISSING, MUTED, GroupStyle, group_styles
 
 BAR, GAP, TICK = 9, 4, 7  # pixels down
 
 
 def draw_presence(canvas: Canvas, clip: ClipView, *, left: float, width: float, top: float) -> float:
     """One bar a group over the clip's frames; returns where they end."""
-    step = width / clip.num_frames
     for style in group_styles(clip.skeleton):
         canvas.text(8, top + BAR / 2, style.label, size=9, colour=style.colour, anchor="lm")
-        canvas.box(left, top, width, BAR, fill=MISSING)
-        for start, stop in runs(clip.present(style.name)):
-            canvas.box(left + start * step, top, (stop - start) * step, BAR, fill=style.colour)
+        draw_bar(canvas, clip, style, left=left, width=width, top=top, height=BAR)
         top += BAR + GAP
     return top
+
+
+def draw_bar(
+    canvas: Canvas, clip: ClipView, style: GroupStyle, *, left: float, width: float, top: float, height: float = 4
+) -> None:
+    """In which of the clip's frames one group is seen."""
+    step = width / clip.num_frames
+    canvas.box(left, top, width, height, fill=MISSING)
+    for start, stop in runs(clip.present(style.name)):
+        canvas.box(left + start * step, top, (stop - start) * step, height, fill=style.colour)
 
 
 def draw_taken(canvas: Canvas, frame_inds: np.ndarray, total_frames: int, *, left: float, width: float, top: float) -> float:

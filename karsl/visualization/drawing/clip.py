@@ -58,7 +58,7 @@ class ClipView:
             raise KeyError(f"no 'keypoint' in results of keys {sorted(results)}; draw after LoadKeypoints, before packing")
         skeleton = results["skeleton"] if skeleton is None else skeleton
         points = visible_points(results["keypoint"], results.get("keypoint_score"), skeleton)
-        title, arabic = _glosses(results, metainfo or {})
+        title, arabic = _titles(results, metainfo or {})
         inds = results.get("frame_inds")
         total = int(results.get("total_frames", len(points)))
         inds = None if inds is None else np.asarray(inds, dtype=np.float64)
@@ -147,12 +147,21 @@ def _median(values: np.ndarray) -> float:
     return float(np.median(finite)) if len(finite) else float("nan")
 
 
-def _glosses(results: Mapping[str, Any], metainfo: Mapping) -> tuple[str, str]:
+def glosses(label: int | None, metainfo: Mapping[str, Any]) -> tuple[str, str]:
+    """English and Arabic gloss of a label, empty where they are not known.
+
+    Example:
+        >>> glosses(1, {"classes": ("hello", "thanks")}), glosses(7, {})
+        (('thanks', ''), ('', ''))
+    """
+    lists = (metainfo.get("classes") or (), metainfo.get("classes_ar") or ())
+    english, arabic = (str(names[label]) if label is not None and 0 <= label < len(names) else "" for names in lists)
+    return english, arabic
+
+
+def _titles(results: Mapping[str, Any], metainfo: Mapping[str, Any]) -> tuple[str, str]:
     label = results.get("label")
-    english, arabic = (
-        str(names[label]) if names and label is not None and 0 <= label < len(names) else ""
-        for names in (metainfo.get("classes"), metainfo.get("classes_ar"))
-    )
+    english, arabic = glosses(label, metainfo)
     number = f"{results['sign']:04d}" if "sign" in results else "" if label is None else f"label {label}"
     return " · ".join(filter(None, (number, english if english != number else ""))), arabic
 

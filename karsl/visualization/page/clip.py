@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from karsl.skeletons import Skeleton
-from karsl.visualization.drawing.clip import visible_points
+from karsl.visualization.drawing.clip import glosses, visible_points
 from karsl.visualization.page.chapters import chapter_of
 
 
@@ -123,23 +123,24 @@ def clip_facts(record: Mapping[str, Any], metainfo: Mapping[str, Any] | None = N
     metainfo = metainfo or {}
     label, sign = record.get("label"), record.get("sign")
     clip_id = str(record.get("clip_id", f"clip_{record.get('sample_idx', 0)}"))
+    english, arabic = ("" if _is_number(name) else name for name in glosses(label, metainfo))
     is_karsl = metainfo.get("dataset_name", "karsl") == "karsl"
     return {
         "clip_id": clip_id,
         "link": clip_link(clip_id),
         "label": None if label is None else int(label),
         "sign": None if sign is None else int(sign),
-        "english": _gloss(metainfo.get("classes"), label),
-        "arabic": _gloss(metainfo.get("classes_ar"), label),
+        "english": english,
+        "arabic": arabic,
         "signer": str(record.get("signer") or ""),
         "split": str(record.get("split") or ""),
         "chapter": chapter_of(int(sign)) if sign is not None and is_karsl else "",
     }
 
 
-def _gloss(names: Sequence[Any] | None, label: Any) -> str:
-    name = str(names[label]) if names and label is not None and 0 <= label < len(names) else ""
-    return "" if name.isdecimal() and len(name) == 4 else name  # no label sheet: the class is called by its file's number
+def _is_number(name: str) -> bool:
+    """Without a label sheet a class is called by its file's number."""
+    return name.isdecimal() and len(name) == 4
 
 
 def clip_link(clip_id: str) -> str:

@@ -78,6 +78,17 @@ def encode_index(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 def _coded(values: list[Any]) -> Any:
     if not all(isinstance(value, str) for value in values):
         return values
+    texts, codes = text_codes(values)
+    return {"values": texts, "codes": codes} if 2 * len(texts) <= len(values) else values
+
+
+def text_codes(values: Iterable[str]) -> tuple[list[str], list[int]]:
+    """Each text once, and the place of each value among them.
+
+    Example:
+        >>> text_codes(["a", "b", "a"])
+        (['a', 'b'], [0, 1, 0])
+    """
     places: dict[str, int] = {}
     codes = [places.setdefault(value, len(places)) for value in values]
-    return {"values": list(places), "codes": codes} if 2 * len(places) <= len(values) else values
+    return list(places), codes

@@ -17,6 +17,7 @@ from karsl.visualization.clips.catalogue import Catalogue, ClipFilter
 from karsl.visualization.clips.choice import shown_stages
 from karsl.visualization.page import clip_facts, clip_link, encode_clip, encode_index, index_row, page_html
 from karsl.visualization.page.gallery import page_clip, source_facts, unique_link
+from karsl.visualization.page.rows import text_codes
 from karsl.visualization.serve.presence import hands_seen
 
 _KEPT = 32  # clips, of some 50 KB each
@@ -133,6 +134,5 @@ def _spread(values: list[Any], kind: np.ndarray) -> Any:
     """A column of values that are the same for all clips of a kind: texts are written once, numbers at each place."""
     if not all(isinstance(value, str) for value in values):
         return [values[k] for k in kind.tolist()]
-    places: dict[str, int] = {}
-    codes = np.array([places.setdefault(value, len(places)) for value in values])
-    return {"values": list(places), "codes": codes[kind].tolist()}
+    texts, codes = text_codes(values)
+    return {"values": texts, "codes": np.array(codes)[kind].tolist()}

@@ -11,10 +11,11 @@ from karsl.skeletons import Skeleton
 from karsl.visualization.drawing.bars import draw_legend, draw_presence, draw_taken
 from karsl.visualization.drawing.canvas import Canvas, shorten, text_width
 from karsl.visualization.drawing.clip import ClipView
-from karsl.visualization.drawing.palette import INK, MUTED, group_styles
+from karsl.visualization.drawing.palette import MUTED, group_styles
+from karsl.visualization.drawing.title import MARGIN, draw_title
 from karsl.visualization.sheets.rows import COLUMN, LABELS, TIMES, body_views, draw_rows, plan_rows
 
-_MARGIN, _TITLE, _SECTION, _NARROWEST = 12, 54, 22, 760
+_TITLE, _SECTION, _NARROWEST = 54, 22, 760
 
 
 def clip_sheet(
@@ -68,7 +69,7 @@ def pipeline_sheet(
 def _sheet(sections: list[tuple[str, ClipView]], frame_inds: np.ndarray | None, columns: int) -> Any:
     plans = [(name, clip, clip.shown_frames(max(columns, 1))) for name, clip in sections]
     widest = max(len(frames) for *_, frames in plans)
-    width = max(LABELS + widest * COLUMN + _MARGIN, _NARROWEST)
+    width = max(LABELS + widest * COLUMN + MARGIN, _NARROWEST)
     canvas = Canvas(width, _TITLE + sum(_height(*plan, frame_inds) for plan in plans) + 20)
     first = sections[0][1]
     _draw_title(canvas, first)
@@ -86,7 +87,7 @@ def _sheet(sections: list[tuple[str, ClipView]], frame_inds: np.ndarray | None, 
         if taken is not None:
             top, ticks = draw_taken(canvas, taken, clip.total_frames, top=top, **span), True
         top += 8
-    draw_legend(canvas, first, right=width - _MARGIN, top=top - 4, ticks=ticks)
+    draw_legend(canvas, first, right=width - MARGIN, top=top - 4, ticks=ticks)
     return canvas.finish()
 
 
@@ -104,11 +105,7 @@ def _taken(clip: ClipView, frame_inds: np.ndarray | None) -> np.ndarray | None:
 
 
 def _draw_title(canvas: Canvas, clip: ClipView) -> None:
-    room: float = canvas.width - 2 * _MARGIN
-    if clip.arabic:
-        canvas.text(canvas.width - _MARGIN, 8, clip.arabic, size=21, anchor="ra", arabic=True)
-        room -= text_width(clip.arabic, size=21, arabic=True) + 16
-    canvas.text(8, 8, shorten(clip.title or "clip", room, size=16, bold=True), size=16, bold=True, colour=INK)
+    room = draw_title(canvas, clip)
     canvas.text(8, 31, shorten(" · ".join(filter(None, (clip.facts, clip.clip_id))), room, size=11), size=11, colour=MUTED)
 
 

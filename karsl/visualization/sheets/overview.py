@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from karsl.visualization.drawing.bars import runs
+from karsl.visualization.drawing.bars import draw_bar
 from karsl.visualization.drawing.canvas import Canvas, shorten, text_width
 from karsl.visualization.drawing.clip import ClipView
-from karsl.visualization.drawing.palette import GRID, MISSING, MUTED, group_styles
+from karsl.visualization.drawing.palette import GRID, MUTED, group_styles
 from karsl.visualization.drawing.skeleton import draw_skeleton
 from karsl.visualization.drawing.viewport import fit
 
@@ -78,8 +78,5 @@ def _hand_bars(canvas: Canvas, clip: ClipView, x: float, y: float) -> None:
     hands = [style for style in group_styles(clip.skeleton) if style.side]
     width = (_CELL - 16 - 4 * (len(hands) - 1)) / max(len(hands), 1)
     for style in hands:
-        canvas.box(x, y, width, 4, fill=MISSING)
-        for start, stop in runs(clip.present(style.name)):
-            step = width / clip.num_frames
-            canvas.box(x + start * step, y, (stop - start) * step, 4, fill=style.colour)
+        draw_bar(canvas, clip, style, left=x, width=width, top=y)
         x += width + 4

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from karsl.visualization.drawing.bars import runs
-from karsl.visualization.drawing.canvas import Canvas, shorten, text_width
+from karsl.visualization.drawing.bars import draw_bar
+from karsl.visualization.drawing.canvas import Canvas, shorten
 from karsl.visualization.drawing.clip import ClipView
-from karsl.visualization.drawing.palette import GRID, INK, MISSING, MUTED, group_styles
+from karsl.visualization.drawing.palette import GRID, MUTED, group_styles
 from karsl.visualization.drawing.skeleton import draw_skeleton
+from karsl.visualization.drawing.title import MARGIN, draw_title
 from karsl.visualization.drawing.viewport import Viewport, fit
 
-_LEFT, _COLUMN, _ROW, _BARS, _TITLE, _MARGIN = 150, 112, 112, 14, 54, 12  # pixels
+_LEFT, _COLUMN, _ROW, _BARS, _TITLE = 150, 112, 112, 14, 54  # pixels
 
 
 def sign_sheet(
@@ -37,7 +38,7 @@ def sign_sheet(
     views = [ClipView.of(results, metainfo=one) for results, one in zip(clips, about, strict=True)]
     if not views:
         raise ValueError("sign_sheet was given no clips; check the filter that chose them")
-    canvas = Canvas(_LEFT + columns * _COLUMN + _MARGIN, _TITLE + len(views) * (_ROW + _BARS) + 8)
+    canvas = Canvas(_LEFT + columns * _COLUMN + MARGIN, _TITLE + len(views) * (_ROW + _BARS) + 8)
     _title(canvas, views)
     size = (_COLUMN, _ROW)
     frames = [fit(clip.framed(), size) for clip in views]
@@ -51,11 +52,7 @@ def sign_sheet(
 
 
 def _title(canvas: Canvas, views: Sequence[ClipView]) -> None:
-    first, room = views[0], float(canvas.width - 2 * _MARGIN)
-    if first.arabic:
-        canvas.text(canvas.width - _MARGIN, 8, first.arabic, size=21, anchor="ra", arabic=True)
-        room -= text_width(first.arabic, size=21, arabic=True) + 16
-    canvas.text(8, 8, shorten(first.title or "clips", room, size=16, bold=True), size=16, bold=True, colour=INK)
+    draw_title(canvas, views[0], otherwise="clips")
     lengths = sorted({clip.num_frames for clip in views})
     span = "-".join(map(str, {lengths[0]: 0, lengths[-1]: 0}))
     facts = f"{len(views)} clips · {span} frames · time runs from left to right over each whole clip"
@@ -76,10 +73,5 @@ def _row(canvas: Canvas, clip: ClipView, view: Viewport, top: float, columns: in
                 panel.text(_COLUMN / 2, _ROW / 2, "missing", size=10, colour="#a8b1bd", anchor="mm")
             panel.text(3, 2, f"t={frame}", size=8, colour=MUTED)
         canvas.box(x, top, _COLUMN + 1, _ROW + 1, edge=GRID)
-    width = columns * _COLUMN
     for number, style in enumerate(style for style in group_styles(clip.skeleton) if style.side):
-        y = top + _ROW + 2 + 5 * number
-        canvas.box(_LEFT, y, width, 4, fill=MISSING)
-        for start, stop in runs(clip.present(style.name)):
-            step = width / clip.num_frames
-            canvas.box(_LEFT + start * step, y, (stop - start) * step, 4, fill=style.colour)
+        draw_bar(canvas, clip, style, left=_LEFT, width=columns * _COLUMN, top=top + _ROW + 2 + 5 * number)

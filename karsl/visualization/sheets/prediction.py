@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from karsl.visualization.drawing.canvas import Canvas, text_width
+from karsl.visualization.drawing.clip import glosses
 from karsl.visualization.drawing.palette import INK, MUTED
 from karsl.visualization.drawing.pillow import Image
 from karsl.visualization.sheets.one_clip import clip_sheet
@@ -79,8 +80,7 @@ def gloss(label: int | None, metainfo: Mapping[str, Any]) -> tuple[str, str]:
     """
     if label is None:
         return "not known", ""
-    names = (metainfo.get("classes") or (), metainfo.get("classes_ar") or ())
-    english, arabic = (str(found[label]) if 0 <= label < len(found) else "" for found in names)
+    english, arabic = glosses(label, metainfo)
     return english or f"label {label}", arabic
 
 
