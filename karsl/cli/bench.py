@@ -8,9 +8,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from karsl.cli.progress import step_bar
+
+if TYPE_CHECKING:
+    from karsl.analysis.bench import Result
 
 SUMMARY = "time ways from clips to batches, side by side"
 
@@ -75,11 +78,27 @@ def run(args: argparse.Namespace) -> int:
 
         _check_start(args)
         return index(args) if args.index else opening(args)
-    from rich.console import Console
+    result = _measure(args)
+    _print(result)
+    if args.json:
+        result.write(args.json)
+        print(f"readings: {args.json}")
+    if args.plot:
+        from karsl.analysis.bench.plot import draw_result
 
+        draw_result(result, args.plot)
+        print(f"plot: {args.plot}")
+    return 1 if result.failed else 0
+
+
+def _measure(args: argparse.Namespace) -> Result:
+    """Every way that was asked for and can run here.
+
+    Raises:
+        ConfigError: None can, or an option is out of range.
+        MissingExtraError: A plot is asked for, and matplotlib is absent.
+    """
     from karsl.analysis.bench import choose_ways, run_plan
-    from karsl.analysis.bench.plot import draw_result
-    from karsl.analysis.bench.report import notes, result_table, stages_table
     from karsl.analysis.bench.result import STREAMS
     from karsl.analysis.plotting import need_matplotlib
     from karsl.errors import ConfigError
@@ -94,18 +113,19 @@ def run(args: argparse.Namespace) -> int:
     with _work_dir(args.work_dir, plan.count) as folder, step_bar(plan.steps(ways)) as say:
         result = run_plan(plan, ways, folder, say=say)
     result.skipped = skipped
+    return result
+
+
+def _print(result: Result) -> None:
+    from rich.console import Console
+
+    from karsl.analysis.bench.report import notes, result_table, stages_table
+
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(result_table(result))
     if result.stages:
         console.print(stages_table(result))
     print("\n".join(notes(result)))
-    if args.json:
-        result.write(args.json)
-        print(f"readings: {args.json}")
-    if args.plot:
-        draw_result(result, args.plot)
-        print(f"plot: {args.plot}")
-    return 1 if result.failed else 0
 
 
 def _check_start(args: argparse.Namespace) -> None:

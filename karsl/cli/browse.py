@@ -33,9 +33,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options, named as in MMEngine's browse_dataset where they mean the same."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
-    add = parser.add_argument
-    add("source", metavar="SOURCE", help="config, or a folder or file of clips: data root, pack, .npz, .npy, .pose, ...")
-    what = parser.add_argument_group("what is shown")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="config, or a folder or file of clips: data root, pack, .npz, .npy, .pose, ..."
+    )
+    _add_what(parser.add_argument_group("what is shown"))
+    _add_how(parser.add_argument_group("how it is shown"))
+    data = parser.add_argument_group("where clips come from")
+    data.add_argument("--from", dest="form", metavar="FORM", help="form of a folder or file (default: guessed)")
+    add_source_skeleton(data, "SOURCE", "--skeleton")
+    add_trust_pickle(data)
+    add_data_options(parser)
+    add_cfg_options(parser)
+
+
+def _add_what(what: argparse._ArgumentGroup) -> None:
     add_phase(what, "which dataset of the config")
     what.add_argument(
         "--mode",
@@ -51,7 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--sort", choices=("index", "sign", "length"), default="index", help="order (default: index)")
     what.add_argument("--seed", type=int, help="choose clips, and draw augmentations, by chance of this seed")
     what.add_argument("--index", type=int, nargs="+", default=(), help="exactly these clips of the dataset")
-    how = parser.add_argument_group("how it is shown")
+
+
+def _add_how(how: argparse._ArgumentGroup) -> None:
     how.add_argument("--format", choices=FORMATS, default="sheet", help="what is written (default: sheet)")
     how.add_argument(
         "--output-dir", type=Path, default=Path("work_dirs/browse"), help="folder to write to (default: %(default)s)"
@@ -64,12 +77,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--serve", action="store_true", help="write nothing: serve all clips on 127.0.0.1 until Ctrl-C")
     how.add_argument("--port", type=int, default=0, help="of --serve (default: a free one)")
-    data = parser.add_argument_group("where clips come from")
-    data.add_argument("--from", dest="form", metavar="FORM", help="form of a folder or file (default: guessed)")
-    add_source_skeleton(data, "SOURCE", "--skeleton")
-    add_trust_pickle(data)
-    add_data_options(parser)
-    add_cfg_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -44,28 +44,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Probe every case, print tables and verdicts, write what was asked for."""
-    import json
-    import tempfile
-
     from rich.console import Console
 
-    from karsl.analysis.memory.plot import draw_series
-    from karsl.analysis.memory.probe import probe
-    from karsl.analysis.memory.report import case_report, comparison
-    from karsl.analysis.memory.verdict import gate
+    from karsl.analysis.memory.report import comparison
     from karsl.analysis.plotting import need_matplotlib
-    from karsl.cli.memory_source import plan_cases
 
     _check(args)
     import_modules(args.imports)
     if args.plot:
         need_matplotlib()  # before minutes of work, not after
-    console, waiting = Console(), Console(stderr=True)
-    all_series = []
+    console = Console()
+    all_series = _probe_all(args, console)
+    if len(all_series) > 1:
+        console.print(comparison(all_series))
+    _write(args, all_series)
+    return _judge(args, all_series)
+
+
+def _probe_all(args: argparse.Namespace, console: Any) -> list[Any]:
+    """A series of each case, each told as soon as it is there."""
+    import tempfile
+
+    from rich.console import Console
+
+    from karsl.analysis.memory.probe import probe
+    from karsl.analysis.memory.report import case_report
+    from karsl.cli.memory_source import plan_cases
+
+    all_series: list[Any] = []
     with tempfile.TemporaryDirectory(prefix="karsl-memory-") as folder:
         make_loader, cases = plan_cases(args, folder)
         for case in cases:
-            with waiting.status(f"{case.label}: starting") as status:
+            with Console(stderr=True).status(f"{case.label}: starting") as status:
 
                 def tell(point: Any, status: Any = status, label: str = case.label) -> None:
                     status.update(f"{label}: iteration {point.iteration:,}")
@@ -73,8 +83,14 @@ def run(args: argparse.Namespace) -> int:
                 limits = {"epochs": args.epochs, "iters": args.iters, "points": args.points}
                 all_series.append(probe(make_loader, case, on_point=tell, **limits))
             console.print(case_report(all_series[-1]))
-    if len(all_series) > 1:
-        console.print(comparison(all_series))
+    return all_series
+
+
+def _write(args: argparse.Namespace, all_series: list[Any]) -> None:
+    import json
+
+    from karsl.analysis.memory.plot import draw_series
+
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps([series.to_dict() for series in all_series], indent=1), encoding="utf-8")
@@ -82,6 +98,12 @@ def run(args: argparse.Namespace) -> int:
     if args.plot:
         draw_series(all_series, args.plot, title=_title(args, all_series[0]))
         print(f"picture: {args.plot}")
+
+
+def _judge(args: argparse.Namespace, all_series: list[Any]) -> int:
+    """1 where a process has more of its own than the limit that was given allows."""
+    from karsl.analysis.memory.verdict import gate
+
     if args.max_private_mb is None:
         return 0
     failures = [text for text in (gate(series, args.max_private_mb) for series in all_series) if text]
