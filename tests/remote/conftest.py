@@ -33,7 +33,8 @@ def monkeypatch_module():
         patch.setenv("RAY_DEDUP_LOGS", "0")
         patch.setenv("RAY_health_check_period_ms", "500")
         patch.setenv("RAY_memory_monitor_refresh_ms", "0")  # other work on this machine ends no task, and may slow its start
-        patch.setenv("RAY_worker_register_timeout_seconds", "300")
+        for limit in ("worker_register_timeout_seconds", "gcs_server_port_wait_time_s"):
+            patch.setenv(f"RAY_{limit}", "300")
         patch.delenv("RAY_ADDRESS", raising=False)
         yield patch
 
