@@ -121,7 +121,7 @@ def test_get_skeleton_passes_objects_and_suggests_names():
         get_skeleton("karsl184")
     with pytest.raises(
         SkeletonError,
-        match="no skeleton 'zzz'; known: karsl_184, holistic_543, msl_226.*\. If it is yours, register it in a module and give --import",
+        match="'zzz'; known: karsl_184, holistic_543, msl_226.* If it is yours, register it in a module and give --import",
     ):
         get_skeleton("zzz")
 
