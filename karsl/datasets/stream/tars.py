@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from karsl.datasets.base import KeypointDataset
-from karsl.errors import AnnotationError, ConfigError
+from karsl.errors import AnnotationError, ConfigError, did_you_mean
 from karsl.registry import DATASETS
 from karsl.skeletons import get_skeleton
 from karsl.storage.fetch.cache import DEFAULT_BYTES, FileCache
@@ -103,7 +103,8 @@ class TarDataset(KeypointDataset):
         """A record of every clip, in the order of the tars.
 
         Raises:
-            AnnotationError: The clips have another number of keypoints than the skeleton, or a label is no whole number.
+            AnnotationError: There are no clips, they have another number of keypoints than the skeleton, or a label is no
+                whole number.
         """
         for key, value in self._told.items():
             self._metainfo.setdefault(key, value)
@@ -124,7 +125,16 @@ class TarDataset(KeypointDataset):
                     "dtype": clip.dtype,
                 }
                 records.append({**record, **where, "xxh3": clip.xxh3, "pack": str(path)})
+        if not records:
+            raise self._no_clips()
         return records
+
+    def _no_clips(self) -> AnnotationError:
+        name, wanted = self._shards.names[0], self._tar_facts[1]
+        seen = self._shards.extensions(name)
+        what = "without clips, which are .npy or .npz" if wanted is None else f"no sample has a member={wanted!r}"
+        hint = f"; its samples have {', '.join(seen)}" if seen else "; it holds no samples"
+        return AnnotationError(f"{name}: {what}{did_you_mean(wanted or '', seen)}{hint}")
 
     def locators(self, places: np.ndarray) -> list[dict]:
         """What LoadKeypoints needs to read the clips at some places, from columns: no record is decoded."""

@@ -45,11 +45,12 @@ def list_tar(path: str | Path) -> list[Member]:
     """The regular files of an uncompressed tar, in order.
 
     Raises:
-        CorruptRecordError: Not a tar, or cut off: inside a member, or before the blocks that end an archive.
+        CorruptRecordError: Not a tar, cut off inside a member or before the blocks that end an archive, or sparse.
     """
     size = Path(path).stat().st_size
     with tarfile_errors(path), tarfile.open(path, "r:") as archive:
         infos = list(archive)
+    members = [_member(path, i, i.offset_data) for i in infos if i.isreg()]
     end = max((i.offset_data + -(-i.size // _BLOCK) * _BLOCK for i in infos), default=0)
     with open(path, "rb") as stream:
         stream.seek(end)
@@ -57,23 +58,31 @@ def list_tar(path: str | Path) -> list[Member]:
     if end > size or closing != bytes(_BLOCK):
         last = f"after {infos[-1].name!r}" if infos else "at its beginning"
         raise CorruptRecordError(f"{path}: cut off {last}, at byte {size}; the archive has no end, copy it again")
-    return [Member(i.name, i.offset_data, i.size) for i in infos if i.isreg()]
+    return members
 
 
 def stream_tar(path: str | Path) -> Iterator[tuple[Member, bytes]]:
     """The files of a tar, compressed or not, read from front to back.
 
     Raises:
-        CorruptRecordError: Not a tar, cut off, or damaged.
+        CorruptRecordError: Not a tar, cut off, damaged, or sparse.
     """
     with tarfile_errors(path), _plain(path) as stream:
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictHeader) as archive:
             for info in archive:
                 if info.isreg():
-                    content = archive.extractfile(info)
-                    yield Member(info.name, -1, info.size), content.read() if content else b""
+                    member, content = _member(path, info, -1), archive.extractfile(info)
+                    yield member, content.read() if content else b""
         while stream.read(_CHUNK):  # a checksum lies at the end of what was compressed
             pass
+
+
+def _member(path: str | Path, info: tarfile.TarInfo, start: int) -> Member:
+    if info.issparse():  # its bytes do not lie one after the other
+        raise CorruptRecordError(
+            f"{path}: {info.name!r} lies there without its zeros; write the tar again without -S, --sparse"
+        )
+    return Member(info.name, start, info.size)
 
 
 def _plain(path: str | Path) -> IO[bytes]:

@@ -16,7 +16,7 @@ from karsl.storage.fetch.download import RemoteError, is_remote
 from karsl.storage.fetch.sparse import Span, bring_spans
 from karsl.storage.stamp import file_xxh3
 from karsl.storage.tar.index import SUFFIX, TarIndex, index_files, load_index
-from karsl.storage.tar.members import is_compressed
+from karsl.storage.tar.members import group_samples, is_compressed, stream_tar
 from karsl.storage.tar.unpack import unpack_tar
 from karsl.storage.tar.write import TARS, read_tars
 
@@ -92,6 +92,15 @@ class TarShards:
         member = None if path == self.cache.path(self._copy(name)) else self.member
         files = index_files(path, cache=self.cache.folder / "indexes", member=member, nonfinite=self.nonfinite)
         return next(file for file in files if file.is_file())
+
+    def extensions(self, name: str) -> list[str]:
+        """Of all members that belong to a sample; the tar is read for it.
+
+        Raises:
+            KarslError: See `index`.
+        """
+        tar = self.cache.get(name)
+        return sorted({e for member, _ in stream_tar(tar) for of in group_samples([member], tar).values() for e in of})
 
     def bring(self, name: str, path: Path) -> None:
         """Have a tar at the path that `index` gave.

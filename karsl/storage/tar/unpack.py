@@ -15,6 +15,8 @@ from karsl.storage.tar.facts import read_facts
 from karsl.storage.tar.members import clip_extension, group_samples, read_array, stream_tar
 from karsl.storage.tar.write import add_sample
 
+_FACTS = frozenset(("json", "cls"))
+
 
 def unpack_tar(path: str | Path, out: Path, *, member: str | None = None, nonfinite: str = "raise") -> int:
     """Write the clips of any tar as an uncompressed one of canonical float32 clips.
@@ -34,21 +36,26 @@ def unpack_tar(path: str | Path, out: Path, *, member: str | None = None, nonfin
     Raises:
         CorruptRecordError: The archive or a clip is damaged; the text names the member.
     """
-    points = 0
+    points = count = 0
     seen: set[str] = set()
     with atomic_path(out) as part, tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as archive:
         for key, sample in _samples(path):
             where = f"{path}: sample {key!r}"
             extension = clip_extension(sample, member, where)
-            if extension is None:
+            if extension is None and _FACTS.isdisjoint(sample):
                 continue
             if key in seen:
-                raise CorruptRecordError(f"{where} comes twice; the members of a sample must follow one another")
+                raise CorruptRecordError(
+                    f"{where} comes twice; the members of a sample must follow one another, write the tar sorted by name"
+                )
             seen.add(key)
+            if extension is None:
+                continue
             raw = _read_clip(sample[extension], extension, points, where)
             points = raw.shape[1]
             add_sample(archive, key, canonical_clip(raw, where=where, nonfinite=nonfinite), read_facts(sample, where))
-    return len(seen)
+            count += 1
+    return count
 
 
 def _samples(path: str | Path) -> Iterator[tuple[str, dict[str, bytes]]]:

@@ -82,6 +82,18 @@ def test_a_label_that_is_no_whole_number_is_named_with_its_sample(tmp_path, labe
     assert open_tar(write_tar(tmp_path / "cls.tar", {"label": label}, cls=b"2"))[0]["label"] == 2
 
 
+def test_a_tar_without_the_clips_that_are_asked_for_names_what_it_has(tmp_path):
+    path = write_tar(tmp_path / "some.tar", {"label": 1}, **{"keypoints.npy": b"", "txt": b"no clip"})
+    said = r"some.tar: no sample has a member='keypoint.npy'; did you mean 'keypoints.npy'\?; its samples have json, key"
+    for kind in (TarDataset, StreamDataset):
+        with pytest.raises(AnnotationError, match=said):
+            kind(str(path), PIPELINE, skeleton="hand_42", member="keypoint.npy", cache_dir=str(tmp_path / "cache"))
+    with tarfile.open(path, "w") as archive:
+        archive.add(__file__, "a.txt")
+    with pytest.raises(AnnotationError, match=r"some.tar: without clips, which are .npy or .npz; its samples have txt"):
+        open_tar(path)
+
+
 def test_words_of_a_tars_json_are_no_paths(tmp_path):
     secret = tmp_path / "secret.txt"
     secret.write_text("not for you")

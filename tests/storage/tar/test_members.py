@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import random
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,7 +17,7 @@ import pytest
 
 from karsl.errors import CorruptRecordError
 from karsl.storage.tar.index import index_tar
-from karsl.storage.tar.members import read_array, stream_tar
+from karsl.storage.tar.members import list_tar, read_array, stream_tar
 from karsl.storage.tar.unpack import unpack_tar
 from karsl.storage.tar.write import add_sample
 
@@ -84,6 +85,34 @@ def test_a_broken_header_between_members_is_no_end(plain, tmp_path):
     path.write_bytes(gzip.compress(bad))
     with pytest.raises(CorruptRecordError, match="bad checksum where a member or the end is expected"):
         read(path)
+
+
+@pytest.mark.parametrize("form", ["gnu", "pax"])
+def test_a_sparse_tar_is_one_clear_error(tmp_path, form):
+    with (tmp_path / "a.npy").open("wb") as stream:
+        stream.write(b"x")
+        stream.truncate(1 << 20)
+    made = subprocess.run(["tar", "-S", f"--format={form}", "-cf", "a.tar", "a.npy"], cwd=tmp_path, capture_output=True)
+    if made.returncode or (tmp_path / "a.tar").stat().st_size > 1 << 18:
+        pytest.skip("no tar here that leaves zeros out")
+    for reads in (list_tar, read):
+        with pytest.raises(CorruptRecordError, match=r"a.tar: 'a.npy' lies there without its zeros; .* without -S"):
+            reads(tmp_path / "a.tar")
+
+
+@pytest.mark.parametrize("form", ["float64", "tar.gz"])
+def test_a_label_that_does_not_follow_its_clip_is_never_lost(tmp_path, form):
+    clip = io.BytesIO()
+    np.save(clip, np.ones((2, 5, 4), np.float64 if form == "float64" else np.float32))
+    content, tar = {f"{n}.cls": b"1" for n in "ab"} | {f"{n}.npy": clip.getvalue() for n in "ab"}, io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        for name, of in content.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(of)
+            archive.addfile(info, io.BytesIO(of))
+    (tmp_path / "a.tar").write_bytes(tar.getvalue() if form == "float64" else gzip.compress(tar.getvalue()))
+    with pytest.raises(CorruptRecordError, match=r"a.tar: sample 'a' comes twice; the members of a sample must follow"):
+        unpack_tar(tmp_path / "a.tar", tmp_path / "out.tar")
 
 
 def test_a_form_of_compression_that_is_not_read_is_named(tmp_path):
