@@ -118,12 +118,13 @@ def _clip_files(root: Path, problems: list[str]) -> list[str]:
         if named["split"] not in SPLITS:
             near = get_close_matches(named["split"], SPLITS, n=1)
             hint = f"did you mean {named['signer']}-{near[0]!s}?" if near else f"splits are {SPLITS}"
-            problems.append(f"{folder}: no split {named['split']!r}; {hint} Rename the folder")
+            problems.append(f"{_readable(folder)}: no split {_readable(named['split'])!r}; {hint} Rename the folder")
             continue
         found = list(_below(root, folder))
         if not found:
             problems.append(f"{folder}: the folder holds no {', '.join(LISTERS)} file; copy its clips or remove it")
-        files += found
+        problems += [f"{_readable(name)}: a name that is not UTF-8; rename it" for name in found if name != _readable(name)]
+        files += [name for name in found if name == _readable(name)]
     if not files and not problems:
         hint = (
             "; annotations.json lies there, is ann_file='annotations.json' meant?" if (root / ANNOTATIONS).is_file() else ""
@@ -133,6 +134,11 @@ def _clip_files(root: Path, problems: list[str]) -> list[str]:
             "see 'karsl prepare --help'"
         )
     return files
+
+
+def _readable(name: str) -> str:
+    r"""A name as it can be written; bytes that are not UTF-8 as `\xe9`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _below(root: Path, folder: str) -> Iterator[str]:
@@ -152,6 +158,9 @@ def _scan_file(file: IndexedFile, root: Path, skeleton: Skeleton, sheet: LabelSh
     if misnamed:
         return Scan(problems=[misnamed])
     scan = Scan(problems=[_relative(p, root) for p in file.problems])
+    if file.members and file.members[0].key is None and file.name.count("/") == 1:
+        stem, _, suffix = file.name.rpartition(".")
+        return Scan(problems=[f"{file.name}: one array without a name; move it to a folder of its sign, {stem}/1.{suffix}"])
     for member in file.members:
         problem, unseen = shape_problem(member.shape, member.dtype, skeleton.num_keypoints), False
         if problem is None and read_values:

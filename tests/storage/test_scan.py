@@ -1,4 +1,5 @@
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -166,6 +167,32 @@ def test_problems_of_files_of_one_clip_name_them(write_clips):
         "hello: a folder is named by its SignID, like '0001'; rename it",
         "0001.npz: clip 'a' is also in 01-train/0001/a.npy; one clip twice would count double, remove one",
     ]
+
+
+@pytest.mark.parametrize("suffix", ["npy", "pt"])
+def test_one_array_without_a_name_is_a_problem_beside_all_others(write_clips, suffix):
+    root = write_clips({"01-train/0001.npz": {"a": 2}, "01-train/0003.npz": {"b": np.zeros((2, 3))}})
+    file = root / f"01-train/0002.{suffix}"
+    np.save(file, np.ones((2, 184, 4), np.float32)) if suffix == "npy" else torch.save(torch.ones(2, 184, 4), file)
+    found = scan(root)
+    assert [r["clip_id"] for r in found.records] == ["01-train/0001/a"]
+    assert found.problems[0] == (
+        f"01-train/0002.{suffix}: one array without a name; move it to a folder of its sign, 01-train/0002/1.{suffix}"
+    )
+    assert found.problems[1].startswith("01-train/0003.npz: clip 'b' has shape")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are Unicode there")
+def test_a_name_that_is_not_utf_8_is_a_problem(write_clips):
+    root = write_clips({"01-train/0001.npz": {"a": 2}})
+    (root / "01-train" / "0002").mkdir()
+    with open(os.fsencode(root / "01-train" / "0002") + b"/caf\xe9.npy", "wb") as stream:
+        np.save(stream, np.ones((2, 184, 4), np.float32))
+    os.mkdir(os.fsencode(root) + b"/01-tr\xe9in")
+    found = scan(root)
+    assert [r["clip_id"] for r in found.records] == ["01-train/0001/a"]
+    assert found.problems[0] == r"01-train/0002/caf\xe9.npy: a name that is not UTF-8; rename it"
+    assert found.problems[1].startswith(r"01-tr\xe9in: no split")
 
 
 def test_a_scan_with_a_memory_gives_what_one_without_gives(write_clips, tmp_path):
