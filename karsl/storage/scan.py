@@ -157,6 +157,8 @@ def _scan_file(file: IndexedFile, root: Path, skeleton: Skeleton, sheet: LabelSh
     sign, misnamed = _sign_of(file.name, sheet)
     if misnamed:
         return Scan(problems=[misnamed])
+    signer, _, split = file.name.partition("/")[0].partition("-")
+    told = {"sign": sign, "signer": signer, "split": split}  # one text for all clips of the file
     scan = Scan(problems=[_relative(p, root) for p in file.problems])
     if file.members and file.members[0].key is None and file.name.count("/") == 1:
         stem, _, suffix = file.name.rpartition(".")
@@ -168,7 +170,7 @@ def _scan_file(file: IndexedFile, root: Path, skeleton: Skeleton, sheet: LabelSh
         if problem:
             scan.problems.append(f"{file.name}: {_called(member)} {_relative(problem, root)}")
             continue
-        scan.records.append(_record_of(file, member, sign))
+        scan.records.append(_record_of(file, member, told))
         if unseen:
             scan.unseen.append(scan.records[-1]["clip_id"])
     return scan
@@ -188,15 +190,12 @@ def _sign_of(name: str, sheet: LabelSheet | None) -> tuple[int, str | None]:
     return sign, None
 
 
-def _record_of(file: IndexedFile, member: Member, sign: int) -> dict:
-    signer, _, split = file.name.partition("/")[0].partition("-")
+def _record_of(file: IndexedFile, member: Member, told: dict) -> dict:
     return {
         "clip_id": _clip_id(file, member),
         "keypoint_path": file.name,
         **({} if member.key is None else {"keypoint_key": member.key}),
-        "sign": sign,
-        "signer": signer,
-        "split": split,
+        **told,
         "num_frames": int(member.shape[0]),
         **({} if member.place is None else {PLACE: list(member.place)}),
     }
