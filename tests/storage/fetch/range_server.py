@@ -61,7 +61,7 @@ def serving(folder: Path):
             content = file.read_bytes()
             found = re.fullmatch(r"bytes=(\d+)-(\d*)", span)
             first, stop = 0, len(content)
-            version = f'"{file.stat().st_mtime_ns}"'
+            version = f'"{file.stat().st_mtime_ns} {len(content)}"'
             if self.headers.get("If-None-Match") == version:
                 self.send_response(304)
                 self.end_headers()
