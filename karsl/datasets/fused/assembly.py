@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -74,11 +74,11 @@ class BatchPart:
         return (int(lengths[0]), self.clips.skeleton.num_keypoints, self.channels) if same else None
 
 
-class LazyBatch(Sequence):
+class LazyBatch(MutableSequence):
     """N samples, made together when they are first asked for.
 
     `keypoint_collate` takes `finished()`: tensors that may travel to the main process without a copy. Any other collate
-    function sees a sequence of N samples.
+    function sees a list of N samples; from then on these are the batch, since it may have edited them.
 
     Args:
         length: N.
@@ -93,7 +93,7 @@ class LazyBatch(Sequence):
         self._length, self._parts, self._make_samples = length, parts, samples
 
     def finished(self) -> dict[str, Any] | None:
-        """The batch as tensors, or None where samples must be stacked one by one."""
+        """The batch as tensors, or None where samples must be stacked one by one, as those that were looked at."""
         parts = self._fitting()
         return None if parts is None else assemble(parts)
 
@@ -119,6 +119,8 @@ class LazyBatch(Sequence):
         return assemble(parts) if len(parts) > 1 or parts[0].clips.settled else _planned(parts[0], pack)
 
     def _fitting(self) -> Sequence[BatchPart] | None:
+        if "_samples" in self.__dict__:
+            return None
         try:
             parts = self._parts()
             shapes = {part.shape() for part in parts or ()}
@@ -127,7 +129,7 @@ class LazyBatch(Sequence):
         return parts if parts and len(shapes) == 1 and None not in shapes else None
 
     def __len__(self) -> int:
-        return self._length
+        return len(self.__dict__.get("_samples", range(self._length)))
 
     def __getitem__(self, at: Any) -> Any:
         return self._samples[at]
@@ -135,12 +137,36 @@ class LazyBatch(Sequence):
     def __iter__(self) -> Iterator[Any]:
         return iter(self._samples)
 
+    def __setitem__(self, at: Any, value: Any) -> None:
+        self._samples[at] = value
+
+    def __delitem__(self, at: Any) -> None:
+        del self._samples[at]
+
+    def insert(self, index: int, value: Any) -> None:
+        """As of a list."""
+        self._samples.insert(index, value)
+
+    def sort(self, **how: Any) -> None:
+        """As of a list."""
+        self._samples.sort(**how)
+
+    def copy(self) -> list[Any]:
+        """The samples as a list."""
+        return list(self._samples)
+
+    def __add__(self, other: Iterable) -> list[Any]:
+        return [*self._samples, *other]
+
+    def __radd__(self, other: Iterable) -> list[Any]:
+        return [*other, *self._samples]
+
     def __reduce__(self) -> tuple:
         return list, (list(self),)  # a worker whose collate function gives the samples themselves
 
     @cached_property
-    def _samples(self) -> Sequence[Any]:
-        return self._make_samples()
+    def _samples(self) -> list[Any]:
+        return list(self._make_samples())
 
 
 def assemble(parts: Sequence[BatchPart]) -> dict[str, Any] | None:

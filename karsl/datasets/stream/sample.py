@@ -77,7 +77,7 @@ class StreamSample(dict):
                 f"batches of {len(samples)} clips from a stream that was told batch_size={first.stream.batch_size}; give "
                 "StreamDataset the batch size of its loader, so that batches do not depend on the number of workers"
             )
-        places = [group.places if len(rows) == len(group.places) else group.places[rows] for group, rows in runs]
+        places = [group.places[rows] for group, rows in runs]
         return first.stream.batch(np.concatenate(places) if len(places) > 1 else places[0])
 
     def _fill(self) -> StreamSample:
