@@ -7,6 +7,7 @@ from collections import OrderedDict
 
 import numpy as np
 
+from karsl.errors import CorruptRecordError
 from karsl.storage.npz import Place, find_places, read_at, read_member
 
 
@@ -39,7 +40,7 @@ class ArchiveReader:
             CorruptRecordError: See `read_member`.
         """
         if place is not None:
-            found = read_at(path, key, place)
+            found = _read_at(path, key, place)
             if found is not None:
                 return found
             warnings.warn(
@@ -47,7 +48,7 @@ class ArchiveReader:
             )
         for _ in range(2):  # the directory may be known from before the change
             place = self._place(path, key)
-            found = None if place is None else read_at(path, key, place)
+            found = None if place is None else _read_at(path, key, place)
             if found is not None:
                 return found
             self._forget(path)
@@ -69,3 +70,17 @@ class ArchiveReader:
 
     def __reduce__(self) -> tuple:
         return ArchiveReader, (self.max_members,)
+
+
+def _read_at(path: str, key: str, place: Place) -> np.ndarray | None:
+    """The array, or None where the file is another one, also one of the same size and time.
+
+    Raises:
+        CorruptRecordError: It is damaged: the archive's directory has this place and this checksum, too.
+    """
+    try:
+        return read_at(path, key, place)
+    except CorruptRecordError:
+        if find_places(path).get(key) == place:
+            raise
+        return None

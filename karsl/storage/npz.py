@@ -201,15 +201,17 @@ def _place(info: zipfile.ZipInfo, fd: int, facts: os.stat_result) -> tuple[Place
     if local[:4] != b"PK\3\4":
         raise ValueError("Bad magic number for file header")
     name_bytes, extra_bytes = int.from_bytes(local[26:28], "little"), int.from_bytes(local[28:30], "little")
+    header_bytes = _LOCAL_BYTES + name_bytes + extra_bytes
+    if header_bytes + HEADER_BYTES > len(local):
+        local = _pread(fd, header_bytes + _PEEK_BYTES, info.header_offset)
     name = local[_LOCAL_BYTES : _LOCAL_BYTES + name_bytes]
     if name and name.decode("utf-8" if info.flag_bits & 0x800 else "cp437", "replace") != info.orig_filename:
         raise ValueError(f"the directory calls it {info.orig_filename!r}, the header {name!r}")
-    start = info.header_offset + _LOCAL_BYTES + name_bytes + extra_bytes
+    start = info.header_offset + header_bytes
     if start + info.compress_size > facts.st_size:
         raise ValueError("the archive ends inside the array")
     place = Place(start, info.compress_size, info.file_size, info.compress_type, info.CRC, facts.st_size, facts.st_mtime_ns)
-    head = local[start - info.header_offset :] or _pread(fd, _PEEK_BYTES, start)
-    return place, head[: info.compress_size]
+    return place, local[header_bytes:][: info.compress_size]
 
 
 def _no_such_key(path: str | Path, key: str, keys: list[str]) -> CorruptRecordError:

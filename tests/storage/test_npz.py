@@ -3,7 +3,7 @@ import os
 import pickle
 import zipfile
 import zlib
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import numpy as np
 import pytest
@@ -170,6 +170,38 @@ def test_a_file_that_changed_is_told_and_read_by_name(tmp_path):
     path.unlink()
     with pytest.raises(FileNotFoundError, match="no such file; is data_root right"):
         reader.read(str(path), "b", place)
+
+
+@pytest.mark.parametrize("by_place", [True, False])
+def test_another_file_of_the_same_size_and_time_is_read_by_name(tmp_path, by_place):
+    path, reader = tmp_path / "x.npz", ArchiveReader()
+
+    def export(value: float) -> None:  # as exporters do that fix all times
+        np.savez(path, a=np.full(4, value))
+        os.utime(path, (0, 0))
+
+    export(1)
+    place = members_of(path)["a"].place if by_place else None
+    assert reader.read(str(path), "a", place)[0] == 1
+    export(2)
+    with pytest.warns(UserWarning, match="changed after it was indexed") if by_place else nullcontext():
+        assert reader.read(str(path), "a", place)[0] == 2
+    content = bytearray(path.read_bytes())
+    content[members_of(path)["a"].place.start + 140] ^= 1
+    path.write_bytes(content)
+    os.utime(path, (0, 0))
+    with pytest.raises(CorruptRecordError, match=r"x.npz: array 'a' cannot be read"):
+        reader.read(str(path), "a", members_of(path)["a"].place)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("length", [940, 960, 970, 990, 1000, 1020, 3000])
+def test_names_may_be_long(tmp_path, save, length):
+    path, key = tmp_path / "x.npz", "ك" * 30 + "Z" * (length - 64)
+    save(path, **{key: np.arange(5.0), "b": np.ones(2)})
+    assert members_of(path)[key].shape == (5,)
+    assert list_members(path)[1] == []
+    assert ArchiveReader().read(str(path), key, members_of(path)[key].place).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_directories_are_kept_up_to_a_number_of_members(tmp_path):
