@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import msgpack
@@ -41,7 +42,7 @@ class IndexedFile:
 
 @dataclass
 class FileIndex:
-    """Files of clips.
+    """Files of clips, with cumulative sizes.
 
     Attributes:
         files: In the order they were named.
@@ -53,8 +54,8 @@ class FileIndex:
         >>> np.savez(root / "0001.npz", a=np.zeros((7, 2, 4)), b=np.zeros((5, 2, 4)))
         >>> np.save(root / "one.npy", np.zeros((9, 2, 4)))
         >>> index = FileIndex.read(root, ["0001.npz", "one.npy"])
-        >>> [(file.name, [member.shape[0] for member in file.members]) for file in index.files]
-        [('0001.npz', [7, 5]), ('one.npy', [9])]
+        >>> len(index), index.locate(2), index.frame_ends.tolist()
+        (3, (1, 0), [7, 12, 21])
     """
 
     files: list[IndexedFile]
@@ -82,6 +83,32 @@ class FileIndex:
         if memory is not None and (index.added or index.changed or index.removed):
             _remember(memory, index.files)
         return index
+
+    def __len__(self) -> int:
+        """Clips in all files."""
+        return int(self.clip_ends[-1]) if self.files else 0
+
+    @cached_property
+    def clip_ends(self) -> np.ndarray:
+        """int64 (files,), clips in the files up to and with each."""
+        return np.cumsum([len(file.members) for file in self.files], dtype=np.int64)
+
+    @cached_property
+    def frame_ends(self) -> np.ndarray:
+        """int64 (clips,), frames in the clips up to and with each."""
+        lengths = [m.shape[0] if m.shape else 0 for file in self.files for m in file.members]
+        return np.cumsum(lengths, dtype=np.int64)
+
+    def locate(self, clip: int) -> tuple[int, int]:
+        """File and member of a clip, counted over all files.
+
+        Raises:
+            IndexError: There is no such clip.
+        """
+        if not 0 <= clip < len(self):
+            raise IndexError(f"clip {clip} is outside an index of {len(self)}")
+        file = int(np.searchsorted(self.clip_ends, clip, side="right"))
+        return file, clip - int(self.clip_ends[file - 1] if file else 0)
 
     def _add(self, root: Path, name: str, known: IndexedFile | None) -> None:
         try:

@@ -31,15 +31,12 @@ def root(tmp_path):
 NAMES = ["a.npz", "b.npy", "c.pt"]
 
 
-def lengths(index: FileIndex) -> list[list[int]]:
-    """Frames of the clips of each file."""
-    return [[member.shape[0] for member in file.members] for file in index.files]
-
-
-def test_clips_of_every_form_are_told_by_their_headers(root):
+def test_clips_are_counted_over_files_and_found_by_number(root):
     index = FileIndex.read(root, NAMES)
-    assert [file.name for file in index.files] == NAMES
-    assert lengths(index) == [[3, 5], [7], [2]]
+    assert (len(index), index.clip_ends.tolist(), index.frame_ends.tolist()) == (4, [2, 3, 4], [3, 8, 15, 17])
+    assert [index.locate(n) for n in range(4)] == [(0, 0), (0, 1), (1, 0), (2, 0)]
+    with pytest.raises(IndexError, match="clip 4 is outside an index of 4"):
+        index.locate(4)
 
 
 def test_files_that_did_not_change_are_not_opened_again(root, tmp_path):
@@ -61,7 +58,7 @@ def test_what_was_added_changed_or_removed_is_named_and_read(root, tmp_path):
     np.save(root / "d.npy", np.zeros((1, 2, 4)))
     index = FileIndex.read(root, ["b.npy", "c.pt", "d.npy"], memory=memory)
     assert (index.added, index.changed, index.removed) == (["d.npy"], ["b.npy"], ["a.npz"])
-    assert lengths(index) == [[9], [2], [1]]
+    assert index.frame_ends.tolist() == [9, 11, 12]
     assert FileIndex.read(root, ["c.pt"], memory=memory).changed == []
 
 
@@ -90,7 +87,7 @@ def test_problems_are_remembered_with_their_file(root, tmp_path):
         index = FileIndex.read(root, [*NAMES, "gone.npy"], memory=tmp_path / "memory")
         assert "b.npy: no readable .npy file" in index.files[1].problems[0]
         assert "gone.npy: was removed while the folder was read" in index.files[3].problems[0]
-        assert lengths(index) == [[3, 5], [], [2], []]
+        assert len(index) == 3
 
 
 def test_an_array_shorter_than_its_header_says_is_a_problem(root):
