@@ -39,7 +39,9 @@ def open_pack(
         facts = _refresh(cache, url)
         root = str(cache.path(f"{url}/{MANIFEST}").parent)
         files = Elsewhere(partial(bring_shard, cache, url, facts), cache)
-    dataset = KeypointDataset(ANNOTATIONS, data_root=root, data_prefix={"keypoint_path": ""}, pipeline=pipeline, **options)
+    with cache.reading(f"{folder.rstrip('/')}/{ANNOTATIONS}"):
+        options = {"data_root": root, "data_prefix": {"keypoint_path": ""}, **options}
+        dataset = KeypointDataset(ANNOTATIONS, pipeline=pipeline, **options)
     return dataset, files
 
 
@@ -69,7 +71,8 @@ def _refresh(cache: FileCache, url: str) -> dict[str, FileFacts]:
     with suppress(KarslError, FileNotFoundError):
         before = _facts(folder)
     cache.fresh(f"{url}/{MANIFEST}")
-    now = _facts(folder)
+    with cache.reading(f"{url}/{MANIFEST}"):
+        now = _facts(folder)
     for name, facts in before.items():
         if now.get(name) != facts:
             cache.drop(f"{url}/{name}")

@@ -14,7 +14,7 @@ import platformdirs
 from filelock import FileLock
 from xxhash import xxh3_64_hexdigest
 
-from karsl.errors import ConfigError
+from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, PackError
 from karsl.storage.atomic import atomic_path
 from karsl.storage.fetch.download import GIVE_UP, RemoteError, Retry, Unchanged, download, is_remote, open_at
 from karsl.storage.fetch.ranges import with_retries
@@ -121,8 +121,24 @@ class FileCache:
                 note.write_text(version)
         return path, before
 
+    @contextmanager
+    def reading(self, url: str) -> Iterator[None]:
+        """What cannot be read does not stay: the next start asks the server again, and the error names the URL.
+
+        Args:
+            url: Of the file that the block reads; nothing happens to a path of this machine.
+        """
+        try:
+            yield
+        except (AnnotationError, CorruptRecordError, PackError) as error:
+            if not is_remote(url):
+                raise
+            self.drop(url)
+            said = str(error).replace(str(self.path(url)), url)
+            raise type(error)(f"{said}; the next start asks the server for it again") from error
+
     def drop(self, url: str) -> None:
-        """Remove a file that is no longer the one elsewhere, and what came of it.
+        """Remove a file that is not, or no longer, the one elsewhere, and what came of it.
 
         Raises:
             RemoteError: Another process has it mapped, on Windows.
@@ -134,7 +150,7 @@ class FileCache:
                     file.unlink(missing_ok=True)
                 except OSError as error:
                     raise RemoteError(
-                        f"{url} is another one now, but {file} cannot be removed ({error}); end what reads it"
+                        f"{url} has to come again, but {file} cannot be removed ({error}); end what reads it"
                     ) from error
 
     def _download(self, url: str, part: Path) -> None:

@@ -70,11 +70,12 @@ class TarShards:
                 raise ConfigError(
                     f"{name}: fetch='ranges' needs an index beside the tar, as karsl writes it; take fetch='whole'"
                 )
-        tar = self.cache.get(name)
-        if not is_compressed(tar):
-            index = self._load(tar, clips=clips)
-            if index.mapped:
-                return tar, index
+        with self.cache.reading(name):
+            tar = self.cache.get(name)
+            if not is_compressed(tar):
+                index = self._load(tar, clips=clips)
+                if index.mapped:
+                    return tar, index
         copy = self._bring_copy(name)
         return copy, self._load(copy, member=None, clips=clips)
 
@@ -143,7 +144,10 @@ class TarShards:
             self._asked[url] = found is not None
             if found is not None and found[1] and found[1] != found[0].read_bytes():
                 self.cache.drop(name)
-        return TarIndex.read(self.cache.get(url), clips=clips) if self._asked[url] else None
+        if not self._asked[url]:
+            return None
+        with self.cache.reading(url):
+            return TarIndex.read(self.cache.get(url), clips=clips)
 
     def _load(self, tar: Path, *, member: str | None = "", clips: bool) -> TarIndex:
         folder, member = self.cache.folder / "indexes", self.member if member == "" else member
@@ -162,7 +166,8 @@ class TarShards:
 
     def _bring_copy(self, name: str) -> Path:
         def unpack(url: str, part: Path) -> None:
-            unpack_tar(self.cache.get(name), part, member=self.member, nonfinite=self.nonfinite)
+            with self.cache.reading(name):
+                unpack_tar(self.cache.get(name), part, member=self.member, nonfinite=self.nonfinite)
 
         return self.cache.get(self._copy(name), fetch=unpack)
 
@@ -190,7 +195,8 @@ def told_by(place: str, cache: FileCache) -> dict:
     """
     url = f"{place.rstrip('/')}/{TARS}"
     found = fetch_if_there(url, cache) if is_remote(place) else None
-    return read_tars(found[0] if found else Path(url), called=url)
+    with cache.reading(url):
+        return read_tars(found[0] if found else Path(url))
 
 
 def _with_suffix(name: str) -> str:

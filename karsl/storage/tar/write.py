@@ -86,12 +86,11 @@ def write_tars(
     return folder / TARS
 
 
-def read_tars(path: Path, *, called: str | None = None) -> dict:
+def read_tars(path: Path) -> dict:
     """What a `tars.json` says: `metainfo`, and `tars`, the names of all; nothing where there is none.
 
     Args:
         path: Of the file.
-        called: How errors call it; None is its path.
 
     Raises:
         AnnotationError: It is damaged.
@@ -102,7 +101,7 @@ def read_tars(path: Path, *, called: str | None = None) -> dict:
         told = json.loads(path.read_text(encoding="utf-8"))
         return {"metainfo": dict(told["metainfo"]), "tars": [str(tar["name"]) for tar in told["tars"]]}
     except (ValueError, KeyError, TypeError) as error:
-        raise AnnotationError(f"{called or path}: not readable ({error!r}); write the tars again, or remove it") from error
+        raise AnnotationError(f"{path}: not readable ({error!r}); write the tars again, or remove it") from error
 
 
 def _refuse_others(folder: Path) -> None:

@@ -19,7 +19,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from karsl.datasets import StreamDataset, TarDataset, keypoint_collate
-from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, TransformError
+from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, KarslError, TransformError
 from karsl.storage.fetch import cache as file_cache
 from karsl.storage.fetch.download import RemoteError, Retry
 from karsl.storage.tar.index import TarIndex
@@ -402,3 +402,34 @@ def test_a_tar_that_goes_away_while_it_is_read_is_named_or_counted(stores, tmp_p
 def test_the_cache_folder_of_the_user_is_the_usual_one(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert file_cache.FileCache().folder == tmp_path / "karsl" / "shards"
+
+
+@pytest.mark.parametrize(
+    ("form", "spoiled", "path"),
+    [
+        ("tars", "clips-000000.tar", "clips-000000.tar"),
+        ("tars", "clips-000000.tar.index", "clips-000000.tar"),
+        ("tars", "tars.json", ""),
+        ("pack", "manifest.json", ""),
+        ("pack", "annotations.json", ""),
+    ],
+)
+@pytest.mark.parametrize("how", ["page", "cut"])
+def test_what_came_damaged_is_named_by_its_url_and_comes_anew_at_the_next_start(
+    stores, range_server, tmp_path, form, spoiled, path, how
+):
+    served = tmp_path / "served"
+    shutil.copytree(stores / form, served)
+    if spoiled.endswith(".tar"):
+        (served / f"{spoiled}.index").unlink()  # what would tell that it is not whole
+    whole, facts = (served / spoiled).read_bytes(), (served / spoiled).stat()
+    damaged = b"<html>log in</html>".ljust(len(whole)) if how == "page" else whole[: len(whole) * 2 // 3]
+    with range_server.serving(served) as (url, _):
+        for content in (damaged, whole):
+            (served / spoiled).write_bytes(content)
+            os.utime(served / spoiled, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+            if content is whole:
+                assert len(batches(remote(f"{url}/{path}", tmp_path / "cache"))) > 1
+            else:
+                with pytest.raises(KarslError, match=f"^http://[^ ]*/{spoiled}.* asks the server for it again$"):
+                    remote(f"{url}/{path}", tmp_path / "cache")
