@@ -61,7 +61,8 @@ def _blended(frames: Tensor, plan: FramePlan, origin: Tensor) -> Tensor:
     if plan.after is None:
         return first
     second, weight = at(plan.after), plan.weight[..., None]
+    here = first[..., 3] > 0, second[..., 3] > 0
     if not plan.missing_is_zero:
-        here = first[..., 3] > 0, second[..., 3] > 0
         weight = torch.where(here[0] & here[1], weight, here[1].float())
-    return first + (second - first) * weight[..., None]
+    blended = first + (second - first) * weight[..., None]
+    return blended if plan.rest is None else torch.where(here[1][..., None], blended, first * plan.rest[..., None, None])

@@ -20,6 +20,7 @@ DEFERRED_STEPS = [
     lambda: TSNSampleFrames(7, 0.9),
     lambda: TSNSampleFrames(4, 0.5, mode="nearest"),
     lambda: TSNSampleFrames(6, mode="reference"),
+    lambda: TSNSampleFrames(2, 1.0, mode="reference"),
     lambda: UniformSampleFrames(6),
     lambda: PadFrames(6),
     lambda: PadFrames(4, mode="loop", crop="random"),

@@ -28,6 +28,7 @@ from karsl.datasets.transforms import (
     SelectKeypoints,
     TSNSampleFrames,
 )
+from karsl.datasets.transforms.masking import hide
 from karsl.errors import ConfigError, KarslError
 from karsl.models import KeypointDataPreprocessor
 from karsl.models.frame_pass import run_plan
@@ -104,6 +105,13 @@ def test_any_chain_of_deferred_steps_gives_the_compiled_numbers(chain, frames, m
         together.plan(together.source.first_rows)
     for clip in clips:
         assert_same(pending(steps, [clip], dtype))
+
+
+def test_points_that_fade_into_zeros_keep_their_digits():
+    clip = make_clip(2, "karsl_184", missing="none", seed=4)
+    gone = hide(clip, np.array([[False], [True]]).repeat(184, axis=1))
+    clips = [{**clip, **gone, "sample_key": np.uint64(key)} for key in range(12)]
+    assert_same(pending([TSNSampleFrames(1, 1.0, mode="reference"), CenterScale()], clips, np.float32))
 
 
 def test_points_that_a_skeleton_lacks_stay_missing():

@@ -95,9 +95,9 @@ def read_clips(
         for t in range(counts[n]):
             prefetch(addresses[following], lengths[following] * frame_bytes, t, counts[n])
             f0 = int(positions[p])
-            weight = np.float32(positions[p] - f0)
+            weight = positions[p] - f0
             frame0 = base + f0 * frame_bytes
-            frame1 = frame0 if weight == 0 or f0 == last else frame0 + frame_bytes
+            frame1 = frame0 if np.float32(weight) == 0 or f0 == last else frame0 + frame_bytes
             if hidden_frames.size > 0 and hidden_frames[p]:
                 _write_nothing(out[rows[n] + t], mask[rows[n] + t], fill)
             else:

@@ -214,11 +214,12 @@ class PendingClips:
                 f"clips of {lengths.min()} and {lengths.max()} frames in one plan; "
                 "end the pipeline's temporal part with TSNSampleFrames, UniformSampleFrames or PadFrames"
             )
-        positions = self._reading().positions
+        positions = self._reading().positions.reshape(n, -1)
         return FramePlan(
-            *frame_rows(positions.reshape(n, -1), first_rows, self.source.lengths), self._table, self._table_of,
+            *frame_rows(positions, first_rows, self.source.lengths), self._table, self._table_of,
             self._affine.astype(np.float32), self.skeleton.group_of, self._hidden if self._hidden.size else None,
             self._hidden_frames.reshape(n, -1) if self._hidden_frames.size else None, self._zero,
+            np.float32(1 - positions % 1) if self._zero else None,
         )  # fmt: skip
 
     def write(

@@ -27,6 +27,8 @@ class FramePlan:
         hidden: bool (N, V), points taken away; None for none.
         hidden_frames: bool (N, T), frames without points; None for none.
         missing_is_zero: Whether missing points are blended as zeros.
+        rest: float32 (N, T), share of `before` where `missing_is_zero`: what is left of a point that fades into zeros,
+            which `1 - weight` has too few digits for. None otherwise.
     """
 
     before: Array
@@ -39,6 +41,7 @@ class FramePlan:
     hidden: Array
     hidden_frames: Array
     missing_is_zero: bool
+    rest: Array = None
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that there are, under their keys in a batch."""

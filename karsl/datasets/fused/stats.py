@@ -16,13 +16,17 @@ def _point(clip, position, q, missing_is_zero):
     """(x, y, seen) of stored point `q` of a clip (T, V, 4) at a fractional position."""
     f0 = int(position)
     f1 = min(f0 + 1, clip.shape[0] - 1)
-    weight = np.float32(position - f0)
+    share = position - f0
+    weight = np.float32(share)
     here0 = number(clip[f0, q, 3]) > 0
     here1 = weight > 0 and number(clip[f1, q, 3]) > 0
-    if not (missing_is_zero or (here0 and here1)):
-        weight = np.float32(1 if here1 and not here0 else 0)
     x0, y0 = number(clip[f0, q, 0]), number(clip[f0, q, 1])
     x1, y1 = number(clip[f1, q, 0]), number(clip[f1, q, 1])
+    if missing_is_zero:  # as `blend_frames` does it: a unit may be as small as what is left of a point that fades
+        x, y = (1 - share) * x0 + share * x1, (1 - share) * y0 + share * y1
+        return np.float32(x), np.float32(y), here0 or here1
+    if not (here0 and here1):
+        weight = np.float32(1 if here1 and not here0 else 0)
     return x0 + (x1 - x0) * weight, y0 + (y1 - y0) * weight, here0 or here1
 
 

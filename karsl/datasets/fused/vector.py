@@ -19,7 +19,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 _BIT, _BYTE, _SHORT, _INT, _LONG = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
-_HALF, _FLOAT = ir.HalfType(), ir.FloatType()
+_HALF, _FLOAT, _DOUBLE = ir.HalfType(), ir.FloatType(), ir.DoubleType()
 _SWAPPED = (1, 0, 2, 3)  # x and y change places
 
 
@@ -42,7 +42,7 @@ def stretch(points: int, *, gathered: bool, channels: int) -> Callable[..., int]
             return _Writer(builder, points, gathered, channels, half=half).written(*args[1:])
 
         place = types.int64
-        given = (like, place, place, place, place, types.float32, types.boolean, place, types.float32, *[place] * 4)
+        given = (like, place, place, place, place, types.float64, types.boolean, place, types.float32, *[place] * 4)
         return types.int64(*given), generate
 
     def signature(typing_context, like, frame0, frame1, order, hidden, weight, zero, move, fill, out, mask, first, last):
@@ -79,7 +79,8 @@ class _Writer:
         """
         b, step = self.builder, _number(self.points)
         factors = [self.repeated(b.add(move, _number(16 * row))) for row in range(3)]
-        weights, as_zero = self.splat(weight), self.splat(b.trunc(zero, _BIT))
+        weights, as_zero = self.splat(b.fptrunc(weight, _FLOAT)), self.splat(b.trunc(zero, _BIT))
+        rests = self.splat(b.fptrunc(b.fsub(ir.Constant(_DOUBLE, 1.0), weight), _FLOAT))
         fills = self.shuffle(self.splat(fill), [self.lanes if i % 4 == 3 else 0 for i in range(self.lanes)], self.nil)
         steps = b.udiv(b.sub(last, first), step)
         with cgutils.for_range(b, steps) as loop:
@@ -94,6 +95,8 @@ class _Writer:
                     self.put(self.moved(self.blended(v0, v1, weights), factors), _vector(_BYTE, [1] * self.points), here)
                 with otherwise:
                     mixed = self.blended(v0, v1, self.share(v0, v1, weights, as_zero))
+                    fades = b.and_(as_zero, b.not_(self.has_score(v1)))  # into zeros: a share near 1 leaves few digits
+                    mixed = b.select(fades, b.fmul(v0, rests), mixed)
                     shown = b.icmp_unsigned("==", hide, _vector(_BYTE, [0] * self.points))
                     seen = b.and_(self.has_score(mixed), self.each(shown))
                     flags = b.zext(self.shuffle(seen, range(0, self.lanes, 4)), ir.VectorType(_BYTE, self.points))

@@ -20,6 +20,7 @@ from karsl.datasets.transforms import (
     RandomSpeed,
     TSNSampleFrames,
 )
+from karsl.datasets.transforms.masking import hide
 from karsl.skeletons import get_skeleton
 from karsl.testing.steps import DEFERRED_STEPS
 from karsl.testing.strategies import MISSING, make_clip
@@ -98,6 +99,15 @@ def test_the_training_pipeline_is_the_same_on_every_skeleton(skeleton, missing):
 
 def test_the_reference_sampler_gives_its_numbers_through_the_fused_path():
     assert_same([TSNSampleFrames(50, mode="reference")], [make_clip(t, missing="other frames", seed=t) for t in (1, 7, 50)])
+
+
+@pytest.mark.parametrize("per_group", [False, True])
+def test_points_that_fade_into_zeros_are_a_unit_of_their_own_through_the_fused_path(per_group):
+    """All positions of one clip are held at T - 1 - 1e-6, where a millionth is left of each point."""
+    clip = make_clip(2, "karsl_184", missing="none", seed=4)
+    gone = hide(clip, np.array([[False], [True]]).repeat(184, axis=1))
+    clips = [{**clip, **gone, "sample_key": np.uint64(key)} for key in range(12)]
+    assert_same([TSNSampleFrames(1, 1.0, mode="reference"), CenterScale(per_group=per_group)], clips)
 
 
 def test_a_step_that_blends_zeros_after_a_move_waits_for_the_move():
