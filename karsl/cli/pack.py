@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ))  # fmt: skip
     act = parser.add_mutually_exclusive_group()
     act.add_argument("--append", action="store_true", help="add the clips of SOURCE that PACK lacks")
-    act.add_argument("--replace", action="store_true", help="make PACK anew; who has the old one open is not disturbed")
+    act.add_argument("--replace", action="store_true", help="make PACK anew; end trainings on the old one first")
     act.add_argument(
         "--remove", nargs="+", metavar="CLIP_ID", help="take clips out of PACK; a new pack of PACK frees their room"
     )

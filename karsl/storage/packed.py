@@ -203,11 +203,18 @@ def _open(path: Path, mode: str) -> Pack:
 
 def _mapped(path: Path) -> np.memmap:
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; is data_root the folder of the pack?")
+        raise FileNotFoundError(f"{path}: no such file; {_why_absent(path)}")
     try:
         return npy.open_memmap(path, mode="r")
     except BROKEN as error:
         raise CorruptRecordError(f"{path}: no readable .npy file ({error}); pack the corpus again") from error
+
+
+def _why_absent(path: Path) -> str:
+    manifest = path.with_name(MANIFEST)
+    if manifest.is_file() and path.name.encode() not in manifest.read_bytes():
+        return "the pack was made anew since this run opened it; start the run again"
+    return "is data_root the folder of the pack?"
 
 
 def _check_size(mapped: np.memmap) -> None:

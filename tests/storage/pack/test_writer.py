@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -195,6 +196,12 @@ def test_who_has_a_pack_open_goes_on_when_it_is_made_anew(source, pack):
     assert list(clips_in(pack)) == [f"clip {n}" for n in range(100, 109)]
     assert not {p.name for p in shards_of(pack)} & set(held), "a name never stands for other clips"
     assert all(np.array_equal(shard.frames, before[name]) for name, shard in held.items())
+    with pytest.raises(FileNotFoundError, match=r"made anew since this run opened it; start the run again"):
+        pickle.loads(pickle.dumps(held["frames-00000.npy"]))  # as in a worker that starts now
+    now = shards_of(pack)[0]
+    now.unlink()
+    with pytest.raises(FileNotFoundError, match="no such file; is data_root the folder of the pack"):
+        Pack(now)
 
 
 def test_frames_without_a_manifest_or_without_checksums_are_named_errors(source, pack, tmp_path):
