@@ -93,8 +93,8 @@ class KeypointTransform(ABC):
         return channels
 
     def can_defer(self) -> bool:
-        """Whether `defer` stands for `apply`: it is written, and no subclass changed `apply` or `__call__` alone."""
-        return _defer_stands_for_apply(type(self))
+        """Whether `defer` stands for `apply`: it is written, and nobody changed `apply` or `__call__` alone."""
+        return _defer_stands_for_apply(type(self)) and ("apply" not in vars(self) or "defer" in vars(self))
 
     def __call__(self, results: dict) -> dict | None:
         """Draw for one clip and apply."""

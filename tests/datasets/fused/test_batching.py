@@ -92,6 +92,15 @@ def shake(results):
     return {**results, "keypoint": results["keypoint"] + np.float32(np.random.rand())}
 
 
+@pytest.mark.parametrize("place", range(len(TRAIN)))
+def test_a_step_whose_apply_was_replaced_does_in_a_batch_what_it_does_alone(make, place):
+    dataset = make()
+    step = dataset.pipeline.transforms[place]
+    usual, key = step.apply, "inputs" if place == len(TRAIN) - 1 else "keypoint"
+    step.apply = lambda *given: (found := usual(*given)) | {key: found[key] * 0 + 3 if key in found else given[0][key] * 2}
+    assert_close(keypoint_collate(dataset.__getitems__([3, 1])), keypoint_collate([dataset[3], dataset[1]]))
+
+
 @pytest.mark.parametrize("place", [1, 2, 3, 5])
 def test_a_step_of_ones_own_splits_the_run_and_changes_nothing_else(make, place):
     dataset = make([*TRAIN[:place], shake, *TRAIN[place:]])
