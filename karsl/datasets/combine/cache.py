@@ -24,10 +24,10 @@ _UNCHANGING = (str, bytes, int, float, complex, np.generic, type(None), Skeleton
 class CacheDataset(OneMember):
     """Keeps samples of a dataset in each process, the least recently used go first.
 
-    What is kept is made once, so draws below are the same in every epoch; put random steps above, with MapDataset. Arrays
-    are given read-only and tensors as copies, so a step above cannot change what is kept: one that edits an array in place
-    copies it first. Packs and tars need no cache: their pages are the system's, and a batch over a cache is made sample by
-    sample.
+    What is kept is made once, so draws below are the same in every epoch, until another seed is told; put random steps
+    above, with MapDataset. Arrays are given read-only and tensors as copies, so a step above cannot change what is kept: one
+    that edits an array in place copies it first. Packs and tars need no cache: their pages are the system's, and a batch
+    over a cache is made sample by sample.
 
     Args:
         dataset: Dataset or config.
@@ -46,8 +46,8 @@ class CacheDataset(OneMember):
         if max_bytes < 0:
             raise ConfigError(f"{kind(self)}: max_bytes={max_bytes!r}; expected a number of at least 0")
         self.max_bytes = max_bytes
-        self._empty()
         super().__init__(dataset, lazy_init=lazy_init, seed=seed)
+        self._empty()
 
     def _prepare(self) -> None:
         self._need_fixed_places()
@@ -56,6 +56,8 @@ class CacheDataset(OneMember):
         """The sample at a place; `key` changes nothing, since what is kept is drawn once."""
         self._ready()
         place = self.place(idx)
+        if self._drawn_with != self._seed:
+            self._empty()
         if place in self._kept:
             self._kept.move_to_end(place)
             self.hits += 1
@@ -85,9 +87,12 @@ class CacheDataset(OneMember):
         return self.dataset.column(name)
 
     def _below(self, place: int) -> Any:
-        seed = mix64((self._draws.seed or 0) ^ _STREAM)
-        key = sample_keys(seed, 0, np.array([place]))[0]
+        key = sample_keys(mix64(self._seed ^ _STREAM), 0, np.array([place]))[0]
         return self.dataset.sample(place, key=key) if hasattr(self.dataset, "sample") else self.dataset[place]
+
+    @property
+    def _seed(self) -> int:
+        return self._draws.seed or 0
 
     @property
     def skeleton(self):
@@ -105,6 +110,7 @@ class CacheDataset(OneMember):
         self._kept: OrderedDict[int, Any] = OrderedDict()
         self._sizes: dict[int, int] = {}
         self.nbytes = self.hits = self.misses = 0
+        self._drawn_with = self._seed
 
     def _describe(self) -> str:
         return f"max_bytes={self.max_bytes:,}"

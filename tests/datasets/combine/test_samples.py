@@ -245,6 +245,19 @@ def test_a_cache_below_steps_gives_the_same_clips_again(make):
     assert not torch.equal(cached[3]["inputs"], first)
 
 
+@pytest.mark.parametrize("start_method", ["fork", "spawn"])
+def test_a_clip_that_was_looked_at_before_the_seed_was_told_is_cached_as_in_any_worker(make, start_method):
+    dataset = MapDataset(CacheDataset(make([LOAD, MOVE[0]], seed=None)), [PACK])
+    looked_at = dataset[2]["inputs"]
+    dataset.set_epoch(0, seed=5)
+    options = dict(num_workers=1, multiprocessing_context=start_method, timeout=300)
+    (found,) = DataLoader(SliceDataset(dataset, 4), 4, collate_fn=keypoint_collate, **options)
+    same(found, keypoint_collate([dataset[i] for i in range(4)]))
+    assert not torch.equal(found["inputs"][2], looked_at)
+    dataset.set_epoch(1, seed=5)
+    assert torch.equal(dataset[2]["inputs"], found["inputs"][2])
+
+
 def test_any_dataset_of_dicts_can_be_mixed_in(make):
     class Foreign(Dataset):
         metainfo = {}
