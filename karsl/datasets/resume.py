@@ -142,7 +142,12 @@ class Resumable(ABC):
         self._progress[_START] = self._progress[_CONSUMED] = consumed
 
     def advance(self, clips: int) -> None:
-        """Say that this rank was trained on some more clips, and every other rank on as many."""
+        """Say that this rank was trained on some more clips, and every other rank on as many.
+
+        Raises:
+            ConfigError: Not a whole number of 0 or more.
+        """
+        check_range(f"{type(self).__name__}.advance", clips=clips)
         share = self.share()
         done = (self.consumed - share.start) // share.world + clips
         self._progress[_CONSUMED] = share.consumed(done)
