@@ -36,7 +36,7 @@ class BatchPipeline:
     @classmethod
     def of(cls, steps: Sequence[Callable]) -> BatchPipeline | None:
         """Split the steps; None if they do not begin with LoadKeypoints itself."""
-        if not steps or not _is_plain(steps[0], LoadKeypoints):
+        if not steps or type(steps[0]) is not LoadKeypoints or not _is_plain(steps[0]):
             return None
         deferred: list[KeypointTransform] = []
         for step in steps[1:]:
@@ -45,7 +45,7 @@ class BatchPipeline:
                 break
             deferred.append(step)
         rest = tuple(steps[1 + len(deferred) :])
-        pack = rest[0] if len(rest) == 1 and _is_plain(rest[0], PackKeypointInputs) else None
+        pack = rest[0] if len(rest) == 1 and type(rest[0]) is PackKeypointInputs and _is_plain(rest[0]) else None
         return cls(steps[0], tuple(deferred), pack, rest if pack is None else ())
 
     def pending(self, source: Frames, skeleton: Skeleton, keys: np.ndarray) -> PendingClips:
@@ -62,6 +62,6 @@ class BatchPipeline:
         return clips
 
 
-def _is_plain(step: Callable, kind: type) -> bool:
-    """Whether a step is of that very class, and this one's methods are those of the class."""
-    return type(step) is kind and vars(step).keys() & vars(kind).keys() <= {"stream"}
+def _is_plain(step: Callable) -> bool:
+    """Whether a step's methods are those of its class."""
+    return vars(step).keys() & vars(type(step)).keys() <= {"stream"}
