@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ def start(*words: object, **env: str) -> tuple[subprocess.Popen, str]:
         text=True,
         env={**os.environ, **env},
         cwd=Path(__file__).parents[2],
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     )
     line = process.stdout.readline()
     found = re.search(r"http://127\.0\.0\.1:\d+/", line)
