@@ -80,11 +80,11 @@ class EpochState:
         return copy
 
 
-def check_range(where: str, **numbers: int) -> None:
-    """See that seeds and epochs can be kept.
+def check_range(where: str, *, low: int = 0, **numbers: int) -> None:
+    """See that seeds, epochs and counts can be kept.
 
     Raises:
-        ConfigError: One is not a whole number of 0 to 2**63 - 1.
+        ConfigError: One is not a whole number of `low` to 2**63 - 1.
 
     Example:
         >>> check_range("a dataset", seed=-1)
@@ -92,8 +92,8 @@ def check_range(where: str, **numbers: int) -> None:
         karsl.errors.ConfigError: a dataset: seed=-1; expected a whole number of 0 to 2**63 - 1
     """
     for name, value in numbers.items():
-        if not isinstance(value, (int, np.integer)) or not 0 <= value < _LIMIT:
-            raise ConfigError(f"{where}: {name}={value!r}; expected a whole number of 0 to 2**63 - 1")
+        if not isinstance(value, (int, np.integer)) or not low <= value < _LIMIT:
+            raise ConfigError(f"{where}: {name}={value!r}; expected a whole number of {low} to 2**63 - 1")
 
 
 def _fresh_entropy() -> int:

@@ -104,8 +104,7 @@ class Resumable(ABC):
 
     @batch_size.setter
     def batch_size(self, value: int | None) -> None:
-        if value is not None and value < 1:
-            raise ConfigError(f"{type(self).__name__}: batch_size={value}; expected 1 or more")
+        check_range(type(self).__name__, low=1, batch_size=1 if value is None else value)
         self._progress[_BATCH] = value or 0
 
     def set_epoch(self, epoch: int, seed: int | None = None) -> None:

@@ -12,6 +12,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from xxhash import xxh3_64_intdigest
 
 from karsl.datasets.base import KeypointDataset
+from karsl.datasets.epoch import check_range
 from karsl.datasets.partition import EpochOrder
 from karsl.datasets.resume import Resumable
 from karsl.datasets.stream.bring import Bringer
@@ -41,7 +42,8 @@ class StreamDataset(Resumable, IterableDataset):
     Args:
         source: A folder or URL of a pack (`karsl pack`), tars as `TarDataset` takes them, or any dataset with random access
             or its config.
-        pipeline: Transforms; None leaves those of the source.
+        pipeline: Transforms; None leaves those of the source. A dataset that is given keeps its own: the stream reads a copy
+            on the same index.
         seed: Of order and draws; None takes that of `set_epoch`.
         shuffle: False gives clips as they lie.
         window: Clips that are mixed; several shards' worth mixes shards too.
@@ -54,10 +56,11 @@ class StreamDataset(Resumable, IterableDataset):
             see `num_skipped`.
         cache_dir: For what comes from elsewhere; None is the user's cache folder.
         cache_bytes: Of all files there; the longest unused go.
-        options: Of the dataset that is made of a path: `skeleton`, `metainfo`, `filter_cfg`, `test_mode`, `index_cache`, ...
+        options: Of the dataset that is made of a path or config: `skeleton`, `metainfo`, `filter_cfg`, `test_mode`,
+            `index_cache`, ...
 
     Raises:
-        ConfigError: A number outside its range, or `source` names nothing that can be read.
+        ConfigError: A number outside its range, `source` names nothing that can be read, or has options of its own.
         RemoteError: The list of clips cannot be had from elsewhere.
     """
 
@@ -77,10 +80,9 @@ class StreamDataset(Resumable, IterableDataset):
         cache_bytes: int = 20 << 30,
         **options: Any,
     ) -> None:
-        if on_error not in ("raise", "skip") or window < 1 or (chunk is not None and chunk < 1):
-            raise ConfigError(
-                f"StreamDataset: on_error={on_error!r}, window={window}, chunk={chunk}; expected raise or skip, 1 or more"
-            )
+        if on_error not in ("raise", "skip"):
+            raise ConfigError(f"StreamDataset: on_error={on_error!r}; expected 'raise' or 'skip'")
+        check_range("StreamDataset", low=1, window=window, chunk=1 if chunk is None else chunk)
         given = options | ({} if seed is None else {"seed": seed}) | ({} if on_error == "raise" else {"on_error": on_error})
         self.dataset, files = open_source(source, pipeline, cache_dir=cache_dir, cache_bytes=cache_bytes, options=given)
         if files and not self.dataset.serialize_data:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from karsl.datasets.base import KeypointDataset
 from karsl.datasets.pipeline import Pipeline
+from karsl.datasets.skipping import SkipReport
 from karsl.datasets.stream.bring import Elsewhere
 from karsl.datasets.stream.packs import open_pack
 from karsl.datasets.stream.tars import TarDataset
@@ -35,10 +37,12 @@ def open_source(
         DatasetNotFoundError: Nothing lies there.
     """
     if isinstance(source, Mapping):
-        cfg = {**source, **({} if pipeline is None else {"pipeline": pipeline})}
-        for key, value in options.items():
-            cfg.setdefault(key, value)
-        dataset = DATASETS.build(cfg)
+        twice = sorted(key for key, value in options.items() if key in source and source[key] != value)
+        if twice:
+            raise ConfigError(
+                f"StreamDataset: {', '.join(twice)} differs from that of the source's config; give only one of them"
+            )
+        dataset = DATASETS.build({**source, **options, **({} if pipeline is None else {"pipeline": pipeline})})
     elif isinstance(source, (str, Path)) or (isinstance(source, Sequence) and source):
         names = [str(s).removeprefix("file://") for s in ([source] if isinstance(source, (str, Path)) else source)]
         cache = FileCache(cache_dir, max_bytes=cache_bytes)
@@ -50,16 +54,31 @@ def open_source(
         )
     else:
         dataset = source
-        if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+        if isinstance(dataset, Sequence) or not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
             raise ConfigError(
                 f"StreamDataset: source={source!r}; expected a path, a URL, a config or a dataset with a length"
             )
+        unused = sorted(set(options) - {"seed"})
+        if unused and {key: options[key] for key in unused} != {"on_error": getattr(dataset, "on_error", None)}:
+            raise ConfigError(f"StreamDataset: give {', '.join(unused)} to the {type(dataset).__name__} itself")
         if pipeline is not None:
-            dataset.pipeline = Pipeline(pipeline)
+            dataset = _with_pipeline(dataset, pipeline)
     if hasattr(dataset, "full_init"):
         dataset.full_init()
     brings = isinstance(dataset, TarDataset) and dataset.brings_shards
     return dataset, Elsewhere(dataset.bring_shard, dataset.cache) if brings else None
+
+
+def _with_pipeline(dataset: Any, pipeline: Sequence) -> KeypointDataset:
+    """A dataset of the same clips, with transforms, epoch and skipped clips of its own; the index is one."""
+    if not isinstance(dataset, KeypointDataset):
+        raise ConfigError(
+            f"StreamDataset: a {type(dataset).__name__} takes no pipeline; put the steps above it with MapDataset"
+        )
+    dataset.full_init()
+    own = copy.copy(dataset)
+    own.pipeline, own._draws, own._skips = Pipeline(pipeline), copy.deepcopy(dataset._draws), SkipReport()
+    return own
 
 
 def _listed(names: list[str], cache: FileCache) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from karsl.datasets import KeypointDataset, StreamDataset, TarDataset, keypoint_collate
+from karsl.datasets.combine import ConcatDataset
 from karsl.errors import ConfigError, DatasetNotFoundError
 from karsl.registry import DATASETS
 
@@ -144,6 +146,43 @@ def test_any_dataset_or_its_config_can_be_streamed(stores):
     assert sorted(torch.cat([b["sample_idx"] for b in found]).tolist()) == [0, 1, 2]
 
 
+def path_of(stores, kind):
+    return str(stores / ("pack" if kind is KeypointDataset else "tars"))
+
+
+def pack_of(stores, pipeline=PIPELINE, **options):
+    return KeypointDataset("annotations.json", data_root=str(stores / "pack"), pipeline=pipeline, **options)
+
+
+@pytest.mark.parametrize("kind", [TarDataset, KeypointDataset])
+def test_a_dataset_that_is_given_another_pipeline_stays_as_it_is(stores, kind):
+    dataset = pack_of(stores, seed=5) if kind is KeypointDataset else TarDataset(stores / "tars", PIPELINE, seed=5)
+    steps, sample = dataset.pipeline, dataset[3]
+    short = [PIPELINE[0], dict(type="PadFrames", clip_len=3), PIPELINE[-1]]
+    stream, other = (StreamDataset(source, short, window=20, chunk=7) for source in (dataset, path_of(stores, kind)))
+    for each in (stream, other):
+        each.set_epoch(2, seed=5)
+    assert batches(stream)[0]["inputs"].shape == (8, 3, 42, 4)
+    assert dataset.pipeline is steps
+    assert torch.equal(dataset[3]["inputs"], sample["inputs"]), "the same epoch as before"
+    assert stream.dataset.index is dataset.index
+    assert equal(batches(stream), batches(other))
+
+
+def test_options_that_a_dataset_cannot_take_any_more_are_refused(stores):
+    dataset = pack_of(stores)
+    for options in (dict(filter_cfg=dict(signs=[7])), dict(nonsense=1), dict(on_error="skip"), dict(skeleton="hand_42")):
+        with pytest.raises(ConfigError, match=rf"give {next(iter(options))} to the KeypointDataset itself"):
+            StreamDataset(dataset, **options)
+    StreamDataset(pack_of(stores, on_error="skip"), on_error="skip")
+    with pytest.raises(ConfigError, match="a ConcatDataset takes no pipeline; put the steps above it with MapDataset"):
+        StreamDataset(ConcatDataset([dataset]), PIPELINE)
+    cfg = dict(type="KeypointDataset", ann_file="annotations.json", data_root=str(stores / "pack"), pipeline=PIPELINE)
+    assert len(StreamDataset(cfg, filter_cfg=dict(signs=[7]))) == 20
+    with pytest.raises(ConfigError, match="filter_cfg differs from that of the source's config; give only one of them"):
+        StreamDataset({**cfg, "filter_cfg": dict(signs=[8])}, filter_cfg=dict(signs=[7]))
+
+
 def test_filters_leave_clips_out_of_the_stream(stores):
     stream = open_stream(stores / "tars", filter_cfg=dict(signs=(7, 9)))
     found = torch.cat([b["label"] for b in batches(stream)]).tolist()
@@ -190,7 +229,11 @@ def test_what_is_no_source_is_said(stores, tmp_path):
         StreamDataset(str(tmp_path))
     with pytest.raises(DatasetNotFoundError, match="no shard"):
         StreamDataset(str(tmp_path / "x-{0..3}.tar"))
-    with pytest.raises(ConfigError, match="source=5"):
-        StreamDataset(5)
-    with pytest.raises(ConfigError, match="window=0"):
-        open_stream(stores / "pack", window=0)
+    for source in (5, []):
+        with pytest.raises(ConfigError, match=rf"source={re.escape(repr(source))}; expected a path"):
+            StreamDataset(source, PIPELINE)
+    for window in (0, 1.5, "a"):
+        with pytest.raises(ConfigError, match=f"window={window!r}; expected a whole number of 1 to"):
+            open_stream(stores / "pack", window=window)
+    with pytest.raises(ConfigError, match="batch_size=0"):
+        open_stream(stores / "pack", batch_size=0)
