@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import sys
@@ -21,7 +22,7 @@ from types import ModuleType
 
 from karsl.cli import COMMANDS
 from karsl.cli.parser import Parser
-from karsl.errors import KarslError, TransformError, did_you_mean
+from karsl.errors import DISK_FULL, KarslError, TransformError, did_you_mean
 from karsl.version import __version__
 
 __all__ = ["main"]
@@ -33,6 +34,7 @@ DEBUG = "--debug"
 DEBUG_HELP = "show the traceback of an error instead of one line"
 # Built-in errors that mean "your path", not "our fault".
 PATH_ERRORS = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, FileExistsError)
+DISK_ERRORS = dict.fromkeys(DISK_FULL, "; make room, or write to another place") | {errno.EROFS: "; write to another place"}
 # PyTorch makes the whole traceback of a worker process the text of the error that it raises here.
 WORKER_TRACEBACK = "\nOriginal Traceback (most recent call last):\n"
 RAISED = re.compile(r"^(?:(?P<ours>karsl\.errors\.)|[\w.]+\.)?(?P<name>DataProblems|\w*Error): ", re.MULTILINE)
@@ -108,7 +110,7 @@ def _run(command: str, words: list[str]) -> int:
         if not _stdout_is_closed():
             raise
         return CLOSED_OUTPUT
-    except (KarslError, ModuleNotFoundError, RuntimeError, *PATH_ERRORS) as error:
+    except (KarslError, ModuleNotFoundError, RuntimeError, OSError) as error:
         sentence = _sentence(error)
         if debug or sentence is None:
             raise
@@ -140,9 +142,18 @@ def _sentence(error: Exception) -> str | None:
         if library in ("mmengine", "cv2"):
             return f"{library} is not installed; pip install 'karsl[mmengine]' or 'karsl[onedl]' brings it"
         return None
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{(error.strerror or 'cannot use').lower()}: '{error.filename}'"
-    return text
+    return _of_system(error, text) if isinstance(error, OSError) else text
+
+
+def _of_system(error: OSError, text: str) -> str | None:
+    """What the system says of a path or a disk; None for its other errors."""
+    remedy = DISK_ERRORS.get(error.errno or 0, "")
+    if not remedy and not isinstance(error, PATH_ERRORS):
+        return None
+    if error.strerror is None:
+        return text
+    where = "" if error.filename is None else f": '{error.filename}'"
+    return f"{error.strerror.lower()}{where}{remedy}"
 
 
 def _raised(text: str) -> list[re.Match]:

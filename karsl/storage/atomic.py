@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -33,5 +33,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         with open(part, "rb+") as written:  # Windows syncs only what can be written
             os.fsync(written.fileno())
         os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    except BaseException:
+        with suppress(OSError):  # a disk that cannot be written: the first error says so
+            part.unlink()
+        raise

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -103,6 +106,30 @@ def test_missing_file_is_named(command, capsys, tmp_path):
     command(lambda args: (tmp_path / args.config).read_text())
     assert cli.main(["train", "config.py"]) == 2
     assert capsys.readouterr().err == f"karsl train: no such file or directory: '{tmp_path / 'config.py'}'\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_one_line_and_status_2(command, capsys):
+    command(lambda args: Path("/dev/full").write_text("x"))
+    assert cli.main(["train", "config.py"]) == 2
+    assert capsys.readouterr().err == "karsl train: no space left on device; make room, or write to another place\n"
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EDQUOT, errno.EFBIG])
+def test_a_disk_that_takes_nothing_more_is_named(command, capsys, number):
+    def run(args):
+        raise OSError(number, os.strerror(number), "out/x.json")
+
+    command(run)
+    assert cli.main(["train", "config.py"]) == 2
+    remedy = "write to another place" if number == errno.EROFS else "make room, or write to another place"
+    assert capsys.readouterr().err == f"karsl train: {os.strerror(number).lower()}: 'out/x.json'; {remedy}\n"
+
+
+def test_other_errors_of_the_system_are_not_hidden(command):
+    command(lambda args: os.close(99_999))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        cli.main(["train", "config.py"])
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])

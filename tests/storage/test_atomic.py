@@ -41,6 +41,20 @@ def test_an_error_keeps_the_old_file(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_the_first_error_is_the_one_that_is_told(tmp_path):
+    folder = tmp_path / "folder"
+
+    def lose_the_folder():
+        with atomic_path(folder / "x.txt") as part:
+            part.write_text("half")
+            folder.rename(tmp_path / "moved")
+            folder.touch()  # what is left cannot be removed: its folder is a file
+            raise KeyError("first")
+
+    with pytest.raises(KeyError, match="first"):
+        lose_the_folder()
+
+
 def test_two_writers_of_one_file_do_not_share_what_is_unfinished(tmp_path):
     """As two nodes of one file system whose processes have one number."""
     path = tmp_path / "x.txt"

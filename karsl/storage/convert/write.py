@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import ConfigError, DataProblems, SkeletonError
+from karsl.errors import DISK_FULL, ConfigError, DataProblems, SkeletonError
 from karsl.skeletons import Skeleton, get_skeleton
 from karsl.storage.clip_source import ClipSource
 from karsl.storage.convert.form import Form
@@ -82,9 +80,9 @@ def convert_clips(
         with atomic_target(out, is_file=chosen.is_file) as part:
             chosen.writer(part, job)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in DISK_FULL:
             raise
-        raise ConfigError(f"no room left for {out} ({os.strerror(error.errno)}); nothing was written, make some") from error
+        raise ConfigError(f"no room left for {out} ({error.strerror}); nothing was written, make some") from error
     notes = (*_notes(source, target), *_hint(out, chosen))
     return Conversion(out, len(source.records), losses.lines(len(source.records)), notes)
 

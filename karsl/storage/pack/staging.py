@@ -7,7 +7,6 @@ A process that dies in between leaves a journal that says so, and the next one f
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -18,14 +17,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from karsl.errors import PackError
+from karsl.errors import DISK_FULL, PackError
 from karsl.storage.atomic import atomic_path
 from karsl.storage.pack.manifest import Shard, check_names
 from karsl.storage.packed import ANNOTATIONS, MANIFEST
 
 INSIDE = ".packing"
 _JOURNAL = "journal.json"
-_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 @contextmanager
@@ -152,7 +150,7 @@ def told_when_full(out: Path, *, kept: bool = False) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in DISK_FULL:
             raise
         what = "; make room and give the same command again" + (": shards that are finished are kept" if kept else "")
         raise PackError(f"no room left for {out} ({os.strerror(error.errno or 0)}){what}") from error
