@@ -67,6 +67,11 @@ def annotation_parts(content: Any, path: str | Path) -> tuple[dict, list[dict]]:
             f"{path}: metainfo is a {type(metainfo).__name__} and data_list a {type(records).__name__}; "
             "a dict and a list are expected"
         )
+    for number, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise AnnotationError(f"{path}: record {number} is a {type(record).__name__}; a dict is expected")
+        if not isinstance(where := record.get("keypoint_path", ""), str):
+            raise AnnotationError(f"{path}: record {number} has keypoint_path={where!r}; a text is expected")
     return metainfo, records
 
 

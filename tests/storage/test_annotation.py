@@ -34,6 +34,9 @@ def test_the_label_of_a_sign_is_its_place_and_other_labels_are_kept(tmp_path):
         ("[1]", "an annotation file holds a dict, this one a list"),
         ('{"metainfo": {}}', r"no key \['data_list'\]; the format is"),
         ('{"metainfo": [], "data_list": {}}', "metainfo is a list and data_list a dict; a dict and a list are expected"),
+        ('{"metainfo": {}, "data_list": [{}, 5]}', "record 1 is a int; a dict is expected"),
+        ('{"metainfo": {}, "data_list": [{"keypoint_path": 5}]}', "record 0 has keypoint_path=5; a text is expected"),
+        ('{"metainfo": {}, "data_list": [{"keypoint_path": null}]}', "record 0 has keypoint_path=None; a text is expected"),
     ],
 )
 def test_a_file_that_is_not_in_the_format_is_named_with_what_is_wrong(tmp_path, content, words):
