@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -119,13 +120,25 @@ def check_range(owner: object, name: str, value: tuple[float, float], *, low: fl
     """Check a (from, to) argument.
 
     Raises:
-        ConfigError: Not two ascending numbers, or below `low`.
+        ConfigError: Not two ascending finite numbers, or below `low`.
     """
-    pair = tuple(value) if isinstance(value, (tuple, list)) and all(isinstance(v, Real) for v in value) else ()
+    pair = tuple(value) if isinstance(value, (tuple, list)) and all(map(_is_finite, value)) else ()
     if len(pair) != 2 or not pair[0] <= pair[1] or (low is not None and pair[0] < low):
         least = f" of at least {low}" if low is not None else ""
         raise ConfigError(f"{type(owner).__name__}: {name}={value!r}; expected two ascending numbers{least}, (from, to)")
     return float(pair[0]), float(pair[1])
+
+
+def check_number(owner: object, name: str, value: float, *, low: float = -math.inf) -> float:
+    """Check a single number.
+
+    Raises:
+        ConfigError: Not finite, or below `low`.
+    """
+    if not _is_finite(value) or value < low:
+        least = f" of at least {low}" if low > -math.inf else ""
+        raise ConfigError(f"{type(owner).__name__}: {name}={value!r}; expected a finite number{least}")
+    return float(value)
 
 
 def check_prob(owner: object, name: str, value: float) -> float:
@@ -152,6 +165,10 @@ def check_clip_len(owner: object, clip_len: int) -> int:
     if length < 1:
         raise ConfigError(f"{type(owner).__name__}: clip_len={clip_len!r}; expected a whole number of at least 1 frame")
     return length
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 @cache

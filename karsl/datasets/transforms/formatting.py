@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from karsl.datasets.transforms.base import KeypointTransform, Params
+from karsl.datasets.transforms.base import KeypointTransform, Params, check_number
 from karsl.errors import ConfigError
 from karsl.registry import TRANSFORMS
 
@@ -30,11 +30,12 @@ class PackKeypointInputs(KeypointTransform):
         meta_keys: Further keys to pass on, e.g. `('clip_id',)`.
 
     Raises:
-        ConfigError: A key of `meta_keys` is not in the results.
+        ConfigError: `fill` is no finite number, or a key of `meta_keys` is not in the results.
     """
 
     def __init__(self, *, fill: float = 0.0, with_score: bool = False, meta_keys: Sequence[str] = ()) -> None:
-        self.fill, self.with_score, self.meta_keys = float(fill), with_score, tuple(meta_keys)
+        self.fill = check_number(self, "fill", fill)
+        self.with_score, self.meta_keys = with_score, tuple(meta_keys)
 
     def __call__(self, results: dict) -> dict:
         """Pack; the packed keys alone are returned."""

@@ -90,7 +90,7 @@ class RandomAffine(KeypointTransform):
         self.rotation_deg = check_range(self, "rotation_deg", rotation_deg)
         self.scale = check_range(self, "scale", scale, low=1e-6)
         self.shift = check_range(self, "shift", shift)
-        if not isinstance(aspect, (int, float)) or not aspect > 0:
+        if not isinstance(aspect, (int, float)) or not 0 < aspect < np.inf:
             raise ConfigError(f"RandomAffine: aspect={aspect!r}; expected the picture's width over its height, above 0")
         self.per_group, self.aspect = per_group, float(aspect)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from karsl.datasets.draws import Draw
-from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params, check_prob
+from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params, check_number, check_prob
 from karsl.errors import ConfigError, SkeletonError
 from karsl.registry import TRANSFORMS
 
@@ -116,13 +116,11 @@ class GaussianJitter(KeypointTransform):
         sigma: Standard deviation, in units of the coordinates.
 
     Raises:
-        ConfigError: `sigma` is negative.
+        ConfigError: `sigma` is no finite number of 0 or more.
     """
 
     def __init__(self, sigma: float = 0.005) -> None:
-        if sigma < 0:
-            raise ConfigError(f"GaussianJitter: sigma={sigma!r} is negative; expected 0 or more")
-        self.sigma = float(sigma)
+        self.sigma = check_number(self, "sigma", sigma, low=0)
 
     def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
         return {"noise_key": draw.bits("noise")}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from karsl.datasets.transforms.affine import similarity
-from karsl.datasets.transforms.base import KeypointTransform, Params
+from karsl.datasets.transforms.base import KeypointTransform, Params, check_number
 from karsl.errors import ConfigError, SkeletonError
 from karsl.registry import TRANSFORMS
 from karsl.skeletons import Skeleton
@@ -75,6 +75,12 @@ def _are_names(value: object, count: int | None = None) -> bool:
     return count in (None, len(value)) and all(isinstance(v, str) for v in value)
 
 
+def _is_anchor(value: object) -> bool:
+    if not isinstance(value, Mapping) or set(value) != {"origin", "scale"}:
+        return False
+    return _are_names(value["origin"]) and _are_names(value["scale"], 2)
+
+
 @TRANSFORMS.register_module()
 class CenterScale(KeypointTransform):
     """Put the origin at named points and make a named distance 1, once a clip, so that motion stays.
@@ -102,16 +108,15 @@ class CenterScale(KeypointTransform):
     """
 
     def __init__(self, *, per_group: bool = False, anchors: Mapping[str, Anchor] | None = None) -> None:
+        if anchors is not None and not (isinstance(anchors, Mapping) and all(map(_is_anchor, anchors.values()))):
+            raise ConfigError(
+                f"CenterScale: anchors={anchors!r}; expected groups, each as {{'origin': names, 'scale': two names}}"
+            )
         self.per_group = per_group
         self.anchors = None if anchors is None else {group: dict(anchor) for group, anchor in anchors.items()}
         self._anchors: Mapping[str, Anchor] = self.anchors or (GROUPS if per_group else {"body": BODY})
         if not per_group and set(self._anchors) != {"body"}:
             raise ConfigError(f"CenterScale: anchors of {sorted(self._anchors)} need per_group=True; else give 'body'")
-        for group, anchor in self._anchors.items():
-            if set(anchor) != {"origin", "scale"} or not _are_names(anchor["origin"]) or not _are_names(anchor["scale"], 2):
-                raise ConfigError(
-                    f"CenterScale: anchors[{group!r}]={dict(anchor)!r}; expected {{'origin': names, 'scale': two names}}"
-                )
 
     def apply(self, results: dict, params: Params) -> dict:
         skeleton = results["skeleton"]
@@ -165,7 +170,7 @@ class FillMissing(KeypointTransform):
         value: For `'constant'`, and for points never seen in the clip.
 
     Raises:
-        ConfigError: An unknown mode.
+        ConfigError: An unknown mode, or a value that is no finite number.
     """
 
     MODES = ("constant", "hold", "linear")
@@ -173,7 +178,7 @@ class FillMissing(KeypointTransform):
     def __init__(self, mode: str = "constant", *, value: float = 0.0) -> None:
         if mode not in self.MODES:
             raise ConfigError(f"FillMissing: mode={mode!r}; expected one of {self.MODES}")
-        self.mode, self.value = mode, float(value)
+        self.mode, self.value = mode, check_number(self, "value", value)
 
     def apply(self, results: dict, params: Params) -> dict:
         keypoint, present = results["keypoint"].copy(), results["keypoint_score"] > 0

@@ -59,7 +59,7 @@ class SelectKeypoints(KeypointTransform):
                 f"SelectKeypoints: names={names!r}, skeleton={skeleton!r}, absent={absent!r}; "
                 "give either names or skeleton, and absent='raise' or 'missing'"
             )
-        if names is not None and (isinstance(names, str) or not len(names)):
+        if names is not None and (isinstance(names, str) or not len(names) or not all(isinstance(n, str) for n in names)):
             raise ConfigError(f"SelectKeypoints: names={names!r}; expected a list of keypoints or groups, e.g. ['rh']")
         self.names = None if names is None else tuple(names)
         self.skeleton, self.absent = skeleton, absent

@@ -41,6 +41,11 @@ def test_meta_keys_are_passed_on_and_an_absent_one_is_named(clip):
         PackKeypointInputs(meta_keys=("signer",))(clip([[1]]))
 
 
+def test_a_fill_that_is_no_number_is_refused():
+    with pytest.raises(ConfigError, match="PackKeypointInputs: fill='a'; expected a finite number"):
+        PackKeypointInputs(fill="a")
+
+
 def test_tensors_are_contiguous_and_share_nothing_with_the_results(clip):
     start = make_clip(4, missing="scattered")
     for step in (lambda c: c, RandomFlip(1.0)):

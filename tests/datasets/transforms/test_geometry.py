@@ -197,7 +197,7 @@ def test_affine_refuses_ranges_that_are_none(options):
         RandomAffine(**options)
 
 
-@pytest.mark.parametrize("aspect", [0, -1, "16:9"])
+@pytest.mark.parametrize("aspect", [0, -1, "16:9", float("inf")])
 def test_affine_refuses_a_picture_of_no_width(aspect):
     with pytest.raises(ConfigError, match="RandomAffine: aspect=.*width over its height"):
         RandomAffine(aspect=aspect)

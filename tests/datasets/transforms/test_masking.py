@@ -116,6 +116,7 @@ def test_jitter_of_sigma_0_is_the_identity():
     np.testing.assert_array_equal(GaussianJitter(0.0)(clip)["keypoint"], clip["keypoint"])
 
 
-def test_jitter_refuses_a_negative_sigma():
-    with pytest.raises(ConfigError, match="GaussianJitter: sigma=-1 is negative"):
-        GaussianJitter(-1)
+@pytest.mark.parametrize("sigma", [-1, float("nan"), "0.1"])
+def test_jitter_refuses_a_sigma_that_is_none(sigma):
+    with pytest.raises(ConfigError, match=f"GaussianJitter: sigma={sigma!r}; expected a finite number of at least 0"):
+        GaussianJitter(sigma)

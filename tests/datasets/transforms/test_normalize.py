@@ -124,11 +124,14 @@ def test_an_anchor_of_an_unknown_group_is_refused_and_not_silently_unused(clip):
         dict(origin="nose", scale=["nose", "mouth_left"]),
         dict(origin=[], scale=["nose", "mouth_left"]),
         dict(origin=["nose"], scale=["nose", "mouth_left"], unit=1),
+        "body",
+        5,
     ],
 )
 def test_anchors_of_another_form_are_refused(anchor):
-    with pytest.raises(ConfigError, match="expected {'origin': names, 'scale': two names}"):
-        CenterScale(anchors={"body": anchor})
+    for anchors in ({"body": anchor}, anchor):
+        with pytest.raises(ConfigError, match="anchors=.*; expected groups, each as {'origin': names, 'scale': two names}"):
+            CenterScale(anchors=anchors)
 
 
 # ---- FillMissing -------------------------------------------------------------------------------------------------------
@@ -171,3 +174,5 @@ def test_fill_changes_missing_points_alone_and_leaves_no_nan(clip):
 def test_fill_refuses_a_mode_it_does_not_know():
     with pytest.raises(ConfigError, match="FillMissing: mode='mean'; expected one of"):
         FillMissing("mean")
+    with pytest.raises(ConfigError, match="FillMissing: value='a'; expected a finite number"):
+        FillMissing(value="a")

@@ -108,8 +108,9 @@ def test_a_mistyped_name_gets_suggestions(clip):
 
 @pytest.mark.parametrize(
     "options",
-    [dict(), dict(names=["rh"], skeleton="msl_226"), dict(names=["rh"], absent="zero"), dict(names=[]), dict(names="rh")],
-)
+    [dict(), dict(names=["rh"], skeleton="msl_226"), dict(names=["rh"], absent="zero"), dict(names=[]), dict(names="rh"),
+     dict(names=[1, 2])],
+)  # fmt: skip
 def test_arguments_that_say_nothing_or_too_much_are_refused(options):
     with pytest.raises(ConfigError, match="SelectKeypoints: names="):
         SelectKeypoints(**options)
