@@ -90,6 +90,6 @@ def test_a_folder_that_is_not_there_is_one_sentence(tmp_path, capsys):
 
 
 def test_the_picture_needs_matplotlib_before_any_work(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("karsl.analysis.plotting.find_spec", lambda name: None)
     assert main(["memory", "--records", "5", "--plot", str(tmp_path / "m.png")]) == 2
     assert "pip install 'karsl[viz]'" in capsys.readouterr().err
