@@ -145,6 +145,8 @@ def _plan(args: argparse.Namespace):
 
     if args.seconds is not None and not args.seconds > 0:
         raise ConfigError(f"--seconds {args.seconds}; expected a positive number")
+    if args.seed < 0:
+        raise ConfigError(f"--seed {args.seed}; expected 0 or more")
     clips, rounds, seconds = _QUICK if args.quick else _FULL
     clips, rounds, seconds = args.clips or clips, args.rounds or rounds, args.seconds or seconds
     if clips < _LEAST_CLIPS:

@@ -54,7 +54,7 @@ class Stores:
             part = self._part("source")
             write_block(SyntheticClips(count, seed), part)
             part.rename(source)
-        self.source = StoredClips(source)
+        self.source = _opened(source)
 
     def prepare(self, way: Way) -> Store:
         """Write a way's files unless they are there, and check its first clips.
@@ -82,6 +82,20 @@ class Stores:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         return part
+
+
+def _opened(source: Path) -> StoredClips:
+    """The clips that everything else is made of.
+
+    Raises:
+        BenchError: A file of them is damaged.
+    """
+    try:
+        clips = StoredClips(source)
+        _ = clips.frames
+    except (OSError, EOFError, ValueError) as error:
+        raise BenchError(f"{source}: damaged ({error}); remove the folder and try again") from error
+    return clips
 
 
 def check_clips(way: Way, folder: Path, source: StoredClips) -> None:

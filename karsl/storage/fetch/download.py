@@ -215,7 +215,8 @@ def _transfer(url: str, part: Path, note: Path, have: int, timeout_s: float) -> 
 
 def reason_of(error: BaseException) -> str:
     if isinstance(error, urllib.error.HTTPError):
-        return f"the server answered {error.code} {error.reason}"
+        first, *_ = str(error.reason).splitlines() or [""]  # of redirects without end urllib says three lines
+        return f"the server answered {error.code} {first}".rstrip()
     if isinstance(error, urllib.error.URLError):
         return str(error.reason)
     return str(error) or type(error).__name__

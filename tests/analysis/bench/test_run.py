@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from karsl.analysis.bench import Case, Plan, choose_ways, run_plan
 from karsl.analysis.bench.launch import Launcher
 from karsl.analysis.bench.one_pass import Pass
-from karsl.analysis.bench.stores import BenchError, drop_page_cache
+from karsl.analysis.bench.stores import BenchError, Stores, drop_page_cache
 from karsl.cli.main import main
 
 CASES = (Case(), Case(2, "fork"))
@@ -80,6 +81,14 @@ def test_files_are_written_once_and_an_interrupted_writing_is_begun_again(tmp_pa
     drop_page_cache(stores.root)
 
 
+@pytest.mark.parametrize("name", ["offsets.npy", "frames.bin"])
+def test_clips_that_were_cut_are_named_with_what_to_do(tmp_path, name):
+    file = Stores(tmp_path, count=60).root / "source" / name
+    os.truncate(file, file.stat().st_size // 2)
+    with pytest.raises(BenchError, match=r"clips60-seed0/source: damaged \(.*\); remove the folder and try again"):
+        Stores(tmp_path, count=60)
+
+
 def test_the_command_prints_a_table_and_writes_what_it_was_asked_for(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     words = ["bench", "--quick", "--clips", "60", "--seconds", "0.01", "--workers", "0"]
@@ -107,6 +116,7 @@ def test_starts_are_written_too(words, rows, tmp_path, capsys):
     [
         (["--clips", "10"], "--clips 10; at least 60 are needed"),
         (["--workers", "-1"], "--workers -1; expected 0 or more"),
+        (["--seed", "-1"], "--seed -1; expected 0 or more"),
         (["--seconds", "0"], "--seconds 0.0; expected a positive number"),
         (["--only", "lmbd"], "no way 'lmbd'; did you mean 'lmdb'?"),
         (["--index", "--plot", "b.png"], "--index times no batches and takes no --plot; leave --index or --plot out"),

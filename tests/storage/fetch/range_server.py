@@ -52,6 +52,12 @@ def serving(folder: Path):
             if file.name in faults.held:
                 faults.held[file.name].wait()
             waiting = faults.statuses.get(file.name)
+            if waiting and waiting[0] == 302:  # to itself
+                self.send_response(waiting.pop(0))
+                self.send_header("Location", self.path)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             if waiting:
                 self.send_error(waiting.pop(0))
                 return

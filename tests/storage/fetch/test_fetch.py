@@ -97,6 +97,13 @@ def test_answers_of_500_are_asked_again_and_404_is_not(server, tmp_path):
         download(url, tmp_path / "third", retry=QUICK)
 
 
+def test_redirects_without_end_are_one_line(server, tmp_path):
+    url, faults, _ = server
+    faults.statuses["a.bin"] = [302] * 100
+    with pytest.raises(RemoteError, match=r"^[^\n]*a.bin: stopped at byte 0 \(the server answered 302 [^\n]*loop[^\n]*$"):
+        download(url, tmp_path / "part", retry=QUICK)
+
+
 @pytest.mark.parametrize("name", ["أرقام/١ ٢.bin", "my clips/a b.bin", "100%.bin", "a+b;c=d@e.bin"])
 def test_names_in_any_script_are_asked_for_as_http_writes_them(server, tmp_path, name):
     url, faults, folder = server
