@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
@@ -51,12 +53,13 @@ class _Pool:
     def __init__(self, read: Read, workers: int) -> None:
         context = multiprocessing.get_context("spawn")  # a progress bar has a thread, which a fork would lose
         self._pipes: dict[Connection, Any] = {}
-        for _ in range(workers):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, read), daemon=True)
-            process.start()
-            theirs.close()
-            self._pipes[ours] = process
+        with _without_interrupts():
+            for _ in range(workers):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_serve, args=(theirs, read), daemon=True)
+                process.start()
+                theirs.close()
+                self._pipes[ours] = process
 
     def run(self, blocks: Iterator[tuple[Any, Block]]) -> Iterator[tuple[Any, Answer]]:
         busy: dict[Connection, Any] = {}
@@ -106,6 +109,20 @@ class _Pool:
             process.terminate()
         for process in self._pipes.values():
             process.join()
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block; processes that are started in it never see one, not even while they import."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # its start, which the first process would bring, unblocks the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(pipe: Connection, read: Read) -> None:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -211,6 +212,38 @@ if __name__ == "__main__":
     assert "no room left for" in done.stdout, done.stderr
     assert "File too large" in done.stdout
     assert [p.name for p in tmp_path.iterdir() if p.name != "script.py"] == [".pack.lock"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows sends no signal to a group")
+def test_an_interrupt_while_workers_import_is_told_by_nobody_but_their_parent(tmp_path):
+    (tmp_path / "script.py").write_text(
+        """
+import sys, time
+from pathlib import Path
+from karsl.storage.pack.pool import write_blocks
+if __name__ == "__mp_main__":
+    Path(sys.argv[1]).touch()
+    time.sleep(600)  # its parent ends it
+if __name__ == "__main__":
+    try:
+        list(write_blocks(iter([("name", None)]), print, workers=1))
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+    )
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "script.py", tmp_path / "importing"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    )
+    while not (tmp_path / "importing").exists() and process.poll() is None:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=300) == ("interrupted\n", "")
 
 
 class EndsItsProcess(NumberedClips):
