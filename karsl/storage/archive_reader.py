@@ -40,7 +40,7 @@ class ArchiveReader:
             CorruptRecordError: See `read_member`.
         """
         if place is not None:
-            found = _read_at(path, key, place)
+            found = self._read_at(path, key, place)
             if found is not None:
                 return found
             warnings.warn(
@@ -48,11 +48,26 @@ class ArchiveReader:
             )
         for _ in range(2):  # the directory may be known from before the change
             place = self._place(path, key)
-            found = None if place is None else _read_at(path, key, place)
+            found = None if place is None else self._read_at(path, key, place)
             if found is not None:
                 return found
             self._forget(path)
         return read_member(path, key)
+
+    def _read_at(self, path: str, key: str, place: Place) -> np.ndarray | None:
+        """The array, or None where the file is another one, also one of the same size and time.
+
+        Raises:
+            CorruptRecordError: It is damaged: the archive's directory has this place and this checksum, too.
+        """
+        try:
+            return read_at(path, key, place)
+        except CorruptRecordError:
+            if self._place(path, key) == place:
+                self._forget(path)  # the directory may be known from before the change
+                if self._place(path, key) == place:
+                    raise
+            return None
 
     def _place(self, path: str, key: str) -> Place | None:
         known = self._known.get(path)
@@ -70,17 +85,3 @@ class ArchiveReader:
 
     def __reduce__(self) -> tuple:
         return ArchiveReader, (self.max_members,)
-
-
-def _read_at(path: str, key: str, place: Place) -> np.ndarray | None:
-    """The array, or None where the file is another one, also one of the same size and time.
-
-    Raises:
-        CorruptRecordError: It is damaged: the archive's directory has this place and this checksum, too.
-    """
-    try:
-        return read_at(path, key, place)
-    except CorruptRecordError:
-        if find_places(path).get(key) == place:
-            raise
-        return None
