@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
+import numpy as np
 import yaml  # MMEngine requires it
 from mmengine.config import Config
 from mmengine.fileio import get_text, list_from_file
 from mmengine.logging import print_log
 
+from karsl.datasets.filters import counted
 from karsl.errors import AnnotationError
 from karsl.storage.annotation import annotation_parts
 
@@ -48,6 +50,24 @@ def read_annotation(ann_file: str | None, *, owner: str) -> dict:
         raise TypeError(f"{ann_file}: an annotation file holds a dict, this one a {type(content).__name__}")
     annotation_parts(content, ann_file)
     return content
+
+
+def check_labels(records: Sequence[Mapping], classes: object, *, source: str) -> None:
+    """See that labels are numbers of classes, where both are known.
+
+    Raises:
+        AnnotationError: One is not.
+    """
+    if not classes or not isinstance(classes, (list, tuple)):
+        return
+    known = range(len(classes))
+    strange = [r for r in records if isinstance(r.get("label"), (int, np.integer)) and r["label"] not in known]
+    if strange:
+        first = f"{strange[0]['label']} of clip {strange[0].get('clip_id', '?')!r}"
+        raise AnnotationError(
+            f"{source}: {counted(len(strange), 'clip')} with a label outside 0 to {len(known) - 1}, the first {first}; "
+            f"metainfo has {len(known)} 'classes', correct these or the labels"
+        )
 
 
 def complete_metainfo(base: Mapping, given: Mapping | Config | None) -> dict:

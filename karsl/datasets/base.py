@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import NoneType
 from typing import Any
 
 import numpy as np
 from mmengine.config import Config
 from mmengine.fileio import join_path
 
-from karsl.datasets.annotation import complete_metainfo, read_annotation
+from karsl.datasets.annotation import check_labels, complete_metainfo, read_annotation
 from karsl.datasets.batched import batching_module
-from karsl.datasets.epoch import EpochState
+from karsl.datasets.epoch import EpochState, check_range
 from karsl.datasets.filters import keep_records
 from karsl.datasets.pipeline import Pipeline, output_channels, output_skeleton
 from karsl.datasets.sampled import SampledDataset
@@ -89,6 +90,9 @@ class KeypointDataset(SampledDataset):
     ) -> None:
         if on_error not in ("raise", "skip"):
             raise ConfigError(f"{type(self).__name__}: on_error={on_error!r}; expected 'raise' or 'skip'")
+        if not isinstance(filter_cfg, (Mapping, Config, NoneType)):
+            raise ConfigError(f"{type(self).__name__}: filter_cfg={filter_cfg!r}; expected a dict, e.g. dict(split='train')")
+        check_range(type(self).__name__, max_refetch=max_refetch)
         self.on_error, self.index_cache = on_error, index_cache
         self._skeleton = _chosen_skeleton(skeleton, metainfo)
         self._draws = EpochState(0 if test_mode and seed is None else seed)
@@ -161,6 +165,11 @@ class KeypointDataset(SampledDataset):
     def filter_data(self) -> list[dict]:
         """The records that `filter_cfg` keeps."""
         return keep_records(self.data_list, self.filter_cfg, source=self._source())
+
+    def _parse(self) -> list[dict]:
+        records = super()._parse()
+        check_labels(records, self._metainfo.get("classes"), source=self._source())
+        return records
 
     def _source(self) -> str:
         return f"ann_file={self.ann_file!r}" if self.ann_file else f"data_root={self.data_root!r}"

@@ -49,7 +49,7 @@ def keypoint_collate(samples: Sequence[dict]) -> dict:
         inputs (N, T, V, C), keypoint_mask (N, T, V), label int64 (N,), sample_idx int64 (N,); other keys as lists.
 
     Raises:
-        ConfigError: Samples that are not packed, or of different shapes, with the step that would help.
+        ConfigError: No samples, or such that are not packed, or of different shapes, with the step that would help.
 
     Example:
         >>> one = {"inputs": torch.zeros(8, 5, 3), "label": 1}
@@ -62,6 +62,8 @@ def keypoint_collate(samples: Sequence[dict]) -> dict:
     batch = None if finished is None else finished()
     if batch is not None:
         return batch
+    if not len(samples):
+        raise ConfigError("keypoint_collate: no samples; a collate function of one's own leaves one of a batch at least")
     for sample in samples:
         if not isinstance(sample, Mapping) or "inputs" not in sample:
             holds = f"holds {sorted(map(str, sample))}" if isinstance(sample, Mapping) else f"is a {type(sample).__name__}"

@@ -6,7 +6,7 @@ import copy
 import inspect
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -32,12 +32,13 @@ class Pipeline(Compose):
         transforms: Configs or callables, in order; None or empty is the identity.
 
     Raises:
-        ConfigError: No transform has that name or takes those arguments.
-        TypeError: A step is neither a config nor callable.
+        ConfigError: No transform has that name or takes those arguments, or a step is neither a config nor callable.
     """
 
     def __init__(self, transforms: Sequence[dict | Callable] | None) -> None:
-        super().__init__([_build(t) if isinstance(t, dict) else t for t in transforms or ()])
+        if isinstance(transforms, (str, Mapping)):
+            raise ConfigError(f"pipeline={transforms!r}; expected a list of steps, [dict(type='LoadKeypoints'), ...]")
+        super().__init__([_step(place, step) for place, step in enumerate(transforms or ())])
         seen: Counter[str] = Counter()
         for place, step in enumerate(self.transforms):
             if isinstance(step, KeypointTransform):
@@ -110,6 +111,16 @@ def _reason(error: Exception, results: object) -> str:
     if isinstance(key, str) and isinstance(results, dict) and key not in results:
         return f"it needs {key!r}, and the results hold only {sorted(map(str, results))}"
     return repr(error) if isinstance(error, KeyError) else str(error) or type(error).__name__
+
+
+def _step(place: int, given: object) -> Callable:
+    if isinstance(given, dict) and (isinstance(given.get("type"), str) or callable(given.get("type"))):
+        return _build(given)
+    if isinstance(given, dict) or not callable(given):
+        raise ConfigError(
+            f"pipeline[{place}] is {given!r}; expected a callable, or a dict with a transform's name as 'type'"
+        )
+    return given
 
 
 def _build(cfg: dict) -> Callable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import yaml
 from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset, RepeatDataset
 
 from karsl.datasets import KeypointDataset
-from karsl.errors import AnnotationError, TransformError
+from karsl.errors import AnnotationError, ConfigError, TransformError
 
 RECORDS = [{"keypoint_path": f"{i}.npz", "label": i % 3, "weights": [0.5, i]} for i in range(7)]
 ANNOTATION = {"metainfo": {"task": "signs", "classes": ["x", "y", "z"]}, "data_list": RECORDS}
@@ -255,6 +256,26 @@ def test_none_is_an_error_in_test_mode(root):
     dataset = KeypointDataset("ann.json", data_root=str(root), data_prefix=PREFIX, pipeline=[_EveryOther()], test_mode=True)
     with pytest.raises(TransformError, match="gave None for sample 1, which test_mode=True forbids"):
         dataset[1]
+
+
+@pytest.mark.parametrize("serialize_data", [True, False])
+@pytest.mark.parametrize("label", [2, -1])
+def test_a_label_that_is_none_of_the_classes_is_named(tmp_path, label, serialize_data):
+    records = [{"keypoint_path": "a.npz", "clip_id": f"c{n}", "label": n} for n in (0, 1, label)]
+    content = {"metainfo": {"classes": ["a", "b"]}, "data_list": records}
+    (tmp_path / "ann.json").write_text(json.dumps(content), encoding="utf-8")
+    how = dict(data_root=str(tmp_path), serialize_data=serialize_data)
+    with pytest.raises(AnnotationError, match=f"1 clip with a label outside 0 to 1, the first {label} of clip 'c{label}'"):
+        KeypointDataset("ann.json", **how)
+    assert len(KeypointDataset("ann.json", metainfo={"classes": []}, **how)) == 3
+    assert len(KeypointDataset("ann.json", filter_cfg={"labels": [0, 1]}, **how)) == 2
+
+
+@pytest.mark.parametrize("options", [dict(filter_cfg=["train"]), dict(filter_cfg="train"), dict(max_refetch="x")], ids=str)
+def test_an_argument_of_another_kind_is_named(root, options):
+    ((name, value),) = options.items()
+    with pytest.raises(ConfigError, match=re.escape(f"KeypointDataset: {name}={value!r}; expected a")):
+        KeypointDataset("ann.json", data_root=str(root), data_prefix=PREFIX, **options)
 
 
 def test_max_refetch_bounds_the_tries(root):

@@ -72,5 +72,10 @@ def test_samples_that_are_not_packed_name_the_step_that_is_missing(write_clips, 
         keypoint_collate([np.zeros((4, 184, 3))])
 
 
+def test_an_empty_batch_is_refused():
+    with pytest.raises(ConfigError, match="keypoint_collate: no samples"):
+        keypoint_collate([])
+
+
 def test_configs_find_it_by_name():
     assert FUNCTIONS.get("keypoint_collate") is keypoint_collate

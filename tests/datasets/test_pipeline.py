@@ -243,10 +243,16 @@ def test_a_mistyped_argument_names_the_step_and_what_it_takes():
         Pipeline([dict(type="RandomFlip", p=0.5)])
 
 
-@pytest.mark.parametrize("step", ["RandomFlip", 3, None])
+@pytest.mark.parametrize("step", ["RandomFlip", 3, None, {}, dict(typ="RandomFlip"), dict(type=5)])
 def test_what_is_neither_config_nor_callable_is_refused(step):
-    with pytest.raises(TypeError, match="must be a callable object or dict"):
-        Pipeline([step])
+    with pytest.raises(ConfigError, match=r"pipeline\[1\] is .*; expected a callable, or a dict with a transform's name"):
+        Pipeline([MIRROR, step])
+
+
+@pytest.mark.parametrize("pipeline", ["RandomFlip", MIRROR])
+def test_a_step_without_a_list_around_it_is_refused(pipeline):
+    with pytest.raises(ConfigError, match="pipeline=.*RandomFlip.*; expected a list of steps"):
+        Pipeline(pipeline)
 
 
 @pytest.mark.parametrize("scope", [None, "mmengine", "karsl", "elsewhere"])
