@@ -97,7 +97,6 @@ class KeypointDataset(SampledDataset):
         self._skeleton = _chosen_skeleton(skeleton, metainfo)
         self._draws = EpochState(0 if test_mode and seed is None else seed)
         self._skips = SkipReport()
-        self._given_metainfo = frozenset(metainfo or ())
         super().__init__(
             ann_file=os.fspath(ann_file) if ann_file is not None else None,
             metainfo=metainfo,
@@ -111,6 +110,7 @@ class KeypointDataset(SampledDataset):
             lazy_init=True,
             max_refetch=max_refetch,
         )
+        self._given_metainfo = frozenset(metainfo or ())
         if self._skeleton is not None:
             self._metainfo["skeleton"] = self._skeleton.name
         self.pipeline = Pipeline(pipeline)

@@ -164,9 +164,10 @@ def test_metainfo_takes_argument_before_class_before_annotation(root):
     assert Own.METAINFO == {"task": "of the class", "colour": "blue"}
 
 
-def test_metainfo_must_be_a_mapping(root):
+@pytest.mark.parametrize("metainfo", ["classes.txt", 5])
+def test_metainfo_must_be_a_mapping(root, metainfo):
     with pytest.raises(TypeError, match="metainfo should be a Mapping or Config"):
-        KeypointDataset("ann.json", metainfo="classes.txt", data_root=str(root))
+        KeypointDataset("ann.json", metainfo=metainfo, data_root=str(root))
 
 
 @pytest.mark.parametrize(

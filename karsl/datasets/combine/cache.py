@@ -43,7 +43,7 @@ class CacheDataset(OneMember):
     def __init__(
         self, dataset: Any, *, max_bytes: int = 256 << 20, lazy_init: bool = False, seed: int | None = None
     ) -> None:
-        if max_bytes < 0:
+        if not isinstance(max_bytes, (int, float)) or not max_bytes >= 0:
             raise ConfigError(f"{kind(self)}: max_bytes={max_bytes!r}; expected a number of at least 0")
         self.max_bytes = max_bytes
         super().__init__(dataset, lazy_init=lazy_init, seed=seed)

@@ -142,6 +142,8 @@ def find_condition(keep: Keep | str | Mapping) -> Keep:
         if unknown or not keep:
             raise ConfigError(f"FilterDataset: keep={dict(keep)!r}; expected 'type' or keys of {', '.join(FILTERS)}")
         return _All([FILTERS[key](value) for key, value in keep.items()])
+    if not isinstance(keep, (str, Mapping)):
+        raise ConfigError(f"FilterDataset: keep={keep!r}; expected a function, its registered name, or a dict")
     name, arguments = (keep, {}) if isinstance(keep, str) else (keep["type"], {k: v for k, v in keep.items() if k != "type"})
     found: Any = name if callable(name) else FUNCTIONS.get(str(name))
     if found is None:

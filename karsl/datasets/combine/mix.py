@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,8 @@ class MixDataset(SeveralMembers):
         **kwargs: Any,
     ) -> None:
         self.stop, datasets = check_stop(self, stop), list(datasets)
-        shares = np.asarray([1.0] * len(datasets) if weights is None else list(weights), dtype=np.float64)
+        given = [1.0] * len(datasets) if weights is None else list(weights)
+        shares = np.asarray([w if isinstance(w, Real) else -1 for w in given], dtype=np.float64)
         if len(shares) != len(datasets) or not (np.isfinite(shares) & (shares > 0)).all():
             raise ConfigError(
                 f"{kind(self)}: weights={weights!r} for {len(datasets)} datasets; expected one positive number for each"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
 
 from karsl.datasets.combine.naming import kind
 from karsl.datasets.combine.one import OneMember
-from karsl.errors import ConfigError
+from karsl.datasets.epoch import check_range
 from karsl.registry import DATASETS
 
 
@@ -24,9 +23,8 @@ class RepeatDataset(OneMember):
     """
 
     def __init__(self, dataset: Any, times: int, lazy_init: bool = False, *, seed: int | None = None) -> None:
-        self.times = operator.index(times)
-        if self.times < 1:
-            raise ConfigError(f"{kind(self)}: times={times!r}; expected a whole number of at least 1")
+        check_range(kind(self), low=1, times=times)
+        self.times = int(times)
         super().__init__(dataset, lazy_init=lazy_init, seed=seed)
 
     def inner(self, places: np.ndarray) -> np.ndarray:

@@ -171,6 +171,10 @@ def test_an_empty_or_broken_member_is_named_by_position_and_kind(numbers):
     ("make", "message"),
     [
         (lambda n: RepeatDataset(n, 0), "times=0"),
+        (lambda n: RepeatDataset(n, 1.5), "times=1.5; expected a whole number of 1 to"),
+        (lambda n: MixDataset([n, n], "ab"), "weights='ab' for 2 datasets"),
+        (lambda n: CacheDataset(n, max_bytes="1GB"), "max_bytes='1GB'"),
+        (lambda n: FilterDataset(n, 5), "keep=5; expected a function"),
         (lambda n: MixDataset([n, n], [1]), r"weights=\[1\] for 2 datasets"),
         (lambda n: MixDataset([n], [-1]), "one positive number"),
         (lambda n: InterleaveDataset([n], stop="never"), "expected 'all_exhausted' or 'first_exhausted'"),
