@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "time ways from clips to batches, side by side"
 
-_FULL, _QUICK = (6000, 5, 3.0), (300, 1, 0.4)  # clips, rounds, seconds
+_FULL, _QUICK = (6000, 5, 3.0), (300, 1, 0.2)  # clips, rounds, seconds
 _LEAST_CLIPS, _BATCH_SIZE = 60, 64
 _START_METHODS = ("fork", "spawn", "forkserver")
 _BYTES_PER_CLIP = 1 << 20  # nine copies of 112 kB
