@@ -80,13 +80,10 @@ def _open(address: Address) -> Slot:
         # A pid is used again at some time: look at the name before anything is opened.
         if not os.readlink(_place(address)).startswith(f"/memfd:{NAME}"):
             raise FileNotFoundError(f"{_place(address)} is another file")
-        fd = os.open(_place(address), os.O_RDWR | os.O_CLOEXEC)
-        try:
-            if os.fstat(fd).st_ino != address.inode:
+        with open(_place(address), "r+b", buffering=0) as file:  # closed too if torch's handler of a death raises here
+            if os.fstat(file.fileno()).st_ino != address.inode:
                 raise FileNotFoundError(f"{_place(address)} is another file")
-            return Slot.open(fd, address.size)
-        finally:
-            os.close(fd)
+            return Slot.open(file.fileno(), address.size)
     except (OSError, RuntimeError) as error:  # torch reports a failed map as a RuntimeError
         raise BatchLostError(
             f"a batch of worker {address.pid} cannot be reached ({error}); the worker was killed, or this process may not "

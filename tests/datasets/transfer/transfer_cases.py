@@ -20,6 +20,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from karsl.datasets.transfer.batch import batch_buffer
+from karsl.errors import BatchLostError
 
 
 class Numbers(Dataset):
@@ -109,8 +110,15 @@ def kill_workers(epochs: int, kills: int, seed: int) -> None:
             batches = iter(loader)
             pids.update(workers())
             right = train(batches, rng if epoch in deadly else None) and right
-        except RuntimeError as error:
-            deaths += "killed by signal" in str(error) or "exited unexpectedly" in str(error)
+            ended = epoch in deadly  # torch's error was lost in a finaliser that it interrupted
+        except RuntimeError as error:  # torch's, or ours when the batch of a dead worker came first
+            ended = isinstance(error, BatchLostError) or any(
+                words in str(error) for words in ("killed by signal", "exited unexpectedly")
+            )
+            if not ended:
+                raise
+        deaths += ended
+        if ended:
             loader = None
         if loader is not None and not loader.persistent_workers:
             loader = None
@@ -129,7 +137,8 @@ def train(batches, rng) -> bool:
         keep = [*keep[-3:], batch]
         right = right and is_right(batch)
     if rng is not None:
-        os.waitid(os.P_PID, victim, os.WEXITED | os.WNOWAIT)  # torch's handler of the signal raises here at the latest
+        end = os.waitid(os.P_PID, victim, os.WEXITED | os.WNOWAIT)  # torch's handler of the signal raises here at the latest
+        right = right and end.si_code == os.CLD_KILLED
     return right and all(map(is_right, keep))
 
 
