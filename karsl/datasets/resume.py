@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from operator import length_hint
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from karsl.datasets.shared_numbers import SharedNumbers
 from karsl.errors import ConfigError
 
 _SEED, _EPOCH, _START, _CONSUMED, _BATCH, _RANK, _WORLD, _GIVEN = range(8)
-_RUN = 256  # clips listed at a time where nobody says how long a batch is
+RUN = 256  # clips listed at a time where nobody says how long a batch is
 STATE_KEYS = ("seed", "epoch", "consumed")
 
 
@@ -199,7 +200,7 @@ class OrderIterator(Iterator):
     """
 
     def __init__(self, owner: Resumable, *, batch_size: int | None = None, num_workers: int = 1, worker: int = 0) -> None:
-        self._owner, self._batch_size = owner, batch_size or _RUN
+        self._owner, self._batch_size = owner, batch_size or RUN
         self._num_workers, self._worker = num_workers, worker
         self._begin(owner.seed, owner.epoch, owner.share().start)
 
@@ -208,23 +209,22 @@ class OrderIterator(Iterator):
         self._order, self._share = self._owner.order(seed, epoch), self._owner.share(start)
         spans = worker_batches(len(self._share), self._batch_size, num_workers=self._num_workers, worker=self._worker)
         self._spans = ((max(first, done), stop) for first, stop in spans if stop > done)
-        self._items: Sequence[Any] = ()
-        self._at, self._first = 0, done
+        self._items: Iterator[Any] = iter(())
+        self._stop = done  # of the items listed last
 
     def _listed(self, first: int, stop: int) -> Sequence[Any]:
         return self._order.places(self._share.positions(first, stop)).tolist()
 
     def __next__(self) -> Any:
-        at = self._at
-        if at == len(self._items):
-            first, stop = next(self._spans)
-            self._items, self._first, at = self._listed(first, stop), first, 0
-        self._at = at + 1
-        return self._items[at]
+        for item in self._items:
+            return item
+        first, self._stop = next(self._spans)
+        self._items = iter(self._listed(first, self._stop))
+        return next(self._items)
 
     def state_dict(self) -> dict[str, int]:
         """Where this pass is; for torchdata's StatefulDataLoader, which asks each worker."""
-        done = self._first + self._at
+        done = self._stop - length_hint(self._items)
         return {"seed": self._seed, "epoch": self._epoch, "start": self._share.start, "done": done}
 
     def load_state_dict(self, state: dict[str, int]) -> None:

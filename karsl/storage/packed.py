@@ -124,15 +124,13 @@ class Pack:
         for mapped in self._maps:
             _check_size(mapped)
         first = np.searchsorted(self._starts, starts, side="right") - 1
-        last = np.searchsorted(self._starts, starts + lengths, side="left")
-        if self.mode == "first touch" and not self._unseen[first].any() and (last - first == 1).all():
-            return
-        for begin, end in zip(first.tolist(), last.tolist(), strict=True):
-            for number in range(begin, end):
-                if self.mode == "always" or self._unseen[number]:
-                    self._check(number)
-                    self._num_unseen -= int(self._unseen[number])
-                    self._unseen[number] = False
+        counts = np.searchsorted(self._starts, starts + lengths, side="left") - first
+        touched = np.repeat(first, counts) + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        if self.mode == "first touch":
+            touched = np.unique(touched[self._unseen[touched]])
+        self._compare(touched)
+        self._num_unseen -= int(np.count_nonzero(self._unseen[touched]))
+        self._unseen[touched] = False
 
     def checksum(self, number: int) -> int:
         """xxh3 of a clip's frames and presence, as they lie in the files."""
@@ -147,12 +145,15 @@ class Pack:
         start = int(self._starts[number])
         return f"clip {number}, frames {start} to {start + int(self._lengths[number])}, bytes {offset} to {end}"
 
-    def _check(self, number: int) -> None:
-        if self.checksum(number) != int(self.clips[number, CHECKSUM]):
-            raise CorruptRecordError(
-                f"{self.path}: {self.span(number)} are not what was written, the checksum differs; copy the shard again, or "
-                "'karsl pack --remove' the clip and '--append' it again"
-            )
+    def _compare(self, numbers: np.ndarray) -> None:
+        starts, stops = self._starts[numbers], self._starts[numbers] + self._lengths[numbers]
+        wanted = self.clips[numbers, CHECKSUM]
+        for number, start, stop, want in zip(*(x.tolist() for x in (numbers, starts, stops, wanted)), strict=True):
+            if clip_checksum(self.frames[start:stop], self.presence[start:stop]) != want:
+                raise CorruptRecordError(
+                    f"{self.path}: {self.span(number)} are not what was written, the checksum differs; copy the shard "
+                    "again, or 'karsl pack --remove' the clip and '--append' it again"
+                )
 
     @cached_property
     def _starts(self) -> np.ndarray:
@@ -162,15 +163,19 @@ class Pack:
     def _lengths(self) -> np.ndarray:
         return self.clips[:, LENGTH].view(np.int64)
 
-    def advise(self, starts: np.ndarray, lengths: np.ndarray) -> None:
+    def advise(self, starts: np.ndarray, lengths: np.ndarray, *, in_background: bool = False) -> bool:
         """Have the system fetch clips from the disk all at once, before they are read one page fault after the other.
 
         Clips that this process asked for before are left out; where the system takes no advice, nothing happens.
 
         Args:
             starts, lengths: int64 (N,), within the pack.
+            in_background: Do not wait until the system has taken it.
+
+        Returns:
+            Whether there was anything new to ask for.
         """
-        self._readahead.ask(starts, lengths)
+        return self._readahead.ask(starts, lengths, in_background=in_background)
 
     @cached_property
     def digest(self) -> int:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sized
 import numpy as np
 from torch.utils.data import Sampler
 
-from karsl.datasets.resume import OrderIterator, Resumable
+from karsl.datasets.resume import RUN, Resumable
+from karsl.datasets.samplers.ahead import AheadIterator
 from karsl.errors import ConfigError
 
 
@@ -33,7 +34,7 @@ class OrderSampler(Resumable, Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         self._find_rank()
-        return OrderIterator(self)
+        return AheadIterator(self, batch_size=max(RUN, self.batch_size or 0))
 
     def column(self, key: str, needed_for: str) -> np.ndarray:
         """int64 (n,), one number of each record of the dataset, without reading records one by one where it is kept.
