@@ -13,7 +13,7 @@ from mmengine.config import read_base
 from mmengine.dataset import DefaultSampler
 from mmengine.runner import TestLoop
 
-from karsl.datasets import KArSLDataset, KeypointDataset, keypoint_collate
+from karsl.datasets import KArSLDataset, KeypointDataset, ResumableSampler, keypoint_collate
 from karsl.datasets.combine import ConcatDataset, FilterDataset, MapDataset, MixDataset, SliceDataset
 from karsl.datasets.transforms import (
     CenterScale,
@@ -65,7 +65,7 @@ train_dataloader = dict(
     batch_size=16,
     num_workers=2,
     persistent_workers=True,
-    sampler=dict(type=DefaultSampler, shuffle=True),
+    sampler=dict(type=ResumableSampler),
     collate_fn=dict(type=keypoint_collate),
     dataset=dict(
         type=MapDataset,

@@ -7,7 +7,7 @@ is the result, and nothing is chosen by looking at the test clips.
 from mmengine.dataset import DefaultSampler
 from mmengine.runner import TestLoop
 
-from karsl.datasets import KArSLDataset, keypoint_collate
+from karsl.datasets import KArSLDataset, ResumableSampler, keypoint_collate
 from karsl.datasets.transforms import (
     CenterScale,
     LoadKeypoints,
@@ -41,7 +41,7 @@ train_dataloader = dict(
     batch_size=64,
     num_workers=2,
     persistent_workers=True,
-    sampler=dict(type=DefaultSampler, shuffle=True),
+    sampler=dict(type=ResumableSampler),
     collate_fn=dict(type=keypoint_collate),
     dataset=dict(type=KArSLDataset, data_root=data_root, filter_cfg=dict(split="train"), pipeline=train_pipeline),
 )
