@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,15 @@ class OwnOrder(Sampler):
         self.dataset, self.seed = dataset, seed
 
     def __iter__(self) -> Iterator[int]:
+        return chain.from_iterable(self._epochs())
+
+    def _epochs(self) -> Iterator[Iterable[int]]:
         from karsl.datasets import ResumableSampler
 
         sampler = ResumableSampler(self.dataset, seed=self.seed)
         for epoch in count():
             sampler.set_epoch(epoch)
-            yield from sampler
+            yield sampler
 
 
 def loader_over(dataset: Any, *, batch_size: int, num_workers: int, seed: int, start_method: str) -> DataLoader:
