@@ -54,6 +54,22 @@ class BatchLostError(KarslError, RuntimeError):
     """A worker announced a batch that cannot be reached any more."""
 
 
+class FetchError(KarslError, OSError):
+    """A file elsewhere cannot be had; the text names it, the byte, and what to do."""
+
+
+class RemoteError(KarslError, RuntimeError):
+    """Actors of a Ray cluster die faster than they answer."""
+
+
+class ProbeError(KarslError, RuntimeError):
+    """A measurement of memory cannot be made."""
+
+
+class BenchError(KarslError, RuntimeError):
+    """A way of the benchmark does not give what it must, or did not finish."""
+
+
 class MissingExtraError(KarslError, ImportError):
     """A heavy library is absent; the text names the extra that brings it."""
 
@@ -80,6 +96,16 @@ class DataProblems(KarslError, ValueError):
 
     def __reduce__(self) -> tuple:
         return type(self), (self.where, self.problems, self.remedy)
+
+
+def first_line(error: Exception) -> str:
+    """What another library's error says, short enough to stand in a sentence.
+
+    Example:
+        >>> first_line(ValueError("no such key.\\nHint: ..."))
+        'no such key'
+    """
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def missing_extra(extra: str, library: str) -> MissingExtraError:

@@ -13,7 +13,7 @@ from mmengine.fileio import join_path
 
 from karsl.datasets.annotation import check_labels, complete_metainfo, read_annotation
 from karsl.datasets.batched import batching_module
-from karsl.datasets.epoch import EpochState, check_range
+from karsl.datasets.epoch import EpochState, check_whole
 from karsl.datasets.filters import keep_records
 from karsl.datasets.pipeline import Pipeline, output_channels, output_skeleton
 from karsl.datasets.sampled import SampledDataset
@@ -92,7 +92,7 @@ class KeypointDataset(SampledDataset):
             raise ConfigError(f"{type(self).__name__}: on_error={on_error!r}; expected 'raise' or 'skip'")
         if not isinstance(filter_cfg, (Mapping, Config, NoneType)):
             raise ConfigError(f"{type(self).__name__}: filter_cfg={filter_cfg!r}; expected a dict, e.g. dict(split='train')")
-        check_range(type(self).__name__, max_refetch=max_refetch)
+        check_whole(type(self).__name__, max_refetch=max_refetch)
         self.on_error, self.index_cache = on_error, index_cache
         self._skeleton = _chosen_skeleton(skeleton, metainfo)
         self._draws = EpochState(0 if test_mode and seed is None else seed)

@@ -36,7 +36,7 @@ class EpochState:
 
     def __init__(self, seed: int | None = None) -> None:
         if seed is not None:
-            check_range("a dataset", seed=seed)
+            check_whole("a dataset", seed=seed)
         self._shared = SharedNumbers([0, _UNSET if seed is None else seed])
 
     @property
@@ -60,7 +60,7 @@ class EpochState:
         Raises:
             ConfigError: Not a whole number of 0 to 2**63 - 1.
         """
-        check_range("set_epoch", epoch=epoch, seed=seed or 0)
+        check_whole("set_epoch", epoch=epoch, seed=seed or 0)
         self._shared[0] = epoch
         if self.seed is None:
             self._shared[1] = seed or 0
@@ -80,14 +80,14 @@ class EpochState:
         return copy
 
 
-def check_range(where: str, *, low: int = 0, **numbers: int) -> None:
+def check_whole(where: str, *, low: int = 0, **numbers: int) -> None:
     """See that seeds, epochs and counts can be kept.
 
     Raises:
         ConfigError: One is not a whole number of `low` to 2**63 - 1.
 
     Example:
-        >>> check_range("a dataset", seed=-1)
+        >>> check_whole("a dataset", seed=-1)
         Traceback (most recent call last):
         karsl.errors.ConfigError: a dataset: seed=-1; expected a whole number of 0 to 2**63 - 1
     """

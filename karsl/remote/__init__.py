@@ -1,7 +1,6 @@
 """Datasets and packing on a Ray cluster, for work that one machine is not enough for; needs the extra `[ray]`."""
 
 from karsl.remote.batches import AnnouncedBatches, AnnouncedBatchSampler
-from karsl.remote.calls import RemoteError
 from karsl.remote.dataset import RemoteDataset
 from karsl.remote.packing import pack_on_ray
 from karsl.remote.ray_data import to_ray_dataset
@@ -11,7 +10,6 @@ __all__ = [
     "AnnouncedBatchSampler",
     "AnnouncedBatches",
     "RemoteDataset",
-    "RemoteError",
     "connect",
     "disconnect",
     "pack_on_ray",

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from karsl.datasets.collate import keypoint_collate
-from karsl.datasets.epoch import check_range
+from karsl.datasets.epoch import check_whole
 from karsl.errors import ConfigError
 from karsl.remote.session import need_ray
 
@@ -89,7 +89,7 @@ def agreed_seed(where: str, asked: int | None, own: int | None) -> int | None:
     """
     if asked is None:
         return own
-    check_range(where, seed=asked)
+    check_whole(where, seed=asked)
     if own not in (None, asked):
         raise ConfigError(
             f"{where}: seed={asked}, but the dataset draws with seed {own} of its config; give only one of them"

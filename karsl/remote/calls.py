@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from karsl.errors import KarslError
+from karsl.errors import RemoteError
 from karsl.remote.actor import DatasetActor, Draws
 from karsl.remote.session import need_ray
 from karsl.remote.waiting import first_of
@@ -16,10 +16,6 @@ Request = tuple[tuple[int, ...], Draws]
 _PATIENCE_S = 300.0  # without any answer, before a request is given up
 _AVOIDED_S = 10.0  # after an actor was lost; the others first
 _PAUSE_S = 0.2  # while all are lost
-
-
-class RemoteError(KarslError, RuntimeError):
-    """Actors die faster than they answer."""
 
 
 class Calls:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.epoch import check_range
+from karsl.datasets.epoch import check_whole
 from karsl.errors import ConfigError, missing_extra
 from karsl.remote.actor import DatasetActor, Draws, agreed_seed
 from karsl.remote.session import connect
@@ -43,7 +43,7 @@ def to_ray_dataset(
         MissingExtraError: Ray or pandas is not installed.
         ConfigError: The dataset has another seed.
     """
-    check_range("to_ray_dataset", epoch=epoch)
+    check_whole("to_ray_dataset", epoch=epoch)
     ray = connect(address)
     try:
         import pandas  # noqa: F401 - Ray Data needs it

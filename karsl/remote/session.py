@@ -8,7 +8,7 @@ import socket
 from types import ModuleType
 from typing import Any
 
-from karsl.errors import ConfigError, missing_extra
+from karsl.errors import ConfigError, first_line, missing_extra
 
 _ANSWER_S = 10.0
 _ended_with_us = False
@@ -54,9 +54,7 @@ def connect(address: str | None = None, **options: Any) -> ModuleType:
         ray.init(address=address or "local", log_to_driver=False, logging_level="error", **{**own, **options})
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = f"at {address!r}" if address else "of this machine"
-        raise ConfigError(
-            f"no Ray cluster {where} answers ({_first_line(error)}); is 'ray start --head' running?"
-        ) from error
+        raise ConfigError(f"no Ray cluster {where} answers ({first_line(error)}); is 'ray start --head' running?") from error
     if not _ended_with_us:
         _ended_with_us = True
         atexit.register(disconnect)
@@ -83,7 +81,3 @@ def _check_answers(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
     except OSError as error:
         raise ConfigError(f"no Ray cluster at {address!r} ({error}); is 'ray start --head' running there?") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")

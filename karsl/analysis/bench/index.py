@@ -16,9 +16,9 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from rich.table import Table
 
-from karsl.analysis.bench.stores import BenchError
 from karsl.analysis.memory.records import synthetic_records
 from karsl.datasets.base import KeypointDataset
+from karsl.errors import BenchError
 from karsl.storage.annotation import write_annotation
 
 _ACCESSES = 100_000

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from karsl.analysis.bench.one_pass import Pass, Reading
-from karsl.analysis.bench.stores import BenchError
+from karsl.errors import BenchError
 
 _END_S = 10  # to remove semaphores and shared memory, which a killed process leaves behind
 _GRACE_S = 120  # beyond what the cases take: imports, workers, a cold disk

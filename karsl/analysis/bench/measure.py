@@ -12,8 +12,9 @@ from karsl.analysis.bench.launch import Launcher
 from karsl.analysis.bench.one_pass import Case, Pass
 from karsl.analysis.bench.result import Result, WayResult
 from karsl.analysis.bench.stages import profile_stages
-from karsl.analysis.bench.stores import BenchError, Store, Stores
+from karsl.analysis.bench.stores import Store, Stores
 from karsl.analysis.bench.ways import Way
+from karsl.errors import BenchError
 
 Say = Callable[[str, int], None]
 

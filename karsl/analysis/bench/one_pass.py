@@ -19,8 +19,9 @@ import psutil
 import torch
 
 from karsl.analysis.bench.job import CHANNELS, CLIP_LEN, NUM_KEYPOINTS
-from karsl.analysis.bench.stores import BenchError, drop_page_cache
+from karsl.analysis.bench.stores import drop_page_cache
 from karsl.analysis.bench.ways import Way, find_ways
+from karsl.errors import BenchError
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,9 @@ import numpy as np
 
 from karsl.analysis.bench.clips import StoredClips, SyntheticClips, write_block
 from karsl.analysis.bench.ways import Way
-from karsl.errors import KarslError
+from karsl.errors import BenchError
 
 CHECKED_CLIPS = 8
-
-
-class BenchError(KarslError, RuntimeError):
-    """A way does not give what it must, or did not finish."""
 
 
 @dataclass(frozen=True)

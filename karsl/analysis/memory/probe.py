@@ -14,11 +14,7 @@ from karsl.analysis.memory.pages import RecordPages
 from karsl.analysis.memory.proc import PageCount, read_memory
 from karsl.analysis.memory.rank import MakeLoader, Plan, read_note, run_rank
 from karsl.analysis.memory.samples import Case, Point, ProcessSample, Series
-from karsl.errors import KarslError
-
-
-class ProbeError(KarslError, RuntimeError):
-    """A rank of the probe failed; the text carries its last lines."""
+from karsl.errors import KarslError, ProbeError
 
 
 def probe(

@@ -8,7 +8,7 @@ import numpy as np
 
 from karsl.datasets.combine.naming import kind
 from karsl.datasets.combine.one import OneMember
-from karsl.datasets.epoch import check_range
+from karsl.datasets.epoch import check_whole
 from karsl.registry import DATASETS
 
 
@@ -23,7 +23,7 @@ class RepeatDataset(OneMember):
     """
 
     def __init__(self, dataset: Any, times: int, lazy_init: bool = False, *, seed: int | None = None) -> None:
-        check_range(kind(self), low=1, times=times)
+        check_whole(kind(self), low=1, times=times)
         self.times = int(times)
         super().__init__(dataset, lazy_init=lazy_init, seed=seed)
 

@@ -12,7 +12,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from xxhash import xxh3_64_intdigest
 
 from karsl.datasets.base import KeypointDataset
-from karsl.datasets.epoch import check_range
+from karsl.datasets.epoch import check_whole
 from karsl.datasets.partition import EpochOrder
 from karsl.datasets.resume import Resumable
 from karsl.datasets.stream.bring import Bringer
@@ -61,7 +61,7 @@ class StreamDataset(Resumable, IterableDataset):
 
     Raises:
         ConfigError: A number outside its range, `source` names nothing that can be read, or has options of its own.
-        RemoteError: The list of clips cannot be had from elsewhere.
+        FetchError: The list of clips cannot be had from elsewhere.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class StreamDataset(Resumable, IterableDataset):
     ) -> None:
         if on_error not in ("raise", "skip"):
             raise ConfigError(f"StreamDataset: on_error={on_error!r}; expected 'raise' or 'skip'")
-        check_range("StreamDataset", low=1, window=window, chunk=1 if chunk is None else chunk)
+        check_whole("StreamDataset", low=1, window=window, chunk=1 if chunk is None else chunk)
         given = options | ({} if seed is None else {"seed": seed}) | ({} if on_error == "raise" else {"on_error": on_error})
         self.dataset, files = open_source(source, pipeline, cache_dir=cache_dir, cache_bytes=cache_bytes, options=given)
         if files and not self.dataset.serialize_data:
@@ -198,7 +198,7 @@ class StreamDataset(Resumable, IterableDataset):
             places: int64 (N,).
 
         Raises:
-            RemoteError: A shard cannot be had, unless `on_error='skip'` and others can.
+            FetchError: A shard cannot be had, unless `on_error='skip'` and others can.
         """
         if self._bringer is not None:
             places = self._here(places, self._bringer)

@@ -31,7 +31,7 @@ def open_pack(
         options: Of `KeypointDataset`.
 
     Raises:
-        RemoteError: Its manifest or annotations cannot be had.
+        FetchError: Its manifest or annotations cannot be had.
     """
     root, files = folder, None
     if is_remote(folder):
@@ -56,7 +56,7 @@ def bring_shard(cache: FileCache, url: str, facts: Mapping[str, FileFacts], path
         places: Of the clips that are to be read; a shard comes whole.
 
     Raises:
-        RemoteError: One cannot be had.
+        FetchError: One cannot be had.
         CorruptRecordError: What came is not what the manifest says.
     """
     frames = Path(path).name

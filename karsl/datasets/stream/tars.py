@@ -45,7 +45,7 @@ class TarDataset(KeypointDataset):
         ConfigError: No skeleton is known, or tars from elsewhere are more than `cache_bytes`.
         DatasetNotFoundError: No such tar on this machine.
         CorruptRecordError: A tar is cut off or damaged; the text names member and byte.
-        RemoteError: One elsewhere cannot be had.
+        FetchError: One elsewhere cannot be had.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class TarDataset(KeypointDataset):
             places: int64 (N,), of the clips.
 
         Raises:
-            RemoteError: It cannot be had.
+            FetchError: It cannot be had.
         """
         for name in self._shards.names:
             if Path(path) in self._shards.paths(name):

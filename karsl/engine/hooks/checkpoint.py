@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
 from karsl.engine.hooks.plain import from_plain, to_plain
-from karsl.errors import ConfigError, DatasetNotFoundError
+from karsl.errors import ConfigError, DatasetNotFoundError, first_line
 from karsl.registry import HOOKS
 
 
@@ -86,11 +86,7 @@ def read_checkpoint(path: str | Path) -> dict:
             "save it again with SafeCheckpointHook, or keep its 'state_dict' only, from a source that you trust"
         ) from error
     except (RuntimeError, EOFError, OSError) as error:
-        raise ConfigError(f"checkpoint '{path}' cannot be read ({_first_line(error)}); is it cut off?") from error
+        raise ConfigError(f"checkpoint '{path}' cannot be read ({first_line(error)}); is it cut off?") from error
     if not isinstance(content, dict):
         raise ConfigError(f"checkpoint '{path}' holds a {type(content).__name__}, not the dict of a checkpoint")
     return content
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")

@@ -14,9 +14,9 @@ import platformdirs
 from filelock import FileLock
 from xxhash import xxh3_64_hexdigest
 
-from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, PackError
+from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, FetchError, PackError
 from karsl.storage.atomic import atomic_path
-from karsl.storage.fetch.download import GIVE_UP, RemoteError, Retry, Unchanged, download, is_remote, open_at
+from karsl.storage.fetch.download import GIVE_UP, Retry, Unchanged, download, is_remote, open_at
 from karsl.storage.fetch.ranges import with_retries
 
 DEFAULT_BYTES = 20 << 30
@@ -70,7 +70,7 @@ class FileCache:
             check: Raises if the file is not what it should be; it is removed then.
 
         Raises:
-            RemoteError: It cannot be had.
+            FetchError: It cannot be had.
         """
         if fetch is None and not is_remote(url):
             return Path(url.removeprefix("file://"))
@@ -100,7 +100,7 @@ class FileCache:
             url: Of the file.
 
         Raises:
-            RemoteError: It is not there, or nobody answers and it never was here.
+            FetchError: It is not there, or nobody answers and it never was here.
         """
         path, before = self.path(url), b""
         note = path.with_name(path.name + _VERSION)
@@ -111,7 +111,7 @@ class FileCache:
             known = note.read_text() if before and note.exists() else ""
             try:
                 content, version = with_retries(lambda: _read_whole(url, known, self.retry), self.retry, url)
-            except RemoteError as error:
+            except FetchError as error:
                 if not before or _is_final(error.__cause__):
                     raise
                 _LOGGER.warning("%s; what came at an earlier start is used", error)
@@ -141,7 +141,7 @@ class FileCache:
         """Remove a file that is not, or no longer, the one elsewhere, and what came of it.
 
         Raises:
-            RemoteError: Another process has it mapped, on Windows.
+            FetchError: Another process has it mapped, on Windows.
         """
         path = self.path(url)
         for file in path.parent.glob(f"{path.name}*"):
@@ -149,7 +149,7 @@ class FileCache:
                 try:
                     file.unlink(missing_ok=True)
                 except OSError as error:
-                    raise RemoteError(
+                    raise FetchError(
                         f"{url} has to come again, but {file} cannot be removed ({error}); end what reads it"
                     ) from error
 

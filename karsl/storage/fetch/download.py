@@ -18,14 +18,10 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from karsl.errors import KarslError, MissingExtraError, missing_extra
+from karsl.errors import FetchError, MissingExtraError, missing_extra
 
 _CHUNK = 1 << 18
 GIVE_UP = frozenset((400, 401, 403, 404, 405, 410))  # HTTP answers that do not change
-
-
-class RemoteError(KarslError, OSError):
-    """A file elsewhere cannot be had; the text names it, the byte, and what to do."""
 
 
 class Unchanged(Exception):  # noqa: N818 - an answer, not an error
@@ -162,7 +158,7 @@ def download(url: str, part: Path, *, retry: Retry = Retry()) -> int:  # noqa: B
         Its size.
 
     Raises:
-        RemoteError: It cannot be had.
+        FetchError: It cannot be had.
     """
     note = part.with_name(part.name + ".version")
     failures, reason = 0, ""
@@ -182,7 +178,7 @@ def download(url: str, part: Path, *, retry: Retry = Retry()) -> int:  # noqa: B
         if failures < retry.attempts:
             retry.pause(failures)
     here = part.stat().st_size if part.exists() else 0
-    raise RemoteError(
+    raise FetchError(
         f"{url}: stopped at byte {here} ({reason}); start again to go on from there, or leave the shard out with "
         "on_error='skip'"
     ) from cause

@@ -6,9 +6,11 @@ import urllib.error
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
+from threading import Event
 from typing import TypeVar
 
-from karsl.storage.fetch.download import GIVE_UP, RemoteError, Retry, open_at, reason_of
+from karsl.errors import FetchError
+from karsl.storage.fetch.download import GIVE_UP, Retry, open_at, reason_of
 
 _GAP_BYTES = 1 << 16  # two ranges closer than this are one request: at 10 MB/s the gap costs less than a round trip
 _T = TypeVar("_T")
@@ -34,15 +36,25 @@ def read_ranges(
         threads: Requests at a time.
 
     Raises:
-        RemoteError: One cannot be had.
+        FetchError: One cannot be had.
         WholeAnswer: The server knows no ranges; nothing of its answers was read.
     """
     runs = merge_ranges(ranges)
-    pool = ThreadPoolExecutor(min(threads, max(1, len(runs))))
+    pool, failed = ThreadPoolExecutor(min(threads, max(1, len(runs)))), Event()
+
+    def read(run: tuple[int, int]) -> bytes:
+        if failed.is_set():
+            return b""  # not looked at: the error of whoever failed is raised
+        try:
+            return _read_run(url, run, retry)
+        except BaseException:
+            failed.set()
+            raise
+
     try:
-        contents = dict(zip(runs, pool.map(lambda run: _read_run(url, run, retry), runs), strict=True))
+        contents = dict(zip(runs, pool.map(read, runs), strict=True))
     finally:
-        pool.shutdown(cancel_futures=True)  # after a failure the others are not asked for
+        pool.shutdown(cancel_futures=True)
     found = []
     for first, stop in ranges:
         run = next(r for r in runs if r[0] <= first and stop <= r[1])
@@ -87,7 +99,7 @@ def with_retries(ask: Callable[[], _T], retry: Retry, what: str) -> _T:
     """Ask until there is an answer.
 
     Raises:
-        RemoteError: None after `retry.attempts`.
+        FetchError: None after `retry.attempts`.
     """
     for failures in range(1, retry.attempts + 1):
         try:
@@ -95,7 +107,7 @@ def with_retries(ask: Callable[[], _T], retry: Retry, what: str) -> _T:
         except (OSError, HTTPException) as error:
             hopeless = isinstance(error, urllib.error.HTTPError) and error.code in GIVE_UP
             if hopeless or failures == retry.attempts:
-                raise RemoteError(
+                raise FetchError(
                     f"{what} cannot be read ({reason_of(error)}); is the address right and the server up?"
                 ) from error
             retry.pause(failures)

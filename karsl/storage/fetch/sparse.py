@@ -46,7 +46,7 @@ def bring_spans(url: str, path: Path, size: int, spans: Sequence[Span], *, retry
         How many were fetched.
 
     Raises:
-        RemoteError: They cannot be had.
+        FetchError: They cannot be had.
         CorruptRecordError: What came is not what its checksum says.
     """
     path.parent.mkdir(parents=True, exist_ok=True)

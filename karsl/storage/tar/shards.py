@@ -10,9 +10,9 @@ from urllib.error import HTTPError
 
 from xxhash import xxh3_64_hexdigest
 
-from karsl.errors import ConfigError, CorruptRecordError
+from karsl.errors import ConfigError, CorruptRecordError, FetchError
 from karsl.storage.fetch.cache import SPARSE, FileCache
-from karsl.storage.fetch.download import RemoteError, is_remote
+from karsl.storage.fetch.download import is_remote
 from karsl.storage.fetch.sparse import Span, bring_spans
 from karsl.storage.stamp import file_xxh3
 from karsl.storage.tar.index import SUFFIX, TarIndex, index_files, load_index
@@ -59,7 +59,7 @@ class TarShards:
             clips: False where those of the index are not needed.
 
         Raises:
-            RemoteError: It cannot be had.
+            FetchError: It cannot be had.
             CorruptRecordError: It is damaged.
         """
         if is_remote(name):
@@ -107,7 +107,7 @@ class TarShards:
         """Have a tar at the path that `index` gave.
 
         Raises:
-            RemoteError: It cannot be had.
+            FetchError: It cannot be had.
             CorruptRecordError: What came is not what its index says.
         """
         if path == self.cache.path(self._copy(name)):
@@ -124,7 +124,7 @@ class TarShards:
         """Have some clips of a tar elsewhere, with `fetch='ranges'`.
 
         Raises:
-            RemoteError: They cannot be had.
+            FetchError: They cannot be had.
             CorruptRecordError: What came is not what the index says.
         """
         if name not in self._sizes:
@@ -176,11 +176,11 @@ def fetch_if_there(url: str, cache: FileCache) -> tuple[Path, bytes] | None:
     """A small file elsewhere as it is now, and what it was here before; None if there is none.
 
     Raises:
-        RemoteError: Nobody says.
+        FetchError: Nobody says.
     """
     try:
         return cache.fresh(url)
-    except RemoteError as error:
+    except FetchError as error:
         cause = error.__cause__
         if isinstance(cause, FileNotFoundError) or (isinstance(cause, HTTPError) and cause.code in _ABSENT):
             return None

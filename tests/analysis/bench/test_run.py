@@ -11,8 +11,9 @@ import pytest
 from karsl.analysis.bench import Case, Plan, choose_ways, run_plan
 from karsl.analysis.bench.launch import Launcher
 from karsl.analysis.bench.one_pass import Pass
-from karsl.analysis.bench.stores import BenchError, Stores, drop_page_cache
+from karsl.analysis.bench.stores import Stores, drop_page_cache
 from karsl.cli.main import main
+from karsl.errors import BenchError
 
 CASES = (Case(), Case(2, "fork"))
 

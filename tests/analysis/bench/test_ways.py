@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from karsl.analysis.bench import choose_ways, find_ways
-from karsl.analysis.bench.stores import BenchError, check_clips
-from karsl.errors import ConfigError
+from karsl.analysis.bench.stores import check_clips
+from karsl.errors import BenchError, ConfigError
 
 
 def installed(name):

@@ -8,10 +8,10 @@ from functools import partial
 import pytest
 import torch
 
-from karsl.analysis.memory.probe import ProbeError, probe
+from karsl.analysis.memory.probe import probe
 from karsl.analysis.memory.records import make_dataloader, records_loader
 from karsl.analysis.memory.samples import Case
-from karsl.errors import AnnotationError
+from karsl.errors import AnnotationError, ProbeError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="page maps are Linux's")
 COUNT = 20_000

@@ -19,9 +19,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from karsl.datasets import StreamDataset, TarDataset, keypoint_collate
-from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, KarslError, TransformError
+from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, FetchError, KarslError, TransformError
 from karsl.storage.fetch import cache as file_cache
-from karsl.storage.fetch.download import RemoteError, Retry
+from karsl.storage.fetch.download import Retry
 from karsl.storage.tar.index import TarIndex
 
 _SPEC = importlib.util.spec_from_file_location("stream_stores", Path(__file__).with_name("conftest.py"))
@@ -116,7 +116,7 @@ def test_a_shard_that_cannot_be_had_is_one_error_or_counted(server, tmp_path, wo
     stream = remote(pattern, tmp_path, batch_size=8)
     faults.statuses["clips-000001.tar"] = [500] * 1000
     if not workers:  # an iterator with workers that an error holds takes 5 s to end each of them
-        with pytest.raises(RemoteError, match=r"clips-000001.tar: stopped at byte 0 \(the server answered 500"):
+        with pytest.raises(FetchError, match=r"clips-000001.tar: stopped at byte 0 \(the server answered 500"):
             batches(stream)
     stream = remote(pattern, tmp_path, batch_size=8, on_error="skip")
     seen = torch.cat([batch["sample_idx"] for batch in batches(stream, workers=workers)]).tolist()
@@ -132,7 +132,7 @@ def test_a_first_batch_of_a_lost_shard_is_made_of_others(server, tmp_path):
     seen = torch.cat([batch["sample_idx"] for batch in batches(stream)]).tolist()
     assert (set(seen), len(seen), stream.num_skipped) == ({*range(23, COUNT)}, COUNT, 23)
     faults.statuses |= {f"clips-00000{k}.tar": [500] * 1000 for k in range(3)}
-    with pytest.raises(RemoteError, match=r"clips-000000.tar: stopped at byte 0"):
+    with pytest.raises(FetchError, match=r"clips-000000.tar: stopped at byte 0"):
         batches(remote(f"{url}/tars/clips-{{000000..000002}}.tar", tmp_path / "empty", **options))
 
 
@@ -158,9 +158,9 @@ def test_records_without_an_index_are_refused(server, tmp_path, place):
 
 def test_a_shard_that_is_not_there_is_named(server, tmp_path):
     url, _ = server
-    with pytest.raises(RemoteError, match=r"clips-000009.tar: stopped at byte 0 \(the server answered 404"):
+    with pytest.raises(FetchError, match=r"clips-000009.tar: stopped at byte 0 \(the server answered 404"):
         remote(f"{url}/tars/clips-{{000008..000009}}.tar".replace("08..", "09.."), tmp_path)
-    with pytest.raises(RemoteError, match="manifest.json cannot be read"):
+    with pytest.raises(FetchError, match="manifest.json cannot be read"):
         remote(f"{url}/nothing", tmp_path)
 
 

@@ -13,11 +13,11 @@ from urllib.parse import quote
 import pytest
 from xxhash import xxh3_64_intdigest
 
-from karsl.errors import MissingExtraError
+from karsl.errors import FetchError, MissingExtraError
 from karsl.storage.fetch import cache as file_cache
 from karsl.storage.fetch import sparse
 from karsl.storage.fetch.cache import FileCache
-from karsl.storage.fetch.download import RemoteError, Retry, download
+from karsl.storage.fetch.download import Retry, download
 from karsl.storage.fetch.ranges import merge_ranges, read_ranges
 from karsl.storage.fetch.sparse import Span, bring_spans
 
@@ -57,7 +57,7 @@ def test_a_dropped_connection_goes_on_where_it_stopped(server, tmp_path):
 def test_a_later_run_goes_on_with_what_an_earlier_one_left(server, tmp_path):
     url, faults, _ = server
     faults.cut_after["a.bin"] = [4000, 0, 0, 0, 0, 0]
-    with pytest.raises(RemoteError, match=r"a.bin: stopped at byte 4000 \(.*\); start again to go on from there"):
+    with pytest.raises(FetchError, match=r"a.bin: stopped at byte 4000 \(.*\); start again to go on from there"):
         download(url, tmp_path / "part", retry=QUICK)
     faults.cut_after.clear()
     faults.asked.clear()
@@ -69,7 +69,7 @@ def test_a_later_run_goes_on_with_what_an_earlier_one_left(server, tmp_path):
 def test_a_file_that_changed_meanwhile_comes_from_its_beginning(server, tmp_path):
     url, faults, folder = server
     faults.cut_after["a.bin"] = [4000, 0, 0, 0]
-    with pytest.raises(RemoteError):
+    with pytest.raises(FetchError):
         download(url, tmp_path / "part", retry=QUICK)
     faults.cut_after.clear()
     (folder / "a.bin").write_bytes(CONTENT[::-1])
@@ -89,18 +89,18 @@ def test_answers_of_500_are_asked_again_and_404_is_not(server, tmp_path):
     faults.statuses["a.bin"] = [500, 503]
     assert download(url, tmp_path / "part", retry=QUICK) == len(CONTENT)
     faults.asked.clear()
-    with pytest.raises(RemoteError, match="the server answered 404"):
+    with pytest.raises(FetchError, match="the server answered 404"):
         download(url.replace("a.bin", "b.bin"), tmp_path / "other", retry=QUICK)
     assert faults.count() == {"b.bin": 1}
     faults.statuses["a.bin"] = [500] * 9
-    with pytest.raises(RemoteError, match=r"stopped at byte 0 \(the server answered 500 .*on_error='skip'"):
+    with pytest.raises(FetchError, match=r"stopped at byte 0 \(the server answered 500 .*on_error='skip'"):
         download(url, tmp_path / "third", retry=QUICK)
 
 
 def test_redirects_without_end_are_one_line(server, tmp_path):
     url, faults, _ = server
     faults.statuses["a.bin"] = [302] * 100
-    with pytest.raises(RemoteError, match=r"^[^\n]*a.bin: stopped at byte 0 \(the server answered 302 [^\n]*loop[^\n]*$"):
+    with pytest.raises(FetchError, match=r"^[^\n]*a.bin: stopped at byte 0 \(the server answered 302 [^\n]*loop[^\n]*$"):
         download(url, tmp_path / "part", retry=QUICK)
 
 
@@ -120,7 +120,7 @@ def test_names_in_any_script_are_asked_for_as_http_writes_them(server, tmp_path,
 def test_no_server_at_all_is_one_error(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
-        with pytest.raises(RemoteError, match="stopped at byte 0"):
+        with pytest.raises(FetchError, match="stopped at byte 0"):
             download(f"http://127.0.0.1:{taken.getsockname()[1]}/a.bin", tmp_path / "part", retry=QUICK)
 
 
@@ -142,7 +142,7 @@ def test_clips_of_a_server_without_ranges_come_in_one_answer_with_one_warning(se
     assert bring_spans(url, tmp_path / "a.clips", len(CONTENT), spans[:15], retry=QUICK) == 15
     assert (tmp_path / "a.clips").read_bytes() == CONTENT
     assert [span for _, span in faults.asked].count("") == 1
-    assert len(faults.asked) < 10, "not each run was asked for"
+    assert len(faults.asked) <= 4 + 1, "only what four threads had begun, and the whole"
     assert bring_spans(url, tmp_path / "a.clips", len(CONTENT), spans, retry=QUICK) == 0
     bring_spans(url, tmp_path / "b.clips", len(CONTENT), spans, retry=QUICK)
     assert len([r for r in caplog.records if "without ranges" in r.message]) == 1
@@ -207,7 +207,7 @@ def test_what_cannot_be_let_go_waits_for_a_later_time(server, tmp_path, monkeypa
     (path.parent / "b.bin").mkdir()  # as a file that is mapped, on Windows
     cache.shrink()
     assert (path.exists(), (path.parent / "b.bin").exists()) == (False, True)
-    with pytest.raises(RemoteError, match="b.bin cannot be removed"):
+    with pytest.raises(FetchError, match="b.bin cannot be removed"):
         cache.drop(url.replace("a.bin", "b.bin"))
 
 
