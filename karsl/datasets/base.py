@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import NoneType
 from typing import Any
 
@@ -159,6 +160,7 @@ class KeypointDataset(SampledDataset):
         return raw_data_info
 
     @staticmethod
+    @lru_cache(maxsize=1024)
     def _join(prefix: str, path: str) -> str:
         return join_path(prefix, path) if "://" in prefix else os.path.join(prefix, path)
 

@@ -16,6 +16,7 @@ from karsl.datasets.index.folder import IndexFolder
 from karsl.errors import IndexFileError
 
 Extra = dict | Callable[[], dict]
+_MANY = 100_000  # records; for fewer it is not worth the 0.1 s of going through all objects of PyTorch
 MakeRecords = Callable[[], tuple[Iterable[dict], Extra]]
 
 
@@ -102,7 +103,8 @@ def _build(
 ) -> SerializedList:
     records, extra = make_records()
     built = SerializedList.build(records, path=path, fingerprint=fingerprint, columns=columns, extra=extra)
-    gc.collect()  # empties free lists, whose few hundred objects keep 400 MiB of a million parsed records from the system
+    if len(built) > _MANY:  # free lists, whose few hundred objects keep 400 MiB of a million parsed records from the system
+        gc.collect()
     return built
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from array import array
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 from karsl.datasets.index.layout import checksum
@@ -26,8 +26,7 @@ class NumberColumn:
 
     Example:
         >>> signer = NumberColumn("signer", "category")
-        >>> for value in ("02", "01", "02"):
-        ...     signer.add({"signer": value})
+        >>> signer.extend([{"signer": "02"}, {"signer": "01"}, {"signer": "02"}])
         >>> list(signer.values), list(signer.codes)
         ([0, 1, 0], ['02', '01'])
     """
@@ -40,8 +39,21 @@ class NumberColumn:
         self.reason: str | None = None
         self._convert: Callable[[Any], Any] = _as_float if dtype == "float64" else operator.index
 
-    def add(self, record: Any) -> None:
-        """Append the value of `record`; the first record without a fitting one ends the column, see `reason`."""
+    def extend(self, records: Sequence[Any]) -> None:
+        """Append the values of records; the first without a fitting one ends the column, see `reason`."""
+        if self.reason is not None:
+            return
+        count = len(self.values)
+        try:
+            values = list(map(operator.itemgetter(self.name), records))
+            self.values.extend(map(self._convert, values) if self.codes is None else _codes_of(values, self.codes))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            del self.values[count:]
+            for record in records:
+                self._append(record)
+
+    def _append(self, record: Any) -> None:
+        """One value, to find the one that does not fit."""
         if self.reason is not None:
             return
         try:
@@ -63,6 +75,14 @@ class NumberColumn:
 
     def _end(self, reason: str) -> None:
         self.reason, self.values = reason, array(self.values.typecode)
+
+
+def _codes_of(values: Sequence[Any], codes: dict[Hashable, int]) -> Iterator[int]:
+    if not {str, int}.issuperset(map(type, values)):
+        raise TypeError("of another type, or of a subclass: one by one then")
+    for value in dict.fromkeys(values):
+        codes.setdefault(value, len(codes))
+    return map(codes.__getitem__, values)
 
 
 def _code_of(value: Hashable, codes: dict[Hashable, int]) -> int:
