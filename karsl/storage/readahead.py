@@ -63,18 +63,25 @@ class Readahead:
         ranges = list(zip(begins.tolist(), (lengths[new] * self._row_bytes).tolist(), strict=True))
         try:
             if in_background:
-                Thread(target=_advise, args=(self._path, ranges), daemon=True).start()
+                Thread(target=advise, args=(self._path, ranges), daemon=True).start()
             else:
-                _advise(self._path, ranges)
+                advise(self._path, ranges)
         except RuntimeError:  # no more threads: advice is not worth an error
             self._asked = None
         return True
 
 
-def _advise(path: Path, ranges: Sequence[tuple[int, int]]) -> None:
-    """Not `mmap.madvise`, which keeps other Python threads waiting."""
+def advise(path: str | Path, ranges: Sequence[tuple[int, int]]) -> None:
+    """Have the system read parts of a file; where it takes no advice, nothing happens.
+
+    Args:
+        path: Of the file.
+        ranges: First byte and number of bytes of each.
+    """
+    if not hasattr(os, "posix_fadvise"):  # `mmap.madvise` instead would keep other Python threads waiting
+        return
     try:
-        with path.open("rb", buffering=0) as file:
+        with open(path, "rb", buffering=0) as file:
             for begin, size in ranges:
                 os.posix_fadvise(file.fileno(), begin, size, os.POSIX_FADV_WILLNEED)
     except OSError:  # the file went, or lies where there is no advice; whoever reads it will say so

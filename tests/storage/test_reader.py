@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 
 import numpy as np
@@ -100,6 +101,27 @@ def test_bytes_are_compared_at_the_first_touch_or_always(places, verify, finds):
             reader.read(wrong, V)
     else:
         reader.read(wrong, V)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no advice")
+def test_the_system_is_told_of_all_of_a_batch_before_any_of_it_is_compared(places, monkeypatch):
+    told = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, begin, size, advice: told.append((begin, size)))
+    reader, size = ClipReader(), canonical_clip(raw_clip()).nbytes
+    paths, here = [places["bytes"]["keypoint_path"]], np.zeros(2, int)
+    right = xxh3_64_intdigest(canonical_clip(raw_clip()).tobytes())
+
+    def read(starts, checksums):
+        return reader.addresses(paths, here, np.array(starts), np.array([size, 8]), np.array(checksums, np.uint64))
+
+    with pytest.raises(CorruptRecordError):
+        read([64, 0], [right, 1])
+    assert told == [(64, size), (0, 8)]
+    few = xxh3_64_intdigest(b"x" * 8)
+    read([64, 0], [right, few])
+    del told[:]
+    read([64, 0], [right, few])
+    assert told == [], "the second pass is read from memory"
 
 
 def test_a_record_without_a_locator_and_another_skeleton_are_said_plainly(places):
