@@ -64,18 +64,6 @@ class BatchedDataset(IndexedDataset):
         batching = self._batching()
         return None if batching is None else batching.part_of(self, places, keys=keys, at=at)
 
-    def read_ahead(self, places: np.ndarray) -> bool:
-        """Have the disk fetch clips that will be asked for soon; a sampler of ours does so, see `OrderSampler`.
-
-        Args:
-            places: int64 (N,), each in [0, n).
-
-        Returns:
-            Whether there was anything new to fetch: False too where clips do not lie in a pack.
-        """
-        batching = self._batching()
-        return batching is not None and batching.read_ahead(self, places)
-
     def _batching(self) -> ModuleType | None:
         """The module of batches, if samples here are what it makes."""
         usual = type(self.pipeline) is Pipeline and self.skeleton is not None and self._samples_are_usual()

@@ -218,8 +218,8 @@ class OrderIterator(Iterator):
     def __next__(self) -> Any:
         for item in self._items:
             return item
-        first, self._stop = next(self._spans)
-        self._items = iter(self._listed(first, self._stop))
+        first, stop = next(self._spans)
+        self._items, self._stop = iter(self._listed(first, stop)), stop
         return next(self._items)
 
     def state_dict(self) -> dict[str, int]:

@@ -20,7 +20,7 @@ from xxhash import xxh3_64
 
 from karsl.errors import ConfigError, CorruptRecordError
 from karsl.storage.npy import BROKEN
-from karsl.storage.readahead import Readahead
+from karsl.storage.readahead import FileRanges, advise
 
 ANNOTATIONS, MANIFEST = "annotations.json", "manifest.json"
 VERIFY = ("off", "first touch", "always")
@@ -61,7 +61,6 @@ class Pack:
         self.path, self.mode = Path(path), verify
         presence = self.path.with_name(beside(self.path.name, "presence"))
         self._maps = [_mapped(self.path), _mapped(presence)]
-        self._readahead = Readahead(self._maps[0])
         self.frames, self.presence = (m.view(np.ndarray) for m in self._maps)  # indexing np.memmap objects is slow
         shape = self.frames.shape
         if len(shape) != 3 or shape[2] != 4 or self.frames.dtype not in (np.float16, np.float32):
@@ -125,9 +124,13 @@ class Pack:
             _check_size(mapped)
         first = np.searchsorted(self._starts, starts, side="right") - 1
         counts = np.searchsorted(self._starts, starts + lengths, side="left") - first
-        touched = np.repeat(first, counts) + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        touched = np.unique(
+            np.repeat(first, counts) + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        )
         if self.mode == "first touch":
-            touched = np.unique(touched[self._unseen[touched]])
+            touched = touched[self._unseen[touched]]
+        if len(touched) > 1:
+            self._fetch(touched)
         self._compare(touched)
         self._num_unseen -= int(np.count_nonzero(self._unseen[touched]))
         self._unseen[touched] = False
@@ -144,6 +147,13 @@ class Pack:
         end = offset + int(self._lengths[number]) * row_bytes
         start = int(self._starts[number])
         return f"clip {number}, frames {start} to {start + int(self._lengths[number])}, bytes {offset} to {end}"
+
+    def _fetch(self, numbers: np.ndarray) -> None:
+        """Have clips read from the disk together, not page after page."""
+        row_bytes = self.frames.strides[0]
+        begins = self._maps[0].offset + self._starts[numbers] * row_bytes
+        sizes = self._lengths[numbers] * row_bytes
+        advise([FileRanges(self.path, list(zip(begins.tolist(), sizes.tolist(), strict=True)))])
 
     def _compare(self, numbers: np.ndarray) -> None:
         starts, stops = self._starts[numbers], self._starts[numbers] + self._lengths[numbers]
@@ -162,20 +172,6 @@ class Pack:
     @cached_property
     def _lengths(self) -> np.ndarray:
         return self.clips[:, LENGTH].view(np.int64)
-
-    def advise(self, starts: np.ndarray, lengths: np.ndarray, *, in_background: bool = False) -> bool:
-        """Have the system fetch clips from the disk all at once, before they are read one page fault after the other.
-
-        Clips that this process asked for before are left out; where the system takes no advice, nothing happens.
-
-        Args:
-            starts, lengths: int64 (N,), within the pack.
-            in_background: Do not wait until the system has taken it.
-
-        Returns:
-            Whether there was anything new to ask for.
-        """
-        return self._readahead.ask(starts, lengths, in_background=in_background)
 
     @cached_property
     def digest(self) -> int:

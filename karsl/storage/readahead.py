@@ -1,88 +1,76 @@
-"""Ask the system to read parts of a mapped file before they are needed."""
+"""Ask the system to read parts of files before they are needed.
+
+Touching a mapped page that is not in memory waits for the disk, then the next page does. Asked for beforehand, the pages of
+a whole batch are on their way together.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import lru_cache
+from math import prod
 from pathlib import Path
-from threading import Thread
+from typing import NamedTuple
 
-import numpy as np
+from karsl.storage.npy import HEADER_BYTES, parse_header
 
-_QUIET_ROWS = 2048  # asked for again in a row, with nothing new between: the first pass is over
-
-
-class Readahead:
-    """Advice for a mapped array, each run of rows asked for once.
-
-    Touching a page that is not in memory waits for the disk, then the next page does. Asked for beforehand, the pages of
-    a whole batch are on their way together. In the second pass most pages are in memory and the question would only cost,
-    so what was asked for is remembered, one byte a row, until long nothing new comes.
-
-    Args:
-        mapped: Rows on the disk.
-
-    Example:
-        >>> import pathlib, tempfile
-        >>> path = pathlib.Path(tempfile.mkdtemp()) / "rows.npy"
-        >>> np.save(path, np.zeros((100, 1000)))
-        >>> ahead = Readahead(np.load(path, mmap_mode="r"))
-        >>> ahead.ask(np.array([0, 40]), np.array([10, 20])), ahead.ask(np.array([40]), np.array([20]))
-        (True, False)
-    """
-
-    def __init__(self, mapped: np.memmap) -> None:
-        path = getattr(mapped, "filename", None)
-        self._asked: np.ndarray | None = None
-        if path is not None and hasattr(os, "posix_fadvise"):
-            self._path, self._first_byte, self._row_bytes = Path(path), mapped.offset, mapped.strides[0]
-            self._asked = np.zeros(len(mapped), bool)
-            self._quiet_rows = 0
-
-    def ask(self, starts: np.ndarray, lengths: np.ndarray, *, in_background: bool = False) -> bool:
-        """Have runs of rows read, unless a run that starts there was asked for before.
-
-        Args:
-            starts, lengths: int64 (N,), within the array.
-            in_background: Come back at once: telling the disk of a clip takes as long as making half a sample.
-
-        Returns:
-            Whether a run was new.
-        """
-        if self._asked is None:
-            return False
-        new = ~self._asked[starts]
-        if not new.any():
-            self._quiet_rows += len(starts)
-            if self._quiet_rows > _QUIET_ROWS:
-                self._asked = None
-            return False
-        self._asked[starts] = True
-        self._quiet_rows = 0
-        begins = self._first_byte + starts[new] * self._row_bytes
-        ranges = list(zip(begins.tolist(), (lengths[new] * self._row_bytes).tolist(), strict=True))
-        try:
-            if in_background:
-                Thread(target=advise, args=(self._path, ranges), daemon=True).start()
-            else:
-                advise(self._path, ranges)
-        except RuntimeError:  # no more threads: advice is not worth an error
-            self._asked = None
-        return True
+_PROBES = 8
 
 
-def advise(path: str | Path, ranges: Sequence[tuple[int, int]]) -> None:
-    """Have the system read parts of a file; where it takes no advice, nothing happens.
+class FileRanges(NamedTuple):
+    """Parts of a file: first byte and number of bytes of each."""
 
-    Args:
-        path: Of the file.
-        ranges: First byte and number of bytes of each.
+    path: str | Path
+    ranges: Sequence[tuple[int, int]]
+
+
+def advise(parts: Sequence[FileRanges]) -> None:
+    """Have the system read parts of files; where it takes no advice, nothing happens.
+
+    Telling the disk of a clip takes as long as making half a sample: who has better to do calls this in a thread.
     """
     if not hasattr(os, "posix_fadvise"):  # `mmap.madvise` instead would keep other Python threads waiting
         return
-    try:
-        with open(path, "rb", buffering=0) as file:
-            for begin, size in ranges:
-                os.posix_fadvise(file.fileno(), begin, size, os.POSIX_FADV_WILLNEED)
-    except OSError:  # the file went, or lies where there is no advice; whoever reads it will say so
-        return
+    for path, ranges in parts:
+        try:
+            with open(path, "rb", buffering=0) as file:
+                for begin, size in ranges:
+                    os.posix_fadvise(file.fileno(), begin, size, os.POSIX_FADV_WILLNEED)
+        except OSError:  # the file went, or lies where there is no advice; whoever reads it will say so
+            continue
+
+
+def in_memory(parts: Sequence[FileRanges]) -> bool:
+    """Whether parts of files seem to be in memory: a few of them are. False where the system does not tell.
+
+    Example:
+        >>> import tempfile
+        >>> file = tempfile.NamedTemporaryFile()
+        >>> in_memory([FileRanges(file.name, [(100, 8)])])  # beyond its end
+        False
+    """
+    if not hasattr(os, "RWF_NOWAIT"):
+        return False
+    each = max(1, _PROBES // max(1, len(parts)))
+    for path, ranges in parts[:_PROBES]:
+        try:
+            with open(path, "rb", buffering=0) as file:
+                if not all(os.preadv(file.fileno(), [bytearray(1)], begin, os.RWF_NOWAIT) for begin, _ in ranges[:each]):
+                    return False
+        except OSError:  # BlockingIOError: it would have to be read
+            return False
+    return True
+
+
+@lru_cache(maxsize=4096)
+def rows_place(path: str) -> tuple[int, int]:
+    """Where the rows of a `.npy` file begin, and the bytes of one.
+
+    Raises:
+        OSError: It is not there.
+        ValueError: It is no `.npy` file.
+    """
+    with open(path, "rb") as file:
+        shape, _, dtype, begin = parse_header(file.read(HEADER_BYTES))
+    return begin, prod(shape[1:]) * dtype.itemsize

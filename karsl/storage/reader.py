@@ -13,7 +13,7 @@ from karsl.storage.cache import ArrayCache
 from karsl.storage.npy import MappedFiles
 from karsl.storage.npz import Place
 from karsl.storage.packed import VERIFY, Pack
-from karsl.storage.readahead import advise
+from karsl.storage.readahead import FileRanges, advise
 from karsl.storage.record import canonical_clip, shape_problem
 from karsl.storage.scan import PLACE
 from karsl.storage.tensors import read_tensor
@@ -114,9 +114,8 @@ class ClipReader:
         addresses = facts[:, 0] + starts
         known = self.verify == "first touch" and self._seen.issuperset(addresses.tolist())
         if self.verify != "off" and not known:
-            for place, number in enumerate(used.tolist()):
-                here = of == place
-                advise(paths[number], list(zip(starts[here].tolist(), nbytes[here].tolist(), strict=True)))
+            places = list(zip(starts.tolist(), nbytes.tolist(), strict=True))
+            advise([FileRanges(paths[n], [places[i] for i in np.flatnonzero(which == n)]) for n in used.tolist()])
             runs = zip(which.tolist(), of.tolist(), starts.tolist(), nbytes.tolist(), checksums.tolist(), strict=True)
             for number, place, start, size, checksum in runs:
                 self._compare(paths[number], start, held[place][start : start + size], checksum)

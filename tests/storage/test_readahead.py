@@ -1,4 +1,4 @@
-"""Asking for pages beforehand: once for each clip, and never a reason to fail."""
+"""Asking for parts of files beforehand: never a reason to fail, and clips of a pack together at their first touch."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ import pytest
 from karsl.skeletons import get_skeleton
 from karsl.storage import write_pack
 from karsl.storage.packed import Pack
-from karsl.storage.readahead import Readahead
+from karsl.storage.readahead import FileRanges, advise, in_memory, rows_place
 from karsl.testing.strategies import make_clip
 
 STARTS, LENGTHS = np.array([0, 40, 90]), np.array([40, 50, 30])
+pytestmark = pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no advice")
 
 
 @pytest.fixture
 def pack(tmp_path):
     clips = [make_clip(int(t), "karsl_184", seed=int(t)) for t in LENGTHS]
     arrays = [np.concatenate([np.nan_to_num(c["keypoint"]), c["keypoint_score"][..., None]], -1) for c in clips]
-    return Pack(write_pack(tmp_path, arrays, LENGTHS, skeleton=get_skeleton("karsl_184")))
+    return Pack(write_pack(tmp_path, arrays, LENGTHS, skeleton=get_skeleton("karsl_184")), verify="first touch")
 
 
 @pytest.fixture
@@ -48,28 +49,25 @@ def bytes_of(start, length):
     return header + start * row, length * row
 
 
-def test_a_clip_is_asked_for_once(pack, asked):
-    assert pack.advise(STARTS[:2], LENGTHS[:2])
-    assert pack.advise(STARTS[1:], LENGTHS[1:])
-    assert not pack.advise(STARTS, LENGTHS)
-    assert asked == [bytes_of(0, 40), bytes_of(40, 50), bytes_of(90, 30)]
+def test_clips_are_asked_for_together_at_their_first_touch(pack, asked):
+    pack.verify(STARTS[:2], LENGTHS[:2])
+    assert asked == [bytes_of(0, 40), bytes_of(40, 50)]
+    pack.verify(STARTS, LENGTHS)
+    pack.verify(STARTS, LENGTHS)
+    assert len(asked) == 2, "one clip alone is simply read"
 
 
-def test_the_memory_of_what_was_asked_goes_after_the_first_pass(pack, asked):
-    passes = 0
-    while pack._readahead._asked is not None:
-        pack.advise(STARTS, LENGTHS)
-        passes += 1
-    assert passes == 2 + 2048 // len(STARTS)  # what was asked ahead is asked again by its batch: that ends nothing
-    assert not pack.advise(STARTS, LENGTHS)
-    assert len(asked) == len(STARTS)
+def test_rows_of_a_file_are_found_by_its_header(pack):
+    assert rows_place(str(pack.path)) == bytes_of(0, 1)
+    pack.path.write_bytes(b"not that")
+    rows_place.cache_clear()
+    with pytest.raises(ValueError, match=r"not a \.npy"):
+        rows_place(str(pack.path))
 
 
 def test_a_system_without_advice_is_left_alone(pack, monkeypatch):
     monkeypatch.delattr(os, "posix_fadvise")
-    again = Pack(pack.path)
-    assert not again.advise(STARTS, LENGTHS)
-    assert not Readahead(np.zeros((3, 4))).ask(np.array([0]), np.array([2]))
+    pack.verify(STARTS, LENGTHS)
 
 
 def test_advice_that_the_system_refuses_is_no_error(pack, monkeypatch):
@@ -77,20 +75,8 @@ def test_advice_that_the_system_refuses_is_no_error(pack, monkeypatch):
         raise OSError(5, "no")
 
     monkeypatch.setattr(os, "posix_fadvise", refuse)
-    pack.advise(STARTS, LENGTHS)
-    pack.path.rename(pack.path.with_name("elsewhere"))
-    pack.advise(STARTS + 1, LENGTHS)
-    pack.clip(0, 40)
-
-
-def test_a_system_without_threads_to_spare_is_left_alone(pack, asked, monkeypatch):
-    def refuse(_):
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    pack.advise(STARTS, LENGTHS, in_background=True)
-    assert not pack.advise(STARTS + 1, LENGTHS)
-    assert asked == []
+    pack.verify(STARTS, LENGTHS)
+    advise([FileRanges("no such file", [(0, 1)]), FileRanges(pack.path, [(0, 1)])])
 
 
 def pages_in_memory(mapped) -> np.ndarray:
@@ -106,13 +92,11 @@ def pages_in_memory(mapped) -> np.ndarray:
     return pages & 1 == 1
 
 
-@pytest.mark.parametrize("in_background", [False, True])
-def test_what_was_asked_for_comes_into_memory_and_nothing_far_from_it(tmp_path, in_background):
+def test_what_was_asked_for_comes_into_memory_and_nothing_far_from_it(tmp_path):
     length, many = 40, 1000  # 59 MB: some disks read many MiB more than they are asked for
     clip = make_clip(length, "karsl_184", seed=0)
     array = np.concatenate([np.nan_to_num(clip["keypoint"]), clip["keypoint_score"][..., None]], -1)
     path = Path(write_pack(tmp_path, [array] * many, np.full(many, length), skeleton=get_skeleton("karsl_184")))
-    pack = Pack(path)
     with path.open("rb+") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -121,13 +105,39 @@ def test_what_was_asked_for_comes_into_memory_and_nothing_far_from_it(tmp_path, 
         pytest.skip("files of this folder stay in memory")
     begin, size = bytes_of(900 * length, length)
     wanted = slice(begin // mmap.PAGESIZE, -(-(begin + size) // mmap.PAGESIZE))
-    pack.advise(np.array([900 * length]), np.array([length]), in_background=in_background)
+    thread = threading.Thread(target=advise, args=([FileRanges(path, [(begin, size)])],))
+    thread.start()
+    thread.join()
     deadline = time.monotonic() + 300
     while not pages_in_memory(mapped)[wanted].all() and time.monotonic() < deadline:
         time.sleep(0.01)
     found = pages_in_memory(mapped)
     assert found[wanted].all()
     assert not found[: len(found) // 2].any()
+
+
+@pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="this system does not tell what is in memory")
+def test_what_was_read_is_in_memory_and_what_was_let_go_is_not(tmp_path):
+    path, other = tmp_path / "a.bin", tmp_path / "b.bin"
+    for file in (path, other):
+        file.write_bytes(bytes(1 << 20))
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+        file.read()
+        try:
+            os.preadv(file.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT)
+        except OSError as error:
+            pytest.skip(f"this file system does not tell what is in memory: {error}")
+    everywhere = [(at, 10) for at in range(0, 1 << 20, 1 << 16)]
+    assert in_memory([FileRanges(path, everywhere), FileRanges(other, everywhere)])
+    assert not in_memory([FileRanges(path, [(1 << 20, 1)])]), "beyond the end"
+    assert not in_memory([FileRanges(path, everywhere), FileRanges(tmp_path / "none", everywhere)])
+    with other.open("rb+") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    if pages_in_memory(np.memmap(other, np.uint8, "r")).any():
+        pytest.skip("files of this folder stay in memory")
+    assert not in_memory([FileRanges(path, everywhere), FileRanges(other, everywhere)])
 
 
 def test_packs_of_other_content_have_another_digest(pack, tmp_path):

@@ -84,10 +84,17 @@ def _through_wrapper(dataset: Any, places: np.ndarray) -> tuple[np.ndarray, np.n
     if type(dataset) is mm.RepeatDataset:
         return one, places % len(dataset.dataset), [dataset.dataset]
     if type(dataset) is mm.ClassBalancedDataset:
-        return one, np.asarray(dataset.repeat_indices)[places], [dataset.dataset]
+        return one, _picked(dataset.repeat_indices, places), [dataset.dataset]
     if type(dataset) is torch_data.Subset:
-        return one, np.asarray(dataset.indices)[places], [dataset.dataset]
+        return one, _picked(dataset.indices, places), [dataset.dataset]
     return None
+
+
+def _picked(indices: Any, places: np.ndarray) -> np.ndarray:
+    """Some of a wrapper's indices; a list of a million is not made an array for each batch."""
+    if isinstance(indices, (list, tuple)):
+        return np.array([indices[place] for place in places.tolist()], np.int64)
+    return np.asarray(indices)[places]
 
 
 def in_row(lengths: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

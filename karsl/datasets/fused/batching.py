@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +15,14 @@ from karsl.datasets.fused.pipeline import BatchPipeline
 from karsl.datasets.transforms.loading import LoadKeypoints
 from karsl.errors import AnnotationError, KarslError, TransformError
 from karsl.skeletons import Skeleton
-from karsl.storage.packed import Pack
 from karsl.storage.whole_pack import WholePack
 
 if TYPE_CHECKING:
     from karsl.datasets.base import KeypointDataset
 
-__all__ = ["BatchPart", "LazyBatch", "assemble", "batch_of", "part_of", "read_ahead"]
+__all__ = ["BatchPart", "LazyBatch", "assemble", "batch_of", "part_of"]
 
 
-_IN_PACKS = ("pack", "frame_start", "num_frames")
 _IN_FILES = ("pack", "byte_start", "num_frames", "dtype", "xxh3")
 
 
@@ -63,27 +60,6 @@ def part_of(
     return _part(dataset, steps, skeleton, places, keys=keys, at=at)
 
 
-def read_ahead(dataset: KeypointDataset, places: np.ndarray) -> bool:
-    """Have the disk fetch clips of packs that batches will ask for soon, without waiting for it.
-
-    Args:
-        dataset: With a skeleton.
-        places: int64 (N,), each in [0, n).
-
-    Returns:
-        Whether there was anything new to fetch.
-    """
-    steps, skeleton = BatchPipeline.of(dataset.pipeline.transforms), dataset.skeleton
-    if steps is None or skeleton is None or not dataset.serialize_data or not set(_IN_PACKS) <= set(dataset.index.columns):
-        return False
-    try:
-        rows = _PackRows.of(dataset, steps.load, places, skeleton.num_keypoints)
-        new = [pack.advise(starts, lengths, in_background=True) for pack, starts, lengths in rows]
-    except (KarslError, OSError):  # said by the batch that reads it
-        return False
-    return any(new)
-
-
 def _part(
     dataset: KeypointDataset,
     steps: BatchPipeline,
@@ -104,37 +80,18 @@ def _frames(
     index = dataset.index if dataset.serialize_data else None
     if index is not None and set(_IN_FILES) <= set(index.columns) and len(index.categories("dtype")) == 1:
         return _mapped_frames(dataset, load, places, num_keypoints), None
-    if index is None or not set(_IN_PACKS) <= set(index.columns):
+    if index is None or not {"frame_start", "pack"} <= set(index.columns):
         return Frames.of_clips([load.read_clip(record) for record in dataset.locators(places)]), None
-    rows = _PackRows.of(dataset, load, places, num_keypoints)
-    frames = Frames.of_rows([pack.frames for pack in rows.packs], rows.which, rows.starts, rows.lengths)
-    for pack, starts, lengths in rows:
-        pack.advise(starts, lengths)
-        pack.verify(starts, lengths)
-    return frames, partial(_in_whole_pack, index.categories("pack"), dataset.column("pack")[places], rows.starts)
-
-
-@dataclass(frozen=True)
-class _PackRows:
-    """Where clips lie in packs: `which` of `packs`, and rows there, int64 (N,) each."""
-
-    packs: list[Pack]
-    which: np.ndarray
-    starts: np.ndarray
-    lengths: np.ndarray
-
-    @classmethod
-    def of(cls, dataset: KeypointDataset, load: LoadKeypoints, places: np.ndarray, num_keypoints: int) -> _PackRows:
-        paths, codes = dataset.index.categories("pack"), dataset.column("pack")[places]
-        used, which = np.unique(codes, return_inverse=True) if len(paths) > 1 else (np.zeros(1, np.int64), codes)
-        packs = [load.pack(paths[number], num_keypoints) for number in used.tolist()]
-        return cls(packs, which, dataset.column("frame_start")[places], dataset.column("num_frames")[places])
-
-    def __iter__(self) -> Iterator[tuple[Pack, np.ndarray, np.ndarray]]:
-        """Each pack with the starts and lengths of its clips."""
-        for number, pack in enumerate(self.packs):
-            here = slice(None) if len(self.packs) == 1 else self.which == number
-            yield pack, self.starts[here], self.lengths[here]
+    paths = index.categories("pack")
+    starts, lengths = dataset.column("frame_start")[places], dataset.column("num_frames")[places]
+    codes = dataset.column("pack")[places]
+    used, which = np.unique(codes, return_inverse=True) if len(paths) > 1 else (np.zeros(1, np.int64), codes)
+    packs = [load.pack(paths[number], num_keypoints) for number in used.tolist()]
+    frames = Frames.of_rows([pack.frames for pack in packs], which, starts, lengths)
+    for number, pack in enumerate(packs):
+        here = slice(None) if len(packs) == 1 else which == number
+        pack.verify(starts[here], lengths[here])
+    return frames, partial(_in_whole_pack, paths, codes, starts)
 
 
 def _mapped_frames(dataset: KeypointDataset, load: LoadKeypoints, places: np.ndarray, num_keypoints: int) -> Frames:

@@ -2,47 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from karsl.datasets.batched import BatchedDataset
 from karsl.datasets.combine.leaves import leaf_clips
 from karsl.datasets.resume import OrderIterator
+from karsl.storage.readahead import FileRanges, advise, in_memory, rows_place
 
 if TYPE_CHECKING:
     from karsl.datasets.samplers.base import OrderSampler
 
 
 class AheadIterator(OrderIterator):
-    """A pass that has clips fetched one run of places before they are given, while anything is new on the disk.
+    """A pass that has clips read from the disk one run of places before they are given.
 
-    Workers profit too: what the system fetched for this process it need not fetch for them.
+    Workers profit too: what the system reads for this process it need not read for them.
     """
 
     _owner: OrderSampler
-    _told = 0
-    _useful = True
+
+    def _begin(self, seed: int, epoch: int, start: int, done: int = 0) -> None:
+        self._told, self._useful = done, True
+        super()._begin(seed, epoch, start, done)
 
     def _listed(self, first: int, stop: int) -> Sequence[Any]:
-        if self._useful:
-            begin, end = max(first, self._told), min(2 * stop - first, len(self._share))
+        begin, end = max(first, self._told), min(2 * stop - first, len(self._share))
+        if self._useful and begin < end:
             self._told = end
-            if begin < end:
-                self._useful = read_ahead(self._owner.dataset, self._order.places(self._share.positions(begin, end)))
+            places = self._order.places(self._share.positions(begin, end))
+            try:
+                self._useful = read_ahead(self._owner.dataset, places)
+            except Exception:  # whatever is wrong, the batch that reads it says so; advice is not worth an error
+                self._useful = False
         return super()._listed(first, stop)
 
 
 def read_ahead(dataset: Any, places: np.ndarray) -> bool:
-    """Have clips of a dataset, or of those that it is made of, fetched from the disk.
+    """Have clips of packs and mapped files read from the disk, unless they are in memory; comes back at once.
 
     Args:
-        dataset: Any; nothing happens where nobody in it has a `read_ahead`.
+        dataset: Any; combinators and wrappers are looked through.
         places: int64 (N,), each in [0, n).
 
     Returns:
-        Whether there was anything new to fetch.
+        Whether it has clips in such files.
+
+    Raises:
+        OSError, ValueError: A file is not there, or not what the index says.
     """
-    readers = [clips for clips in leaf_clips(dataset, places) if hasattr(clips.dataset, "read_ahead")]
-    new = [clips.dataset.read_ahead(clips.places) for clips in readers]
-    return any(new)
+    parts = [part for clips in leaf_clips(dataset, places) for part in _files(clips.dataset, clips.places)]
+    if parts and not in_memory(parts):
+        Thread(target=advise, args=(parts,), name="read ahead", daemon=True).start()
+    return bool(parts)
+
+
+def _files(dataset: Any, places: np.ndarray) -> Iterator[FileRanges]:
+    """Where clips of a dataset lie in its files; nothing for archives, which are not mapped."""
+    if not isinstance(dataset, BatchedDataset) or not dataset._fully_initialized or not dataset.serialize_data:
+        return
+    known = set(dataset.index.columns)
+    if not {"pack", "num_frames"} <= known or not known & {"frame_start", "byte_start"}:
+        return
+    paths, codes, lengths = (
+        dataset.index.categories("pack"),
+        dataset.column("pack")[places],
+        dataset.column("num_frames")[places],
+    )
+    for code in np.unique(codes).tolist():
+        here = codes == code
+        if "frame_start" in known:
+            first_byte, frame_bytes = rows_place(paths[code])
+            begins = first_byte + dataset.column("frame_start")[places[here]] * frame_bytes
+        else:
+            frame_bytes = _frame_bytes(dataset)
+            begins = dataset.column("byte_start")[places[here]]
+        yield FileRanges(paths[code], list(zip(begins.tolist(), (lengths[here] * frame_bytes).tolist(), strict=True)))
+
+
+def _frame_bytes(dataset: BatchedDataset) -> int:
+    """Of arrays inside files, which are all of one dtype where they are read in batches."""
+    keypoints = 0 if dataset.skeleton is None else dataset.skeleton.num_keypoints
+    return keypoints * 4 * np.dtype(dataset.index.categories("dtype")[0]).itemsize

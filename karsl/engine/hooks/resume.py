@@ -64,7 +64,10 @@ class ResumeHook(Hook):
         if state is not None and runner.iter > 0:
             order.load_state_dict(state or _reckoned(runner, order, seed))
             told = f"data: epoch {order.epoch} goes on after {order.consumed} of {order.total} clips"
-            print_log(told, logger="current")
+            reckoned = (
+                "" if state else "; reckoned from its iterations, since the checkpoint does not say which clips it saw"
+            )
+            print_log(told + reckoned, logger="current")
         if isinstance(loop, IterBasedTrainLoop):
             seed = order.seed if runner.iter > 0 else seed
             skip = 0 if hasattr(loop.dataloader_iterator, "skip_iter") else runner.iter
