@@ -8,9 +8,12 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from mmengine.logging import print_log
+from torch.utils.data import get_worker_info
 
 from karsl.datasets.shared_numbers import SharedNumbers
 from karsl.errors import TransformError
+
+_COUNTERS = 8  # as many as there are shared numbers of one object: of this process, and of its workers in turn
 
 
 class SkipReport:
@@ -23,17 +26,18 @@ class SkipReport:
     """
 
     def __init__(self) -> None:
-        self._shared = SharedNumbers([0])
+        self._shared = SharedNumbers([0] * _COUNTERS)
         self._told: set[int] = set()
 
     @property
     def count(self) -> int:
-        """Replacements so far; two workers that count at the same instant may be counted once."""
-        return self._shared[0]
+        """Replacements so far; beyond seven workers, two that count at the same instant may be counted once."""
+        return sum(self._shared.tolist())
 
     def add(self, sample_idx: int, reason: str) -> None:
         """Count one replacement."""
-        self._shared[0] += 1
+        worker = get_worker_info()
+        self._shared[0 if worker is None else 1 + worker.id % (_COUNTERS - 1)] += 1
         if sample_idx not in self._told:
             self._told.add(sample_idx)
             print_log(f"another clip is taken: {reason}", logger="current", level=logging.WARNING)

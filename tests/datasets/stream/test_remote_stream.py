@@ -6,12 +6,14 @@ import importlib.util
 import io
 import os
 import shutil
+import socket
 import sys
 import tarfile
 import time
 from collections import Counter
 from pathlib import Path
 from threading import Event, Thread
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -268,7 +270,10 @@ def test_without_a_server_what_came_before_serves(stores, range_server, tmp_path
     with range_server.serving(stores) as (url, _):
         pattern = f"{url}/tars/clips-{{000000..000002}}.tar"
         before = batches(remote(pattern, tmp_path))
-    assert equal(before, batches(remote(pattern, tmp_path)))
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", urlsplit(url).port))  # and does not listen; nor can a server of another test
+        assert equal(before, batches(remote(pattern, tmp_path)))
 
 
 @pytest.mark.parametrize("fetch", ["whole", "ranges"])

@@ -104,22 +104,26 @@ def kill_workers(epochs: int, kills: int, seed: int) -> None:
     deadly = set(rng.sample(range(epochs), kills))
     loader = batches = None
     for epoch in range(epochs):
+        victim = None
         try:
-            if loader is None:
-                loader = loader_of(workers=4, persistent_workers=epoch % 20 != 0 or epoch in deadly)
-            batches = iter(loader)
-            pids.update(workers())
-            right = train(batches, rng if epoch in deadly else None) and right
-            ended = epoch in deadly  # torch's error was lost in a finaliser that it interrupted
+            try:
+                if loader is None:
+                    loader = loader_of(workers=4, persistent_workers=epoch % 20 != 0 or epoch in deadly)
+                batches = iter(loader)
+                pids.update(workers())
+                if epoch in deadly:
+                    victim = rng.choice([p.pid for p in batches._workers])
+                    threading.Timer(rng.random() * 0.02, os.kill, (victim, signal.SIGKILL)).start()
+                right = train(batches) and right
+            finally:
+                right = right and (
+                    victim is None or was_killed(victim)
+                )  # torch's handler of the signal raises here at the latest
         except RuntimeError as error:  # torch's, or ours when the batch of a dead worker came first
-            ended = isinstance(error, BatchLostError) or any(
-                words in str(error) for words in ("killed by signal", "exited unexpectedly")
-            )
-            if not ended:
+            if victim is None or not says_of_a_death(error):
                 raise
-        deaths += ended
-        if ended:
-            loader = None
+        if victim is not None:  # torch's error may also be lost in a finaliser that it interrupted
+            deaths, loader = deaths + 1, None
         if loader is not None and not loader.persistent_workers:
             loader = None
         batches = None
@@ -127,19 +131,26 @@ def kill_workers(epochs: int, kills: int, seed: int) -> None:
     print(json.dumps({"before": before, "after": leftovers(pids), "deaths": deaths, "right": right}))
 
 
-def train(batches, rng) -> bool:
-    """An epoch that holds its latest batches; with `rng` one of its workers dies at a random moment of it."""
+def train(batches) -> bool:
+    """An epoch that holds its latest batches."""
     keep, right = [], True
-    if rng is not None:
-        victim = rng.choice([p.pid for p in batches._workers])
-        threading.Timer(rng.random() * 0.02, os.kill, (victim, signal.SIGKILL)).start()
     for batch in batches:
         keep = [*keep[-3:], batch]
         right = right and is_right(batch)
-    if rng is not None:
-        end = os.waitid(os.P_PID, victim, os.WEXITED | os.WNOWAIT)  # torch's handler of the signal raises here at the latest
-        right = right and end.si_code == os.CLD_KILLED
     return right and all(map(is_right, keep))
+
+
+def was_killed(pid: int) -> bool:
+    """Wait for the end of a worker."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT).si_code == os.CLD_KILLED
+    except ChildProcessError:  # torch, or multiprocessing, has waited for it
+        return True
+
+
+def says_of_a_death(error: RuntimeError) -> bool:
+    words = ("killed by signal", "exited unexpectedly")
+    return isinstance(error, BatchLostError) or any(x in str(error) for x in words)
 
 
 def workers() -> list[int]:
