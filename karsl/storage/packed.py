@@ -20,7 +20,7 @@ from xxhash import xxh3_64
 
 from karsl.errors import ConfigError, CorruptRecordError
 from karsl.storage.npy import BROKEN
-from karsl.storage.readahead import FileRanges, advise
+from karsl.storage.readahead import FileRanges, fetch
 
 ANNOTATIONS, MANIFEST = "annotations.json", "manifest.json"
 VERIFY = ("off", "first touch", "always")
@@ -153,7 +153,7 @@ class Pack:
         row_bytes = self.frames.strides[0]
         begins = self._maps[0].offset + self._starts[numbers] * row_bytes
         sizes = self._lengths[numbers] * row_bytes
-        advise([FileRanges(self.path, list(zip(begins.tolist(), sizes.tolist(), strict=True)))])
+        fetch([FileRanges(self.path, list(zip(begins.tolist(), sizes.tolist(), strict=True)))])
 
     def _compare(self, numbers: np.ndarray) -> None:
         starts, stops = self._starts[numbers], self._starts[numbers] + self._lengths[numbers]

@@ -41,8 +41,14 @@ def advise(parts: Sequence[FileRanges]) -> None:
             continue
 
 
+def fetch(parts: Sequence[FileRanges]) -> None:
+    """The same, unless they are in memory."""
+    if not in_memory(parts):
+        advise(parts)
+
+
 def in_memory(parts: Sequence[FileRanges]) -> bool:
-    """Whether parts of files seem to be in memory: a few of them are. False where the system does not tell.
+    """Whether parts of files seem to be in memory: the first bytes of some are. False where the system does not tell.
 
     Example:
         >>> import tempfile

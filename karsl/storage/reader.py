@@ -13,7 +13,7 @@ from karsl.storage.cache import ArrayCache
 from karsl.storage.npy import MappedFiles
 from karsl.storage.npz import Place
 from karsl.storage.packed import VERIFY, Pack
-from karsl.storage.readahead import FileRanges, advise
+from karsl.storage.readahead import FileRanges, fetch
 from karsl.storage.record import canonical_clip, shape_problem
 from karsl.storage.scan import PLACE
 from karsl.storage.tensors import read_tensor
@@ -115,7 +115,7 @@ class ClipReader:
         known = self.verify == "first touch" and self._seen.issuperset(addresses.tolist())
         if self.verify != "off" and not known:
             places = list(zip(starts.tolist(), nbytes.tolist(), strict=True))
-            advise([FileRanges(paths[n], [places[i] for i in np.flatnonzero(which == n)]) for n in used.tolist()])
+            fetch([FileRanges(paths[n], [places[i] for i in np.flatnonzero(which == n)]) for n in used.tolist()])
             runs = zip(which.tolist(), of.tolist(), starts.tolist(), nbytes.tolist(), checksums.tolist(), strict=True)
             for number, place, start, size, checksum in runs:
                 self._compare(paths[number], start, held[place][start : start + size], checksum)

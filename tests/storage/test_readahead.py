@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from karsl.skeletons import get_skeleton
-from karsl.storage import write_pack
+from karsl.storage import readahead, write_pack
 from karsl.storage.packed import Pack
 from karsl.storage.readahead import FileRanges, advise, in_memory, rows_place
 from karsl.testing.strategies import make_clip
@@ -42,6 +42,7 @@ def asked(pack, monkeypatch):
 
     real = os.posix_fadvise
     monkeypatch.setattr(os, "posix_fadvise", note)
+    monkeypatch.setattr(readahead, "in_memory", lambda parts: False)  # files just written are
     return found
 
 
@@ -56,6 +57,12 @@ def test_clips_are_asked_for_together_at_their_first_touch(pack, asked):
     pack.verify(STARTS, LENGTHS)
     pack.verify(STARTS, LENGTHS)
     assert len(asked) == 2, "one clip alone is simply read"
+
+
+def test_clips_that_are_in_memory_are_not_asked_for(pack, asked, monkeypatch):
+    monkeypatch.setattr(readahead, "in_memory", lambda parts: parts[0].path == pack.path and len(parts[0].ranges) == 3)
+    pack.verify(STARTS, LENGTHS)
+    assert asked == []
 
 
 def test_rows_of_a_file_are_found_by_its_header(pack):

@@ -13,7 +13,7 @@ from xxhash import xxh3_64_intdigest
 
 from karsl.errors import ConfigError, CorruptRecordError
 from karsl.skeletons import get_skeleton
-from karsl.storage import ClipReader, canonical_clip, list_members, pack_records
+from karsl.storage import ClipReader, canonical_clip, list_members, pack_records, readahead
 from karsl.testing.strategies import make_clip
 
 SKELETON = get_skeleton("msl_226")
@@ -107,6 +107,7 @@ def test_bytes_are_compared_at_the_first_touch_or_always(places, verify, finds):
 def test_the_system_is_told_of_all_of_a_batch_before_any_of_it_is_compared(places, monkeypatch):
     told = []
     monkeypatch.setattr(os, "posix_fadvise", lambda _, begin, size, advice: told.append((begin, size)))
+    monkeypatch.setattr(readahead, "in_memory", lambda parts: False)  # files just written are
     reader, size = ClipReader(), canonical_clip(raw_clip()).nbytes
     paths, here = [places["bytes"]["keypoint_path"]], np.zeros(2, int)
     right = xxh3_64_intdigest(canonical_clip(raw_clip()).tobytes())

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from karsl.datasets.samplers.base import OrderSampler
 
 
+_PROBES = 8  # of a run: if they are in memory, so is the rest
+
+
 class AheadIterator(OrderIterator):
     """A pass that has clips read from the disk one run of places before they are given.
 
@@ -54,10 +57,14 @@ def read_ahead(dataset: Any, places: np.ndarray) -> bool:
     Raises:
         OSError, ValueError: A file is not there, or not what the index says.
     """
-    parts = [part for clips in leaf_clips(dataset, places) for part in _files(clips.dataset, clips.places)]
-    if parts and not in_memory(parts):
-        Thread(target=advise, args=(parts,), name="read ahead", daemon=True).start()
-    return bool(parts)
+    some = _parts(dataset, places[:: len(places) // _PROBES + 1])
+    if some and not in_memory(some):
+        Thread(target=advise, args=(_parts(dataset, places),), name="read ahead", daemon=True).start()
+    return bool(some)
+
+
+def _parts(dataset: Any, places: np.ndarray) -> list[FileRanges]:
+    return [part for clips in leaf_clips(dataset, places) for part in _files(clips.dataset, clips.places)]
 
 
 def _files(dataset: Any, places: np.ndarray) -> Iterator[FileRanges]:
