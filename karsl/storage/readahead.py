@@ -42,13 +42,13 @@ def advise(parts: Sequence[FileRanges]) -> None:
 
 
 def fetch(parts: Sequence[FileRanges]) -> None:
-    """The same, unless they are in memory."""
-    if not in_memory(parts):
+    """The same, unless they seem to be in memory: a few of each file are."""
+    if not in_memory([FileRanges(path, ranges[:_PROBES]) for path, ranges in parts]):
         advise(parts)
 
 
 def in_memory(parts: Sequence[FileRanges]) -> bool:
-    """Whether parts of files seem to be in memory: the first bytes of some are. False where the system does not tell.
+    """Whether the first bytes of all parts are in memory. False where the system does not tell.
 
     Example:
         >>> import tempfile
@@ -58,11 +58,10 @@ def in_memory(parts: Sequence[FileRanges]) -> bool:
     """
     if not hasattr(os, "RWF_NOWAIT"):
         return False
-    each = max(1, _PROBES // max(1, len(parts)))
-    for path, ranges in parts[:_PROBES]:
+    for path, ranges in parts:
         try:
             with open(path, "rb", buffering=0) as file:
-                if not all(os.preadv(file.fileno(), [bytearray(1)], begin, os.RWF_NOWAIT) for begin, _ in ranges[:each]):
+                if not all(os.preadv(file.fileno(), [bytearray(1)], begin, os.RWF_NOWAIT) for begin, _ in ranges):
                     return False
         except OSError:  # BlockingIOError: it would have to be read
             return False

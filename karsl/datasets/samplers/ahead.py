@@ -17,31 +17,36 @@ if TYPE_CHECKING:
     from karsl.datasets.samplers.base import OrderSampler
 
 
-_PROBES = 8  # of a run: if they are in memory, so is the rest
+_PROBES = 32  # of a run: if they are in memory, nearly all of it is
+_QUIET_RUNS = 8
 
 
 class AheadIterator(OrderIterator):
     """A pass that has clips read from the disk one run of places before they are given.
 
-    Workers profit too: what the system reads for this process it need not read for them.
+    Workers profit too: what the system reads for this process it need not read for them. Where there is nothing to read,
+    the next look is some runs later.
     """
 
     _owner: OrderSampler
 
     def _begin(self, seed: int, epoch: int, start: int, done: int = 0) -> None:
-        self._told, self._useful = done, True
+        self._told = self._quiet = done  # told of all before, nothing said before
         super()._begin(seed, epoch, start, done)
 
     def _listed(self, first: int, stop: int) -> Sequence[Any]:
         begin, end = max(first, self._told), min(2 * stop - first, len(self._share))
-        if self._useful and begin < end:
+        if self._quiet <= first and begin < end:
             self._told = end
-            places = self._order.places(self._share.positions(begin, end))
-            try:
-                self._useful = read_ahead(self._owner.dataset, places)
-            except Exception:  # whatever is wrong, the batch that reads it says so; advice is not worth an error
-                self._useful = False
+            if not self._tell(begin, end):
+                self._quiet = first + _QUIET_RUNS * (stop - first)
         return super()._listed(first, stop)
+
+    def _tell(self, begin: int, end: int) -> bool:
+        try:
+            return read_ahead(self._owner.dataset, self._order.places(self._share.positions(begin, end)))
+        except Exception:  # whatever is wrong, the batch that reads it says so; advice is not worth an error
+            return False
 
 
 def read_ahead(dataset: Any, places: np.ndarray) -> bool:
@@ -52,15 +57,16 @@ def read_ahead(dataset: Any, places: np.ndarray) -> bool:
         places: int64 (N,), each in [0, n).
 
     Returns:
-        Whether it has clips in such files.
+        Whether anything has to be read.
 
     Raises:
         OSError, ValueError: A file is not there, or not what the index says.
     """
     some = _parts(dataset, places[:: len(places) // _PROBES + 1])
-    if some and not in_memory(some):
-        Thread(target=advise, args=(_parts(dataset, places),), name="read ahead", daemon=True).start()
-    return bool(some)
+    if not some or in_memory(some):
+        return False
+    Thread(target=advise, args=(_parts(dataset, places),), name="read ahead", daemon=True).start()
+    return True
 
 
 def _parts(dataset: Any, places: np.ndarray) -> list[FileRanges]:

@@ -67,7 +67,7 @@ def test_a_pass_that_goes_on_tells_of_what_is_left(told, left):
 
 
 @pytest.mark.parametrize("answer", [False, RuntimeError("of any kind")])
-def test_where_nothing_can_be_told_it_is_tried_once_an_epoch(monkeypatch, answer):
+def test_where_nothing_has_to_be_read_the_next_look_is_eight_runs_later(monkeypatch, answer):
     tries = []
 
     def refuse(dataset, places):
@@ -77,11 +77,25 @@ def test_where_nothing_can_be_told_it_is_tried_once_an_epoch(monkeypatch, answer
         return answer
 
     monkeypatch.setattr(ahead, "read_ahead", refuse)
-    order = ResumableSampler(range(1000), seed=0)
-    for epoch in range(3):
+    order = ResumableSampler(range(5000), seed=0)
+    for epoch in range(2):
         order.set_epoch(epoch)
-        assert sorted(order) == list(range(1000))
-    assert tries == [512] * 3
+        assert sorted(order) == list(range(5000))
+    assert tries == [512, 512, 512] * 2
+
+
+def test_after_a_quiet_time_it_is_told_again(monkeypatch):
+    tries = []
+
+    def note(dataset, places):
+        tries.append(places.tolist())
+        return len(tries) > 1
+
+    monkeypatch.setattr(ahead, "read_ahead", note)
+    order = ResumableSampler(range(5000), seed=0)
+    whole = list(order)
+    assert tries[0] == whole[:512]
+    assert sum(tries[1:], []) == whole[2048:]
 
 
 # ---- which bytes are asked for ----
