@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from mmengine.logging import print_log
 
 from karsl.datasets.batched import BatchedDataset
 from karsl.datasets.combine.leaves import leaf_clips
@@ -31,21 +33,22 @@ class AheadIterator(OrderIterator):
     _owner: OrderSampler
 
     def _begin(self, seed: int, epoch: int, start: int, done: int = 0) -> None:
-        self._told = self._quiet = done  # told of all before, nothing said before
+        self._told = self._quiet_until = done
         super()._begin(seed, epoch, start, done)
 
     def _listed(self, first: int, stop: int) -> Sequence[Any]:
         begin, end = max(first, self._told), min(2 * stop - first, len(self._share))
-        if self._quiet <= first and begin < end:
+        if self._quiet_until <= first and begin < end:
             self._told = end
             if not self._tell(begin, end):
-                self._quiet = first + _QUIET_RUNS * (stop - first)
+                self._quiet_until = first + _QUIET_RUNS * (stop - first)
         return super()._listed(first, stop)
 
     def _tell(self, begin: int, end: int) -> bool:
         try:
             return read_ahead(self._owner.dataset, self._order.places(self._share.positions(begin, end)))
-        except Exception:  # whatever is wrong, the batch that reads it says so; advice is not worth an error
+        except Exception as error:  # whatever is wrong, the batch that reads it says so; advice is not worth an error
+            print_log(f"clips are not read ahead: {error!r}", logger="current", level=logging.DEBUG)
             return False
 
 
@@ -80,11 +83,8 @@ def _files(dataset: Any, places: np.ndarray) -> Iterator[FileRanges]:
     known = set(dataset.index.columns)
     if not {"pack", "num_frames"} <= known or not known & {"frame_start", "byte_start"}:
         return
-    paths, codes, lengths = (
-        dataset.index.categories("pack"),
-        dataset.column("pack")[places],
-        dataset.column("num_frames")[places],
-    )
+    paths, codes = dataset.index.categories("pack"), dataset.column("pack")[places]
+    lengths = dataset.column("num_frames")[places]
     for code in np.unique(codes).tolist():
         here = codes == code
         if "frame_start" in known:

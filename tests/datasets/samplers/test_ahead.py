@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -190,13 +191,17 @@ def test_what_is_in_memory_is_not_asked_for(pack, asked, monkeypatch):
     assert asked == {}
 
 
-def test_this_process_opens_no_pack_for_its_workers(pack):
-    dataset = opened(pack)
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not tell what is mapped")
+def test_this_process_opens_no_pack_for_its_workers(pack, tmp_path):
+    folder = shutil.copytree(pack, tmp_path / "pack")  # no other test reads it
+    dataset = opened(folder)
     loader = DataLoader(
         dataset, batch_size=16, sampler=ResumableSampler(dataset, seed=0), collate_fn=keypoint_collate, num_workers=2
     )
     assert sum(len(batch["label"]) for batch in loader) == len(dataset)
-    assert str(pack) not in Path("/proc/self/maps").read_text()
+    assert str(folder) not in Path("/proc/self/maps").read_text()
+    keypoint_collate(dataset.__getitems__([0]))["inputs"]
+    assert str(folder) in Path("/proc/self/maps").read_text()
 
 
 # ---- what cannot be told is no error ----

@@ -73,7 +73,8 @@ def test_nothing_is_left_when_a_loader_and_its_batches_are_gone():
         assert len(cases.leftovers()["maps"]) > len(before["maps"])
         del loader, held
     after = cases.leftovers()
-    assert after.pop("fds") < before.pop("fds") + 6  # a slot each; what tests before this one left may come and go
+    for kind in ("fds", "pipes"):
+        assert after.pop(kind) <= before.pop(kind)  # what tests before this one left may be closed meanwhile
     assert all(set(after[what]) <= set(before[what]) for what in before)
 
 
@@ -442,8 +443,9 @@ def test_workers_killed_at_random_leave_nothing_and_no_loader_hangs(epochs, kill
     found = json.loads(done.stdout)
     assert found["right"]
     assert found["deaths"] == kills
-    # Torch's handler raises anywhere, so torch itself may leave a pipe; nothing is left at each death.
-    assert found["after"].pop("fds") < found["before"].pop("fds") + kills
+    assert found["after"].pop("fds") <= found["before"].pop("fds")  # some of the first loader may be closed by then
+    # Torch's handler may raise in what closes a dead worker's pipes, and Python lets go of such an error: seldom.
+    assert found["after"].pop("pipes") < found["before"].pop("pipes") + kills
     assert found["after"] == found["before"]
 
 

@@ -13,6 +13,7 @@ import random
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -79,11 +80,13 @@ def is_shared(batch) -> bool:
 def leftovers(pids=()) -> dict:
     """What this process and the workers with `pids` could leak."""
     gc.collect()
+    held = [_target(fd) for fd in Path("/proc/self/fd").iterdir()]
     shm = os.listdir("/dev/shm") if Path("/dev/shm").is_dir() else []
     return {
         "shm": [x for x in shm if x.startswith("torch_") and int(x.split("_")[1]) in {os.getpid(), *pids}],
-        "fds": len(os.listdir("/proc/self/fd")),
-        "memfds": [x.name for x in Path("/proc/self/fd").iterdir() if "memfd:karsl" in _target(x)],
+        "fds": sum(x.startswith(("/memfd:", "/dev/", "anon_inode:")) for x in held),  # no files of other threads
+        "pipes": sum(x.startswith("pipe:") for x in held),
+        "memfds": [x for x in held if "memfd:karsl" in x],
         "maps": mapped(),
         "children": workers(),
     }
@@ -112,40 +115,37 @@ def kill_workers(epochs: int, kills: int, seed: int) -> None:
                 batches = iter(loader)
                 pids.update(workers())
                 if epoch in deadly:
-                    victim = rng.choice([p.pid for p in batches._workers])
-                    threading.Timer(rng.random() * 0.02, os.kill, (victim, signal.SIGKILL)).start()
+                    victim = rng.choice(batches._workers)
+                    threading.Timer(rng.random() * 0.02, os.kill, (victim.pid, signal.SIGKILL)).start()
                 right = train(batches) and right
             finally:
-                right = right and (
-                    victim is None or was_killed(victim)
-                )  # torch's handler of the signal raises here at the latest
+                if victim is not None:
+                    wait_for_end(victim)  # torch's handler of the signal raises here at the latest
         except RuntimeError as error:  # torch's, or ours when the batch of a dead worker came first
             if victim is None or not says_of_a_death(error):
                 raise
         if victim is not None:  # torch's error may also be lost in a finaliser that it interrupted
-            deaths, loader = deaths + 1, None
+            victim.join()
+            deaths, loader = deaths + (victim.exitcode == -signal.SIGKILL), None
         if loader is not None and not loader.persistent_workers:
             loader = None
-        batches = None
+        batches = victim = None  # a worker's memory goes with its Process object
     del loader
     print(json.dumps({"before": before, "after": leftovers(pids), "deaths": deaths, "right": right}))
 
 
 def train(batches) -> bool:
-    """An epoch that holds its latest batches."""
-    keep, right = [], True
+    """An epoch that holds its latest batches, and either fails or gives all of them."""
+    keep, right, clips = [], True, 0
     for batch in batches:
-        keep = [*keep[-3:], batch]
+        keep, clips = [*keep[-3:], batch], clips + len(batch["label"])
         right = right and is_right(batch)
-    return right and all(map(is_right, keep))
+    return right and all(map(is_right, keep)) and clips == len(Numbers())
 
 
-def was_killed(pid: int) -> bool:
-    """Wait for the end of a worker."""
-    try:
-        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT).si_code == os.CLD_KILLED
-    except ChildProcessError:  # torch, or multiprocessing, has waited for it
-        return True
+def wait_for_end(worker) -> None:
+    with suppress(ChildProcessError):  # multiprocessing has waited for it
+        os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
 
 
 def says_of_a_death(error: RuntimeError) -> bool:

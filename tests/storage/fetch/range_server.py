@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 import time
 from collections import Counter
@@ -15,7 +16,9 @@ from urllib.parse import unquote
 class Server(ThreadingHTTPServer):
     """Says nothing of clients that hang up: their tests may be over."""
 
-    def handle_error(self, *_: object) -> None: ...
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class Faults:
