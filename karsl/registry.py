@@ -19,7 +19,7 @@ DATA_SAMPLERS = _child("data sampler", mm.DATA_SAMPLERS, "karsl.datasets", "kars
 FUNCTIONS = _child("function", mm.FUNCTIONS, "karsl.datasets")
 MODELS = _child("model", mm.MODELS, "karsl.models")
 METRICS = _child("metric", mm.METRICS, "karsl.evaluation")
-HOOKS = _child("hook", mm.HOOKS, "karsl.engine", "karsl.analysis.memory.hook", "karsl.visualization.hook")
+HOOKS = _child("hook", mm.HOOKS, "karsl.engine", "karsl.profiling.hook", "karsl.visualization.hook")
 OPTIM_WRAPPERS = _child("optimizer wrapper", mm.OPTIM_WRAPPERS, "karsl.engine")
 VISUALIZERS = _child("visualizer", mm.VISUALIZERS, "karsl.visualization.visualizer")
 # MMEngine has no registry of this kind.

@@ -12,6 +12,7 @@ import karsl
 
 ROOT = Path(karsl.__file__).parents[1]
 MODULES = sorted((ROOT / "karsl").rglob("*.py"))
+CANDIDATES = sorted((ROOT / "benchmarks").rglob("*.py"))
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 IN_TEXT = re.compile(r"(?:karsl|\.)\[([a-z]+(?:,[a-z]+)*)\]")
 
@@ -29,7 +30,7 @@ def named_by_calls(path: Path) -> Iterator[ast.expr]:
             yield node.args[0]
 
 
-def named_by_ways(path: Path) -> Iterator[str]:
+def extras_of_candidates(path: Path) -> Iterator[str]:
     """`extra = "name"` in a class."""
     for owner in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         for node in owner.body if isinstance(owner, ast.ClassDef) else []:
@@ -41,15 +42,15 @@ def named_by_ways(path: Path) -> Iterator[str]:
 
 def test_missing_extra_names_extras_of_setup_cfg():
     named = [(path.relative_to(ROOT).as_posix(), call) for path in MODULES for call in named_by_calls(path)]
-    found = {(place, ast.literal_eval(call)) for place, call in named}
-    assert found, "no call of missing_extra: is it called otherwise now?"
-    assert {place for place in found if place[1] not in extras_of_setup()} == set()
+    found = {(where, ast.literal_eval(call)) for where, call in named}
+    assert found, "no call of missing_extra: was it renamed?"
+    assert {where for where in found if where[1] not in extras_of_setup()} == set()
 
 
-def test_ways_of_the_bench_name_extras_of_setup_cfg():
-    found = {(path.relative_to(ROOT).as_posix(), name) for path in MODULES for name in named_by_ways(path)}
+def test_candidates_of_the_benchmark_name_extras_of_setup_cfg():
+    found = {(path.relative_to(ROOT).as_posix(), name) for path in CANDIDATES for name in extras_of_candidates(path)}
     assert {"bench", "fast"} <= {name for _, name in found}
-    assert {place for place in found if place[1] not in extras_of_setup()} == set()
+    assert {where for where in found if where[1] not in extras_of_setup()} == set()
 
 
 def test_texts_name_extras_of_setup_cfg():
@@ -60,4 +61,4 @@ def test_texts_name_extras_of_setup_cfg():
         for name in names.split(",")
     }
     assert ("README.md", "fast") in found
-    assert {place for place in found if place[1] not in extras_of_setup()} == set()
+    assert {where for where in found if where[1] not in extras_of_setup()} == set()

@@ -1,198 +1,158 @@
-"""`karsl bench`: how fast clips become batches, in the ways people use, in ours, and at the limit of the machine."""
+"""`karsl bench`: time the loader of a config, name its slowest stage, and say what to change."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from karsl.cli.progress import step_bar
+from karsl.cli.options import add_cfg_options, add_data_options, add_phase, import_modules
 
-if TYPE_CHECKING:
-    from karsl.analysis.bench import Result
-
-SUMMARY = "time ways from clips to batches, side by side"
-
-_FULL, _QUICK = (6000, 5, 3.0), (300, 1, 0.2)  # clips, rounds, seconds
-_LEAST_CLIPS, _BATCH_SIZE = 60, 64
-_START_METHODS = ("fork", "spawn", "forkserver")
-_BYTES_PER_CLIP = 1 << 20  # nine copies of 112 kB
-# Options that --index and --open do not take, and what they are when nobody gives them.
-_OF_BATCHES: dict[str, Any] = {
-    "only": (),
-    "seconds": None,
-    "workers": (0, 2),
-    "start_method": ("fork",),
-    "cold": False,
-    "seed": 0,
-}
-_OF_BATCHES |= {"plot": None, "lazy": False, "stream": False}
+SUMMARY = "time the loader of a config and say what limits it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `karsl bench`."""
-    parser.add_argument("--only", nargs="+", default=(), metavar="WAY", help="only these ways; a wrong name lists them")
-    parser.add_argument("--quick", action="store_true", help="300 clips, one short round: under a minute, not for comparing")
-    parser.add_argument("--clips", type=_positive, metavar="N", help="synthetic clips (default: 6000)")
+    """Add the options of `karsl bench`."""
+    parser.add_argument("config", help="config file whose loader is timed")
+    add_phase(parser, "which loader of the config")
+    add_data_options(parser)
     parser.add_argument(
-        "--rounds", type=_positive, metavar="N", help="measurements of each, interleaved (default: 5; --open: 3)"
-    )
-    parser.add_argument("--seconds", type=float, metavar="S", help="length of a measurement (default: 3)")
+        "--workers", type=int, nargs="+", metavar="N",
+        help="numbers of worker processes to compare (default: 0 and the config's, or 0 and 2)",
+    )  # fmt: skip
+    parser.add_argument("--batch-size", type=int, metavar="N", help="samples per batch (default: the config's)")
     parser.add_argument(
-        "--workers",
-        type=int,
-        nargs="+",
-        default=_OF_BATCHES["workers"],
-        metavar="N",
-        help="worker processes (default: 0 and 2)",
-    )
+        "--step-ms", type=float, default=20.0, metavar="MS",
+        help="duration of your training step in milliseconds, for the time that it waits for data (default: 20)",
+    )  # fmt: skip
+    parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="length of each measurement (default: 2)")
     parser.add_argument(
-        "--start-method",
-        nargs="+",
-        choices=_START_METHODS,
-        default=_OF_BATCHES["start_method"],
-        help="of the workers (default: fork)",
+        "--at-least", type=float, metavar="RATE", help="exit status 1 when no setting reaches this many samples per second"
     )
-    parser.add_argument("--cold", action="store_true", help="drop the files from the page cache first, read one epoch")
-    parser.add_argument("--seed", type=int, default=0, help="of clips, order and draws (default: 0)")
-    parser.add_argument(
-        "--work-dir", type=Path, help="folder to write the clips to, and to use again (default: a temporary one, removed)"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="file to write every reading to")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="file to draw the rates to; .png, .svg or .pdf")
-    parser.add_argument("--lazy", action="store_true", help="only a pack and the same through nested combinators")
-    parser.add_argument("--stream", action="store_true", help="only streams and mapped tars, and WebDataset's own loader")
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument("--index", action="store_true", help="time the index of 1,000,000 records instead of batches")
-    start.add_argument("--open", action="store_true", help="time folders and a pack of 75,300 clips up to the first batch")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file to write all figures to")
+    add_cfg_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the files of every way, measure, show."""
-    if args.index or args.open:
-        from karsl.cli.bench_start import index, opening
-
-        _check_start(args)
-        return index(args) if args.index else opening(args)
-    result = _measure(args)
-    _print(result)
-    if args.json:
-        result.write(args.json)
-        print(f"readings: {args.json}")
-    if args.plot:
-        from karsl.analysis.bench.plot import draw_result
-
-        draw_result(result, args.plot)
-        print(f"plot: {args.plot}")
-    return 1 if result.failed else 0
-
-
-def _measure(args: argparse.Namespace) -> Result:
-    """Every way that was asked for and can run here.
-
-    Raises:
-        ConfigError: None can, or an option is out of range.
-        MissingExtraError: A plot is asked for, and matplotlib is absent.
-    """
-    from karsl.analysis.bench import choose_ways, run_plan
-    from karsl.analysis.bench.result import STREAMS
-    from karsl.analysis.plotting import need_matplotlib
-    from karsl.errors import ConfigError
-
-    plan = _plan(args)
-    if args.plot:
-        need_matplotlib()  # before minutes of work, not after
-    lazy = ("karsl", "karsl-combined") if args.lazy else ()
-    ways, skipped = choose_ways((*lazy, *((*STREAMS, "webdataset") if args.stream else ()), *args.only))
-    if not ways:
-        raise ConfigError("; ".join(f"{name}: {reason}" for name, reason in skipped.items()))
-    with _work_dir(args.work_dir, plan.count) as folder, step_bar(plan.steps(ways)) as say:
-        result = run_plan(plan, ways, folder, say=say)
-    result.skipped = skipped
-    return result
-
-
-def _print(result: Result) -> None:
+    """Time the loader for each number of workers; print tables and advice."""
     from rich.console import Console
 
-    from karsl.analysis.bench.report import notes, result_table, stages_table
+    from karsl.profiling.throughput import advice, measure, profile_stages
 
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(result_table(result))
-    if result.stages:
-        console.print(stages_table(result))
-    print("\n".join(notes(result)))
+    _check(args)
+    import_modules(args.imports)
+    console, results, stages, collate_name = Console(), [], None, ""
+    for workers in _worker_counts(args):
+        with Console(stderr=True).status(f"timing num_workers={workers}"):
+            loader = _build_loader(args, workers)
+            results.append(measure(loader, seconds=args.seconds, step_ms=args.step_ms))
+            if stages is None and hasattr(loader.dataset, "__len__"):
+                stages = profile_stages(loader.dataset, loader.collate_fn)
+            collate_name = getattr(getattr(loader.collate_fn, "func", loader.collate_fn), "__name__", "")
+            del loader
+    console.print(_rates_table(results))
+    if stages is not None:
+        console.print(_stages_table(stages))
+    lines = advice(results, stages, collate_name=collate_name)
+    print("\n".join(f"- {line}" for line in lines))
+    if args.json:
+        _write(args, results, stages, lines)
+    return _check_floor(args.at_least, max(result.samples_per_s for result in results))
 
 
-def _check_start(args: argparse.Namespace) -> None:
-    """Refuse options that `--index` or `--open` would not heed."""
+def _check(args: argparse.Namespace) -> None:
     from karsl.errors import ConfigError
 
-    mode, takes_no = ("--index", _OF_BATCHES | {"rounds": None}) if args.index else ("--open", _OF_BATCHES)
-    given = [f"--{name.replace('_', '-')}" for name, default in takes_no.items() if getattr(args, name) != default]
-    if given:
-        raise ConfigError(f"{mode} times no batches and takes no {', '.join(given)}; leave {mode} or {given[0]} out")
+    if args.batch_size is not None and args.batch_size < 1:
+        raise ConfigError(f"--batch-size {args.batch_size}; expected a positive number")
+    if any(workers < 0 for workers in args.workers or ()):
+        raise ConfigError(f"--workers {min(args.workers)}; expected 0 or more")
+    if not args.seconds > 0:
+        raise ConfigError(f"--seconds {args.seconds:g}; expected a positive number")
+    if not args.step_ms >= 0:
+        raise ConfigError(f"--step-ms {args.step_ms:g}; expected 0 or more")
 
 
-def _plan(args: argparse.Namespace):
-    """The plan that the options ask for; those given win over `--quick`."""
-    from karsl.analysis.bench import Case, Plan
-    from karsl.errors import ConfigError
-
-    if args.seconds is not None and not args.seconds > 0:
-        raise ConfigError(f"--seconds {args.seconds}; expected a positive number")
-    if args.seed < 0:
-        raise ConfigError(f"--seed {args.seed}; expected 0 or more")
-    clips, rounds, seconds = _QUICK if args.quick else _FULL
-    clips, rounds, seconds = args.clips or clips, args.rounds or rounds, args.seconds or seconds
-    if clips < _LEAST_CLIPS:
-        raise ConfigError(f"--clips {clips}; at least {_LEAST_CLIPS} are needed")
-    cases = []
-    for workers in dict.fromkeys(args.workers):
-        if workers < 0:
-            raise ConfigError(f"--workers {workers}; expected 0 or more")
-        cases += [Case(workers, method) for method in args.start_method] if workers else [Case()]
-    return Plan(
-        cases=tuple(cases),
-        count=clips,
-        rounds=rounds,
-        seconds=seconds,
-        batch_size=min(_BATCH_SIZE, clips // 4),  # a batch of few clips must not be more than a worker has
-        seed=args.seed,
-        one_process=args.quick,
-        cold=args.cold,
-    )
+def _worker_counts(args: argparse.Namespace) -> list[int]:
+    """Return the numbers of workers to compare: those of the option, or 0 and the config's."""
+    if args.workers:
+        return list(dict.fromkeys(args.workers))
+    loader, _ = _find_loader(args)
+    return sorted({0, loader.get("num_workers", 0) or 2})
 
 
-@contextmanager
-def _work_dir(given: Path | None, clips: int) -> Iterator[Path]:
-    """The folder that was given, or a temporary one.
+def _find_loader(args: argparse.Namespace) -> tuple[Any, str]:
+    """Return the loader of the phase as the config has it, and the scope of its names."""
+    from karsl.engine import load_config
+    from karsl.engine.config.loaders import find_loader
 
-    Raises:
-        ConfigError: The disk has no room for all ways' files.
-    """
-    import shutil
-
-    from karsl.errors import ConfigError
-
-    with tempfile.TemporaryDirectory(prefix="karsl-bench-") as temporary:
-        folder = given or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free
-        if given is None and free < clips * _BYTES_PER_CLIP:
-            raise ConfigError(
-                f"{folder} has {free / 1e9:.1f} GB free and {clips} clips take {clips * _BYTES_PER_CLIP / 1e9:.1f} GB in "
-                "all forms; name another folder with --work-dir, or fewer --clips"
-            )
-        yield folder
+    cfg = load_config(args.config, args.cfg_options, data_root=args.data_root, ann_file=args.ann_file)
+    return find_loader(cfg, args.phase, args.config), cfg.get("default_scope", "karsl")
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
-    return value
+def _build_loader(args: argparse.Namespace, workers: int) -> Any:
+    import multiprocessing
+
+    from karsl.engine.config.loaders import build_loader
+
+    loader, scope = _find_loader(args)
+    if args.batch_size:
+        loader.batch_size = args.batch_size
+    method = multiprocessing.get_start_method()
+    return build_loader(loader, scope=scope, seed=0, num_workers=workers, start_method=method, serialize=True)
+
+
+def _rates_table(results: list[Any]) -> Any:
+    from rich.table import Table
+
+    table = Table("num_workers", title_justify="left")
+    for name in ("samples/s", "batch, ms", "95 %, ms", "first batch, s", f"waiting at a {results[0].step_ms:g} ms step"):
+        table.add_column(name, justify="right")
+    for row in results:
+        table.add_row(
+            str(row.num_workers), f"{row.samples_per_s:,.0f}", f"{row.batch_ms:.1f}", f"{row.batch_ms_p95:.1f}",
+            f"{row.first_batch_s:.2f}", f"{100 * row.wait_ratio:.1f} %",
+        )  # fmt: skip
+    return table
+
+
+def _stages_table(stages: Any) -> Any:
+    from rich.table import Table
+
+    table = Table("stage", title="one sample at a time, in this process", title_justify="left")
+    table.add_column("us per sample", justify="right")
+    table.add_column("in a batch")
+    for name, micros in stages.micros.items():
+        table.add_row(name, f"{micros:,.1f}", "compiled" if name in stages.batched else "")
+    if stages.batch_micros is not None:
+        table.add_row("whole batch", f"{stages.batch_micros:,.1f}", "per sample", style="bold")
+    return table
+
+
+def _write(args: argparse.Namespace, results: list[Any], stages: Any, lines: list[str]) -> None:
+    import os
+    import platform
+    import sys
+    from dataclasses import asdict
+    from importlib.metadata import distributions
+
+    packages = ("karsl", "torch", "numpy", "numba", "mmengine", "mmengine-lite", "onedl-mmengine")
+    versions = {d.metadata["Name"]: d.version for d in distributions() if d.metadata["Name"] in packages}
+    content = {
+        "machine": {"system": platform.platform(), "python": sys.version.split()[0], "cores": os.cpu_count(), **versions},
+        "config": str(args.config), "phase": args.phase, "data_root": args.data_root, "batch_size": args.batch_size,
+        "results": [asdict(row) for row in results],
+        "stages": None if stages is None else asdict(stages),
+        "advice": lines,
+    }  # fmt: skip
+    args.json.parent.mkdir(parents=True, exist_ok=True)
+    args.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    print(f"figures: {args.json}")
+
+
+def _check_floor(at_least: float | None, rate: float) -> int:
+    if at_least is None or rate >= at_least:
+        return 0
+    print(f"below the limit: {rate:,.0f} samples/s, less than --at-least {at_least:,.0f}")
+    return 1

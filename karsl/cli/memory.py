@@ -1,9 +1,11 @@
-"""`karsl memory`: what each process of a loader takes, and whether the records are shared or copied."""
+"""`karsl memory`: measure each process of a loader, and whether the records are shared or copied."""
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,12 @@ SUMMARY = "measure the memory of a loader's processes, and whether they share th
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options; several values of `--start-method` and `--serialize` are compared."""
+    """Add the options; several values of `--start-method` and `--serialize` are compared."""
     parser.add_argument("config", nargs="?", help="config file; without one, --records or --data-root")
     add_phase(parser, "which loader of the config")
     add_data_options(parser, "data root of every dataset in the config, or of a KArSL layout")
-    parser.add_argument("--records", type=int, metavar="N", help="N made-up records of KArSL's size instead of data")
-    parser.add_argument("--workers", type=int, help="worker processes of each rank (default: the config's, else 2)")
+    parser.add_argument("--records", type=int, metavar="N", help="N synthetic records of KArSL's size instead of data")
+    parser.add_argument("--workers", type=int, help="worker processes per rank (default: the config's, else 2)")
     parser.add_argument("--batch-size", type=int, help="default: the config's, else 64; 1024 for --records")
     methods = multiprocessing.get_all_start_methods()
     parser.add_argument(
@@ -26,50 +28,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"how workers start: {', '.join(methods)} (default: {methods[0]})",
     )  # fmt: skip
     parser.add_argument(
-        "--serialize", nargs="+", choices=("on", "off", "mmengine"), default=["on"], metavar="WAY",
-        help="how records are kept: on (shared index), off (Python objects), mmengine (its buffer; with --records)",
+        "--serialize", nargs="+", choices=("on", "off", "mmengine"), default=["on"], metavar="MODE",
+        help="how records are stored: on (shared index), off (Python objects), mmengine (its buffer; with --records)",
     )  # fmt: skip
     parser.add_argument("--ranks", type=int, default=1, help="loaders that run at once, as in DDP (default: 1)")
-    parser.add_argument("--epochs", type=int, default=1, help="how often each loader is run through (default: 1)")
-    parser.add_argument("--iters", type=int, help="stop after so many batches of each rank")
-    parser.add_argument("--points", type=int, default=20, help="about how many times to look (default: 20)")
+    parser.add_argument("--epochs", type=int, default=1, help="passes through each loader (default: 1)")
+    parser.add_argument("--iters", type=int, help="batches per rank after which to stop")
+    parser.add_argument("--points", type=int, default=20, help="approximate number of measurements (default: 20)")
     parser.add_argument(
         "--max-private-mb", type=float, metavar="MIB",
         help="exit status 1 when one process has more than this of private copies of records",
     )  # fmt: skip
     parser.add_argument("--json", type=Path, help="file to write all figures to")
-    parser.add_argument("--plot", type=Path, help="file to draw a picture (PNG) to; needs karsl[viz]")
+    parser.add_argument("--plot", type=Path, help="file to plot the figures to (PNG); needs karsl[viz]")
     add_cfg_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Probe every case, print tables and verdicts, write what was asked for."""
+    """Probe every case, print tables and verdicts, write the requested files."""
     from rich.console import Console
 
-    from karsl.analysis.memory.report import comparison
-    from karsl.analysis.plotting import need_matplotlib
+    from karsl.profiling.plot import require_matplotlib
+    from karsl.profiling.results import comparison
 
     _check(args)
     import_modules(args.imports)
     if args.plot:
-        need_matplotlib()  # before minutes of work, not after
+        require_matplotlib()  # before minutes of work, not after
     console = Console()
     all_series = _probe_all(args, console)
     if len(all_series) > 1:
         console.print(comparison(all_series))
     _write(args, all_series)
-    return _judge(args, all_series)
+    return _check_private(args, all_series)
 
 
 def _probe_all(args: argparse.Namespace, console: Any) -> list[Any]:
-    """A series of each case, each told as soon as it is there."""
+    """Measure each case and print its report as soon as it is complete."""
     import tempfile
 
     from rich.console import Console
 
-    from karsl.analysis.memory.probe import probe
-    from karsl.analysis.memory.report import case_report
-    from karsl.cli.memory_source import plan_cases
+    from karsl.profiling.probe import probe
+    from karsl.profiling.results import case_report
 
     all_series: list[Any] = []
     with tempfile.TemporaryDirectory(prefix="karsl-memory-") as folder:
@@ -77,11 +78,11 @@ def _probe_all(args: argparse.Namespace, console: Any) -> list[Any]:
         for case in cases:
             with Console(stderr=True).status(f"{case.label}: starting") as status:
 
-                def tell(point: Any, status: Any = status, label: str = case.label) -> None:
+                def show(point: Any, status: Any = status, label: str = case.label) -> None:
                     status.update(f"{label}: iteration {point.iteration:,}")
 
                 limits = {"epochs": args.epochs, "iters": args.iters, "points": args.points}
-                all_series.append(probe(make_loader, case, on_point=tell, **limits))
+                all_series.append(probe(make_loader, case, on_point=show, **limits))
             console.print(case_report(all_series[-1]))
     return all_series
 
@@ -89,7 +90,7 @@ def _probe_all(args: argparse.Namespace, console: Any) -> list[Any]:
 def _write(args: argparse.Namespace, all_series: list[Any]) -> None:
     import json
 
-    from karsl.analysis.memory.plot import draw_series
+    from karsl.profiling.plot import draw_series
 
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
@@ -97,16 +98,16 @@ def _write(args: argparse.Namespace, all_series: list[Any]) -> None:
         print(f"figures: {args.json}")
     if args.plot:
         draw_series(all_series, args.plot, title=_title(args, all_series[0]))
-        print(f"picture: {args.plot}")
+        print(f"plot: {args.plot}")
 
 
-def _judge(args: argparse.Namespace, all_series: list[Any]) -> int:
-    """1 where a process has more of its own than the limit that was given allows."""
-    from karsl.analysis.memory.verdict import gate
+def _check_private(args: argparse.Namespace, all_series: list[Any]) -> int:
+    """Return 1 where a process has more private copies than the limit allows."""
+    from karsl.profiling.results import check_limits
 
     if args.max_private_mb is None:
         return 0
-    failures = [text for text in (gate(series, args.max_private_mb) for series in all_series) if text]
+    failures = [text for text in (check_limits(series, args.max_private_mb) for series in all_series) if text]
     for text in failures:
         print(f"over the limit: {text}")
     return 1 if failures else 0
@@ -122,19 +123,95 @@ def _check(args: argparse.Namespace) -> None:
     if args.workers is not None and args.workers < 0:
         raise ConfigError(f"--workers {args.workers}; expected 0 or more")
     if args.records and (args.config or args.data_root):
-        raise ConfigError("--records makes records up; leave out the config and --data-root")
+        raise ConfigError("--records makes synthetic records; leave out the config and --data-root")
     if not (args.records or args.config or args.data_root):
         raise ConfigError("nothing to measure; give a config, --data-root, or --records 1000000")
     if args.cfg_options and not args.config:
         raise ConfigError("--cfg-options changes a config, but none is given")
     if args.ann_file and args.records:
-        raise ConfigError("--records makes records up; leave out --ann-file")
+        raise ConfigError("--records makes synthetic records; leave out --ann-file")
     if "mmengine" in args.serialize and not args.records:
-        raise ConfigError("--serialize mmengine compares with made-up records; give --records 1000000")
+        raise ConfigError("--serialize mmengine compares synthetic records; give --records 1000000")
 
 
 def _title(args: argparse.Namespace, series: Any) -> str:
-    source = args.config or args.data_root or "made-up records"
+    source = args.config or args.data_root or "synthetic records"
     case = series.case
     ranks = f"{case.ranks} ranks with " if case.ranks > 1 else ""
     return f"{source} · {series.num_records:,} records · {ranks}{case.num_workers} workers" + (" each" if ranks else "")
+
+
+def plan_cases(args: argparse.Namespace, folder: str) -> tuple[Any, list]:
+    """Return the function that makes the loader in the process of a rank, and the cases to compare.
+
+    Args:
+        args: Options of `karsl memory`.
+        folder: Folder for the index of synthetic records.
+    """
+    from karsl.profiling.results import Case
+
+    workers = 2 if args.workers is None else args.workers
+    make: Any
+    if args.records:
+        make = partial(synthetic_loader, count=args.records, batch_size=args.batch_size or 1024, index_cache=folder)
+    elif args.config:
+        options = {"config": args.config, "options": args.cfg_options, "phase": args.phase, "imports": args.imports}
+        options |= {"data_root": args.data_root, "ann_file": args.ann_file}
+        loader, _ = _find_loader(**options)
+        workers = loader.get("num_workers", 2) if args.workers is None else args.workers
+        make = partial(config_loader, batch_size=args.batch_size, **options)
+    else:
+        options = {"data_root": args.data_root, "ann_file": args.ann_file}
+        make = partial(folder_loader, batch_size=args.batch_size or 64, **options)
+    methods = dict.fromkeys(args.start_method if workers else args.start_method[:1])
+    return make, [Case(method, mode, workers, args.ranks) for mode in dict.fromkeys(args.serialize) for method in methods]
+
+
+def synthetic_loader(case: Any, rank: int, **options: Any) -> Any:
+    """Return a loader over synthetic records, in the process of one rank."""
+    from karsl.testing.records import records_loader
+
+    loader = {"serialize": case.serialize, "num_workers": case.num_workers, "start_method": case.start_method}
+    return records_loader(seed=rank, **loader, **options)
+
+
+def config_loader(case: Any, rank: int, *, batch_size: int | None, **options: Any) -> Any:
+    """Return the loader of a config in the process of one rank, its workers started as `case` says."""
+    from karsl.engine.config.loaders import build_loader
+
+    loader, scope = _find_loader(**options)
+    if batch_size:
+        loader.batch_size = batch_size
+    return build_loader(
+        loader,
+        scope=scope,
+        seed=rank,
+        num_workers=case.num_workers,
+        start_method=case.start_method,
+        serialize=case.serialize == "on",
+    )
+
+
+def folder_loader(case: Any, rank: int, *, data_root: str, ann_file: str | None = None, batch_size: int) -> Any:
+    """Return a loader over the clips of a KArSL layout."""
+    from karsl.datasets import KArSLDataset
+    from karsl.engine.config.overrides import find_ann_file
+    from karsl.testing.records import shuffled_loader
+
+    steps = [{"type": "LoadKeypoints"}]
+    ann_file = find_ann_file(ann_file, data_root) if ann_file else ""
+    dataset = KArSLDataset(ann_file, data_root=data_root, pipeline=steps, serialize_data=case.serialize == "on")
+    options = {"num_workers": case.num_workers, "start_method": case.start_method}
+    return shuffled_loader(dataset, batch_size=batch_size, seed=rank, **options)
+
+
+def _find_loader(
+    *, config: str, phase: str, options: dict | None, imports: Sequence[str] = (), **data: Any
+) -> tuple[Any, str]:
+    """Return the loader of a phase as its config has it, and the scope of its names."""
+    from karsl.engine import load_config
+    from karsl.engine.config.loaders import find_loader
+
+    import_modules(imports)
+    cfg = load_config(config, options, **data)
+    return find_loader(cfg, phase, config), cfg.get("default_scope", "karsl")

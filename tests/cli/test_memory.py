@@ -14,7 +14,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="page maps are Linux'
 
 
 @linux
-def test_made_up_records_are_compared_and_the_gate_fails_the_copies(tmp_path, capsys):
+def test_synthetic_records_are_compared_and_the_limit_fails_the_copies(tmp_path, capsys):
     out = tmp_path / "figures.json"
     options = ["--serialize", "on", "off", "--points", "4", "--json", str(out), "--max-private-mb", "0.5"]
     assert main(["memory", "--records", "20000", "--start-method", "fork", *options]) == 1
@@ -45,7 +45,7 @@ def test_a_config_is_measured_with_its_own_loader(corpus, tmp_path, capsys):
 
 
 @linux
-def test_a_stream_is_told_its_batch_size_as_in_a_run(corpus, tmp_path, capsys):
+def test_a_stream_gets_its_batch_size_as_in_a_run(corpus, tmp_path, capsys):
     config = tmp_path / "memory_of_stream.py"
     steps = "[dict(type='LoadKeypoints'), dict(type='TSNSampleFrames', clip_len=4), dict(type='PackKeypointInputs')]"
     config.write_text(
@@ -72,7 +72,7 @@ def test_a_folder_is_measured_without_workers(corpus, capsys):
         ([], "nothing to measure; give a config, --data-root, or --records 1000000"),
         (["--records", "0"], "--records 0; expected a positive number"),
         (["--records", "5", "--data-root", "x"], "leave out the config and --data-root"),
-        (["--data-root", "x", "--serialize", "mmengine"], "compares with made-up records"),
+        (["--data-root", "x", "--serialize", "mmengine"], "compares synthetic records"),
         (["--records", "5", "--workers", "-1"], "--workers -1; expected 0 or more"),
         (["--records", "5", "--cfg-options", "a=1"], "--cfg-options changes a config, but none is given"),
     ],
@@ -90,6 +90,6 @@ def test_a_folder_that_is_not_there_is_one_sentence(tmp_path, capsys):
 
 
 def test_the_picture_needs_matplotlib_before_any_work(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("karsl.analysis.plotting.find_spec", lambda name: None)
+    monkeypatch.setattr("karsl.profiling.plot.find_spec", lambda name: None)
     assert main(["memory", "--records", "5", "--plot", str(tmp_path / "m.png")]) == 2
     assert "pip install 'karsl[viz]'" in capsys.readouterr().err

@@ -1,0 +1,90 @@
+"""What karsl's own ways share: the job as a pipeline, and PyTorch's loader over a dataset."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from benchmarks.candidate import Candidate
+from benchmarks.task import CLIP_LEN, FLIP_PROB, ROTATION_DEG, SCALE, SHIFT, plain_loader
+
+PIPELINE: list[dict] = [
+    dict(type="LoadKeypoints", cache_bytes=0),  # each clip is read at each access, as the peers do
+    dict(type="TSNSampleFrames", clip_len=CLIP_LEN, jitter=1.0),
+    dict(type="RandomFlip", prob=FLIP_PROB),
+    dict(type="RandomAffine", rotation_deg=ROTATION_DEG, scale=SCALE, shift=SHIFT),
+    dict(type="PackKeypointInputs", with_score=True),
+]
+
+
+class KarslCandidate(Candidate):
+    """A dataset, keypoint_collate, PyTorch's loader."""
+
+    role = "ours"
+    libraries: tuple[str, ...] = ("mmengine", "numba")
+    extra = "fast"
+
+    @abstractmethod
+    def open(self, folder: Path, pipeline: list[dict], *, seed: int) -> Any:
+        """The dataset over the way's files; its index file lies beside them, so a second start maps it."""
+
+    def loader(
+        self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
+    ) -> Iterable[torch.Tensor]:
+        dataset = self.open(folder, PIPELINE, seed=seed)
+        options: dict = dict(num_workers=num_workers, seed=seed, start_method=start_method)
+        return inputs_of(loader_over(dataset, batch_size=batch_size, **options))
+
+    def first_clips(self, folder: Path, count: int) -> list[np.ndarray]:
+        dataset = self.open(folder, [PIPELINE[0], PIPELINE[-1]], seed=0)
+        return [dataset[number]["inputs"].numpy() for number in range(count)]
+
+
+class OwnOrder(Sampler):
+    """`EndlessOrder` by the sampler that we ship, which has clips read from the disk before their batch asks."""
+
+    def __init__(self, dataset: Any, *, seed: int) -> None:
+        self.dataset, self.seed = dataset, seed
+
+    def __iter__(self) -> Iterator[int]:
+        return chain.from_iterable(self._epochs())
+
+    def _epochs(self) -> Iterator[Iterable[int]]:
+        from karsl.datasets import ResumableSampler
+
+        sampler = ResumableSampler(self.dataset, seed=self.seed)
+        for epoch in count():
+            sampler.set_epoch(epoch)
+            yield sampler
+
+
+def loader_over(dataset: Any, *, batch_size: int, num_workers: int, seed: int, start_method: str) -> DataLoader:
+    """Batches without end over a dataset of ours."""
+    from karsl.datasets import keypoint_collate
+
+    return plain_loader(
+        dataset,
+        batch_size=batch_size,
+        sampler=OwnOrder(dataset, seed=seed),
+        collate_fn=keypoint_collate,
+        num_workers=num_workers,
+        start_method=start_method,
+    )
+
+
+def inputs_of(loader: Iterable[dict]) -> Iterator[torch.Tensor]:
+    """The float32 tensor of each batch."""
+    for batch in loader:
+        yield batch["inputs"]
+
+
+def index_folder(folder: Path) -> str:
+    """Where index files of a way's files lie."""
+    return str(folder.with_name(f"{folder.name}-index"))

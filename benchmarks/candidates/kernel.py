@@ -1,0 +1,56 @@
+"""The compiled pass alone: plans are made beforehand, two batches take turns, as for the limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.candidates.base import PIPELINE
+from benchmarks.candidates.packed import KarslPacked
+from benchmarks.task import CHANNELS, CLIP_LEN, NUM_KEYPOINTS, EndlessOrder
+
+_PLANS = 128
+
+
+class KarslKernel(KarslPacked):
+    """What of `karsl` is compiled, with the steps of the job.
+
+    Args:
+        name: In the table.
+        pipeline: Steps.
+    """
+
+    role = "part"
+    store = KarslPacked.store
+    max_workers = 0
+
+    def __init__(self, name: str, pipeline: list[dict]) -> None:
+        self.name, self.pipeline = name, pipeline
+
+    def loader(
+        self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
+    ) -> Iterable[torch.Tensor]:
+        dataset = self.open(folder, self.pipeline, seed=seed)
+        order = iter(EndlessOrder(len(dataset), seed=seed))
+        outs = [torch.empty(batch_size, CLIP_LEN, NUM_KEYPOINTS, CHANNELS) for _ in range(2)]
+        mask = np.empty((batch_size * CLIP_LEN, NUM_KEYPOINTS), bool)
+
+        def batches() -> Iterator[torch.Tensor]:
+            numbers = ([next(order) for _ in range(batch_size)] for _ in range(_PLANS))
+            plans = [dataset.batch_part(np.array(places)).clips for places in numbers]
+            for plan, out in zip(cycle(plans), cycle(outs), strict=False):
+                plan.write(channels=CHANNELS, out=out.numpy().reshape(-1, NUM_KEYPOINTS, CHANNELS), mask=mask)
+                yield out
+
+        return batches()
+
+
+_CENTRES = {**PIPELINE[1], "jitter": 0.0}
+CANDIDATES = (
+    KarslKernel("karsl-kernel", PIPELINE),
+    KarslKernel("karsl-kernel-eval", [PIPELINE[0], _CENTRES, PIPELINE[-1]]),  # nothing is moved
+)

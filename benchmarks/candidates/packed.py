@@ -1,0 +1,80 @@
+"""karsl's dataset over a float16 pack: batches in one compiled pass, transferred in recycled shared memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.candidate import folder_bytes
+from benchmarks.candidates.base import KarslCandidate, index_folder
+from benchmarks.clips import Clips
+
+
+class KarslPacked(KarslCandidate):
+    """KArSLDataset over a pack, keypoint_collate, PyTorch's loader."""
+
+    name = "karsl"
+
+    def prepare(self, clips: Clips, folder: Path) -> int:
+        from karsl.skeletons import get_skeleton
+        from karsl.storage import canonical_clip, pack_records
+
+        records: list[dict] = [
+            {"clip_id": str(n), "sign": n % 100 + 1, "signer": "01", "split": "train", "num_frames": len(clips[n])}
+            for n in range(len(clips))
+        ]
+        signs = tuple(sorted({r["sign"] for r in records}))
+        pack_records(
+            folder,
+            {"signs": signs, "skeleton": "karsl_184"},
+            records,
+            lambda record: canonical_clip(clips[int(record["clip_id"])]),
+            skeleton=get_skeleton("karsl_184"),
+        )
+        return folder_bytes(folder)
+
+    def open(self, folder: Path, pipeline: list[dict], *, seed: int) -> Any:
+        return open_pack(folder, pipeline, seed=seed)
+
+
+class KarslThreads(KarslPacked):
+    """The same, its pass in as many threads as there are cores, as in a process that does not ask for one thread."""
+
+    name = "karsl-threads"
+    store = KarslPacked.store
+    max_workers = 0
+
+    def loader(
+        self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
+    ) -> Iterable[torch.Tensor]:
+        torch.set_num_threads(os.cpu_count() or 1)
+        options: dict = dict(num_workers=num_workers, seed=seed, start_method=start_method)
+        return super().loader(folder, batch_size=batch_size, **options)
+
+
+def dataset_cfg(folder: Path, pipeline: list[dict], *, seed: int) -> dict:
+    """The dataset over the pack as a config; its index file lies beside it."""
+    from karsl.datasets import KArSLDataset
+
+    return dict(
+        type=KArSLDataset,
+        ann_file="annotations.json",
+        data_root=str(folder),
+        pipeline=pipeline,
+        seed=seed,
+        index_cache=index_folder(folder),
+    )
+
+
+def open_pack(folder: Path, pipeline: list[dict], *, seed: int) -> Any:
+    """The dataset over the pack."""
+    cfg = dataset_cfg(folder, pipeline, seed=seed)
+    return cfg.pop("type")(**cfg)
+
+
+CANDIDATE = KarslPacked()
+CANDIDATES = (CANDIDATE, KarslThreads())

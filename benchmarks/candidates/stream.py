@@ -1,0 +1,94 @@
+"""karsl's streams, and its mapped tars: over the shards of its packs, and over the very tars that WebDataset wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.baselines.webdataset import CANDIDATE as WEBDATASET
+from benchmarks.candidate import Candidate
+from benchmarks.candidates.base import PIPELINE, index_folder, inputs_of, loader_over
+from benchmarks.candidates.packed import CANDIDATE as PACKED
+from benchmarks.clips import Clips
+from benchmarks.task import plain_loader
+
+_SKELETON = "karsl_184"
+
+
+class StreamWay(Candidate):
+    """StreamDataset, keypoint_collate, PyTorch's loader; epoch after epoch.
+
+    Args:
+        name: In the table.
+        files: The way that writes the files.
+    """
+
+    role = "ours"
+    libraries: tuple[str, ...] = ("mmengine", "numba")
+    extra = "fast"
+
+    def __init__(self, name: str, files: Candidate) -> None:
+        self.name, self.files, self.store = name, files, files.store
+        self.libraries = tuple(dict.fromkeys((*StreamWay.libraries, *files.libraries)))
+
+    def prepare(self, clips: Clips, folder: Path) -> int:
+        return self.files.prepare(clips, folder)
+
+    def loader(
+        self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
+    ) -> Iterable[torch.Tensor]:
+        from karsl.datasets import StreamDataset, keypoint_collate
+
+        stream = StreamDataset(str(folder), PIPELINE, seed=seed, batch_size=batch_size, **_options(folder))
+        loader = plain_loader(
+            stream, batch_size=batch_size, collate_fn=keypoint_collate, num_workers=num_workers, start_method=start_method,
+            drop_last=True,
+        )  # fmt: skip
+        return _Epochs(stream, loader)
+
+    def first_clips(self, folder: Path, count: int) -> list[np.ndarray]:
+        from karsl.datasets import StreamDataset
+
+        stream = StreamDataset(str(folder), [PIPELINE[0], PIPELINE[-1]], shuffle=False, **_options(folder))
+        return [sample["inputs"].numpy() for _, sample in zip(range(count), stream, strict=False)]
+
+
+class TarsWay(StreamWay):
+    """TarDataset, random access, keypoint_collate, PyTorch's loader."""
+
+    def loader(
+        self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
+    ) -> Iterable[torch.Tensor]:
+        from karsl.datasets import TarDataset
+
+        dataset = TarDataset(folder, PIPELINE, seed=seed, **_options(folder))
+        options: dict = dict(num_workers=num_workers, seed=seed, start_method=start_method)
+        return inputs_of(loader_over(dataset, batch_size=batch_size, **options))
+
+
+class _Epochs:
+    """One epoch of a stream after the other, each in an order of its own."""
+
+    def __init__(self, stream, loader: Iterable[dict]) -> None:
+        self._stream, self._loader, self._epoch = stream, loader, 0
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        self._stream.set_epoch(self._epoch)
+        self._epoch += 1
+        return inputs_of(self._loader)
+
+
+def _options(folder: Path) -> dict:
+    """Indexes lie beside the files."""
+    index = index_folder(folder)
+    return dict(skeleton=_SKELETON, index_cache=index, cache_dir=index)
+
+
+CANDIDATES = (
+    StreamWay("karsl-stream", PACKED),
+    StreamWay("karsl-stream-tars", WEBDATASET),
+    TarsWay("karsl-tars", WEBDATASET),
+)

@@ -1,0 +1,119 @@
+"""Start, access and pickle of a dataset: MMEngine's BaseDataset and ours on the same annotation."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+from rich.table import Table
+
+from karsl.datasets.base import KeypointDataset
+from karsl.errors import BenchError
+from karsl.storage.annotation import write_annotation
+from karsl.testing.records import synthetic_records
+
+_ACCESSES = 100_000
+
+
+@dataclass(frozen=True)
+class IndexFigures:
+    """One dataset class on one annotation.
+
+    Args:
+        first_start_s: `full_init` that nothing preceded; the annotation lies in the page cache.
+        second_start_s: The same in another process, later.
+        access_us: One `get_data_info` at a random place.
+        labels_ms: All labels.
+        pickled_bytes: What a spawned worker receives.
+    """
+
+    name: str
+    first_start_s: float
+    second_start_s: float
+    access_us: float
+    labels_ms: float
+    pickled_bytes: int
+
+
+def bench_index(count: int = 1_000_000, folder: Path | None = None) -> list[IndexFigures]:
+    """Figures of MMEngine's class, then of ours; every start in a fresh process.
+
+    Args:
+        count: Records of the annotation.
+        folder: For annotation and index; a temporary one by default.
+    """
+    with tempfile.TemporaryDirectory(prefix="karsl-bench-") as temporary:
+        place = folder or Path(temporary)
+        records = list(synthetic_records(count))
+        annotation = str(write_annotation(place / "annotations.json", {"dataset_name": "made up"}, records))
+        ours = partial(_karsl, cache=str(place / "index"))
+        ways: dict[str, Callable[[str], BaseDataset]] = {"mmengine BaseDataset": _mmengine, "karsl KeypointDataset": ours}
+        found = []
+        for name, make in ways.items():
+            first = _in_fresh_process(make, annotation)
+            second = _in_fresh_process(make, annotation)
+            keys = ("access_us", "labels_ms", "pickled_bytes")
+            found.append(IndexFigures(name, first["start_s"], second["start_s"], *(second[key] for key in keys)))
+    return found
+
+
+def bench_table(figures: Sequence[IndexFigures], count: int) -> Table:
+    """A table with ratios: how many times better the last row is than the first."""
+    table = Table(title=f"start and access of {count:,} records", title_justify="left", title_style="bold")
+    for name in ("", "first start, s", "second start, s", "get_data_info, us", "all labels, ms", "pickle, kB"):
+        table.add_column(name, justify="left" if not name else "right", no_wrap=not name)
+    for row in figures:
+        table.add_row(
+            row.name, f"{row.first_start_s:.2f}", f"{row.second_start_s:.4f}", f"{row.access_us:.2f}",
+            f"{row.labels_ms:.2f}", f"{row.pickled_bytes / 1000:,.1f}",
+        )  # fmt: skip
+    first, last = figures[0], figures[-1]
+    pairs = [(getattr(first, key), getattr(last, key)) for key in IndexFigures.__dataclass_fields__ if key != "name"]
+    table.add_row("times better", *(f"{a / b:,.1f}" for a, b in pairs), style="bold")
+    return table
+
+
+def _mmengine(annotation: str) -> BaseDataset:
+    return BaseDataset(annotation, data_prefix={"keypoint_path": "root"}, lazy_init=True)
+
+
+def _karsl(annotation: str, cache: str) -> BaseDataset:
+    return KeypointDataset(annotation, data_prefix={"keypoint_path": "root"}, lazy_init=True, index_cache=cache)
+
+
+def _in_fresh_process(make: Callable[[str], BaseDataset], annotation: str) -> dict[str, Any]:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_measure, (make, annotation))
+
+
+def _measure(make: Callable[[str], BaseDataset], annotation: str) -> dict[str, Any]:
+    dataset = make(annotation)
+    start = time.perf_counter()
+    dataset.full_init()
+    start_s = time.perf_counter() - start
+    places = np.random.default_rng(0).integers(0, len(dataset), _ACCESSES).tolist()
+    start = time.perf_counter()
+    for place in places:
+        dataset.get_data_info(place)
+    access_us = (time.perf_counter() - start) / len(places) * 1e6
+    start = time.perf_counter()
+    index = getattr(dataset, "index", None)
+    if index is None:
+        labels = [dataset.get_data_info(i)["label"] for i in range(len(dataset))]
+    else:
+        labels = index.column("label").tolist()
+    labels_ms = (time.perf_counter() - start) * 1e3
+    if len(labels) != len(dataset):
+        raise BenchError(f"{len(labels)} labels of {len(dataset)} records: the index is not of this dataset")
+    pickled = len(ForkingPickler.dumps(dataset))
+    return {"start_s": start_s, "access_us": access_us, "labels_ms": labels_ms, "pickled_bytes": pickled}

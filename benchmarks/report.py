@@ -1,0 +1,74 @@
+"""The table on the screen."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from benchmarks.result import CandidateResult, Result
+
+_STYLE = {"ours": "bold", "part": "", "limit": "italic", "peer": ""}
+
+
+def result_table(result: Result) -> Table:
+    """One row a way, fastest first; beside each rate its ratio to the best peer in that column."""
+    table = Table(title=_title(result), title_justify="left", caption=_caption(result), caption_justify="left")
+    table.add_column("way")
+    best = {}
+    for case in result.cases:
+        table.add_column(f"{case}\nclips/s", justify="right")
+        table.add_column("x best\npeer", justify="right")
+        best[case] = result.fastest("peer", case)
+    last = result.cases[-1]
+    for head in ("first batch\ns", f"PSS, {last}\nMiB", "disk\nMB", "writing\ns"):
+        table.add_column(head, justify="right")
+    for name, way in sorted(result.ways.items(), key=lambda item: -item[1].best):
+        rates = [cell for case in result.cases for cell in _rate_cells(way.median(case), best[case])]
+        table.add_row(name, *rates, *_cost_cells(way, result.cases[0], last), style=_STYLE[way.role])
+    return table
+
+
+def stages_table(result: Result) -> Table:
+    """Where the time of `karsl` in process goes."""
+    table = Table("stage of karsl, in process", title_justify="left")
+    table.add_column("us a clip", justify="right")
+    table.add_column("share", justify="right")
+    whole = result.stages["whole"]
+    for name, micros in result.stages.items():
+        table.add_row(name, f"{micros:.2f}", f"{micros / whole:.0%}", style="bold" if name == "whole" else "")
+    return table
+
+
+def notes(result: Result) -> list[str]:
+    """Ratios, and what is not in the table and why; one line each."""
+    lines = [f"{what}: {ratio:.2f} x" for what, ratio in result.ratios()]
+    lines += [f"left out {name}: {reason}" for name, reason in result.skipped.items()]
+    return lines + [f"FAILED {name}: {reason}" for name, reason in result.failed.items()]
+
+
+def _title(result: Result) -> str:
+    plan = result.plan
+    cold = ", cold page cache" if plan["cold"] else ""
+    rounds = "1 round" if plan["rounds"] == 1 else f"medians of {plan['rounds']} rounds"
+    return f"{plan['count']} clips, batches of {plan['batch_size']}, {rounds}{cold}"
+
+
+def _caption(result: Result) -> str:
+    if result.plan["one_process"]:
+        return "first batch and PSS are too small: processes share what is imported"
+    return f"one thread a process; first batch: {result.cases[0]}, after PyTorch and MMEngine; PSS: shared pages once"
+
+
+def _rate_cells(rate: float | None, best: tuple[str, float] | None) -> tuple[str, str]:
+    if rate is None:
+        return "-", "-"
+    return f"{rate:,.0f}", f"{rate / best[1]:.2f}" if best else "-"
+
+
+def _cost_cells(way: CandidateResult, first: str, last: str) -> tuple[str, str, str, str]:
+    first_batch, pss = way.median(first, "first_batch_s"), way.median(last, "pss_bytes")
+    return (
+        "-" if first_batch is None else f"{first_batch:.2f}",
+        "-" if pss is None else f"{pss / 2**20:,.0f}",
+        f"{way.disk_bytes / 1e6:,.0f}",
+        f"{way.prepare_s:.1f}",
+    )

@@ -1,0 +1,88 @@
+"""Where the time of our own batches goes: each stage timed on its own, in this process."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from benchmarks.candidates.base import PIPELINE, loader_over
+from benchmarks.candidates.packed import open_pack
+from benchmarks.task import EndlessOrder
+
+_BATCHES = 100
+
+
+class Stopwatch:
+    """Median microseconds of named stretches of code.
+
+    Example:
+        >>> watch = Stopwatch()
+        >>> with watch.timing("nothing"):
+        ...     pass
+        >>> list(watch.medians(per=1))
+        ['nothing']
+    """
+
+    def __init__(self) -> None:
+        self._seconds: defaultdict[str, list[float]] = defaultdict(list)
+
+    @contextmanager
+    def timing(self, name: str) -> Iterator[None]:
+        """Time what is inside."""
+        start = time.perf_counter()
+        yield
+        self._seconds[name].append(time.perf_counter() - start)
+
+    def medians(self, *, per: int) -> dict[str, float]:
+        """Name to microseconds, divided by `per`."""
+        return {name: median(values) * 1e6 / per for name, values in self._seconds.items()}
+
+
+def profile_stages(folder: Path, *, batch_size: int, seed: int) -> dict[str, float]:
+    """Microseconds a clip of each stage of `karsl` in process; `loader` is what is left of the whole.
+
+    Args:
+        folder: Of the way's files.
+    """
+    dataset, watch = open_pack(folder, PIPELINE, seed=seed), Stopwatch()
+    order = iter(EndlessOrder(len(dataset), seed=seed))
+    for places in np.array_split(np.arange(len(dataset)), 1 + len(dataset) // batch_size):
+        dataset.batch_part(places)  # the first touch of a clip compares its checksum
+    held: deque = deque(maxlen=1)  # a training loop holds one batch while the next is made
+    for _ in range(_BATCHES):
+        held.append(_timed_batch(dataset, np.fromiter(order, np.int64, batch_size), watch))
+    loader = iter(loader_over(dataset, batch_size=batch_size, num_workers=0, seed=seed, start_method="fork"))
+    for _ in islice(loader, 3):
+        pass
+    whole = Stopwatch()
+    for _ in range(_BATCHES):
+        with whole.timing("whole"):
+            held.append(next(loader))
+    stages, total = watch.medians(per=batch_size), whole.medians(per=batch_size)["whole"]
+    return {**stages, "loader": max(0.0, total - sum(stages.values())), "whole": total}
+
+
+def _timed_batch(dataset, places: np.ndarray, watch: Stopwatch):
+    from karsl.datasets.fused.assembly import batch_memory, write_parts
+    from karsl.datasets.fused.draws import CompiledDraw
+    from karsl.datasets.fused.pending import PendingClips
+
+    with watch.timing("look up clips"):
+        part = dataset.batch_part(places)
+        clips = PendingClips(part.frames, part.skeleton)
+    for step in part.steps.deferred:
+        with watch.timing(f"plan {type(step).__name__}"):
+            step.defer(clips, step.sample_params(clips.meta, CompiledDraw(part.keys, stream=step.stream)))
+    part.__dict__["clips"] = clips
+    with watch.timing("memory of the batch"):
+        arrays, batch = batch_memory([part], part.shape())
+    with watch.timing("compiled pass"):
+        write_parts([part], arrays)
+    return batch

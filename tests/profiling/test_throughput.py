@@ -1,0 +1,111 @@
+"""Throughput of a loader: what is counted, and what is advised."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from karsl.datasets import KArSLDataset, keypoint_collate
+from karsl.errors import ConfigError
+from karsl.profiling.throughput import Stages, Throughput, advice, measure, profile_stages
+from karsl.testing import make_corpus
+
+STEPS = [
+    dict(type="LoadKeypoints"),
+    dict(type="TSNSampleFrames", clip_len=8),
+    dict(type="RandomFlip"),
+    dict(type="PackKeypointInputs"),
+]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> KArSLDataset:
+    root = make_corpus(tmp_path_factory.mktemp("corpus") / "data", signs=2, train_clips=4, test_clips=1)
+    return KArSLDataset(data_root=str(root), pipeline=STEPS, index_cache=None)
+
+
+def figures(workers: int, rate: float, wait: float = 0.5) -> Throughput:
+    return Throughput(workers, rate, 0.1, 1.0, 2.0, 20.0, wait)
+
+
+class CountedLoader:
+    """Four batches of three samples per epoch."""
+
+    num_workers = 3
+
+    def __init__(self) -> None:
+        self.epochs = 0
+
+    def __iter__(self):
+        self.epochs += 1
+        return iter([{"inputs": torch.zeros(3, 2)}] * 4)
+
+
+def test_a_short_loader_starts_again_and_rates_count_samples():
+    loader = CountedLoader()
+    result = measure(loader, seconds=0.02, step_ms=0)
+    assert loader.epochs > 1
+    assert result.num_workers == 3
+    # three samples per batch: the rate is three over the mean time per batch, so at least three over the 95th percentile's
+    assert result.samples_per_s > 0
+    assert result.wait_ratio == 1, "without a step all the time is spent waiting"
+
+
+@pytest.mark.parametrize(
+    "batch", [torch.zeros(5, 2), [torch.zeros(5, 2), torch.zeros(5)], {"label": [0] * 5}, ["a"] * 5], ids=str
+)
+def test_batches_of_any_common_form_are_counted(batch):
+    from karsl.profiling.throughput import _batch_size
+
+    assert _batch_size(batch) == 5
+
+
+def test_a_loader_without_batches_is_one_sentence():
+    with pytest.raises(ConfigError, match="gives no batch"):
+        measure([], seconds=0.01)
+
+
+def test_every_stage_of_a_sample_is_timed_and_compiled_ones_are_named(dataset):
+    pytest.importorskip("numba")
+    stages = profile_stages(dataset, keypoint_collate, samples=4)
+    assert list(stages.micros) == ["record", "LoadKeypoints", "TSNSampleFrames", "RandomFlip", "PackKeypointInputs"]
+    assert stages.batched == ("LoadKeypoints", "TSNSampleFrames", "RandomFlip", "PackKeypointInputs")
+    assert stages.single == ()
+    assert stages.batch_micros > 0
+    assert stages.from_archives
+
+
+def test_a_transform_outside_the_compiled_pass_is_named(dataset):
+    pytest.importorskip("numba")
+
+    def double(results):
+        return results
+
+    other = KArSLDataset(data_root=dataset.data_root, pipeline=[*STEPS[:2], double, *STEPS[2:]], index_cache=None)
+    stages = profile_stages(other, keypoint_collate, samples=4)
+    assert stages.single == ("double", "RandomFlip", "PackKeypointInputs")
+    text = advice([figures(0, 100)], stages, collate_name="keypoint_collate")
+    assert any(line.startswith("double, RandomFlip, PackKeypointInputs run once per sample") for line in text)
+
+
+def test_a_dataset_of_another_kind_has_no_stages():
+    assert profile_stages(torch.utils.data.TensorDataset(torch.zeros(3))) is None
+
+
+def test_advice_names_the_best_number_of_workers_and_archives():
+    stages = Stages({"record": 1, "LoadKeypoints": 90}, batched=("LoadKeypoints",), batch_micros=80, from_archives=True)
+    text = advice([figures(0, 100), figures(2, 250)], stages)
+    assert text[0] == "num_workers=2 is fastest, 2.5 times num_workers=0"
+    assert "karsl pack DATA_ROOT OUT" in text[1]
+    assert text[-1] == "slowest stage of a single sample: LoadKeypoints (90 us)"
+
+
+def test_a_loader_that_keeps_up_is_reported_so():
+    text = advice([figures(2, 900, wait=0.01)], None)
+    assert text == ["the loader keeps up: with num_workers=2 a step of 20 ms waits 1.0 % of the time"]
+
+
+def test_a_dataloader_is_measured_with_its_workers(dataset):
+    loader = DataLoader(dataset, batch_size=4, num_workers=1, collate_fn=keypoint_collate, persistent_workers=True)
+    assert measure(loader, seconds=0.05, step_ms=1).num_workers == 1
