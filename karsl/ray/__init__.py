@@ -1,15 +1,14 @@
-"""Datasets and packing on a Ray cluster, for work that one machine is not enough for; needs the extra `[ray]`."""
+"""Datasets and packing on a Ray cluster; requires the extra `[ray]`."""
 
-from karsl.remote.batches import AnnouncedBatches, AnnouncedBatchSampler
-from karsl.remote.dataset import RemoteDataset
-from karsl.remote.packing import pack_on_ray
-from karsl.remote.ray_data import to_ray_dataset
-from karsl.remote.session import connect, disconnect
+from karsl.ray.dataset import PrefetchBatches, PrefetchBatchSampler, RayDataset
+from karsl.ray.pack import pack_on_ray
+from karsl.ray.ray_data import to_ray_dataset
+from karsl.ray.session import connect, disconnect
 
 __all__ = [
-    "AnnouncedBatchSampler",
-    "AnnouncedBatches",
-    "RemoteDataset",
+    "PrefetchBatchSampler",
+    "PrefetchBatches",
+    "RayDataset",
     "connect",
     "disconnect",
     "pack_on_ray",

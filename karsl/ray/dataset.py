@@ -1,47 +1,101 @@
-"""A dataset in Ray actors, read like one that is here."""
+"""A dataset in Ray actors with the interface of a local one, and batch samplers that prefetch from it."""
 
 from __future__ import annotations
 
 import operator
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, get_worker_info
+from torch.utils.data import BatchSampler, Dataset, get_worker_info
 
-from karsl.datasets.epoch import check_whole
+from karsl.datasets.epoch import EpochState
 from karsl.errors import ConfigError
-from karsl.registry import DATASETS
-from karsl.remote.actor import Draws, agreed_seed
-from karsl.remote.batches import AnnouncedBatches
-from karsl.remote.calls import Calls, Request
-from karsl.remote.session import connect
+from karsl.ray.actors import ActorPool, Request, check_seed
+from karsl.ray.session import connect
+from karsl.registry import DATA_SAMPLERS, DATASETS
 from karsl.skeletons import Skeleton
 
 
-@DATASETS.register_module()
-class RemoteDataset(Dataset):
-    """A dataset that lives in Ray actors, on this machine or on any node of a cluster.
-
-    A batch is one call to one actor: `__getitems__`, which PyTorch's DataLoader uses, with `num_workers=0`, since the
-    actors are the workers. `AnnouncedBatches` around a batch sampler lets actors work ahead. Batches are those that the
-    dataset gives here, to the last bit, whichever actor makes them; when an actor or its node dies, Ray starts it anew and
-    what was lost is made again, so every batch comes once and in order.
+class PrefetchBatches:
+    """A batch sampler that submits the next batches to a RayDataset; pass it to a DataLoader as `batch_sampler`.
 
     Args:
-        dataset: Config of any dataset of karsl's, its files on a path that every node has. A dataset object that pickles to
-            another machine does as well.
-        num_actors: Processes that make batches.
-        address: Of a Ray cluster; see `karsl.remote.connect`.
-        num_cpus: That Ray reserves for an actor; 0.5 puts two on a core.
-        max_bytes: Of batches that are made, or being made, ahead.
-        seed: Makes draws a function of (seed, epoch, place); None takes the dataset's. With `test_mode=True` that is 0.
+        batches: A batch sampler, or any iterable of lists of indices.
+        dataset: Dataset that makes the batches.
+        num_prefetch: Maximum number of batches that are read from `batches` in advance.
+    """
+
+    def __init__(self, batches: Iterable[Sequence[int]], dataset: RayDataset, *, num_prefetch: int = 64) -> None:
+        self.batches, self.dataset, self.num_prefetch = batches, dataset, num_prefetch
+        self.sampler = getattr(batches, "sampler", None)
+
+    def __len__(self) -> int:
+        return len(self.batches)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[list[int]]:
+        queue: deque[list[int]] = deque()
+        num_submitted, source = 0, iter(self.batches)
+        while True:
+            while len(queue) < self.num_prefetch and (indices := next(source, None)) is not None:
+                queue.append(list(indices))
+            while num_submitted < len(queue) and self.dataset.prefetch(queue[num_submitted]):
+                num_submitted += 1
+            if not queue:
+                return
+            yield queue.popleft()
+            num_submitted = max(0, num_submitted - 1)
+
+
+@DATA_SAMPLERS.register_module()
+class PrefetchBatchSampler(PrefetchBatches):
+    """`PrefetchBatches` for the configs of MMEngine's Runner: `batch_sampler=dict(type='PrefetchBatchSampler')`.
+
+    Args:
+        sampler: Sampler whose `dataset` is a RayDataset, as MMEngine's samplers have it.
+        batch_size: Batch size.
+        drop_last: True drops an incomplete last batch.
+        num_prefetch: See `PrefetchBatches`.
 
     Raises:
-        MissingExtraError: Ray is not installed.
-        ConfigError: No cluster answers, `num_actors` is below 1, or the dataset has another seed.
-        KarslError: What the dataset raises when it is built.
+        ConfigError: If the sampler's dataset cannot prefetch.
+    """
+
+    def __init__(self, sampler: Any, batch_size: int, drop_last: bool = False, *, num_prefetch: int = 64) -> None:
+        dataset: Any = getattr(sampler, "dataset", None)
+        if not hasattr(dataset, "prefetch"):
+            raise ConfigError(
+                f"PrefetchBatchSampler: the sampler's dataset is a {type(dataset).__name__}, not a RayDataset; leave out "
+                "the batch sampler"
+            )
+        super().__init__(BatchSampler(sampler, batch_size, drop_last), dataset, num_prefetch=num_prefetch)
+
+
+@DATASETS.register_module()
+class RayDataset(Dataset):
+    """A dataset in Ray actors, on this machine or on any node of a cluster.
+
+    A batch is one call to one actor: `__getitems__`, which PyTorch's DataLoader uses. The loader needs `num_workers=0`,
+    since the actors are the workers. Wrap the batch sampler in `PrefetchBatches` so that actors work ahead. Batches are
+    bitwise equal to those of the local dataset, independent of the actor. If an actor or its node dies, Ray restarts it and
+    lost batches are made again, so each batch is returned once and in order.
+
+    Args:
+        dataset: Config of any karsl dataset, whose files have the same path on all nodes; or a dataset that can be pickled
+            to another machine.
+        num_actors: Number of processes that make batches.
+        address: Address of a Ray cluster; see `karsl.ray.connect`.
+        num_cpus: CPUs that Ray reserves per actor; 0.5 runs two actors on a core.
+        max_bytes: Maximum size in bytes of prefetched batches.
+        seed: Random seed; samples are a function of (seed, epoch, index). None uses the dataset's, which is 0 with
+            `test_mode=True`.
+
+    Raises:
+        MissingExtraError: If Ray is not installed.
+        ConfigError: If no cluster responds, `num_actors` is less than 1, or the dataset has a different seed.
+        KarslError: Any error of building the dataset.
     """
 
     def __init__(
@@ -55,135 +109,133 @@ class RemoteDataset(Dataset):
         seed: int | None = None,
     ) -> None:
         if num_actors < 1 or max_bytes < 1:
-            raise ConfigError(f"RemoteDataset: num_actors={num_actors!r}, max_bytes={max_bytes!r}; expected at least 1")
+            raise ConfigError(f"RayDataset: num_actors={num_actors!r}, max_bytes={max_bytes!r}; expected at least 1")
         connect(address)
-        self._calls = Calls(dataset, num_actors, num_cpus=num_cpus, max_bytes=max_bytes)
+        self._pool = ActorPool(dataset, num_actors, num_cpus=num_cpus, max_bytes=max_bytes)
         try:
-            self._facts = self._calls.ask("facts")
-            self._seed = agreed_seed("RemoteDataset", seed, self._facts["seed"])
+            self._metadata = self._pool.call("metadata")
+            self._epoch_state = EpochState(check_seed("RayDataset", seed, self._metadata["seed"]))
         except BaseException:
-            self._calls.end()
+            self._pool.close()
             raise
-        self._epoch = 0
 
     def __len__(self) -> int:
-        return self._facts["length"]
+        return self._metadata["length"]
 
     @property
     def metainfo(self) -> dict:
-        """Of the dataset."""
-        return dict(self._facts.get("metainfo") or {})
+        """Metainfo of the dataset."""
+        return dict(self._metadata.get("metainfo") or {})
 
     @property
     def skeleton(self) -> Skeleton | None:
-        """What the keypoints on disk are."""
-        return self._facts.get("skeleton")
+        """Skeleton of the stored clips."""
+        return self._metadata.get("skeleton")
 
     @property
     def output_skeleton(self) -> Skeleton | None:
-        """What the keypoints are at the end of the pipeline."""
-        return self._facts.get("output_skeleton")
+        """Skeleton after the pipeline."""
+        return self._metadata.get("output_skeleton")
 
     @property
     def output_channels(self) -> int:
-        """C at the end of the pipeline."""
-        return self._facts.get("output_channels", 3)
+        """Number of channels C after the pipeline."""
+        return self._metadata.get("output_channels", 3)
 
     def set_epoch(self, epoch: int, seed: int | None = None) -> None:
-        """Say which epoch is drawn; batches made ahead for another are given up.
+        """Set the epoch and discard batches prefetched for another.
 
         Args:
-            epoch: 0 or more.
-            seed: Used if there is none yet.
+            epoch: Epoch number, at least 0.
+            seed: Random seed, used if none was set before.
 
         Raises:
-            ConfigError: Not a whole number of 0 to 2**63 - 1.
+            ConfigError: If a number is not an integer from 0 to 2**63 - 1.
         """
-        check_whole("set_epoch", epoch=epoch, seed=seed or 0)
-        self._epoch, self._seed = epoch, (seed or 0) if self._seed is None else self._seed
-        self._calls.drop()
+        self._epoch_state.set_epoch(epoch, seed=seed)
+        self._pool.clear()
 
     def full_init(self) -> None:
-        """The actors have done it."""
+        """Do nothing: the actors initialize the dataset."""
 
     def get_data_info(self, idx: int) -> dict:
-        """A record, asked of an actor."""
-        return self._calls.ask("ask", "get_data_info", operator.index(idx))
+        """Return a record."""
+        return self._pool.call("call", "get_data_info", operator.index(idx))
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """`[label]` of a record."""
-        return self._calls.ask("ask", "get_cat_ids", operator.index(idx))
+        """Return `[label]` of a record."""
+        return self._pool.call("call", "get_cat_ids", operator.index(idx))
 
     def column(self, name: str) -> np.ndarray:
-        """(n,) numbers of one record key."""
-        return self._calls.ask("ask", "column", name)
+        """Return one number per record, (n,)."""
+        return self._pool.call("call", "column", name)
 
-    def announce(self, indices: Sequence[int]) -> bool:
-        """Have a batch made ahead.
+    def prefetch(self, indices: Sequence[int]) -> bool:
+        """Start making a batch.
 
         Returns:
-            False while there are `max_bytes` of batches that nobody took; then nothing is done.
+            False, without an effect, while there are `max_bytes` of batches that are not fetched.
         """
-        if self._calls.room < 1:
+        if not self._pool.has_capacity:
             return False
-        self._calls.start(self._request(indices))
+        self._pool.submit(self._request(indices))
         return True
 
     def __getitem__(self, idx: int) -> Any:
-        place = operator.index(idx)
-        if not -len(self) <= place < len(self):
-            raise IndexError(f"index {idx} is outside a RemoteDataset of {len(self)} clips")
-        return self.__getitems__([place])[0]
+        index = operator.index(idx)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {idx} is out of range for a RayDataset of {len(self)} clips")
+        return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> Sequence[Any]:
-        """N samples, of one call; `keypoint_collate` takes them as a finished batch."""
+        """Return N samples of a single call, which `keypoint_collate` uses as a complete batch."""
         if get_worker_info() is not None:
-            raise ConfigError("RemoteDataset: num_workers=0 is needed in the loader; its workers are the actors")
-        batch, samples = self._calls.take(self._request(indices))
-        return samples if batch is None else RemoteBatch(batch, len(indices))
+            raise ConfigError("RayDataset: the loader needs num_workers=0; the actors are its workers")
+        batch, samples = self._pool.result(self._request(indices))
+        return samples if batch is None else RayBatch(batch, len(indices))
 
     def batches(self, indices: Iterable[Sequence[int]]) -> Iterator[dict[str, Any]]:
-        """Finished batches of lists of places, in order, with as many ahead as `max_bytes` allows."""
-        for chosen in AnnouncedBatches(indices, self):
-            found = self.__getitems__(chosen)
-            if not isinstance(found, RemoteBatch):
-                raise ConfigError("RemoteDataset.batches: clips differ in shape; end the pipeline with PackKeypointInputs")
-            yield found.finished()
+        """Yield collated batches of lists of indices, in order, prefetched as far as `max_bytes` allows."""
+        for batch_indices in PrefetchBatches(indices, self):
+            batch = self.__getitems__(batch_indices)
+            if not isinstance(batch, RayBatch):
+                raise ConfigError("RayDataset.batches: clips differ in shape; end the pipeline with PackKeypointInputs")
+            yield batch.finished()
 
     def close(self) -> None:
-        """End the actors."""
-        self._calls.end()
+        """Stop the actors."""
+        self._pool.close()
 
     def _request(self, indices: Sequence[int]) -> Request:
-        draws: Draws = None if self._seed is None else (self._epoch, self._seed)
-        return tuple(operator.index(i) for i in indices), draws
+        seed = self._epoch_state.seed
+        return tuple(operator.index(i) for i in indices), None if seed is None else (self._epoch_state.epoch, seed)
 
-    def __deepcopy__(self, memo: dict) -> RemoteDataset:
-        return self  # MMEngine copies configs; the actors stay those
+    def __deepcopy__(self, memo: dict) -> RayDataset:
+        return self  # MMEngine copies configs; the actors are shared
 
     def __getstate__(self) -> dict:
-        raise ConfigError("RemoteDataset: it does not travel to another process; make one there, with the same address")
+        raise ConfigError("RayDataset: cannot be pickled to another process; create one there with the same address")
 
 
-class RemoteBatch(Sequence):
-    """A batch that arrived; `keypoint_collate` takes it whole, others see samples."""
+class RayBatch(Sequence):
+    """A batch of arrays from an actor; `keypoint_collate` uses it as it is, indexing returns samples."""
 
     def __init__(self, arrays: dict[str, Any], length: int) -> None:
         self._arrays, self._length = arrays, length
 
     def finished(self) -> dict[str, Any]:
-        """Tensors with memory of their own."""
+        """Return the batch as tensors that own their memory."""
         return {k: torch.from_numpy(v.copy()) if isinstance(v, np.ndarray) else v for k, v in self._arrays.items()}
 
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, at: Any) -> Any:
-        number = range(self._length)[operator.index(at)]
-        return {key: _one(values[number]) for key, values in self._arrays.items()}
+    def __getitem__(self, row: Any) -> Any:
+        number = range(self._length)[operator.index(row)]
+        return {key: _to_sample_value(values[number]) for key, values in self._arrays.items()}
 
 
-def _one(value: Any) -> Any:
+def _to_sample_value(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return torch.from_numpy(value.copy())
     return value.item() if isinstance(value, np.generic) else value

@@ -1,4 +1,4 @@
-"""Packs written by a cluster: blocks are Ray tasks, the rest is `pack_clips`, resume included."""
+"""Write packs on a cluster: blocks are Ray tasks, everything else is `pack_clips`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from karsl.errors import ConfigError
-from karsl.remote.session import connect, need_ray
-from karsl.remote.waiting import first_of
+from karsl.ray.session import connect, require_ray, wait_any
 from karsl.storage.clip_source import ClipSource
 from karsl.storage.pack.pool import Answer, Read
 from karsl.storage.pack.shard import Block
@@ -24,26 +23,27 @@ def pack_on_ray(
     num_cpus: float = 1.0,
     **options: Any,
 ) -> Packed:
-    """Write the clips of a source to a pack, by tasks on all nodes of a cluster.
+    """Write the clips of a source to a pack, with tasks on all nodes of a cluster.
 
-    The bytes are those that `pack_clips` writes here. A task whose worker or node dies is run again; when the driver
-    dies, the same call goes on with what is finished.
+    The files are bitwise equal to those of `pack_clips`. A task whose worker or node dies is run again; if the driver dies,
+    the same call resumes.
 
     Args:
-        source: See `karsl.storage.convert.open_source`; its files, and `out`, lie on a path that every node has.
+        source: See `karsl.storage.convert.open_source`. Its files and `out` need the same path on all nodes.
         out: Folder of the pack.
-        address: Of a Ray cluster; see `karsl.remote.connect`.
-        num_tasks: Blocks being written at once: each takes the memory of its clips.
-        num_cpus: That Ray reserves for each.
-        options: Of `pack_clips`.
+        address: Address of a Ray cluster; see `karsl.ray.connect`.
+        num_tasks: Number of blocks that are written at a time; each needs memory for its clips.
+        num_cpus: CPUs that Ray reserves per task.
+        options: Arguments of `pack_clips`.
 
     Raises:
-        MissingExtraError: Ray is not installed.
-        ConfigError: `num_tasks` below 1, or no cluster answers.
-        PackError, KarslError: As `pack_clips`.
+        MissingExtraError: If Ray is not installed.
+        ConfigError: If `num_tasks` is less than 1 or no cluster responds.
+        PackError: See `pack_clips`.
+        KarslError: See `pack_clips`.
 
     Example:
-        >>> from karsl.remote.packing import pack_on_ray
+        >>> from karsl.ray import pack_on_ray
         >>> pack_on_ray(open_source("data/karsl"), "packs/karsl", address="head:6379")  # doctest: +SKIP
     """
     if num_tasks < 1:
@@ -53,40 +53,41 @@ def pack_on_ray(
 
 
 class RayBlocks:
-    """Writes blocks in Ray tasks, a few at a time.
+    """Writes the blocks of a pack in Ray tasks.
 
     Args:
-        num_tasks: Blocks in flight.
-        num_cpus: Of each task.
+        num_tasks: Number of tasks at a time.
+        num_cpus: CPUs that Ray reserves per task.
     """
 
     def __init__(self, num_tasks: int, *, num_cpus: float) -> None:
         self.num_tasks, self.num_cpus = num_tasks, num_cpus
 
     def __call__(self, blocks: Iterator[tuple[Any, Block]], read: Read) -> Iterator[tuple[Any, Answer]]:
-        """The names of blocks as they are finished, in any order, and what `Block.write` gave.
+        """Yield the name and the result of `Block.write` of each block, in the order in which they finish.
 
         Raises:
-            Exception: What a block raised; the others are given up.
+            Exception: Any error of a block; the other tasks are cancelled.
         """
-        ray = need_ray()
+        ray = require_ray()
         task = ray.remote(num_cpus=self.num_cpus, max_retries=-1)(_write)
         reader = ray.put(read)
-        flying: dict[Any, Any] = {}
+        names: dict[Any, Any] = {}  # by reference of a running task
         try:
             while True:
-                while len(flying) < self.num_tasks and (waiting := next(blocks, None)) is not None:
-                    flying[task.remote(waiting[1], reader)] = waiting[0]
-                if not flying:
+                while len(names) < self.num_tasks and (named_block := next(blocks, None)) is not None:
+                    name, block = named_block
+                    names[task.remote(block, reader)] = name
+                if not names:
                     return
-                done = first_of(list(flying), num_cpus=self.num_cpus)
-                name = flying.pop(done)
+                done = wait_any(list(names), num_cpus=self.num_cpus)
+                name = names.pop(done)
                 try:
                     yield name, ray.get(done)
                 except ray.exceptions.RayTaskError as error:
                     raise error.cause from None
         finally:
-            for reference in flying:
+            for reference in names:
                 ray.cancel(reference, force=True)
 
 

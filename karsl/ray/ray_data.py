@@ -1,4 +1,4 @@
-"""A dataset of karsl's as a Ray Data dataset."""
+"""A karsl dataset as a Ray Data dataset."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from karsl.datasets.epoch import check_whole
 from karsl.errors import ConfigError, missing_extra
-from karsl.remote.actor import DatasetActor, Draws, agreed_seed
-from karsl.remote.session import connect
+from karsl.ray.actors import DatasetActor, EpochSeed, check_seed
+from karsl.ray.session import connect
 
 
 def to_ray_dataset(
@@ -22,47 +22,46 @@ def to_ray_dataset(
     epoch: int = 0,
     seed: int | None = None,
 ) -> Any:
-    """The clips of a dataset as rows of Ray Data, made batch by batch in actors, in order.
+    """Return the clips of a dataset as rows of Ray Data, made batch by batch in actors, in order.
 
-    As a loader this is slower than RemoteDataset; it is for what Ray Data does next: shuffles, joins, writing, training
-    with Ray's own trainers.
+    This is slower than RayDataset as a loader; use it for what Ray Data does next: shuffles, joins, writing, or training
+    with Ray Train.
 
     Args:
-        dataset: Config of a dataset whose batches are whole: its pipeline ends with PackKeypointInputs.
-        address: Of a Ray cluster; see `karsl.remote.connect`.
-        batch_size: Clips that an actor makes at once.
-        num_actors: Processes that make them.
-        num_cpus: Of each.
-        epoch: Of the draws.
-        seed: Of the draws; None takes the dataset's, or 0.
+        dataset: Config of a dataset whose pipeline ends with PackKeypointInputs.
+        address: Address of a Ray cluster; see `karsl.ray.connect`.
+        batch_size: Number of clips that an actor makes at a time.
+        num_actors: Number of processes that make batches.
+        num_cpus: CPUs that Ray reserves per actor.
+        epoch: Epoch of the random numbers.
+        seed: Random seed. None uses the dataset's, or 0.
 
     Returns:
-        `ray.data.Dataset` with a column for each entry of a batch.
+        `ray.data.Dataset` with one column per entry of a batch.
 
     Raises:
-        MissingExtraError: Ray or pandas is not installed.
-        ConfigError: The dataset has another seed.
+        MissingExtraError: If Ray or pandas is not installed.
+        ConfigError: If the dataset has a different seed.
     """
     check_whole("to_ray_dataset", epoch=epoch)
     ray = connect(address)
     try:
-        import pandas  # noqa: F401 - Ray Data needs it
+        import pandas  # noqa: F401 - required by Ray Data
         import ray.data as ray_data
     except ImportError as error:
         raise missing_extra("ray", str(getattr(error, "name", None) or "ray.data")) from None
     ray_data.DataContext.get_current().execution_options.preserve_order = True
-    kind = ray.remote(num_cpus=0)(DatasetActor)
-    asked = kind.remote(dataset)
+    actor = ray.remote(num_cpus=0)(DatasetActor).remote(dataset)
     try:
-        facts = ray.get(asked.facts.remote())
+        metadata = ray.get(actor.metadata.remote())
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     finally:
-        ray.kill(asked)
-    length, seed = facts["length"], agreed_seed("to_ray_dataset", seed, facts["seed"]) or 0
-    lists = np.array_split(np.arange(length), -(-length // batch_size))  # each a block that is here: no task reads it
-    return ray_data.from_numpy(lists).map_batches(
-        _Rows,
+        ray.kill(actor)
+    length, seed = metadata["length"], check_seed("to_ray_dataset", seed, metadata["seed"]) or 0
+    blocks = np.array_split(np.arange(length), -(-length // batch_size))  # local data, so that no task reads them
+    return ray_data.from_numpy(blocks).map_batches(
+        _MakeBatch,
         fn_constructor_args=(dataset, (epoch, seed)),
         batch_size=batch_size,
         num_cpus=num_cpus,
@@ -71,14 +70,14 @@ def to_ray_dataset(
     )
 
 
-class _Rows:
-    """Turns places into clips."""
+class _MakeBatch:
+    """Maps indices to clips."""
 
-    def __init__(self, dataset: Any, draws: Draws) -> None:
-        self._actor, self._draws = DatasetActor(dataset), draws
+    def __init__(self, dataset: Any, epoch_seed: EpochSeed) -> None:
+        self._actor, self._epoch_seed = DatasetActor(dataset), epoch_seed
 
     def __call__(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
-        batch, _ = self._actor.batch(rows["data"].tolist(), self._draws)
+        batch, _ = self._actor.batch(rows["data"].tolist(), self._epoch_seed)
         if batch is None:
             raise ConfigError("to_ray_dataset: clips differ in shape; end the pipeline with PackKeypointInputs")
         return batch

@@ -1,24 +1,26 @@
-"""A connection to Ray: a cluster's, or one of this process that starts and stops by itself."""
+"""Connection to a Ray cluster, or to a local Ray that stops with this process."""
 
 from __future__ import annotations
 
 import atexit
 import os
 import socket
+import warnings
 from types import ModuleType
 from typing import Any
 
 from karsl.errors import ConfigError, first_line, missing_extra
 
-_ANSWER_S = 10.0
-_ended_with_us = False
+WARN_AFTER_S = 30.0
+_CONNECT_TIMEOUT_S = 10.0
+_registered = False
 
 
-def need_ray() -> ModuleType:
-    """The library.
+def require_ray() -> ModuleType:
+    """Import Ray.
 
     Raises:
-        MissingExtraError: It is not installed.
+        MissingExtraError: If it is not installed.
     """
     try:
         import ray
@@ -28,56 +30,83 @@ def need_ray() -> ModuleType:
 
 
 def connect(address: str | None = None, **options: Any) -> ModuleType:
-    """Connect to Ray, unless this process is connected.
+    """Connect to Ray, unless this process is connected already.
 
     Args:
-        address: Of a running cluster, `'host:6379'` or `'auto'`; None takes RAY_ADDRESS, and without it starts Ray in
-            processes of its own, which end with this one, or with `disconnect()`.
-        options: Of `ray.init`.
+        address: Address of a running cluster, `'host:6379'` or `'auto'`. None uses the environment variable RAY_ADDRESS or,
+            if that is not set, starts a local Ray that stops with this process or with `disconnect()`.
+        options: Arguments of `ray.init`.
 
     Returns:
-        The library.
+        The module `ray`.
 
     Raises:
-        MissingExtraError: Ray is not installed.
-        ConfigError: No cluster answers.
+        MissingExtraError: If Ray is not installed.
+        ConfigError: If no cluster responds.
     """
-    global _ended_with_us
-    ray = need_ray()
+    global _registered
+    ray = require_ray()
     if ray.is_initialized():
         return ray
     address = address or os.environ.get("RAY_ADDRESS")
     if address:
-        _check_answers(address)
-    own = {} if address else {"include_dashboard": False, "num_cpus": os.cpu_count()}
+        _check_reachable(address)
+    defaults = {} if address else {"include_dashboard": False, "num_cpus": os.cpu_count()}
     try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level="error", **{**own, **options})
+        ray.init(address=address or "local", log_to_driver=False, logging_level="error", **{**defaults, **options})
     except (ConnectionError, RuntimeError, ValueError) as error:
-        where = f"at {address!r}" if address else "of this machine"
-        raise ConfigError(f"no Ray cluster {where} answers ({first_line(error)}); is 'ray start --head' running?") from error
-    if not _ended_with_us:
-        _ended_with_us = True
+        where = f"at {address!r}" if address else "on this machine"
+        raise ConfigError(
+            f"no Ray cluster {where} responds ({first_line(error)}); is 'ray start --head' running?"
+        ) from error
+    if not _registered:
+        _registered = True
         atexit.register(disconnect)
     return ray
 
 
 def disconnect() -> None:
-    """Leave the cluster; Ray that was started here ends."""
-    ray = need_ray()
+    """Disconnect from the cluster; a local Ray stops."""
+    ray = require_ray()
     if ray.is_initialized():
         ray.shutdown()
 
 
-def _check_answers(address: str) -> None:
-    """Ray waits for minutes where nothing answers.
+def wait_any(references: list[Any], *, num_cpus: float) -> Any:
+    """Return the first of several Ray references to finish, however long it takes.
+
+    Warns after `WARN_AFTER_S` seconds, because Ray queues silently what does not fit: two nodes with half a free CPU each
+    never run a task that needs one.
+
+    Args:
+        references: At least one Ray reference.
+        num_cpus: CPUs that each task reserves on one node.
+    """
+    ray = require_ray()
+    warned = False
+    while True:
+        done, _ = ray.wait(references, num_returns=1, timeout=None if warned else WARN_AFTER_S)
+        if done:
+            return done[0]
+        warned = True
+        free, total = ray.available_resources().get("CPU", 0.0), ray.cluster_resources().get("CPU", 0.0)
+        warnings.warn(
+            f"no result from Ray for {WARN_AFTER_S:.0f} s: {free:g} of {total:g} CPUs are free over all nodes, and "
+            f"{num_cpus:g} on one node are requested; free CPUs on the cluster or request fewer",
+            stacklevel=2,
+        )
+
+
+def _check_reachable(address: str) -> None:
+    """Raise early: Ray waits for minutes if nothing responds.
 
     Raises:
-        ConfigError: Nothing does.
+        ConfigError: If nothing responds.
     """
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not port.isdigit():
         return  # 'auto' and the like
     try:
-        socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
+        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise ConfigError(f"no Ray cluster at {address!r} ({error}); is 'ray start --head' running there?") from error

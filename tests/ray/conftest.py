@@ -1,4 +1,4 @@
-"""A Ray cluster of three simulated nodes, ended with the tests; a pack and a dataset over it."""
+"""A Ray cluster of three simulated nodes, a pack and a dataset config."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def ray():
 
 @pytest.fixture(scope="module")
 def cluster(ray, monkeypatch_module):
-    """A head without CPUs for actors, and two nodes of two each: there is room for a task beside actors."""
+    """A head without CPUs for actors, and two nodes of two each: a task fits next to the actors."""
     from ray.cluster_utils import Cluster
 
     options = dict(num_cpus=2, object_store_memory=80 << 20)
@@ -32,7 +32,7 @@ def monkeypatch_module():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_DEDUP_LOGS", "0")
         patch.setenv("RAY_health_check_period_ms", "500")
-        patch.setenv("RAY_memory_monitor_refresh_ms", "0")  # other work on this machine ends no task, and may slow its start
+        patch.setenv("RAY_memory_monitor_refresh_ms", "0")  # other load on the machine kills no task and may delay its start
         for limit in ("worker_register_timeout_seconds", "gcs_server_port_wait_time_s"):
             patch.setenv(f"RAY_{limit}", "300")
         patch.delenv("RAY_ADDRESS", raising=False)
@@ -48,7 +48,7 @@ def remote_pack(corpus, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def remote_cfg(remote_pack):
-    """Two parts of the pack, mixed, with draws."""
+    """Two subsets of the pack, concatenated, with augmentation."""
     pipeline = [dict(type="LoadKeypoints"), dict(type="TSNSampleFrames", clip_len=6, jitter=1.0), dict(type="RandomAffine")]
     leaf = dict(type="KArSLDataset", ann_file="annotations.json", data_root=str(remote_pack), pipeline=pipeline)
     parts = [{**leaf, "filter_cfg": dict(signers=signer)} for signer in ("01", "02")]

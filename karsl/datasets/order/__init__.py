@@ -1,9 +1,11 @@
-"""Samplers: which clips come when. All can be left at any clip and gone on with, by any number of ranks."""
+"""Order of an epoch: permutations, partitions over ranks and workers, and resumable samplers."""
 
-from karsl.datasets.samplers.balanced import ClassBalancedSampler
-from karsl.datasets.samplers.base import OrderSampler
-from karsl.datasets.samplers.bucketed import LengthBucketSampler
-from karsl.datasets.samplers.chunked import ChunkSampler
-from karsl.datasets.samplers.shuffled import ResumableSampler
+from karsl.datasets.order.samplers import (
+    BaseSampler,
+    BlockShuffleSampler,
+    ClassBalancedSampler,
+    LengthBucketSampler,
+    ResumableSampler,
+)
 
-__all__ = ["ChunkSampler", "ClassBalancedSampler", "LengthBucketSampler", "OrderSampler", "ResumableSampler"]
+__all__ = ["BaseSampler", "BlockShuffleSampler", "ClassBalancedSampler", "LengthBucketSampler", "ResumableSampler"]

@@ -1,46 +1,50 @@
-"""Which clip goes where: an epoch's order, and the part of it that a rank and a worker take. Arithmetic only.
+"""Permutations of an epoch and their partition over ranks and workers.
 
-The order is a function of (seed, epoch) alone. Ranks take its positions in turn, workers of a rank take whole batches in
-turn, so the batches of an epoch are the same for any number of workers, and one integer, the positions consumed by all
-ranks together, says where a run stopped: what is left is dealt out anew to any number of ranks.
+The order is a function of (seed, epoch) alone. Each rank takes every n-th position and each worker of a rank takes every
+n-th batch, so the batches of an epoch do not depend on the number of workers. The number of positions consumed by all ranks
+together is enough to resume, with any number of ranks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from karsl.datasets.draws import Draw, name_code, sample_keys
 from karsl.errors import ConfigError
 
-MODES = ("pad", "drop", "uneven")
+REMAINDERS = ("pad", "drop", "uneven")
 _SHARDS, _CLIPS = name_code("order of shards"), name_code("order of clips")
-_KEPT_BLOCKS = 4
+_MAX_BLOCKS = 4  # of an epoch, cached
+_FEISTEL_ROUNDS = 6  # four mix large ranges; a range of a few numbers needs more
+_MAX_CACHED = 1 << 20  # indices; a shorter permutation is computed once and cached, 4 bytes per index
 
 
-class EpochOrder:
-    """The places of all clips in the order of one epoch, block by block as they are asked for.
+class EpochPermutation:
+    """Indices of all clips in the order of one epoch, computed block by block.
 
-    Shards are put in random order and read one after the other; the clips of each block of `window` consecutive ones are
-    put in random order. The blocks begin elsewhere in each epoch.
+    Shards are permuted, then the clips of each block of `window` consecutive ones are permuted. The block boundaries differ
+    from epoch to epoch.
 
     Args:
-        sizes: Integers (S,), clips of each shard; their places follow one another. One number is one shard.
-        seed: Of the run.
-        epoch: Of the run.
-        shuffle: False keeps the order of the places.
-        window: Clips that are mixed; None mixes all, 1 only puts the shards in random order.
+        sizes: Integers (S,), number of clips per shard; the indices of a shard are consecutive. An integer is a single
+            shard.
+        seed: Random seed of the order.
+        epoch: Epoch number.
+        shuffle: False keeps the indices in ascending order.
+        window: Number of clips that are shuffled together. None shuffles all, 1 permutes the shards only.
 
     Raises:
-        ConfigError: `window` below 1 or a negative size.
+        ConfigError: If `window` is less than 1 or a size is negative.
 
     Example:
-        >>> order = EpochOrder([2, 3], seed=0, epoch=0)
-        >>> sorted(order.places(np.arange(5)).tolist()), len(order)
+        >>> order = EpochPermutation([2, 3], seed=0, epoch=0)
+        >>> sorted(order.indices(np.arange(5)).tolist()), len(order)
         ([0, 1, 2, 3, 4], 5)
-        >>> EpochOrder([2, 3], seed=0, epoch=0, shuffle=False).places(np.array([4, 0]))
+        >>> EpochPermutation([2, 3], seed=0, epoch=0, shuffle=False).indices(np.array([4, 0]))
         array([4, 0])
     """
 
@@ -50,124 +54,185 @@ class EpochOrder:
         sizes = np.atleast_1d(np.asarray(sizes, dtype=np.int64))
         if (sizes < 0).any() or (window is not None and window < 1):
             raise ConfigError(
-                f"an order of {sizes.min()} or more clips a shard and window={window}; expected 0 and 1 or more"
+                f"EpochPermutation: smallest size {sizes.min()}, window={window}; expected at least 0 and at least 1"
             )
         self.seed, self.epoch, self.shuffle = seed, epoch, shuffle
         self._total = int(sizes.sum())
         self.window = max(1, min(window or self._total, self._total))
-        shards = np.argsort(self._numbers(_SHARDS, np.arange(len(sizes))), kind="stable") if shuffle else slice(None)
-        self._first = (np.cumsum(sizes) - sizes)[shards]
+        shards = np.argsort(self._random(np.arange(len(sizes)), _SHARDS), kind="stable") if shuffle else slice(None)
+        self._starts = (np.cumsum(sizes) - sizes)[shards]
         self._ends = np.cumsum(sizes[shards])
-        mixed = shuffle and self.window < self._total
-        self._shift = int(self._numbers(_CLIPS, np.array([self._total]))[0] % np.uint64(self.window)) if mixed else 0
+        has_blocks = shuffle and self.window < self._total
+        self._shift = int(self._random(np.array([self._total]), _CLIPS)[0] % np.uint64(self.window)) if has_blocks else 0
         self._blocks: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return self._total
 
-    def places(self, positions: np.ndarray) -> np.ndarray:
-        """The clips at some positions of the order, int64 of the same shape.
+    def indices(self, positions: np.ndarray) -> np.ndarray:
+        """Return the clip index at each position of the order.
 
         Args:
-            positions: Integers in [0, len), any order.
+            positions: Integers (N,) in [0, len), in any order.
+
+        Returns:
+            int64 (N,).
         """
         if not self.shuffle:
             return np.asarray(positions, dtype=np.int64)
         blocks = (positions + self._shift) // self.window
         if len(blocks) and blocks[0] == blocks[-1] and (blocks == blocks[0]).all():
-            first, block = self._block(int(blocks[0]))
-            return block[positions - first]
-        out = np.empty(len(positions), np.int64)
+            start, block = self._block(int(blocks[0]))
+            return block[positions - start]
+        indices = np.empty(len(positions), np.int64)
         for number in np.unique(blocks).tolist():
-            here = blocks == number
-            first, block = self._block(number)
-            out[here] = block[positions[here] - first]
-        return out
+            in_block = blocks == number
+            start, block = self._block(number)
+            indices[in_block] = block[positions[in_block] - start]
+        return indices
 
     def _block(self, number: int) -> tuple[int, np.ndarray]:
-        """The first position of a block, and its places in order."""
-        first = max(0, number * self.window - self._shift)
-        found = self._blocks.get(number)
-        if found is None:
-            inside = np.arange(first, min(self._total, (number + 1) * self.window - self._shift))
-            mixed = inside[np.argsort(self._numbers(_CLIPS, inside), kind="stable")]
-            shard = np.searchsorted(self._ends, mixed, side="right")
-            sizes_before = np.concatenate([[0], self._ends])[shard]
-            found = self._first[shard] + mixed - sizes_before
-            while len(self._blocks) >= _KEPT_BLOCKS:
+        """Return the first position of a block and its indices in order."""
+        start = max(0, number * self.window - self._shift)
+        block = self._blocks.get(number)
+        if block is None:
+            positions = np.arange(start, min(self._total, (number + 1) * self.window - self._shift))
+            shuffled = positions[np.argsort(self._random(positions, _CLIPS), kind="stable")]
+            shard = np.searchsorted(self._ends, shuffled, side="right")
+            block = self._starts[shard] + shuffled - np.concatenate([[0], self._ends])[shard]
+            while len(self._blocks) >= _MAX_BLOCKS:
                 self._blocks.pop(next(iter(self._blocks)))
-            self._blocks[number] = found
-        return first, found
+            self._blocks[number] = block
+        return start, block
 
-    def _numbers(self, stream: int, of: np.ndarray) -> np.ndarray:
-        return random_numbers(of, seed=self.seed, epoch=self.epoch, stream=stream)
+    def _random(self, values: np.ndarray, purpose: int) -> np.ndarray:
+        return random_ints(values, seed=self.seed, epoch=self.epoch, purpose=purpose)
 
 
-def random_numbers(of: np.ndarray, *, seed: int, epoch: int, stream: int) -> np.ndarray:
-    """uint64 (n,), a number for each of some integers; sorted by it they are in random order."""
-    return Draw(sample_keys(seed, epoch, of), stream=stream).bits("order", 1)[:, 0]
+def random_ints(values: np.ndarray, *, seed: int, epoch: int, purpose: int) -> np.ndarray:
+    """Return a random uint64 for each of N integers; sorting by it shuffles them.
+
+    Args:
+        values: Integers (N,).
+        seed: Random seed.
+        epoch: Epoch number.
+        purpose: Hash that separates this use from others with the same seed.
+
+    Returns:
+        uint64 (N,), each a function of its value and the other arguments.
+    """
+    return Draw(sample_keys(seed, epoch, values), stream=purpose).bits("order", 1)[:, 0]
 
 
 @dataclass(frozen=True)
-class Share:
-    """The positions of an order that one rank takes: every `world`-th from where the run stopped.
+class RankPartition:
+    """Positions of an order that one rank takes: every `world_size`-th from `start` on.
 
     Attributes:
-        total: Clips of the epoch.
-        world: Ranks.
-        rank: Of this process.
-        start: Positions that all ranks together consumed before; `skip` moves it.
-        mode: What happens where the rest does not divide: `'pad'` repeats the first clips of the order so that every rank
-            has equally many, `'drop'` leaves out the last ones, `'uneven'` gives some ranks one clip more, and every clip
-            exactly once.
+        total: Number of clips of the epoch.
+        world_size: Number of ranks.
+        rank: Rank of this process.
+        start: Number of positions that all ranks together consumed before.
+        remainder: Treatment of positions that do not divide evenly. `'pad'` repeats the first clips of the order so that all
+            ranks have equally many, `'drop'` leaves out the last clips, `'uneven'` gives some ranks one clip more, so that
+            each clip is used exactly once.
 
     Raises:
-        ConfigError: A number outside its range, or an unknown mode.
+        ConfigError: If a number is out of range or `remainder` is unknown.
 
     Example:
-        >>> [Share(5, world=2, rank=r, mode="uneven").positions(0, 9).tolist() for r in (0, 1)]
+        >>> [RankPartition(5, world_size=2, rank=r, remainder="uneven").positions(0, 9).tolist() for r in (0, 1)]
         [[0, 2, 4], [1, 3]]
-        >>> [Share(5, world=2, rank=r, mode="pad").positions(0, 9).tolist() for r in (0, 1)]
+        >>> [RankPartition(5, world_size=2, rank=r, remainder="pad").positions(0, 9).tolist() for r in (0, 1)]
         [[0, 2, 4], [1, 3, 0]]
     """
 
     total: int
-    world: int = 1
+    world_size: int = 1
     rank: int = 0
     start: int = 0
-    mode: str = "pad"
+    remainder: str = "pad"
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise ConfigError(f"mode={self.mode!r} of a partition; expected one of {', '.join(MODES)}")
-        if not (0 <= self.rank < self.world and self.total >= 0 and self.start >= 0):
+        if self.remainder not in REMAINDERS:
+            raise ConfigError(f"RankPartition: remainder={self.remainder!r}; expected one of {', '.join(REMAINDERS)}")
+        if not (0 <= self.rank < self.world_size and self.total >= 0 and self.start >= 0):
             raise ConfigError(
-                f"rank {self.rank} of {self.world}, start {self.start} of {self.total} clips; expected a rank below the "
-                "number of ranks and a start of at least 0"
+                f"RankPartition: rank {self.rank} of {self.world_size}, start {self.start} of {self.total} clips; expected "
+                "a rank below the number of ranks and a start of at least 0"
             )
 
     def __len__(self) -> int:
         left = max(0, self.total - self.start)
-        if self.mode == "pad":
-            return -(-left // self.world)
-        return left // self.world if self.mode == "drop" else -(-max(0, left - self.rank) // self.world)
+        if self.remainder == "pad":
+            return -(-left // self.world_size)
+        if self.remainder == "drop":
+            return left // self.world_size
+        return -(-max(0, left - self.rank) // self.world_size)
 
     def positions(self, first: int, stop: int) -> np.ndarray:
-        """int64, positions in the order of this rank's clips number `first` to `stop`."""
-        found = self.start + self.rank + self.world * np.arange(first, min(stop, len(self)), dtype=np.int64)
-        return found % self.total if self.mode == "pad" and len(found) else found
+        """Return the positions in the order of this rank's clips `first` to `stop` (exclusive), int64."""
+        positions = self.start + self.rank + self.world_size * np.arange(first, min(stop, len(self)), dtype=np.int64)
+        return positions % self.total if self.remainder == "pad" and len(positions) else positions
 
     def consumed(self, done: int) -> int:
-        """What all ranks together consumed once this rank has done some of its clips."""
-        return self.total if done >= len(self) else min(self.total, self.start + done * self.world)
+        """Return the number of positions consumed by all ranks together once this rank has used `done` clips."""
+        return self.total if done >= len(self) else min(self.total, self.start + done * self.world_size)
 
 
-def worker_batches(length: int, batch_size: int, *, num_workers: int = 1, worker: int = 0) -> Iterator[tuple[int, int]]:
-    """The batches of one worker, `(first, stop)` in the clips of its rank: every `num_workers`-th, as a DataLoader asks.
+def split_batches(length: int, batch_size: int, *, num_workers: int = 1, worker: int = 0) -> Iterator[tuple[int, int]]:
+    """Yield the batches of one worker as `(first, stop)`: every `num_workers`-th, as a DataLoader requests them.
 
     Example:
-        >>> list(worker_batches(10, 3, num_workers=2, worker=1))
+        >>> list(split_batches(10, 3, num_workers=2, worker=1))
         [(3, 6), (9, 10)]
     """
     for first in range(worker * batch_size, length, num_workers * batch_size):
         yield first, min(first + batch_size, length)
+
+
+def permute(indices: np.ndarray, length: int, *, key: int) -> np.ndarray:
+    """Map indices through a random permutation of `range(length)` that needs no memory for long ranges.
+
+    Args:
+        indices: Integers (N,) in [0, length).
+        length: Length of the permutation.
+        key: Selects the permutation; the same key gives the same one in every process.
+
+    Returns:
+        int64 (N,); all indices together give each integer of the range once.
+
+    Example:
+        >>> order = permute(np.arange(5), 5, key=1)
+        >>> sorted(order.tolist()), bool(permute(np.array([3]), 5, key=1)[0] == order[3])
+        ([0, 1, 2, 3, 4], True)
+
+    Source: A Feistel network over the next power of four, iterated until the value is in range (cycle walking); Black and
+        Rogaway 2002, Ciphers with Arbitrary Finite Domains, https://doi.org/10.1007/3-540-45760-7_9
+    """
+    if length <= _MAX_CACHED:
+        return _permutation(length, key)[indices].astype(np.int64)
+    return _cycle_walk(indices, length, key)
+
+
+@lru_cache(maxsize=8)
+def _permutation(length: int, key: int) -> np.ndarray:
+    return _cycle_walk(np.arange(length), length, key).astype(np.int32)
+
+
+def _cycle_walk(indices: np.ndarray, length: int, key: int) -> np.ndarray:
+    half_bits = np.uint64(max(1, ((length - 1).bit_length() + 1) // 2))
+    values = indices.astype(np.uint64)
+    outside = np.ones(len(values), bool)
+    while outside.any():
+        values[outside] = _feistel(values[outside], half_bits, key)
+        outside = values >= length
+    return values.astype(np.int64)
+
+
+def _feistel(values: np.ndarray, half_bits: np.uint64, key: int) -> np.ndarray:
+    mask = np.uint64((1 << int(half_bits)) - 1)
+    left, right = values >> half_bits, values & mask
+    for round_number in range(_FEISTEL_ROUNDS):
+        left, right = right, left ^ (sample_keys(key, round_number, right) & mask)
+    return left << half_bits | right

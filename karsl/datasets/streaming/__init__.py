@@ -1,6 +1,6 @@
-"""Clips in the order of their shards: packs and tars, here or elsewhere, dealt out to ranks and workers."""
+"""Datasets of shards, local or remote: streams of packs and WebDataset tars, and random access to tars."""
 
-from karsl.datasets.stream.dataset import StreamDataset
-from karsl.datasets.stream.tars import TarDataset
+from karsl.datasets.streaming.dataset import StreamDataset
+from karsl.datasets.streaming.webdataset import TarDataset
 
 __all__ = ["StreamDataset", "TarDataset"]

@@ -1,4 +1,4 @@
-"""A stream of clips: the order of shards, dealt out to ranks and workers, read by the dataset that knows the clips."""
+"""Streams of clips in the order of their shards, partitioned over ranks and workers."""
 
 from __future__ import annotations
 
@@ -13,55 +13,195 @@ from xxhash import xxh3_64_intdigest
 
 from karsl.datasets.base import KeypointDataset
 from karsl.datasets.epoch import check_whole
-from karsl.datasets.partition import EpochOrder
-from karsl.datasets.resume import Resumable
-from karsl.datasets.stream.bring import Bringer
-from karsl.datasets.stream.iterator import StreamIterator
-from karsl.datasets.stream.source import open_source
+from karsl.datasets.order.permutation import EpochPermutation
+from karsl.datasets.order.resumable import OrderIterator, ResumableOrder
+from karsl.datasets.streaming.prefetch import ShardPrefetcher
+from karsl.datasets.streaming.sources import open_stream_source
 from karsl.datasets.transforms.loading import LoadKeypoints
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, KarslError
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton
 
-_CHUNK = 64
-_OPEN_SHARDS = 32
-_TRIES = 4  # other shards, before a server is taken to be down
+_BLOCK_SIZE = 64
+_MAX_MAPPED_SHARDS = 32
+_MAX_SUBSTITUTES = 4  # shards to try before all are considered unavailable
+
+MakeSamples = Callable[[np.ndarray], Sequence[Any]]
+"""Returns the samples of N indices, int64 (N,)."""
+
+
+class SampleBlock:
+    """Consecutive samples of a stream, which are made together.
+
+    Args:
+        make: Makes the samples.
+        indices: int64 (N,), indices of the clips.
+        batch_size: Batch size that the loader must have, so that a batch is exactly one block. None allows any.
+    """
+
+    __slots__ = ("_samples", "batch_size", "indices", "make")
+
+    def __init__(self, make: MakeSamples, indices: np.ndarray, *, batch_size: int | None) -> None:
+        self.make, self.indices, self.batch_size = make, indices, batch_size
+        self._samples: Sequence[Any] | None = None
+
+    def sample(self, row: int) -> dict:
+        """Return one sample; the first call makes all samples of the block."""
+        if self._samples is None:
+            try:
+                samples = self.make(self.indices)
+                self._samples = [samples[n] for n in range(len(samples))]
+            except (KarslError, OSError):  # of any clip of the block; this clip raises its own
+                return self.make(self.indices[row : row + 1])[0]
+        return self._samples[row]
+
+
+class StreamSample(dict):
+    """A dict that is filled when it is first accessed.
+
+    `keypoint_collate` does not access it: it takes the batch from `gathered`.
+    """
+
+    __slots__ = ("_block", "_row")
+    _block: SampleBlock | None
+    _row: int
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Return a plain dict to collate functions that build a batch as `type(sample)(...)`."""
+        return dict.__new__(cls) if len(args) == 2 and isinstance(args[0], SampleBlock) else dict(*args, **kwargs)
+
+    def __init__(self, block: SampleBlock, row: int) -> None:
+        self._block, self._row = block, row
+
+    @staticmethod
+    def gathered(samples: Sequence[StreamSample]) -> Sequence[Any]:
+        """Return the samples of a batch, to be made in one pass.
+
+        Raises:
+            ConfigError: If the loader's batch size is not that of the stream.
+        """
+        runs: list[tuple[SampleBlock, list[int]]] = []
+        for sample in samples:
+            block = sample._block
+            if block is None:  # it was accessed before
+                return [dict(s) for s in samples]
+            if not runs or runs[-1][0] is not block:
+                runs.append((block, []))
+            runs[-1][1].append(sample._row)
+        first = runs[0][0]
+        if first.batch_size is not None and (len(runs) > 1 or len(samples) != len(first.indices)):
+            raise ConfigError(
+                f"batches of {len(samples)} clips from a stream with batch_size={first.batch_size}; pass the batch size of "
+                "the loader to StreamDataset, so that batches do not depend on the number of workers"
+            )
+        indices = [block.indices[rows] for block, rows in runs]
+        return first.make(np.concatenate(indices) if len(indices) > 1 else indices[0])
+
+    def _fill(self) -> StreamSample:
+        if self._block is not None:
+            sample = self._block.sample(self._row)
+            self._block = None
+            dict.update(self, sample)
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> tuple:
+        return dict, (dict(self),)
+
+    def __iter__(self) -> Iterator:
+        return dict.__iter__(self._fill())
+
+
+def _filling(name: str) -> Callable:
+    plain = getattr(dict, name)
+
+    def method(self: StreamSample, *args: Any, **kwargs: Any) -> Any:
+        return plain(self._fill(), *args, **kwargs)
+
+    method.__name__, method.__doc__ = name, plain.__doc__
+    return method
+
+
+for _name in (
+    *("__getitem__", "__setitem__", "__delitem__", "__contains__", "__len__", "__repr__", "__eq__", "__ne__", "__or__"),
+    *("__ror__", "__ior__", "__reversed__", "keys", "values", "items", "get", "pop", "popitem", "setdefault", "update"),
+    *("copy", "clear"),
+):
+    setattr(StreamSample, _name, _filling(_name))
+
+
+class StreamIterator(OrderIterator):
+    """One pass of a worker through a stream; yields a `StreamSample` per clip.
+
+    Args:
+        resumable, batch_size, num_workers, worker: See `OrderIterator`.
+        make: Makes the samples.
+        prefetch: Starts the download of clips. None for local data.
+        lookahead: Number of clips between the prefetched clip and the current one. None prefetches the next batch.
+    """
+
+    def __init__(
+        self,
+        resumable: ResumableOrder,
+        *,
+        batch_size: int | None,
+        num_workers: int,
+        worker: int,
+        make: MakeSamples,
+        prefetch: Callable[[np.ndarray], None] | None = None,
+        lookahead: int | None = None,
+    ) -> None:
+        self._make, self._prefetch, self._lookahead = make, prefetch, lookahead
+        self._required_batch_size = batch_size if num_workers > 1 else None
+        super().__init__(resumable, batch_size=batch_size, num_workers=num_workers, worker=worker)
+
+    def _load_span(self, first: int, stop: int) -> Sequence[StreamSample]:
+        indices = self._indices(first, stop)
+        if self._prefetch is not None:
+            size, begin = 1, first + (self._lookahead or 0)
+            if self._lookahead is None:
+                size = self._batch_size
+                begin = first - first % size + self._num_workers * size
+            upcoming = self._indices(begin, begin + size)
+            if len(upcoming):
+                self._prefetch(upcoming)
+        block = SampleBlock(self._make, indices, batch_size=self._required_batch_size)
+        return [StreamSample(block, row) for row in range(len(indices))]
 
 
 @DATASETS.register_module()
-class StreamDataset(Resumable, IterableDataset):
-    """Clips of shards, each exactly once an epoch over all ranks and workers, with the transforms and batches of a dataset.
+class StreamDataset(ResumableOrder, IterableDataset):
+    """An iterable over the clips of shards, each exactly once per epoch over all ranks and workers.
 
-    Shards come in random order and clips are mixed within a window of consecutive ones. The order is a function of (seed,
-    epoch) and batches are the same for any number of workers; where a run stopped is one integer, see `Resumable`. The
-    length is known. Shards elsewhere come through a cache while earlier ones are read.
+    Shards are read in random order and clips are shuffled within a window of consecutive ones. The order is a function of
+    (seed, epoch), and batches do not depend on the number of workers. The position within an epoch is one integer, see
+    `ResumableOrder`. The length is known. Remote shards are downloaded to a cache while earlier ones are read.
 
-    In MMEngine's configs the loader has `sampler=None`. With two workers or more the stream must know the batch size of its
-    loader: `build_runner` tells it, in a loop of one's own give `batch_size`.
+    In MMEngine configs the loader has `sampler=None`. With two or more workers the stream needs the batch size of its
+    loader: `build_runner` sets it; otherwise pass `batch_size`.
 
     Args:
-        source: A folder or URL of a pack (`karsl pack`), tars as `TarDataset` takes them, or any dataset with random access
-            or its config.
-        pipeline: Transforms; None leaves those of the source. A dataset that is given keeps its own: the stream reads a copy
-            on the same index.
-        seed: Of order and draws; None takes that of `set_epoch`.
-        shuffle: False gives clips as they lie.
-        window: Clips that are mixed; several shards' worth mixes shards too.
-        chunk: Neighbouring clips that stay in one window; None is 64 of what lies here, whose parts are as good as shards,
-            and whole shards of what comes from elsewhere.
-        mode: `'pad'` repeats a few clips so that ranks have equally many, `'drop'` leaves a few out, `'uneven'` gives every
-            clip exactly once.
-        batch_size: Of the loader.
-        on_error: `'raise'`, or `'skip'` to put other clips in the place of those that cannot be had; counted and reported,
-            see `num_skipped`.
-        cache_dir: For what comes from elsewhere; None is the user's cache folder.
-        cache_bytes: Of all files there; the longest unused go.
-        options: Of the dataset that is made of a path or config: `skeleton`, `metainfo`, `filter_cfg`, `test_mode`,
-            `index_cache`, ...
+        source: Folder or URL of a pack (`karsl pack`), tars as in `TarDataset`, or any dataset with random access or its
+            config.
+        pipeline: Transforms. None keeps those of the source. A dataset that is passed as an object is not changed: the
+            stream reads a copy with the same index.
+        seed: Random seed of order and transforms. None uses that of `set_epoch`.
+        shuffle: False keeps the order of the source.
+        window: Number of clips that are shuffled together. A window of several shards mixes shards, too.
+        block_size: Number of consecutive clips that stay in one window. None uses 64 for local data, where a part of a shard
+            is as fast to read as a shard, and complete shards for remote data.
+        remainder: Treatment of clips that do not divide evenly over the ranks: `'pad'` repeats a few clips, `'drop'` leaves
+            a few out, `'uneven'` gives each clip exactly once.
+        batch_size: Batch size of the loader.
+        on_error: `'raise'`, or `'skip'` to replace clips that cannot be read by others; they are logged and counted in
+            `num_skipped`.
+        cache_dir: Folder for downloads. None uses the user's cache folder.
+        cache_bytes: Maximum cache size in bytes. Least recently used files are deleted first.
+        options: Arguments of the dataset that is built from a path or config: `skeleton`, `metainfo`, `filter_cfg`,
+            `test_mode`, `index_cache`, ...
 
     Raises:
-        ConfigError: A number outside its range, `source` names nothing that can be read, or has options of its own.
-        FetchError: The list of clips cannot be had from elsewhere.
+        ConfigError: If a number is out of range, or `source` cannot be read or does not accept the options.
+        FetchError: If the list of clips of a remote source cannot be downloaded.
     """
 
     def __init__(
@@ -72,8 +212,8 @@ class StreamDataset(Resumable, IterableDataset):
         seed: int | None = None,
         shuffle: bool = True,
         window: int = 8192,
-        chunk: int | None = None,
-        mode: str = "pad",
+        block_size: int | None = None,
+        remainder: str = "pad",
         batch_size: int | None = None,
         on_error: str = "raise",
         cache_dir: str | None = None,
@@ -82,20 +222,20 @@ class StreamDataset(Resumable, IterableDataset):
     ) -> None:
         if on_error not in ("raise", "skip"):
             raise ConfigError(f"StreamDataset: on_error={on_error!r}; expected 'raise' or 'skip'")
-        check_whole("StreamDataset", low=1, window=window, chunk=1 if chunk is None else chunk)
-        given = options | ({} if seed is None else {"seed": seed}) | ({} if on_error == "raise" else {"on_error": on_error})
-        self.dataset, files = open_source(source, pipeline, cache_dir=cache_dir, cache_bytes=cache_bytes, options=given)
-        if files and not self.dataset.serialize_data:
-            raise ConfigError(
-                "StreamDataset: serialize_data=False, but only the index says which shards to bring here; leave it True"
-            )
+        check_whole("StreamDataset", low=1, window=window, block_size=1 if block_size is None else block_size)
+        options |= ({} if seed is None else {"seed": seed}) | ({} if on_error == "raise" else {"on_error": on_error})
+        self.dataset, remote = open_stream_source(
+            source, pipeline, cache_dir=cache_dir, cache_bytes=cache_bytes, options=options
+        )
+        if remote and not self.dataset.serialize_data:
+            raise ConfigError("StreamDataset: remote shards are found by the index; leave out serialize_data=False")
         self.shuffle, self.window, self.on_error = shuffle, window, on_error
         sizes, paths = _shards(self.dataset)
-        self._sizes = sizes if files and chunk is None else _cut(sizes, chunk or _CHUNK)
-        self._bringer = Bringer(paths, files) if files else None
-        self._good: np.ndarray | None = None
-        self._open: set[int] = set()
-        super().__init__(seed=seed, mode=mode)
+        self._sizes = sizes if remote and block_size is None else _split_sizes(sizes, block_size or _BLOCK_SIZE)
+        self._prefetcher = ShardPrefetcher(paths, remote) if remote else None
+        self._available: np.ndarray | None = None  # indices of the last batch
+        self._mapped: set[int] = set()  # shards that may be memory-mapped
+        super().__init__(seed=seed, remainder=remainder)
         self.batch_size = batch_size
 
     @property
@@ -106,156 +246,150 @@ class StreamDataset(Resumable, IterableDataset):
         sizes = xxh3_64_intdigest(self._sizes.astype(np.int64).tobytes()) if self.shuffle else 0
         return self.shuffle, min(self.window, self.total), sizes
 
-    def order(self, seed: int, epoch: int) -> EpochOrder:
-        return EpochOrder(self._sizes, seed=seed, epoch=epoch, shuffle=self.shuffle, window=self.window)
+    def order(self, seed: int, epoch: int) -> EpochPermutation:
+        return EpochPermutation(self._sizes, seed=seed, epoch=epoch, shuffle=self.shuffle, window=self.window)
 
     def __iter__(self) -> Iterator[dict]:
-        self._find_rank()
+        self._update_rank()
         worker = get_worker_info()
         number, count = (worker.id, worker.num_workers) if worker else (0, 1)
         if count > 1 and self.batch_size is None:
-            raise ConfigError(
-                f"StreamDataset: {count} workers take turns batch by batch; give batch_size= as the loader has it"
-            )
-        if self._bringer is not None:
-            self._bringer.forget()
-        return StreamIterator(self, batch_size=self.batch_size, num_workers=count, worker=number)
+            raise ConfigError(f"StreamDataset: {count} workers need the batch size of the loader; pass batch_size=")
+        prefetching: dict[str, Any] = {}
+        if self._prefetcher is not None:
+            self._prefetcher.reset()
+            shard_lookahead = max(1, self.window // self.partition().world_size)
+            by_clip = getattr(self.dataset, "fetches_ranges", False)
+            prefetching = {"prefetch": self._prefetch, "lookahead": None if by_clip else shard_lookahead}
+        return StreamIterator(
+            self, batch_size=self.batch_size, num_workers=count, worker=number, make=self.batch, **prefetching
+        )
 
     def set_epoch(self, epoch: int, seed: int | None = None) -> None:
-        """Go to an epoch, order and draws; another than the present one begins at its first clip.
+        """Set the epoch of order and transforms; a different epoch starts at its first clip.
 
         Args:
-            epoch: 0 or more.
-            seed: Taken if none was given yet.
+            epoch: Epoch number, at least 0.
+            seed: Random seed, used if none was set before.
         """
         super().set_epoch(epoch, seed)
-        self._tell_epoch()
+        self._set_dataset_epoch()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         super().load_state_dict(state)
-        self._tell_epoch()
+        self._set_dataset_epoch()
 
-    def _tell_epoch(self) -> None:
+    def _set_dataset_epoch(self) -> None:
         if hasattr(self.dataset, "set_epoch"):
             self.dataset.set_epoch(self.epoch, seed=self.seed)
 
-    # ---- what the clips are ----
-
     @property
     def metainfo(self) -> dict:
-        """Of the source."""
+        """Metainfo of the source."""
         return self.dataset.metainfo
 
     @property
     def skeleton(self) -> Skeleton | None:
-        """Of the clips on disk."""
+        """Skeleton of the stored clips."""
         return self.dataset.skeleton
 
     @property
     def output_skeleton(self) -> Skeleton | None:
-        """At the end of the pipeline."""
+        """Skeleton after the pipeline."""
         return self.dataset.output_skeleton
 
     @property
     def output_channels(self) -> int:
-        """C at the end of the pipeline."""
+        """Number of channels C after the pipeline."""
         return self.dataset.output_channels
 
     @property
     def num_skipped(self) -> int:
-        """Clips replaced by others so far, over all workers."""
+        """Number of clips replaced by others so far, over all workers."""
         return self.dataset.num_skipped
-
-    def full_init(self) -> None:
-        """Nothing is left to be done; for those who call it on every dataset."""
-
-    # ---- batches ----
 
     @property
     def is_remote(self) -> bool:
-        """Whether shards come from elsewhere."""
-        return self._bringer is not None
+        """True if shards are downloaded."""
+        return self._prefetcher is not None
 
-    @property
-    def ahead(self) -> int:
-        """How many clips before they are read a shard is asked for."""
-        return max(1, self.window // self.share().world)
+    def full_init(self) -> None:
+        """Do nothing; for compatibility with `BaseDataset`."""
 
-    @property
-    def fetches_ranges(self) -> bool:
-        """Whether clips come from elsewhere one by one, not shard by shard."""
-        return bool(getattr(self.dataset, "fetches_ranges", False))
+    # ---- batches ----
 
-    def ask_for(self, places: np.ndarray) -> None:
-        """Have some clips, or their shards, on their way."""
-        if self._bringer is not None:
-            self._bringer.ask(self.dataset.column("pack")[places], places)
-
-    def batch(self, places: np.ndarray) -> Sequence[Any]:
-        """The samples at some places, to be finished in one pass by `keypoint_collate`.
+    def batch(self, indices: np.ndarray) -> Sequence[Any]:
+        """Return samples, which `keypoint_collate` makes in one pass.
 
         Args:
-            places: int64 (N,).
+            indices: int64 (N,), indices of the clips.
 
         Raises:
-            FetchError: A shard cannot be had, unless `on_error='skip'` and others can.
+            FetchError: If a shard cannot be downloaded, unless `on_error='skip'` and others can.
         """
-        if self._bringer is not None:
-            places = self._here(places, self._bringer)
+        if self._prefetcher is not None:
+            indices = self._fetch(indices, self._prefetcher)
         getitems = getattr(self.dataset, "__getitems__", None)
-        return [self.dataset[place] for place in places.tolist()] if getitems is None else getitems(places)
+        return [self.dataset[index] for index in indices.tolist()] if getitems is None else getitems(indices)
 
-    def _here(self, places: np.ndarray, bringer: Bringer) -> np.ndarray:
-        """The places, their shards brought; with `on_error='skip'` others where a shard cannot be had."""
-        shards = self.dataset.column("pack")[places]
-        self._open.update(shards.tolist())
-        if len(self._open) > _OPEN_SHARDS:  # a file that was let go keeps its bytes on the disk while it is mapped
-            self._open = set(shards.tolist())
+    def _prefetch(self, indices: np.ndarray) -> None:
+        if self._prefetcher is not None:
+            self._prefetcher.prefetch(self.dataset.column("pack")[indices], indices)
+
+    def _fetch(self, indices: np.ndarray, prefetcher: ShardPrefetcher) -> np.ndarray:
+        """Download the shards of clips; with `on_error='skip'`, replace clips whose shards are unavailable."""
+        shards = self.dataset.column("pack")[indices]
+        self._unmap_shards(shards)
+        errors = prefetcher.fetch(shards, indices, skip=self.on_error == "skip")
+        if errors:
+            available = ~np.isin(shards, list(errors))
+            substitutes = indices[available] if available.any() else self._find_substitutes(len(indices), errors, prefetcher)
+            skipped = np.flatnonzero(~available)
+            for index, shard in zip(indices[skipped].tolist(), shards[skipped].tolist(), strict=True):
+                self.dataset.count_skipped(index, str(errors[shard]))
+            indices = indices.copy()
+            indices[skipped] = substitutes[np.arange(len(skipped)) % len(substitutes)]
+        self._available = indices
+        return indices
+
+    def _unmap_shards(self, shards: np.ndarray) -> None:
+        """Unmap all shards if too many are mapped: an evicted file occupies the disk as long as it is mapped."""
+        self._mapped.update(shards.tolist())
+        if len(self._mapped) > _MAX_MAPPED_SHARDS:
+            self._mapped = set(shards.tolist())
             for step in getattr(self.dataset.pipeline, "transforms", ()):
                 if isinstance(step, LoadKeypoints):
                     step.close()
-        lost = bringer.bring(shards, places, skip=self.on_error == "skip")
-        if lost:
-            here = ~np.isin(shards, list(lost))
-            instead = places[here] if here.any() else self._instead(len(places), lost, bringer)
-            gone = np.flatnonzero(~here)
-            for place in places[gone].tolist():
-                self.dataset.count_skipped(place, str(lost[int(self.dataset.column("pack")[place])]))
-            places = places.copy()
-            places[gone] = instead[np.arange(len(gone)) % len(instead)]
-        self._good = places
-        return places
 
-    def _instead(self, count: int, lost: dict[int, Exception], bringer: Bringer) -> np.ndarray:
-        """Some clips that can be had: of the batch before, else of a few other shards in random order."""
+    def _find_substitutes(self, count: int, errors: dict[int, Exception], prefetcher: ShardPrefetcher) -> np.ndarray:
+        """Return clips that can be read: those of the last batch or of a few other shards in random order."""
         shards = self.dataset.column("pack")
-        left = np.random.default_rng([self.seed, self.epoch]).permutation(np.setdiff1d(shards, list(lost)))
-        others = (np.flatnonzero(shards == shard)[:count] for shard in left[:_TRIES])
-        for places in others if self._good is None else chain([self._good], others):
-            if not bringer.bring(shards[places], places, skip=True):
-                return places
-        raise next(iter(lost.values()))
+        others = np.random.default_rng([self.seed, self.epoch]).permutation(np.setdiff1d(shards, list(errors)))
+        candidates = (np.flatnonzero(shards == shard)[:count] for shard in others[:_MAX_SUBSTITUTES])
+        for indices in candidates if self._available is None else chain([self._available], candidates):
+            if not prefetcher.fetch(shards[indices], indices, skip=True):
+                return indices
+        raise next(iter(errors.values()))
 
     def __getstate__(self) -> dict:
-        return {**super().__getstate__(), "_good": None, "_open": set()}
+        return {**super().__getstate__(), "_available": None, "_mapped": set()}
 
 
-def _cut(sizes: np.ndarray, most: int) -> np.ndarray:
-    """Sizes of the parts when nothing may be larger than `most`.
+def _split_sizes(sizes: np.ndarray, max_size: int) -> np.ndarray:
+    """Split shard sizes into blocks of at most `max_size`.
 
     Example:
-        >>> _cut(np.array([3, 5]), 2)
+        >>> _split_sizes(np.array([3, 5]), 2)
         array([2, 1, 2, 2, 1])
     """
-    parts = np.maximum(1, -(-sizes // most))
-    cut = np.full(parts.sum(), most)
-    last = np.cumsum(parts) - 1
-    cut[last] = sizes - (parts - 1) * most
-    return cut
+    counts = np.maximum(1, -(-sizes // max_size))
+    blocks = np.full(counts.sum(), max_size)
+    blocks[np.cumsum(counts) - 1] = sizes - (counts - 1) * max_size
+    return blocks
 
 
 def _shards(dataset: Any) -> tuple[np.ndarray, list[str]]:
-    """Clips of each run of one shard, and the paths of all shards; one run where nothing says more."""
+    """Return the size of each run of clips of one shard, and the paths of all shards; a single run without an index."""
     index = getattr(dataset, "index", None) if getattr(dataset, "serialize_data", False) else None
     if index is None or "pack" not in index.columns or not len(dataset):
         return np.array([len(dataset)]), []

@@ -1,4 +1,4 @@
-"""Shards from elsewhere, brought while earlier ones are read."""
+"""Background download of remote shards while earlier ones are read."""
 
 from __future__ import annotations
 
@@ -15,104 +15,107 @@ from karsl.errors import KarslError
 from karsl.storage.fetch import cache as file_cache
 from karsl.storage.fetch.cache import FileCache
 
-_THREADS = 2
-_ROUNDS = 3
+_MAX_TRANSFERS = 2
+_MAX_ROUNDS = 3
 
 
-class Elsewhere(NamedTuple):
-    """Files that do not lie here.
+class RemoteShards(NamedTuple):
+    """Access to shards that are not local.
 
     Attributes:
-        bring: `bring(path, places)` has some clips of one shard here, whatever that takes; called in any thread.
-        cache: Where they come to lie.
+        fetch: `fetch(path, indices)` makes clips of one shard available locally. Must be thread-safe.
+        cache: Cache that holds the local files.
     """
 
-    bring: Callable[[str, np.ndarray], None]
+    fetch: Callable[[str, np.ndarray], None]
     cache: FileCache
 
 
-class Bringer:
-    """Has clips here when they are needed.
+class ShardPrefetcher:
+    """Downloads clips before they are needed.
 
     Args:
-        paths: Of the shards, by their number.
-        files: What brings them.
+        paths: Local path of each shard, by shard number.
+        remote: Downloads them.
     """
 
-    def __init__(self, paths: Sequence[str], files: Elsewhere) -> None:
-        self._paths, self._files = list(paths), files
-        self.forget()
+    def __init__(self, paths: Sequence[str], remote: RemoteShards) -> None:
+        self._paths, self._remote = list(paths), remote
+        self.reset()
 
-    def forget(self) -> None:
-        """Begin anew: what could not be had may be there now."""
+    def reset(self) -> None:
+        """Forget transfers and failures, so that failed shards are tried again."""
         self._pid = os.getpid()
-        self._coming: dict[int, list[Future]] = {}
-        self._lost: dict[int, Exception] = {}
+        self._transfers: dict[int, list[Future]] = {}
+        self._errors: dict[int, Exception] = {}
 
-    def ask(self, shards: np.ndarray, places: np.ndarray) -> None:
-        """Have clips on their way, in the background; at most two transfers at a time, the rest is asked for later.
+    def prefetch(self, shards: np.ndarray, indices: np.ndarray) -> None:
+        """Start downloading clips in the background. At most two transfers run; further shards are left to later calls.
 
-        The threads do not hold up the end of the process: what they brought so far is gone on with at the next start.
+        The threads do not delay the exit of the process: a partial download is resumed at the next start.
 
         Args:
-            shards, places: int64 (N,), of the clips.
+            shards, indices: int64 (N,), shard and index of each clip.
         """
-        self._be_here()
-        for shard, wanted in _by_shard(shards, places):
-            under_way = sum(not coming.done() for waiting in self._coming.values() for coming in waiting)
-            if shard not in self._lost and under_way < _THREADS:
-                coming: Future = Future()
-                self._coming.setdefault(shard, []).append(coming)
-                Thread(target=self._fetch, args=(coming, self._paths[shard], wanted), daemon=True).start()
+        self._check_fork()
+        for shard, of_shard in _by_shard(shards, indices):
+            running = sum(not transfer.done() for transfers in self._transfers.values() for transfer in transfers)
+            if shard not in self._errors and running < _MAX_TRANSFERS:
+                transfer: Future = Future()
+                self._transfers.setdefault(shard, []).append(transfer)
+                Thread(target=self._transfer, args=(transfer, self._paths[shard], of_shard), daemon=True).start()
 
-    def _fetch(self, coming: Future, path: str, places: np.ndarray) -> None:
+    def _transfer(self, transfer: Future, path: str, indices: np.ndarray) -> None:
         try:
-            coming.set_result(self._files.bring(path, places))
-        except BaseException as error:  # noqa: BLE001 - whoever waits for it hears of it
-            coming.set_exception(error)
+            transfer.set_result(self._remote.fetch(path, indices))
+        except BaseException as error:  # noqa: BLE001 - raised again where the result is used
+            transfer.set_exception(error)
 
-    def bring(self, shards: np.ndarray, places: np.ndarray, *, skip: bool) -> dict[int, Exception]:
-        """Have clips here now.
+    def fetch(self, shards: np.ndarray, indices: np.ndarray, *, skip: bool) -> dict[int, Exception]:
+        """Make clips available locally before returning.
 
         Args:
-            shards, places: int64 (N,), of the clips.
-            skip: Give the shards that cannot be had, with the reason, instead of raising it.
-        """
-        self._be_here()
-        wanted = list(_by_shard(shards, places))
-        with self._files.cache.holding():
-            for _ in range(_ROUNDS):
-                began = time.monotonic()
-                for shard, of_shard in wanted:
-                    self._have(shard, of_shard, skip=skip)
-                if time.monotonic() - began < file_cache.GRACE_S / 3:
-                    break  # else another process may have let go what came first
-        return {shard: self._lost[shard] for shard, _ in wanted if shard in self._lost}
+            shards, indices: int64 (N,), shard and index of each clip.
+            skip: Return failed shards with their errors instead of raising the first error.
 
-    def _have(self, shard: int, places: np.ndarray, *, skip: bool) -> None:
-        if shard in self._lost:
+        Returns:
+            Error of each shard that cannot be downloaded.
+        """
+        self._check_fork()
+        requested = list(_by_shard(shards, indices))
+        with self._remote.cache.holding():
+            for _ in range(_MAX_ROUNDS):
+                start = time.monotonic()
+                for shard, of_shard in requested:
+                    self._fetch_shard(shard, of_shard, skip=skip)
+                if time.monotonic() - start < file_cache.GRACE_S / 3:
+                    break  # after a longer time another process may have evicted the first ones
+        return {shard: self._errors[shard] for shard, _ in requested if shard in self._errors}
+
+    def _fetch_shard(self, shard: int, indices: np.ndarray, *, skip: bool) -> None:
+        if shard in self._errors:
             return
         try:
-            for coming in self._coming.pop(shard, ()):
-                coming.result()
-            self._files.bring(self._paths[shard], places)  # again: it may have been let go meanwhile
+            for transfer in self._transfers.pop(shard, ()):
+                transfer.result()
+            self._remote.fetch(self._paths[shard], indices)  # it may have been evicted since
         except (KarslError, OSError) as error:
             if not skip:
                 raise
-            self._lost[shard] = error
+            self._errors[shard] = error
 
-    def _be_here(self) -> None:
-        if os.getpid() != self._pid:  # a fork copies what waits without the threads
-            self.forget()
+    def _check_fork(self) -> None:
+        if os.getpid() != self._pid:  # a fork copies transfers without their threads
+            self.reset()
 
     def __getstate__(self) -> dict:
-        return {"_paths": self._paths, "_files": self._files}
+        return {"_paths": self._paths, "_remote": self._remote}
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
-        self.forget()
+        self.reset()
 
 
-def _by_shard(shards: np.ndarray, places: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+def _by_shard(shards: np.ndarray, indices: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     for shard in np.unique(shards).tolist():
-        yield shard, places[shards == shard]
+        yield shard, indices[shards == shard]

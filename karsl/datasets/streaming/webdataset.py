@@ -1,4 +1,4 @@
-"""Tars as a dataset with random access: mapped, with an index of their members."""
+"""Random access to the clips of WebDataset tars, which are memory-mapped and indexed."""
 
 from __future__ import annotations
 
@@ -24,29 +24,33 @@ _COLUMNS = ("pack", "byte_start", "num_frames", "dtype", "xxh3")
 
 @DATASETS.register_module()
 class TarDataset(KeypointDataset):
-    """Clips of WebDataset tars, ours or other people's: one `.npy` or `.npz` a clip, `.json` and `.cls` beside it.
+    """Clips of WebDataset tars, written by karsl or others: one `.npy` or `.npz` per clip, with an optional `.json` and
+    `.cls`.
 
-    Each clip is (T, V, 3 or 4). Its `.json` gives `label`, or `sign` with `signs` in the metainfo, and any other key of a
-    record but those that karsl uses itself; `.cls` gives the label. Tars of ours bring their metainfo in `tars.json`.
+    Each clip is (T, V, 3 or 4). Its `.json` contains `label`, or `sign` if the metainfo has `signs`, and any other record
+    key that karsl does not use itself; `.cls` contains the label. Tars written by karsl have their metainfo in `tars.json`.
 
     Args:
-        tars: A path, URL, folder or pattern (`clips-{000000..000012}.tar`, `*.tar`), or several.
+        tars: A path, URL, folder or pattern (`clips-{000000..000012}.tar`, `*.tar`), or several of them.
         pipeline: Transforms.
-        member: Extension of the clips where samples hold several arrays.
-        nonfinite: `'missing'` where NaN stands for a missing point; `'raise'` takes it as damage.
-        fetch: `'whole'` tars, or `'ranges'`: of tars elsewhere with an index beside them only the clips that are read, those
-            of a batch together; for a part of the clips, or where the disk is small.
-        cache_dir: For indexes, and for what comes from elsewhere or has to be unpacked; None is the user's cache folder.
-        cache_bytes: Of all files there; the longest unused go.
-        bring: Have all tars here at once, as random access needs them; a stream brings them one after the other.
-        options: Of `KeypointDataset`, `skeleton`, `metainfo` and `filter_cfg` among them.
+        member: File extension of the clips, for samples with several arrays.
+        nonfinite: `'missing'` if NaN marks a missing keypoint; `'raise'` treats NaN as damage.
+        fetch: `'whole'` downloads complete tars. `'ranges'` downloads only the clips that are read, those of a batch
+            together, from remote tars with an index next to them; for a part of the clips, or a small disk.
+        cache_dir: Folder for indexes, downloads and unpacked tars. None uses the user's cache folder.
+        cache_bytes: Maximum cache size in bytes. Least recently used files are deleted first.
+        download: `'all'` downloads all tars at once, as random access needs them; `'on_demand'` leaves it to `fetch_shard`,
+            as a stream does.
+        options: Arguments of `KeypointDataset`, such as `skeleton`, `metainfo` and `filter_cfg`.
 
     Raises:
-        ConfigError: No skeleton is known, or tars from elsewhere are more than `cache_bytes`.
-        DatasetNotFoundError: No such tar on this machine.
-        CorruptRecordError: A tar is cut off or damaged; the text names member and byte.
-        FetchError: One elsewhere cannot be had.
+        ConfigError: If the skeleton is unknown, `download` is unknown, or remote tars are larger than `cache_bytes`.
+        DatasetNotFoundError: If a local tar does not exist.
+        CorruptRecordError: If a tar is truncated or damaged; the message names member and byte.
+        FetchError: If a remote tar cannot be downloaded.
     """
+
+    UNCACHED_ATTRIBUTES = getattr(KeypointDataset, "UNCACHED_ATTRIBUTES", frozenset()) | {"_shards"}
 
     def __init__(
         self,
@@ -58,98 +62,101 @@ class TarDataset(KeypointDataset):
         fetch: str = "whole",
         cache_dir: str | None = None,
         cache_bytes: int = DEFAULT_BYTES,
-        bring: bool = True,
+        download: str = "all",
         **options: Any,
     ) -> None:
+        if download not in ("all", "on_demand"):
+            raise ConfigError(f"{type(self).__name__}: download={download!r}; expected 'all' or 'on_demand'")
         cache = FileCache(cache_dir, max_bytes=cache_bytes)
         self._shards = TarShards(tuple(shard_names(tars)), cache, member=member, nonfinite=nonfinite, fetch=fetch)
-        told = told_by(str(self._shards.names[0]).rpartition("/")[0] or ".", cache).get("metainfo", {})
-        self._told = told  # laid below what the user gives, and taken as it is: a file is never looked for by its strings
-        skeleton = options.get("skeleton") or dict(options.get("metainfo") or {}).get("skeleton") or told.get("skeleton")
+        stored = told_by(str(self._shards.names[0]).rpartition("/")[0] or ".", cache).get("metainfo", {})
+        self._stored_metainfo = stored  # lower priority than the user's, and its strings are never read as paths
+        skeleton = options.get("skeleton") or dict(options.get("metainfo") or {}).get("skeleton") or stored.get("skeleton")
         if skeleton is None:
-            raise ConfigError(f"{type(self).__name__}: what are the keypoints of {tars!r}? Give skeleton='karsl_184', say")
+            raise ConfigError(f"{type(self).__name__}: unknown skeleton of {tars!r}; pass skeleton=, such as 'karsl_184'")
         options["skeleton"] = skeleton
-        self._tar_facts = (get_skeleton(skeleton).num_keypoints, member, nonfinite, fetch)
-        self._bring_all = bring
+        self._num_keypoints = get_skeleton(skeleton).num_keypoints
+        self._index_options = (member, nonfinite, fetch)  # attributes are part of the index fingerprint; `_shards` is not
+        self._download_all = download == "all"
         super().__init__(pipeline=pipeline, **options)
 
     def full_init(self) -> None:
         if not self._fully_initialized:
             super().full_init()
-            if self._bring_all and self.brings_shards:
-                self._bring_everything()
+            if self._download_all and self.has_remote_shards:
+                self._fetch_all()
 
-    def _bring_everything(self) -> None:
-        """Have all tars here.
+    def _fetch_all(self) -> None:
+        """Download or unpack all tars.
 
         Raises:
-            ConfigError: The cache does not hold them.
+            ConfigError: If the cache is too small.
         """
-        shards, most, total = self._shard_of_clips(), self._shards.cache.max_bytes, 0
+        shards, max_bytes, total = self._shard_of_clips(), self._shards.cache.max_bytes, 0
         for number, path in enumerate(self.shard_paths()):
-            self.bring_shard(path, np.flatnonzero(shards == number))
+            self.fetch_shard(path, np.flatnonzero(shards == number))
             total += Path(path).stat().st_size
-            if total > most:
+            if total > max_bytes:
                 raise ConfigError(
-                    f"TarDataset: tars of more than cache_bytes={most} have to be brought for random access; allow more, or "
-                    "read them with StreamDataset"
+                    f"TarDataset: random access has to download all tars, which are larger than cache_bytes={max_bytes}; "
+                    "increase it, or use StreamDataset"
                 )
 
     def index_inputs(self) -> list[str]:
-        """The index files of the tars; they name size, time and checksum of each."""
+        """Return the index files of the tars, which contain size, time and checksum of each tar."""
         return [str(self._shards.index_file(name)) for name in self._shards.names]
 
     def load_data_list(self) -> list[dict]:
-        """A record of every clip, in the order of the tars.
+        """Return a record of each clip, in the order of the tars.
 
         Raises:
-            AnnotationError: There are no clips, they have another number of keypoints than the skeleton, or a label is no
-                whole number.
+            AnnotationError: If there are no clips, their number of keypoints differs from the skeleton's, or a label is not
+                an integer.
         """
-        for key, value in self._told.items():
+        for key, value in self._stored_metainfo.items():
             self._metainfo.setdefault(key, value)
-        points, signs = self._tar_facts[0], {s: i for i, s in enumerate(self._metainfo.get("signs", ()))}
+        labels = {sign: label for label, sign in enumerate(self._metainfo.get("signs", ()))}
         records: list[dict] = []
         for name in self._shards.names:
             path, index = self._shards.index(name)
-            if index.clips and index.num_keypoints != points:
+            if index.clips and index.num_keypoints != self._num_keypoints:
                 raise AnnotationError(
-                    f"{name}: clips of {index.num_keypoints} keypoints, the skeleton has {points}; is it right?"
+                    f"{name}: clips of {index.num_keypoints} keypoints, but the skeleton has {self._num_keypoints}"
                 )
             for clip in index.clips:
-                record = record_of(clip.key, clip.facts, signs, str(name))
-                where = {
+                location = {
                     "keypoint_path": str(path),
                     "byte_start": clip.start,
                     "num_frames": clip.frames,
                     "dtype": clip.dtype,
                 }
-                records.append({**record, **where, "xxh3": clip.xxh3, "pack": str(path)})
+                record = record_of(clip.key, clip.facts, labels, str(name))
+                records.append({**record, **location, "xxh3": clip.xxh3, "pack": str(path)})
         if not records:
-            raise self._no_clips()
+            raise self._no_clips_error()
         return records
 
-    def _no_clips(self) -> AnnotationError:
-        name, wanted = self._shards.names[0], self._tar_facts[1]
-        seen = self._shards.extensions(name)
-        what = "without clips, which are .npy or .npz" if wanted is None else f"no sample has a member={wanted!r}"
-        hint = f"; its samples have {', '.join(seen)}" if seen else "; it holds no samples"
-        return AnnotationError(f"{name}: {what}{did_you_mean(wanted or '', seen)}{hint}")
+    def _no_clips_error(self) -> AnnotationError:
+        name, member = self._shards.names[0], self._shards.member
+        extensions = self._shards.extensions(name)
+        problem = "no clips, which are .npy or .npz" if member is None else f"no sample has a member={member!r}"
+        hint = f"; its samples have {', '.join(extensions)}" if extensions else "; it contains no samples"
+        return AnnotationError(f"{name}: {problem}{did_you_mean(member or '', extensions)}{hint}")
 
-    def locators(self, places: np.ndarray) -> list[dict]:
-        """What LoadKeypoints needs to read the clips at some places, from columns: no record is decoded."""
+    def locators(self, indices: np.ndarray) -> list[dict]:
+        """Return what LoadKeypoints needs to read clips, from columns: no record is decoded."""
         if not self.serialize_data or not set(_COLUMNS) <= set(self.index.columns):
-            return super().locators(places)
-        paths, kinds, skeleton = self.index.categories("pack"), self.index.categories("dtype"), self.skeleton
-        rows = zip(*(self.column(name)[places].tolist() for name in _COLUMNS), strict=True)
+            return super().locators(indices)
+        paths, dtypes, skeleton = self.index.categories("pack"), self.index.categories("dtype"), self.skeleton
+        rows = zip(*(self.column(name)[indices].tolist() for name in _COLUMNS), strict=True)
         return [
-            {"keypoint_path": paths[path], "byte_start": start, "num_frames": frames, "dtype": kinds[kind], "xxh3": checksum,
-             "skeleton": skeleton}
-            for path, start, frames, kind, checksum in rows
+            {"keypoint_path": paths[path], "byte_start": start, "num_frames": frames, "dtype": dtypes[dtype],
+             "xxh3": checksum, "skeleton": skeleton}
+            for path, start, frames, dtype, checksum in rows
         ]  # fmt: skip
 
     def shard_paths(self) -> list[str]:
-        """Where the clips are mapped, one path a tar that has clips."""
+        """Return the local path of each tar that has clips."""
         if self.serialize_data:
             return [str(path) for path in self.index.categories("pack")] if len(self) else []
         return list(dict.fromkeys(record["pack"] for record in self.data_list))
@@ -161,40 +168,39 @@ class TarDataset(KeypointDataset):
         return np.array([paths.index(record["pack"]) for record in self.data_list], np.int64)
 
     @property
-    def brings_shards(self) -> bool:
-        """Whether a tar comes from elsewhere or is unpacked first."""
+    def has_remote_shards(self) -> bool:
+        """True if a tar has to be downloaded or unpacked before it is read."""
         return not {str(path) for path in self.shard_paths()} <= set(self._shards.names)
 
     @property
     def cache(self) -> FileCache:
-        """Of what comes from elsewhere."""
+        """Cache of downloaded and unpacked tars."""
         return self._shards.cache
 
-    def bring_shard(self, path: str, places: np.ndarray) -> None:
-        """Have some clips of a tar here, if they are not: all of it, or just these.
+    def fetch_shard(self, path: str, indices: np.ndarray) -> None:
+        """Make clips of a tar available locally: the complete tar or, with `fetch='ranges'`, these clips.
 
         Args:
-            path: Of the records.
-            places: int64 (N,), of the clips.
+            path: Path in the records.
+            indices: int64 (N,), indices of the clips.
 
         Raises:
-            FetchError: It cannot be had.
+            FetchError: If the download fails.
         """
         for name in self._shards.names:
             if Path(path) in self._shards.paths(name):
-                if self._shards.fetch == "ranges" and is_remote(name):
-                    return self._shards.bring_spans(name, self._spans(places))
+                if self.fetches_ranges and is_remote(name):
+                    return self._shards.bring_spans(name, self._spans(indices))
                 return self._shards.bring(name, Path(path))
 
     @property
     def fetches_ranges(self) -> bool:
-        """Whether clips come one by one, not shard by shard."""
+        """True if clips are downloaded one by one instead of shard by shard."""
         return self._shards.fetch == "ranges"
 
-    def _spans(self, places: np.ndarray) -> list[Span]:
-        found = []
-        for record in self.locators(places):
-            first, points = record["byte_start"], self._tar_facts[0]
-            nbytes = record["num_frames"] * points * 4 * np.dtype(record["dtype"]).itemsize
-            found.append(Span(first, first + nbytes, record["xxh3"]))
-        return found
+    def _spans(self, indices: np.ndarray) -> list[Span]:
+        spans = []
+        for record in self.locators(indices):
+            start, values = record["byte_start"], record["num_frames"] * self._num_keypoints * 4
+            spans.append(Span(start, start + values * np.dtype(record["dtype"]).itemsize, record["xxh3"]))
+        return spans

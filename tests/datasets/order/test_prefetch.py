@@ -1,4 +1,4 @@
-"""What a sampler has read from the disk: each clip once, a run before it is given, and never a reason to fail."""
+"""Samplers prefetch each clip once, one run before it is returned, and never fail because of it."""
 
 from __future__ import annotations
 
@@ -14,70 +14,70 @@ from torch.utils.data import DataLoader, Subset
 from karsl.cli.main import main
 from karsl.datasets import KArSLDataset, TarDataset, keypoint_collate
 from karsl.datasets.combine import ConcatDataset, FilterDataset
-from karsl.datasets.samplers import ResumableSampler, ahead
+from karsl.datasets.order import ResumableSampler, samplers
 from karsl.storage.readahead import FileRanges
 
 PIPELINE = [dict(type="LoadKeypoints"), dict(type="TSNSampleFrames", clip_len=8), dict(type="PackKeypointInputs")]
 
 
 @pytest.fixture
-def told(monkeypatch):
-    """Places of each run that a sampler told of."""
+def prefetched(monkeypatch):
+    """Indices of each run that a sampler prefetched."""
     found = []
 
-    def note(dataset, places):
-        found.append(places.tolist())
+    def record(dataset, indices):
+        found.append(indices.tolist())
         return True
 
-    monkeypatch.setattr(ahead, "read_ahead", note)
+    monkeypatch.setattr(samplers, "prefetch", record)
     return found
 
 
-def test_each_clip_is_told_of_once_and_a_run_before_it_is_given(told):
-    given = []
-    for place in ResumableSampler(range(1000), seed=0):
-        given.append(place)
-        before = sum(told, [])
-        assert before[: len(given)] == given
-        assert len(before) >= min(1000, len(given) + 256)
-    assert sum(told, []) == given
-    assert [len(run) for run in told] == [512, 256, 232]
+def test_each_clip_is_prefetched_once_and_a_run_before_it_is_returned(prefetched):
+    returned = []
+    for index in ResumableSampler(range(1000), seed=0):
+        returned.append(index)
+        before = sum(prefetched, [])
+        assert before[: len(returned)] == returned
+        assert len(before) >= min(1000, len(returned) + 256)
+    assert sum(prefetched, []) == returned
+    assert [len(run) for run in prefetched] == [512, 256, 232]
 
 
-def test_a_long_batch_is_told_of_as_a_whole(told):
+def test_a_long_batch_is_prefetched_at_once(prefetched):
     order = ResumableSampler(range(4000), seed=0)
     order.batch_size = 1000
     next(iter(order))
-    assert [len(run) for run in told] == [2000]
+    assert [len(run) for run in prefetched] == [2000]
 
 
 @pytest.mark.parametrize("left", [0, 100, 256, 257, 900])
-def test_a_pass_that_goes_on_tells_of_what_is_left(told, left):
+def test_a_resumed_pass_prefetches_what_is_left(prefetched, left):
     order = ResumableSampler(range(1000), seed=0)
     whole = list(order)
-    del told[:]
+    del prefetched[:]
     order.skip(left)
-    assert list(order) == sum(told, []) == whole[left:]
+    assert list(order) == sum(prefetched, []) == whole[left:]
     order.skip(0)
-    del told[:]
-    going = iter(order)
-    next(going)
-    going.load_state_dict(going.state_dict() | {"done": left})
-    del told[:]
-    assert list(going) == sum(told, []) == whole[left:]
+    del prefetched[:]
+    resumed = iter(order)
+    next(resumed)
+    resumed.load_state_dict(resumed.state_dict() | {"done": left})
+    del prefetched[:]
+    assert list(resumed) == sum(prefetched, []) == whole[left:]
 
 
 @pytest.mark.parametrize("answer", [False, RuntimeError("of any kind")])
-def test_where_nothing_has_to_be_read_the_next_look_is_eight_runs_later(monkeypatch, answer):
+def test_after_a_run_that_needs_no_reading_the_next_check_is_eight_runs_later(monkeypatch, answer):
     tries = []
 
-    def refuse(dataset, places):
-        tries.append(len(places))
+    def answer_always(dataset, indices):
+        tries.append(len(indices))
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    monkeypatch.setattr(ahead, "read_ahead", refuse)
+    monkeypatch.setattr(samplers, "prefetch", answer_always)
     order = ResumableSampler(range(5000), seed=0)
     for epoch in range(2):
         order.set_epoch(epoch)
@@ -85,56 +85,56 @@ def test_where_nothing_has_to_be_read_the_next_look_is_eight_runs_later(monkeypa
     assert tries == [512, 512, 512] * 2
 
 
-def test_after_a_quiet_time_it_is_told_again(monkeypatch):
+def test_after_a_pause_prefetching_continues(monkeypatch):
     tries = []
 
-    def note(dataset, places):
-        tries.append(places.tolist())
+    def record(dataset, indices):
+        tries.append(indices.tolist())
         return len(tries) > 1
 
-    monkeypatch.setattr(ahead, "read_ahead", note)
+    monkeypatch.setattr(samplers, "prefetch", record)
     order = ResumableSampler(range(5000), seed=0)
     whole = list(order)
     assert tries[0] == whole[:512]
     assert sum(tries[1:], []) == whole[2048:]
 
 
-# ---- which bytes are asked for ----
+# ---- requested bytes ----
 
 
 @pytest.fixture(scope="module")
 def pack(corpus, tmp_path_factory):
-    path = tmp_path_factory.mktemp("ahead") / "pack"
+    path = tmp_path_factory.mktemp("prefetch") / "pack"
     assert main(["pack", str(corpus), str(path), "--shard-size", "0.002"]) == 0
     return path
 
 
 @pytest.fixture
-def asked(monkeypatch):
-    """Bytes that the system is asked for while nothing is in memory, by name of the file."""
+def requested(monkeypatch):
+    """Byte ranges requested from the system while nothing is in memory, by file name."""
     found: dict[str, list] = {}
 
-    def note(parts):
-        for path, ranges in parts:
+    def record(files):
+        for path, ranges in files:
             found.setdefault(Path(path).name, []).extend(ranges)
 
-    monkeypatch.setattr(ahead, "advise", note)
-    monkeypatch.setattr(ahead, "in_memory", lambda parts: False)
+    monkeypatch.setattr(samplers, "advise", record)
+    monkeypatch.setattr(samplers, "in_memory", lambda files: False)
     return found
 
 
 def read_all(dataset) -> None:
-    """Tell of all clips of a dataset, in order, and wait until it is done."""
+    """Prefetch all clips of a dataset, in order, and wait until it is done."""
     assert sorted(ResumableSampler(dataset, shuffle=False, seed=0)) == list(range(len(dataset)))
     for thread in threading.enumerate():
-        if thread.name == "read ahead":
+        if thread.name == "prefetch":
             thread.join()
 
 
-def wanted(dataset, places) -> dict[str, list]:
+def expected(dataset, indices) -> dict[str, list]:
     out: dict[str, list] = {}
-    for place in places:
-        record = dataset.get_data_info(place)
+    for index in indices:
+        record = dataset.get_data_info(index)
         row = 184 * 4 * 2
         span = 128 + record["frame_start"] * row, record["num_frames"] * row
         out.setdefault(Path(record["keypoint_path"]).name, []).append(span)
@@ -149,15 +149,15 @@ def in_order(found: dict[str, list]) -> dict[str, list]:
     return {name: sorted(spans) for name, spans in found.items()}
 
 
-def test_the_bytes_of_every_clip_of_a_pack_are_asked_for(pack, asked):
+def test_the_bytes_of_every_clip_of_a_pack_are_requested(pack, requested):
     dataset = opened(pack)
     read_all(dataset)
-    assert len(asked) > 1, "several shards"
-    assert in_order(asked) == in_order(wanted(dataset, range(len(dataset))))
+    assert len(requested) > 1, "several shards"
+    assert in_order(requested) == in_order(expected(dataset, range(len(dataset))))
 
 
 @pytest.mark.parametrize(
-    ("wrap", "places"),
+    ("wrap", "indices"),
     [
         (lambda d: Subset(d, [5, 7]), [5, 7]),
         (lambda d: Subset(Subset(d, np.arange(9)), [-1]), [8]),
@@ -166,34 +166,34 @@ def test_the_bytes_of_every_clip_of_a_pack_are_asked_for(pack, asked):
         (lambda d: ConcatDataset([Subset(d, [4]), d]), None),
     ],
 )
-def test_only_clips_that_are_given_are_asked_for(pack, asked, wrap, places):
+def test_only_clips_that_are_returned_are_requested(pack, requested, wrap, indices):
     dataset = opened(pack)
     labels = [dataset.get_data_info(i)["label"] for i in range(len(dataset))]
-    if isinstance(places, int):
-        places = [i for i, label in enumerate(labels) if label == places]
+    if isinstance(indices, int):
+        indices = [i for i, label in enumerate(labels) if label == indices]
     read_all(wrap(dataset))
-    assert in_order(asked) == in_order(wanted(dataset, [4, *range(len(dataset))] if places is None else places))
+    assert in_order(requested) == in_order(expected(dataset, [4, *range(len(dataset))] if indices is None else indices))
 
 
-def test_the_bytes_of_mapped_tars_are_asked_for(corpus, tmp_path, asked):
+def test_the_bytes_of_mapped_tars_are_requested(corpus, tmp_path, requested):
     assert main(["convert", str(corpus), str(tmp_path / "tars"), "--to", "tar"]) == 0
     dataset = TarDataset(str(tmp_path / "tars"), PIPELINE, cache_dir=str(tmp_path / "cache"), seed=0)
     read_all(dataset)
     record = dataset.get_data_info(3)
     span = record["byte_start"], record["num_frames"] * 184 * 4 * np.dtype(record["dtype"]).itemsize
-    assert span in asked[Path(record["keypoint_path"]).name]
-    assert sum(map(len, asked.values())) == len(dataset)
+    assert span in requested[Path(record["keypoint_path"]).name]
+    assert sum(map(len, requested.values())) == len(dataset)
 
 
-def test_what_is_in_memory_is_not_asked_for(pack, asked, monkeypatch):
-    monkeypatch.setattr(ahead, "in_memory", lambda parts: isinstance(parts[0], FileRanges))
+def test_clips_in_memory_are_not_requested(pack, requested, monkeypatch):
+    monkeypatch.setattr(samplers, "in_memory", lambda files: isinstance(files[0], FileRanges))
     read_all(opened(pack))
-    assert asked == {}
+    assert requested == {}
 
 
-@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not tell what is mapped")
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not list mapped files")
 def test_this_process_opens_no_pack_for_its_workers(pack, tmp_path):
-    folder = shutil.copytree(pack, tmp_path / "pack")  # no other test reads it
+    folder = shutil.copytree(pack, tmp_path / "pack")  # read by no other test
     dataset = opened(folder)
     loader = DataLoader(
         dataset, batch_size=16, sampler=ResumableSampler(dataset, seed=0), collate_fn=keypoint_collate, num_workers=2
@@ -204,10 +204,10 @@ def test_this_process_opens_no_pack_for_its_workers(pack, tmp_path):
     assert str(folder) in Path("/proc/self/maps").read_text()
 
 
-# ---- what cannot be told is no error ----
+# ---- what cannot be prefetched is no error ----
 
 
-def test_archives_lists_and_what_is_not_initialised_are_left_alone(corpus, pack, asked):
+def test_archives_lists_and_uninitialized_datasets_are_not_prefetched(corpus, pack, requested):
     for dataset in (
         KArSLDataset(data_root=str(corpus), pipeline=PIPELINE),
         opened(pack, serialize_data=False),
@@ -216,11 +216,11 @@ def test_archives_lists_and_what_is_not_initialised_are_left_alone(corpus, pack,
         range(300),
     ):
         read_all(dataset)
-    assert asked == {}
+    assert requested == {}
 
 
 class Wrapper:
-    """Twice as long as what it wraps, and all else like it."""
+    """Twice as long as the wrapped dataset, otherwise identical."""
 
     def __init__(self, inner):
         self.inner = inner
@@ -232,7 +232,7 @@ class Wrapper:
         return getattr(self.inner, name)
 
 
-def test_wrappers_that_look_like_ours_and_files_that_are_gone_are_left_to_who_reads(pack, tmp_path, asked):
+def test_unknown_wrappers_and_missing_files_are_left_to_the_reader(pack, tmp_path, requested):
     for dataset in (
         Wrapper(opened(pack)),
         Wrapper(ConcatDataset([opened(pack)])),
@@ -242,9 +242,9 @@ def test_wrappers_that_look_like_ours_and_files_that_are_gone_are_left_to_who_re
         read_all(dataset)
 
 
-def test_a_batch_is_the_same_whoever_orders(pack):
+def test_a_batch_does_not_depend_on_the_kind_of_sampler(pack):
     dataset = opened(pack)
     order = list(ResumableSampler(dataset, seed=0))
-    ours = next(iter(DataLoader(dataset, 9, sampler=ResumableSampler(dataset, seed=0), collate_fn=keypoint_collate)))
+    prefetched = next(iter(DataLoader(dataset, 9, sampler=ResumableSampler(dataset, seed=0), collate_fn=keypoint_collate)))
     listed = next(iter(DataLoader(dataset, 9, sampler=order, collate_fn=keypoint_collate)))
-    assert torch.equal(ours["inputs"], listed["inputs"])
+    assert torch.equal(prefetched["inputs"], listed["inputs"])

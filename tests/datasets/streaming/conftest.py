@@ -1,4 +1,4 @@
-"""The same clips as a pack, as tars of ours, and as other people's tars; and a server of all of them."""
+"""The same clips as a pack and as tars, and an HTTP server of both."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read(record: dict) -> np.ndarray:
 
 
 def write_stores(folder: Path, count: int, scale: float = 1.0) -> None:
-    """The first clips, smaller by a factor, as `pack` and `tars`; in place of what was there."""
+    """Write the first clips, scaled, as `pack` and `tars`; replace existing ones."""
     skeleton = get_skeleton("hand_42")
 
     def scaled(record: dict) -> np.ndarray:
@@ -45,7 +45,7 @@ def write_stores(folder: Path, count: int, scale: float = 1.0) -> None:
 
 @pytest.fixture(scope="session")
 def stores(tmp_path_factory) -> Path:
-    """`pack`, `tars` (uneven: 23, 23, 14); not to be changed."""
+    """`pack` and `tars` with 23, 23 and 14 clips; read-only."""
     folder = tmp_path_factory.mktemp("stores")
     write_stores(folder, COUNT)
     return folder
@@ -62,6 +62,6 @@ def range_server():
 
 @pytest.fixture
 def server(stores, range_server):
-    """`(url, faults)` of the stores."""
+    """`(url, faults)` of a server of the stores."""
     with range_server.serving(stores) as found:
         yield found

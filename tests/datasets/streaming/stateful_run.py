@@ -1,4 +1,4 @@
-"""Read an epoch with StatefulDataLoader, note each batch and the state after it; be killed after one of them."""
+"""Read an epoch with StatefulDataLoader and record each batch and its state; optionally kill this process after a batch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def main(tars: str, folder: Path, source: str, workers: int, kill: int) -> None:
     folder.mkdir(exist_ok=True)
     options: dict = dict(batch_size=8, num_workers=workers, collate_fn=keypoint_collate)
     if source == "stream":
-        loader = StatefulDataLoader(StreamDataset(tars, PIPELINE, seed=5, window=20, chunk=7, batch_size=8), **options)
+        loader = StatefulDataLoader(StreamDataset(tars, PIPELINE, seed=5, window=20, block_size=7, batch_size=8), **options)
     else:
         dataset = TarDataset(tars, PIPELINE, seed=5)
         loader = StatefulDataLoader(dataset, sampler=ResumableSampler(dataset, seed=5), **options)

@@ -1,4 +1,4 @@
-"""torchdata's StatefulDataLoader, where the user brings it: real processes, killed and gone on with, bit for bit."""
+"""torchdata's StatefulDataLoader, an optional dependency: real processes, killed and resumed bitwise."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def batches(folder: Path) -> list:
 @pytest.mark.parametrize(
     ("source", "workers"), [("stream", 2), *([("sampler", 2), ("stream", 0)] if os.environ.get("KARSL_LONG_TESTS") else [])]
 )
-def test_a_killed_process_goes_on_with_the_next_batch(stores, tmp_path, source, workers):
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    stateful_run.main(str(stores / "tars"), whole, source, 0, 0)
-    run(stores / "tars", parts, source, workers, 3, killed=True)
-    run(stores / "tars", parts, source, workers, 0)
-    assert len(batches(whole)) == 8
-    assert batches(whole) == batches(parts)
+def test_a_killed_process_resumes_with_the_next_batch(stores, tmp_path, source, workers):
+    complete, resumed = tmp_path / "complete", tmp_path / "resumed"
+    stateful_run.main(str(stores / "tars"), complete, source, 0, 0)
+    run(stores / "tars", resumed, source, workers, 3, killed=True)
+    run(stores / "tars", resumed, source, workers, 0)
+    assert len(batches(complete)) == 8
+    assert batches(complete) == batches(resumed)

@@ -1,4 +1,4 @@
-"""A stream gives the batches of a map-style dataset, each clip once, whatever reads it."""
+"""A stream gives the batches of a map-style dataset, each clip once, with any loader and collate function."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PIPELINE = [
 
 
 def open_stream(path, **options) -> StreamDataset:
-    return StreamDataset(str(path), PIPELINE, **{"seed": 5, "window": 20, "chunk": 7, **options})
+    return StreamDataset(str(path), PIPELINE, **{"seed": 5, "window": 20, "block_size": 7, **options})
 
 
 def batches(dataset, *, batch_size=8, workers=0, collate=keypoint_collate, **options) -> list[dict]:
@@ -43,7 +43,7 @@ def equal(one: list[dict], two: list[dict]) -> bool:
 @pytest.mark.parametrize("store", ["pack", "tars"])
 def test_batches_are_those_of_the_map_style_dataset_in_the_same_order(stores, store):
     stream = open_stream(stores / store)
-    order = stream.order(5, 0).places(np.arange(COUNT))
+    order = stream.order(5, 0).indices(np.arange(COUNT))
     if store == "pack":
         data = KeypointDataset("annotations.json", data_root=str(stores / "pack"), pipeline=PIPELINE, seed=5)
     else:
@@ -68,7 +68,7 @@ def test_tars_and_packs_give_the_same_batches(stores):
     assert equal(*plain)
 
 
-def test_any_other_collate_function_gets_ordinary_dicts(stores):
+def test_other_collate_functions_receive_ordinary_dicts(stores):
     stream = open_stream(stores / "tars", batch_size=8)
     made = batches(stream)
     assert equal(made, batches(stream, collate=None))
@@ -82,7 +82,7 @@ def test_any_other_collate_function_gets_ordinary_dicts(stores):
 
 def test_a_sample_behaves_as_the_dict_it_becomes(stores):
     stream = open_stream(stores / "tars")
-    wanted = stream.dataset[int(stream.order(5, 0).places(np.array([0]))[0])]
+    expected = stream.dataset[int(stream.order(5, 0).indices(np.array([0]))[0])]
     uses = (
         dict,
         lambda s: {**s},
@@ -96,10 +96,10 @@ def test_a_sample_behaves_as_the_dict_it_becomes(stores):
     for use in uses:
         sample = next(iter(stream))
         made = use(sample)
-        assert made.keys() == wanted.keys()
-        assert torch.allclose(made["inputs"], wanted["inputs"], atol=1e-6)
+        assert made.keys() == expected.keys()
+        assert torch.allclose(made["inputs"], expected["inputs"], atol=1e-6)
     sample = next(iter(stream))
-    assert (len(sample), "label" in sample, sample.pop("label"), len(sample)) == (4, True, wanted["label"], 3)
+    assert (len(sample), "label" in sample, sample.pop("label"), len(sample)) == (4, True, expected["label"], 3)
     assert keypoint_collate([next(iter(stream))])["inputs"].shape == (1, 6, 42, 4)
 
 
@@ -111,27 +111,27 @@ def test_epochs_differ_and_a_second_pass_does_not(stores):
     second = list(loader)
     assert equal(first, again)
     assert torch.cat([b["sample_idx"] for b in first]).tolist() != torch.cat([b["sample_idx"] for b in second]).tolist()
-    place = int(first[0]["sample_idx"][0])
-    at = [b["inputs"][b["sample_idx"] == place] for b in second if place in b["sample_idx"]]
-    assert not torch.equal(first[0]["inputs"][0], at[0][0]), "another epoch draws other numbers"
+    index = int(first[0]["sample_idx"][0])
+    at = [b["inputs"][b["sample_idx"] == index] for b in second if index in b["sample_idx"]]
+    assert not torch.equal(first[0]["inputs"][0], at[0][0]), "another epoch has other random numbers"
 
 
-def test_a_pass_goes_on_after_any_number_of_clips_with_any_number_of_workers(stores):
-    stream = open_stream(stores / "pack", batch_size=8, mode="uneven")
-    whole = batches(stream)
+def test_a_pass_resumes_after_any_number_of_clips_with_any_number_of_workers(stores):
+    stream = open_stream(stores / "pack", batch_size=8, remainder="uneven")
+    complete = batches(stream)
     for done, workers in ((1, 0), (3, 2), (7, 1)):
         killed, resumed = open_stream(stores / "pack", seed=None), open_stream(stores / "pack", seed=None, batch_size=8)
         killed.load_state_dict({"seed": 5, "epoch": 0, "consumed": 0})
-        for batch in whole[:done]:
+        for batch in complete[:done]:
             killed.advance(len(batch["label"]))
         resumed.load_state_dict(killed.state_dict())
-        assert equal(whole[done:], batches(resumed, workers=workers))
+        assert equal(complete[done:], batches(resumed, workers=workers))
         assert len(resumed) == COUNT
 
 
-def test_steps_that_are_not_deferred_see_the_same_clips(stores):
+def test_transforms_that_are_not_deferred_see_the_same_clips(stores):
     own = [*PIPELINE[:-1], lambda results: {**results, "keypoint": results["keypoint"] * 2}, PIPELINE[-1]]
-    stream = StreamDataset(str(stores / "tars"), own, seed=5, window=20, chunk=7)
+    stream = StreamDataset(str(stores / "tars"), own, seed=5, window=20, block_size=7)
     assert torch.allclose(
         batches(stream)[0]["inputs"][..., :3], batches(open_stream(stores / "tars"))[0]["inputs"][..., :3] * 2
     )
@@ -139,7 +139,7 @@ def test_steps_that_are_not_deferred_see_the_same_clips(stores):
 
 def test_any_dataset_or_its_config_can_be_streamed(stores):
     cfg = dict(type="KeypointDataset", ann_file="annotations.json", data_root=str(stores / "pack"), pipeline=PIPELINE)
-    built = DATASETS.build(dict(type="StreamDataset", source=cfg, seed=5, window=20, chunk=7))
+    built = DATASETS.build(dict(type="StreamDataset", source=cfg, seed=5, window=20, block_size=7))
     assert equal(batches(built), batches(open_stream(stores / "pack")))
     part = KeypointDataset(**{k: v for k, v in cfg.items() if k != "type"}, seed=5, indices=[3, 4, 40])
     found = batches(StreamDataset(part, seed=5), batch_size=2)
@@ -155,11 +155,11 @@ def pack_of(stores, pipeline=PIPELINE, **options):
 
 
 @pytest.mark.parametrize("kind", [TarDataset, KeypointDataset])
-def test_a_dataset_that_is_given_another_pipeline_stays_as_it_is(stores, kind):
+def test_a_dataset_passed_with_another_pipeline_is_not_changed(stores, kind):
     dataset = pack_of(stores, seed=5) if kind is KeypointDataset else TarDataset(stores / "tars", PIPELINE, seed=5)
     steps, sample = dataset.pipeline, dataset[3]
     short = [PIPELINE[0], dict(type="PadFrames", clip_len=3), PIPELINE[-1]]
-    stream, other = (StreamDataset(source, short, window=20, chunk=7) for source in (dataset, path_of(stores, kind)))
+    stream, other = (StreamDataset(source, short, window=20, block_size=7) for source in (dataset, path_of(stores, kind)))
     for each in (stream, other):
         each.set_epoch(2, seed=5)
     assert batches(stream)[0]["inputs"].shape == (8, 3, 42, 4)
@@ -169,21 +169,21 @@ def test_a_dataset_that_is_given_another_pipeline_stays_as_it_is(stores, kind):
     assert equal(batches(stream), batches(other))
 
 
-def test_options_that_a_dataset_cannot_take_any_more_are_refused(stores):
+def test_options_that_a_built_dataset_cannot_accept_raise(stores):
     dataset = pack_of(stores)
     for options in (dict(filter_cfg=dict(signs=[7])), dict(nonsense=1), dict(on_error="skip"), dict(skeleton="hand_42")):
-        with pytest.raises(ConfigError, match=rf"give {next(iter(options))} to the KeypointDataset itself"):
+        with pytest.raises(ConfigError, match=rf"pass {next(iter(options))} to the KeypointDataset itself"):
             StreamDataset(dataset, **options)
     StreamDataset(pack_of(stores, on_error="skip"), on_error="skip")
-    with pytest.raises(ConfigError, match="a ConcatDataset takes no pipeline; put the steps above it with MapDataset"):
+    with pytest.raises(ConfigError, match="a ConcatDataset accepts no pipeline; apply the transforms with MapDataset"):
         StreamDataset(ConcatDataset([dataset]), PIPELINE)
     cfg = dict(type="KeypointDataset", ann_file="annotations.json", data_root=str(stores / "pack"), pipeline=PIPELINE)
     assert len(StreamDataset(cfg, filter_cfg=dict(signs=[7]))) == 20
-    with pytest.raises(ConfigError, match="filter_cfg differs from that of the source's config; give only one of them"):
+    with pytest.raises(ConfigError, match="filter_cfg differs from that of the source's config; pass one of them"):
         StreamDataset({**cfg, "filter_cfg": dict(signs=[8])}, filter_cfg=dict(signs=[7]))
 
 
-def test_filters_leave_clips_out_of_the_stream(stores):
+def test_filters_remove_clips_from_the_stream(stores):
     stream = open_stream(stores / "tars", filter_cfg=dict(signs=(7, 9)))
     found = torch.cat([b["label"] for b in batches(stream)]).tolist()
     assert len(stream) == len(found) == 40
@@ -193,7 +193,7 @@ def test_filters_leave_clips_out_of_the_stream(stores):
 def test_mmengine_builds_its_loader(stores):
     cfg = dict(
         dataset=dict(
-            type="karsl.StreamDataset", source=str(stores / "tars"), pipeline=PIPELINE, batch_size=8, window=20, chunk=7
+            type="karsl.StreamDataset", source=str(stores / "tars"), pipeline=PIPELINE, batch_size=8, window=20, block_size=7
         ),
         sampler=None,
         batch_size=8,
@@ -206,26 +206,28 @@ def test_mmengine_builds_its_loader(stores):
     assert equal(list(loader), batches(open_stream(stores / "tars")))
 
 
-def test_workers_need_to_know_the_batch_size_and_hold_the_loader_to_it(stores):
+def test_workers_need_the_batch_size_of_the_loader(stores):
     wrong = {
-        "2 workers take turns batch by batch; give batch_size=": {},
+        "2 workers need the batch size of the loader; pass batch_size=": {},
         "batches of 6 clips from a stream": {"batch_size": 8},
     }
     for error, options in wrong.items():
         loading = iter(DataLoader(open_stream(stores / "tars", **options), 6, num_workers=2, collate_fn=keypoint_collate))
         with pytest.raises(ConfigError, match=error):
             next(loading)
-        loading._shutdown_workers()  # else the error holds it, and each worker takes 5 s to end
-    assert len(batches(open_stream(stores / "tars", batch_size=8), batch_size=6)) == 10, "alone any batch will do"
+        loading._shutdown_workers()  # the error keeps it alive, and each worker takes 5 s to stop
+    assert len(batches(open_stream(stores / "tars", batch_size=8), batch_size=6)) == 10, (
+        "without workers any batch size is accepted"
+    )
 
 
 @pytest.mark.parametrize("store", ["pack", "tars", "tars/clips-000000.tar"])
-def test_a_url_of_this_machine_is_its_path(stores, store):
+def test_a_file_url_is_a_path(stores, store):
     assert equal(batches(open_stream(f"file://{stores}/{store}")), batches(open_stream(stores / store)))
 
 
-def test_what_is_no_source_is_said(stores, tmp_path):
-    with pytest.raises(DatasetNotFoundError, match="holds neither tars nor a pack"):
+def test_invalid_sources_raise(stores, tmp_path):
+    with pytest.raises(DatasetNotFoundError, match="contains neither tars nor a pack"):
         StreamDataset(str(tmp_path))
     with pytest.raises(DatasetNotFoundError, match="no shard"):
         StreamDataset(str(tmp_path / "x-{0..3}.tar"))

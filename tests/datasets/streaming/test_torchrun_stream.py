@@ -1,4 +1,4 @@
-"""Two ranks of torchrun with two workers each: one epoch is each clip once; one rank goes on where two stopped."""
+"""Two ranks of torchrun with two workers each: each clip once per epoch, resumed by a single rank."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).with_name("stream_ranks.py")
 COUNT = 60
 
 
-def test_one_epoch_over_two_ranks_is_each_clip_once_and_another_number_goes_on(stores, tmp_path):
+def test_an_epoch_over_two_ranks_is_each_clip_once_and_resumes_on_one(stores, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", str(SCRIPT)]
     done = subprocess.run(
         [*command, str(stores / "tars"), str(tmp_path)],
@@ -35,9 +35,9 @@ def test_one_epoch_over_two_ranks_is_each_clip_once_and_another_number_goes_on(s
     steps = [sorted(a + b) for a, b in zip(ranks[0]["stream"], ranks[1]["stream"], strict=True)]
     assert ranks[0]["state"] == ranks[1]["state"]
     assert ranks[0]["state"]["consumed"] == 24
-    alone = StreamDataset(str(stores / "tars"), [], seed=0, window=20, chunk=7)
+    alone = StreamDataset(str(stores / "tars"), [], seed=0, window=20, block_size=7)
     order = alone.order(5, 0)
-    assert [sorted(order.places(np.arange(12 * k, 12 * k + 12)).tolist()) for k in range(5)] == steps
+    assert [sorted(order.indices(np.arange(12 * k, 12 * k + 12)).tolist()) for k in range(5)] == steps
     alone.load_state_dict(ranks[0]["state"])
     rest = [sample["sample_idx"] for sample in alone]
     assert sorted([*(clip for step in steps[:2] for clip in step), *rest]) == list(range(COUNT))
