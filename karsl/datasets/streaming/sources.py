@@ -123,7 +123,7 @@ def _open_pack_source(folder: str, pipeline: Sequence, *, cache: FileCache, opti
     root, remote = folder, None
     if is_remote(folder):
         url = folder.rstrip("/")
-        files = _refresh_manifest(cache, url)
+        files = _refresh_files(cache, url)
         root = str(cache.path(f"{url}/{MANIFEST}").parent)
         remote = RemoteShards(partial(_fetch_shard, cache, url, files), cache)
     with cache.reading(f"{folder.rstrip('/')}/{ANNOTATIONS}"):
@@ -152,14 +152,14 @@ def _fetch_shard(cache: FileCache, url: str, files: Mapping[str, FileFacts], pat
             cache.get(f"{url}/{name}", check=partial(_check_file, f"{url}/{name}", files[name]))
 
 
-def _refresh_manifest(cache: FileCache, url: str) -> dict[str, FileFacts]:
+def _refresh_files(cache: FileCache, url: str) -> dict[str, FileFacts]:
     """Update the cached manifest and annotations; remove cached files of an earlier version of the pack."""
     folder, previous = cache.path(f"{url}/{MANIFEST}").parent, {}
     with suppress(KarslError, FileNotFoundError):
-        previous = _read_manifest(folder)
+        previous = _manifest_files(folder)
     cache.fresh(f"{url}/{MANIFEST}")
     with cache.reading(f"{url}/{MANIFEST}"):
-        files = _read_manifest(folder)
+        files = _manifest_files(folder)
     for name, entry in previous.items():
         if files.get(name) != entry:
             cache.drop(f"{url}/{name}")
@@ -167,7 +167,7 @@ def _refresh_manifest(cache: FileCache, url: str) -> dict[str, FileFacts]:
     return files
 
 
-def _read_manifest(folder: Path) -> dict[str, FileFacts]:
+def _manifest_files(folder: Path) -> dict[str, FileFacts]:
     return {name: entry for _, name, entry in Manifest.read(folder).files()}
 
 
