@@ -16,7 +16,7 @@ ORDER = (
     ("__init__", "skeletons"),
     ("storage",),  # the scan checks a clip's shape against its skeleton
     ("datasets",),
-    ("models", "evaluation", "engine", "visualization", "analysis", "remote", "testing"),
+    ("models", "evaluation", "engine", "visualization", "analysis", "ray", "testing"),
     ("cli",),
     ("__main__",),
 )
