@@ -13,9 +13,9 @@ def _child(name: str, parent: mm.Registry, *locations: str) -> mm.Registry:
     return mm.Registry(name, parent=parent, scope="karsl", locations=list(locations))
 
 
-DATASETS = _child("dataset", mm.DATASETS, "karsl.datasets", "karsl.remote")
+DATASETS = _child("dataset", mm.DATASETS, "karsl.datasets", "karsl.ray")
 TRANSFORMS = _child("transform", mm.TRANSFORMS, "karsl.datasets.transforms")
-DATA_SAMPLERS = _child("data sampler", mm.DATA_SAMPLERS, "karsl.datasets", "karsl.remote")
+DATA_SAMPLERS = _child("data sampler", mm.DATA_SAMPLERS, "karsl.datasets", "karsl.ray")
 FUNCTIONS = _child("function", mm.FUNCTIONS, "karsl.datasets")
 MODELS = _child("model", mm.MODELS, "karsl.models")
 METRICS = _child("metric", mm.METRICS, "karsl.evaluation")

@@ -132,7 +132,7 @@ def _packer(args: argparse.Namespace, clips: int) -> Callable:
         from karsl.storage.pack.writer import pack_clips
 
         return partial(pack_clips, workers=_workers(args.workers, clips))
-    from karsl.remote import pack_on_ray
+    from karsl.ray import pack_on_ray
 
     return partial(pack_on_ray, address=args.ray or None, num_tasks=args.workers or _MOST_WORKERS)
 

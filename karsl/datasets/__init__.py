@@ -5,12 +5,12 @@ from karsl.datasets.base import KeypointDataset
 from karsl.datasets.collate import keypoint_collate, plan_collate
 from karsl.datasets.index.buffer import SerializedList
 from karsl.datasets.karsl import KArSLDataset
+from karsl.datasets.order import BlockShuffleSampler, ClassBalancedSampler, LengthBucketSampler, ResumableSampler
 from karsl.datasets.pipeline import Pipeline
-from karsl.datasets.samplers import ChunkSampler, ClassBalancedSampler, LengthBucketSampler, ResumableSampler
-from karsl.datasets.stream import StreamDataset, TarDataset
+from karsl.datasets.streaming import StreamDataset, TarDataset
 
 __all__ = [
-    "ChunkSampler",
+    "BlockShuffleSampler",
     "ClassBalancedSampler",
     "KArSLDataset",
     "KeypointDataset",

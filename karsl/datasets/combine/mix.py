@@ -11,9 +11,9 @@ import numpy as np
 from karsl.datasets.combine.interleave import check_stop
 from karsl.datasets.combine.leaves import in_row
 from karsl.datasets.combine.naming import kind
-from karsl.datasets.combine.permutation import permute
 from karsl.datasets.combine.several import SeveralMembers
 from karsl.datasets.draws import epoch_key, mix64
+from karsl.datasets.order.permutation import permute
 from karsl.errors import ConfigError
 from karsl.registry import DATASETS
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from karsl.datasets.combine.one import OneMember
-from karsl.datasets.combine.permutation import permute
 from karsl.datasets.draws import epoch_key, mix64, name_code
+from karsl.datasets.order.permutation import permute
 from karsl.registry import DATASETS
 
 _STREAM = name_code("ShuffleDataset")

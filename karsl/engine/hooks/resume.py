@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
-from karsl.datasets.resume import Resumable
+from karsl.datasets.order.resumable import ResumableOrder
 from karsl.datasets.walk import tell_epoch, walk_datasets
 from karsl.engine.hooks.epoch import TRAINING, common_seed, seed_everything
 from karsl.engine.hooks.workers import stop_workers
@@ -21,11 +21,11 @@ from karsl.registry import HOOKS
 KEY = "data_order"
 
 
-def find_order(loader: DataLoader) -> Resumable | None:
+def find_order(loader: DataLoader) -> ResumableOrder | None:
     """What decides which clip comes when: a stream that is the loader's dataset, or its sampler; None if neither can say."""
     sampler = getattr(loader.batch_sampler, "sampler", None) if loader.batch_sampler is not None else None
     for part in (loader.dataset, loader.sampler, sampler):
-        if isinstance(part, Resumable):
+        if isinstance(part, ResumableOrder):
             return part
     return None
 
@@ -115,7 +115,7 @@ class EpochIterator:
             of its fork calls `skip_iter` instead, or nothing.
     """
 
-    def __init__(self, loader: DataLoader, order: Resumable, *, seed: int, skip: int) -> None:
+    def __init__(self, loader: DataLoader, order: ResumableOrder, *, seed: int, skip: int) -> None:
         self._loader, self._order, self._seed, self._skip = loader, order, seed, skip
         self._state = order.state_dict()  # DistSamplerSeedHook sets epoch 0 after us: this loop has no other
         self._batches: Iterator | None = None
@@ -149,16 +149,16 @@ class EpochIterator:
         self._batches = iter(self._loader)
 
 
-def _told_batch_size(loader: DataLoader) -> Resumable | None:
+def _told_batch_size(loader: DataLoader) -> ResumableOrder | None:
     order = find_order(loader)
     if order is not None and isinstance(loader.batch_size, int):
         order.batch_size = loader.batch_size
     return order
 
 
-def _reckoned(runner: Runner, order: Resumable, seed: int) -> dict[str, int]:
+def _reckoned(runner: Runner, order: ResumableOrder, seed: int) -> dict[str, int]:
     """Where a run is whose checkpoint does not say: after as many batches as iterations, if epochs are as long as now."""
-    loader, share = runner.train_dataloader, order.share(0)
+    loader, share = runner.train_dataloader, order.partition(0)
     epoch, step = divmod(runner.iter, max(1, len(loader)))
     if not isinstance(runner.train_loop, IterBasedTrainLoop):
         epoch, step = runner.epoch, runner.iter - runner.epoch * len(loader)

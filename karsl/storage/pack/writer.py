@@ -72,7 +72,7 @@ def pack_clips(
         mode: `'new'` refuses a folder that holds a pack, `'replace'` makes it anew, `'append'` adds the clips whose
             `clip_id` it does not have.
         tell: Called with clips done and clips in all.
-        pool: Writes blocks in another way than `write_blocks` with `workers`, on a cluster say; see `karsl.remote.packing`.
+        pool: Writes blocks in another way than `write_blocks` with `workers`, on a cluster say; see `karsl.ray.pack`.
 
     Raises:
         PackError: The pack is there or is not there, its folder holds files of others, another process writes it, or the

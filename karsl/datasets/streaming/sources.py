@@ -1,0 +1,178 @@
+"""Sources of a stream: a dataset with random access and, for remote data, the download of its shards."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from karsl.datasets.base import KeypointDataset
+from karsl.datasets.pipeline import Pipeline
+from karsl.datasets.skipping import SkipReport
+from karsl.datasets.streaming.prefetch import RemoteShards
+from karsl.datasets.streaming.webdataset import TarDataset
+from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError, KarslError
+from karsl.registry import DATASETS
+from karsl.storage.fetch.cache import FileCache
+from karsl.storage.fetch.download import is_remote
+from karsl.storage.pack.manifest import FileFacts, Manifest
+from karsl.storage.packed import ANNOTATIONS, MANIFEST, beside
+from karsl.storage.tar.names import expand_braces, is_tar_name, tars_of
+from karsl.storage.tar.shards import told_by
+
+StreamSource = tuple[KeypointDataset, RemoteShards | None]
+"""A dataset and access to its shards; None if all of them are local."""
+
+
+def open_stream_source(
+    source: Any, pipeline: Sequence | None, *, cache_dir: str | None, cache_bytes: int, options: dict[str, Any]
+) -> StreamSource:
+    """Open the source of a stream.
+
+    Args:
+        source: See `StreamDataset`.
+        pipeline: Transforms. None keeps those of the source.
+        cache_dir, cache_bytes: See `StreamDataset`.
+        options: Arguments of the dataset.
+
+    Raises:
+        ConfigError: If `source` has the wrong type or does not accept the options.
+        DatasetNotFoundError: If the path contains no dataset.
+    """
+    if isinstance(source, Mapping):
+        dataset = _build(source, pipeline, options)
+    elif isinstance(source, (str, Path)) or (isinstance(source, Sequence) and source):
+        names = [str(s).removeprefix("file://") for s in ([source] if isinstance(source, (str, Path)) else source)]
+        cache = FileCache(cache_dir, max_bytes=cache_bytes)
+        names = _list_remote_folder(names, cache)
+        if _is_pack(names):
+            return _open_pack_source(names[0], pipeline or (), cache=cache, options=options)
+        _check_local_folders(names)
+        caching: dict[str, Any] = {"cache_dir": cache_dir, "cache_bytes": cache_bytes, "download": "on_demand"}
+        dataset = TarDataset(names, pipeline or (), **caching, **options)
+    else:
+        dataset = _adopt(source, pipeline, options)
+    if hasattr(dataset, "full_init"):
+        dataset.full_init()
+    is_remote_tar = isinstance(dataset, TarDataset) and dataset.has_remote_shards
+    return dataset, RemoteShards(dataset.fetch_shard, dataset.cache) if is_remote_tar else None
+
+
+def _build(cfg: Mapping, pipeline: Sequence | None, options: dict[str, Any]) -> Any:
+    conflicts = sorted(key for key, value in options.items() if key in cfg and cfg[key] != value)
+    if conflicts:
+        raise ConfigError(
+            f"StreamDataset: {', '.join(conflicts)} differs from that of the source's config; pass one of them"
+        )
+    return DATASETS.build({**cfg, **options, **({} if pipeline is None else {"pipeline": pipeline})})
+
+
+def _adopt(dataset: Any, pipeline: Sequence | None, options: dict[str, Any]) -> Any:
+    """Return a dataset that was passed as an object, or a copy with another pipeline."""
+    if isinstance(dataset, Sequence) or not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+        raise ConfigError(f"StreamDataset: source={dataset!r}; expected a path, a URL, a config or a dataset with a length")
+    unused = sorted(set(options) - {"seed"})
+    if unused and {key: options[key] for key in unused} != {"on_error": getattr(dataset, "on_error", None)}:
+        raise ConfigError(f"StreamDataset: pass {', '.join(unused)} to the {type(dataset).__name__} itself")
+    if pipeline is None:
+        return dataset
+    if not isinstance(dataset, KeypointDataset):
+        raise ConfigError(
+            f"StreamDataset: a {type(dataset).__name__} accepts no pipeline; apply the transforms with MapDataset"
+        )
+    dataset.full_init()
+    own = copy.copy(dataset)  # the index is shared; transforms, epoch and skipped clips are not
+    own.pipeline, own._draws, own._skips = Pipeline(pipeline), copy.deepcopy(dataset._draws), SkipReport()
+    return own
+
+
+def _list_remote_folder(names: list[str], cache: FileCache) -> list[str]:
+    """Replace a remote folder by the tars that its `tars.json` lists; return other names unchanged."""
+    if len(names) > 1 or not is_remote(names[0]) or is_tar_name(names[0]) or "{" in names[0]:
+        return names
+    folder = names[0].rstrip("/")
+    return [f"{folder}/{name}" for name in told_by(folder, cache).get("tars", ())] or names
+
+
+def _is_pack(names: list[str]) -> bool:
+    """Return True for a single local folder with a pack or any single remote folder."""
+    if len(names) > 1 or "{" in names[0] or "*" in names[0]:
+        return False
+    if is_remote(names[0]):
+        return not is_tar_name(names[0])
+    return (Path(names[0]) / "annotations.json").is_file()
+
+
+def _check_local_folders(names: list[str]) -> None:
+    for name in (n for pattern in names for n in expand_braces(pattern)):
+        if not is_remote(name) and Path(name).is_dir() and not tars_of(Path(name)):
+            raise DatasetNotFoundError(f"{name} contains neither tars nor a pack; see 'karsl pack --help'")
+
+
+def _open_pack_source(folder: str, pipeline: Sequence, *, cache: FileCache, options: dict[str, Any]) -> StreamSource:
+    """Open a local or remote pack.
+
+    Raises:
+        FetchError: If its manifest or annotations cannot be downloaded.
+    """
+    root, remote = folder, None
+    if is_remote(folder):
+        url = folder.rstrip("/")
+        files = _refresh_files(cache, url)
+        root = str(cache.path(f"{url}/{MANIFEST}").parent)
+        remote = RemoteShards(partial(_fetch_shard, cache, url, files), cache)
+    with cache.reading(f"{folder.rstrip('/')}/{ANNOTATIONS}"):
+        options = {"data_root": root, "data_prefix": {"keypoint_path": ""}, **options}
+        dataset = KeypointDataset(ANNOTATIONS, pipeline=pipeline, **options)
+    return dataset, remote
+
+
+def _fetch_shard(cache: FileCache, url: str, files: Mapping[str, FileFacts], path: str, indices: np.ndarray) -> None:
+    """Download the files of one shard of a pack: frames, presence and checksums.
+
+    Args:
+        cache: Cache for the files.
+        url: URL of the pack.
+        files: Manifest entry of each file, by name.
+        path: Path of the frames in the cache.
+        indices: Indices of the clips to read. Ignored: a shard is downloaded completely.
+
+    Raises:
+        FetchError: If a download fails.
+        CorruptRecordError: If a file does not match the manifest.
+    """
+    frames = Path(path).name
+    for name in (beside(frames, "presence"), beside(frames, "clips"), frames):
+        if name in files:
+            cache.get(f"{url}/{name}", check=partial(_check_file, f"{url}/{name}", files[name]))
+
+
+def _refresh_files(cache: FileCache, url: str) -> dict[str, FileFacts]:
+    """Update the cached manifest and annotations; remove cached files of an earlier version of the pack."""
+    folder, previous = cache.path(f"{url}/{MANIFEST}").parent, {}
+    with suppress(KarslError, FileNotFoundError):
+        previous = _manifest_files(folder)
+    cache.fresh(f"{url}/{MANIFEST}")
+    with cache.reading(f"{url}/{MANIFEST}"):
+        files = _manifest_files(folder)
+    for name, entry in previous.items():
+        if files.get(name) != entry:
+            cache.drop(f"{url}/{name}")
+    cache.fresh(f"{url}/{ANNOTATIONS}")
+    return files
+
+
+def _manifest_files(folder: Path) -> dict[str, FileFacts]:
+    return {name: entry for _, name, entry in Manifest.read(folder).files()}
+
+
+def _check_file(url: str, entry: FileFacts, downloaded: Path) -> None:
+    if FileFacts.of(downloaded) != entry:
+        raise CorruptRecordError(
+            f"{url}: the checksum differs from the manifest after the download; copy the pack to the server again"
+        )

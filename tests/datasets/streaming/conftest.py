@@ -1,0 +1,67 @@
+"""The same clips as a pack and as tars, and an HTTP server of both."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from karsl.skeletons import get_skeleton
+from karsl.storage import pack_records
+from karsl.storage.tar.write import write_tars
+
+COUNT = 60
+META = {"signs": (7, 8, 9), "classes": ("one", "two", "three"), "skeleton": "hand_42"}
+
+
+def clip_of(number: int) -> np.ndarray:
+    rng = np.random.default_rng(number)
+    clip = rng.random((int(rng.integers(3, 12)), 42, 4), dtype=np.float32) * 0.8 + 0.1
+    clip[:, rng.integers(0, 42)] = 0
+    return clip.astype(np.float16).astype(np.float32)
+
+
+def records() -> list[dict]:
+    return [{"clip_id": f"c{n:03d}", "sign": 7 + n % 3, "num_frames": len(clip_of(n)), "signer": "01"} for n in range(COUNT)]
+
+
+def read(record: dict) -> np.ndarray:
+    return clip_of(int(record["clip_id"][1:]))
+
+
+def write_stores(folder: Path, count: int, scale: float = 1.0) -> None:
+    """Write the first clips, scaled, as `pack` and `tars`; replace existing ones."""
+    skeleton = get_skeleton("hand_42")
+
+    def scaled(record: dict) -> np.ndarray:
+        return read(record) * np.array([scale, scale, scale, 1], np.float32)
+
+    pack_records(folder / "pack", META, records()[:count], scaled, skeleton=skeleton, shard_bytes=23 * 7 * 336)
+    write_tars(folder / "tars", META, records()[:count], scaled, skeleton=skeleton, clips_per_tar=23)
+
+
+@pytest.fixture(scope="session")
+def stores(tmp_path_factory) -> Path:
+    """`pack` and `tars` with 23, 23 and 14 clips; read-only."""
+    folder = tmp_path_factory.mktemp("stores")
+    write_stores(folder, COUNT)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def range_server():
+    path = Path(__file__).parents[2] / "storage" / "fetch" / "range_server.py"
+    spec = importlib.util.spec_from_file_location("stream_range_server", path)
+    module = sys.modules["stream_range_server"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def server(stores, range_server):
+    """`(url, faults)` of a server of the stores."""
+    with range_server.serving(stores) as found:
+        yield found
