@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from karsl.cli.browse_write import unique_names
+from karsl.cli.browse_export import unique_names
 from karsl.cli.main import main
 from karsl.testing import make_corpus
-from karsl.visualization.drawing.pillow import Image
+from karsl.visualization.draw.canvas import Image
 
 CONFIG = """
 default_scope = 'karsl'

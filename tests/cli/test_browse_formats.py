@@ -13,7 +13,7 @@ import pytest
 
 from karsl.cli.main import main
 from karsl.testing import make_corpus
-from karsl.visualization.drawing.pillow import Image
+from karsl.visualization.draw.canvas import Image
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 CONFIG = """
@@ -64,15 +64,15 @@ def test_moving_pictures_are_written_a_file_a_clip(root, tmp_path, form, capsys)
     assert f"2 {form} files in {tmp_path / 'out'}" in capsys.readouterr().out
 
 
-def test_a_page_holds_every_step_and_other_draws(root, tmp_path):
-    assert browse(config(root, tmp_path), "--format", "html", "-n", 3, "--draws", 3, "--output-dir", tmp_path) == 0
+def test_page_has_every_transform_and_augmented_views(root, tmp_path):
+    assert browse(config(root, tmp_path), "--format", "html", "-n", 3, "--augmentations", 3, "--output-dir", tmp_path) == 0
     text = (tmp_path / "browse.html").read_text(encoding="utf-8")
     data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
     assert len(data["clips"]) == 3
     for clip in data["clips"].values():
         steps = [stage["name"] for stage in clip["stages"]]
         assert steps == ["LoadKeypoints", "1. TSNSampleFrames", "2. RandomFlip", "3. RandomAffine"]
-        assert len(clip["draws"]) == 2
+        assert len(clip["augmentations"]) == 2
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -86,11 +86,11 @@ def test_every_source_is_looked_through_to_its_steps(root, tmp_path, source):
         assert all_steps.size[1] > 3.5 * one.size[1]
 
 
-def test_draws_stand_below_each_other_and_differ(root, tmp_path):
+def test_augmented_views_are_stacked(root, tmp_path):
     heights = []
-    for draws in (1, 4):
-        out = tmp_path / str(draws)
-        assert browse(config(root, tmp_path), "--draws", draws, "--index", 0, "--seed", 1, "--output-dir", out) == 0
+    for count in (1, 4):
+        out = tmp_path / str(count)
+        assert browse(config(root, tmp_path), "--augmentations", count, "--index", 0, "--seed", 1, "--output-dir", out) == 0
         with Image.open(out / names(out)[0]) as image:
             heights.append(image.size[1])
     assert heights[1] > 2 * heights[0]
@@ -150,7 +150,7 @@ def test_what_was_written_is_opened_once_or_picture_by_picture_or_not_at_all(roo
 
 
 def test_without_a_display_nothing_is_opened(root, tmp_path, monkeypatch):
-    from karsl.cli.display import has_display
+    from karsl.cli.browse_export import has_display
 
     for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
@@ -160,7 +160,7 @@ def test_without_a_display_nothing_is_opened(root, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("--draws", 0), "--draws 0; expected a number of at least 1"),
+        (("--augmentations", 0), "--augmentations 0; expected a number of at least 1"),
         (("--per-sign", -1), "--per-sign -1; expected"),
         (("--port", 70000), "--port 70000; expected 0 to 65535"),
         (("--show-interval", -1), "--show-interval -1; expected seconds"),
@@ -181,8 +181,8 @@ def test_sources_that_hold_nothing_are_one_sentence(tmp_path, capsys):
     (tmp_path / "text.npz").write_text("no archive")
     for name, text in (
         ("nowhere", "no config, folder or file"),
-        ("flat.npz", "shape (3, 7) is no clip"),
-        ("few.npz", "say --source-skeleton NAME"),
+        ("flat.npz", "shape (3, 7) is not a clip"),
+        ("few.npz", "use --source-skeleton NAME"),
         ("text.npz", "text.npz"),
     ):
         assert browse(tmp_path / name) == 2

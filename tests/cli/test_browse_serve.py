@@ -56,7 +56,7 @@ def test_it_serves_until_it_is_told_to_end(root, number):
     assert json.loads(fetched(f"{url}clips/{columns['link'][0]}.json"))["row"]["split"] == "train"
     process.send_signal(number)
     out, error = process.communicate(timeout=300)
-    assert (process.returncode, out, error) == (0, "ended\n", "")
+    assert (process.returncode, out, error) == (0, "stopped\n", "")
 
 
 def test_a_browser_is_opened_on_it(root, tmp_path):

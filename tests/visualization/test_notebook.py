@@ -16,7 +16,7 @@ from karsl.datasets import KArSLDataset
 from karsl.errors import ConfigError
 from karsl.testing import make_corpus
 from karsl.visualization import load_ipython_extension, show
-from karsl.visualization.drawing.pillow import Image
+from karsl.visualization.draw.canvas import Image
 
 PIPELINE = [{"type": "LoadKeypoints"}, {"type": "TSNSampleFrames", "clip_len": 8}, {"type": "PackKeypointInputs"}]
 

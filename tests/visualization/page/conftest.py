@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from karsl.datasets import KArSLDataset
-from karsl.visualization.clips.choice import choose_clips, clip_stages
+from karsl.visualization.clips.select import clip_stages, select_clips
 from karsl.visualization.page import PageClip, PageStage, write_page
 
 PIPELINE = [
@@ -34,17 +34,17 @@ def _wrong_flip():
     return wrong_flip
 
 
-def make_clips(root, pipeline=PIPELINE, *, count: int = 12, draws: int = 2) -> list[PageClip]:
+def make_clips(root, pipeline=PIPELINE, *, count: int = 12, augmentations: int = 2) -> list[PageClip]:
     """Clips spread over the corpus, each with its stages and other draws."""
     dataset = KArSLDataset(data_root=str(root), pipeline=pipeline, seed=0)
     clips = []
-    for place in choose_clips(dataset, count=count, seed=1):
+    for clip in select_clips(dataset, count=count, seed=1):
         dataset.set_epoch(0, seed=0)
-        stages, others = clip_stages(place), []
-        for epoch in range(1, draws + 1):
+        stages, others = clip_stages(clip), []
+        for epoch in range(1, augmentations + 1):
             dataset.set_epoch(epoch, seed=0)
-            others.append(clip_stages(place)[-1][1])
-        clips.append(PageClip.of(stages, metainfo=dataset.metainfo, draws=others))
+            others.append(clip_stages(clip)[-1][1])
+        clips.append(PageClip.from_stages(stages, metainfo=dataset.metainfo, augmentations=others))
     return clips
 
 
@@ -57,7 +57,7 @@ def page_clips(corpus) -> list[PageClip]:
 @pytest.fixture
 def clips_through(corpus):
     """`clips_through(pipeline)`: clips of the corpus through other steps."""
-    return lambda pipeline, count=3: make_clips(corpus, pipeline, count=count, draws=0)
+    return lambda pipeline, count=3: make_clips(corpus, pipeline, count=count, augmentations=0)
 
 
 @pytest.fixture(scope="session")
@@ -65,14 +65,14 @@ def planted(page_clips) -> PageClip:
     """A clip of which both hands are seen, wrongly flipped after sampling."""
     clip = next(c for c in page_clips if np.isfinite(c.stages[0].points[:, [142, 163]]).all((1, 2)).any())
     first, sampled, *_ = clip.stages
-    return replace(clip, stages=(first, sampled, wrong_flip(sampled)), draws=(), clip_id="planted", link="planted")
+    return replace(clip, stages=(first, sampled, wrong_flip(sampled)), augmentations=(), clip_id="planted", link="planted")
 
 
 @pytest.fixture(scope="session")
 def page_file(page_clips, planted, tmp_path_factory):
     """A page of the clips and the planted one."""
     path = tmp_path_factory.mktemp("page") / "browse.html"
-    write_page(path, [*page_clips, planted], title="a <title> & more", facts={"config": "</script><b>x</b>"})
+    write_page(path, [*page_clips, planted], title="a <title> & more", metadata={"config": "</script><b>x</b>"})
     return path
 
 
@@ -120,8 +120,8 @@ class Window:
         self.rest()
         return self.page.locator(selector).first.screenshot()
 
-    def colours(self, selector: str) -> int:
-        """How many colours a picture of an element has: 1 or 2 is a blank one."""
+    def colors(self, selector: str) -> int:
+        """How many colors a picture of an element has: 1 or 2 is a blank one."""
         from io import BytesIO
 
         from PIL import Image

@@ -11,9 +11,8 @@ import pytest
 
 from karsl.skeletons import Skeleton
 from karsl.visualization.page import PageClip, PageStage, encode_clip, page_html, write_page
-from karsl.visualization.page.html import _part
-from karsl.visualization.page.plan import gather
-from karsl.visualization.page.quantise import scale_of
+from karsl.visualization.page.page import _asset
+from karsl.visualization.page.stages import gather, quantization_scale
 
 
 @pytest.fixture
@@ -29,23 +28,23 @@ def test_it_opens_from_a_file_without_a_request_or_a_complaint(opened, page_file
     assert opened.page.inner_text("#title") == "a <title> & more"
     assert opened.page.inner_text("#count") == "13 of 13 clips · 4 signs"
     assert opened.page.locator("#notice").is_hidden()
-    assert opened.colours("#panels canvas") > 20
-    assert opened.colours("#timeline") > 4
+    assert opened.colors("#panels canvas") > 20
+    assert opened.colors("#timeline") > 4
 
 
-DECODE = f"""async (payload) => {{ {_part("js/decode.js")}
+DECODE = f"""async (payload) => {{ {_asset("js/decode.js")}
     const clip = await decodeClip(payload, payload.skeletons);
-    return [...clip.stages, ...clip.draws].map((stage) => Array.from(stage.xy)); }}"""
+    return [...clip.stages, ...clip.augmentations].map((stage) => Array.from(stage.xy)); }}"""
 
 
 def assert_decoded(page, clip) -> None:
     """The page has every stage's points to within a level a stage, and misses what is missing."""
-    stages = [*clip.stages, *clip.draws]
+    stages = [*clip.stages, *clip.augmentations]
     for stage, told in zip(stages, page.evaluate(DECODE, encode_clip(clip)), strict=True):
         wanted = np.asarray(stage.points)[..., :2]
         got = np.array(told, dtype=np.float64).reshape(wanted.shape)
         assert (np.isnan(got) == np.isnan(wanted)).all()
-        assert np.nanmax(np.abs(got - wanted), initial=0) <= (len(stages) + 1) * scale_of(wanted)[1]
+        assert np.nanmax(np.abs(got - wanted), initial=0) <= (len(stages) + 1) * quantization_scale(wanted)[1]
 
 
 def test_the_points_drawn_are_the_points_given(browser, page_clips, planted):
@@ -107,7 +106,7 @@ def test_spellings_of_one_word_are_equal(browser):
         ["É", "e"],
     ]
     same = page.evaluate(
-        f"(pairs) => {{ {_part('js/text.js')}; return pairs.map(([a, b]) => plain(a) === plain(b)); }}", pairs
+        f"(pairs) => {{ {_asset('js/text.js')}; return pairs.map(([a, b]) => plain(a) === plain(b)); }}", pairs
     )
     page.close()
     assert same == [True] * len(pairs)
@@ -269,7 +268,7 @@ def test_stages_switch_compare_and_overlay(opened):
     page.select_option('[aria-label="Stage below"]', "3")
     assert opened.picture() != over
     page.keyboard.press("d")
-    assert page.locator("#panels figure .panel-title").all_inner_texts() == ["4 · CenterScale", "draw 1", "draw 2"]
+    assert page.locator("#panels figure .panel-title").all_inner_texts() == ["4 · CenterScale", "augmentation 1", "augmentation 2"]
 
 
 def test_the_planted_wrong_flip_is_flagged_and_drawn(window, page_file):
@@ -311,7 +310,7 @@ def test_an_unknown_link_is_said(window, page_file):
 
 
 def test_links_work_through_the_index_of_many_pages(window, page_clips, tmp_path):
-    write_page(tmp_path / "all.html", page_clips, clips_a_page=5)
+    write_page(tmp_path / "all.html", page_clips, clips_per_page=5)
     opened = window()
     opened.page.goto((tmp_path / "all.html").as_uri() + f"#clip={page_clips[11].link}")
     opened.page.wait_for_url("**/all-003.html#clip=*")
@@ -330,11 +329,11 @@ def test_both_themes_draw(window, page_file, scheme):
     ground = opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
     bright = sum(int(v) for v in ground[4:-1].split(",")) > 380
     assert bright == (scheme == "light")
-    assert opened.colours("#panels canvas") > 20
+    assert opened.colors("#panels canvas") > 20
     opened.page.click("#theme")
     assert opened.page.evaluate("getComputedStyle(document.body).backgroundColor") != ground
     opened.page.keyboard.press("s")
-    assert opened.colours("#stats-view svg") > 2
+    assert opened.colors("#stats-view svg") > 2
 
 
 def test_statistics_follow_the_filters(opened):
@@ -351,7 +350,7 @@ def test_statistics_follow_the_filters(opened):
     assert page.locator("#list [role=option]").count() == 1
 
 
-def test_parts_that_were_centred_by_themselves_have_panels_of_their_own(window, clips_through, tmp_path):
+def test_parts_that_were_centered_by_themselves_have_panels_of_their_own(window, clips_through, tmp_path):
     steps = [dict(type="LoadKeypoints"), dict(type="CenterScale", per_group=True)]
     write_page(tmp_path / "parts.html", clips_through(steps))
     opened = window().open(tmp_path / "parts.html", "")
@@ -369,7 +368,7 @@ def test_a_narrow_window_keeps_everything_in_reach(window, page_file):
     assert page.locator("#list [role=option]").first.is_visible()
     page.locator("#list [role=option]").nth(1).click()
     assert page.locator("#sidebar").is_hidden()
-    assert opened.colours("#panels canvas") > 20
+    assert opened.colors("#panels canvas") > 20
 
 
 def test_every_control_has_a_name_and_the_list_tells_its_place(opened):
@@ -409,4 +408,4 @@ def test_a_served_page_asks_for_the_list_and_then_for_one_clip(window, page_clip
     opened.page.wait_for_function(
         "id => document.getElementById('clip-facts').innerText.includes(id)", arg=page_clips[1].clip_id
     )
-    assert opened.colours("#panels canvas") > 20
+    assert opened.colors("#panels canvas") > 20

@@ -1,0 +1,250 @@
+// Figures of the clips in the list: they follow its search and filters.
+
+function paintStats() {
+  const chosen = listed.rows;
+  const parts = chosen.length
+    ? [tiles(chosen), lengths(chosen), missingHands(chosen), bySigner(chosen), classes(chosen), wrists(chosen), source()]
+    : [el("p", { class: "empty muted" }, "no clip fits the filters"), source()];
+  byId("stats-view").replaceChildren(
+    el("h2", {}, "Statistics"),
+    el("p", { class: "muted" }, statsNote(chosen)),
+    el("div", { class: "cards" }, parts),
+  );
+}
+
+const statsNote = (chosen) =>
+  chosen.length === rows.length
+    ? `all ${many(rows.length, "clip")}`
+    : `the ${many(chosen.length, "clip")} of the list, of ${rows.length.toLocaleString("en")}`;
+
+function tiles(chosen) {
+  const frames = chosen.map((row) => row.frames).filter(Boolean);
+  const known = chosen.filter((row) => row.hands);
+  const total = frames.reduce((a, b) => a + b, 0);
+  const none =
+    known.reduce((sum, row) => sum + (1 - row.hands.any) * row.frames, 0) /
+    Math.max(
+      known.reduce((sum, row) => sum + row.frames, 0),
+      1,
+    );
+  const tile = (value, text) => el("div", { class: "tile" }, el("b", {}, value), el("span", { class: "muted" }, text));
+  const wrong = chosen.filter((row) => row.wrong.length).length;
+  return el(
+    "div",
+    { class: "tiles" },
+    tile(chosen.length.toLocaleString("en"), "clips"),
+    tile(distinct(chosen, (row) => row.sign ?? row.label).toLocaleString("en"), "signs"),
+    tile(
+      distinct(chosen, (row) => row.signer || null),
+      "signers",
+    ),
+    frames.length ? tile(total.toLocaleString("en"), "frames") : null,
+    frames.length ? tile(median(frames), "frames a clip, median") : null,
+    known.length && allRead(chosen) ? tile(percent(none), "of frames without a hand") : null,
+    wrong ? wrongTile(wrong) : allRead(chosen) ? tile(0, "clips with hands on the wrong arms") : null,
+  );
+}
+
+function wrongTile(count) {
+  const list = () => {
+    filters.wrong = true;
+    if (byId("only-wrong")) byId("only-wrong").checked = true;
+    refilter();
+    openDrawer();
+  };
+  return el(
+    "button",
+    { type: "button", class: "tile bad", title: "list these clips", onclick: list },
+    el("b", {}, `⚠ ${count}`),
+    `${count === 1 ? "clip" : "clips"} with hands on the wrong arms`,
+  );
+}
+
+// Of clips on a server only those that were opened are known: too few to speak for all.
+const allRead = (chosen) => chosen.every((row) => row.seen || row.page !== null);
+
+function lengths(chosen) {
+  const frames = chosen.map((row) => row.frames).filter(Boolean);
+  if (!frames.length) return card("Lengths", "not known");
+  const low = Math.min(...new Set(frames)),
+    high = Math.max(...new Set(frames));
+  const width = Math.max(1, Math.ceil((high - low + 1) / 24));
+  const bins = Array.from({ length: Math.ceil((high - low + 1) / width) }, (_, i) => ({
+    from: low + i * width,
+    to: low + (i + 1) * width - 1,
+    count: 0,
+  }));
+  for (const value of frames) bins[Math.floor((value - low) / width)].count++;
+  const label = (bin) => (width === 1 ? `${bin.from}` : `${bin.from}–${bin.to}`);
+  return card(
+    "Lengths",
+    `${span(low, high)} frames; median ${median(frames)}`,
+    histogram(
+      bins.map((bin) => [label(bin), bin.count]),
+      "frames",
+      "clips",
+    ),
+  );
+}
+
+function missingHands(chosen) {
+  const known = chosen.filter((row) => row.hands);
+  if (!known.length && !isServed) return card("Frames without a hand", "these points have no hands");
+  if (!allRead(chosen))
+    return card(
+      "Frames without a hand",
+      `a served clip is read when it is opened: ${known.length} of ${chosen.length.toLocaleString("en")} so far; ` +
+        "a page written with --format html reads all",
+    );
+  const bins = Array.from({ length: 10 }, (_, i) => [`${10 * i}–${10 * (i + 1)} %`, 0]);
+  for (const row of known) bins[Math.min(9, Math.floor((1 - row.hands.any) * 10 + 1e-9))][1]++;
+  return card(
+    "Frames without a hand",
+    "clips by the share of frames in which neither hand is seen",
+    histogram(bins, "share of frames", "clips"),
+  );
+}
+
+function bySigner(chosen) {
+  const signers = [...new Set(chosen.map((row) => row.signer))].sort();
+  const splits = [...new Set(chosen.map((row) => row.split))].sort();
+  const head = ["signer", ...splits.map((split) => split || "clips"), "median frames", "no hand", "no right", "no left"];
+  const line = (name, own) => {
+    const of = (side) => missingShare(own, side);
+    return el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, name || "–"),
+      splits.map((split) =>
+        el("td", { class: "number" }, own.filter((row) => row.split === split).length.toLocaleString("en")),
+      ),
+      el("td", { class: "number" }, median(own.map((row) => row.frames)) || "–"),
+      shareCell(of("any"), "ink"),
+      shareCell(of("right"), "right"),
+      shareCell(of("left"), "left"),
+    );
+  };
+  const lines = signers.map((signer) =>
+    line(
+      signer,
+      chosen.filter((row) => row.signer === signer),
+    ),
+  );
+  if (signers.length > 1) lines.push(line("all", chosen));
+  return card("Signers", "clips by split, and the share of frames in which hands are missing", tableOf(head, lines));
+}
+
+function missingShare(own, side) {
+  const known = own.filter((row) => row.hands && row.hands[side] !== undefined);
+  if (!allRead(own)) return null;
+  const frames = known.reduce((sum, row) => sum + row.frames, 0);
+  return frames ? known.reduce((sum, row) => sum + (1 - row.hands[side]) * row.frames, 0) / frames : null;
+}
+
+// Clips a sign: one bar a sign while there is room, else how many signs have how many clips.
+function classes(chosen) {
+  const groups = new Map();
+  for (const row of chosen) {
+    const key = row.sign ?? row.label ?? "";
+    groups.set(key, [...(groups.get(key) ?? []), row]);
+  }
+  const sorted = [...groups.values()].sort((a, b) => (a[0].sign ?? a[0].label) - (b[0].sign ?? b[0].label));
+  const most = Math.max(...sorted.map((own) => own.length));
+  const lines = sorted.slice(0, 600).map((own) =>
+    el(
+      "tr",
+      {},
+      el(
+        "th",
+        { scope: "row" },
+        button(own[0].en ? titleOf(own[0]) : signText(own[0]), "list these clips", () => listSign(own[0]), {
+          class: "link",
+        }),
+      ),
+      el("td", { lang: "ar", dir: "rtl" }, own[0].ar),
+      el(
+        "td",
+        { class: "number" },
+        svg(
+          "svg",
+          { viewBox: "0 0 60 8", class: "cell-bar", "aria-hidden": "true" },
+          svg("rect", { width: (60 * own.length) / most, height: 8, class: "bar-fill" }),
+        ),
+        own.length,
+      ),
+      el("td", { class: "number" }, median(own.map((row) => row.frames)) || "–"),
+      shareCell(missingShare(own, "any"), "ink"),
+    ),
+  );
+  const counts = sorted.map((own) => own.length);
+  return card(
+    "Signs",
+    `${span(Math.min(...counts), most)} clips a sign`,
+    tableOf(["sign", "", "clips", "median frames", "no hand"], lines),
+  );
+}
+
+function listSign(row) {
+  byId("search").value = filters.query = row.sign !== null ? signText(row) : row.en || row.id;
+  refilter();
+  openDrawer();
+}
+
+// Per stage: how many clips have hands on the wrong arms.
+function wrists(chosen) {
+  const found = new Map();
+  for (const row of chosen) {
+    const payload = data.clips[row.link];
+    for (const stage of payload ? [...payload.stages, ...payload.augmentations] : []) {
+      const shares = Object.values(stage.own).map(([share]) => share);
+      if (!shares.length) continue;
+      const told = found.get(stage.name) ?? { clips: 0, wrong: 0, least: 1 };
+      found.set(stage.name, {
+        clips: told.clips + 1,
+        wrong: told.wrong + (stage.wrong ? 1 : 0),
+        least: Math.min(told.least, ...shares),
+      });
+    }
+  }
+  if (!found.size) return flaggedStages(chosen);
+  const lines = [...found].map(([name, { clips, wrong, least }]) =>
+    el(
+      "tr",
+      { class: wrong ? "bad-line" : "" },
+      el("th", { scope: "row" }, `${wrong ? "⚠ " : ""}${name}`),
+      el("td", { class: "number" }, clips),
+      el("td", { class: "number" }, percent(least)),
+      el("td", { class: "number" }, wrong),
+    ),
+  );
+  return card(
+    "Own wrist",
+    "by stage: the least share of frames with a hand on its own arm, and the clips in which it is too low",
+    tableOf(["stage", "clips", "least", "flagged"], lines),
+  );
+}
+
+// In an index of many pages only the flags are known.
+function flaggedStages(chosen) {
+  const counts = new Map();
+  for (const name of chosen.flatMap((row) => row.wrong)) counts.set(name, (counts.get(name) ?? 0) + 1);
+  const lines = [...counts].map(([name, count]) =>
+    el("tr", { class: "bad-line" }, el("th", { scope: "row" }, `⚠ ${name}`), el("td", { class: "number" }, count)),
+  );
+  return lines.length
+    ? card("Own wrist", "stages after which hands hang on the wrong arms", tableOf(["stage", "clips flagged"], lines))
+    : null;
+}
+
+function source() {
+  const facts = { ...data.metadata, "written by": `karsl ${data.version}` };
+  return card(
+    "Source",
+    "",
+    el(
+      "dl",
+      {},
+      Object.entries(facts).map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]),
+    ),
+  );
+}

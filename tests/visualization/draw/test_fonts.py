@@ -1,0 +1,100 @@
+"""Arabic is joined and ordered once, by whatever is there; or the missing thing is named."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from karsl.visualization.draw import canvas as fonts
+from karsl.visualization.draw.canvas import Canvas, text_width
+
+HELLO = "مرحبا"
+
+
+@pytest.fixture
+def fresh_fonts():
+    """Forget cached fonts before and after a test that changes where they come from."""
+    caches = (fonts.latin_font, fonts.arabic_font, fonts.has_raqm)
+    for cached in caches:
+        cached.cache_clear()
+    yield
+    for cached in caches:
+        cached.cache_clear()
+
+
+@pytest.fixture
+def without_raqm(monkeypatch, fresh_fonts):
+    """A Pillow that does not shape text."""
+    monkeypatch.setattr(fonts.features, "check", lambda name: False)
+
+
+def ink(text: str) -> np.ndarray:
+    canvas = Canvas(160, 50)
+    canvas.text(150, 10, text, size=24, anchor="ra", arabic=True)
+    return np.asarray(canvas.finish())[..., 0] < 128
+
+
+needs_arabic = pytest.mark.skipif(fonts.arabic_problem() is not None, reason="no font with Arabic letters here")
+
+
+@needs_arabic
+def test_letters_are_joined():
+    alone = sum(text_width(letter, size=24, arabic=True) for letter in HELLO)
+    assert 0 < text_width(HELLO, size=24, arabic=True) < 0.9 * alone
+
+
+@needs_arabic
+def test_without_raqm_the_reshaper_draws_the_same_word(monkeypatch, request):
+    with_raqm = ink(HELLO) if fonts.has_raqm() else None
+    request.getfixturevalue("without_raqm")
+    text, options = fonts.arabic_run(HELLO)
+    assert options == {}
+    assert text[-1] == "\ufee3"  # the first letter, in its joined form, is drawn last: at the right
+    if with_raqm is not None:
+        assert (ink(HELLO) == with_raqm).mean() > 0.97
+
+
+@needs_arabic
+def test_raqm_is_handed_the_text_as_it_is():
+    if not fonts.has_raqm():
+        pytest.skip("this Pillow has no raqm")
+    assert fonts.arabic_run(HELLO) == (HELLO, {"direction": "rtl", "language": "ar"})
+
+
+def test_a_machine_without_an_arabic_font_is_told_which(monkeypatch, fresh_fonts):
+    monkeypatch.setattr(fonts, "_ARABIC", ("NoSuchFont.ttf",))
+    assert "DejaVuSans.ttf" in fonts.arabic_problem()
+    assert not ink(HELLO).any()
+    assert text_width(HELLO, arabic=True) == 0
+
+
+def test_a_font_without_arabic_letters_is_not_taken(fresh_fonts):
+    latin_only = fonts.ImageFont.load_default(20)
+    assert not fonts._has_letter(latin_only, "\u0645")
+
+
+def test_a_machine_without_any_font_still_draws_latin(monkeypatch, fresh_fonts):
+    monkeypatch.setattr(fonts, "_LATIN", {False: (), True: ()})
+    assert fonts.latin_font(12).getlength("hello") > 10
+
+
+def where_no_fonts_are(code: str) -> str:
+    """What a process prints on a machine whose font folders are empty."""
+    bare = {**os.environ, "XDG_DATA_DIRS": "/nowhere", "XDG_DATA_HOME": "/nowhere", "HOME": "/nowhere"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=bare)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="fonts are looked for elsewhere")
+def test_a_machine_without_fonts_has_those_of_the_extra_or_is_told():
+    code = "from karsl.visualization import arabic_problem; print(arabic_problem())"
+    told = where_no_fonts_are(f"import sys; sys.modules['matplotlib'] = None; {code}")
+    assert "NotoSansArabic-Regular.ttf; pip install 'karsl[viz]'" in told
+    if find_spec("matplotlib"):
+        assert where_no_fonts_are(code) == "None"
