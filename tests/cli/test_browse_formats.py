@@ -56,7 +56,7 @@ def config(root: Path, folder: Path, source: str = "plain") -> Path:
 
 
 @pytest.mark.parametrize("form", ["gif", "webp", "mp4"])
-def test_moving_pictures_are_written_a_file_a_clip(root, tmp_path, form, capsys):
+def test_animations_are_one_file_per_clip(root, tmp_path, form, capsys):
     assert browse(config(root, tmp_path), "--format", form, "--index", 0, 1, "--output-dir", tmp_path / "out") == 0
     found = names(tmp_path / "out")
     assert len(found) == 2
@@ -76,7 +76,7 @@ def test_page_has_every_transform_and_augmented_views(root, tmp_path):
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_every_source_is_looked_through_to_its_steps(root, tmp_path, source):
+def test_every_source_shows_its_transforms(root, tmp_path, source):
     path = config(root, tmp_path, source)
     for mode in ("original", "pipeline"):
         assert browse(path, "--mode", mode, "-n", 1, "--output-dir", tmp_path / mode) == 0
@@ -96,7 +96,7 @@ def test_augmented_views_are_stacked(root, tmp_path):
     assert heights[1] > 2 * heights[0]
 
 
-def test_sheets_of_many_clips_a_sign(root, tmp_path, capsys):
+def test_sheets_per_sign(root, tmp_path, capsys):
     assert browse(root, "--per-sign", 3, "--output-dir", tmp_path) == 0
     assert names(tmp_path) == ["sign_0001.png", "sign_0002.png"]
     with Image.open(tmp_path / "sign_0001.png") as image:
@@ -123,7 +123,7 @@ def test_packs_and_annotation_files_are_browsed_without_a_config(root, tmp_path)
 
 
 @pytest.mark.parametrize("source", ["karsl_layout", "asl_signs_app", "msl150", "holistic1662", "pose_format/mediapipe.pose"])
-def test_real_clips_of_every_form_are_drawn(source, tmp_path):
+def test_real_clips_of_every_format_are_drawn(source, tmp_path):
     path = SHARED / source
     if not path.exists():
         pytest.skip(f"no {path}")
@@ -136,17 +136,17 @@ def test_real_clips_of_every_form_are_drawn(source, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="no shell")
-def test_what_was_written_is_opened_once_or_picture_by_picture_or_not_at_all(root, tmp_path, monkeypatch):
-    told, opener, out = tmp_path / "told", tmp_path / "opener", tmp_path / "out"
-    opener.write_text(f'#!/bin/sh\necho "$1" >> {told}\n')
+def test_output_is_opened_once_or_image_by_image_or_not_at_all(root, tmp_path, monkeypatch):
+    output, opener, out = tmp_path / "output", tmp_path / "opener", tmp_path / "out"
+    opener.write_text(f'#!/bin/sh\necho "$1" >> {output}\n')
     opener.chmod(0o755)
-    monkeypatch.setenv("BROWSER", f"{opener} %s")  # looked up once a process
+    monkeypatch.setenv("BROWSER", f"{opener} %s")  # looked up once per process
     assert browse(root, "-n", 2, "--output-dir", out, "--not-show") == 0
-    assert not told.exists()
+    assert not output.exists()
     assert browse(root, "-n", 2, "--output-dir", out) == 0
-    assert told.read_text().split() == [(out / "overview.png").as_uri()]
+    assert output.read_text().split() == [(out / "overview.png").as_uri()]
     assert browse(root, "-n", 2, "--output-dir", out, "--show-interval", 0.01) == 0
-    assert len(told.read_text().split()) == 1 + 3
+    assert len(output.read_text().split()) == 1 + 3
 
 
 def test_without_a_display_nothing_is_opened(root, tmp_path, monkeypatch):
@@ -169,16 +169,16 @@ def test_without_a_display_nothing_is_opened(root, tmp_path, monkeypatch):
         (("--trust-pickle", "a.pkl"), "--trust-pickle is for folders and files"),
     ],
 )
-def test_wrong_words_are_one_sentence(root, tmp_path, capsys, words, text):
+def test_invalid_options_are_one_sentence(root, tmp_path, capsys, words, text):
     assert browse(config(root, tmp_path), "--output-dir", tmp_path / "out", *words) == 2
     assert text in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_sources_that_hold_nothing_are_one_sentence(tmp_path, capsys):
+def test_sources_without_clips_are_one_sentence(tmp_path, capsys):
     np.savez(tmp_path / "flat.npz", a=np.zeros((3, 7)))
     np.savez(tmp_path / "few.npz", a=np.ones((3, 7, 3)))
-    (tmp_path / "text.npz").write_text("no archive")
+    (tmp_path / "text.npz").write_text("not an archive")
     for name, text in (
         ("nowhere", "no config, folder or file"),
         ("flat.npz", "shape (3, 7) is not a clip"),
@@ -189,7 +189,7 @@ def test_sources_that_hold_nothing_are_one_sentence(tmp_path, capsys):
         assert text in capsys.readouterr().err
 
 
-def test_help_teaches_by_examples(capsys):
+def test_help_has_examples(capsys):
     assert main(["browse", "--help"]) == 0
     text = capsys.readouterr().out
     assert text.count("  karsl browse ") >= 6

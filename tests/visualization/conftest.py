@@ -1,4 +1,4 @@
-"""Clips to draw: a real enough body whose hands come and go."""
+"""Clips to draw: a realistic body with missing hands."""
 
 from __future__ import annotations
 

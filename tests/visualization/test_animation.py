@@ -1,4 +1,4 @@
-"""Moving pictures: every frame in its time, in formats that others can read back."""
+"""Animations: frames and durations, read back by other decoders."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def stages(clip) -> list:
 
 
 def frames_of(path) -> tuple[list[np.ndarray], list[int]]:
-    """Pictures of a GIF or WebP, and how long each stands in ms."""
+    """Frames of a GIF or WebP, and their durations in ms."""
     with Image.open(path) as image:
         pictures, delays = [], []
         for number in range(image.n_frames):
@@ -75,7 +75,7 @@ def test_gif_keeps_colors_and_the_speed(tmp_path, clip, count_color):
     assert read == pytest.approx(drawn, rel=0.2)
 
 
-def test_mp4_is_h264_with_its_index_in_front_and_one_picture_a_frame(tmp_path, clip):
+def test_mp4_is_h264_with_its_index_first_and_one_image_per_frame(tmp_path, clip):
     from imageio_ffmpeg import count_frames_and_secs, read_frames
 
     scene = Scene([("clip", clip)])
@@ -109,7 +109,7 @@ def test_a_browser_plays_the_video(tmp_path, clip):
     assert (width, round(length, 2)) == (Scene([("clip", clip)]).size[0], 0.48)
 
 
-def test_sides_keep_their_colors_and_missing_hands_are_said(clip, count_color):
+def test_sides_have_their_colors_and_missing_hands_are_labeled(clip, count_color):
     before, after = (Scene([("clip", clip)]).image(moment) for moment in (2, 11))
     right_hand = (420, 50, 630, 260)
     assert count_color(before, RIGHT, box=right_hand) < 100 < count_color(after, RIGHT, box=right_hand)
@@ -129,7 +129,7 @@ def test_a_tether_to_the_other_arm_shows_a_wrong_flip(results, count_color):
     assert swapped > 2 * right + 20
 
 
-def test_stages_play_in_one_time(clip, stages):
+def test_stages_are_aligned_in_time(clip, stages):
     views = [ClipPlot.from_results(results) for _, results in stages]
     together = align_frames(views)
     assert together.shape == (12, 3)
@@ -138,38 +138,38 @@ def test_stages_play_in_one_time(clip, stages):
     np.testing.assert_allclose(views[1].frame_inds[together[:, 1]], np.arange(12), atol=1.5)
 
 
-def test_many_stages_stand_in_rows_of_four_and_sizes_are_even(stages):
+def test_stages_are_in_rows_of_four_and_sizes_are_even(stages):
     one, three, five = (Scene(some).size for some in (stages[:1], stages, [*stages, *stages[:2]]))
     assert all(side % 2 == 0 for size in (one, three, five) for side in size)
     assert three[0] < five[0] <= 4 * 306
     assert five[1] > 1.5 * three[1]
 
 
-def test_groups_centered_apart_get_panels_of_their_own(results):
+def test_groups_centered_separately_have_separate_panels(results):
     (panels,) = Scene([("clip", CenterScale(per_group=True)(results))]).panels
     assert [panel.group.label for panel in panels] == ["arms", "face", "right hand", "left hand"]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_clip_of_one_frame_with_nothing_in_it_is_written(tmp_path, suffix):
+def test_clip_of_one_frame_without_points_is_written(tmp_path, suffix):
     empty = {"keypoint": np.full((1, 184, 3), np.nan), "skeleton": get_skeleton("karsl_184")}
     assert write_animation(tmp_path / f"clip{suffix}", Scene([("clip", empty)])).stat().st_size > 500
 
 
-def test_speed_is_the_clips_then_the_corpus_then_25():
+def test_speed_is_that_of_the_clip_else_the_corpus_else_25():
     assert frames_per_second({"fps": 30}, {"fps": 50}) == 30
     assert [frames_per_second({"fps": bad}, {}) for bad in (None, "x", float("nan"), -1, 1e9)] == [25, 25, 25, 25, 100]
     assert sum(delays_ms(1000, 29.97, unit=10)) == pytest.approx(33367, abs=10)
     assert min(delays_ms(10, 100, unit=10)) == 10
 
 
-def test_another_suffix_is_refused_and_nothing_is_left(tmp_path, clip):
+def test_unknown_suffix_is_rejected_without_leftovers(tmp_path, clip):
     with pytest.raises(ConfigError, match=r"suffix '.avi'; expected .gif, .webp, .mp4"):
         write_animation(tmp_path / "clip.avi", Scene([("clip", clip)]))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_the_encoder_the_extra_is_named_and_nothing_is_left(tmp_path, clip, monkeypatch):
+def test_missing_encoder_names_the_extra_without_leftovers(tmp_path, clip, monkeypatch):
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(MissingExtraError, match=re.escape("pip install 'karsl[video]'")):
         write_animation(tmp_path / "clip.mp4", Scene([("clip", clip)]))

@@ -1,4 +1,4 @@
-"""Predictions as pictures: the sheet, the visualizer, and the hook in a real run."""
+"""Images of predictions: sheet, visualizer, and hook in a real run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PIPELINE = [
 ]
 
 
-def test_right_and_wrong_are_told_by_color_and_word(results, metainfo, count_color):
+def test_correct_and_wrong_differ_in_color(results, metainfo, count_color):
     right, wrong = (
         prediction_sheet(results, {"pred_label": k, "pred_score": np.eye(2)[k]}, metainfo=metainfo, truth=1) for k in (1, 0)
     )
@@ -93,20 +93,20 @@ def test_a_run_draws_a_few_clips_of_its_validation(root, tmp_path, count_color):
     pictures = written(tmp_path / "run")
     assert [path.name for path in pictures] == ["val_clip_01_0.png", "val_clip_02_0.png"]  # at most 2 of 3 batches
     with Image.open(pictures[0]) as image:
-        told = sum(count_color(image.convert("RGB"), color, box=(0, 0, 6, 44)) for color in (CORRECT, WRONG))
-        assert told > 200
+        output = sum(count_color(image.convert("RGB"), color, box=(0, 0, 6, 44)) for color in (CORRECT, WRONG))
+        assert output > 200
 
 
 @pytest.mark.parametrize("wrapper", ["mmengine.ConcatDataset", "ConcatDataset"])
 def test_a_run_draws_clips_below_wrappers_and_combinators(root, tmp_path, wrapper):
-    """MMEngine's do not tell where a sample comes from: it is drawn as the model saw it."""
+    """Samples of MMEngine wrappers do not identify their clip: they are drawn as the model received them."""
     clips = {"type": "KArSLDataset", "data_root": root, "pipeline": PIPELINE, "test_mode": True, "index_cache": None}
     both = {"type": wrapper, "datasets": [clips, clips]}
     build_runner(config(root, tmp_path / "run", dataset=both)).val()
     assert len(written(tmp_path / "run")) == 2
 
 
-def test_tensorboard_keeps_the_pictures(root, tmp_path):
+def test_tensorboard_stores_the_images(root, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -117,7 +117,7 @@ def test_tensorboard_keeps_the_pictures(root, tmp_path):
     assert found.Images("val_clip_01")[0].width > 1000
 
 
-def test_the_hook_is_found_by_name_and_refuses_what_makes_no_sense():
+def test_hook_is_registered_and_rejects_invalid_arguments():
     assert isinstance(HOOKS.build({"type": "karsl.VisualizationHook"}), VisualizationHook)
     assert VISUALIZERS.get("karsl.ClipVisualizer") is ClipVisualizer
     with pytest.raises(ConfigError, match="VisualizationHook: interval=0"):

@@ -1,4 +1,4 @@
-"""The visualizer that needs no matplotlib to write logs."""
+"""LogVisualizer: logs without matplotlib."""
 
 from __future__ import annotations
 

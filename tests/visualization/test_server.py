@@ -1,4 +1,4 @@
-"""The server over real sockets: what it gives, what it refuses, and that nothing stops it."""
+"""The server over real sockets: responses, rejections, robustness."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def ask(server: ClipServer, target: str, method: str = "GET", **headers: str) ->
 
 
 def raw(server: ClipServer, sent: bytes, *, half_close: bool = True) -> bytes:
-    """What comes back for some bytes."""
+    """Send bytes and return the response."""
     with socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=120) as connection:
-        with suppress(OSError):  # it may hang up before it has all of it, which is a refusal too
+        with suppress(OSError):  # the server may disconnect early, which is a rejection too
             connection.sendall(sent)
             if half_close:
                 connection.shutdown(socket.SHUT_WR)
@@ -84,7 +84,7 @@ def links(server: ClipServer) -> list[str]:
     return json.loads(ask(server, "/index.json")[2])["columns"]["link"]
 
 
-def test_the_page_the_list_and_a_clip_are_given(server):
+def test_page_list_and_clip_are_served(server):
     status, headers, page = ask(server, "/")
     assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert page.startswith(b"<!doctype html>")
@@ -96,14 +96,14 @@ def test_the_page_the_list_and_a_clip_are_given(server):
     assert json.loads(clip)["row"]["link"] == links(server)[5]
 
 
-def test_the_list_is_packed_for_who_takes_it(server):
+def test_list_is_compressed_on_request(server):
     packed = ask(server, "/index.json", Accept_Encoding="gzip, br")
     assert packed[1]["Content-Encoding"] == "gzip"
     assert gzip.decompress(packed[2]) == ask(server, "/index.json")[2]
 
 
 @pytest.mark.parametrize("target", ["/", "/index.json", "/clips/nothing.json", "/nowhere"])
-def test_every_answer_has_strict_headers(server, target):
+def test_every_response_has_strict_headers(server, target):
     headers = ask(server, target)[1]
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Cache-Control"] == "no-store"
@@ -114,7 +114,7 @@ def test_every_answer_has_strict_headers(server, target):
     assert "unsafe" not in policy
 
 
-def test_the_policy_of_the_header_is_that_of_the_page(server):
+def test_policy_of_the_header_equals_that_of_the_page(server):
     _, headers, page = ask(server, "/")
     meta = page.split(b'http-equiv="Content-Security-Policy" content="', 1)[1].split(b'"', 1)[0].decode()
     assert headers["Content-Security-Policy"] == f"{meta}; frame-ancestors 'none'"
@@ -135,7 +135,7 @@ def test_the_policy_of_the_header_is_that_of_the_page(server):
         ),
     ],
 )
-def test_no_path_is_ever_a_file(server, target):
+def test_paths_never_reach_the_file_system(server, target):
     status, headers, body = ask(server, target)
     if target == "/?file=/etc":
         assert status == 200  # the page: what follows the question mark is not read
@@ -149,7 +149,7 @@ def test_no_path_is_ever_a_file(server, target):
 @pytest.mark.parametrize(
     "host", ["evil.example", "127.0.0.1.evil.example", "evil.example:80", "", "127.0.0.1, evil.example", "[::2]"]
 )
-def test_a_name_that_somebody_points_at_this_machine_is_refused(server, host):
+def test_foreign_host_is_rejected(server, host):
     assert ask(server, "/", Host=host)[0] == 403
     assert raw(server, b"GET / HTTP/1.1\r\n\r\n").split()[1] == b"403"
     two = b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n"
@@ -162,13 +162,13 @@ def test_a_tunnel_with_another_port_is_served(server, host):
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "get"])
-def test_nothing_but_reading_is_allowed(server, method):
+def test_server_is_read_only(server, method):
     status, headers, _ = ask(server, "/index.json", method)
     assert status in (405, 501)
     assert headers.get("Allow", "GET, HEAD") == "GET, HEAD"
 
 
-def test_head_gives_the_headers_alone(server):
+def test_head_returns_headers_only(server):
     status, headers, body = ask(server, "/index.json", "HEAD")
     assert (status, body) == (200, b"")
     assert int(headers["Content-Length"]) == len(ask(server, "/index.json")[2])
@@ -191,7 +191,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("sent", MALFORMED.values(), ids=MALFORMED)
-def test_malformed_requests_are_refused_and_the_next_one_is_served(server, sent, capfd):
+def test_malformed_requests_are_rejected_and_the_next_one_is_served(server, sent, capfd):
     answer = raw(server, sent)
     assert b" 200 " not in answer.split(b"\r\n", 1)[0]
     assert ask(server, "/index.json")[0] == 200
@@ -199,20 +199,20 @@ def test_malformed_requests_are_refused_and_the_next_one_is_served(server, sent,
 
 
 @pytest.mark.parametrize("value", ["bytes=0-99999999999999999999", "bytes=-1", "bytes=5-1,7-9,,", "bytes=" + "0-1," * 9000])
-def test_ranges_are_not_cut_and_a_long_list_of_them_costs_nothing(server, value):
+def test_ranges_are_ignored(server, value):
     status, headers, body = ask(server, "/index.json", Range=value)
     assert status == 200
     assert int(headers["Content-Length"]) == len(body)
     assert "Content-Range" not in headers
 
 
-def test_a_body_that_is_announced_and_never_sent_is_not_waited_for(server):
+def test_missing_request_body_is_not_awaited(server):
     sent = b"GET /index.json HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n"
     assert raw(server, sent, half_close=False).split()[1] == b"200"
 
 
 def test_200_clients_at_once_are_all_served(server):
-    """Each asks once: a client may come again before the thread that answered it has left its place."""
+    """One request each: a client may reconnect before its thread has released the slot."""
     targets = [f"/clips/{link}.json" for link in links(server)] + ["/", "/index.json"]
     together = Barrier(200)
 
@@ -226,17 +226,17 @@ def test_200_clients_at_once_are_all_served(server):
 
 
 def is_served_in_time(server: ClipServer, seconds: float = 120) -> bool:
-    """Whether a client that comes again and again is served at last."""
+    """Return True if a client that retries is served."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        with suppress(ConnectionError, http.client.HTTPException):  # who is refused may see it before he has asked
+        with suppress(ConnectionError, http.client.HTTPException):  # a rejected client may be disconnected before it sends
             if ask(server, "/index.json")[0] == 200:
                 return True
     return False
 
 
-def test_more_clients_than_there_is_room_for_are_told_to_come_back_and_the_server_lives(server, monkeypatch):
-    monkeypatch.setattr("karsl.visualization.server._Handler.timeout", 600)  # none is let go meanwhile
+def test_too_many_clients_get_503_and_the_server_recovers(server, monkeypatch):
+    monkeypatch.setattr("karsl.visualization.server._Handler.timeout", 600)  # no idle client times out
     idle = [socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=120) for _ in range(MAX_CLIENTS + 5)]
     assert any(b" 503 " in raw(server, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") for _ in range(3))
     for connection in idle:
@@ -244,7 +244,7 @@ def test_more_clients_than_there_is_room_for_are_told_to_come_back_and_the_serve
     assert is_served_in_time(server)
 
 
-def test_clients_that_hang_up_in_the_middle_leave_no_trace(server, capfd):
+def test_clients_that_disconnect_are_not_reported(server, capfd):
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", server.server_address[1])) as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
@@ -258,12 +258,12 @@ def test_it_listens_on_the_loopback_interface_only(server):
     assert server.url == f"http://127.0.0.1:{server.server_address[1]}/"
 
 
-def test_a_port_that_is_taken_is_said(server, root):
+def test_port_in_use_is_reported(server, root):
     with pytest.raises(ConfigError, match="cannot be served"):
         ClipServer(server.state, server.server_address[1])
 
 
-def test_a_bad_clip_is_one_sentence_and_the_others_are_shown(tmp_path):
+def test_unreadable_clip_is_one_sentence_and_others_are_served(tmp_path):
     copy = make_corpus(tmp_path / "copy", signs=2, signers=["01"], train_clips=1, test_clips=0)
     with np.load(copy / "01-train" / "0002.npz") as file:
         clips = {key: file[key] for key in file.files}
@@ -278,7 +278,7 @@ def test_a_bad_clip_is_one_sentence_and_the_others_are_shown(tmp_path):
         assert ask(server, f"/clips/{good}.json")[0] == 200
 
 
-def test_a_step_of_ones_own_that_fails_is_told_to_the_page(root):
+def test_failing_custom_transform_is_reported_to_the_page(root):
     def breaks(results: dict) -> dict:
         raise RuntimeError("boom")
 
@@ -289,7 +289,7 @@ def test_a_step_of_ones_own_that_fails_is_told_to_the_page(root):
     assert "boom" in json.loads(body)["error"]
 
 
-def test_a_shelf_keeps_what_the_filter_keeps_in_the_order_asked_for(root):
+def test_state_has_filtered_clips_in_order(root):
     state = make_state(root, clip_filter=ClipFilter(signs=("شكر",), splits=("train",)), sort="length")
     columns = json.loads(gzip.decompress(state.index_gz))["columns"]
     assert len(state) == 6
@@ -298,7 +298,7 @@ def test_a_shelf_keeps_what_the_filter_keeps_in_the_order_asked_for(root):
         make_state(root, clip_filter=ClipFilter(signers=("09",)))
 
 
-def test_a_clip_is_made_once_and_the_same_again(root):
+def test_clip_is_encoded_once_and_reproducibly(root):
     state = make_state(root)
     link = json.loads(gzip.decompress(state.index_gz))["columns"]["link"][0]
     assert state.clip(link) is state.clip(link)
@@ -307,14 +307,14 @@ def test_a_clip_is_made_once_and_the_same_again(root):
         state.clip("nothing")
 
 
-def test_the_list_is_what_a_row_a_clip_gives(root):
+def test_list_equals_one_row_per_clip(root):
     dataset = KArSLDataset(data_root=str(root), pipeline=PIPELINE, index_cache=None)
     records = [dataset.get_data_info(index) for index in range(len(dataset))]
     rows = [index_row(clip_metadata(record, dataset.metainfo), record["num_frames"]) for record in records]
     assert json.loads(gzip.decompress(make_state(root).index_gz)) == json.loads(json.dumps(encode_index(rows)))
 
 
-def test_clips_of_one_name_have_links_of_their_own(root):
+def test_clips_of_one_name_have_distinct_links(root):
     part = KArSLDataset(data_root=str(root), pipeline=PIPELINE, index_cache=None)
     other = KArSLDataset(data_root=str(root), pipeline=PIPELINE[:1], index_cache=None)
     state = ClipServerState(torch.utils.data.ConcatDataset([part, other]))
@@ -324,7 +324,7 @@ def test_clips_of_one_name_have_links_of_their_own(root):
     assert len(json.loads(state.clip(f"{found[0]}~2"))["stages"]) == 1
 
 
-def test_the_list_of_a_pack_tells_how_often_hands_are_seen_without_reading_a_clip(root, tmp_path):
+def test_list_of_a_pack_has_hand_shares_without_reading_clips(root, tmp_path):
     assert main(["pack", str(root), str(tmp_path / "pack")]) == 0
     state = ClipServerState(open_clips(tmp_path / "pack"))
     columns = json.loads(gzip.decompress(state.index_gz))["columns"]

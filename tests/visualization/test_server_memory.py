@@ -1,4 +1,4 @@
-"""75,300 clips, as many as KArSL nominally has: the list is given at once, and what was looked at is not kept."""
+"""Server with 75,300 clips, the nominal size of KArSL: the list is complete, and memory does not grow with requests."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ from karsl.storage.pack.records import write_pack
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("KARSL_LONG_TESTS"), reason="KARSL_LONG_TESTS=1 runs it"),
-    pytest.mark.skipif(
-        not Path("/proc/self/smaps_rollup").exists(), reason="the system does not tell what memory is private"
-    ),
+    pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="the system does not report private memory"),
 ]
 CLIPS = 75_300
 _MIB = 1 << 20
@@ -53,9 +51,9 @@ def private_bytes(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:")) * 1024
 
 
-def test_memory_does_not_grow_with_what_was_looked_at(pack):
+def test_memory_does_not_grow_with_requests(pack):
     command = [sys.executable, "-m", "karsl", "browse", str(pack), "--serve", "--not-show"]
-    env = {**os.environ, "MALLOC_ARENA_MAX": "1"}  # how many threads overlap is chance
+    env = {**os.environ, "MALLOC_ARENA_MAX": "1"}  # the number of concurrent threads is random
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2], env=env) as process:
         url = re.search(r"http://\S+/", process.stdout.readline())[0]
         try:
@@ -64,11 +62,11 @@ def test_memory_does_not_grow_with_what_was_looked_at(pack):
             index = json.loads(gzip.decompress(packed))
             assert index["count"] == len(set(index["columns"]["link"])) == CLIPS
             assert len(packed) < 2 * _MIB
-            taken = []
+            memory = []
             for start in (0, 30_000):
                 for link in index["columns"]["link"][start : start + 300]:
                     urllib.request.urlopen(f"{url}clips/{link}.json", timeout=300).read()
-                taken.append(private_bytes(process.pid))
-            assert taken[1] - taken[0] < 8 * _MIB
+                memory.append(private_bytes(process.pid))
+            assert memory[1] - memory[0] < 8 * _MIB
         finally:
             process.terminate()

@@ -1,4 +1,4 @@
-"""Whole sheets: what must be on them, and clips that are hard to draw."""
+"""Contact sheets: their contents, and clips that are difficult to draw."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_rows_follow_the_skeleton(results):
     assert rows_of(select(results, ["rh", "lh"])) == ["body", "right hand", "left hand"]
 
 
-def test_groups_centered_apart_get_panels_of_their_own(results):
+def test_groups_centered_separately_have_separate_panels(results):
     centered = CenterScale(per_group=True)(results)
     assert rows_of(centered) == ["arms", "face", "right hand", "left hand"]
     assert rows_of(CenterScale()(results)) == ["body", "right hand", "left hand"]
@@ -73,14 +73,14 @@ def test_short_clips_are_drawn(results, frames):
     assert clip_sheet({**short, "total_frames": frames}).size[0] >= 760
 
 
-def test_a_clip_with_nothing_in_it_is_drawn_and_all_its_bars_say_missing(results, count_color):
+def test_clip_without_points_has_bars_of_missing_frames(results, count_color):
     empty = {**results, "keypoint": np.full_like(results["keypoint"], np.nan)}
     sheet = clip_sheet(empty)
     assert count_color(sheet, MISSING) > 4 * 9 * 1430
     assert count_color(sheet, RIGHT, box=(104, 0, sheet.size[0], sheet.size[1] - 24)) == 0
 
 
-def test_wild_numbers_are_drawn(results):
+def test_extreme_coordinates_are_drawn(results):
     wild = results["keypoint"].copy()
     wild[3, 0] = 1e30
     wild[4, 1] = -np.inf
@@ -88,12 +88,12 @@ def test_wild_numbers_are_drawn(results):
     assert clip_sheet({**results, "keypoint": wild}).size[1] > 300
 
 
-def test_a_skeleton_given_by_hand_serves(results):
+def test_skeleton_argument_is_used(results):
     bare = {"keypoint": results["keypoint"][..., :2]}
     assert clip_sheet(bare, get_skeleton("karsl_184")).size[0] > 760
 
 
-def test_stages_stand_above_each_other_with_the_sampled_frames_marked_once(results, metainfo, count_color):
+def test_stages_are_stacked_with_sampled_frames_marked_once(results, metainfo, count_color):
     results = {**results, "sample_key": np.uint64(1), "sample_idx": 0}
     sampled = TSNSampleFrames(clip_len=16)(results)
     flipped = CenterScale()(RandomFlip(prob=1.0)(sampled))
@@ -104,7 +104,7 @@ def test_stages_stand_above_each_other_with_the_sampled_frames_marked_once(resul
     assert marked > count_color(single, INK, box=(104, 330, 1544, 460)) + 16 * 8
 
 
-def test_a_sampled_clip_alone_has_its_marks_too(results, count_color):
+def test_single_sampled_clip_has_marks(results, count_color):
     sampled = TSNSampleFrames(clip_len=16)({**results, "sample_key": np.uint64(1), "sample_idx": 0})
     with_ticks = clip_sheet(sampled)
     without = clip_sheet({**sampled, "frame_inds": None, "total_frames": 16})
@@ -120,12 +120,12 @@ def test_an_overview_is_a_grid(results, metainfo, count_color):
     assert drawn == [True] * 7 + [False] * 2
 
 
-def test_an_overview_of_nothing_is_refused():
+def test_overview_without_clips_is_rejected():
     with pytest.raises(ValueError, match="given no clips"):
         overview_sheet([])
 
 
-def test_a_sheet_of_a_sign_shows_every_clip_whole_and_in_one_scale(results, metainfo, count_color):
+def test_sign_sheet_shows_every_clip_at_one_scale(results, metainfo, count_color):
     larger = {**results, "keypoint": results["keypoint"] * 1.5}
     sheet = sign_sheet([results, larger, results], metainfo=metainfo)
     assert sheet.size == (150 + 9 * 112 + 12, 54 + 3 * 126 + 8)
@@ -140,7 +140,7 @@ def test_a_sheet_of_a_sign_shows_every_clip_whole_and_in_one_scale(results, meta
         sign_sheet([])
 
 
-def test_every_step_has_rows_of_its_own_and_steps_in_like_units_share_a_frame(results):
+def test_every_stage_has_rows_and_similar_stages_share_a_viewport(results):
     sampled = TSNSampleFrames(clip_len=16)({**results, "sample_key": np.uint64(1), "sample_idx": 0})
     moved = {**sampled, "keypoint": sampled["keypoint"] + np.float32([0.2, 0, 0])}
     stages = [("original", results), ("sampled", sampled), ("moved", moved), ("centered", CenterScale()(moved))]
@@ -149,7 +149,7 @@ def test_every_step_has_rows_of_its_own_and_steps_in_like_units_share_a_frame(re
     assert shared[0] is shared[1] is shared[2] is not shared[3]
 
 
-def test_a_picture_is_fitted_to_what_signs_and_not_to_guessed_legs(results):
+def test_legs_are_not_fitted(results):
     skeleton = get_skeleton("mp_75")
     points = np.random.default_rng(0).uniform(0.3, 0.7, (5, 75, 3)).astype(np.float32)
     legs = [

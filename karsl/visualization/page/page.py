@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from hashlib import sha256
@@ -25,6 +26,9 @@ _SCRIPTS = (
     "dom", "text", "decode", "store", "pose", "draw", "panels", "timeline",
     "filters", "list", "views", "player", "head", "charts", "stats", "keys", "main",
 )  # fmt: skip
+_TYPES = re.compile(
+    r"^ *(?:/\*\*(?:(?!\*/).)*\*/\n)", re.DOTALL | re.MULTILINE
+)  # JSDoc comments, which the page does not need
 CLIPS_PER_PAGE = 500
 PAGE_BYTES = 15_000_000
 
@@ -157,7 +161,7 @@ def _hash(text: str) -> str:
 
 @cache
 def _script() -> str:
-    scripts = "\n".join(f"// ---- {name}.js\n{_asset(f'js/{name}.js')}" for name in _SCRIPTS)
+    scripts = "\n".join(f"// ---- {name}.js\n{_TYPES.sub('', _asset(f'js/{name}.js'))}" for name in _SCRIPTS)
     return f'"use strict";\n(() => {{\n{scripts}}})();\n'
 
 

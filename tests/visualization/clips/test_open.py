@@ -1,4 +1,4 @@
-"""Folders and files by their paths: written from the current folder, and where several readings are possible."""
+"""Folders and files by their paths, including relative and ambiguous ones."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_an_annotation_file_is_named_from_the_current_folder(prepared, tmp_path,
     assert main(["browse", "clips", *words]) == 0
 
 
-def test_an_annotation_file_that_names_no_skeleton_is_told_to(prepared, tmp_path):
+def test_annotation_file_without_a_skeleton_is_rejected(prepared, tmp_path):
     root = shutil.copytree(prepared / "clips", tmp_path / "clips")
     file = root / "annotations.json"
     content = json.loads(file.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Choosing clips through wrappers."""
+"""Selection of clips through dataset wrappers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def ids(clips) -> list[str]:
     return [clip.record["clip_id"] for clip in clips]
 
 
-def test_every_wrapper_is_looked_through(root, dataset):
+def test_every_wrapper_is_resolved(root, dataset):
     other = KArSLDataset(data_root=root, pipeline=PIPELINE, filter_cfg={"split": "test"}, seed=0)
     both = ConcatDataset([dataset, other])
     assert find_clip(both, len(dataset) + 1) == (other, 1)
@@ -44,11 +44,11 @@ def test_every_wrapper_is_looked_through(root, dataset):
     assert find_clip(Subset(RepeatDataset(dataset, times=2), [5, 30]), 1) == (dataset, 6)
 
 
-def test_repeated_clips_are_chosen_once(dataset):
+def test_repeated_clips_are_selected_once(dataset):
     assert ids(select_clips(RepeatDataset(dataset, times=4), count=0)) == ids(select_clips(dataset, count=0))
 
 
-def test_a_choice_is_spread_evenly_unless_a_seed_draws_it(dataset):
+def test_selection_is_evenly_spread_or_random_with_a_seed(dataset):
     everything = ids(select_clips(dataset, count=0))
     assert len(everything) == 24
     assert ids(select_clips(dataset, count=3)) == [everything[i] for i in (4, 12, 20)]
@@ -57,7 +57,7 @@ def test_a_choice_is_spread_evenly_unless_a_seed_draws_it(dataset):
     assert len(set(drawn[0])) == 5
 
 
-def test_filters_read_numbers_english_and_arabic(dataset):
+def test_filters_accept_numbers_english_and_arabic(dataset):
     def signs(*words: str) -> set[int]:
         return {p.record["sign"] for p in select_clips(dataset, count=0, clip_filter=ClipFilter(signs=words))}
 
@@ -77,12 +77,12 @@ def test_orders(dataset):
     assert [p.index for p in select_clips(dataset, count=1, indices=[-1, 0])] == [23, 0]
 
 
-def test_stages_begin_with_the_loaded_clip_and_end_before_packing(dataset):
+def test_stages_start_with_the_loaded_clip_and_end_before_packing(dataset):
     (clip,) = select_clips(dataset, count=1)
     assert [name for name, _ in clip_stages(clip)] == ["LoadKeypoints", "TSNSampleFrames"]
 
 
-def test_what_cannot_be_browsed_is_said_in_one_sentence(root, dataset):
+def test_errors_are_one_sentence(root, dataset):
     with pytest.raises(ConfigError, match="TensorDataset is neither a KeypointDataset nor a wrapper"):
         find_clip(TensorDataset(torch.zeros(3)), 0)
     with pytest.raises(ConfigError, match="index 24 is outside a dataset of 24 clips"):
@@ -98,7 +98,7 @@ def test_what_cannot_be_browsed_is_said_in_one_sentence(root, dataset):
         clip_stages(select_clips(bare, count=1)[0])
 
 
-def test_combinators_are_looked_through_with_their_steps_and_labels(root):
+def test_wrappers_are_resolved_with_their_transforms_and_labels(root):
     loaded = [{"type": "LoadKeypoints"}]
     parts = [
         KArSLDataset(data_root=root, pipeline=loaded, filter_cfg={"signs": signs}, seed=0, index_cache=None)
@@ -117,7 +117,7 @@ def test_combinators_are_looked_through_with_their_steps_and_labels(root):
     assert {p.record["sign"] for p in select_clips(union, count=0, clip_filter=ClipFilter(signs=("شكر",)))} == {2}
 
 
-def test_further_draws_are_others_and_the_first_is_the_training_one(dataset):
+def test_augmented_views_differ_and_the_first_is_that_of_training(dataset):
     flips = KArSLDataset(data_root=dataset.data_root, pipeline=[*PIPELINE[:2], {"type": "RandomAffine"}], seed=0)
     (clip,) = select_clips(flips, count=1)
     stages, others = shown_stages(clip, "pipeline", augmentations=3)
@@ -130,12 +130,12 @@ def test_further_draws_are_others_and_the_first_is_the_training_one(dataset):
         shown_stages(clip, "all")
 
 
-def test_a_few_of_each_sign_stand_together(dataset):
+def test_clips_per_sign_are_together(dataset):
     selected = select_clips(dataset, count=0, per_sign=2)
     assert [p.record["sign"] for p in selected] == [1, 1, 2, 2, 3, 3]
 
 
-def test_datasets_of_others_are_shown_as_samples():
+def test_third_party_datasets_are_shown_as_samples():
     sample = {"inputs": torch.ones(5, 42, 2), "keypoint_mask": torch.ones(5, 42, dtype=torch.bool), "label": torch.tensor(1)}
     others = [sample, sample]
     (clip,) = select_clips(ListOfSamples(others), count=1)

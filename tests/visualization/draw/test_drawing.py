@@ -26,7 +26,7 @@ def test_fit_of_nothing_and_of_a_single_point_is_finite():
     np.testing.assert_allclose(fit([np.ones((1, 2))], (100, 60)).to_pixels(np.ones(2)), [50, 30])
 
 
-def test_a_stray_among_many_points_does_not_shrink_the_rest():
+def test_outlier_among_many_points_is_ignored():
     points = np.random.default_rng(0).uniform(0, 1, (1000, 2))
     points[0] = 1e6
     low, high = limits(points)
@@ -64,7 +64,7 @@ def test_a_group_of_an_unknown_name_has_a_color_and_a_face_without_bones_is_dott
     assert side_of("chin") is None
 
 
-def test_what_leaves_a_panel_is_cut_off():
+def test_drawings_are_clipped_to_their_panel():
     canvas = Canvas(60, 20)
     with canvas.panel(20, 0, 20, 20) as panel:
         panel.line((-100, 10), (100, 10), "#000000", width=4)
@@ -74,7 +74,7 @@ def test_what_leaves_a_panel_is_cut_off():
     assert (row[40:] == 255).all()
 
 
-def test_texts_are_shortened_from_the_end_that_is_asked():
+def test_texts_are_shortened_at_either_end():
     assert text_width(shorten("a" * 100, 80)) <= 80
     assert shorten("first and last", 60).startswith("first"[:3])
     assert shorten("first and last", 60, keep_end=True).endswith("last")
@@ -111,7 +111,7 @@ def test_runs_are_found_at_both_ends():
     assert list(runs(np.ones(2, bool))) == [(0, 2)]
 
 
-def test_a_presence_bar_shows_each_frame_in_its_place(count_color):
+def test_presence_bar_shows_each_frame(count_color):
     hand = Skeleton("hand", (("rh", ("right_hand_wrist",)),))
     keypoint = np.zeros((4, 1, 2))
     keypoint[1] = np.nan
@@ -122,7 +122,7 @@ def test_a_presence_bar_shows_each_frame_in_its_place(count_color):
     assert count_color(row, MISSING) == 40
 
 
-def test_ticks_stand_at_the_centers_of_the_frames_taken():
+def test_ticks_are_at_the_centers_of_sampled_frames():
     canvas = Canvas(300, 30)
     draw_sampled_frames(canvas, np.array([0.0, 3.0, np.nan]), 4, left=100, width=160, top=5)
     dark = (np.asarray(canvas.finish())[12, 95:] < 100).all(-1).nonzero()[0] + 95

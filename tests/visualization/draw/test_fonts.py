@@ -1,4 +1,4 @@
-"""Arabic is joined and ordered once, by whatever is there; or the missing thing is named."""
+"""Fonts: Arabic is shaped once, with any available library, or the missing one is reported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HELLO = "مرحبا"
 
 @pytest.fixture
 def fresh_fonts():
-    """Forget cached fonts before and after a test that changes where they come from."""
+    """Clear the font caches before and after a test that changes the fonts."""
     caches = (fonts.latin_font, fonts.arabic_font, fonts.has_raqm)
     for cached in caches:
         cached.cache_clear()
@@ -60,41 +60,41 @@ def test_without_raqm_the_reshaper_draws_the_same_word(monkeypatch, request):
 
 
 @needs_arabic
-def test_raqm_is_handed_the_text_as_it_is():
+def test_raqm_receives_the_text_unchanged():
     if not fonts.has_raqm():
         pytest.skip("this Pillow has no raqm")
     assert fonts.arabic_run(HELLO) == (HELLO, {"direction": "rtl", "language": "ar"})
 
 
-def test_a_machine_without_an_arabic_font_is_told_which(monkeypatch, fresh_fonts):
+def test_missing_arabic_font_is_reported(monkeypatch, fresh_fonts):
     monkeypatch.setattr(fonts, "_ARABIC", ("NoSuchFont.ttf",))
     assert "DejaVuSans.ttf" in fonts.arabic_problem()
     assert not ink(HELLO).any()
     assert text_width(HELLO, arabic=True) == 0
 
 
-def test_a_font_without_arabic_letters_is_not_taken(fresh_fonts):
+def test_font_without_arabic_letters_is_not_used(fresh_fonts):
     latin_only = fonts.ImageFont.load_default(20)
     assert not fonts._has_letter(latin_only, "\u0645")
 
 
-def test_a_machine_without_any_font_still_draws_latin(monkeypatch, fresh_fonts):
+def test_latin_is_drawn_without_any_font(monkeypatch, fresh_fonts):
     monkeypatch.setattr(fonts, "_LATIN", {False: (), True: ()})
     assert fonts.latin_font(12).getlength("hello") > 10
 
 
-def where_no_fonts_are(code: str) -> str:
-    """What a process prints on a machine whose font folders are empty."""
+def run_without_fonts(code: str) -> str:
+    """Return the output of a process without font folders."""
     bare = {**os.environ, "XDG_DATA_DIRS": "/nowhere", "XDG_DATA_HOME": "/nowhere", "HOME": "/nowhere"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=bare)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="fonts are looked for elsewhere")
-def test_a_machine_without_fonts_has_those_of_the_extra_or_is_told():
+@pytest.mark.skipif(sys.platform != "linux", reason="font folders are specific to Linux")
+def test_without_fonts_those_of_the_extra_are_used_or_reported():
     code = "from karsl.visualization import arabic_problem; print(arabic_problem())"
-    told = where_no_fonts_are(f"import sys; sys.modules['matplotlib'] = None; {code}")
-    assert "NotoSansArabic-Regular.ttf; pip install 'karsl[viz]'" in told
+    output = run_without_fonts(f"import sys; sys.modules['matplotlib'] = None; {code}")
+    assert "NotoSansArabic-Regular.ttf; pip install 'karsl[viz]'" in output
     if find_spec("matplotlib"):
-        assert where_no_fonts_are(code) == "None"
+        assert run_without_fonts(code) == "None"

@@ -1,4 +1,4 @@
-"""What a payload tells: points to within a level, plans where they hold, wrists that hang on wrong arms."""
+"""Payloads: quantized points, affine maps between stages, flags of implausible hands."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def arms(frames: int = 4) -> np.ndarray:
     return np.tile(np.array(one), (frames, 1, 1))
 
 
-def test_sampling_flipping_moving_and_centring_are_told_as_plans(page_clips):
+def test_sampling_flips_affine_maps_and_centering_are_encoded_as_maps(page_clips):
     for clip in page_clips:
         stages = encode_clip(clip)["stages"]
         assert [stage["points"].get("from") for stage in stages] == [None, 0, 1, 2, 3]
@@ -38,7 +38,7 @@ def test_augmented_views_are_maps_of_the_loaded_clip(page_clips):
     assert all(stage["points"]["from"] == 0 for clip in page_clips for stage in encode_clip(clip)["augmentations"])
 
 
-def test_selected_and_dropped_points_are_told_as_plans(clips_through):
+def test_selection_and_dropout_are_encoded_as_maps(clips_through):
     steps = [dict(type="LoadKeypoints"), dict(type="SelectKeypoints", names=["rh", "lh"])]
     for clip in clips_through(steps):
         first, selected = encode_clip(clip)["stages"]
@@ -51,19 +51,19 @@ def test_selected_and_dropped_points_are_told_as_plans(clips_through):
     assert plan["seen"] is not None
 
 
-def test_noise_and_the_wrong_flip_keep_points_of_their_own(planted):
+def test_noise_and_the_wrong_flip_are_quantized(planted):
     assert [stage["points"].get("from") for stage in encode_clip(planted)["stages"]] == [None, 0, None]
     noisy = arms() + np.random.default_rng(0).normal(0, 0.01, arms().shape)
     assert affine_between(PageStage("a", arms(), ARMS), PageStage("b", noisy, ARMS)) is None
 
 
-def test_a_point_that_appears_is_no_plan():
+def test_added_point_has_no_map():
     before = arms()
     before[0, 0] = np.nan
     assert affine_between(PageStage("a", before, ARMS), PageStage("b", arms(), ARMS)) is None
 
 
-def test_a_planted_wrong_flip_is_flagged_and_a_right_one_is_not(planted, page_clips):
+def test_wrong_flip_is_flagged_and_a_correct_one_is_not(planted, page_clips):
     payload = encode_clip(planted)
     assert payload["row"]["wrong"] == ["WrongFlip"]
     assert [stage["wrong"] for stage in payload["stages"]] == [False, False, True]
@@ -71,7 +71,7 @@ def test_a_planted_wrong_flip_is_flagged_and_a_right_one_is_not(planted, page_cl
     assert all(encode_clip(clip)["row"]["wrong"] == [] for clip in page_clips)
 
 
-def test_parts_that_were_centered_by_themselves_are_known_and_not_flagged(clips_through):
+def test_groups_centered_separately_are_detached_and_not_flagged(clips_through):
     steps = [dict(type="LoadKeypoints"), dict(type="TSNSampleFrames", clip_len=16)]
     clips = clips_through([*steps, dict(type="CenterScale", per_group=True), dict(type="RandomAffine")], 12)
     for clip in clips:
@@ -80,25 +80,25 @@ def test_parts_that_were_centered_by_themselves_are_known_and_not_flagged(clips_
         assert payload["row"]["wrong"] == []
 
 
-def test_a_payload_is_plain_json_even_with_nothing_seen():
+def test_payload_without_points_is_valid_json():
     empty = PageStage("LoadKeypoints", np.full((3, 6, 2), np.nan), ARMS, np.array([0, np.nan, 2]))
     payload = encode_clip(PageClip("a/b", [empty]))
     assert json.loads(json.dumps(payload, allow_nan=False))["stages"][0]["inds"] == [0.0, None, 2.0]
     assert payload["row"]["hands"] == {"right": 0.0, "left": 0.0, "any": 0.0}
 
 
-def test_a_clip_without_stages_is_refused():
+def test_clip_without_stages_is_rejected():
     with pytest.raises(ValueError, match="'a' has no stages"):
         encode_clip(PageClip("a", []))
 
 
-def test_quantising_needs_far_less_room_than_numbers(page_clips):
+def test_quantized_points_are_small(page_clips):
     points = page_clips[0].stages[0].points
     assert len(quantize(points)["data"]) < 0.12 * points.nbytes
     assert quantization_scale(points)[1] < 1e-3
 
 
-def test_links_are_plain_stable_and_differ():
+def test_links_are_url_safe_stable_and_distinct():
     names = ["a (1)", "a-1", "a/1", "ا", "", "a 1"]
     links = [clip_link(name) for name in names]
     assert len(set(links)) == len(names)

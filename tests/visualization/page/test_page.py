@@ -1,4 +1,4 @@
-"""One file, or a set of pages and their index; a content policy that fits; texts that stay texts."""
+"""Files of the page: one, or many and an index; content security policy; escaping."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
-def test_the_policy_allows_its_own_script_and_style_and_nothing_else(page_file):
+def test_policy_allows_only_its_own_script_and_style(page_file):
     html = page_file.read_text(encoding="utf-8")
     script = re.search(r"<script>(.*?)</script>", html, re.DOTALL)[1]
     style = re.search(r"<style>(.*?)</style>", html, re.DOTALL)[1]
@@ -36,16 +36,16 @@ def test_the_policy_allows_its_own_script_and_style_and_nothing_else(page_file):
     assert "unsafe" not in policy
 
 
-def test_a_served_page_may_ask_its_own_server_only():
+def test_served_page_may_only_request_its_own_server():
     assert "connect-src 'self';" in policy_of(page_html(server_url=""))
 
 
-def test_the_page_names_no_other_address(page_file):
+def test_page_has_no_external_address(page_file):
     html = page_file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
     assert re.findall(r"https?://|src=|@import|url\(", re.sub(r"\(after [^)]*\)", "", html)) == []
 
 
-def test_texts_of_the_data_cannot_end_their_element(page_clips):
+def test_data_cannot_end_its_element(page_clips):
     evil = replace(page_clips[0], english="</script><script>alert(1)</script>", clip_id="<!--", arabic="\u2028")
     html = page_html([encode_clip(evil)], title="</title>", metadata={"</script>": "<b>"})
     assert html.count("</script>") == 2
@@ -83,7 +83,7 @@ def test_500_clips_of_48_frames_stay_below_15_megabytes(page_clips):
     assert 500 * 48 * size / frames < 15_000_000
 
 
-def test_no_clips_and_clips_of_one_link_are_refused(page_clips, tmp_path):
+def test_no_clips_and_duplicate_links_are_rejected(page_clips, tmp_path):
     with pytest.raises(ValueError, match="no clips to write"):
         write_page(tmp_path / "a.html", [])
     with pytest.raises(ValueError, match="is already used"):
@@ -91,7 +91,7 @@ def test_no_clips_and_clips_of_one_link_are_refused(page_clips, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_row_needs_no_clip_to_be_read():
+def test_row_needs_no_clip():
     metadata = {"clip_id": "a", "link": "a", "label": 0, "sign": 71, "english": "skeleton", "arabic": "", "signer": "01"}
     row = index_row({**metadata, "split": "train", "category": "Health"}, 48)
     assert row["seen"] is None

@@ -1,5 +1,9 @@
-// Cards, bars and tables, each readable without seeing bars.
+// Cards, histograms and tables; every chart is accessible as text.
 
+/**
+ * @param {string} title
+ * @param {string} about
+ */
 function card(title, about, ...content) {
   return el(
     "section",
@@ -13,22 +17,29 @@ function card(title, about, ...content) {
 const span = (low, high) => (low === high ? `${low}` : `${low} to ${high}`);
 const distinct = (items, of) => new Set(items.map(of).filter((value) => value !== null)).size;
 
+/** @param {number[]} values */
 function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-// Bars with their numbers in a title each, and the same as a table for those who do not see bars.
+/**
+ * Return a histogram and the same numbers as a table.
+ *
+ * @param {[label: string, count: number][]} bins
+ * @param {string} across
+ * @param {string} up
+ */
 function histogram(bins, across, up) {
   const width = 460,
     height = 186,
     left = 36,
     bottom = 40,
     top = 12;
-  const most = Math.max(...bins.map(([, count]) => count), 1);
+  const max = Math.max(...bins.map(([, count]) => count), 1);
   const step = (width - left) / bins.length;
-  const tall = (count) => ((height - bottom - top) * count) / most;
+  const tall = (count) => ((height - bottom - top) * count) / max;
   const every = Math.ceil(bins.length / 8);
   const bars = bins.map(([label, count], i) =>
     svg(
@@ -52,7 +63,7 @@ function histogram(bins, across, up) {
           label.replace(" %", ""),
         ),
   );
-  const levels = [0, Math.round(most / 2), most].filter((v, i, all) => all.indexOf(v) === i);
+  const levels = [0, Math.round(max / 2), max].filter((v, i, all) => all.indexOf(v) === i);
   const grid = levels.map((count) => [
     svg("line", {
       x1: left,

@@ -1,4 +1,4 @@
-// Pictures of one frame on a canvas.
+// Drawing of one frame on a canvas.
 
 const ROLES = [
   "right",
@@ -16,9 +16,10 @@ const ROLES = [
   "paper",
   "accent",
 ];
+/** @type {Record<string, string>} */
 let colors = {};
 
-// The style sheet has the colors, for both themes; a canvas needs them as values.
+// The style sheet defines the colors of both themes; a canvas needs their values.
 function readColors() {
   const probe = el("span", { hidden: true });
   document.body.append(probe);
@@ -29,6 +30,10 @@ function readColors() {
   probe.remove();
 }
 
+/**
+ * @param {HTMLCanvasElement} canvas
+ * @returns {[pen: Pen, width: number, height: number]}
+ */
 function clearedPen(canvas) {
   const { clientWidth: width, clientHeight: height } = canvas;
   const dense = Math.min(window.devicePixelRatio || 1, 3);
@@ -43,8 +48,16 @@ function clearedPen(canvas) {
   return [pen, width, height];
 }
 
-// Options: `group` draws only that one, `ghost` draws all in one faint color, `tethers` ties hands to arms, `size` scales
-// lines and dots.
+/**
+ * Draw a frame. Options: `group` draws only that group, `ghost` uses one faint color, `tethers` connects hands to arms,
+ * `size` scales lines and dots.
+ *
+ * @param {Pen} pen
+ * @param {Stage} stage
+ * @param {number} t
+ * @param {View} view
+ * @param {DrawOptions} options
+ */
 function drawFrame(pen, stage, t, view, { group = null, ghost = false, tethers = false, size = 1, alpha = 1 } = {}) {
   pen.globalAlpha = alpha;
   const inGroup = (v) => !group || (v >= group.at[0] && v < group.at[1]);
@@ -64,11 +77,22 @@ function drawFrame(pen, stage, t, view, { group = null, ghost = false, tethers =
   pen.globalAlpha = 1;
 }
 
-// Joints of arms are marked strongly, the many points of hands, face and feet are not.
+/**
+ * Return the radius of a dot: large for joints of arms, small for the many points of hands, face and feet.
+ *
+ * @param {Skeleton} skeleton
+ * @param {number} v
+ * @param {string} role
+ */
 function dotSize(skeleton, v, role) {
   return role === "right" || role === "left" ? 2.1 : /shoulder|elbow|(^|_)wrist|hip/.test(skeleton.names[v]) ? 3 : 1.7;
 }
 
+/**
+ * @param {Pen} pen
+ * @param {Point} from
+ * @param {Point} to
+ */
 function line(pen, from, to) {
   pen.beginPath();
   pen.moveTo(...from);
@@ -76,13 +100,25 @@ function line(pen, from, to) {
   pen.stroke();
 }
 
+/**
+ * @param {Pen} pen
+ * @param {Point} center
+ * @param {number} radius
+ */
 function disc(pen, [x, y], radius) {
   pen.beginPath();
   pen.arc(x, y, radius, 0, 2 * Math.PI);
   pen.fill();
 }
 
-// From a hand's wrist to the wrist of its own arm: short where all is well; one that crosses the body shows a wrong flip.
+/**
+ * Draw a line from each hand to the wrist of its own arm. One that crosses the body shows a wrong flip.
+ *
+ * @param {Pen} pen
+ * @param {Stage} stage
+ * @param {number} t
+ * @param {View} view
+ */
 function drawTethers(pen, stage, t, view) {
   for (const [hand, arm, side] of stage.skeleton.tethers) {
     if (!isSeen(stage, t, hand) || !isSeen(stage, t, arm)) continue;
@@ -98,13 +134,24 @@ function drawTethers(pen, stage, t, view) {
   }
 }
 
+/**
+ * @param {Pen} pen
+ * @param {Point} center
+ */
 function ring(pen, [x, y]) {
   pen.beginPath();
   pen.arc(x, y, 8, 0, 2 * Math.PI);
   pen.stroke();
 }
 
-// A letter beside each hand: sides without colors.
+/**
+ * Draw a letter next to each hand, for readers who cannot distinguish the colors.
+ *
+ * @param {Pen} pen
+ * @param {Stage} stage
+ * @param {number} t
+ * @param {View} view
+ */
 function drawLetters(pen, stage, t, view) {
   pen.font = "700 12px system-ui, sans-serif";
   pen.textAlign = "center";
@@ -140,7 +187,14 @@ function drawCorner(pen, text) {
   pen.fillText(text, 7, 5);
 }
 
-// The way of the hands' wrists through the clip, stronger where it has been already.
+/**
+ * Draw the paths of the hands' wrists through the clip, stronger up to the current frame.
+ *
+ * @param {Pen} pen
+ * @param {Stage} stage
+ * @param {number} t
+ * @param {View} view
+ */
 function drawPaths(pen, stage, t, view) {
   for (const group of stage.skeleton.groups.filter((one) => one.side)) {
     const tip = pathPoint(stage, group);
@@ -156,10 +210,15 @@ function drawPaths(pen, stage, t, view) {
   }
 }
 
-// What the paths fill, but never less than the shoulders' width: a hand at rest is no movement.
+/**
+ * Return the bounds of the paths, at least a share of the body, so that a resting hand does not look like a movement.
+ *
+ * @param {Stage} stage
+ * @returns {Box}
+ */
 function pathBounds(stage) {
   const tips = stage.skeleton.groups.filter((one) => one.side).map((group) => pathPoint(stage, group));
-  const [x0, y0, x1, y1] = joined(tips.map((tip) => groupBounds(stage, { at: [tip, tip + 1] })));
+  const [x0, y0, x1, y1] = unionBox(tips.map((tip) => groupBounds(stage, { at: [tip, tip + 1] })));
   const body = boundsOf(stage);
   const least = 0.45 * Math.max(body[2] - body[0], body[3] - body[1]);
   const [x, y] = [(x0 + x1) / 2, (y0 + y1) / 2];
@@ -167,4 +226,8 @@ function pathBounds(stage) {
   return [x - w, y - h, x + w, y + h];
 }
 
+/**
+ * @param {Stage} stage
+ * @param {Group} group
+ */
 const pathPoint = (stage, group) => Math.max(group.at[0], stage.skeleton.names.indexOf(`${group.side}_hand_wrist`));

@@ -1,19 +1,20 @@
-// Search, filters and order of the list.
+// Search, filters and order of the list of clips.
 
-const filters = { query: "", signer: "", split: "", category: "", hand: "", least: 25, wrong: false, sort: "place" };
+const filters = { query: "", signer: "", split: "", category: "", hand: "", least: 25, wrong: false, sort: "index" };
+/** @type {{ rows: Row[] }} */
 const listed = { rows: [] };
 
 const HANDS = [
   ["", "hands: any"],
-  ["any", "no hand at all"],
+  ["any", "no hand"],
   ["right", "no right hand"],
   ["left", "no left hand"],
 ];
 const SORTS = [
-  ["place", "sort: as written"],
+  ["index", "sort: dataset"],
   ["sign", "sort: SignID"],
   ["frames", "sort: length"],
-  ["missing", "sort: least hands first"],
+  ["missing", "sort: fewest hands first"],
   ["id", "sort: clip name"],
 ];
 
@@ -61,7 +62,12 @@ function buildFilters() {
   }
 }
 
-// Signers and splits by name; chapters by the first of their signs.
+/**
+ * Return the distinct values of a column: signers and splits by name, categories by their first sign.
+ *
+ * @param {"signer" | "split" | "category"} key
+ * @returns {string[]}
+ */
 function valuesOf(key) {
   const first = new Map();
   for (const row of rows) if (row[key]) first.set(row[key], Math.min(row.sign ?? Infinity, first.get(row[key]) ?? Infinity));
@@ -95,6 +101,7 @@ function handFilter() {
 
 function refilter() {
   const matches = matcher(filters.query);
+  /** @param {Row} row */
   const missing = (row) => 1 - (row.hands?.[filters.hand] ?? 1);
   listed.rows = rows.filter(
     (row) =>
@@ -110,7 +117,7 @@ function refilter() {
     frames: (row) => row.frames,
     missing: (row) => row.hands?.any ?? 1,
   }[filters.sort];
-  if (rank) listed.rows.sort((a, b) => rank(a) - rank(b) || a.place - b.place);
+  if (rank) listed.rows.sort((a, b) => rank(a) - rank(b) || a.index - b.index);
   if (filters.sort === "id") listed.rows.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
   const signs = new Set(listed.rows.map((row) => row.sign ?? row.label)).size;
   byId("count").textContent =
@@ -123,7 +130,7 @@ function refilter() {
 function clearFilters() {
   Object.assign(filters, { query: "", signer: "", split: "", category: "", hand: "", wrong: false });
   for (const one of byId("sidebar").querySelectorAll("select")) one.selectedIndex = 0;
-  filters.sort = "place";
+  filters.sort = "index";
   for (const one of byId("sidebar").querySelectorAll("input[type=checkbox]")) one.checked = false;
   for (const one of byId("sidebar").querySelectorAll(".least")) one.hidden = true;
   byId("search").value = "";

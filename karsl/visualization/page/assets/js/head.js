@@ -1,4 +1,4 @@
-// What stands around the panels: title, facts, warning, choice of view and stage, legend, short messages.
+// Around the panels: title, metadata, warning, selection of view and stage, legend, short messages.
 
 function paintHead() {
   const { row, clip, problem } = state;
@@ -8,9 +8,9 @@ function paintHead() {
   const link = el(
     "a",
     {
-      href: placeText(),
+      href: stateToHash(),
       id: "clip-link",
-      title: "a stable link to this clip and frame; a click copies it",
+      title: "link to this clip and frame; click to copy",
       onclick: copyLink,
     },
     "link",
@@ -18,7 +18,7 @@ function paintHead() {
   const seen = Object.entries(row.seen ?? {})
     .filter(([name, share]) => /hand/.test(name) || share < 1)
     .map(([name, share]) => `${name} ${percent(share)}`);
-  const facts = [
+  const metadata = [
     row.signer && `signer ${row.signer}`,
     row.split,
     row.category,
@@ -26,7 +26,7 @@ function paintHead() {
     ...seen,
     row.id,
   ];
-  const text = facts.filter(Boolean).join(" · ");
+  const text = metadata.filter(Boolean).join(" · ");
   byId("clip-facts").replaceChildren(el("span", { class: "cut", title: text }, text), link);
   const wrong = clip ? [...clip.stages, ...clip.augmentations].filter((stage) => stage.wrong) : [];
   const warning = byId("warning");
@@ -34,6 +34,10 @@ function paintHead() {
   warning.textContent = problem || warningText(clip, wrong);
 }
 
+/**
+ * @param {Clip} clip
+ * @param {Stage[]} wrong
+ */
 function warningText(clip, wrong) {
   if (!wrong.length) return "";
   const first = wrong[0],
@@ -42,16 +46,17 @@ function warningText(clip, wrong) {
   const shares = Object.entries(first.own)
     .map(([side, [share]]) => `${side} ${percent(share)}`)
     .join(", ");
-  const flip = "A flip that swaps the hands but not the arms looks like this.";
-  const doubled = "Only one side is wrong, which looks like a detector that took one hand for both.";
+  const flip = "Possibly a flip swapped the hands but not the arms.";
+  const doubled = "Only one side is wrong: possibly a detector found the same hand twice.";
   const both = Object.values(first.own).every(([share]) => share < 0.6);
-  const figure = `share of frames with the hand on its own wrist: ${shares}`;
-  return `⚠ Hands hang on the wrong arms${since}: ${figure}. ${both ? flip : doubled}`;
+  const figure = `share of frames with the hand at the wrist of its own arm: ${shares}`;
+  return `⚠ Hands on the wrong arms${since}: ${figure}. ${both ? flip : doubled}`;
 }
 
+/** @param {Event} event */
 function copyLink(event) {
   event.preventDefault();
-  const link = location.href.replace(/#.*$/, "") + placeText();
+  const link = location.href.replace(/#.*$/, "") + stateToHash();
   navigator.clipboard?.writeText(link).then(
     () => toast("link copied"),
     () => toast(link),
@@ -73,17 +78,18 @@ function paintToolbar() {
   controls.sampled.hidden = !clip.stages.some((stage) => stage.inds);
 }
 
+/** @param {Clip} clip */
 function stageChips(clip) {
   const chips = clip.stages.map((stage, number) => {
-    const about = [
+    const title = [
       stage.wrong && "hands on the wrong arms",
-      stage.unchanged && "changes nothing",
+      stage.unchanged && "no change",
       stage.note,
       `key ${number + 1}`,
     ]
       .filter(Boolean)
       .join("; ");
-    return button(`${stage.wrong ? "⚠ " : ""}${number} · ${stage.name}`, about, () => goToStage(number), {
+    return button(`${stage.wrong ? "⚠ " : ""}${number} · ${stage.name}`, title, () => goToStage(number), {
       "aria-pressed": String(number === state.stage),
       class: `chip ${stage.wrong ? "bad" : ""} ${stage.unchanged ? "same" : ""}`,
     });
@@ -91,13 +97,14 @@ function stageChips(clip) {
   return el("div", { class: "chips", role: "group", "aria-label": "Stage" }, chips);
 }
 
+/** @param {Clip} clip */
 function overlayOptions(clip) {
   const base = select(
     "Stage below",
     clip.stages.map((stage, number) => [number, `below: ${number} · ${stage.name}`]),
     (value) => update({ base: Number(value) }),
   );
-  base.value = state.base;
+  base.value = String(state.base);
   const ghost = el("input", {
     type: "range",
     min: 0,
@@ -108,7 +115,7 @@ function overlayOptions(clip) {
     oninput: (event) => update({ ghost: Number(event.target.value) }),
   });
   const trail = select(
-    "Neighbouring frames",
+    "Neighboring frames",
     [
       [0, "no trail"],
       [1, "trail ±2"],
@@ -117,7 +124,7 @@ function overlayOptions(clip) {
     ],
     (value) => update({ trail: Number(value) }),
   );
-  trail.value = state.trail;
+  trail.value = String(state.trail);
   return el("div", { class: "options" }, base, ghost, trail);
 }
 
@@ -128,20 +135,24 @@ function paintLegend() {
     ...stage.skeleton.groups.map((group) => key(`key-${group.role}`, group.label)),
     key("key-missing", "not seen"),
     stage.skeleton.tethers.length && !stage.detached ? key("key-tether", "hand to its own wrist") : "",
-    stage.detached ? "parts were centred by themselves: each has a panel of its own" : "",
+    stage.detached ? "groups were centered separately: each has its own panel" : "",
   );
 }
 
+let toastTimer = 0;
+
+/** @param {string} text */
 function toast(text) {
   const box = byId("toast");
   box.textContent = text;
   box.hidden = false;
-  clearTimeout(box.timer);
-  box.timer = setTimeout(() => {
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => {
     box.hidden = true;
   }, 2500);
 }
 
+/** @param {string} text */
 function announce(text) {
   byId("announcer").textContent = text;
 }

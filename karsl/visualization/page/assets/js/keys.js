@@ -1,12 +1,13 @@
-// Keys, and the help that lists them.
+// Keyboard shortcuts and the help that lists them.
 
+/** @type {[key: string, description: string, act: (event: KeyInput) => void][]} */
 const KEYS = [
   ["space", "play, pause", () => play()],
-  ["ArrowRight", "one frame on", (event) => step(event.shiftKey ? 10 : 1)],
-  ["ArrowLeft", "one frame back", (event) => step(event.shiftKey ? -10 : -1)],
+  ["ArrowRight", "next frame", (event) => step(event.shiftKey ? 10 : 1)],
+  ["ArrowLeft", "previous frame", (event) => step(event.shiftKey ? -10 : -1)],
   [
     ".",
-    "one frame on",
+    "next frame",
     () => {
       update({ playing: false });
       step(1);
@@ -14,16 +15,16 @@ const KEYS = [
   ],
   [
     ",",
-    "one frame back",
+    "previous frame",
     () => {
       update({ playing: false });
       step(-1);
     },
   ],
   ["ArrowDown", "next clip", () => moveInList(1)],
-  ["ArrowUp", "clip before", () => moveInList(-1)],
+  ["ArrowUp", "previous clip", () => moveInList(-1)],
   ["j", "next clip", () => moveInList(1)],
-  ["k", "clip before", () => moveInList(-1)],
+  ["k", "previous clip", () => moveInList(-1)],
   ["]", "faster", () => changeSpeed(1)],
   ["[", "slower", () => changeSpeed(-1)],
   ["Home", "first frame", () => state.clip && update({ frame: 0 })],
@@ -31,11 +32,11 @@ const KEYS = [
   ["p", "player", () => goToView("player")],
   ["c", "compare stages", () => goToView("compare")],
   ["o", "overlay", () => goToView("overlay")],
-  ["d", "augmentations", () => goToView("augmentations")],
+  ["d", "augmented views", () => goToView("augmentations")],
   ["z", "hands and face enlarged", () => update({ zoom: !state.zoom })],
   ["h", "tethers", () => update({ tethers: !state.tethers })],
   ["l", "legs", () => update({ legs: !state.legs })],
-  ["f", "one frame for all stages", () => update({ shared: !state.shared })],
+  ["f", "shared scale of all stages", () => update({ shared: !state.shared })],
   ["s", "statistics, clips", () => goToTab(state.tab === "clips" ? "statistics" : "clips")],
   ["t", "light, dark", () => nextTheme()],
   [
@@ -57,7 +58,7 @@ function goToView(view) {
 
 function listenToKeys() {
   document.addEventListener("keydown", (event) => {
-    const target = event.target;
+    const target = /** @type {HTMLElement} */ (event.target);
     if (event.ctrlKey || event.metaKey || event.altKey || byId("help").open) return;
     if (event.key === "Escape" && target.id === "search") return byId("list").focus();
     if (target.id === "search" && (event.key === "Enter" || event.key === "ArrowDown")) return intoList(event);
@@ -73,6 +74,7 @@ function listenToKeys() {
   });
 }
 
+/** @param {Event} event */
 function intoList(event) {
   event.preventDefault();
   byId("list").focus();
@@ -101,7 +103,7 @@ function buildHelp() {
   );
   keys.push(
     el("tr", {}, el("td", {}, el("kbd", {}, "1"), "…", el("kbd", {}, "9")), el("td", {}, "stage")),
-    el("tr", {}, el("td", {}, el("kbd", {}, "Shift"), el("kbd", {}, "→")), el("td", {}, "ten frames on")),
+    el("tr", {}, el("td", {}, el("kbd", {}, "Shift"), el("kbd", {}, "→")), el("td", {}, "ten frames forward")),
   );
   byId("help").append(
     el("h2", { id: "help-title" }, "Keys and marks"),
@@ -109,21 +111,21 @@ function buildHelp() {
     el(
       "p",
       {},
-      "Sides are the signer's: orange and R are the right, blue and L the left. A dashed tether ties each hand to the ",
-      "wrist of its own arm. It is solid and red, with a ring, where the other arm's wrist is nearer.",
+      "Sides are the signer's: orange and R are right, blue and L are left. A dashed tether connects each hand to the ",
+      "wrist of its own arm. It is solid and red, with a ring, if the wrist of the other arm is nearer.",
     ),
     el(
       "p",
       {},
-      "“Own wrist” is the share of frames in which a hand's wrist is nearer to its own arm's wrist than to the other's. ",
-      "Right data stays near 100 %; below 60 % a stage is flagged: a flip swapped the hands and not the arms, or a ",
-      "detector took one hand for both. Frames in which the wrists are held together do not count.",
+      "“Own wrist” is the share of frames in which a hand's wrist is nearer to the wrist of its own arm than to that ",
+      "of the other. Correct data is near 100 %. A stage below 60 % is flagged: a flip swapped the hands but not the arms, or a ",
+      "detector found the same hand twice. Frames in which the wrists are close together do not count.",
     ),
     el(
       "p",
       {},
-      "Triangles below the timeline are the frames that a sampler took; the marks below each bar tell whether the group is ",
-      "there in them. Red above a bar: the hand hangs on the other arm.",
+      "Triangles below the timeline are sampled frames; the marks below each bar show whether the group is present ",
+      "in them. Red above a bar: the hand is at the other arm.",
     ),
     el("form", { method: "dialog" }, el("button", { class: "primary", autofocus: true }, "Close")),
   );

@@ -1,6 +1,6 @@
-// The list: only those lines are drawn that are in sight.
+// The list of clips; only visible lines have elements.
 
-const LINE = 64; // pixels down, as in page.css
+const LINE = 64; // pixels, as in page.css
 
 function paintList() {
   const list = byId("list"),
@@ -14,17 +14,21 @@ function paintList() {
       el(
         "p",
         { class: "empty muted" },
-        "no clip fits; ",
+        "no clip matches; ",
         button("clear the filters", "show all clips", clearFilters, { class: "link" }),
       ),
     );
-  const active = state.row && byId(`clip-${state.row.place}`);
+  const active = state.row && byId(`clip-${state.row.index}`);
   if (active) list.setAttribute("aria-activedescendant", active.id);
   else list.removeAttribute("aria-activedescendant");
 }
 
-function listLine(row, place) {
-  const facts = [row.signer && `signer ${row.signer}`, row.split, row.frames && many(row.frames, "frame")]
+/**
+ * @param {Row} row
+ * @param {number} position
+ */
+function listLine(row, position) {
+  const metadata = [row.signer && `signer ${row.signer}`, row.split, row.frames && many(row.frames, "frame")]
     .filter(Boolean)
     .join(" · ");
   const line = el(
@@ -32,9 +36,9 @@ function listLine(row, place) {
     {
       class: "line",
       role: "option",
-      id: `clip-${row.place}`,
+      id: `clip-${row.index}`,
       "aria-selected": String(row === state.row),
-      "aria-posinset": place + 1,
+      "aria-posinset": position + 1,
       "aria-setsize": listed.rows.length,
       onclick: () => {
         openClip(row);
@@ -51,14 +55,15 @@ function listLine(row, place) {
       el("span", { class: "spring" }),
       row.ar ? el("span", { lang: "ar", dir: "rtl", class: "arabic" }, row.ar) : null,
     ),
-    el("div", { class: "muted small" }, facts || row.id),
+    el("div", { class: "muted small" }, metadata || row.id),
     row.hands ? handBars(row.hands) : null,
   );
-  line.style.transform = `translateY(${place * LINE}px)`;
+  line.style.transform = `translateY(${position * LINE}px)`;
   line.title = row.id;
   return line;
 }
 
+/** @param {Shares} hands */
 function handBars(hands) {
   const bar = (side) => {
     if (hands[side] === undefined) return null;
@@ -82,7 +87,7 @@ function moveInList(steps) {
   }
 }
 
-function keepInSight() {
+function scrollToCurrent() {
   const at = listed.rows.indexOf(state.row),
     list = byId("list");
   if (at < 0) return;

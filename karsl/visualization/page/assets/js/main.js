@@ -1,4 +1,4 @@
-// Puts the parts together.
+// Start of the page.
 
 const THEMES = ["auto", "light", "dark"];
 
@@ -8,12 +8,13 @@ function nextTheme() {
   setTheme(dark ? "light" : "dark");
 }
 
+/** @param {string} theme */
 function setTheme(theme) {
   if (THEMES.includes(theme) && theme !== "auto") document.documentElement.dataset.theme = theme;
   try {
     localStorage.setItem("karsl-theme", theme);
   } catch {
-    /* a page in a frame may have no storage */
+    /* storage is not available to some embedded pages */
   }
   themeChanged();
 }
@@ -35,6 +36,7 @@ function storedTheme() {
   }
 }
 
+/** @param {"clips" | "statistics"} tab */
 function goToTab(tab) {
   if (tab === "clips" && isIndex) return;
   update({ tab, playing: false });
@@ -56,19 +58,19 @@ function openDrawer() {
   paintList();
 }
 
-function writePlace() {
+function writeHash() {
   if (!state.row || state.playing || isIndex) return;
   const link = byId("clip-link");
-  if (link) link.setAttribute("href", placeText());
+  if (link) link.setAttribute("href", stateToHash());
   try {
-    history.replaceState(null, "", placeText());
+    history.replaceState(null, "", stateToHash());
   } catch {
-    /* a page inside another may not change its address */
+    /* some embedded pages cannot change their address */
   }
 }
 
-function goToPlace() {
-  const { row, name, where } = readPlace();
+function goToHash() {
+  const { row, name, where } = hashToState();
   if (row) {
     if (!listed.rows.includes(row)) clearFilters();
     return openClip(row, where);
@@ -82,7 +84,7 @@ function goToPlace() {
 function connect() {
   onChange(["row"], () => {
     paintList();
-    keepInSight();
+    scrollToCurrent();
   });
   onChange(["row", "clip", "problem"], paintHead);
   onChange(["row"], () => state.row && announce(`${titleOf(state.row)} ${state.row.ar}, ${state.row.id}`));
@@ -92,6 +94,7 @@ function connect() {
     paintLegend();
     buildView();
   });
+  /** @type {(keyof State)[]} */
   const flags = ["zoom", "tethers", "legs", "shared", "sampled"];
   onChange(flags, () => flags.forEach((key) => controls[key].setAttribute("aria-pressed", String(state[key]))));
   onChange(["speed"], () => {
@@ -101,23 +104,23 @@ function connect() {
     controls.play.textContent = state.playing ? "⏸ Pause" : "▶ Play";
   });
   onChange(["tab", "row", "clip"], paintTab);
-  onChange(["row", "clip", "frame", "stage", "view", "playing"], writePlace);
+  onChange(["row", "clip", "frame", "stage", "view", "playing"], writeHash);
   listeners.push(paintSoon);
 }
 
 function buildHead() {
   byId("title").textContent = data.title;
-  byId("offline").textContent = isServed ? "read from this machine's server" : "offline · loads nothing";
+  byId("offline").textContent = isServed ? "served by this machine" : "offline · no network access";
   const tabs = [
-    ["clips", "Clips", "look at clips (s)"],
-    ["statistics", "Statistics", "figures of the clips in the list (s)"],
+    ["clips", "Clips", "show clips (s)"],
+    ["statistics", "Statistics", "statistics of the clips in the list (s)"],
   ];
   if (!isIndex) byId("tabs").append(segmented("Pages", tabs, state.tab, goToTab));
   if (data.pages && !isIndex) {
     const link = (name, text) => name && el("a", { href: encodeURIComponent(name) }, text);
     byId("tabs").append(
       ...[
-        link(data.pages.before, "‹ page before"),
+        link(data.pages.before, "‹ previous page"),
         link(data.pages.home, "all pages"),
         link(data.pages.after, "next page ›"),
       ].filter(Boolean),
@@ -146,24 +149,24 @@ async function start() {
   themeChanged();
   connect();
   listenToKeys();
-  byId("empty").textContent = "reading the list of clips …";
+  byId("empty").textContent = "loading the list of clips …";
   paintTab();
   try {
     await loadIndex();
   } catch (error) {
-    byId("empty").textContent = `the list of clips could not be read: ${error.message}`;
+    byId("empty").textContent = `the list of clips could not be loaded: ${error.message}`;
     return;
   }
   buildFilters();
   refilter();
-  byId("empty").textContent = rows.length ? "" : "this page holds no clips";
+  byId("empty").textContent = rows.length ? "" : "this page has no clips";
   if (rows.some((row) => row.ar) && !drawsArabic()) {
     byId("notice").textContent =
-      "This machine has no font with Arabic letters, so glosses are boxes; install one, such as Noto Sans Arabic.";
+      "This machine has no font with Arabic letters, so glosses are drawn as boxes; install one, such as Noto Sans Arabic.";
     byId("notice").hidden = false;
   }
-  window.addEventListener("hashchange", goToPlace);
-  await goToPlace();
+  window.addEventListener("hashchange", goToHash);
+  await goToHash();
   document.documentElement.dataset.ready = "yes";
 }
 

@@ -1,7 +1,12 @@
-// A panel: a title line and a canvas that shows one stage; a pointer near a keypoint reads its name.
+// Panels: a title line and a canvas with one stage; the name of the keypoint near the pointer is shown.
 
+/** @type {(id: string) => any} */
 const byId = (id) => document.getElementById(id);
 
+/**
+ * @param {{ title: string, stage?: Stage, choose?: () => void, area?: string, own?: boolean, remark?: string }} options
+ * @returns {Panel}
+ */
 function makePanel({ title, stage = null, choose = null, area = "", own = false, remark = "" }) {
   const canvas = el("canvas", { role: "img" });
   const note = el("span", { class: "muted" });
@@ -9,7 +14,7 @@ function makePanel({ title, stage = null, choose = null, area = "", own = false,
     ? button(title, "show this stage", choose, { class: "panel-title" })
     : el("span", { class: "panel-title" }, title);
   const unchanged =
-    stage?.unchanged && el("span", { class: "tag", title: "this step left the points as they were" }, "no change");
+    stage?.unchanged && el("span", { class: "tag", title: "this transform did not change the points" }, "no change");
   const tags = [
     unchanged,
     remark &&
@@ -17,7 +22,7 @@ function makePanel({ title, stage = null, choose = null, area = "", own = false,
         "span",
         {
           class: "tag",
-          title: "its coordinates are of another size or place than the first stage's, so it has a frame of its own",
+          title: "its coordinates differ in scale or position from those of the first stage, so it is fitted separately",
         },
         remark,
       ),
@@ -37,29 +42,46 @@ function makePanel({ title, stage = null, choose = null, area = "", own = false,
   return panel;
 }
 
-// How often each hand hangs on its own arm.
+/**
+ * Return the shares of frames with each hand on its own arm.
+ *
+ * @param {Stage} stage
+ */
 function ownTag(stage) {
   const sides = Object.entries(stage?.own ?? {});
   if (!sides.length) return null;
   const text = sides.map(([side, [share]]) => `${side[0].toUpperCase()} ${percent(share)}`).join(" · ");
-  const told = sides
+  const details = sides
     .map(([side, [share, count]]) => `${side} hand on its own arm in ${percent(share)} of ${many(count, "frame")}`)
     .join("; ");
+  const description = `Own wrist: ${details}`;
   return el(
     "span",
-    { class: stage.wrong ? "tag bad" : "tag", title: `Own wrist: ${told}`, "aria-label": `Own wrist: ${told}` },
+    { class: stage.wrong ? "tag bad" : "tag", title: description, "aria-label": description },
     stage.wrong ? "⚠ " : "",
     el("span", { class: "own" }, "own wrist "),
     text,
   );
 }
 
-// `paintWith(pen, width, height)` returns what a pointer can read: {stage, t, view, group}.
+/**
+ * Paint a panel; `paintWith` returns what the pointer can read.
+ *
+ * @param {Panel} panel
+ * @param {(pen: Pen, width: number, height: number) => Shown | void} paintWith
+ */
 function paintPanel(panel, paintWith) {
   const [pen, width, height] = clearedPen(panel.canvas);
-  if (width && height) panel.shown = paintWith(pen, width, height) ?? null;
+  if (width && height) panel.shown = paintWith(pen, width, height) || null;
 }
 
+/**
+ * @param {Panel} panel
+ * @param {Stage} stage
+ * @param {number} t
+ * @param {(width: number, height: number) => View} viewOf
+ * @param {DrawOptions} options
+ */
 function paintStage(panel, stage, t, viewOf, options = {}) {
   paintPanel(panel, (pen, width, height) => {
     const view = viewOf(width, height);
@@ -70,8 +92,17 @@ function paintStage(panel, stage, t, viewOf, options = {}) {
   });
 }
 
-// Groups that were centred by themselves: each in a field of its own, side by side in one panel.
-function drawParted(pen, stage, t, width, height, options = {}) {
+/**
+ * Draw groups that were centered separately, each in its own field of one panel.
+ *
+ * @param {Pen} pen
+ * @param {Stage} stage
+ * @param {number} t
+ * @param {number} width
+ * @param {number} height
+ * @param {DrawOptions} options
+ */
+function drawDetached(pen, stage, t, width, height, options = {}) {
   const groups = stage.skeleton.groups;
   const columns = Math.ceil(Math.sqrt(groups.length)),
     lines = Math.ceil(groups.length / columns);
@@ -89,6 +120,10 @@ function drawParted(pen, stage, t, width, height, options = {}) {
   });
 }
 
+/**
+ * @param {Panel} panel
+ * @param {PointerEvent} event
+ */
 function readPoint(panel, event) {
   byId("reading")?.remove();
   const found = panel.shown && nearestPoint(panel.shown, [event.offsetX, event.offsetY]);
@@ -107,9 +142,15 @@ function readPoint(panel, event) {
   reading.style.top = `${Math.max(found.at[1] - 44, 4)}px`;
 }
 
+/**
+ * @param {Shown} shown
+ * @param {Point} pointer
+ * @returns {{ v: number, at: Point } | null}
+ */
 function nearestPoint({ stage, t, view, group }, pointer) {
-  let best = null,
-    reach = 10;
+  /** @type {{ v: number, at: Point } | null} */
+  let best = null;
+  let reach = 10;
   for (let v = group ? group.at[0] : 0; v < (group ? group.at[1] : stage.skeleton.names.length); v++) {
     if (!isSeen(stage, t, v)) continue;
     const at = toPixels(view, point(stage, t, v));

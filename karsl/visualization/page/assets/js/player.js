@@ -1,7 +1,8 @@
-// The clock and the controls.
+// Clock and controls of the player.
 
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4];
-const RATE = 25; // frames a second at speed 1
+const RATE = 25; // frames per second at speed 1
+/** @type {Record<string, any>} */
 const controls = {};
 let painting = 0;
 
@@ -23,43 +24,43 @@ function paint() {
   controls.counter.textContent = `${state.frame + 1} / ${stage.frames}`;
 }
 
-let clock = { last: 0, owed: 0 };
+let clock = { last: 0, frames: 0 };
 
 function tick(now) {
   if (!state.playing) return;
-  clock.owed += ((now - clock.last) / 1000) * RATE * state.speed;
+  clock.frames += ((now - clock.last) / 1000) * RATE * state.speed;
   clock.last = now;
-  const steps = Math.floor(clock.owed);
-  clock.owed -= steps;
+  const steps = Math.floor(clock.frames);
+  clock.frames -= steps;
   if (steps && state.clip) step(steps % stageNow().frames || 1);
   requestAnimationFrame(tick);
 }
 
 function play(on = !state.playing) {
   if (on && !state.clip) return;
-  clock = { last: performance.now(), owed: 0 };
+  clock = { last: performance.now(), frames: 0 };
   update({ playing: on });
   if (on) requestAnimationFrame(tick);
 }
 
-// Where the player may rest: every frame, or only those that the sampler took.
-function restingFrames() {
+// Return the frames that the player shows, or null for all: only sampled ones if selected.
+function playableFrames() {
   const stage = stageNow(),
-    taken = state.clip.stages.find((one) => one.inds);
-  if (!state.sampled || stage.inds || !taken) return null;
-  return [...new Set([...taken.disk].map((disk) => frameAt(stage, disk)))].sort((a, b) => a - b);
+    sampled = state.clip.stages.find((one) => one.inds);
+  if (!state.sampled || stage.inds || !sampled) return null;
+  return [...new Set([...sampled.disk].map((disk) => frameAt(stage, disk)))].sort((a, b) => a - b);
 }
 
 function step(by) {
   if (!state.clip) return;
-  const rests = restingFrames();
-  if (!rests) {
+  const frames = playableFrames();
+  if (!frames) {
     const count = stageNow().frames;
     update({ frame: (((state.frame + by) % count) + count) % count });
     return;
   }
-  const at = by > 0 ? rests.findLastIndex((t) => t <= state.frame) : rests.findIndex((t) => t >= state.frame);
-  update({ frame: rests[(((at + by) % rests.length) + rests.length) % rests.length] });
+  const at = by > 0 ? frames.findLastIndex((t) => t <= state.frame) : frames.findIndex((t) => t >= state.frame);
+  update({ frame: frames[(((at + by) % frames.length) + frames.length) % frames.length] });
 }
 
 function changeSpeed(by) {
@@ -90,15 +91,15 @@ function buildControls() {
   const flag = (key, text, title) => (controls[key] = toggle(text, title, state[key], (on) => update({ [key]: on })));
   byId("controls").append(
     controls.play,
-    button("◀", "one frame back (←)", () => step(-1), { "aria-label": "one frame back" }),
-    button("▶", "one frame on (→)", () => step(1), { "aria-label": "one frame on" }),
+    button("◀", "previous frame (←)", () => step(-1), { "aria-label": "previous frame" }),
+    button("▶", "next frame (→)", () => step(1), { "aria-label": "next frame" }),
     controls.range,
     controls.counter,
     controls.speed,
     flag("zoom", "Zoom", "hands and face enlarged (z)"),
-    flag("tethers", "Tethers", "tie each hand to its own arm (h)"),
-    flag("legs", "Legs", "fit the legs into the picture too (l)"),
-    flag("shared", "One frame", "all stages in the same frame of coordinates, or each fitted to its own panel (f)"),
-    flag("sampled", "Sampled only", "step through the frames that the sampler took"),
+    flag("tethers", "Tethers", "connect each hand to its own arm (h)"),
+    flag("legs", "Legs", "fit the legs into the panel too (l)"),
+    flag("shared", "Shared scale", "all stages at the same scale and position, or each fitted to its own panel (f)"),
+    flag("sampled", "Sampled only", "show sampled frames only"),
   );
 }

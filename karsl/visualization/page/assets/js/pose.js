@@ -1,22 +1,48 @@
-// Places: what is seen in a frame, what bounds it, and how it is fitted to a panel.
+// Geometry: present points, their bounds, and how they are fitted to a panel.
 
+/**
+ * @param {Stage} stage
+ * @param {number} t
+ * @param {number} v
+ */
 function isSeen(stage, t, v) {
   return !Number.isNaN(stage.xy[2 * (t * stage.skeleton.names.length + v)]);
 }
 
+/**
+ * @param {Stage} stage
+ * @param {number} t
+ * @param {number} v
+ * @returns {Point}
+ */
 function point(stage, t, v) {
   const i = 2 * (t * stage.skeleton.names.length + v);
   return [stage.xy[i], stage.xy[i + 1]];
 }
 
+/**
+ * @param {Stage} stage
+ * @param {number} t
+ * @param {Group} group
+ */
 function groupSeen(stage, t, group) {
   for (let v = group.at[0]; v < group.at[1]; v++) if (isSeen(stage, t, v)) return true;
   return false;
 }
 
+/**
+ * @param {Point} a
+ * @param {Point} b
+ */
 const distance = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
 
-// Whether the hand of a side is nearer to the wrist of the other arm.
+/**
+ * Return true if the hand of a side is nearer to the wrist of the other arm.
+ *
+ * @param {Stage} stage
+ * @param {number} t
+ * @param {Side} side
+ */
 function onWrongArm(stage, t, side) {
   const [own, other] = [true, false].map((same) => stage.skeleton.tethers.find((tie) => (tie[2] === side) === same));
   if (!own || !other || stage.detached || ![own[0], own[1], other[1]].every((v) => isSeen(stage, t, v))) return false;
@@ -24,8 +50,12 @@ function onWrongArm(stage, t, side) {
   return distance(hand, point(stage, t, other[1])) < distance(hand, point(stage, t, own[1]));
 }
 
-// Where a clip is shown first: of the middle half the frame in which most groups are seen, the nearest to the middle.
-function tellingFrame(stage) {
+/**
+ * Return the frame of the middle half with the most groups; of equal ones, the nearest to the middle.
+ *
+ * @param {Stage} stage
+ */
+function bestFrame(stage) {
   const middle = (stage.frames - 1) / 2;
   let best = Math.round(middle),
     most = -1;
@@ -41,7 +71,12 @@ function tellingFrame(stage) {
   return best;
 }
 
-// Of many values, the range without strays.
+/**
+ * Return the range of values without outliers, or null without values.
+ *
+ * @param {number[]} values
+ * @returns {[number, number] | null}
+ */
 function range(values) {
   if (!values.length) return null;
   const sorted = Float64Array.from(values).sort();
@@ -49,25 +84,37 @@ function range(values) {
   return [sorted[cut], sorted[sorted.length - 1 - cut]];
 }
 
-// [x0, y0, x1, y1] of groups over all frames; each group by itself, so that many points of one make no strays of another's.
+/**
+ * Return the bounds of groups over all frames. Outliers are found per group, so that large groups do not hide small ones.
+ *
+ * @param {Stage} stage
+ * @param {Group[]} groups
+ * @returns {Box}
+ */
 function boundsOf(stage, groups = stage.skeleton.groups) {
   const key = `${state.legs}${groups.map((group) => group.name)}`;
   stage.bounds ??= {};
-  return (stage.bounds[key] ??= joined(groups.map((group) => groupBounds(stage, group))));
+  return (stage.bounds[key] ??= unionBox(groups.map((group) => groupBounds(stage, group))));
 }
 
-// Signs are made above the hips: what a detector guesses below them does not make the picture small, unless one asks.
+// Legs are excluded unless requested: detectors guess them, and hands would be a few pixels.
 const isLeg = (name) => /(^|_)(knee|ankle|heel|foot|toe)(_|$)/.test(name);
+/** @param {Skeleton} skeleton */
 const hasLegs = (skeleton) => (skeleton.legs ??= skeleton.names.map(isLeg)).includes(true);
 
+/**
+ * @param {Stage} stage
+ * @param {Pick<Group, "at">} group
+ * @returns {Box | null}
+ */
 function groupBounds(stage, group) {
   const x = [],
     y = [];
-  const left = hasLegs(stage.skeleton) && !state.legs ? stage.skeleton.legs : [];
+  const excluded = hasLegs(stage.skeleton) && !state.legs ? stage.skeleton.legs : [];
   for (let t = 0; t < stage.frames; t++) {
     for (let v = group.at[0]; v < group.at[1]; v++) {
       const [px, py] = point(stage, t, v);
-      if (!left[v] && !Number.isNaN(px)) {
+      if (!excluded[v] && !Number.isNaN(px)) {
         x.push(px);
         y.push(py);
       }
@@ -77,26 +124,45 @@ function groupBounds(stage, group) {
   return across && [across[0], down[0], across[1], down[1]];
 }
 
-function joined(boxes) {
+/**
+ * @param {(Box | null)[]} boxes
+ * @returns {Box}
+ */
+function unionBox(boxes) {
   const found = boxes.filter(Boolean);
   if (!found.length) return [0, 0, 1, 1];
-  return [0, 1, 2, 3].map((i) => (i < 2 ? Math.min : Math.max)(...found.map((box) => box[i])));
+  const edge = (i, pick) => pick(...found.map((box) => box[i]));
+  return [edge(0, Math.min), edge(1, Math.min), edge(2, Math.max), edge(3, Math.max)];
 }
 
-// Stages that can share one frame of coordinates: of about the same size and place. Centring and scaling begin a new one.
-function framesOf(stages) {
+/**
+ * Group stages of similar scale and position, which share one box. Centering and scaling start a new group.
+ *
+ * @param {Stage[]} stages
+ * @returns {Map<Stage, { box: Box, number: number }>}
+ */
+function sharedBoxes(stages) {
+  /** @type {{ first: Box, box: Box, stages: Stage[] }[]} */
   const frames = [];
   for (const stage of stages) {
     const box = boundsOf(stage);
     const frame = frames.find((one) => isNear(one.first, box));
     if (frame) {
       frame.stages.push(stage);
-      frame.box = joined([frame.box, box]);
+      frame.box = unionBox([frame.box, box]);
     } else frames.push({ first: box, box, stages: [stage] });
   }
-  return new Map(frames.flatMap((frame, number) => frame.stages.map((stage) => [stage, { box: frame.box, number }])));
+  const found = new Map();
+  frames.forEach((frame, number) => {
+    for (const stage of frame.stages) found.set(stage, { box: frame.box, number });
+  });
+  return found;
 }
 
+/**
+ * @param {Box} a
+ * @param {Box} b
+ */
 function isNear(a, b) {
   const size = ([x0, y0, x1, y1]) => Math.max(x1 - x0, y1 - y0) || 1;
   const ratio = size(a) / size(b);
@@ -104,15 +170,36 @@ function isNear(a, b) {
   return ratio > 0.4 && ratio < 2.5 && away < 1.5 * Math.max(size(a), size(b));
 }
 
-// A view is a centre and how many units of the clip fill one pixel; the same across and down.
+/**
+ * Fit a box to a panel.
+ *
+ * @param {Box} box
+ * @param {number} width
+ * @param {number} height
+ * @returns {View}
+ */
 function fitted([x0, y0, x1, y1], width, height, pad = 18) {
   const unit = Math.max((x1 - x0) / Math.max(width - 2 * pad, 10), (y1 - y0) / Math.max(height - 2 * pad, 10)) || 1;
   return { x: (x0 + x1) / 2, y: (y0 + y1) / 2, unit, width, height };
 }
 
+/**
+ * @param {View} view
+ * @param {Point} point
+ * @returns {Point}
+ */
 const toPixels = (view, [x, y]) => [(x - view.x) / view.unit + view.width / 2, (y - view.y) / view.unit + view.height / 2];
 
-// Follows a group at one scale for the whole clip; the centre is smoothed, so that the panel does not shake.
+/**
+ * Follow a group at one scale for the whole clip; the center is smoothed, so that the panel does not shake.
+ *
+ * @param {Stage} stage
+ * @param {Group} group
+ * @param {number} t
+ * @param {number} width
+ * @param {number} height
+ * @returns {View}
+ */
 function following(stage, group, t, width, height) {
   stage.follow ??= {};
   const path = (stage.follow[group.name] ??= followPath(stage, group));
@@ -120,19 +207,31 @@ function following(stage, group, t, width, height) {
   return { ...view, x: path.x[t], y: path.y[t] };
 }
 
+/**
+ * @param {Stage} stage
+ * @param {Group} group
+ * @returns {{ x: number[], y: number[], span: Point }}
+ */
 function followPath(stage, group) {
   const boxes = Array.from({ length: stage.frames }, (_, t) => frameBox(stage, group, t));
   const spans = boxes.filter(Boolean).map((box) => [box[2] - box[0], box[3] - box[1]]);
   const largest = (axis) => range(spans.map((span) => span[axis]))?.[1] ?? 1;
-  const centre = (axis) =>
+  const center = (axis) =>
     smooth(
       boxes.map((box) => (box ? (box[axis] + box[axis + 2]) / 2 : NaN)),
       0.3 * largest(axis),
     );
-  return { x: centre(0), y: centre(1), span: [1.12 * largest(0), 1.12 * largest(1)] };
+  return { x: center(0), y: center(1), span: [1.12 * largest(0), 1.12 * largest(1)] };
 }
 
+/**
+ * @param {Stage} stage
+ * @param {Group} group
+ * @param {number} t
+ * @returns {Box | null}
+ */
 function frameBox(stage, group, t) {
+  /** @type {Box} */
   const box = [Infinity, Infinity, -Infinity, -Infinity];
   for (let v = group.at[0]; v < group.at[1]; v++) {
     const [x, y] = point(stage, t, v);
@@ -145,7 +244,12 @@ function frameBox(stage, group, t) {
   return box[0] <= box[2] ? box : null;
 }
 
-// The mean with the frames before and after, but not across a jump.
+/**
+ * Average each value with its neighbors, but not across a jump.
+ *
+ * @param {number[]} values
+ * @param {number} jump
+ */
 function smooth(values, jump) {
   return values.map((own, t) => {
     const near = values

@@ -1,10 +1,10 @@
-// Figures of the clips in the list: they follow its search and filters.
+// Statistics of the clips in the list, after search and filters.
 
 function paintStats() {
   const chosen = listed.rows;
   const parts = chosen.length
     ? [tiles(chosen), lengths(chosen), missingHands(chosen), bySigner(chosen), classes(chosen), wrists(chosen), source()]
-    : [el("p", { class: "empty muted" }, "no clip fits the filters"), source()];
+    : [el("p", { class: "empty muted" }, "no clip matches the filters"), source()];
   byId("stats-view").replaceChildren(
     el("h2", {}, "Statistics"),
     el("p", { class: "muted" }, statsNote(chosen)),
@@ -15,7 +15,7 @@ function paintStats() {
 const statsNote = (chosen) =>
   chosen.length === rows.length
     ? `all ${many(rows.length, "clip")}`
-    : `the ${many(chosen.length, "clip")} of the list, of ${rows.length.toLocaleString("en")}`;
+    : `${many(chosen.length, "clip")} in the list, of ${rows.length.toLocaleString("en")}`;
 
 function tiles(chosen) {
   const frames = chosen.map((row) => row.frames).filter(Boolean);
@@ -39,7 +39,7 @@ function tiles(chosen) {
       "signers",
     ),
     frames.length ? tile(total.toLocaleString("en"), "frames") : null,
-    frames.length ? tile(median(frames), "frames a clip, median") : null,
+    frames.length ? tile(median(frames), "median frames per clip") : null,
     known.length && allRead(chosen) ? tile(percent(none), "of frames without a hand") : null,
     wrong ? wrongTile(wrong) : allRead(chosen) ? tile(0, "clips with hands on the wrong arms") : null,
   );
@@ -60,7 +60,7 @@ function wrongTile(count) {
   );
 }
 
-// Of clips on a server only those that were opened are known: too few to speak for all.
+// Return true if all clips were read: those of a server are read when opened.
 const allRead = (chosen) => chosen.every((row) => row.seen || row.page !== null);
 
 function lengths(chosen) {
@@ -89,13 +89,14 @@ function lengths(chosen) {
 
 function missingHands(chosen) {
   const known = chosen.filter((row) => row.hands);
-  if (!known.length && !isServed) return card("Frames without a hand", "these points have no hands");
+  if (!known.length && !isServed) return card("Frames without a hand", "the skeleton has no hands");
   if (!allRead(chosen))
     return card(
       "Frames without a hand",
-      `a served clip is read when it is opened: ${known.length} of ${chosen.length.toLocaleString("en")} so far; ` +
-        "a page written with --format html reads all",
+      `served clips are read when opened: ${known.length} of ${chosen.length.toLocaleString("en")} so far; ` +
+        "--format html reads all clips",
     );
+  /** @type {[label: string, count: number][]} */
   const bins = Array.from({ length: 10 }, (_, i) => [`${10 * i}–${10 * (i + 1)} %`, 0]);
   for (const row of known) bins[Math.min(9, Math.floor((1 - row.hands.any) * 10 + 1e-9))][1]++;
   return card(
@@ -141,7 +142,7 @@ function missingShare(own, side) {
   return frames ? known.reduce((sum, row) => sum + (1 - row.hands[side]) * row.frames, 0) / frames : null;
 }
 
-// Clips a sign: one bar a sign while there is room, else how many signs have how many clips.
+// Return the number of clips per sign.
 function classes(chosen) {
   const groups = new Map();
   for (const row of chosen) {
@@ -179,7 +180,7 @@ function classes(chosen) {
   const counts = sorted.map((own) => own.length);
   return card(
     "Signs",
-    `${span(Math.min(...counts), most)} clips a sign`,
+    `${span(Math.min(...counts), most)} clips per sign`,
     tableOf(["sign", "", "clips", "median frames", "no hand"], lines),
   );
 }
@@ -190,7 +191,11 @@ function listSign(row) {
   openDrawer();
 }
 
-// Per stage: how many clips have hands on the wrong arms.
+/**
+ * Return the number of clips with hands on the wrong arms per stage.
+ *
+ * @param {Row[]} chosen
+ */
 function wrists(chosen) {
   const found = new Map();
   for (const row of chosen) {
@@ -198,33 +203,33 @@ function wrists(chosen) {
     for (const stage of payload ? [...payload.stages, ...payload.augmentations] : []) {
       const shares = Object.values(stage.own).map(([share]) => share);
       if (!shares.length) continue;
-      const told = found.get(stage.name) ?? { clips: 0, wrong: 0, least: 1 };
+      const counts = found.get(stage.name) ?? { clips: 0, wrong: 0, lowest: 1 };
       found.set(stage.name, {
-        clips: told.clips + 1,
-        wrong: told.wrong + (stage.wrong ? 1 : 0),
-        least: Math.min(told.least, ...shares),
+        clips: counts.clips + 1,
+        wrong: counts.wrong + (stage.wrong ? 1 : 0),
+        lowest: Math.min(counts.lowest, ...shares),
       });
     }
   }
   if (!found.size) return flaggedStages(chosen);
-  const lines = [...found].map(([name, { clips, wrong, least }]) =>
+  const lines = [...found].map(([name, { clips, wrong, lowest }]) =>
     el(
       "tr",
       { class: wrong ? "bad-line" : "" },
       el("th", { scope: "row" }, `${wrong ? "⚠ " : ""}${name}`),
       el("td", { class: "number" }, clips),
-      el("td", { class: "number" }, percent(least)),
+      el("td", { class: "number" }, percent(lowest)),
       el("td", { class: "number" }, wrong),
     ),
   );
   return card(
     "Own wrist",
-    "by stage: the least share of frames with a hand on its own arm, and the clips in which it is too low",
-    tableOf(["stage", "clips", "least", "flagged"], lines),
+    "per stage: lowest share of frames with a hand on its own arm, and clips in which it is too low",
+    tableOf(["stage", "clips", "lowest", "flagged"], lines),
   );
 }
 
-// In an index of many pages only the flags are known.
+// Return the flags alone, for an index of many pages.
 function flaggedStages(chosen) {
   const counts = new Map();
   for (const name of chosen.flatMap((row) => row.wrong)) counts.set(name, (counts.get(name) ?? 0) + 1);
@@ -232,19 +237,19 @@ function flaggedStages(chosen) {
     el("tr", { class: "bad-line" }, el("th", { scope: "row" }, `⚠ ${name}`), el("td", { class: "number" }, count)),
   );
   return lines.length
-    ? card("Own wrist", "stages after which hands hang on the wrong arms", tableOf(["stage", "clips flagged"], lines))
+    ? card("Own wrist", "stages with hands on the wrong arms", tableOf(["stage", "clips flagged"], lines))
     : null;
 }
 
 function source() {
-  const facts = { ...data.metadata, "written by": `karsl ${data.version}` };
+  const metadata = { ...data.metadata, "written by": `karsl ${data.version}` };
   return card(
     "Source",
     "",
     el(
       "dl",
       {},
-      Object.entries(facts).map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]),
+      Object.entries(metadata).map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]),
     ),
   );
 }

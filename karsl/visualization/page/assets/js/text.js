@@ -1,7 +1,8 @@
-// Search that forgives spelling: case, accents, vowel signs, tatweel, forms of alef, hamza and ya, kinds of digits.
+// Search that ignores case, accents, vowel signs, tatweel, forms of alef, hamza and ya, and the script of digits.
 
 const ARABIC = { ى: "ي", ی: "ي", ئ: "ي", ؤ: "و", ة: "ه", ک: "ك", ٱ: "ا", ء: "", ـ: "" };
 
+/** @param {string} text */
 function plain(text) {
   return text
     .normalize("NFKD") // presentation forms to letters; alef with hamza to alef and a mark
@@ -15,7 +16,12 @@ function plain(text) {
 
 const isArabic = (text) => /\p{Script=Arabic}/u.test(text);
 
-// Every word of the query has to be in the row; a number is a SignID, or part of a clip's name.
+/**
+ * Return a predicate of rows: every word of the query must match. A number is a SignID, or part of a clip's name.
+ *
+ * @param {string} query
+ * @returns {(row: Row) => boolean}
+ */
 function matcher(query) {
   const words = plain(query).split(/\s+/).filter(Boolean);
   if (!words.length) return () => true;
@@ -27,11 +33,13 @@ function matcher(query) {
   };
 }
 
+/** @param {Row} row */
 const signText = (row) =>
   row.sign !== null ? String(row.sign).padStart(4, "0") : row.label !== null ? `label ${row.label}` : "";
+/** @param {Row} row */
 const titleOf = (row) => [signText(row), row.en || row.id.split("/").pop()].filter(Boolean).join(" · ");
 
-// Whether this machine can draw Arabic: two letters that look the same are two empty boxes.
+// Return true if a font has Arabic letters: without one, two letters are drawn as the same box.
 function drawsArabic() {
   const pictures = ["ش", "م"].map((letter) => {
     const canvas = el("canvas", { width: 40, height: 40 });

@@ -1,4 +1,4 @@
-// Below the panels: in which frames on disk each group is seen, what a sampler took, and where the player is.
+// Timeline below the panels: presence of each group over the frames on disk, sampled frames, current frame.
 
 const BAR = 11,
   GAP = 5,
@@ -23,30 +23,44 @@ function buildTimeline() {
   return canvas;
 }
 
-// The stage whose samples are marked: the one shown, or else the first that was sampled.
+/**
+ * Return the stage whose sampled frames are marked: the current one, or the first sampled one.
+ *
+ * @param {Clip} clip
+ */
 const sampledStage = (clip) => (stageNow().inds ? stageNow() : (clip.stages.find((stage) => stage.inds) ?? null));
 
+/** @param {HTMLCanvasElement} canvas */
 function paintTimeline(canvas) {
   const clip = state.clip,
     raw = clip.stages[0],
-    taken = sampledStage(clip);
+    sampled = sampledStage(clip);
   const groups = raw.skeleton.groups;
-  const row = BAR + GAP + (taken ? STRIP : 0);
-  byId("timeline").style.height = `${8 + groups.length * row + (taken ? TICKS : 0) + 4}px`;
+  const row = BAR + GAP + (sampled ? STRIP : 0);
+  byId("timeline").style.height = `${8 + groups.length * row + (sampled ? TICKS : 0) + 4}px`;
   const [pen, width] = clearedPen(canvas);
   const span = width - LABEL - 8;
   const x = (disk) => LABEL + (span * Math.min(Math.max(disk + 0.5, 0), clip.total)) / clip.total;
-  groups.forEach((group, number) => paintBar(pen, raw, group, 8 + number * row, span, taken, x));
+  groups.forEach((group, number) => paintBar(pen, raw, group, 8 + number * row, span, sampled, x));
   const top = 8 + groups.length * row;
-  if (taken) paintTicks(pen, taken, x, top);
+  if (sampled) paintTicks(pen, sampled, x, top);
   const here = x(diskNow());
   pen.strokeStyle = pen.fillStyle = colors.accent;
   pen.lineWidth = 2;
-  line(pen, [here, 2], [here, top + (taken ? TICKS : 0)]);
+  line(pen, [here, 2], [here, top + (sampled ? TICKS : 0)]);
   disc(pen, [here, 4], 4);
 }
 
-function paintBar(pen, raw, group, top, span, taken, x) {
+/**
+ * @param {Pen} pen
+ * @param {Stage} raw
+ * @param {Group} group
+ * @param {number} top
+ * @param {number} span
+ * @param {Stage | null} sampled
+ * @param {(disk: number) => number} x
+ */
+function paintBar(pen, raw, group, top, span, sampled, x) {
   pen.font = "12px system-ui, sans-serif";
   pen.textBaseline = "middle";
   pen.textAlign = "left";
@@ -60,15 +74,23 @@ function paintBar(pen, raw, group, top, span, taken, x) {
     if (groupSeen(raw, t, group)) pen.fillRect(LABEL + t * step, top, step + (step > 6 ? -0.75 : 0.3), BAR);
   }
   paintWrongArms(pen, group, top, x, span);
-  const same = taken?.skeleton.groups.find((one) => one.name === group.name);
+  const same = sampled?.skeleton.groups.find((one) => one.name === group.name);
   if (!same) return;
-  for (let t = 0; t < taken.frames; t++) {
-    pen.fillStyle = groupSeen(taken, t, same) ? colors[group.role] : colors.missing;
-    pen.fillRect(x(taken.disk[t]) - 1.5, top + BAR + 1, 3, STRIP);
+  for (let t = 0; t < sampled.frames; t++) {
+    pen.fillStyle = groupSeen(sampled, t, same) ? colors[group.role] : colors.missing;
+    pen.fillRect(x(sampled.disk[t]) - 1.5, top + BAR + 1, 3, STRIP);
   }
 }
 
-// Above a hand's bar: frames of the stage in which it hangs on the other's arm.
+/**
+ * Mark the frames of the current stage in which a hand is at the other arm, above its bar.
+ *
+ * @param {Pen} pen
+ * @param {Group} group
+ * @param {number} top
+ * @param {(disk: number) => number} x
+ * @param {number} span
+ */
 function paintWrongArms(pen, group, top, x, span) {
   const stage = stageNow();
   if (!group.side || stage.detached) return;
@@ -79,9 +101,15 @@ function paintWrongArms(pen, group, top, x, span) {
   }
 }
 
+/**
+ * @param {Pen} pen
+ * @param {Stage} stage
+ * @param {(disk: number) => number} x
+ * @param {number} top
+ */
 function paintTicks(pen, stage, x, top) {
   pen.fillStyle = colors.muted;
-  pen.fillText("sampler took", 8, top + TICKS / 2);
+  pen.fillText("sampled", 8, top + TICKS / 2);
   for (let t = 0; t < stage.frames; t++) {
     const now = stage === stageNow() && t === state.frame;
     const at = x(stage.disk[t]);

@@ -1,7 +1,9 @@
-// Four ways to look at a clip: one stage enlarged, all stages, one over another, several draws.
+// Views of a clip: one stage enlarged, all stages, one over another, augmented views.
 
+/** @type {Layout} */
 let shown = { panels: [], paint: () => {} };
 
+/** @type {Record<ViewName, ViewType>} */
 const VIEWS = {
   player: { label: "Player", title: "one stage, hands and face enlarged (p)", build: playerView, usable: () => true },
   compare: {
@@ -41,11 +43,11 @@ const resizes = new ResizeObserver(() => {
 });
 const CAPTION = 58;
 
-// Of panels side by side: as many columns as show their common frame largest.
+// Select the number of columns that shows the common box of the panels largest.
 function arrange() {
   const box = byId("panels"),
     count = shown.panels.length;
-  const inFlow = getComputedStyle(box).flexGrow === "0"; // a narrow window scrolls: the panels' height is their own
+  const inFlow = getComputedStyle(box).flexGrow === "0"; // a narrow window scrolls
   if (!shown.frame || inFlow) {
     box.style.gridTemplateColumns = "";
     return;
@@ -65,9 +67,14 @@ function arrange() {
   box.style.gridTemplateColumns = `repeat(${best}, minmax(0, 1fr))`;
 }
 
+/**
+ * @param {Clip} clip
+ * @returns {Layout}
+ */
 function playerView(clip) {
   const stage = stageNow(),
     groups = stage.skeleton.groups;
+  /** @type {[Panel, (t: number) => void][]} */
   const parts = [];
   const name = `${state.stage} · ${stage.name}`;
   if (!stage.detached) {
@@ -104,12 +111,19 @@ function playerView(clip) {
     layout,
     paint: () =>
       parts.forEach(([panel, paint], i) => {
-        if (i === 0) tellFrame(panel, stage, state.frame);
+        if (i === 0) describeFrame(panel, stage, state.frame);
         paint(state.frame);
       }),
   };
 }
 
+/**
+ * @param {Pen} pen
+ * @param {Stage} stage
+ * @param {number} t
+ * @param {number} width
+ * @param {number} height
+ */
 function drawPathPanel(pen, stage, t, width, height) {
   stage.pathBox ??= pathBounds(stage);
   const view = fitted(stage.pathBox, width, height);
@@ -117,8 +131,15 @@ function drawPathPanel(pen, stage, t, width, height) {
   drawPaths(pen, stage, t, view);
 }
 
+/** @param {Group} group */
 const zoomRank = (group) => ({ right: 0, left: 1 })[group.side] ?? 2;
 
+/**
+ * @param {Panel} panel
+ * @param {Stage} stage
+ * @param {Group} group
+ * @param {number} t
+ */
 function paintGroup(panel, stage, group, t) {
   panel.note.textContent = `seen ${percent(stage.seen[group.label] ?? 0)}`;
   const viewOf = (w, h) => (stage.detached ? fitted(boundsOf(stage, [group]), w, h) : following(stage, group, t, w, h));
@@ -126,42 +147,62 @@ function paintGroup(panel, stage, group, t) {
   label(panel, `${group.label} in frame ${t + 1}: ${groupSeen(stage, t, group) ? "seen" : "not seen"}`);
 }
 
-function tellFrame(panel, stage, t) {
+/**
+ * @param {Panel} panel
+ * @param {Stage} stage
+ * @param {number} t
+ */
+function describeFrame(panel, stage, t) {
   const from = stage.inds ? ` ← ${Number(stage.disk[t] + 1).toFixed(1)}` : "";
   panel.note.textContent = `${state.view === "player" ? "frame " : ""}${t + 1}/${stage.frames}${from}`;
-  panel.note.title = `frame ${t + 1} of ${stage.frames}${from && `, taken from ${from.slice(3)} of the clip on disk`}`;
+  panel.note.title = `frame ${t + 1} of ${stage.frames}${from && `, sampled from ${from.slice(3)} of the clip on disk`}`;
   const parts = stage.skeleton.groups.map((group) => `${group.label} ${groupSeen(stage, t, group) ? "seen" : "not seen"}`);
   label(panel, `${stage.name}, frame ${t + 1} of ${stage.frames}: ${parts.join(", ")}`);
 }
 
-// A screen reader is told when the player rests, not 25 times a second.
+/**
+ * Set the label for screen readers, unless the player runs: not 25 times per second.
+ *
+ * @param {Panel} panel
+ * @param {string} text
+ */
 function label(panel, text) {
   if (!state.playing) panel.canvas.setAttribute("aria-label", text);
 }
 
+/**
+ * @param {Stage[]} stages
+ * @param {string[]} titles
+ * @param {(number: number) => (() => void) | null} chosen
+ * @returns {Layout}
+ */
 function gridView(stages, titles, chosen) {
-  const frames = framesOf(stages);
+  const boxes = sharedBoxes(stages);
   const parts = stages.map((stage, number) => {
-    const remark = stage.detached ? "parts apart" : frames.get(stage).number ? "other units" : "";
+    const remark = stage.detached ? "groups detached" : boxes.get(stage).number ? "different scale" : "";
     const panel = makePanel({ title: titles[number], stage, own: true, choose: chosen(number), remark });
-    const viewOf = (w, h) => fitted(state.shared ? frames.get(stage).box : boundsOf(stage), w, h, 14);
-    return [panel, stage, viewOf];
+    const viewOf = (w, h) => fitted(state.shared ? boxes.get(stage).box : boundsOf(stage), w, h, 14);
+    return { panel, stage, viewOf };
   });
   const paint = () => {
-    for (const [panel, stage, viewOf] of parts) {
+    for (const { panel, stage, viewOf } of parts) {
       const t = stage === stageNow() ? state.frame : frameAt(stage, diskNow());
-      tellFrame(panel, stage, t);
+      describeFrame(panel, stage, t);
       panel.node.classList.toggle("current", stage === stageNow());
       if (stage.detached)
         paintPanel(panel, (pen, w, h) => {
-          drawParted(pen, stage, t, w, h);
+          drawDetached(pen, stage, t, w, h);
         });
       else paintStage(panel, stage, t, viewOf, { tethers: state.tethers });
     }
   };
-  return { panels: parts.map(([panel]) => panel), paint, frame: frames.get(stages[0]).box };
+  return { panels: parts.map(({ panel }) => panel), paint, frame: boxes.get(stages[0]).box };
 }
 
+/**
+ * @param {Clip} clip
+ * @returns {Layout}
+ */
 function compareView(clip) {
   const choose = (number) => () => goToStage(number);
   return gridView(
@@ -171,30 +212,38 @@ function compareView(clip) {
   );
 }
 
+/**
+ * @param {Clip} clip
+ * @returns {Layout}
+ */
 function augmentationsView(clip) {
   const last = clip.stages.length - 1;
-  const titles = [`${last} · ${clip.stages[last].name}`, ...clip.augmentations.map((draw) => draw.name)];
+  const titles = [`${last} · ${clip.stages[last].name}`, ...clip.augmentations.map((stage) => stage.name)];
   return gridView([clip.stages[last], ...clip.augmentations], titles, (number) => (number ? null : () => goToStage(last)));
 }
 
+/**
+ * @param {Clip} clip
+ * @returns {Layout}
+ */
 function overlayView(clip) {
   const below = clip.stages[state.base],
     above = stageNow();
-  const frames = framesOf([below, above]);
-  const remark = frames.get(above).number ? "other units: each fitted" : "";
+  const boxes = sharedBoxes([below, above]);
+  const remark = boxes.get(above).number ? "different scales, fitted separately" : "";
   const panel = makePanel({
     title: `${state.stage} · ${above.name} over ${state.base} · ${below.name}`,
     stage: above,
     own: true,
     remark,
   });
-  const box = (stage) => (state.shared ? frames.get(stage).box : boundsOf(stage));
+  const box = (stage) => (state.shared ? boxes.get(stage).box : boundsOf(stage));
   const paint = () => {
-    tellFrame(panel, above, state.frame);
+    describeFrame(panel, above, state.frame);
     paintPanel(panel, (pen, w, h) => {
       if (above.detached || below.detached) {
-        drawParted(pen, below, frameAt(below, diskNow()), w, h, { ghost: true, alpha: state.ghost });
-        return drawParted(pen, above, state.frame, w, h);
+        drawDetached(pen, below, frameAt(below, diskNow()), w, h, { ghost: true, alpha: state.ghost });
+        return drawDetached(pen, above, state.frame, w, h);
       }
       const view = fitted(box(above), w, h);
       drawFrame(pen, below, frameAt(below, diskNow()), fitted(box(below), w, h), {
@@ -210,7 +259,13 @@ function overlayView(clip) {
   return { panels: [panel], paint, layout: "alone" };
 }
 
-// Frames before and after, fainter the farther away.
+/**
+ * Draw frames before and after, fainter with distance.
+ *
+ * @param {Pen} pen
+ * @param {Stage} stage
+ * @param {View} view
+ */
 function drawTrail(pen, stage, view) {
   for (let away = state.trail; away > 0; away--) {
     for (const t of [state.frame - 2 * away, state.frame + 2 * away]) {
@@ -219,6 +274,7 @@ function drawTrail(pen, stage, view) {
   }
 }
 
+/** @param {number} number */
 function goToStage(number) {
   if (!state.clip || number >= state.clip.stages.length) return;
   update({ stage: number, frame: frameAt(state.clip.stages[number], diskNow()) });
