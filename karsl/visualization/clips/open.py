@@ -15,7 +15,7 @@ from karsl.skeletons import Skeleton, get_skeleton, skeleton_names
 from karsl.storage import list_members, read_member
 from karsl.storage.clip_source import Clips
 from karsl.storage.convert.forms import guess_form
-from karsl.storage.convert.open import open_source
+from karsl.storage.convert.open import open_source as open_any
 from karsl.storage.convert.plain_pickle import Trusted
 from karsl.storage.packed import ANNOTATIONS
 from karsl.storage.record import canonical_clip
@@ -39,7 +39,7 @@ def open_clips(
         ann_file: Annotation file of a folder, relative to it.
         format: One of `karsl.storage.convert.FORMS`. None detects it.
         skeleton: Skeleton of the keypoints, if the files do not name it.
-        trusted: Pickles that may be read, see `open_source`.
+        trusted: Pickles that may be read, see `convert`.
 
     Raises:
         DatasetNotFoundError: If `path` does not exist.
@@ -56,7 +56,7 @@ def open_clips(
     path = Path(path)
     if not path.exists():
         raise DatasetNotFoundError(f"no config, folder or file '{path}' to browse")
-    open_format = partial(open_source, path, skeleton=skeleton, trusted=trusted)
+    open_format = partial(open_any, path, skeleton=skeleton, trusted=trusted)
     if format:
         return SourceClips(open_format(form=format))
     if path.is_dir():
