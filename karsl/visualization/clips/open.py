@@ -39,7 +39,7 @@ def open_clips(
         ann_file: Annotation file of a folder, relative to it.
         format: One of `karsl.storage.convert.FORMS`. None detects it.
         skeleton: Skeleton of the keypoints, if the files do not name it.
-        trusted: Pickles that may be read, see `convert`.
+        trusted: Pickles that may be read, as in `karsl.storage.convert.open_source`.
 
     Raises:
         DatasetNotFoundError: If `path` does not exist.
