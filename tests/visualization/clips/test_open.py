@@ -13,7 +13,7 @@ import pytest
 
 from karsl.cli.main import main
 from karsl.errors import AnnotationError
-from karsl.storage.convert import open_source
+from karsl.storage.convert import open_source as open_any
 from karsl.testing import make_corpus
 from karsl.visualization import show
 from karsl.visualization.clips.open import open_clips
@@ -76,8 +76,8 @@ def test_clips_added_after_prepare_are_seen_browsed_and_packed(prepared, tmp_pat
     with np.load(root / "01-train" / "0001.npz") as file:
         clips = {f"{new}{key}": file[key] for key in file.files for new in ("", "new ")}
     np.savez(root / "01-train" / "0001.npz", **clips)
-    assert len(open_clips(root)) == len(open_source(root).records) == 8
-    assert len(open_clips(root, ann_file="annotations.json")) == len(open_source(root / "annotations.json").records) == 6
+    assert len(open_clips(root)) == len(open_any(root).records) == 8
+    assert len(open_clips(root, ann_file="annotations.json")) == len(open_any(root / "annotations.json").records) == 6
     pack = shutil.copytree(prepared / "packed", tmp_path / "packed")
     capsys.readouterr()
     assert main(["pack", str(root), str(pack), "--append"]) == 0

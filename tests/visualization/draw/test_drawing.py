@@ -41,7 +41,7 @@ def test_a_hand_row_has_one_scale_and_follows_the_hand():
     np.testing.assert_allclose(views[1].to_pixels(hand[1]), [[30, 30], [70, 70]])
 
 
-@pytest.mark.parametrize("name", _MAKERS)  # those that are shipped: tests register others
+@pytest.mark.parametrize("name", _MAKERS)  # the built-in ones: tests register others
 def test_sides_keep_their_colors_on_every_skeleton(name):
     skeleton = get_skeleton(name)
     for bone in bones(skeleton):

@@ -110,16 +110,16 @@ function bySigner(chosen) {
   const signers = [...new Set(chosen.map((row) => row.signer))].sort();
   const splits = [...new Set(chosen.map((row) => row.split))].sort();
   const head = ["signer", ...splits.map((split) => split || "clips"), "median frames", "no hand", "no right", "no left"];
-  const line = (name, own) => {
-    const of = (side) => missingShare(own, side);
+  const line = (name, group) => {
+    const of = (side) => missingShare(group, side);
     return el(
       "tr",
       {},
       el("th", { scope: "row" }, name || "–"),
       splits.map((split) =>
-        el("td", { class: "number" }, own.filter((row) => row.split === split).length.toLocaleString("en")),
+        el("td", { class: "number" }, group.filter((row) => row.split === split).length.toLocaleString("en")),
       ),
-      el("td", { class: "number" }, median(own.map((row) => row.frames)) || "–"),
+      el("td", { class: "number" }, median(group.map((row) => row.frames)) || "–"),
       shareCell(of("any"), "ink"),
       shareCell(of("right"), "right"),
       shareCell(of("left"), "left"),
@@ -135,9 +135,9 @@ function bySigner(chosen) {
   return card("Signers", "clips by split, and the share of frames in which hands are missing", tableOf(head, lines));
 }
 
-function missingShare(own, side) {
-  const known = own.filter((row) => row.hands && row.hands[side] !== undefined);
-  if (!allRead(own)) return null;
+function missingShare(group, side) {
+  const known = group.filter((row) => row.hands && row.hands[side] !== undefined);
+  if (!allRead(group)) return null;
   const frames = known.reduce((sum, row) => sum + row.frames, 0);
   return frames ? known.reduce((sum, row) => sum + (1 - row.hands[side]) * row.frames, 0) / frames : null;
 }
@@ -150,37 +150,37 @@ function classes(chosen) {
     groups.set(key, [...(groups.get(key) ?? []), row]);
   }
   const sorted = [...groups.values()].sort((a, b) => (a[0].sign ?? a[0].label) - (b[0].sign ?? b[0].label));
-  const most = Math.max(...sorted.map((own) => own.length));
-  const lines = sorted.slice(0, 600).map((own) =>
+  const max = Math.max(...sorted.map((group) => group.length));
+  const lines = sorted.slice(0, 600).map((group) =>
     el(
       "tr",
       {},
       el(
         "th",
         { scope: "row" },
-        button(own[0].en ? titleOf(own[0]) : signText(own[0]), "list these clips", () => listSign(own[0]), {
+        button(group[0].en ? titleOf(group[0]) : signText(group[0]), "list these clips", () => listSign(group[0]), {
           class: "link",
         }),
       ),
-      el("td", { lang: "ar", dir: "rtl" }, own[0].ar),
+      el("td", { lang: "ar", dir: "rtl" }, group[0].ar),
       el(
         "td",
         { class: "number" },
         svg(
           "svg",
           { viewBox: "0 0 60 8", class: "cell-bar", "aria-hidden": "true" },
-          svg("rect", { width: (60 * own.length) / most, height: 8, class: "bar-fill" }),
+          svg("rect", { width: (60 * group.length) / max, height: 8, class: "bar-fill" }),
         ),
-        own.length,
+        group.length,
       ),
-      el("td", { class: "number" }, median(own.map((row) => row.frames)) || "–"),
-      shareCell(missingShare(own, "any"), "ink"),
+      el("td", { class: "number" }, median(group.map((row) => row.frames)) || "–"),
+      shareCell(missingShare(group, "any"), "ink"),
     ),
   );
-  const counts = sorted.map((own) => own.length);
+  const counts = sorted.map((group) => group.length);
   return card(
     "Signs",
-    `${span(Math.min(...counts), most)} clips per sign`,
+    `${span(Math.min(...counts), max)} clips per sign`,
     tableOf(["sign", "", "clips", "median frames", "no hand"], lines),
   );
 }

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from karsl.visualization.draw import canvas as fonts
+from karsl.visualization.draw import canvas
 from karsl.visualization.draw.canvas import Canvas, text_width
 
 HELLO = "مرحبا"
@@ -19,7 +19,7 @@ HELLO = "مرحبا"
 @pytest.fixture
 def fresh_fonts():
     """Clear the font caches before and after a test that changes the fonts."""
-    caches = (fonts.latin_font, fonts.arabic_font, fonts.has_raqm)
+    caches = (canvas.latin_font, canvas.arabic_font, canvas.has_raqm)
     for cached in caches:
         cached.cache_clear()
     yield
@@ -30,16 +30,16 @@ def fresh_fonts():
 @pytest.fixture
 def without_raqm(monkeypatch, fresh_fonts):
     """A Pillow that does not shape text."""
-    monkeypatch.setattr(fonts.features, "check", lambda name: False)
+    monkeypatch.setattr(canvas.features, "check", lambda name: False)
 
 
 def ink(text: str) -> np.ndarray:
-    canvas = Canvas(160, 50)
-    canvas.text(150, 10, text, size=24, anchor="ra", arabic=True)
-    return np.asarray(canvas.finish())[..., 0] < 128
+    picture = Canvas(160, 50)
+    picture.text(150, 10, text, size=24, anchor="ra", arabic=True)
+    return np.asarray(picture.finish())[..., 0] < 128
 
 
-needs_arabic = pytest.mark.skipif(fonts.arabic_problem() is not None, reason="no font with Arabic letters here")
+needs_arabic = pytest.mark.skipif(canvas.arabic_problem() is not None, reason="no font with Arabic letters here")
 
 
 @needs_arabic
@@ -50,9 +50,9 @@ def test_letters_are_joined():
 
 @needs_arabic
 def test_without_raqm_the_reshaper_draws_the_same_word(monkeypatch, request):
-    with_raqm = ink(HELLO) if fonts.has_raqm() else None
+    with_raqm = ink(HELLO) if canvas.has_raqm() else None
     request.getfixturevalue("without_raqm")
-    text, options = fonts.arabic_run(HELLO)
+    text, options = canvas.arabic_run(HELLO)
     assert options == {}
     assert text[-1] == "\ufee3"  # the first letter, in its joined form, is drawn last: at the right
     if with_raqm is not None:
@@ -61,26 +61,26 @@ def test_without_raqm_the_reshaper_draws_the_same_word(monkeypatch, request):
 
 @needs_arabic
 def test_raqm_receives_the_text_unchanged():
-    if not fonts.has_raqm():
+    if not canvas.has_raqm():
         pytest.skip("this Pillow has no raqm")
-    assert fonts.arabic_run(HELLO) == (HELLO, {"direction": "rtl", "language": "ar"})
+    assert canvas.arabic_run(HELLO) == (HELLO, {"direction": "rtl", "language": "ar"})
 
 
 def test_missing_arabic_font_is_reported(monkeypatch, fresh_fonts):
-    monkeypatch.setattr(fonts, "_ARABIC", ("NoSuchFont.ttf",))
-    assert "DejaVuSans.ttf" in fonts.arabic_problem()
+    monkeypatch.setattr(canvas, "_ARABIC", ("NoSuchFont.ttf",))
+    assert "DejaVuSans.ttf" in canvas.arabic_problem()
     assert not ink(HELLO).any()
     assert text_width(HELLO, arabic=True) == 0
 
 
 def test_font_without_arabic_letters_is_not_used(fresh_fonts):
-    latin_only = fonts.ImageFont.load_default(20)
-    assert not fonts._has_letter(latin_only, "\u0645")
+    latin_only = canvas.ImageFont.load_default(20)
+    assert not canvas._has_letter(latin_only, "\u0645")
 
 
 def test_latin_is_drawn_without_any_font(monkeypatch, fresh_fonts):
-    monkeypatch.setattr(fonts, "_LATIN", {False: (), True: ()})
-    assert fonts.latin_font(12).getlength("hello") > 10
+    monkeypatch.setattr(canvas, "_LATIN", {False: (), True: ()})
+    assert canvas.latin_font(12).getlength("hello") > 10
 
 
 def run_without_fonts(code: str) -> str:
