@@ -19,9 +19,9 @@ DATA_SAMPLERS = _child("data sampler", mm.DATA_SAMPLERS, "karsl.datasets", "kars
 FUNCTIONS = _child("function", mm.FUNCTIONS, "karsl.datasets")
 MODELS = _child("model", mm.MODELS, "karsl.models")
 METRICS = _child("metric", mm.METRICS, "karsl.evaluation")
-HOOKS = _child("hook", mm.HOOKS, "karsl.engine", "karsl.analysis.memory.hook", "karsl.visualization.hook")
+HOOKS = _child("hook", mm.HOOKS, "karsl.engine", "karsl.analysis.memory.hook", "karsl.visualization.hooks")
 OPTIM_WRAPPERS = _child("optimizer wrapper", mm.OPTIM_WRAPPERS, "karsl.engine")
-VISUALIZERS = _child("visualizer", mm.VISUALIZERS, "karsl.visualization.visualizer")
+VISUALIZERS = _child("visualizer", mm.VISUALIZERS, "karsl.visualization.hooks")
 # MMEngine has no registry of this kind.
 ENCODERS = mm.Registry("encoder", scope="karsl", locations=["karsl.datasets"])
 

@@ -15,7 +15,7 @@ ORDER = (
     ("version", "errors", "registry"),
     ("__init__", "skeletons"),
     ("storage",),  # the scan checks a clip's shape against its skeleton
-    ("datasets",),
+    ("audit", "datasets"),
     ("models", "evaluation", "engine", "visualization", "analysis", "remote", "testing"),
     ("cli",),
     ("__main__",),
