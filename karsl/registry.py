@@ -21,7 +21,7 @@ MODELS = _child("model", mm.MODELS, "karsl.models")
 METRICS = _child("metric", mm.METRICS, "karsl.evaluation")
 HOOKS = _child("hook", mm.HOOKS, "karsl.engine", "karsl.profiling.hook", "karsl.visualization.hook")
 OPTIM_WRAPPERS = _child("optimizer wrapper", mm.OPTIM_WRAPPERS, "karsl.engine")
-VISUALIZERS = _child("visualizer", mm.VISUALIZERS, "karsl.visualization.visualizer")
+VISUALIZERS = _child("visualizer", mm.VISUALIZERS, "karsl.visualization.hooks")
 # MMEngine has no registry of this kind.
 ENCODERS = mm.Registry("encoder", scope="karsl", locations=["karsl.datasets"])
 

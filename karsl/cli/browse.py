@@ -1,9 +1,13 @@
-"""`karsl browse`: clips as pages, sheets, moving pictures, or served to a browser; with a config, through its pipeline."""
+"""`karsl browse`: clips of a config, folder or file as pages, contact sheets or animations, or served to a browser."""
 
 from __future__ import annotations
 
 import argparse
+import signal
+import webbrowser
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 from karsl.cli.options import (
     add_cfg_options,
@@ -15,102 +19,92 @@ from karsl.cli.options import (
     naming_data_root,
 )
 
-SUMMARY = "look at clips, raw and transformed: a page, sheets, moving pictures, or a local server"
+SUMMARY = "show clips, raw and transformed, in a page, contact sheets, animations or a local server"
 
 FORMATS = ("html", "sheet", "gif", "webp", "mp4")
 EPILOG = """examples:
-  karsl browse data/karsl                                     12 clips of a folder as sheets
-  karsl browse data/karsl --serve                             all of it, in the browser, on this machine only
-  karsl browse config.py --format html --draws 4              a page to send: each step, and four draws of the random ones
-  karsl browse config.py --mode pipeline --index 7            one clip after each step, as a sheet
-  karsl browse data/karsl --sign 71 hello --per-sign 8        one sheet a sign with eight of its clips
+  karsl browse data/karsl                                     12 clips of a folder as contact sheets
+  karsl browse data/karsl --serve                             all clips in the browser, on this machine only
+  karsl browse config.py --format html --augmentations 4      a page to share: each transform, and four augmented views
+  karsl browse config.py --mode pipeline --index 7            one clip after each transform, as a contact sheet
+  karsl browse data/karsl --sign 71 hello --per-sign 8        one contact sheet per sign with eight of its clips
   karsl browse clip.pose --format mp4                         a video that browsers play
 """
-_COUNTS = {"html": 100}  # the other formats: 12
+_CONFIG_SUFFIXES = (".py", ".yaml", ".yml")
+_DEFAULT_CLIPS = {"html": 100}  # the other formats: 12
+_SERVED_STREAM_CLIPS = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options, named as in MMEngine's browse_dataset where they mean the same."""
+    """Add options, named as in MMEngine's browse_dataset if they have the same meaning."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument(
         "source", metavar="SOURCE", help="config, or a folder or file of clips: data root, pack, .npz, .npy, .pose, ..."
     )
-    _add_what(parser.add_argument_group("what is shown"))
-    _add_how(parser.add_argument_group("how it is shown"))
-    data = parser.add_argument_group("where clips come from")
-    data.add_argument("--from", dest="form", metavar="FORM", help="form of a folder or file (default: guessed)")
+    _add_selection(parser.add_argument_group("clips"))
+    _add_output(parser.add_argument_group("output"))
+    data = parser.add_argument_group("source of the clips")
+    data.add_argument("--from", dest="input_format", metavar="FORMAT", help="format of a folder or file (default: detected)")
     add_source_skeleton(data, "SOURCE", "--skeleton")
     add_trust_pickle(data)
     add_data_options(parser)
     add_cfg_options(parser)
 
 
-def _add_what(what: argparse._ArgumentGroup) -> None:
-    add_phase(what, "which dataset of the config")
-    what.add_argument(
-        "--mode",
-        choices=("original", "transformed", "concat", "pipeline"),
-        help="the clip as loaded, as the pipeline leaves it, both, or after every step (default: concat; pages: pipeline)",
-    )
-    what.add_argument("--draws", type=int, default=1, metavar="N", help="run random steps N times (default: 1)")
-    what.add_argument("-n", "--show-number", type=int, metavar="N", help="clips; 0 is all (default: 12, a page 100)")
-    what.add_argument("--per-sign", type=int, default=0, metavar="N", help="N clips of each sign; as sheets, one a sign")
-    what.add_argument("--sign", nargs="+", default=(), help="SignIDs, or parts of English or Arabic glosses")
-    what.add_argument("--signer", nargs="+", default=(), help="signers, such as 01")
-    what.add_argument("--split", nargs="+", default=(), help="splits, such as train")
-    what.add_argument("--sort", choices=("index", "sign", "length"), default="index", help="order (default: index)")
-    what.add_argument("--seed", type=int, help="choose clips, and draw augmentations, by chance of this seed")
-    what.add_argument("--index", type=int, nargs="+", default=(), help="exactly these clips of the dataset")
-
-
-def _add_how(how: argparse._ArgumentGroup) -> None:
-    how.add_argument("--format", choices=FORMATS, default="sheet", help="what is written (default: sheet)")
-    how.add_argument(
-        "--output-dir", type=Path, default=Path("work_dirs/browse"), help="folder to write to (default: %(default)s)"
-    )
-    how.add_argument(
-        "--not-show", action="store_true", help="write only; else the result is opened where there is a display"
-    )
-    how.add_argument(
-        "--show-interval", type=float, default=0, metavar="S", help="open every picture, S seconds apart (default: only one)"
-    )
-    how.add_argument("--serve", action="store_true", help="write nothing: serve all clips on 127.0.0.1 until Ctrl-C")
-    how.add_argument("--port", type=int, default=0, help="of --serve (default: a free one)")
-
-
 def run(args: argparse.Namespace) -> int:
-    """Choose clips, write what shows them or serve them, say where they lie."""
+    """Select clips, and export or serve them."""
     import torch
 
-    from karsl.cli.browse_source import open_browsed
+    from karsl.cli.browse_export import export_clips
     from karsl.errors import ConfigError
+    from karsl.visualization.clips.select import ClipFilter, select_clips
 
     _check(args)
     import_modules(args.imports)
-    torch.set_num_threads(1)  # one clip after the other: threads would wait for each other to copy a few KB
+    torch.set_num_threads(1)  # one clip at a time: threads would only synchronize over a few KB
+    count = _num_clips(args)
     with naming_data_root(args):
-        dataset = open_browsed(args, count=_count(args))
+        dataset = _open_dataset(args, count=count)
+    clip_filter = ClipFilter(tuple(args.sign), tuple(args.signer), tuple(args.split))
     if args.serve:
-        from karsl.cli.browse_serve import serve_until_interrupted
-
-        return serve_until_interrupted(dataset, args)
-    from karsl.cli.browse_write import write_browsed
-    from karsl.visualization.clips.choice import ClipFilter, choose_clips
-
+        return _serve(args, dataset, clip_filter)
     if args.show_interval < 0:
         raise ConfigError(f"--show-interval {args.show_interval:g}; expected seconds, 0 or more")
-    keep = ClipFilter(tuple(args.sign), tuple(args.signer), tuple(args.split))
-    places = choose_clips(
-        dataset, count=_count(args), indices=args.index, keep=keep, sort=args.sort, seed=args.seed, per_sign=args.per_sign
+    selection = {"sort": args.sort, "seed": args.seed, "per_sign": args.per_sign}
+    clips = select_clips(dataset, count=count, indices=args.index, clip_filter=clip_filter, **selection)
+    return export_clips(args, dataset, clips)
+
+
+def _add_selection(group: argparse._ArgumentGroup) -> None:
+    add_phase(group, "dataset of the config to show")
+    group.add_argument(
+        "--mode",
+        choices=("original", "transformed", "concat", "pipeline"),
+        help="the clip as loaded, after the pipeline, both, or after every transform (default: concat; pages: pipeline)",
     )
-    return write_browsed(args, dataset, places)
+    group.add_argument("--augmentations", type=int, default=1, metavar="N", help="augmented views per clip (default: 1)")
+    group.add_argument("-n", "--show-number", type=int, metavar="N", help="clips; 0 is all (default: 12, a page 100)")
+    group.add_argument("--per-sign", type=int, default=0, metavar="N", help="N clips per sign; one contact sheet per sign")
+    group.add_argument("--sign", nargs="+", default=(), help="SignIDs, or substrings of English or Arabic glosses")
+    group.add_argument("--signer", nargs="+", default=(), help="signers, such as 01")
+    group.add_argument("--split", nargs="+", default=(), help="splits, such as train")
+    group.add_argument("--sort", choices=("index", "sign", "length"), default="index", help="order (default: index)")
+    group.add_argument("--seed", type=int, help="seed of a random selection and of the augmentations")
+    group.add_argument("--index", type=int, nargs="+", default=(), help="exactly these clips of the dataset")
 
 
-def _count(args: argparse.Namespace) -> int:
-    if args.serve and args.show_number is None:
-        return 100  # of a stream; all of anything else are served
-    return _COUNTS.get(args.format, 12) if args.show_number is None else args.show_number
+def _add_output(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--format", choices=FORMATS, default="sheet", help="output format (default: sheet)")
+    group.add_argument(
+        "--output-dir", type=Path, default=Path("work_dirs/browse"), help="output folder (default: %(default)s)"
+    )
+    group.add_argument("--not-show", action="store_true", help="do not open the output if there is a display")
+    group.add_argument(
+        "--show-interval", type=float, default=0, metavar="S", help="open every image, S seconds apart (default: one)"
+    )
+    group.add_argument("--serve", action="store_true", help="serve all clips on 127.0.0.1 until Ctrl-C, write nothing")
+    group.add_argument("--port", type=int, default=0, help="port of --serve (default: a free one)")
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -118,8 +112,122 @@ def _check(args: argparse.Namespace) -> None:
 
     if args.show_number is not None and args.show_number < 0:
         raise ConfigError(f"-n {args.show_number}; expected 0 for all clips, or a positive number")
-    for option, value, least in (("--draws", args.draws, 1), ("--per-sign", args.per_sign, 0)):
-        if value < least:
-            raise ConfigError(f"{option} {value}; expected a number of at least {least}")
+    for option, value, low in (("--augmentations", args.augmentations, 1), ("--per-sign", args.per_sign, 0)):
+        if value < low:
+            raise ConfigError(f"{option} {value}; expected a number of at least {low}")
     if not 0 <= args.port < 1 << 16:
         raise ConfigError(f"--port {args.port}; expected 0 to 65535")
+
+
+def _num_clips(args: argparse.Namespace) -> int:
+    if args.show_number is not None:
+        return args.show_number
+    return _SERVED_STREAM_CLIPS if args.serve else _DEFAULT_CLIPS.get(args.format, 12)
+
+
+def _open_dataset(args: argparse.Namespace, *, count: int) -> Any:
+    """Open the dataset of a config, or a folder or file.
+
+    Args:
+        args: Arguments of `karsl browse`.
+        count: Maximum number of clips to read from a stream; 0 is all.
+
+    Raises:
+        ConfigError: If the config has no such phase, or options do not apply to the source.
+        DatasetNotFoundError: If the source does not exist.
+    """
+    path = Path(args.source)
+    is_config = path.suffix.lower() in _CONFIG_SUFFIXES or (path.suffix.lower() == ".json" and _is_config(path))
+    if not is_config or path.is_dir():
+        return _open_files(args)
+    from karsl.visualization.clips.sources import as_clips
+
+    return as_clips(_build_dataset(args), max(args.index, default=-1) + 1 or count)
+
+
+def _open_files(args: argparse.Namespace) -> Any:
+    from karsl.engine.config.overrides import find_ann_file
+    from karsl.errors import ConfigError
+    from karsl.visualization.clips.open import open_clips
+
+    options = (("--data-root", args.data_root), ("--cfg-options", args.cfg_options))
+    invalid = [option for option, value in options if value]
+    if invalid:
+        raise ConfigError(f"{invalid[0]} changes a config, but '{args.source}' is a folder or a file; remove it")
+    ann_file = find_ann_file(args.ann_file, args.source) if args.ann_file else ""
+    return open_clips(
+        args.source,
+        ann_file=ann_file,
+        format=args.input_format,
+        skeleton=args.source_skeleton,
+        trusted=args.trust_pickle,
+    )
+
+
+def _build_dataset(args: argparse.Namespace) -> Any:
+    from mmengine.registry import DefaultScope
+
+    from karsl.engine import load_config
+    from karsl.engine.config.loaders import find_loader
+    from karsl.errors import ConfigError
+    from karsl.registry import DATASETS
+
+    options = (
+        ("--from", args.input_format),
+        ("--source-skeleton", args.source_skeleton),
+        ("--trust-pickle", args.trust_pickle),
+    )
+    invalid = [option for option, value in options if value]
+    if invalid:
+        raise ConfigError(f"{invalid[0]} is for folders and files, but '{args.source}' is a config; remove it")
+    cfg = load_config(args.source, args.cfg_options, data_root=args.data_root, ann_file=args.ann_file)
+    loader = find_loader(cfg, args.phase, args.source)
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "karsl")):
+        dataset = DATASETS.build(loader.dataset)
+    if hasattr(dataset, "full_init"):
+        dataset.full_init()
+    return dataset
+
+
+def _is_config(path: Path) -> bool:
+    """Return True for a json file with a dataloader; others are annotations or clips."""
+    with path.open("rb") as file:
+        return b"_dataloader" in file.read(1 << 16)
+
+
+def _serve(args: argparse.Namespace, dataset: Any, clip_filter: Any) -> int:
+    """Serve the clips that a filter accepts until Ctrl-C or SIGTERM.
+
+    Raises:
+        ConfigError: If no clip remains, or the port is in use.
+    """
+    from karsl.cli.browse_export import has_display
+    from karsl.visualization.server import ClipServer, ClipServerState
+
+    state = ClipServerState(
+        dataset,
+        source=Path(args.source).name,
+        clip_filter=clip_filter,
+        indices=tuple(args.index),
+        sort=args.sort,
+        mode=args.mode or "pipeline",
+        augmentations=args.augmentations,
+        seed=args.seed,
+    )
+    Thread(target=lambda: state.index_gz, daemon=True).start()  # while the browser starts
+    with ClipServer(state, args.port) as server:
+        previous = signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            print(f"{len(state)} clips at {server.url} (Ctrl-C stops)", flush=True)
+            if not args.not_show and has_display():
+                webbrowser.open(server.url)
+            server.serve_forever(poll_interval=0.2)
+        except KeyboardInterrupt:
+            print("stopped", flush=True)
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+    return 0
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt

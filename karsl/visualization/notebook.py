@@ -1,11 +1,11 @@
-"""Clips in notebooks: a moving picture that the notebook keeps, without a script, a file or a server.
+"""Clips in notebooks, as images embedded in the notebook, without scripts, files or a server.
 
     from karsl.visualization import show
-    show(dataset)                  # six clips of it
+    show(dataset)                  # six clips
     show(dataset, 7, mode="concat")
     show(results)                  # a results dict of a pipeline
 
-`%load_ext karsl.visualization` makes a dataset show itself where a cell ends with it.
+After `%load_ext karsl.visualization`, a dataset at the end of a cell is displayed.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from karsl.visualization.animation.files import encode_webp
-from karsl.visualization.animation.scene import Scene
-from karsl.visualization.animation.timeline import frames_per_second
-from karsl.visualization.clips.choice import choose_clips, shown_stages
-from karsl.visualization.sheets.overview import overview_sheet
+from karsl.datasets import KeypointDataset
+from karsl.visualization.animation import Scene, encode_webp, frames_per_second
+from karsl.visualization.clips.open import open_clips
+from karsl.visualization.clips.select import select_clips, shown_stages
+from karsl.visualization.overview_sheets import overview_sheet
 
-_IN_OVERVIEW = 6
+_OVERVIEW_CLIPS = 6
 
 
-class Shown:
-    """A picture with its description, as notebooks ask for it.
+class NotebookImage:
+    """An encoded image with a description, displayed by notebooks.
 
     Attributes:
-        data: Bytes of the picture.
-        kind: Its media type.
-        text: What it shows, for who cannot see it.
+        data: Encoded image.
+        mime_type: MIME type of the image.
+        text: Alternative text.
     """
 
-    def __init__(self, data: bytes, kind: str, text: str) -> None:
-        self.data, self.kind, self.text = data, kind, text
+    def __init__(self, data: bytes, mime_type: str, text: str) -> None:
+        self.data, self.mime_type, self.text = data, mime_type, text
 
     def _repr_html_(self) -> str:
-        source = f"data:{self.kind};base64,{base64.b64encode(self.data).decode()}"
+        source = f"data:{self.mime_type};base64,{base64.b64encode(self.data).decode()}"
         return f'<img src="{source}" alt="{escape(self.text)}" style="max-width:100%;background:#fff">'
 
     def __repr__(self) -> str:
         return f"<{self.text}>"
 
     def save(self, path: str | Path) -> Path:
-        """Write the picture to a file."""
+        """Write the image to a file."""
         path = Path(path)
         path.write_bytes(self.data)
         return path
@@ -57,22 +57,22 @@ def show(
     index: int | Sequence[int] | None = None,
     *,
     mode: str = "original",
-    draws: int = 1,
+    augmentations: int = 1,
     metainfo: Mapping[str, Any] | None = None,
-) -> Shown:
-    """Show a clip as a moving picture, or several as a sheet.
+) -> NotebookImage:
+    """Show a clip as an animation, or several as a contact sheet.
 
     Args:
-        clips: Results after LoadKeypoints or later; or a dataset, wrapped in any way; or a path as `open_clips` takes it.
-        index: Which clip of a dataset; several make a sheet; None spreads six over it.
-        mode, draws: What is shown of one clip, see `shown_stages`.
-        metainfo: For glosses of a results dict; a dataset has its own.
+        clips: Results after LoadKeypoints or later; a dataset, also in wrappers; or a path as for `open_clips`.
+        index: Index of a clip in the dataset; several give a sheet; None selects six evenly spread ones.
+        mode, augmentations: Stages to show of one clip, see `shown_stages`.
+        metainfo: Metainfo for glosses of a results dict; a dataset has its own.
 
     Returns:
-        What a notebook shows where a cell ends with it.
+        An object that notebooks display.
 
     Raises:
-        ConfigError: There is no such clip, or nothing to draw.
+        ConfigError: If the clip does not exist, or has no keypoints.
 
     Example:
         >>> import numpy as np
@@ -81,37 +81,31 @@ def show(
         <clip a, 2 frames>
     """
     if isinstance(clips, Mapping):
-        return _moving([("clip", clips)], metainfo or {})
+        return _animate([("clip", clips)], metainfo or {})
     if isinstance(clips, (str, Path)):
-        from karsl.visualization.clips.opening import open_clips
-
         clips = open_clips(clips)
     if isinstance(index, int):
-        (place,) = choose_clips(clips, count=1, indices=[index])
-        stages, more = shown_stages(place, mode, draws=draws)
-        return _moving([*stages, *more], place.metainfo, place.record)
-    places = choose_clips(clips, count=_IN_OVERVIEW, indices=index or ())
-    loaded = [shown_stages(place, "original")[0][0][1] for place in places]
-    text = f"{len(places)} of {len(clips)} clips"
-    return _still(overview_sheet(loaded, metainfo=[place.metainfo for place in places], title=text), text)
+        (clip,) = select_clips(clips, count=1, indices=[index])
+        stages, more = shown_stages(clip, mode, augmentations=augmentations)
+        return _animate([*stages, *more], clip.metainfo, clip.record)
+    selected = select_clips(clips, count=_OVERVIEW_CLIPS, indices=index or ())
+    loaded = [shown_stages(clip, "original")[0][0][1] for clip in selected]
+    text = f"{len(selected)} of {len(clips)} clips"
+    sheet = overview_sheet(loaded, metainfo=[clip.metainfo for clip in selected], title=text)
+    buffer = BytesIO()
+    sheet.save(buffer, format="PNG", optimize=True)
+    return NotebookImage(buffer.getvalue(), "image/png", text)
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """`%load_ext karsl.visualization`: datasets and results of `stages` show themselves."""
-    from karsl.datasets import KeypointDataset
-
+    """Display datasets at the end of a cell; called by `%load_ext karsl.visualization`."""
     html = shell.display_formatter.formatters["text/html"]
     html.for_type(KeypointDataset, lambda dataset: show(dataset)._repr_html_())
 
 
-def _moving(stages: list[tuple[str, Mapping]], metainfo: Mapping, record: Mapping | None = None) -> Shown:
+def _animate(stages: list[tuple[str, Mapping]], metainfo: Mapping, record: Mapping | None = None) -> NotebookImage:
     scene = Scene(stages, metainfo=metainfo)
     first = scene.clips[0]
-    text = ", ".join(filter(None, (f"clip {first.title or first.clip_id}".strip(), first.arabic, first.facts)))
-    return Shown(encode_webp(scene, frames_per_second(record or stages[0][1], metainfo)), "image/webp", text)
-
-
-def _still(image: Any, text: str) -> Shown:
-    buffer = BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
-    return Shown(buffer.getvalue(), "image/png", text)
+    text = ", ".join(filter(None, (f"clip {first.title or first.clip_id}".strip(), first.arabic, first.subtitle)))
+    fps = frames_per_second(record or stages[0][1], metainfo)
+    return NotebookImage(encode_webp(scene, fps), "image/webp", text)

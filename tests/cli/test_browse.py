@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from karsl.cli.browse_write import unique_names
+from karsl.cli.browse_export import unique_names
 from karsl.cli.main import main
 from karsl.testing import make_corpus
-from karsl.visualization.drawing.pillow import Image
+from karsl.visualization.draw.canvas import Image
 
 CONFIG = """
 default_scope = 'karsl'
@@ -64,10 +64,10 @@ def test_the_three_modes_of_a_config_differ(config, tmp_path):
         with Image.open(out / name) as image:
             assert np.asarray(image).std() > 0
             heights[mode] = image.size[1]
-    assert heights["concat"] > heights["transformed"] > heights["original"]  # the transformed one has ticks, too
+    assert heights["concat"] > heights["transformed"] > heights["original"]  # the transformed one has ticks
 
 
-def test_clips_behind_wrappers_are_shown_once(config, tmp_path):
+def test_clips_in_wrappers_are_shown_once(config, tmp_path):
     assert browse(config, "-n", 0, "--mode", "original", "--output-dir", tmp_path / "a") == 0
     assert len(sheets(tmp_path / "a")) == 8 + 1
     assert browse(config, "-n", 0, "--phase", "test", "--mode", "original", "--output-dir", tmp_path / "b") == 0
@@ -75,7 +75,7 @@ def test_clips_behind_wrappers_are_shown_once(config, tmp_path):
     assert {name[:7] for name in sheets(tmp_path / "b")} == {"01-test", "02-test", "overvie"}
 
 
-def test_a_seed_repeats_choice_and_pictures(config, tmp_path):
+def test_seed_reproduces_selection_and_images(config, tmp_path):
     for name in ("a", "b"):
         assert browse(config, "-n", 2, "--seed", 5, "--output-dir", tmp_path / name) == 0
     first, again = ({p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in ("a", "b"))
@@ -89,7 +89,7 @@ def test_options_of_the_config_reach_the_pipeline(config, tmp_path, root):
     )
     (name,) = (name for name in sheets(tmp_path / "a") if name != "overview.png")
     with Image.open(tmp_path / "a" / name) as image:
-        assert image.size[0] == 760  # one column, the narrowest sheet
+        assert image.size[0] == 760  # one column, the minimum width
 
 
 def test_a_bad_clip_does_not_hide_the_others(root, tmp_path, capsys):
@@ -127,13 +127,13 @@ def test_a_bad_file_does_not_hide_the_others(root, tmp_path, capsys):
         (("--data-root", "no/such/folder"), "no/such/folder"),
     ],
 )
-def test_wrong_words_are_one_sentence_and_write_nothing(config, tmp_path, capsys, words, text):
+def test_invalid_arguments_are_one_sentence_and_write_nothing(config, tmp_path, capsys, words, text):
     assert browse(config, "--output-dir", tmp_path / "out", *words) == 2
     assert text in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_options_for_configs_are_refused_on_a_folder(root, capsys):
+def test_options_of_configs_are_rejected_for_a_folder(root, capsys):
     assert browse(root, "--data-root", root) == 2
     assert "--data-root changes a config" in capsys.readouterr().err
 

@@ -13,7 +13,7 @@ import pytest
 
 from karsl.cli.main import main
 from karsl.testing import make_corpus
-from karsl.visualization.drawing.pillow import Image
+from karsl.visualization.draw.canvas import Image
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 CONFIG = """
@@ -56,7 +56,7 @@ def config(root: Path, folder: Path, source: str = "plain") -> Path:
 
 
 @pytest.mark.parametrize("form", ["gif", "webp", "mp4"])
-def test_moving_pictures_are_written_a_file_a_clip(root, tmp_path, form, capsys):
+def test_animations_are_one_file_per_clip(root, tmp_path, form, capsys):
     assert browse(config(root, tmp_path), "--format", form, "--index", 0, 1, "--output-dir", tmp_path / "out") == 0
     found = names(tmp_path / "out")
     assert len(found) == 2
@@ -64,19 +64,19 @@ def test_moving_pictures_are_written_a_file_a_clip(root, tmp_path, form, capsys)
     assert f"2 {form} files in {tmp_path / 'out'}" in capsys.readouterr().out
 
 
-def test_a_page_holds_every_step_and_other_draws(root, tmp_path):
-    assert browse(config(root, tmp_path), "--format", "html", "-n", 3, "--draws", 3, "--output-dir", tmp_path) == 0
+def test_page_has_every_transform_and_augmented_views(root, tmp_path):
+    assert browse(config(root, tmp_path), "--format", "html", "-n", 3, "--augmentations", 3, "--output-dir", tmp_path) == 0
     text = (tmp_path / "browse.html").read_text(encoding="utf-8")
     data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
     assert len(data["clips"]) == 3
     for clip in data["clips"].values():
         steps = [stage["name"] for stage in clip["stages"]]
         assert steps == ["LoadKeypoints", "1. TSNSampleFrames", "2. RandomFlip", "3. RandomAffine"]
-        assert len(clip["draws"]) == 2
+        assert len(clip["augmentations"]) == 2
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_every_source_is_looked_through_to_its_steps(root, tmp_path, source):
+def test_every_source_shows_its_transforms(root, tmp_path, source):
     path = config(root, tmp_path, source)
     for mode in ("original", "pipeline"):
         assert browse(path, "--mode", mode, "-n", 1, "--output-dir", tmp_path / mode) == 0
@@ -86,17 +86,17 @@ def test_every_source_is_looked_through_to_its_steps(root, tmp_path, source):
         assert all_steps.size[1] > 3.5 * one.size[1]
 
 
-def test_draws_stand_below_each_other_and_differ(root, tmp_path):
+def test_augmented_views_are_stacked(root, tmp_path):
     heights = []
-    for draws in (1, 4):
-        out = tmp_path / str(draws)
-        assert browse(config(root, tmp_path), "--draws", draws, "--index", 0, "--seed", 1, "--output-dir", out) == 0
+    for count in (1, 4):
+        out = tmp_path / str(count)
+        assert browse(config(root, tmp_path), "--augmentations", count, "--index", 0, "--seed", 1, "--output-dir", out) == 0
         with Image.open(out / names(out)[0]) as image:
             heights.append(image.size[1])
     assert heights[1] > 2 * heights[0]
 
 
-def test_sheets_of_many_clips_a_sign(root, tmp_path, capsys):
+def test_sheets_per_sign(root, tmp_path, capsys):
     assert browse(root, "--per-sign", 3, "--output-dir", tmp_path) == 0
     assert names(tmp_path) == ["sign_0001.png", "sign_0002.png"]
     with Image.open(tmp_path / "sign_0001.png") as image:
@@ -123,7 +123,7 @@ def test_packs_and_annotation_files_are_browsed_without_a_config(root, tmp_path)
 
 
 @pytest.mark.parametrize("source", ["karsl_layout", "asl_signs_app", "msl150", "holistic1662", "pose_format/mediapipe.pose"])
-def test_real_clips_of_every_form_are_drawn(source, tmp_path):
+def test_real_clips_of_every_format_are_drawn(source, tmp_path):
     path = SHARED / source
     if not path.exists():
         pytest.skip(f"no {path}")
@@ -136,21 +136,21 @@ def test_real_clips_of_every_form_are_drawn(source, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="no shell")
-def test_what_was_written_is_opened_once_or_picture_by_picture_or_not_at_all(root, tmp_path, monkeypatch):
-    told, opener, out = tmp_path / "told", tmp_path / "opener", tmp_path / "out"
-    opener.write_text(f'#!/bin/sh\necho "$1" >> {told}\n')
+def test_output_is_opened_once_or_image_by_image_or_not_at_all(root, tmp_path, monkeypatch):
+    output, opener, out = tmp_path / "output", tmp_path / "opener", tmp_path / "out"
+    opener.write_text(f'#!/bin/sh\necho "$1" >> {output}\n')
     opener.chmod(0o755)
-    monkeypatch.setenv("BROWSER", f"{opener} %s")  # looked up once a process
+    monkeypatch.setenv("BROWSER", f"{opener} %s")  # looked up once per process
     assert browse(root, "-n", 2, "--output-dir", out, "--not-show") == 0
-    assert not told.exists()
+    assert not output.exists()
     assert browse(root, "-n", 2, "--output-dir", out) == 0
-    assert told.read_text().split() == [(out / "overview.png").as_uri()]
+    assert output.read_text().split() == [(out / "overview.png").as_uri()]
     assert browse(root, "-n", 2, "--output-dir", out, "--show-interval", 0.01) == 0
-    assert len(told.read_text().split()) == 1 + 3
+    assert len(output.read_text().split()) == 1 + 3
 
 
 def test_without_a_display_nothing_is_opened(root, tmp_path, monkeypatch):
-    from karsl.cli.display import has_display
+    from karsl.cli.browse_export import has_display
 
     for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
@@ -160,7 +160,7 @@ def test_without_a_display_nothing_is_opened(root, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("--draws", 0), "--draws 0; expected a number of at least 1"),
+        (("--augmentations", 0), "--augmentations 0; expected a number of at least 1"),
         (("--per-sign", -1), "--per-sign -1; expected"),
         (("--port", 70000), "--port 70000; expected 0 to 65535"),
         (("--show-interval", -1), "--show-interval -1; expected seconds"),
@@ -169,27 +169,27 @@ def test_without_a_display_nothing_is_opened(root, tmp_path, monkeypatch):
         (("--trust-pickle", "a.pkl"), "--trust-pickle is for folders and files"),
     ],
 )
-def test_wrong_words_are_one_sentence(root, tmp_path, capsys, words, text):
+def test_invalid_options_are_one_sentence(root, tmp_path, capsys, words, text):
     assert browse(config(root, tmp_path), "--output-dir", tmp_path / "out", *words) == 2
     assert text in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_sources_that_hold_nothing_are_one_sentence(tmp_path, capsys):
+def test_sources_without_clips_are_one_sentence(tmp_path, capsys):
     np.savez(tmp_path / "flat.npz", a=np.zeros((3, 7)))
     np.savez(tmp_path / "few.npz", a=np.ones((3, 7, 3)))
-    (tmp_path / "text.npz").write_text("no archive")
+    (tmp_path / "text.npz").write_text("not an archive")
     for name, text in (
         ("nowhere", "no config, folder or file"),
-        ("flat.npz", "shape (3, 7) is no clip"),
-        ("few.npz", "say --source-skeleton NAME"),
+        ("flat.npz", "shape (3, 7) is not a clip"),
+        ("few.npz", "use --source-skeleton NAME"),
         ("text.npz", "text.npz"),
     ):
         assert browse(tmp_path / name) == 2
         assert text in capsys.readouterr().err
 
 
-def test_help_teaches_by_examples(capsys):
+def test_help_has_examples(capsys):
     assert main(["browse", "--help"]) == 0
     text = capsys.readouterr().out
     assert text.count("  karsl browse ") >= 6

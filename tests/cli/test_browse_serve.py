@@ -1,4 +1,4 @@
-"""`karsl browse --serve` as a process: it says where, serves, and ends in good order."""
+"""`karsl browse --serve` as a process: reports its address, serves, and stops cleanly."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def root(tmp_path_factory) -> Path:
 
 
 def start(*words: object, **env: str) -> tuple[subprocess.Popen, str]:
-    """The process, and the address that it says."""
+    """Return the process and the address that it reports."""
     command = [sys.executable, "-m", "karsl", "browse", *map(str, words), "--serve"]
     process = subprocess.Popen(
         command,
@@ -32,7 +32,7 @@ def start(*words: object, **env: str) -> tuple[subprocess.Popen, str]:
         text=True,
         env={**os.environ, **env},
         cwd=Path(__file__).parents[2],
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # background jobs of a shell ignore it
     )
     line = process.stdout.readline()
     found = re.search(r"http://127\.0\.0\.1:\d+/", line)
@@ -48,7 +48,7 @@ def fetched(url: str) -> bytes:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_until_it_is_told_to_end(root, number):
+def test_it_serves_until_a_signal(root, number):
     process, url = start(root, "--not-show", "--split", "train")
     columns = json.loads(fetched(f"{url}index.json"))["columns"]
     assert len(columns["link"]) == 4
@@ -56,17 +56,17 @@ def test_it_serves_until_it_is_told_to_end(root, number):
     assert json.loads(fetched(f"{url}clips/{columns['link'][0]}.json"))["row"]["split"] == "train"
     process.send_signal(number)
     out, error = process.communicate(timeout=300)
-    assert (process.returncode, out, error) == (0, "ended\n", "")
+    assert (process.returncode, out, error) == (0, "stopped\n", "")
 
 
 def test_a_browser_is_opened_on_it(root, tmp_path):
-    told, opener = tmp_path / "told", tmp_path / "opener"
-    os.mkfifo(told)
-    opener.write_text(f'#!/bin/sh\necho "$1" > {told}\n')
+    output, opener = tmp_path / "output", tmp_path / "opener"
+    os.mkfifo(output)
+    opener.write_text(f'#!/bin/sh\necho "$1" > {output}\n')
     opener.chmod(0o755)
     process, url = start(root, BROWSER=f"{opener} %s")
     try:
-        assert told.read_text().strip() == url  # a pipe: reading waits for the opener
+        assert output.read_text().strip() == url  # a pipe: reading waits for the opener
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=300)

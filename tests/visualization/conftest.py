@@ -1,4 +1,4 @@
-"""Clips to draw: a real enough body whose hands come and go."""
+"""Clips to draw: a realistic body with missing hands."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def metainfo() -> dict:
     return {"classes": ("hello", "thanks"), "classes_ar": ("مرحبا", "شكرا")}
 
 
-def count_colour(image, colour: str, *, box: tuple[int, int, int, int] | None = None, near: int = 12) -> int:
-    """Pixels within `near` of a colour in each channel, inside `box` (left, top, right, bottom)."""
+def count_color(image, color: str, *, box: tuple[int, int, int, int] | None = None, near: int = 12) -> int:
+    """Pixels within `near` of a color in each channel, inside `box` (left, top, right, bottom)."""
     pixels = np.asarray(image.crop(box) if box else image).astype(int)
-    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
     return int((np.abs(pixels - wanted).max(-1) <= near).sum())
 
 
-@pytest.fixture(name="count_colour")
-def _count_colour():
-    return count_colour
+@pytest.fixture(name="count_color")
+def _count_color():
+    return count_color
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Clips in notebooks: one picture that stands for itself."""
+"""Clips in notebooks: one self-contained image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from karsl.datasets import KArSLDataset
 from karsl.errors import ConfigError
 from karsl.testing import make_corpus
 from karsl.visualization import load_ipython_extension, show
-from karsl.visualization.drawing.pillow import Image
+from karsl.visualization.draw.canvas import Image
 
 PIPELINE = [{"type": "LoadKeypoints"}, {"type": "TSNSampleFrames", "clip_len": 8}, {"type": "PackKeypointInputs"}]
 
@@ -36,7 +36,7 @@ def picture(html: str):
     return found[0], Image.open(BytesIO(base64.b64decode(found[1])))
 
 
-def test_results_are_a_moving_picture_that_needs_nothing_else(results, metainfo):
+def test_results_are_a_self_contained_animation(results, metainfo):
     html = show(results, metainfo=metainfo)._repr_html_()
     kind, image = picture(html)
     assert (kind, image.n_frames) == ("image/webp", len(results["keypoint"]))

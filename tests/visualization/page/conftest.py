@@ -1,4 +1,4 @@
-"""Clips of a synthetic corpus through a pipeline, and a browser to look at them with."""
+"""Clips of a synthetic corpus through a pipeline, and a browser window."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from karsl.datasets import KArSLDataset
-from karsl.visualization.clips.choice import choose_clips, clip_stages
+from karsl.visualization.clips.select import clip_stages, select_clips
 from karsl.visualization.page import PageClip, PageStage, write_page
 
 PIPELINE = [
@@ -34,50 +34,50 @@ def _wrong_flip():
     return wrong_flip
 
 
-def make_clips(root, pipeline=PIPELINE, *, count: int = 12, draws: int = 2) -> list[PageClip]:
-    """Clips spread over the corpus, each with its stages and other draws."""
+def make_clips(root, pipeline=PIPELINE, *, count: int = 12, augmentations: int = 2) -> list[PageClip]:
+    """Clips spread over the corpus, each with its stages and augmented views."""
     dataset = KArSLDataset(data_root=str(root), pipeline=pipeline, seed=0)
     clips = []
-    for place in choose_clips(dataset, count=count, seed=1):
+    for clip in select_clips(dataset, count=count, seed=1):
         dataset.set_epoch(0, seed=0)
-        stages, others = clip_stages(place), []
-        for epoch in range(1, draws + 1):
+        stages, others = clip_stages(clip), []
+        for epoch in range(1, augmentations + 1):
             dataset.set_epoch(epoch, seed=0)
-            others.append(clip_stages(place)[-1][1])
-        clips.append(PageClip.of(stages, metainfo=dataset.metainfo, draws=others))
+            others.append(clip_stages(clip)[-1][1])
+        clips.append(PageClip.from_stages(stages, metainfo=dataset.metainfo, augmentations=others))
     return clips
 
 
 @pytest.fixture(scope="session")
 def page_clips(corpus) -> list[PageClip]:
-    """12 clips of 4 signs; not to be changed."""
+    """12 clips of 4 signs; do not modify."""
     return make_clips(corpus)
 
 
 @pytest.fixture
 def clips_through(corpus):
-    """`clips_through(pipeline)`: clips of the corpus through other steps."""
-    return lambda pipeline, count=3: make_clips(corpus, pipeline, count=count, draws=0)
+    """`clips_through(pipeline)`: clips of the corpus through another pipeline."""
+    return lambda pipeline, count=3: make_clips(corpus, pipeline, count=count, augmentations=0)
 
 
 @pytest.fixture(scope="session")
 def planted(page_clips) -> PageClip:
-    """A clip of which both hands are seen, wrongly flipped after sampling."""
+    """A clip with both hands, wrongly flipped after sampling."""
     clip = next(c for c in page_clips if np.isfinite(c.stages[0].points[:, [142, 163]]).all((1, 2)).any())
     first, sampled, *_ = clip.stages
-    return replace(clip, stages=(first, sampled, wrong_flip(sampled)), draws=(), clip_id="planted", link="planted")
+    return replace(clip, stages=(first, sampled, wrong_flip(sampled)), augmentations=(), clip_id="planted", link="planted")
 
 
 @pytest.fixture(scope="session")
 def page_file(page_clips, planted, tmp_path_factory):
-    """A page of the clips and the planted one."""
+    """A page of the clips and the wrongly flipped one."""
     path = tmp_path_factory.mktemp("page") / "browse.html"
-    write_page(path, [*page_clips, planted], title="a <title> & more", facts={"config": "</script><b>x</b>"})
+    write_page(path, [*page_clips, planted], title="a <title> & more", metadata={"config": "</script><b>x</b>"})
     return path
 
 
 class Window:
-    """A window that remembers requests and complaints."""
+    """A window that records requests and errors."""
 
     def __init__(self, browser, **options) -> None:
         options = {"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce", **options}
@@ -85,12 +85,12 @@ class Window:
         self.context.set_default_timeout(120_000)
         self.page = self.context.new_page()
         self.requests: list[str] = []
-        self.complaints: list[str] = []
+        self.errors: list[str] = []
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on(
-            "console", lambda told: self.complaints.append(told.text) if told.type in ("error", "warning") else None
+            "console", lambda output: self.errors.append(output.text) if output.type in ("error", "warning") else None
         )
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def open(self, path, place: str = "") -> Window:
         """Open a file, and wait until its first clip can be seen."""
@@ -111,7 +111,7 @@ class Window:
         self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def counter(self) -> str:
-        """Frame and length, as written beside the scrubber."""
+        """Frame and length, as written next to the scrubber."""
         self.rest()
         return self.page.inner_text(".counter")
 
@@ -120,8 +120,8 @@ class Window:
         self.rest()
         return self.page.locator(selector).first.screenshot()
 
-    def colours(self, selector: str) -> int:
-        """How many colours a picture of an element has: 1 or 2 is a blank one."""
+    def colors(self, selector: str) -> int:
+        """How many colors a picture of an element has: 1 or 2 is a blank one."""
         from io import BytesIO
 
         from PIL import Image
@@ -132,7 +132,7 @@ class Window:
 
 @pytest.fixture
 def window(browser):
-    """`window(**options)`: a new window; at the end none may have complained."""
+    """`window(**options)`: a new window; fails at the end if one has errors."""
     opened = []
 
     def make(**options) -> Window:
@@ -140,7 +140,7 @@ def window(browser):
         return opened[-1]
 
     yield make
-    complaints = [text for one in opened for text in one.complaints]
+    errors = [text for one in opened for text in one.errors]
     for one in opened:
         one.context.close()
-    assert complaints == []
+    assert errors == []

@@ -1,4 +1,4 @@
-"""The page in headless Chromium: from a file, without a network, with mouse and keyboard, light and dark."""
+"""The page in headless Chromium: opened from a file, with mouse and keyboard, in both themes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import pytest
 
 from karsl.skeletons import Skeleton
 from karsl.visualization.page import PageClip, PageStage, encode_clip, page_html, write_page
-from karsl.visualization.page.html import _part
-from karsl.visualization.page.plan import gather
-from karsl.visualization.page.quantise import scale_of
+from karsl.visualization.page.page import _asset
+from karsl.visualization.page.stages import gather, quantization_scale
 
 
 @pytest.fixture
@@ -22,41 +21,41 @@ def opened(window, page_file):
     return window().open(page_file)
 
 
-def test_it_opens_from_a_file_without_a_request_or_a_complaint(opened, page_file):
+def test_page_opens_from_a_file_without_requests_or_errors(opened, page_file):
     assert opened.requests == [page_file.as_uri()]
-    assert opened.complaints == []
+    assert opened.errors == []
     assert opened.page.title() == "a <title> & more"
     assert opened.page.inner_text("#title") == "a <title> & more"
     assert opened.page.inner_text("#count") == "13 of 13 clips · 4 signs"
     assert opened.page.locator("#notice").is_hidden()
-    assert opened.colours("#panels canvas") > 20
-    assert opened.colours("#timeline") > 4
+    assert opened.colors("#panels canvas") > 20
+    assert opened.colors("#timeline") > 4
 
 
-DECODE = f"""async (payload) => {{ {_part("js/decode.js")}
+DECODE = f"""async (payload) => {{ {_asset("js/decode.js")}
     const clip = await decodeClip(payload, payload.skeletons);
-    return [...clip.stages, ...clip.draws].map((stage) => Array.from(stage.xy)); }}"""
+    return [...clip.stages, ...clip.augmentations].map((stage) => Array.from(stage.xy)); }}"""
 
 
 def assert_decoded(page, clip) -> None:
-    """The page has every stage's points to within a level a stage, and misses what is missing."""
-    stages = [*clip.stages, *clip.draws]
-    for stage, told in zip(stages, page.evaluate(DECODE, encode_clip(clip)), strict=True):
+    """Check that the points of every stage are exact to one level per stage, and missing points are missing."""
+    stages = [*clip.stages, *clip.augmentations]
+    for stage, output in zip(stages, page.evaluate(DECODE, encode_clip(clip)), strict=True):
         wanted = np.asarray(stage.points)[..., :2]
-        got = np.array(told, dtype=np.float64).reshape(wanted.shape)
+        got = np.array(output, dtype=np.float64).reshape(wanted.shape)
         assert (np.isnan(got) == np.isnan(wanted)).all()
-        assert np.nanmax(np.abs(got - wanted), initial=0) <= (len(stages) + 1) * scale_of(wanted)[1]
+        assert np.nanmax(np.abs(got - wanted), initial=0) <= (len(stages) + 1) * quantization_scale(wanted)[1]
 
 
-def test_the_points_drawn_are_the_points_given(browser, page_clips, planted):
+def test_decoded_points_equal_the_encoded_ones(browser, page_clips, planted):
     page = browser.new_page()
     for clip in (page_clips[0], planted):
         assert_decoded(page, clip)
     page.close()
 
 
-def test_odd_clips_are_drawn_as_they_are(browser):
-    """One frame, one point, nothing seen, huge and equal coordinates, holes at random, positions beyond the clip."""
+def test_unusual_clips_are_decoded(browser):
+    """One frame, one point, no points, large and equal coordinates, random gaps, positions outside the clip."""
     rng, page = np.random.default_rng(0), browser.new_page()
     body = Skeleton("body", (("pose", ("left_wrist", "right_wrist", "nose")), ("rest", ("tail",))))
     holes = rng.normal(size=(30, 4, 2)) * 1e4 - 5e4
@@ -107,7 +106,7 @@ def test_spellings_of_one_word_are_equal(browser):
         ["É", "e"],
     ]
     same = page.evaluate(
-        f"(pairs) => {{ {_part('js/text.js')}; return pairs.map(([a, b]) => plain(a) === plain(b)); }}", pairs
+        f"(pairs) => {{ {_asset('js/text.js')}; return pairs.map(([a, b]) => plain(a) === plain(b)); }}", pairs
     )
     page.close()
     assert same == [True] * len(pairs)
@@ -126,8 +125,8 @@ def test_arabic_runs_right_to_left_and_is_shaped(opened):
     assert joined < apart
 
 
-def test_a_machine_without_arabic_letters_is_told(browser, page_file, tmp_path):
-    """With no other font than Computer Modern, which has no Arabic."""
+def test_page_warns_without_an_arabic_font(browser, page_file, tmp_path):
+    """The only font is Computer Modern, which has no Arabic."""
     matplotlib = pytest.importorskip("matplotlib")
     fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     shutil.copy(fonts / "cmr10.ttf", tmp_path)
@@ -140,9 +139,9 @@ def test_a_machine_without_arabic_letters_is_told(browser, page_file, tmp_path):
     page.set_default_timeout(120_000)
     page.goto(page_file.as_uri())
     page.wait_for_selector("html[data-ready=yes]")
-    told = page.inner_text("#notice")
+    output = page.inner_text("#notice")
     bare.close()
-    assert "no font with Arabic letters" in told
+    assert "no font with Arabic letters" in output
 
 
 def test_filters_by_signer_split_and_missing_hands(opened):
@@ -163,7 +162,7 @@ def test_filters_by_signer_split_and_missing_hands(opened):
     assert len(opened.titles()) == 13
 
 
-def test_it_plays_and_rests(opened):
+def test_player_plays_and_pauses(opened):
     page = opened.page
     before = opened.counter()
     page.click("#play")
@@ -174,7 +173,7 @@ def test_it_plays_and_rests(opened):
     assert page.inner_text("#play") == "▶ Play"
 
 
-def test_scrubbing_changes_the_frame_and_the_picture(opened):
+def test_scrubbing_changes_the_frame(opened):
     page = opened.page
     page.locator("#scrubber").fill("0")
     first = opened.picture()
@@ -186,19 +185,19 @@ def test_scrubbing_changes_the_frame_and_the_picture(opened):
     assert opened.counter().startswith("1 /")
 
 
-def test_sampled_only_rests_at_the_frames_that_the_sampler_took(opened, page_clips):
+def test_sampled_only_shows_sampled_frames(opened, page_clips):
     page = opened.page
     page.click("text=Sampled only")
-    taken = page_clips[0].stages[1].frame_inds
+    sampled = page_clips[0].stages[1].frame_inds
     page.keyboard.press("Home")
     for _ in range(12):
         page.keyboard.press("ArrowRight")
         frame = int(opened.counter().split()[0]) - 1
-        assert np.abs(taken - frame).min() <= 0.5
+        assert np.abs(sampled - frame).min() <= 0.5
     assert frame > 16  # 12 steps of one frame each would be 12
 
 
-def test_a_pointer_near_a_point_reads_its_name(opened, page_clips):
+def test_pointer_near_a_keypoint_shows_its_name(opened, page_clips):
     text = opened.page.evaluate("""() => {
         const canvas = document.querySelector('#panels canvas'), box = canvas.getBoundingClientRect();
         for (let y = 0; y < box.height; y += 5) for (let x = 0; x < box.width; x += 5) {
@@ -209,7 +208,7 @@ def test_a_pointer_near_a_point_reads_its_name(opened, page_clips):
     assert text.split()[0] in page_clips[0].stages[0].skeleton.names
 
 
-def test_the_keyboard_does_all(opened):
+def test_every_function_has_a_key(opened):
     page = opened.page
     press = page.keyboard.press
     press("Home")
@@ -241,7 +240,7 @@ def test_the_keyboard_does_all(opened):
     assert page.locator("#stats-view").is_visible()
 
 
-def test_keys_typed_into_the_search_are_text(opened):
+def test_keys_typed_into_the_search_are_not_shortcuts(opened):
     page = opened.page
     before = opened.counter()
     page.locator("#search").press_sequentially("s .")
@@ -269,13 +268,17 @@ def test_stages_switch_compare_and_overlay(opened):
     page.select_option('[aria-label="Stage below"]', "3")
     assert opened.picture() != over
     page.keyboard.press("d")
-    assert page.locator("#panels figure .panel-title").all_inner_texts() == ["4 · CenterScale", "draw 1", "draw 2"]
+    assert page.locator("#panels figure .panel-title").all_inner_texts() == [
+        "4 · CenterScale",
+        "augmentation 1",
+        "augmentation 2",
+    ]
 
 
-def test_the_planted_wrong_flip_is_flagged_and_drawn(window, page_file):
+def test_wrong_flip_is_flagged_and_drawn(window, page_file):
     opened = window().open(page_file, "#clip=planted&stage=2")
     page = opened.page
-    assert "Hands hang on the wrong arms since WrongFlip" in page.inner_text("#warning")
+    assert "Hands on the wrong arms since WrongFlip" in page.inner_text("#warning")
     assert page.locator(".chip.bad").all_inner_texts() == ["⚠ 2 · WrongFlip"]
     assert page.locator("#panels .tag.bad").first.inner_text().startswith("⚠ own wrist R 0%")
     with_tethers = opened.picture()
@@ -288,11 +291,11 @@ def test_the_planted_wrong_flip_is_flagged_and_drawn(window, page_file):
     assert page.locator("#panels .tag.bad").count() == 0
 
 
-def test_a_clip_rightly_flipped_is_not_flagged(opened):
+def test_correct_flip_is_not_flagged(opened):
     assert opened.page.locator("#warning").is_hidden()
 
 
-def test_a_stable_link_opens_its_clip_stage_frame_and_view(window, page_file, page_clips):
+def test_link_opens_its_clip_stage_frame_and_view(window, page_file, page_clips):
     wanted = page_clips[7]
     opened = window().open(page_file, f"#clip={wanted.link}&stage=1&frame=4&view=compare")
     assert wanted.clip_id in opened.page.inner_text("#clip-facts")
@@ -305,13 +308,13 @@ def test_a_stable_link_opens_its_clip_stage_frame_and_view(window, page_file, pa
     )
 
 
-def test_an_unknown_link_is_said(window, page_file):
-    opened = window().open(page_file, "#clip=nobody")
-    assert opened.page.inner_text("#toast") == "no clip 'nobody' in this page"
+def test_unknown_link_is_reported(window, page_file):
+    opened = window().open(page_file, "#clip=unknown")
+    assert opened.page.inner_text("#toast") == "no clip 'unknown' in this page"
 
 
 def test_links_work_through_the_index_of_many_pages(window, page_clips, tmp_path):
-    write_page(tmp_path / "all.html", page_clips, clips_a_page=5)
+    write_page(tmp_path / "all.html", page_clips, clips_per_page=5)
     opened = window()
     opened.page.goto((tmp_path / "all.html").as_uri() + f"#clip={page_clips[11].link}")
     opened.page.wait_for_url("**/all-003.html#clip=*")
@@ -330,11 +333,11 @@ def test_both_themes_draw(window, page_file, scheme):
     ground = opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
     bright = sum(int(v) for v in ground[4:-1].split(",")) > 380
     assert bright == (scheme == "light")
-    assert opened.colours("#panels canvas") > 20
+    assert opened.colors("#panels canvas") > 20
     opened.page.click("#theme")
     assert opened.page.evaluate("getComputedStyle(document.body).backgroundColor") != ground
     opened.page.keyboard.press("s")
-    assert opened.colours("#stats-view svg") > 2
+    assert opened.colors("#stats-view svg") > 2
 
 
 def test_statistics_follow_the_filters(opened):
@@ -351,7 +354,7 @@ def test_statistics_follow_the_filters(opened):
     assert page.locator("#list [role=option]").count() == 1
 
 
-def test_parts_that_were_centred_by_themselves_have_panels_of_their_own(window, clips_through, tmp_path):
+def test_groups_centered_separately_have_separate_panels(window, clips_through, tmp_path):
     steps = [dict(type="LoadKeypoints"), dict(type="CenterScale", per_group=True)]
     write_page(tmp_path / "parts.html", clips_through(steps))
     opened = window().open(tmp_path / "parts.html", "")
@@ -360,7 +363,7 @@ def test_parts_that_were_centred_by_themselves_have_panels_of_their_own(window, 
     assert titles == [f"1 · CenterScale: {part}" for part in ("arms", "face", "right hand", "left hand")]
 
 
-def test_a_narrow_window_keeps_everything_in_reach(window, page_file):
+def test_narrow_window_has_a_drawer(window, page_file):
     opened = window(viewport={"width": 400, "height": 800}).open(page_file)
     page = opened.page
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
@@ -369,10 +372,10 @@ def test_a_narrow_window_keeps_everything_in_reach(window, page_file):
     assert page.locator("#list [role=option]").first.is_visible()
     page.locator("#list [role=option]").nth(1).click()
     assert page.locator("#sidebar").is_hidden()
-    assert opened.colours("#panels canvas") > 20
+    assert opened.colors("#panels canvas") > 20
 
 
-def test_every_control_has_a_name_and_the_list_tells_its_place(opened):
+def test_every_control_has_a_name_and_the_list_its_position(opened):
     page = opened.page
     page.wait_for_function("() => document.querySelector('#panels canvas').hasAttribute('aria-label')")
     unnamed = page.evaluate("""[...document.querySelectorAll('button, select, input, a[href], [role=img], [role=listbox]')]
@@ -387,7 +390,7 @@ def test_every_control_has_a_name_and_the_list_tells_its_place(opened):
     )
 
 
-def test_a_served_page_asks_for_the_list_and_then_for_one_clip(window, page_clips):
+def test_served_page_requests_the_list_and_one_clip(window, page_clips):
     from karsl.visualization.page import encode_index
 
     payloads = {clip.link: encode_clip(clip) for clip in page_clips[:3]}
@@ -409,4 +412,4 @@ def test_a_served_page_asks_for_the_list_and_then_for_one_clip(window, page_clip
     opened.page.wait_for_function(
         "id => document.getElementById('clip-facts').innerText.includes(id)", arg=page_clips[1].clip_id
     )
-    assert opened.colours("#panels canvas") > 20
+    assert opened.colors("#panels canvas") > 20

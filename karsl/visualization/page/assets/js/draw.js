@@ -1,0 +1,233 @@
+// Drawing of one frame on a canvas.
+
+const ROLES = [
+  "right",
+  "left",
+  "right-arm",
+  "left-arm",
+  "pose",
+  "face",
+  "other",
+  "ink",
+  "muted",
+  "faint",
+  "missing",
+  "alert",
+  "paper",
+  "accent",
+];
+/** @type {Record<string, string>} */
+let colors = {};
+
+// The style sheet defines the colors of both themes; a canvas needs their values.
+function readColors() {
+  const probe = el("span", { hidden: true });
+  document.body.append(probe);
+  for (const role of ROLES) {
+    probe.style.color = `var(--${role})`;
+    colors[role] = getComputedStyle(probe).color;
+  }
+  probe.remove();
+}
+
+/**
+ * @param {HTMLCanvasElement} canvas
+ * @returns {[pen: Pen, width: number, height: number]}
+ */
+function clearedPen(canvas) {
+  const { clientWidth: width, clientHeight: height } = canvas;
+  const dense = Math.min(window.devicePixelRatio || 1, 3);
+  if (canvas.width !== Math.round(width * dense) || canvas.height !== Math.round(height * dense)) {
+    canvas.width = Math.round(width * dense);
+    canvas.height = Math.round(height * dense);
+  }
+  const pen = canvas.getContext("2d");
+  pen.setTransform(dense, 0, 0, dense, 0, 0);
+  pen.clearRect(0, 0, width, height);
+  pen.lineCap = pen.lineJoin = "round";
+  return [pen, width, height];
+}
+
+/**
+ * Draw a frame. Options: `group` draws only that group, `ghost` uses one faint color, `tethers` connects hands to arms,
+ * `size` scales lines and dots.
+ *
+ * @param {Pen} pen
+ * @param {Stage} stage
+ * @param {number} t
+ * @param {View} view
+ * @param {DrawOptions} options
+ */
+function drawFrame(pen, stage, t, view, { group = null, ghost = false, tethers = false, size = 1, alpha = 1 } = {}) {
+  pen.globalAlpha = alpha;
+  const inGroup = (v) => !group || (v >= group.at[0] && v < group.at[1]);
+  if (tethers && !group) drawTethers(pen, stage, t, view);
+  for (const [start, end, role, width] of stage.skeleton.bones) {
+    if (!inGroup(start) || !inGroup(end) || !isSeen(stage, t, start) || !isSeen(stage, t, end)) continue;
+    pen.strokeStyle = ghost ? colors.muted : colors[role];
+    pen.lineWidth = (role === "face" ? 0.9 : width * 1.25) * size;
+    line(pen, toPixels(view, point(stage, t, start)), toPixels(view, point(stage, t, end)));
+  }
+  for (const [v, role] of stage.skeleton.dots) {
+    if (!inGroup(v) || !isSeen(stage, t, v)) continue;
+    pen.fillStyle = ghost ? colors.muted : colors[role];
+    disc(pen, toPixels(view, point(stage, t, v)), dotSize(stage.skeleton, v, role) * Math.sqrt(size) * (ghost ? 0.7 : 1));
+  }
+  if (!ghost && !group) drawLetters(pen, stage, t, view);
+  pen.globalAlpha = 1;
+}
+
+/**
+ * Return the radius of a dot: large for joints of arms, small for the many points of hands, face and feet.
+ *
+ * @param {Skeleton} skeleton
+ * @param {number} v
+ * @param {string} role
+ */
+function dotSize(skeleton, v, role) {
+  return role === "right" || role === "left" ? 2.1 : /shoulder|elbow|(^|_)wrist|hip/.test(skeleton.names[v]) ? 3 : 1.7;
+}
+
+/**
+ * @param {Pen} pen
+ * @param {Point} from
+ * @param {Point} to
+ */
+function line(pen, from, to) {
+  pen.beginPath();
+  pen.moveTo(...from);
+  pen.lineTo(...to);
+  pen.stroke();
+}
+
+/**
+ * @param {Pen} pen
+ * @param {Point} center
+ * @param {number} radius
+ */
+function disc(pen, [x, y], radius) {
+  pen.beginPath();
+  pen.arc(x, y, radius, 0, 2 * Math.PI);
+  pen.fill();
+}
+
+/**
+ * Draw a line from each hand to the wrist of its own arm. One that crosses the body shows a wrong flip.
+ *
+ * @param {Pen} pen
+ * @param {Stage} stage
+ * @param {number} t
+ * @param {View} view
+ */
+function drawTethers(pen, stage, t, view) {
+  for (const [hand, arm, side] of stage.skeleton.tethers) {
+    if (!isSeen(stage, t, hand) || !isSeen(stage, t, arm)) continue;
+    const from = toPixels(view, point(stage, t, hand));
+    const to = toPixels(view, point(stage, t, arm));
+    const wrong = onWrongArm(stage, t, side);
+    pen.strokeStyle = wrong ? colors.alert : colors[side];
+    pen.lineWidth = wrong ? 2.5 : 1.5;
+    pen.setLineDash(wrong ? [] : [4, 4]);
+    line(pen, from, to);
+    pen.setLineDash([]);
+    if (wrong) ring(pen, to);
+  }
+}
+
+/**
+ * @param {Pen} pen
+ * @param {Point} center
+ */
+function ring(pen, [x, y]) {
+  pen.beginPath();
+  pen.arc(x, y, 8, 0, 2 * Math.PI);
+  pen.stroke();
+}
+
+/**
+ * Draw a letter next to each hand, for readers who cannot distinguish the colors.
+ *
+ * @param {Pen} pen
+ * @param {Stage} stage
+ * @param {number} t
+ * @param {View} view
+ */
+function drawLetters(pen, stage, t, view) {
+  pen.font = "700 12px system-ui, sans-serif";
+  pen.textAlign = "center";
+  pen.textBaseline = "middle";
+  for (const group of stage.skeleton.groups) {
+    const box = group.side && frameBox(stage, group, t);
+    if (!box) continue;
+    const [x0, y0] = toPixels(view, [box[0], box[1]]);
+    const [x1, y1] = toPixels(view, [box[2], box[3]]);
+    const x = (x0 + x1) / 2 < view.width / 2 ? x0 - 12 : x1 + 12,
+      y = (y0 + y1) / 2; // away from the body
+    pen.lineWidth = 4;
+    pen.strokeStyle = colors.paper;
+    pen.strokeText(group.side === "right" ? "R" : "L", x, y);
+    pen.fillStyle = colors[group.role];
+    pen.fillText(group.side === "right" ? "R" : "L", x, y);
+  }
+}
+
+function drawNote(pen, text, width, height) {
+  pen.font = "13px system-ui, sans-serif";
+  pen.textAlign = "center";
+  pen.textBaseline = "middle";
+  pen.fillStyle = colors.muted;
+  pen.fillText(text, width / 2, height / 2);
+}
+
+function drawCorner(pen, text) {
+  pen.font = "11px system-ui, sans-serif";
+  pen.textAlign = "left";
+  pen.textBaseline = "top";
+  pen.fillStyle = colors.muted;
+  pen.fillText(text, 7, 5);
+}
+
+/**
+ * Draw the paths of the hands' wrists through the clip, stronger up to the current frame.
+ *
+ * @param {Pen} pen
+ * @param {Stage} stage
+ * @param {number} t
+ * @param {View} view
+ */
+function drawPaths(pen, stage, t, view) {
+  for (const group of stage.skeleton.groups.filter((one) => one.side)) {
+    const tip = pathPoint(stage, group);
+    pen.strokeStyle = pen.fillStyle = colors[group.role];
+    for (let s = 1; s < stage.frames; s++) {
+      if (!isSeen(stage, s - 1, tip) || !isSeen(stage, s, tip)) continue;
+      pen.globalAlpha = s <= t ? 0.9 : 0.25;
+      pen.lineWidth = s <= t ? 2 : 1.2;
+      line(pen, toPixels(view, point(stage, s - 1, tip)), toPixels(view, point(stage, s, tip)));
+    }
+    pen.globalAlpha = 1;
+    if (isSeen(stage, t, tip)) disc(pen, toPixels(view, point(stage, t, tip)), 5);
+  }
+}
+
+/**
+ * Return the bounds of the paths, at least a share of the body, so that a resting hand does not look like a movement.
+ *
+ * @param {Stage} stage
+ * @returns {Box}
+ */
+function pathBounds(stage) {
+  const tips = stage.skeleton.groups.filter((one) => one.side).map((group) => pathPoint(stage, group));
+  const [x0, y0, x1, y1] = unionBox(tips.map((tip) => groupBounds(stage, { at: [tip, tip + 1] })));
+  const body = boundsOf(stage);
+  const least = 0.45 * Math.max(body[2] - body[0], body[3] - body[1]);
+  const [x, y] = [(x0 + x1) / 2, (y0 + y1) / 2];
+  const [w, h] = [Math.max(x1 - x0, least) / 2, Math.max(y1 - y0, least) / 2];
+  return [x - w, y - h, x + w, y + h];
+}
+
+/**
+ * @param {Stage} stage
+ * @param {Group} group
+ */
+const pathPoint = (stage, group) => Math.max(group.at[0], stage.skeleton.names.indexOf(`${group.side}_hand_wrist`));
