@@ -1,34 +1,27 @@
-"""Stores: where clips lie, what is in them, and reading one by its locator."""
+"""Files, bytes and clips: readers of every kind of clip, atomic output, remote files and caches."""
 
-from karsl.storage.annotation import class_metainfo, write_annotation
-from karsl.storage.atomic import atomic_path
-from karsl.storage.cache import ArrayCache
-from karsl.storage.labels import LabelSheet, find_label_sheet, read_label_sheet
-from karsl.storage.npz import list_members, read_member
-from karsl.storage.pack.records import pack_records, write_pack
-from karsl.storage.pack.writer import pack_clips
-from karsl.storage.packed import Pack
-from karsl.storage.reader import ClipReader
-from karsl.storage.record import canonical_clip, split_clip
-from karsl.storage.scan import Scan, scan_npz_folders
+from karsl.io.annotations import class_metainfo, load_annotations, write_annotations
+from karsl.io.atomic import atomic_path
+from karsl.io.clip import canonical_clip, split_score
+from karsl.io.labels import LabelTable, find_label_table, read_label_table
+from karsl.io.lru import LRU
+from karsl.io.npz import list_members, read_member
+from karsl.io.pack_reader import Pack
+from karsl.io.reader import ClipReader
 
 __all__ = [
-    "ArrayCache",
+    "LRU",
     "ClipReader",
-    "LabelSheet",
+    "LabelTable",
     "Pack",
-    "Scan",
     "atomic_path",
     "canonical_clip",
     "class_metainfo",
-    "find_label_sheet",
+    "find_label_table",
     "list_members",
-    "pack_clips",
-    "pack_records",
-    "read_label_sheet",
+    "load_annotations",
+    "read_label_table",
     "read_member",
-    "scan_npz_folders",
-    "split_clip",
-    "write_annotation",
-    "write_pack",
+    "split_score",
+    "write_annotations",
 ]

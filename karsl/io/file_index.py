@@ -1,7 +1,8 @@
-"""Which clips lie in which files of a folder, kept from one start to the next: only files that changed are read again."""
+"""Index of the clips in the files of a folder, stored between runs: only changed files are read again."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,24 +14,76 @@ import numpy as np
 from xxhash import xxh3_64_digest
 
 from karsl.errors import CorruptRecordError
-from karsl.storage.atomic import atomic_path
-from karsl.storage.files import list_clips
-from karsl.storage.npz import Member, Place
+from karsl.io.atomic import atomic_path
+from karsl.io.hashing import RACY_NS
+from karsl.io.npy import HEADER_BYTES, ShortHeader, missing_file_error, parse_header
+from karsl.io.npz import ByteRange, Member, list_members
+from karsl.io.torch_files import list_tensors
 
 Progress = Callable[[Iterable, int], Iterable]
+Inspection = tuple[list[Member], list[str]]
 _VERSION = 1
-_RACY_NS = 2_000_000_000  # coarse file clocks: a file changed twice within one tick shows one time (git's racy entries)
+
+
+def inspect_array(path: str | Path) -> Inspection:
+    """Read the header of a `.npy` file, as one member without a key.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CorruptRecordError: If it is not a `.npy` file or holds objects.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            head, size = stream.read(HEADER_BYTES), path.stat().st_size
+            try:
+                shape, _, dtype, start = parse_header(head)
+            except ShortHeader as short:
+                shape, _, dtype, start = parse_header(head + stream.read(short.args[0]))
+    except FileNotFoundError:
+        raise missing_file_error(path) from None
+    except ValueError as error:
+        what = "the file is empty" if not path.stat().st_size else f"no readable .npy file ({error})"
+        raise CorruptRecordError(f"{path}: {what}; export it again or remove it") from error
+    expected = math.prod(shape) * dtype.itemsize
+    if size - start != expected:
+        return [], [f"{path}: {size - start} bytes of numbers where the header says {expected}; export it again"]
+    return [Member(None, shape, dtype)], []
+
+
+CLIP_FILES: dict[str, Callable[[str | Path], Inspection]] = {
+    ".npz": list_members,
+    ".npy": inspect_array,
+    ".pt": list_tensors,
+}
+"""Suffixes of files with one clip or many, and the functions that list them."""
+
+
+def inspect_clips(path: str | Path) -> Inspection:
+    """Read the headers of the clips in a file.
+
+    Returns:
+        Members, and one sentence per problem.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CorruptRecordError: If the content does not fit the suffix, or the suffix is unknown.
+    """
+    inspect = CLIP_FILES.get(Path(path).suffix)
+    if inspect is None:
+        raise CorruptRecordError(f"{path}: clips are read from {', '.join(CLIP_FILES)} files; convert it")
+    return inspect(path)
 
 
 @dataclass(frozen=True)
 class IndexedFile:
-    """One file as its headers describe it.
+    """One file and its clips, as the headers describe them.
 
     Attributes:
         name: Path relative to the root, with `/`.
-        size, mtime_ns: Of the file when it was read.
-        members: Its clips.
-        problems: One sentence per thing that is wrong.
+        size, mtime_ns: Size and modification time when it was read.
+        members: Clips.
+        problems: One sentence per problem.
     """
 
     name: str
@@ -45,8 +98,8 @@ class FileIndex:
     """Files of clips, with cumulative sizes.
 
     Attributes:
-        files: In the order they were named.
-        added, changed, removed: Names of files that differ from what was remembered.
+        files: Files in the order of their names in the call.
+        added, changed, removed: Names of files that differ from the stored index.
 
     Example:
         >>> import tempfile
@@ -65,45 +118,50 @@ class FileIndex:
 
     @classmethod
     def read(
-        cls, root: str | Path, names: Sequence[str], *, memory: str | Path | None = None, progress: Progress | None = None
+        cls,
+        root: str | Path,
+        names: Sequence[str],
+        *,
+        index_file: str | Path | None = None,
+        progress: Progress | None = None,
     ) -> FileIndex:
-        """Headers of the clips in some files.
+        """Read the headers of the clips in some files.
 
         Args:
             root: Folder that the names are relative to.
             names: Paths of files, with `/`.
-            memory: File where the index is kept; files whose size and time it knows are not opened. A memory that is
-                damaged or of another version is not used.
-            progress: `progress(names, total)` wraps the iteration, for a bar.
+            index_file: File in which the index is stored; files with a known size and time are not opened. A damaged index
+                or one of another version is ignored.
+            progress: `progress(names, total)` wraps the iteration, for a progress bar.
         """
-        known = {} if memory is None else _recall(memory)
+        known = {} if index_file is None else _load_index(index_file)
         index = cls([], removed=sorted(known.keys() - set(names)))
         for name in progress(names, len(names)) if progress else names:
             index._add(Path(root), name, known.get(name))
-        if memory is not None and (index.added or index.changed or index.removed):
-            _remember(memory, index.files)
+        if index_file is not None and (index.added or index.changed or index.removed):
+            _save_index(index_file, index.files)
         return index
 
     def __len__(self) -> int:
-        """Clips in all files."""
+        """Return the number of clips in all files."""
         return int(self.clip_ends[-1]) if self.files else 0
 
     @cached_property
     def clip_ends(self) -> np.ndarray:
-        """int64 (files,), clips in the files up to and with each."""
+        """int64 (files,), number of clips up to and including each file."""
         return np.cumsum([len(file.members) for file in self.files], dtype=np.int64)
 
     @cached_property
     def frame_ends(self) -> np.ndarray:
-        """int64 (clips,), frames in the clips up to and with each."""
+        """int64 (clips,), number of frames up to and including each clip."""
         lengths = [m.shape[0] if m.shape else 0 for file in self.files for m in file.members]
         return np.cumsum(lengths, dtype=np.int64)
 
     def locate(self, clip: int) -> tuple[int, int]:
-        """File and member of a clip, counted over all files.
+        """Return file and member indices of a clip, counted over all files.
 
         Raises:
-            IndexError: There is no such clip.
+            IndexError: If there is no such clip.
         """
         if not 0 <= clip < len(self):
             raise IndexError(f"clip {clip} is outside an index of {len(self)}")
@@ -112,51 +170,51 @@ class FileIndex:
 
     def _add(self, root: Path, name: str, known: IndexedFile | None) -> None:
         try:
-            facts = (root / name).stat()
+            stat = (root / name).stat()
         except FileNotFoundError:
             self.files.append(IndexedFile(name, 0, 0, (), (f"{root / name}: was removed while the folder was read",)))
             return
-        if known is not None and (known.size, known.mtime_ns) == (facts.st_size, facts.st_mtime_ns):
+        if known is not None and (known.size, known.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
             self.files.append(known)
             return
         (self.added if known is None else self.changed).append(name)
         try:
-            members, problems = list_clips(root / name)
+            members, problems = inspect_clips(root / name)
         except (CorruptRecordError, FileNotFoundError) as error:
             members, problems = [], [str(error)]
-        self.files.append(IndexedFile(name, facts.st_size, facts.st_mtime_ns, tuple(members), tuple(problems)))
+        self.files.append(IndexedFile(name, stat.st_size, stat.st_mtime_ns, tuple(members), tuple(problems)))
 
 
-def _remember(memory: str | Path, files: list[IndexedFile]) -> None:
-    youngest = time.time_ns() - _RACY_NS
+def _save_index(path: str | Path, files: list[IndexedFile]) -> None:
+    youngest = time.time_ns() - RACY_NS
     rows = [
-        [f.name, f.size, f.mtime_ns, [[m.key, m.shape, m.dtype.str, m.place] for m in f.members], f.problems]
+        [f.name, f.size, f.mtime_ns, [[m.key, m.shape, m.dtype.str, m.range] for m in f.members], f.problems]
         for f in files
         if f.size and f.mtime_ns < youngest
     ]
     content = msgpack.packb([_VERSION, rows], unicode_errors="surrogatepass")
     try:
-        with atomic_path(memory) as part:
-            part.touch(0o600)
-            part.write_bytes(xxh3_64_digest(content) + content)
+        with atomic_path(path) as temp:
+            temp.touch(0o600)
+            temp.write_bytes(xxh3_64_digest(content) + content)
     except OSError:
-        return  # read-only or full: the next start reads the headers again
+        return  # read-only or full: the next run reads the headers again
 
 
-def _recall(memory: str | Path) -> dict[str, IndexedFile]:
+def _load_index(path: str | Path) -> dict[str, IndexedFile]:
     try:
-        data = Path(memory).read_bytes()
+        data = Path(path).read_bytes()
         if xxh3_64_digest(data[8:]) != data[:8]:
             return {}
         version, rows = msgpack.unpackb(data[8:], unicode_errors="surrogatepass")
-        return {row[0]: _restored(row) for row in rows} if version == _VERSION else {}
+        return {row[0]: _to_file(row) for row in rows} if version == _VERSION else {}
     except (OSError, ValueError, TypeError, KeyError, msgpack.UnpackException):
         return {}
 
 
-def _restored(row: list) -> IndexedFile:
+def _to_file(row: list) -> IndexedFile:
     name, size, mtime_ns, members, problems = row
-    restored = tuple(
-        Member(key, tuple(shape), np.dtype(dtype), place and Place(*place)) for key, shape, dtype, place in members
+    loaded = tuple(
+        Member(key, tuple(shape), np.dtype(dtype), range and ByteRange(*range)) for key, shape, dtype, range in members
     )
-    return IndexedFile(name, size, mtime_ns, restored, tuple(problems))
+    return IndexedFile(name, size, mtime_ns, loaded, tuple(problems))

@@ -1,4 +1,4 @@
-"""Label sheets: SignID, Arabic and English gloss, from csv, xlsx or the JSON word lists people pass around."""
+"""Label tables: SignID, Arabic and English gloss, from csv, xlsx or JSON word lists."""
 
 from __future__ import annotations
 
@@ -9,49 +9,49 @@ from pathlib import Path
 
 from karsl.errors import AnnotationError, missing_extra
 
-SHEET_NAMES = ("labels.csv", "KARSL-502_Labels.csv", "KARSL-502_Labels.xlsx", "KARSL-502_Labels.json")
+LABEL_FILES = ("labels.csv", "KARSL-502_Labels.csv", "KARSL-502_Labels.xlsx", "KARSL-502_Labels.json")
 _COLUMNS = ("SignID", "Sign-Arabic", "Sign-English")
 
 
 @dataclass(frozen=True)
-class LabelSheet:
-    """Glosses by SignID. SignIDs are unique and ascending; glosses need not be unique (`thermometer` occurs twice)."""
+class LabelTable:
+    """Glosses by SignID. SignIDs are unique and ascending; glosses may repeat (`thermometer` occurs twice)."""
 
     signs: tuple[int, ...]
     arabic: tuple[str, ...]
     english: tuple[str, ...]
 
 
-def find_label_sheet(data_root: str | Path) -> Path | None:
-    """The label sheet that lies in a data root under one of the usual names, or None."""
-    return next((p for name in SHEET_NAMES if (p := Path(data_root) / name).is_file()), None)
+def find_label_table(data_root: str | Path) -> Path | None:
+    """Return the path of the label table in a data root, searched under the usual names, or None."""
+    return next((p for name in LABEL_FILES if (p := Path(data_root) / name).is_file()), None)
 
 
-def read_label_sheet(path: str | Path) -> LabelSheet:
-    """Read a sheet with the columns SignID, Sign-Arabic and Sign-English.
+def read_label_table(path: str | Path) -> LabelTable:
+    """Read a table with the columns SignID, Sign-Arabic and Sign-English.
 
     Args:
         path: `.csv` (UTF-8), `.xlsx` (needs the extra `[labels]`) or `.json` with AR_WORDS and EN_WORDS.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        AnnotationError: A column is missing, a SignID is no number or occurs twice.
-        MissingExtraError: `.xlsx` without openpyxl.
+        FileNotFoundError: If there is no such file.
+        AnnotationError: If a column is missing, or a SignID is not a number or occurs twice.
+        MissingExtraError: If openpyxl is not installed and the file is `.xlsx`.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no label sheet {str(path)!r}; expected a csv, xlsx or json file")
+        raise FileNotFoundError(f"no label table {str(path)!r}; expected a csv, xlsx or json file")
     readers = {".csv": _csv_rows, ".xlsx": _xlsx_rows, ".json": _json_rows}
     if path.suffix.lower() not in readers:
-        raise AnnotationError(f"{path}: a label sheet is csv, xlsx or json, not {path.suffix!r}")
+        raise AnnotationError(f"{path}: a label table is csv, xlsx or json, not {path.suffix!r}")
     try:
         rows = readers[path.suffix.lower()](path)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise AnnotationError(f"{path}: not a readable label sheet ({error}); save it again as UTF-8") from error
-    return _sheet(path, rows)
+        raise AnnotationError(f"{path}: not a readable label table ({error}); save it again as UTF-8") from error
+    return _to_table(path, rows)
 
 
-def _sheet(path: Path, rows: list[dict]) -> LabelSheet:
+def _to_table(path: Path, rows: list[dict]) -> LabelTable:
     entries: dict[int, tuple[str, str]] = {}
     for line, row in enumerate(rows, start=2):
         missing = [c for c in _COLUMNS if row.get(c) is None]
@@ -65,9 +65,9 @@ def _sheet(path: Path, rows: list[dict]) -> LabelSheet:
             raise AnnotationError(f"{path}, row {line}: SignID {sign} occurs twice; remove one of the rows")
         entries[sign] = (str(row["Sign-Arabic"]).strip(), str(row["Sign-English"]).strip())
     if not entries:
-        raise AnnotationError(f"{path}: the label sheet has no rows")
+        raise AnnotationError(f"{path}: the label table has no rows")
     signs = tuple(sorted(entries))
-    return LabelSheet(signs, tuple(entries[s][0] for s in signs), tuple(entries[s][1] for s in signs))
+    return LabelTable(signs, tuple(entries[s][0] for s in signs), tuple(entries[s][1] for s in signs))
 
 
 def _csv_rows(path: Path) -> list[dict]:
@@ -78,10 +78,11 @@ def _csv_rows(path: Path) -> list[dict]:
 def _json_rows(path: Path) -> list[dict]:
     words = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(words, dict) or not {"AR_WORDS", "EN_WORDS"} <= words.keys():
-        raise AnnotationError(f"{path}: a JSON label sheet has the lists AR_WORDS and EN_WORDS")
+        raise AnnotationError(f"{path}: a JSON label table has the lists AR_WORDS and EN_WORDS")
     if len(words["AR_WORDS"]) != len(words["EN_WORDS"]):
         raise AnnotationError(
-            f"{path}: {len(words['AR_WORDS'])} Arabic and {len(words['EN_WORDS'])} English words; they must be as many"
+            f"{path}: {len(words['AR_WORDS'])} Arabic and {len(words['EN_WORDS'])} English words; the lists must have the "
+            "same length"
         )
     pairs = zip(words["AR_WORDS"], words["EN_WORDS"], strict=True)
     return [dict(zip(_COLUMNS, (i, a, e), strict=True)) for i, (a, e) in enumerate(pairs, start=1)]

@@ -1,55 +1,88 @@
-"""Decoded arrays kept for the next reader, bounded in bytes."""
+"""Least-recently-used cache, bounded by the total size of its values."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from typing import Any, Generic, TypeVar
 
-import numpy as np
+V = TypeVar("V")
 
 
-class ArrayCache:
-    """Least-recently-used cache of numpy arrays; holds arrays only, never open files.
+def count(value: Any) -> int:
+    """Size of a value in a cache that is bounded by the number of its entries."""
+    return 1
 
-    A copy sent to another process starts empty. Arrays given out are read-only, since several readers share them.
+
+def nbytes(value: Any) -> int:
+    """Size of an array in a cache that is bounded in bytes."""
+    return value.nbytes
+
+
+class LRU(Generic[V]):
+    """Mapping that drops the least recently used values. A pickled copy is empty.
 
     Args:
-        max_bytes: Sum of `nbytes` to keep; 0 keeps nothing. An array larger than this is passed through.
+        max_size: Maximum total size. 0 stores nothing; a larger value is not stored.
+        size_of: Size of a value, a picklable function.
+
+    Raises:
+        ValueError: If `max_size` is negative.
 
     Example:
-        >>> cache = ArrayCache(16)
-        >>> cache.get("a", lambda: np.zeros(2)) is cache.get("a", lambda: np.ones(2)), cache.nbytes
-        (True, 16)
+        >>> cache = LRU(2)
+        >>> for key in "abac":
+        ...     _ = cache.get_or_load(key, lambda: key.upper())
+        >>> cache.get("a"), cache.get("b"), cache.size
+        ('A', None, 2)
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        if max_bytes < 0:
-            raise ValueError(f"max_bytes={max_bytes} of an ArrayCache is negative; 0 keeps nothing")
-        self.max_bytes = max_bytes
-        self._clear()
+    def __init__(self, max_size: int, size_of: Callable[[V], int] = count) -> None:
+        if max_size < 0:
+            raise ValueError(f"max_size={max_size} of a cache is negative; 0 stores nothing")
+        self.max_size, self._size_of = max_size, size_of
+        self.clear()
 
-    def _clear(self) -> None:
-        self._arrays: OrderedDict[Hashable, np.ndarray] = OrderedDict()
-        self.nbytes = 0
+    def clear(self) -> None:
+        """Remove all values."""
+        self._entries: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
+        self.size = 0
 
-    def get(self, key: Hashable, load: Callable[[], np.ndarray]) -> np.ndarray:
-        """The array under `key`, loaded by `load()` if it is not here."""
-        found = self._arrays.get(key)
-        if found is not None:
-            self._arrays.move_to_end(key)
-            return found
-        array = load()
-        array.flags.writeable = False
-        if array.nbytes <= self.max_bytes:
-            self._arrays[key] = array
-            self.nbytes += array.nbytes
-            while self.nbytes > self.max_bytes:
-                self.nbytes -= self._arrays.popitem(last=False)[1].nbytes
-        return array
+    def get(self, key: Hashable) -> V | None:
+        """Return a value and mark it as used, or None if it is not stored."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        self._entries.move_to_end(key)
+        return entry[0]
 
-    def __getstate__(self) -> dict:
-        return {"max_bytes": self.max_bytes}
+    def get_or_load(self, key: Hashable, load: Callable[[], V]) -> V:
+        """Return the value of a key, loaded and stored if it is not there."""
+        value = self.get(key)
+        if value is None:
+            value = load()
+            self.put(key, value)
+        return value
 
-    def __setstate__(self, state: dict) -> None:
-        self.max_bytes = state["max_bytes"]
-        self._clear()
+    def put(self, key: Hashable, value: V) -> None:
+        """Store a value as the most recently used one."""
+        self.pop(key)
+        size = self._size_of(value)
+        if size > self.max_size:
+            return
+        self._entries[key] = value, size
+        self.size += size
+        while self.size > self.max_size:
+            self.size -= self._entries.popitem(last=False)[1][1]
+
+    def pop(self, key: Hashable) -> None:
+        """Remove a key if it is there."""
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self.size -= entry[1]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __reduce__(self) -> tuple:
+        return LRU, (self.max_size, self._size_of)

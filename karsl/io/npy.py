@@ -1,4 +1,4 @@
-"""The `.npy` format: headers read once per text, arrays from bytes, and files that are mapped."""
+"""The `.npy` format: cached header parsing, arrays from bytes, and mapped files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import mmap
 import os
 import zipfile
 import zlib
-from collections import OrderedDict
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from tokenize import TokenError
@@ -17,30 +17,31 @@ import numpy as np
 from numpy.lib import format as npy
 
 from karsl.errors import CorruptRecordError
+from karsl.io.lru import LRU
 
 BROKEN = (ValueError, OSError, EOFError, SyntaxError, TokenError, TypeError, OverflowError, IndexError)
-"""What numpy raises on files that are damaged."""
+"""Exceptions that numpy raises on damaged files."""
 BROKEN_ARCHIVE = (*BROKEN, KeyError, MemoryError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""The same, of arrays in a zip archive; a size that is not believed in time asks for too much memory."""
+"""The same for arrays in a zip archive; a wrong size in its directory can request too much memory."""
 
-HEADER_BYTES = 256  # enough for the header of any clip; longer ones are read again
+HEADER_BYTES = 256  # enough for the header of any clip; a longer header is read in a second step
 _MAGIC_BYTES = 10
-_LONGEST_HEADER = 1 << 16  # that of an array with fields has some hundreds; a longer one would be read before it is refused
+_MAX_HEADER = 1 << 16  # a structured array has some hundreds of bytes; reject longer ones before reading them
 
 
-class ShortHeader(ValueError):
-    """More bytes are needed; `args[0]` says how many."""
+class ShortHeader(ValueError):  # noqa: N818 - a request for more bytes
+    """The data ends within the header; `args[0]` is the number of bytes needed."""
 
     def __str__(self) -> str:
         return f"ends before its header, {self.args[0]} bytes, does"
 
 
 def parse_header(data: bytes | bytearray) -> tuple[tuple[int, ...], bool, np.dtype, int]:
-    """Shape, Fortran order, dtype and the byte at which the numbers start.
+    """Return shape, Fortran order, dtype, and the offset of the data.
 
     Raises:
-        ShortHeader: `data` ends before the header does.
-        ValueError: Not a .npy header, one longer than any, or one of objects, which would run pickle.
+        ShortHeader: If `data` ends before the header does.
+        ValueError: If it is not a `.npy` header, is too long, or describes objects, which would run pickle.
     """
     if data[:6] != npy.MAGIC_PREFIX:
         raise ValueError("not a .npy member")
@@ -48,18 +49,18 @@ def parse_header(data: bytes | bytearray) -> tuple[tuple[int, ...], bool, np.dty
         raise ShortHeader(_MAGIC_BYTES + 2)
     wide = data[6] > 1
     end = (12 + int.from_bytes(data[8:12], "little")) if wide else (10 + int.from_bytes(data[8:10], "little"))
-    if end > _LONGEST_HEADER:
-        raise ValueError(f"a .npy header of {end} bytes, more than {_LONGEST_HEADER}")
+    if end > _MAX_HEADER:
+        raise ValueError(f"a .npy header of {end} bytes, more than {_MAX_HEADER}")
     if len(data) < end:
         raise ShortHeader(end)
     try:
-        return (*_parsed(bytes(data[:end])), end)
+        return (*_parse_complete(bytes(data[:end])), end)
     except BROKEN as error:
         raise ValueError(str(error)) from error
 
 
 @lru_cache(maxsize=4096)
-def _parsed(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _parse_complete(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
     stream = io.BytesIO(header)
     version = npy.read_magic(stream)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
@@ -69,16 +70,16 @@ def _parsed(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
     return shape, fortran, dtype
 
 
-def array_of(data: bytes | bytearray) -> np.ndarray:
-    """The array in the bytes of a whole .npy file, read-only and not copied.
+def array_from(data: bytes | bytearray) -> np.ndarray:
+    """Return the array in the bytes of a `.npy` file, read-only and not copied.
 
     Raises:
-        ValueError: The bytes are not one.
+        ValueError: If the bytes are not a complete `.npy` file.
 
     Example:
         >>> stream = io.BytesIO()
         >>> np.save(stream, np.arange(3))
-        >>> array_of(stream.getvalue())
+        >>> array_from(stream.getvalue())
         array([0, 1, 2])
     """
     shape, fortran, dtype, start = parse_header(data)
@@ -91,67 +92,62 @@ def array_of(data: bytes | bytearray) -> np.ndarray:
 
 
 class MappedFiles:
-    """Files mapped when they are first read in a process; the least recently used are closed.
+    """Files that are mapped at the first read and closed when they are the least recently used.
 
-    A file that was replaced is mapped anew. A copy sent to another process starts empty. An array that is still used keeps
-    its own map open.
+    A file that was replaced is mapped again. An array in use keeps its map open. A pickled copy is empty.
 
     Args:
-        max_open: Maps to keep; each holds a file descriptor.
+        max_open: Maximum number of open maps, one file descriptor each.
     """
 
     def __init__(self, max_open: int = 128) -> None:
         self.max_open = max_open
-        self._open: OrderedDict[str, tuple[tuple, np.ndarray]] = OrderedDict()
+        self._maps: LRU[tuple[tuple, np.ndarray]] = LRU(max_open)
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._maps)
 
     def array(self, path: str) -> np.ndarray:
-        """The array of a `.npy` file, pages read when they are touched.
+        """Return the array of a `.npy` file; pages are read when they are touched.
 
         Raises:
-            FileNotFoundError: There is no such file.
-            CorruptRecordError: The file is no array of numbers.
+            FileNotFoundError: If there is no such file.
+            CorruptRecordError: If the file is not an array of numbers.
         """
         return self._get(path, _map_array)
 
     def bytes(self, path: str) -> np.ndarray:
-        """All bytes of a file, uint8.
+        """Return all bytes of a file as uint8.
 
         Raises:
-            FileNotFoundError: There is no such file.
-            CorruptRecordError: The file is empty.
+            FileNotFoundError: If there is no such file.
+            CorruptRecordError: If the file is empty.
         """
         return self._get(path, _map_bytes)
 
     def close(self) -> None:
-        """Let go of every map."""
-        self._open.clear()
+        """Drop all maps."""
+        self._maps.clear()
 
-    def _get(self, path: str, open_map) -> np.ndarray:
+    def _get(self, path: str, open_map: Callable[[str], np.ndarray]) -> np.ndarray:
         try:
-            facts = os.stat(path)
+            stat = os.stat(path)
         except FileNotFoundError:
-            raise missing_file(path) from None
-        state = open_map, facts.st_ino, facts.st_size, facts.st_mtime_ns
-        found = self._open.get(path)
-        if found is not None and found[0] == state:
-            self._open.move_to_end(path)
-            return found[1]
+            raise missing_file_error(path) from None
+        state = open_map, stat.st_ino, stat.st_size, stat.st_mtime_ns
+        entry = self._maps.get(path)
+        if entry is not None and entry[0] == state:
+            return entry[1]
         mapped = open_map(path)
-        self._open[path] = (state, mapped)
-        self._open.move_to_end(path)
-        while len(self._open) > self.max_open:
-            self._open.popitem(last=False)
+        self._maps.put(path, (state, mapped))
         return mapped
 
     def __reduce__(self) -> tuple:
         return MappedFiles, (self.max_open,)
 
 
-def missing_file(path: str | Path) -> FileNotFoundError:
-    """What to say of a clip's file that is not there."""
+def missing_file_error(path: str | Path) -> FileNotFoundError:
+    """Return the error for a clip's file that does not exist."""
     return FileNotFoundError(f"{path}: no such file; is data_root right, or was it moved after indexing?")
 
 

@@ -1,16 +1,17 @@
-"""A pack: all frames of a corpus in mapped `.npy` shards, so that a clip is a slice of one.
+"""Reader of packs: all frames of a corpus in mapped `.npy` shards, so that a clip is a slice of one.
 
-| file | holds |
+| file | content |
 | --- | --- |
 | `frames-00000.npy` | float16 or float32 (F, V, 4): x, y, z, score; four zeros where missing |
-| `presence-00000.npy` | uint8 (F, G): none, all or some points of each group are there (0, 1, 2) |
+| `presence-00000.npy` | uint8 (F, G): 0 if no point of the group is present, 1 if all are, 2 if some are |
 | `clips-00000.npy` | uint64 (N, 3) by columns: first frame, number of frames and checksum of each clip |
-| `annotations.json` | OpenMMLab's format; a record's `keypoint_path`, `frame_start` and `num_frames` are its slice |
-| `manifest.json` | sizes and checksums of all of these, see `karsl.storage.pack.manifest` |
+| `annotations.json` | OpenMMLab's format; `keypoint_path`, `frame_start` and `num_frames` of a record are its slice |
+| `manifest.json` | sizes and checksums of all of these, see `karsl.pack.manifest` |
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -19,82 +20,87 @@ from numpy.lib import format as npy
 from xxhash import xxh3_64
 
 from karsl.errors import ConfigError, CorruptRecordError
-from karsl.storage.npy import BROKEN
-from karsl.storage.readahead import FileRanges, fetch
+from karsl.io.npy import BROKEN
+from karsl.io.readahead import FileRanges, read_ahead
 
 ANNOTATIONS, MANIFEST = "annotations.json", "manifest.json"
 VERIFY = ("off", "first touch", "always")
 FIRST, LENGTH, CHECKSUM = 0, 1, 2  # columns of clips-00000.npy
 
 
-def frames_name(number: int) -> str:
-    """File of a shard's frames.
+def shard_filename(number: int) -> str:
+    """Return the name of a shard's file of frames.
 
     Example:
-        >>> frames_name(3), beside(frames_name(3), "clips")
+        >>> shard_filename(3), sibling_filename(shard_filename(3), "clips")
         ('frames-00003.npy', 'clips-00003.npy')
     """
     return f"frames-{number:05d}.npy"
 
 
-def beside(frames: str, kind: str) -> str:
-    """Another file of the same shard, `kind` 'presence' or 'clips'."""
+def sibling_filename(frames: str, kind: str) -> str:
+    """Return the name of another file of the same shard, with `kind` 'presence' or 'clips'."""
     return frames.replace("frames", kind, 1)
 
 
+def list_shards(folder: str | Path) -> list[Path]:
+    """Return the paths of the frames of every shard in a folder, by number."""
+    return sorted(Path(folder).glob("frames-*.npy"))
+
+
 class Pack:
-    """One shard of a pack, open; maps its files, so a copy of it costs nothing.
+    """One shard of a pack, mapped. A pickled copy maps the files again.
 
     Args:
-        path: Of its frames, such as `packed/frames-00000.npy`.
-        verify: Whether `verify` looks at checksums: `'off'`, `'first touch'` once in each process, `'always'`.
+        path: Path of its frames, such as `packed/frames-00000.npy`.
+        verify: When `verify` compares checksums: `'off'`, `'first touch'` (once per process), `'always'`.
 
     Raises:
-        FileNotFoundError: No such file.
-        CorruptRecordError: Not frames of keypoints, or the files do not fit.
-        ConfigError: Another word for `verify`.
+        FileNotFoundError: If there is no such file.
+        CorruptRecordError: If the file does not contain keypoints, or the files do not fit together.
+        ConfigError: If `verify` is unknown.
     """
 
     def __init__(self, path: str | Path, *, verify: str = "off") -> None:
         if verify not in VERIFY:
             raise ConfigError(f"verify={verify!r} of a pack; expected one of {', '.join(map(repr, VERIFY))}")
         self.path, self.mode = Path(path), verify
-        presence = self.path.with_name(beside(self.path.name, "presence"))
-        self._maps = [_mapped(self.path), _mapped(presence)]
+        presence = self.path.with_name(sibling_filename(self.path.name, "presence"))
+        self._maps = [_open_map(self.path), _open_map(presence)]
         self.frames, self.presence = (m.view(np.ndarray) for m in self._maps)  # indexing np.memmap objects is slow
         shape = self.frames.shape
         if len(shape) != 3 or shape[2] != 4 or self.frames.dtype not in (np.float16, np.float32):
             raise CorruptRecordError(f"{path}: holds {self.frames.dtype} {shape}; a pack's frames are float (F, V, 4)")
         if self.presence.dtype != np.uint8 or self.presence.shape[:1] != shape[:1]:
             raise CorruptRecordError(f"{presence}: does not belong to {self.path.name}; pack the corpus again")
-        self._unseen: np.ndarray | None = np.ones(len(self.clips), bool) if verify != "off" else None
-        self._num_unseen = 0 if self._unseen is None else len(self._unseen)
+        self._unverified: np.ndarray | None = np.ones(len(self.clips), bool) if verify != "off" else None
+        self._num_unverified = 0 if self._unverified is None else len(self._unverified)
 
     @cached_property
     def clips(self) -> np.ndarray:
-        """uint64 (N, 3): first frame, length, checksum, by first frame.
+        """uint64 (N, 3): first frame, number of frames and checksum, ordered by first frame.
 
         Raises:
-            CorruptRecordError: The file is damaged or not there.
+            CorruptRecordError: If the file is missing or damaged.
         """
-        path = self.path.with_name(beside(self.path.name, "clips"))
+        path = self.path.with_name(sibling_filename(self.path.name, "clips"))
         if not path.is_file():
             raise CorruptRecordError(
-                f"{path}: no such file, so nothing tells whether the frames are whole; copy all of the pack, or make it "
-                "anew with 'karsl pack'"
+                f"{path}: no such file, so the frames cannot be verified; copy all of the pack, or make it again with "
+                "'karsl pack'"
             )
-        self._maps.append(_mapped(path))
-        found = self._maps[-1].view(np.ndarray)
-        ends = found[:, :2].sum(1) if found.ndim == 2 and found.shape[1] == 3 else None
-        if ends is None or found.dtype != np.uint64 or not np.array_equal(ends, [*found[1:, 0], len(self.frames)]):
+        self._maps.append(_open_map(path))
+        clips = self._maps[-1].view(np.ndarray)
+        ends = clips[:, :2].sum(1) if clips.ndim == 2 and clips.shape[1] == 3 else None
+        if ends is None or clips.dtype != np.uint64 or not np.array_equal(ends, [*clips[1:, 0], len(self.frames)]):
             raise CorruptRecordError(f"{path}: does not belong to {self.path.name}; see 'karsl pack --verify'")
-        return found
+        return clips
 
     def clip(self, start: int, length: int) -> np.ndarray:
-        """float (T, V, 4), a view of the mapped pages.
+        """Return float (T, V, 4), a view of the mapped pages.
 
         Raises:
-            CorruptRecordError: The slice is not in the pack.
+            CorruptRecordError: If the slice is outside the shard.
         """
         if not 0 <= start < start + length <= len(self.frames):
             raise CorruptRecordError(
@@ -104,65 +110,61 @@ class Pack:
         return self.frames[start : start + length]
 
     def checked_clip(self, start: int, length: int) -> np.ndarray:
-        """The same, after `verify`."""
+        """Return the clip after `verify`."""
         clip = self.clip(start, length)
         self.verify(np.array([start]), np.array([length]))
         return clip
 
     def verify(self, starts: np.ndarray, lengths: np.ndarray) -> None:
-        """Compare runs of rows, int64 (N,) each, with the checksums of the clips that they touch, as `mode` says.
+        """Compare the clips that overlap some runs of rows, int64 (N,) each, with their checksums, depending on `mode`.
 
         Raises:
-            CorruptRecordError: A clip is not what was written; the text says where, and what to do.
+            CorruptRecordError: If a checksum differs; the error names the clip, its bytes and the remedy.
         """
-        if self._unseen is None:
+        if self._unverified is None:
             return
         _check_size(self._maps[0])
-        if self.mode == "first touch" and not self._num_unseen:
+        if self.mode == "first touch" and not self._num_unverified:
             return
         for mapped in self._maps:
             _check_size(mapped)
         first = np.searchsorted(self._starts, starts, side="right") - 1
         counts = np.searchsorted(self._starts, starts + lengths, side="left") - first
-        touched = np.unique(
-            np.repeat(first, counts) + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        )
+        clips = np.unique(np.repeat(first, counts) + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts))
         if self.mode == "first touch":
-            touched = touched[self._unseen[touched]]
-        if len(touched) > 1:
-            self._fetch(touched)
-        self._compare(touched)
-        self._num_unseen -= int(np.count_nonzero(self._unseen[touched]))
-        self._unseen[touched] = False
+            clips = clips[self._unverified[clips]]
+        if len(clips) > 1:
+            self._read_ahead(clips)
+        self._compare(clips)
+        self._num_unverified -= int(np.count_nonzero(self._unverified[clips]))
+        self._unverified[clips] = False
 
     def checksum(self, number: int) -> int:
-        """xxh3 of a clip's frames and presence, as they lie in the files."""
+        """Return the xxh3 of a clip's frames and presence as they are stored."""
         start, length = int(self._starts[number]), int(self._lengths[number])
         return clip_checksum(self.frames[start : start + length], self.presence[start : start + length])
 
-    def span(self, number: int) -> str:
-        """Where a clip lies, in words for an error."""
+    def describe_clip(self, number: int) -> str:
+        """Return number, frames and bytes of a clip as text for an error."""
         row_bytes = self.frames.strides[0]
-        offset = self._maps[0].offset + int(self._starts[number]) * row_bytes
-        end = offset + int(self._lengths[number]) * row_bytes
-        start = int(self._starts[number])
-        return f"clip {number}, frames {start} to {start + int(self._lengths[number])}, bytes {offset} to {end}"
+        start, length = int(self._starts[number]), int(self._lengths[number])
+        offset = self._maps[0].offset + start * row_bytes
+        return f"clip {number}, frames {start} to {start + length}, bytes {offset} to {offset + length * row_bytes}"
 
-    def _fetch(self, numbers: np.ndarray) -> None:
-        """Have clips read from the disk together, not page after page."""
+    def _read_ahead(self, numbers: np.ndarray) -> None:
         row_bytes = self.frames.strides[0]
-        begins = self._maps[0].offset + self._starts[numbers] * row_bytes
+        starts = self._maps[0].offset + self._starts[numbers] * row_bytes
         sizes = self._lengths[numbers] * row_bytes
-        fetch([FileRanges(self.path, list(zip(begins.tolist(), sizes.tolist(), strict=True)))])
+        read_ahead([FileRanges(self.path, list(zip(starts.tolist(), sizes.tolist(), strict=True)))])
 
     def _compare(self, numbers: np.ndarray) -> None:
         starts, stops = self._starts[numbers], self._starts[numbers] + self._lengths[numbers]
-        wanted = self.clips[numbers, CHECKSUM]
-        for number, start, stop, want in zip(*(x.tolist() for x in (numbers, starts, stops, wanted)), strict=True):
-            if clip_checksum(self.frames[start:stop], self.presence[start:stop]) != want:
+        expected = self.clips[numbers, CHECKSUM]
+        for number, start, stop, checksum in zip(*(x.tolist() for x in (numbers, starts, stops, expected)), strict=True):
+            if clip_checksum(self.frames[start:stop], self.presence[start:stop]) != checksum:
                 raise CorruptRecordError(
-                    f"{self.path}: {self.span(number)} are not what was written, the checksum differs; copy the shard "
-                    "again, or 'karsl pack --remove' the clip and '--append' it again"
+                    f"{self.path}: {self.describe_clip(number)} are not what was written, the checksum differs; copy the "
+                    "shard again, or 'karsl pack --remove' the clip and '--append' it again"
                 )
 
     @cached_property
@@ -175,7 +177,7 @@ class Pack:
 
     @cached_property
     def digest(self) -> int:
-        """A number that tells packs apart by their content: all presence flags, and up to 64 frames."""
+        """Fingerprint of the content: all presence flags and up to 64 frames."""
         frames, some = self.frames, np.linspace(0, len(self.frames) - 1, 64).astype(np.int64)
         state = xxh3_64(f"{frames.dtype} {frames.shape}".encode())
         state.update(np.ascontiguousarray(self.presence).data)
@@ -183,49 +185,86 @@ class Pack:
         return state.intdigest() >> 1  # fits int64
 
     def __reduce__(self) -> tuple:
-        return _open, (self.path, self.mode)
+        return _open_pack, (self.path, self.mode)
+
+
+class WholePack:
+    """All shards of a pack in the order of their names, with their frames numbered consecutively.
+
+    Args:
+        path: Folder of the pack, or the frames of a single shard.
+
+    Raises:
+        FileNotFoundError: If there is no such pack.
+        CorruptRecordError: If a shard is damaged.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        paths = list_shards(self.path) if self.path.is_dir() else [self.path]
+        if not paths:
+            raise FileNotFoundError(f"{self.path}: no shards such as frames-00000.npy; make a pack with 'karsl pack'")
+        self.shards = [Pack(shard) for shard in paths]
+        sizes = [len(shard.frames) for shard in self.shards]
+        self._first = {shard.path.name: sum(sizes[:n]) for n, shard in enumerate(self.shards)}
+        digests = [shard.digest for shard in self.shards]
+        joined = xxh3_64(np.array(digests, np.int64).tobytes()).intdigest() >> 1  # fits int64
+        self.digest = digests[0] if len(digests) == 1 else joined
+
+    @property
+    def nbytes(self) -> int:
+        """Number of bytes of all frames."""
+        return sum(shard.frames.nbytes for shard in self.shards)
+
+    def rows(self, names: Sequence[str], shard_index: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        """Return rows counted over the whole pack, int64 (N,).
+
+        Args:
+            names: Names of shard files.
+            shard_index: int (N,), indices into `names`.
+            starts: int64 (N,), rows in those shards.
+
+        Raises:
+            KeyError: If there is no such shard.
+        """
+        return np.array([self._first[name] for name in names], np.int64)[shard_index] + starts
 
 
 def clip_checksum(frames: np.ndarray, presence: np.ndarray) -> int:
-    """xxh3 of a clip's frames and then its presence flags, both contiguous."""
+    """Return the xxh3 of a clip's frames and then its presence flags, both contiguous."""
     state = xxh3_64(frames.data)
     state.update(presence.data)
     return state.intdigest()
 
 
-def shards_of(folder: str | Path) -> list[Path]:
-    """Frames of every shard in a folder, by number."""
-    return sorted(Path(folder).glob("frames-*.npy"))
-
-
-def _open(path: Path, mode: str) -> Pack:
+def _open_pack(path: Path, mode: str) -> Pack:
     return Pack(path, verify=mode)
 
 
-def _mapped(path: Path) -> np.memmap:
+def _open_map(path: Path) -> np.memmap:
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; {_why_absent(path)}")
+        raise FileNotFoundError(f"{path}: no such file; {_missing_reason(path)}")
     try:
         return npy.open_memmap(path, mode="r")
     except BROKEN as error:
         raise CorruptRecordError(f"{path}: no readable .npy file ({error}); pack the corpus again") from error
 
 
-def _why_absent(path: Path) -> str:
+def _missing_reason(path: Path) -> str:
     manifest = path.with_name(MANIFEST)
     if manifest.is_file() and path.name.encode() not in manifest.read_bytes():
-        return "the pack was made anew since this run opened it; start the run again"
+        return "the pack was replaced since this run opened it; start the run again"
     return "is data_root the folder of the pack?"
 
 
 def _check_size(mapped: np.memmap) -> None:
-    """A file that was cut after it was mapped ends the process with SIGBUS when its pages are touched.
+    """Check that a file was not truncated after it was mapped: touching its pages would end the process with SIGBUS.
 
     Raises:
-        CorruptRecordError: It was.
+        CorruptRecordError: If it was.
     """
-    size, held = mapped.offset + mapped.nbytes, mapped._mmap.size()  # type: ignore[attr-defined]
-    if held < size:
+    size, current = mapped.offset + mapped.nbytes, mapped._mmap.size()  # type: ignore[attr-defined]
+    if current < size:
         raise CorruptRecordError(
-            f"{mapped.filename}: {held} bytes are left of {size}, it was cut while in use; copy it again"
+            f"{mapped.filename}: {current} bytes are left of {size}, it was cut while in use; copy it again"
         )

@@ -1,7 +1,7 @@
-"""Ask the system to read parts of files before they are needed.
+"""Read ahead: request byte ranges of files from the operating system before they are needed.
 
-Touching a mapped page that is not in memory waits for the disk, then the next page does. Asked for beforehand, the pages of
-a whole batch are on their way together.
+Touching a mapped page that is not in memory waits for the disk, page after page. Requested beforehand, the pages of a whole
+batch are read together.
 """
 
 from __future__ import annotations
@@ -13,69 +13,69 @@ from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
-from karsl.storage.npy import HEADER_BYTES, parse_header
+from karsl.io.npy import HEADER_BYTES, parse_header
 
-_PROBES = 8
+_NUM_PROBES = 8
 
 
 class FileRanges(NamedTuple):
-    """Parts of a file: first byte and number of bytes of each."""
+    """Byte ranges of a file: start and number of bytes of each."""
 
     path: str | Path
     ranges: Sequence[tuple[int, int]]
 
 
-def advise(parts: Sequence[FileRanges]) -> None:
-    """Have the system read parts of files; where it takes no advice, nothing happens.
+def advise(files: Sequence[FileRanges]) -> None:
+    """Request byte ranges from the operating system, if it accepts such advice.
 
-    Telling the disk of a clip takes as long as making half a sample: who has better to do calls this in a thread.
+    The calls of a clip take as long as making half a sample; time-critical callers run this in a thread.
     """
-    if not hasattr(os, "posix_fadvise"):  # `mmap.madvise` instead would keep other Python threads waiting
+    if not hasattr(os, "posix_fadvise"):  # `mmap.madvise` instead would block other Python threads
         return
-    for path, ranges in parts:
+    for path, ranges in files:
         try:
             with open(path, "rb", buffering=0) as file:
-                for begin, size in ranges:
-                    os.posix_fadvise(file.fileno(), begin, size, os.POSIX_FADV_WILLNEED)
-        except OSError:  # the file went, or lies where there is no advice; whoever reads it will say so
+                for start, size in ranges:
+                    os.posix_fadvise(file.fileno(), start, size, os.POSIX_FADV_WILLNEED)
+        except OSError:  # the file was removed, or its file system accepts no advice; reading it raises the error
             continue
 
 
-def fetch(parts: Sequence[FileRanges]) -> None:
-    """The same, unless they seem to be in memory: a few of each file are."""
-    if not in_memory([FileRanges(path, ranges[:_PROBES]) for path, ranges in parts]):
-        advise(parts)
+def read_ahead(files: Sequence[FileRanges]) -> None:
+    """Request byte ranges unless a few probes of each file are in memory already."""
+    if not is_in_memory([FileRanges(path, ranges[:_NUM_PROBES]) for path, ranges in files]):
+        advise(files)
 
 
-def in_memory(parts: Sequence[FileRanges]) -> bool:
-    """Whether the first bytes of all parts are in memory. False where the system does not tell.
+def is_in_memory(files: Sequence[FileRanges]) -> bool:
+    """Return True if the first byte of every range is in memory; False if the system cannot tell.
 
     Example:
         >>> import tempfile
         >>> file = tempfile.NamedTemporaryFile()
-        >>> in_memory([FileRanges(file.name, [(100, 8)])])  # beyond its end
+        >>> is_in_memory([FileRanges(file.name, [(100, 8)])])  # beyond its end
         False
     """
     if not hasattr(os, "RWF_NOWAIT"):
         return False
-    for path, ranges in parts:
+    for path, ranges in files:
         try:
             with open(path, "rb", buffering=0) as file:
-                if not all(os.preadv(file.fileno(), [bytearray(1)], begin, os.RWF_NOWAIT) for begin, _ in ranges):
+                if not all(os.preadv(file.fileno(), [bytearray(1)], start, os.RWF_NOWAIT) for start, _ in ranges):
                     return False
-        except OSError:  # BlockingIOError: it would have to be read
+        except OSError:  # BlockingIOError: it would have to be read from the disk
             return False
     return True
 
 
 @lru_cache(maxsize=4096)
-def rows_place(path: str) -> tuple[int, int]:
-    """Where the rows of a `.npy` file begin, and the bytes of one.
+def row_layout(path: str) -> tuple[int, int]:
+    """Return the offset of the rows of a `.npy` file and the number of bytes per row.
 
     Raises:
-        OSError: It is not there.
-        ValueError: It is no `.npy` file.
+        OSError: If the file cannot be opened.
+        ValueError: If it is not a `.npy` file.
     """
     with open(path, "rb") as file:
-        shape, _, dtype, begin = parse_header(file.read(HEADER_BYTES))
-    return begin, prod(shape[1:]) * dtype.itemsize
+        shape, _, dtype, start = parse_header(file.read(HEADER_BYTES))
+    return start, prod(shape[1:]) * dtype.itemsize

@@ -1,4 +1,4 @@
-"""Reads the clip of a record, wherever its locator says that it lies."""
+"""Reader of clips in every kind of file, located by the keys of a record."""
 
 from __future__ import annotations
 
@@ -8,161 +8,169 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from karsl.errors import ConfigError, CorruptRecordError, did_you_mean
-from karsl.storage.archive_reader import ArchiveReader
-from karsl.storage.cache import ArrayCache
-from karsl.storage.npy import MappedFiles
-from karsl.storage.npz import Place
-from karsl.storage.packed import VERIFY, Pack
-from karsl.storage.readahead import FileRanges, fetch
-from karsl.storage.record import canonical_clip, shape_problem
-from karsl.storage.scan import PLACE
-from karsl.storage.tensors import read_tensor
+from karsl.io.annotations import BYTE_RANGE_KEY
+from karsl.io.clip import Fill, canonical_clip, shape_problem
+from karsl.io.lru import LRU, nbytes
+from karsl.io.npy import MappedFiles
+from karsl.io.npz import ByteRange, NpzReader
+from karsl.io.pack_reader import VERIFY, Pack
+from karsl.io.readahead import FileRanges, read_ahead
+from karsl.io.torch_files import read_tensor
 
 
 class ClipReader:
-    """Clips by locator; decoded ones are kept up to a number of bytes, files and packs are mapped when first read.
+    """Reader of clips with a bounded cache of decoded ones; files and packs are mapped at the first read.
 
-    | a record has | its clip is |
+    | keys of the record | clip |
     | --- | --- |
     | `frame_start`, `num_frames` | rows of a pack's shard, mapped |
-    | `byte_start`, `num_frames`, `dtype` | a canonical array inside a mapped file; checked if the record has its `xxh3` |
-    | `keypoint_key` | an array of an `.npz`, by its place (`member`) if the record has it; a tensor of a `.pt` |
+    | `byte_start`, `num_frames`, `dtype` | a canonical array in a mapped file, checked if the record has its `xxh3` |
+    | `keypoint_key` | an array of an `.npz`, at its byte range if the record has it (`member`); a tensor of a `.pt` |
     | none of these | the whole `.npy` or `.pt` file |
 
-    A copy sent to another process starts empty; no file stays open but maps.
+    A pickled copy is empty. Only maps stay open.
 
     Args:
-        cache_bytes: Of decoded clips; 0 decodes every time.
+        cache_bytes: Maximum size of the cache of decoded clips in bytes; 0 decodes every time.
         nonfinite: `'raise'` on NaN or infinity in a file, or `'missing'` to drop those points.
-        verify: Whether checksums of packed clips are checked: `'off'`, `'first touch'`, `'always'`.
-        max_maps: Mapped `.npy` files to keep.
+        verify: When checksums of packed clips are compared: `'off'`, `'first touch'`, `'always'`.
+        max_maps: Maximum number of mapped `.npy` files.
 
     Raises:
-        ConfigError: Another word for `nonfinite` or `verify`.
+        ConfigError: If `nonfinite` or `verify` is unknown.
     """
 
     def __init__(
         self, *, cache_bytes: int = 64 << 20, nonfinite: str = "raise", verify: str = "first touch", max_maps: int = 128
     ) -> None:
-        for name, given, known in (("nonfinite", nonfinite, ("raise", "missing")), ("verify", verify, VERIFY)):
-            if given not in known:
-                hint = did_you_mean(str(given), known, f"expected {' or '.join(map(repr, known))}")
-                raise ConfigError(f"LoadKeypoints: {name}={given!r}{hint}")
+        for name, value, known in (("nonfinite", nonfinite, ("raise", "missing")), ("verify", verify, VERIFY)):
+            if value not in known:
+                hint = did_you_mean(str(value), known, f"expected {' or '.join(map(repr, known))}")
+                raise ConfigError(f"LoadKeypoints: {name}={value!r}{hint}")
         self.nonfinite, self.verify = nonfinite, verify
-        self.cache = ArrayCache(cache_bytes)
-        self._archives, self._maps = ArchiveReader(), MappedFiles(max_maps)
+        self.cache: LRU[np.ndarray] = LRU(cache_bytes, nbytes)
+        self._archives, self._maps = NpzReader(), MappedFiles(max_maps)
         self._packs: dict[str, Pack] = {}
-        self._seen: set[int] = set()
+        self._verified: set[int] = set()  # addresses: a file that was replaced is mapped at another one
 
-    def read(self, record: dict, num_keypoints: int) -> np.ndarray:
-        """The clip as a float array (T, V, 4): x, y, z, score, zeros where missing; not to be edited.
+    def read(self, record: dict, num_keypoints: int, *, fill: Fill | None = None) -> np.ndarray:
+        """Return the clip as float (T, V, 4): x, y, z, score, zeros where missing. It must not be modified.
+
+        Args:
+            record: Record of the clip.
+            num_keypoints: V.
+            fill: Compiled conversion, see `canonical_clip`.
 
         Raises:
-            FileNotFoundError: The file is gone.
-            CorruptRecordError: It does not hold the clip that the record promises.
+            FileNotFoundError: If the file does not exist.
+            CorruptRecordError: If it does not contain the clip that the record describes.
         """
         path = record["keypoint_path"]
         if "frame_start" in record:
             return self.pack(path, num_keypoints).checked_clip(record["frame_start"], record["num_frames"])
         if "byte_start" in record:
-            return self._bytes(record, num_keypoints)
+            return self._read_bytes(record, num_keypoints)
         key = record.get("keypoint_key")
-        return self.cache.get((path, key, num_keypoints), lambda: self._decode(record, path, key, num_keypoints))
+        return self.cache.get_or_load(
+            (path, key, num_keypoints), lambda: self._decode(record, path, key, num_keypoints, fill)
+        )
 
     def pack(self, path: str, num_keypoints: int) -> Pack:
-        """The shard at a path, mapped at the first call.
+        """Return the shard at a path, mapped at the first call.
 
         Raises:
-            CorruptRecordError: Its frames have another number of keypoints.
+            CorruptRecordError: If its frames have another number of keypoints.
         """
-        found = self._packs.get(path)
-        if found is None:
-            found = self._packs[path] = Pack(path, verify=self.verify)
-        if found.frames.shape[1] != num_keypoints:
+        pack = self._packs.get(path)
+        if pack is None:
+            pack = self._packs[path] = Pack(path, verify=self.verify)
+        if pack.frames.shape[1] != num_keypoints:
             raise CorruptRecordError(
-                f"{path}: frames of {found.frames.shape[1]} keypoints, the skeleton has {num_keypoints}; is it right?"
+                f"{path}: frames of {pack.frames.shape[1]} keypoints, the skeleton has {num_keypoints}; is it right?"
             )
-        return found
+        return pack
 
     def addresses(
-        self, paths: Sequence[str], which: np.ndarray, starts: np.ndarray, nbytes: np.ndarray, checksums: np.ndarray
+        self, paths: Sequence[str], file_index: np.ndarray, starts: np.ndarray, nbytes: np.ndarray, checksums: np.ndarray
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Where runs of bytes of mapped files lie, after they were compared with their checksums, as `verify` says.
+        """Return the memory addresses of byte ranges of mapped files, verified depending on `verify`.
 
         Args:
-            paths: Of files.
-            which: int (N,), the file of each run.
-            starts, nbytes: int64 (N,), the runs.
+            paths: Paths of files.
+            file_index: int (N,), the file of each range.
+            starts, nbytes: int64 (N,), the ranges.
             checksums: uint64 (N,).
 
         Returns:
             int64 (N,), and the maps, which keep these addresses valid.
 
         Raises:
-            FileNotFoundError: A file is gone.
-            CorruptRecordError: A run is outside its file, or not what was written.
+            FileNotFoundError: If a file does not exist.
+            CorruptRecordError: If a range is outside its file, or its checksum differs.
         """
-        used, of = np.unique(which, return_inverse=True)
-        held = [self._maps.bytes(paths[number]) for number in used.tolist()]
-        facts = np.array([(_address(memory), len(memory)) for memory in held], np.int64)[of]
-        outside = (starts < 0) | (starts + nbytes > facts[:, 1])
+        files, inverse = np.unique(file_index, return_inverse=True)
+        maps = [self._maps.bytes(paths[number]) for number in files.tolist()]
+        extents = np.array([(_address(mapped), len(mapped)) for mapped in maps], np.int64)[inverse]
+        outside = (starts < 0) | (starts + nbytes > extents[:, 1])
         if outside.any():
             first = int(np.argmax(outside))
             raise CorruptRecordError(
-                f"{paths[which[first]]}: ends at byte {facts[first, 1]}, before its clips do; was it cut? Index it again"
+                f"{paths[file_index[first]]}: ends at byte {extents[first, 1]}, before its clips do; was it cut? Index it "
+                "again"
             )
-        addresses = facts[:, 0] + starts
-        known = self.verify == "first touch" and self._seen.issuperset(addresses.tolist())
-        if self.verify != "off" and not known:
-            places = list(zip(starts.tolist(), nbytes.tolist(), strict=True))
-            fetch([FileRanges(paths[n], [places[i] for i in np.flatnonzero(which == n)]) for n in used.tolist()])
-            runs = zip(which.tolist(), of.tolist(), starts.tolist(), nbytes.tolist(), checksums.tolist(), strict=True)
-            for number, place, start, size, checksum in runs:
-                self._compare(paths[number], start, held[place][start : start + size], checksum)
-        return addresses, held
+        addresses = extents[:, 0] + starts
+        all_verified = self.verify == "first touch" and self._verified.issuperset(addresses.tolist())
+        if self.verify != "off" and not all_verified:
+            ranges = list(zip(starts.tolist(), nbytes.tolist(), strict=True))
+            read_ahead([FileRanges(paths[n], [ranges[i] for i in np.flatnonzero(file_index == n)]) for n in files.tolist()])
+            for i, (start, size) in enumerate(ranges):
+                stored = maps[int(inverse[i])][start : start + size]
+                self._compare(paths[int(file_index[i])], start, stored, int(checksums[i]))
+        return addresses, maps
 
     def close(self) -> None:
-        """Let go of every map and every decoded clip."""
+        """Drop all maps and decoded clips."""
         self._maps.close()
         self._packs.clear()
-        self._seen.clear()
-        self.cache = ArrayCache(self.cache.max_bytes)
+        self._verified.clear()
+        self.cache.clear()
 
-    def _bytes(self, record: dict, num_keypoints: int) -> np.ndarray:
+    def _read_bytes(self, record: dict, num_keypoints: int) -> np.ndarray:
         path, start, frames, kind = (record[k] for k in ("keypoint_path", "byte_start", "num_frames", "dtype"))
-        held, count = self._maps.bytes(path), frames * num_keypoints * 4
+        mapped, count = self._maps.bytes(path), frames * num_keypoints * 4
         dtype = np.dtype(kind)
-        if dtype.kind != "f" or start < 0 or frames < 1 or start + count * dtype.itemsize > len(held):
+        if dtype.kind != "f" or start < 0 or frames < 1 or start + count * dtype.itemsize > len(mapped):
             raise CorruptRecordError(
-                f"{path}: no clip of {frames} frames of {kind} at byte {start}, the file has {len(held)} bytes; "
+                f"{path}: no clip of {frames} frames of {kind} at byte {start}, the file has {len(mapped)} bytes; "
                 "was it cut or replaced? Index it again"
             )
-        stored = held[start : start + count * dtype.itemsize]
+        stored = mapped[start : start + count * dtype.itemsize]
         if "xxh3" in record and self.verify != "off":
             self._compare(path, start, stored, record["xxh3"])
         return stored.view(dtype).reshape(frames, num_keypoints, 4)
 
     def _compare(self, path: str, start: int, stored: np.ndarray, checksum: int) -> None:
-        """Known by its address: a file that was replaced is mapped at another."""
         address = _address(stored)
-        if self.verify == "first touch" and address in self._seen:
+        if self.verify == "first touch" and address in self._verified:
             return
         if xxh3_64_intdigest(stored.data) != checksum:
             raise CorruptRecordError(
                 f"{path}: the clip at bytes {start} to {start + len(stored)} is not what was written, its checksum differs; "
                 "copy the file again"
             )
-        self._seen.add(address)
+        self._verified.add(address)
 
-    def _decode(self, record: dict, path: str, key: str | None, num_keypoints: int) -> np.ndarray:
-        raw = self._raw(record, path, key)
+    def _decode(self, record: dict, path: str, key: str | None, num_keypoints: int, fill: Fill | None) -> np.ndarray:
+        raw = self._read_raw(record, path, key)
         where = path if key is None else f"{path}: clip {key!r}"
         problem = shape_problem(raw.shape, raw.dtype, num_keypoints)
         if problem:
             raise CorruptRecordError(f"{where} {problem}; is the skeleton of the dataset right?")
-        return canonical_clip(raw, where=where, nonfinite=self.nonfinite)
+        clip = canonical_clip(raw, where=where, nonfinite=self.nonfinite, fill=fill)
+        clip.flags.writeable = False  # the cache shares it
+        return clip
 
-    def _raw(self, record: dict, path: str, key: str | None) -> np.ndarray:
+    def _read_raw(self, record: dict, path: str, key: str | None) -> np.ndarray:
         if path.endswith(".npy"):
             return self._maps.array(path)
         if path.endswith((".pt", ".pth")):
@@ -171,14 +179,14 @@ class ClipReader:
             raise CorruptRecordError(
                 f"{path}: the record names no array in it; add 'keypoint_key', or 'frame_start' and 'num_frames' of a pack"
             )
-        place = record.get(PLACE)
-        return self._archives.read(path, key, None if place is None else Place(*place))
+        range = record.get(BYTE_RANGE_KEY)
+        return self._archives.read(path, key, None if range is None else ByteRange(*range))
 
     def __reduce__(self) -> tuple:
-        return _reader, (self.cache.max_bytes, self.nonfinite, self.verify, self._maps.max_open)
+        return _new_reader, (self.cache.max_size, self.nonfinite, self.verify, self._maps.max_open)
 
 
-def _reader(cache_bytes: int, nonfinite: str, verify: str, max_maps: int) -> ClipReader:
+def _new_reader(cache_bytes: int, nonfinite: str, verify: str, max_maps: int) -> ClipReader:
     return ClipReader(cache_bytes=cache_bytes, nonfinite=nonfinite, verify=verify, max_maps=max_maps)
 
 

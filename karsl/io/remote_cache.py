@@ -1,4 +1,4 @@
-"""A folder of files from elsewhere, bounded in bytes, shared by all processes of a machine."""
+"""Bounded folder of downloaded files, shared by all processes of a machine; entire files or sparse ones."""
 
 from __future__ import annotations
 
@@ -7,41 +7,57 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from urllib.error import HTTPError
+from typing import NamedTuple
 
 import platformdirs
 from filelock import FileLock
-from xxhash import xxh3_64_hexdigest
+from xxhash import xxh3_64_hexdigest, xxh3_64_intdigest
 
 from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, FetchError, PackError
-from karsl.storage.atomic import atomic_path
-from karsl.storage.fetch.download import GIVE_UP, Retry, Unchanged, download, is_remote, open_at
-from karsl.storage.fetch.ranges import with_retries
+from karsl.io.atomic import atomic_path
+from karsl.io.remote import (
+    NotModified,
+    RangesNotSupported,
+    Retry,
+    download,
+    is_final_error,
+    is_remote,
+    read_chunks,
+    read_file,
+    read_ranges,
+)
 
 DEFAULT_BYTES = 20 << 30
-_PART, _LOCK, _VERSION, SPARSE = ".part", ".lock", ".version", ".clips"
+GRACE_S = 60.0
+"""Seconds during which a used file counts as being read, by any process, and is not evicted."""
+SPARSE = ".clips"
+"""Suffix of files of which only some byte ranges are downloaded."""
+_PART, _LOCK, _VERSION = ".part", ".lock", ".version"
+_TOUCH_NS = 10**9  # resolution of the time of the last use
 _LOGGER = logging.getLogger(__name__)
-GRACE_S = 60.0  # what was used a moment ago is being read, by this process or another: it stays, whatever the bound
-_TOUCH_NS = 10**9  # how exactly the last use of a file is known
 
 
 class FileCache:
-    """Brings files here and lets the longest unused go.
+    """Cache of remote files that evicts the least recently used ones.
 
-    What was used within the last minute stays, for it is being read: a bound below what is read at a time is not kept. A
-    file is under its name only when it is whole. One process brings it, the others wait; what broke off goes on where it
-    stopped. A file that is let go while somebody has it mapped stays readable for him.
+    Files used within the last minute are being read and stay, even if the cache is then larger than its bound. A file gets
+    its name when it is complete. One process downloads it while the others wait; an interrupted download is resumed. An
+    evicted file stays readable for processes that have it mapped.
 
     Args:
-        folder: None is the user's cache folder.
-        max_bytes: Of all files in it; the one asked for stays in any case.
-        retry: How often to ask a server again.
+        folder: Folder of the cache; None is the user's cache folder.
+        max_bytes: Maximum size of all files in bytes; the requested file stays in any case.
+        retry: Retry policy of downloads.
+
+    Raises:
+        ConfigError: If `max_bytes` is less than 1.
 
     Example:
         >>> import tempfile
         >>> cache = FileCache(tempfile.mkdtemp())
-        >>> file = cache.get("x://there/a", fetch=lambda url, part: part.write_bytes(b"12345678"))
+        >>> file = cache.get("x://there/a", fetch=lambda url, target: target.write_bytes(b"12345678"))
         >>> file.name, file == cache.path("x://there/a"), cache.has("x://there/b")
         ('a', True, False)
     """
@@ -51,26 +67,26 @@ class FileCache:
             raise ConfigError(f"max_bytes={max_bytes} of a cache; expected at least 1")
         self.folder = Path(folder).expanduser() if folder is not None else platformdirs.user_cache_path("karsl") / "shards"
         self.max_bytes, self.retry = max_bytes, retry
-        self._held_ns = 0
+        self._pinned_since_ns = 0
 
     def path(self, url: str) -> Path:
-        """Where a file lies or will lie; files of one place elsewhere lie in one folder here."""
-        place, _, name = url.partition("?")[0].rpartition("/")
-        query = url[len(place) + len(name) + 1 :]
-        return self.folder / xxh3_64_hexdigest(f"{place} {query}".encode()) / name
+        """Return the local path of a remote file; files of one remote folder share a local folder."""
+        folder, _, name = url.partition("?")[0].rpartition("/")
+        query = url[len(folder) + len(name) + 1 :]
+        return self.folder / xxh3_64_hexdigest(f"{folder} {query}".encode()) / name
 
     def get(
         self, url: str, *, fetch: Callable[[str, Path], object] | None = None, check: Callable[[Path], None] | None = None
     ) -> Path:
-        """The file here, brought first if it is not.
+        """Return the local copy of a file, downloaded first if it is not cached.
 
         Args:
-            url: Of the file; a path of this machine is itself.
-            fetch: `fetch(url, part)` writes it; None downloads.
-            check: Raises if the file is not what it should be; it is removed then.
+            url: URL of the file; a local path is returned as it is.
+            fetch: `fetch(url, target)` writes the file; None downloads it.
+            check: `check(target)` raises if the content is wrong; the file is removed then.
 
         Raises:
-            FetchError: It cannot be had.
+            FetchError: If the file cannot be downloaded.
         """
         if fetch is None and not is_remote(url):
             return Path(url.removeprefix("file://"))
@@ -81,7 +97,10 @@ class FileCache:
         with FileLock(path.with_name(path.name + _LOCK)):
             if not self.has(url):
                 part = path.with_name(path.name + _PART)
-                (fetch or self._download)(url, part)
+                if fetch is None:
+                    download(url, part, retry=self.retry)
+                else:
+                    fetch(url, part)
                 if check is not None:
                     try:
                         check(part)
@@ -89,44 +108,44 @@ class FileCache:
                         part.unlink(missing_ok=True)
                         raise
                 os.replace(part, path)
-                self.has(url)  # it is used from now on; its part may be of an earlier day
-        self.shrink(keep=(path,))
+                self.has(url)  # marks it as used: the part may be of an earlier day
+        self.evict(exclude=(path,))
         return path
 
-    def fresh(self, url: str) -> tuple[Path, bytes]:
-        """A small file as it is there now, and what it was here before; where nobody answers it is what it was.
+    def revalidate(self, url: str) -> tuple[Path, bytes]:
+        """Update a small file; if the server does not respond, the cached version is used.
 
-        Args:
-            url: Of the file.
+        Returns:
+            The local path, and the previous content, empty if it was not cached.
 
         Raises:
-            FetchError: It is not there, or nobody answers and it never was here.
+            FetchError: If the file does not exist, or the server does not respond and nothing is cached.
         """
         path, before = self.path(url), b""
-        note = path.with_name(path.name + _VERSION)
+        version_file = path.with_name(path.name + _VERSION)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(path.name + _LOCK)), suppress(Unchanged):
+        with FileLock(path.with_name(path.name + _LOCK)), suppress(NotModified):
             if self.has(url):
                 before = path.read_bytes()
-            known = note.read_text() if before and note.exists() else ""
+            known_version = version_file.read_text() if before and version_file.exists() else ""
             try:
-                content, version = with_retries(lambda: _read_whole(url, known, self.retry), self.retry, url)
+                content, version = read_file(url, known_version, self.retry)
             except FetchError as error:
-                if not before or _is_final(error.__cause__):
+                if not before or is_final_error(error):
                     raise
-                _LOGGER.warning("%s; what came at an earlier start is used", error)
+                _LOGGER.warning("%s; the version of an earlier start is used", error)
             else:
-                with atomic_path(path) as part:
-                    part.write_bytes(content)
-                note.write_text(version)
+                with atomic_path(path) as temp:
+                    temp.write_bytes(content)
+                version_file.write_text(version)
         return path, before
 
     @contextmanager
-    def reading(self, url: str) -> Iterator[None]:
-        """What cannot be read does not stay: the next start asks the server again, and the error names the URL.
+    def drop_if_unreadable(self, url: str) -> Iterator[None]:
+        """Remove a file if the block cannot read it, so that the next start downloads it again; name the URL in the error.
 
         Args:
-            url: Of the file that the block reads; nothing happens to a path of this machine.
+            url: URL of the file that the block reads; nothing happens for a local path.
         """
         try:
             yield
@@ -134,14 +153,14 @@ class FileCache:
             if not is_remote(url):
                 raise
             self.drop(url)
-            said = str(error).replace(str(self.path(url)), url)
-            raise type(error)(f"{said}; the next start asks the server for it again") from error
+            message = str(error).replace(str(self.path(url)), url)
+            raise type(error)(f"{message}; the next start asks the server for it again") from error
 
     def drop(self, url: str) -> None:
-        """Remove a file that is not, or no longer, the one elsewhere, and what came of it.
+        """Remove a file that differs from the remote one, with everything derived from it.
 
         Raises:
-            FetchError: Another process has it mapped, on Windows.
+            FetchError: If another process has it mapped, on Windows.
         """
         path = self.path(url)
         for file in path.parent.glob(f"{path.name}*"):
@@ -150,70 +169,140 @@ class FileCache:
                     file.unlink(missing_ok=True)
                 except OSError as error:
                     raise FetchError(
-                        f"{url} has to come again, but {file} cannot be removed ({error}); end what reads it"
+                        f"{url} has to be downloaded again, but {file} cannot be removed ({error}); end what reads it"
                     ) from error
 
-    def _download(self, url: str, part: Path) -> None:
-        download(url, part, retry=self.retry)
-
     def has(self, url: str) -> bool:
-        """Whether a file is here; if so, it counts as used now."""
+        """Return True if a file is cached, and mark it as used."""
         path = self.path(url)
         try:
-            told, now = path.stat(), time.time_ns()
-            if now - told.st_atime_ns > _TOUCH_NS:
-                os.utime(
-                    path, ns=(now, told.st_mtime_ns)
-                )  # the time of its content stays: whoever has it mapped looks at it
+            stat, now = path.stat(), time.time_ns()
+            if now - stat.st_atime_ns > _TOUCH_NS:
+                os.utime(path, ns=(now, stat.st_mtime_ns))  # readers that have it mapped compare the modification time
         except FileNotFoundError:
             return False
-        except OSError:  # a cache of somebody else, read only
+        except OSError:  # read-only cache of another user
             return path.exists()
         return True
 
     @contextmanager
-    def holding(self) -> Iterator[None]:
-        """What this process uses from now on stays until the end of the block, however long transfers in it take."""
-        self._held_ns = time.time_ns()
+    def pin(self) -> Iterator[None]:
+        """Keep all files that this process uses within the block, however long its downloads take."""
+        self._pinned_since_ns = time.time_ns()
         try:
             yield
         finally:
-            self._held_ns = 0
+            self._pinned_since_ns = 0
 
-    def shrink(self, *, keep: Sequence[Path] = ()) -> int:
-        """Remove the longest unused until the rest fits; gives the bytes that are left."""
-        unused_ns = (self._held_ns or time.time_ns()) - GRACE_S * 1e9
+    def evict(self, *, exclude: Sequence[Path] = ()) -> int:
+        """Remove the least recently used files until the others fit; return the bytes that remain."""
+        unused_ns = (self._pinned_since_ns or time.time_ns()) - GRACE_S * 1e9
         with FileLock(self.folder / _LOCK):
             files = []
             for path in self.folder.glob("*/*"):
                 with suppress(FileNotFoundError):
-                    told = path.stat()
-                    files.append((told.st_atime_ns, _disk_bytes(told), path))
+                    stat = path.stat()
+                    files.append((stat.st_atime_ns, _disk_bytes(stat), path))
             total = sum(size for _, size, _ in files)
             for used, size, path in sorted(files):
                 if total <= self.max_bytes:
                     break
-                if used > unused_ns or path in keep or path.suffix in (_LOCK, _PART, _VERSION):
+                if used > unused_ns or path in exclude or path.suffix in (_LOCK, _PART, _VERSION):
                     continue
-                with suppress(OSError):  # on Windows a file that is mapped stays until a later time
+                with suppress(OSError):  # on Windows a mapped file cannot be removed yet
                     path.unlink(missing_ok=True)
                     total -= size
         return total
 
 
-def _disk_bytes(told: os.stat_result) -> int:
-    """What a file takes; its holes take nothing."""
-    return told.st_blocks * 512 if hasattr(told, "st_blocks") else told.st_size
+def _disk_bytes(stat: os.stat_result) -> int:
+    """Return the allocated size of a file, without its holes."""
+    return stat.st_blocks * 512 if hasattr(stat, "st_blocks") else stat.st_size
 
 
-def _read_whole(url: str, known: str, retry: Retry) -> tuple[bytes, str]:
-    with open_at(url, known=known, timeout_s=retry.timeout_s) as answer:
-        content = answer.stream.read()
-        if answer.size is not None and len(content) != answer.size:
-            raise OSError("the connection was closed early")
-        return content, answer.version
+class Span(NamedTuple):
+    """Byte range `start` to `stop` of a file, and its xxh3."""
+
+    start: int
+    stop: int
+    xxh3: int
 
 
-def _is_final(cause: BaseException | None) -> bool:
-    """Whether somebody answered that there is no such file."""
-    return isinstance(cause, FileNotFoundError) or (isinstance(cause, HTTPError) and cause.code in GIVE_UP)
+def fetch_ranges_sparse(url: str, path: Path, size: int, spans: Sequence[Span], *, retry: Retry = Retry()) -> int:  # noqa: B008
+    """Download byte ranges of a remote file into a sparse local one; the entire file if the server has no ranges.
+
+    Checksums decide which ranges are already there, so ranges that a killed process left half written are downloaded again.
+    The modification time of the file stays the same, so that readers need not map it again.
+
+    Args:
+        url: URL of the file.
+        path: Local path, created with holes if absent.
+        size: Size of the file in bytes.
+        spans: Ranges in any order.
+        retry: Retry policy.
+
+    Returns:
+        Number of downloaded ranges.
+
+    Raises:
+        FetchError: If a range cannot be downloaded.
+        CorruptRecordError: If a downloaded range has another checksum.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+    try:
+        _mark_used(path)
+        if os.fstat(fd).st_size < size:
+            os.ftruncate(fd, size)
+        absent = _absent_spans(fd, spans)
+        if not absent:
+            return 0
+        try:
+            contents = read_ranges(url, [(span.start, span.stop) for span in absent], retry=retry)
+        except RangesNotSupported:
+            _warn_without_ranges(url.rpartition("/")[0])
+            with FileLock(path.with_name(path.name + _LOCK)):
+                if _absent_spans(fd, absent):
+                    read_chunks(url, lambda chunk, offset: _write(fd, chunk, offset), retry)
+            contents = [_read(fd, span) for span in absent]
+        for span, content in zip(absent, contents, strict=True):
+            if xxh3_64_intdigest(content) != span.xxh3:
+                raise CorruptRecordError(
+                    f"{url}: bytes {span.start} to {span.stop} are not what the index says, the checksum differs; copy the "
+                    "file to the server again"
+                )
+            _write(fd, content, span.start)
+        _mark_used(path)
+    finally:
+        os.close(fd)
+    return len(absent)
+
+
+def _absent_spans(fd: int, spans: Sequence[Span]) -> list[Span]:
+    return [span for span in spans if xxh3_64_intdigest(_read(fd, span)) != span.xxh3]
+
+
+@cache
+def _warn_without_ranges(folder: str) -> None:
+    """Warn once per remote folder and process."""
+    _LOGGER.warning("%s: a server without ranges sends whole files; fetch='whole' asks for them at once", folder)
+
+
+def _read(fd: int, span: Span) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(fd, span.stop - span.start, span.start)
+    os.lseek(fd, span.start, os.SEEK_SET)  # Windows; no other call uses the descriptor
+    return os.read(fd, span.stop - span.start)
+
+
+def _write(fd: int, content: bytes, offset: int) -> None:
+    if hasattr(os, "pwrite"):
+        os.pwrite(fd, content, offset)
+    else:
+        os.lseek(fd, offset, os.SEEK_SET)
+        os.write(fd, content)
+
+
+def _mark_used(path: Path) -> None:
+    """Set the time of the last use, for eviction, and a constant modification time."""
+    os.utime(path, ns=(time.time_ns(), 0))

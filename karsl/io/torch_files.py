@@ -1,4 +1,4 @@
-"""Clips inside `.pt` files, read as tensors only: nothing in them can run code."""
+"""Tensors in `.pt` files, read with `weights_only=True`: nothing in them can run code."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import CorruptRecordError
-from karsl.storage.npy import BROKEN_ARCHIVE, missing_file
-from karsl.storage.npz import Member
+from karsl.io.npy import BROKEN_ARCHIVE, missing_file_error
+from karsl.io.npz import Member
 
 _BROKEN = (*BROKEN_ARCHIVE, pickle.UnpicklingError, AttributeError)
 
 
 def list_tensors(path: str | Path) -> tuple[list[Member], list[str]]:
-    """What a `.pt` file holds: one tensor, or a dict of them; their bytes stay on the disk.
+    """List the content of a `.pt` file, one tensor or a dict of them, without reading values.
 
     Returns:
-        Members, the one of a bare tensor with key None; and one sentence per problem.
+        Members, with key None for a bare tensor; and one sentence per problem.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        CorruptRecordError: Not a file of tensors.
+        FileNotFoundError: If there is no such file.
+        CorruptRecordError: If it is not a file of tensors.
     """
-    held = _load(path, mapped=True)
+    content = _load(path, mapped=True)
     members, problems = [], []
-    for key, value in held.items() if isinstance(held, dict) else [(None, held)]:
+    for key, value in content.items() if isinstance(content, dict) else [(None, content)]:
         shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
         if shape is None or (key is not None and not isinstance(key, str)):
-            problems.append(f"{path}: entry {key!r} is a {type(value).__name__}; save one tensor a clip")
+            problems.append(f"{path}: entry {key!r} is a {type(value).__name__}; save one tensor per clip")
             continue
         try:
             members.append(Member(key, tuple(shape), np.dtype(str(dtype).removeprefix("torch.").replace("bf", "f"))))
@@ -41,35 +41,35 @@ def list_tensors(path: str | Path) -> tuple[list[Member], list[str]]:
 
 
 def read_tensor(path: str | Path, key: str | None = None) -> np.ndarray:
-    """One tensor of a `.pt` file.
+    """Read one tensor of a `.pt` file as float32.
 
     Args:
-        path: As `torch.save` wrote it.
-        key: Of a dict; None where the file is one tensor.
+        path: A file written by `torch.save`.
+        key: Key in the dict; None if the file is one tensor.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        CorruptRecordError: No such key, or more than tensors and numbers is in it.
+        FileNotFoundError: If there is no such file.
+        CorruptRecordError: If there is no such key, or the file has more than tensors and numbers in it.
     """
-    held = _load(path, mapped=key is not None)
+    content = _load(path, mapped=key is not None)
     if key is not None:
-        if not isinstance(held, dict) or key not in held:
-            some = ", ".join(map(str, list(held)[:3])) if isinstance(held, dict) else "one tensor and no keys"
-            raise CorruptRecordError(f"{path}: no tensor {key!r}; it holds {some}; if the file was replaced, index again")
-        held = held[key]
+        if not isinstance(content, dict) or key not in content:
+            found = ", ".join(map(str, list(content)[:3])) if isinstance(content, dict) else "one tensor and no keys"
+            raise CorruptRecordError(f"{path}: no tensor {key!r}; it holds {found}; if the file was replaced, index again")
+        content = content[key]
     try:
-        return held.detach().float().numpy()
+        return content.detach().float().numpy()
     except _BROKEN as error:
-        raise CorruptRecordError(f"{path}: holds a {type(held).__name__}, not a tensor of numbers; save one") from error
+        raise CorruptRecordError(f"{path}: holds a {type(content).__name__}, not a tensor of numbers; save one") from error
 
 
 def _load(path: str | Path, *, mapped: bool) -> Any:
-    import torch  # loaded for the files that need it: packing archives takes none of its two seconds
+    import torch  # two seconds, which commands that read archives or packs do not spend
 
     if not Path(path).is_file():
-        raise missing_file(path)
+        raise missing_file_error(path)
     try:
-        return _opened(torch, path, mapped)
+        return _torch_load(torch, path, mapped)
     except _BROKEN as error:
         text = str(error).partition("\n")[0].partition(". ")[0]
         raise CorruptRecordError(
@@ -77,7 +77,7 @@ def _load(path: str | Path, *, mapped: bool) -> Any:
         ) from error
 
 
-def _opened(torch: Any, path: str | Path, mapped: bool) -> Any:
+def _torch_load(torch: Any, path: str | Path, mapped: bool) -> Any:
     if mapped:
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)

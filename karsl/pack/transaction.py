@@ -1,8 +1,8 @@
-"""Where a pack is made before it is there: one writer at a time, finished shards kept, all or nothing at the end.
+"""Transaction that creates or changes a pack: finished shards are kept after a failure, everything appears at the end.
 
-A new pack is made in a folder beside its own and renamed. What changes a pack that exists is made inside it, in `.packing`,
-and moved in when all of it is written: shards, which nothing points to yet, then `annotations.json`, then `manifest.json`.
-A process that dies in between leaves a journal that says so, and the next one finishes the move first.
+A new pack is written in a sibling folder and renamed. Changes to an existing pack are written inside it, in `.packing`, and
+moved in when they are complete: shards, which nothing refers to yet, then `annotations.json`, then `manifest.json`. A
+process that dies during the move leaves a journal, and the next one completes the move first.
 """
 
 from __future__ import annotations
@@ -10,118 +10,98 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from karsl.io.atomic import atomic_path, sync_folder
+from karsl.io.pack_reader import ANNOTATIONS, MANIFEST
+from karsl.pack.manifest import Shard, check_filenames
 
-from karsl.errors import DISK_FULL, PackError
-from karsl.storage.atomic import atomic_path
-from karsl.storage.pack.manifest import Shard, check_names
-from karsl.storage.packed import ANNOTATIONS, MANIFEST
-
-INSIDE = ".packing"
+STAGING_FOLDER = ".packing"
 _JOURNAL = "journal.json"
 
 
-@contextmanager
-def only_writer(out: Path) -> Iterator[None]:
-    """Hold the right to write a pack; the system lets it go when the process dies.
-
-    Raises:
-        PackError: Another process writes it, or the folder above cannot be written.
-    """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out.with_name(f".{out.name}.lock"), timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise PackError(f"another process is writing {out}; wait until it is done, or end it") from None
-    except OSError as error:
-        raise PackError(f"{out.parent} cannot be written ({error}); choose another folder") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 class Staging:
-    """The unfinished pack of one plan.
+    """Unfinished files of one plan, in a folder of their own.
 
     Args:
         out: Folder of the pack.
-        plan: Stands for everything that shapes the files; what another plan left is removed.
-        keeps: Finished shards stay after an error, for a run of the same plan.
+        plan: Fingerprint of everything that determines the files; remainders of another plan are removed.
+        resumable: Keep finished shards after an error, for the next run of the same plan.
+
+    Attributes:
+        folder: Folder to write to.
+        done: Finished shards by name, those of an interrupted run included.
     """
 
-    def __init__(self, out: Path, plan: str, *, keeps: bool = True) -> None:
-        self.out, self.plan, self.keeps, self.is_new = out, plan, keeps, not out.exists()
-        self.folder = out.with_name(f".{out.name}.packing") if self.is_new else out / INSIDE
+    def __init__(self, out: Path, plan: str, *, resumable: bool = True) -> None:
+        self.out, self.plan, self.resumable, self.is_new = out, plan, resumable, not out.exists()
+        self.folder = out.with_name(f".{out.name}.packing") if self.is_new else out / STAGING_FOLDER
         self.done: dict[str, Shard] = {}
-        self._commits: Sequence[str] | None = None
-        self._recall()
+        self._obsolete: Sequence[str] | None = None  # set by commit
+        self._resume()
 
-    def _recall(self) -> None:
+    def _resume(self) -> None:
         journal = _read_journal(self.folder)
         if journal.get("plan") == self.plan:
-            shards = {name: Shard.of(stored) for name, stored in journal["done"].items()}
-            self.done = {name: shard for name, shard in shards.items() if self._is_whole(shard)}
+            shards = {name: Shard.from_json(stored) for name, stored in journal["done"].items()}
+            self.done = {name: shard for name, shard in shards.items() if self._is_complete(shard)}
         elif self.folder.exists():
             shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        kept = {_JOURNAL, *(name for shard in self.done.values() for name in shard.files)}
+        known = {_JOURNAL, *(name for shard in self.done.values() for name in shard.files)}
         for entry in list(self.folder.iterdir()):
-            if entry.name not in kept:
+            if entry.name not in known:
                 entry.unlink()
         self._write_journal()
 
-    def _is_whole(self, shard: Shard) -> bool:
-        paths = {self.folder / name: facts.bytes for name, facts in shard.files.items()}
-        return all(path.is_file() and path.stat().st_size == size for path, size in paths.items())
+    def _is_complete(self, shard: Shard) -> bool:
+        sizes = {self.folder / name: stat.bytes for name, stat in shard.files.items()}
+        return all(path.is_file() and path.stat().st_size == size for path, size in sizes.items())
 
-    def keep(self, shard: Shard) -> None:
-        """Note a shard whose files are complete and on the disk."""
+    def commit_shard(self, shard: Shard) -> None:
+        """Record a shard whose files are complete and synced."""
         self.done[shard.frames] = shard
         self._write_journal()
 
-    def finish(self, obsolete: Sequence[str]) -> None:
+    def commit(self, obsolete: Sequence[str]) -> None:
         """Move everything to the pack; annotations and manifest are written already.
 
         Args:
-            obsolete: Files of the pack that are no longer part of it.
+            obsolete: Names of the pack's files that no longer belong to it.
         """
         if self.is_new:
             (self.folder / _JOURNAL).unlink()
-            _sync(self.folder)
+            sync_folder(self.folder)
             os.rename(self.folder, self.out)
-            _sync(self.out.parent)
+            sync_folder(self.out.parent)
             return
-        self._commits = obsolete
+        self._obsolete = obsolete
         self._write_journal()
-        finish_interrupted(self.out)
+        recover(self.out)
 
-    def discard(self) -> None:
-        """Remove what is not worth keeping: parts of shards, and a folder without a finished one."""
+    def rollback(self) -> None:
+        """Remove unfinished files, and the folder if it has no finished shard or cannot be resumed."""
         for part in self.folder.glob("*.part"):
             part.unlink(missing_ok=True)
-        if not (self.done and self.keeps):
+        if not (self.done and self.resumable):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write_journal(self) -> None:
         done = {name: asdict(shard) for name, shard in self.done.items()}
-        with atomic_path(self.folder / _JOURNAL) as part:
-            part.write_text(json.dumps({"plan": self.plan, "done": done, "commits": self._commits}), encoding="utf-8")
+        with atomic_path(self.folder / _JOURNAL) as temp:
+            temp.write_text(json.dumps({"plan": self.plan, "done": done, "commits": self._obsolete}), encoding="utf-8")
 
 
-def finish_interrupted(out: Path) -> None:
-    """Finish the move that a killed process had begun; nothing to do in most cases.
+def recover(out: Path) -> None:
+    """Complete the move of a process that was killed during its commit; usually there is none.
 
     Raises:
-        PackError: Its journal names files that no pack has.
+        PackError: If its journal names files that do not belong to a pack.
     """
-    folder = out / INSIDE
+    folder = out / STAGING_FOLDER
     obsolete = _read_journal(folder).get("commits")
     if obsolete is None:
         return
@@ -130,30 +110,10 @@ def finish_interrupted(out: Path) -> None:
     for name in (*sorted(names), *last):
         with suppress(FileNotFoundError):  # moved before the kill
             os.replace(folder / name, out / name)
-    _sync(out)
+    sync_folder(out)
     for name in obsolete:
         (out / name).unlink(missing_ok=True)
     shutil.rmtree(folder)
-
-
-@contextmanager
-def told_when_full(out: Path, *, kept: bool = False) -> Iterator[None]:
-    """Turn the system's word for a full disk into ours.
-
-    Args:
-        out: Folder of the pack.
-        kept: Shards that are finished stay for the next run.
-
-    Raises:
-        PackError: The disk is full.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        what = "; make room and give the same command again" + (": shards that are finished are kept" if kept else "")
-        raise PackError(f"no room left for {out} ({os.strerror(error.errno or 0)}){what}") from error
 
 
 def _read_journal(folder: Path) -> dict:
@@ -164,15 +124,5 @@ def _read_journal(folder: Path) -> dict:
         names += journal["commits"] or ()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-    check_names(names, path)
+    check_filenames(names, path)
     return journal
-
-
-def _sync(folder: Path) -> None:
-    """Have the names in a folder on the disk; systems that cannot open folders do it on their own."""
-    with suppress(OSError):
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)

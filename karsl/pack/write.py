@@ -1,9 +1,9 @@
-"""Make a pack, or add to one: planned, parallel, resumed after a kill, all or nothing."""
+"""Write a pack or append to one: planned, parallel, resumed after a kill, all or nothing."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,38 +14,37 @@ import numpy as np
 from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import ConfigError, PackError
-from karsl.storage.annotation import write_annotation
-from karsl.storage.clip_source import ClipSource, public
-from karsl.storage.pack.base import Base, begin
-from karsl.storage.pack.manifest import FileFacts, Manifest
-from karsl.storage.pack.merge import Merge, merged
-from karsl.storage.pack.plan import ShardPlan, plan_shards
-from karsl.storage.pack.pool import Answer, Read, write_blocks
-from karsl.storage.pack.run import PackRun
-from karsl.storage.pack.shard import KINDS, Block
-from karsl.storage.pack.staging import Staging, finish_interrupted, only_writer, told_when_full
-from karsl.storage.packed import ANNOTATIONS, MANIFEST, frames_name
+from karsl.io.annotations import write_annotations
+from karsl.io.atomic import disk_full_errors, exclusive_lock
+from karsl.io.pack_reader import ANNOTATIONS, MANIFEST, list_shards, shard_filename
+from karsl.pack.build import BlockResult, PackRun, Read, ShardPlan, plan_shards, write_blocks
+from karsl.pack.edit import MergeResult, merge_records
+from karsl.pack.encode import DTYPES, Block
+from karsl.pack.manifest import FileStat, Manifest
+from karsl.pack.transaction import STAGING_FOLDER, Staging, recover
+from karsl.skeletons import Skeleton
+from karsl.storage.clip_source import Clips, ClipSource, public
 
-WriteBlocks = Callable[[Iterator[tuple[Any, Block]], Read], Iterator[tuple[Any, Answer]]]
+WriteBlocks = Callable[[Iterator[tuple[Any, Block]], Read], Iterator[tuple[Any, BlockResult]]]
 SHARD_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
-class Packed:
-    """What was done.
+class PackResult:
+    """Result of `pack_clips`.
 
     Attributes:
-        annotations: To be given as `ann_file`, with `data_root` its folder.
-        added: Clips that were packed now.
-        present: Clips of the source that were in the pack before.
-        kept_shards: That an earlier, interrupted run had finished.
-        manifest: Of the pack as it is now.
+        annotations: Annotation file; its folder is the `data_root`.
+        added: Number of clips written.
+        duplicates: Number of clips of the source that were in the pack before.
+        reused_shards: Number of shards that an interrupted run had finished.
+        manifest: Manifest of the pack.
     """
 
     annotations: Path
     added: int
-    present: int
-    kept_shards: int
+    duplicates: int
+    reused_shards: int
     manifest: Manifest
 
 
@@ -57,97 +56,205 @@ def pack_clips(
     shard_bytes: int = SHARD_BYTES,
     workers: int = 0,
     mode: str = "new",
-    tell: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
     pool: WriteBlocks | None = None,
-) -> Packed:
-    """Write the clips of a source to a pack; what an interrupted run of the same call had finished is kept.
+) -> PackResult:
+    """Write the clips of a source to a pack, reusing the shards that an interrupted run of the same call has finished.
 
     Args:
-        source: Clips in the order they are to lie in. An interrupted run goes on only where its `stamp` is the same, and
-            begins anew where that is empty, as with clips that are made in Python.
+        source: Clips in the order of the pack. An interrupted run is resumed only if the `stamp` of the source is the same,
+            and starts again if it is empty, as for clips made in Python.
         out: Folder of the pack.
-        dtype: `'float16'` halves the bytes, `'float32'` keeps every bit; None is what the pack has, or float16.
-        shard_bytes: Of frames in one file, at most; 0 is one file for all.
-        workers: Processes, each of which imports the main module; 0 reads and writes here.
-        mode: `'new'` refuses a folder that holds a pack, `'replace'` makes it anew, `'append'` adds the clips whose
+        dtype: `'float16'` halves the size, `'float32'` is exact; None is that of the pack, or float16.
+        shard_bytes: Maximum bytes of frames per file; 0 writes one file.
+        workers: Number of processes, each of which imports the main module; 0 uses this process.
+        mode: `'new'` rejects a folder that contains a pack, `'replace'` writes it again, `'append'` adds the clips whose
             `clip_id` it does not have.
-        tell: Called with clips done and clips in all.
-        pool: Writes blocks in another way than `write_blocks` with `workers`, on a cluster say; see `karsl.remote.packing`.
+        progress: Called with the number of clips done and in total.
+        pool: Replacement of `write_blocks`, on a cluster for example.
 
     Raises:
-        PackError: The pack is there or is not there, its folder holds files of others, another process writes it, or the
-            disk is full.
-        ConfigError: Options that do not fit each other or the pack.
-        KarslError: A clip that cannot be read or does not fit; nothing of the pack has changed.
+        PackError: If the pack exists or does not exist, contrary to `mode`, the folder contains other files, another
+            process is writing it, or the disk is full.
+        ConfigError: If options do not fit each other or the pack.
+        KarslError: If a clip cannot be read or does not fit; the pack is unchanged then.
     """
     out = Path(out).resolve()
     if mode not in ("new", "replace", "append") or shard_bytes < 0 or workers < 0:
         raise ConfigError(f"mode={mode!r}, shard_bytes={shard_bytes}, workers={workers}: no such way to write a pack")
-    with only_writer(out):
-        finish_interrupted(out)
-        base = begin(out, mode, source.skeleton, dtype)
-        merge = merged(out if mode == "append" else None, source.metainfo, source.records)
-        if merge.new:
+    with exclusive_lock(out):
+        recover(out)
+        target = open_target(out, mode, source.skeleton, dtype)
+        merge = merge_records(out if mode == "append" else None, source.metainfo, source.records)
+        if merge.added:
             write = pool or partial(write_blocks, workers=workers)
-            return _carry_out(source, out, base, merge, shard_bytes, write, tell or _silent)
+            return _write_shards(source, out, target, merge, shard_bytes, write, progress or (lambda done, total: None))
         if mode == "append":
-            return Packed(out / ANNOTATIONS, 0, merge.present, 0, base.manifest)
+            return PackResult(out / ANNOTATIONS, 0, merge.duplicates, 0, target.manifest)
         raise PackError(f"the source has no clips, so {out} is not made")
 
 
-def _carry_out(
+def pack_records(
+    folder: str | Path,
+    metainfo: dict,
+    records: list[dict],
+    read_clip: Callable[[dict], np.ndarray],
+    *,
+    skeleton: Skeleton,
+    **options: Any,
+) -> Path:
+    """Write a pack of some records, replacing the pack in `folder`.
+
+    Args:
+        folder: Folder of the pack.
+        metainfo: Metainfo of the annotation file.
+        records: Records in the order of the pack; `num_frames` of each is correct.
+        read_clip: Returns the canonical clip of a record.
+        skeleton: Skeleton of the clips.
+        options: Options of `pack_clips`.
+
+    Returns:
+        Path of the annotation file, the `ann_file` of a dataset with `data_root=folder`.
+    """
+    source = Clips(metainfo, skeleton, records, read_clip)
+    return pack_clips(source, folder, **{"mode": "replace", **options}).annotations
+
+
+def write_clips(
+    folder: str | Path, clips: Iterable[np.ndarray], lengths: np.ndarray, *, skeleton: Skeleton, dtype: str = "float16"
+) -> Path:
+    """Write clips without records to one shard, replacing the pack in `folder`.
+
+    Args:
+        folder: Folder of the pack, created if absent.
+        clips: Canonical clips, float32 (T, V, 4), in order.
+        lengths: T of each.
+        skeleton: Skeleton of the clips.
+        dtype: See `pack_clips`.
+
+    Returns:
+        Path of the shard's frames.
+    """
+    clips = iter(clips)
+    records = [{"clip_id": str(n), "label": 0, "num_frames": int(t)} for n, t in enumerate(lengths)]
+    metainfo = {"classes": ("clip",), "skeleton": skeleton.name}
+    pack_records(folder, metainfo, records, lambda _: next(clips), skeleton=skeleton, dtype=dtype, shard_bytes=0)
+    return list_shards(folder)[-1]
+
+
+@dataclass(frozen=True)
+class Target:
+    """State of the output folder before writing.
+
+    Attributes:
+        manifest: Manifest whose shards stay; without shards for a new or replaced pack.
+        first_number: Number of the first new shard.
+        obsolete: Names of files to remove at the end.
+    """
+
+    manifest: Manifest
+    first_number: int = 0
+    obsolete: tuple[str, ...] = ()
+
+
+def open_target(out: Path, mode: str, skeleton: Skeleton, dtype: str | None) -> Target:
+    """Check the folder of a pack that is to be written.
+
+    Args:
+        out: Folder of the pack.
+        mode, dtype: See `pack_clips`.
+        skeleton: Skeleton of the clips.
+
+    Raises:
+        PackError: If the pack exists or does not exist, contrary to `mode`, or the folder contains other files.
+        ConfigError: If skeleton or dtype differ from the pack's.
+    """
+    before = _read_target(out, mode)
+    dtype = dtype or (before.dtype if before and mode == "append" else "float16")
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype={dtype!r} of a pack; expected 'float16' or 'float32'")
+    manifest = Manifest.create(skeleton, dtype)
+    if before is None:
+        return Target(manifest)
+    if mode == "replace":
+        return Target(manifest, before.next_number, tuple(name for _, name, _ in before.files()))
+    if before.parts != manifest.parts:
+        raise ConfigError(
+            f"{out} holds points of {before.skeleton!r}, the source those of {manifest.skeleton!r}; convert it first"
+        )
+    if before.dtype != dtype:
+        raise ConfigError(f"{out} holds {before.dtype}, not {dtype}; leave --dtype out, or pack both again")
+    return Target(before, before.next_number)
+
+
+def _read_target(out: Path, mode: str) -> Manifest | None:
+    if out.is_file():
+        raise PackError(f"{out} is a file; a pack is a folder, choose another name")
+    if mode != "append" and not (out / MANIFEST).is_file():
+        # files of others would be read as files of the pack, or be replaced by them
+        others = sorted(entry.name for entry in out.iterdir() if entry.name != STAGING_FOLDER) if out.is_dir() else []
+        if others:
+            raise PackError(
+                f"{out} contains files that do not belong to a pack, e.g. {others[0]!r}; name a folder that is empty or "
+                "does not exist"
+            )
+        return None
+    if mode == "new":
+        raise PackError(f"{out} holds a pack; add clips to it with --append, or write it again with --replace")
+    return Manifest.read(out)
+
+
+def _write_shards(
     source: ClipSource,
     out: Path,
-    base: Base,
-    merge: Merge,
+    target: Target,
+    merge: MergeResult,
     shard_bytes: int,
     write: WriteBlocks,
-    tell: Callable[[int, int], None],
-) -> Packed:
-    """Plan, write what is missing, and move it in."""
-    row_bytes = source.skeleton.num_keypoints * 4 * KINDS[base.manifest.dtype].itemsize
-    lengths = np.array([r["num_frames"] for r in merge.new], np.int64)
-    shards = plan_shards(lengths, row_bytes=row_bytes, shard_bytes=shard_bytes, first_number=base.first_number)
-    keeps = bool(source.stamp)
-    with told_when_full(out, kept=keeps):
-        staging = Staging(out, _fingerprint(source.stamp, base, merge, shards), keeps=keeps)
-        kept = len(staging.done)
+    progress: Callable[[int, int], None],
+) -> PackResult:
+    """Plan the shards, write those that are not finished, and commit."""
+    row_bytes = source.skeleton.num_keypoints * 4 * DTYPES[target.manifest.dtype].itemsize
+    lengths = np.array([r["num_frames"] for r in merge.added], np.int64)
+    shards = plan_shards(lengths, row_bytes=row_bytes, shard_bytes=shard_bytes, first_number=target.first_number)
+    resumable = bool(source.stamp)
+    with disk_full_errors(out, resumable=resumable):
+        staging = Staging(out, _plan_fingerprint(source.stamp, target, merge, shards), resumable=resumable)
+        reused = len(staging.done)
         try:
-            run = PackRun(source, base.manifest, staging, shards, merge.new, tell)
-            for name, answer in write(run.blocks(), source.stored):
-                run.note(name, answer)
-            manifest = _list(source, base, merge, shards, staging)
+            run = PackRun(source, target.manifest, staging, shards, merge.added, progress)
+            for key, result in write(run.blocks(), source.stored):
+                run.add_result(key, result)
+            manifest = _write_metadata(source, target, merge, shards, staging)
         except BaseException:
-            staging.discard()
+            staging.rollback()
             raise
-        staging.finish(base.obsolete)
-    return Packed(out / ANNOTATIONS, len(merge.new), merge.present, kept, manifest)
+        staging.commit(target.obsolete)
+    return PackResult(out / ANNOTATIONS, len(merge.added), merge.duplicates, reused, manifest)
 
 
-def _list(source: ClipSource, base: Base, merge: Merge, shards: list[ShardPlan], staging: Staging) -> Manifest:
-    """Write annotations and manifest of the pack that it will be."""
-    located = [*merge.old, *_located(merge.new, shards, source.public)]
-    path = write_annotation(staging.folder / ANNOTATIONS, merge.metainfo, located)
-    added = [staging.done[frames_name(shard.number)] for shard in shards]
-    manifest = replace(base.manifest.with_shards(added), annotations=FileFacts.of(path))
+def _write_metadata(
+    source: ClipSource, target: Target, merge: MergeResult, shards: list[ShardPlan], staging: Staging
+) -> Manifest:
+    """Write the annotations and the manifest of the new pack."""
+    records = [*merge.existing, *_locate_records(merge.added, shards, source.public)]
+    path = write_annotations(staging.folder / ANNOTATIONS, merge.metainfo, records)
+    added = [staging.done[shard_filename(shard.number)] for shard in shards]
+    manifest = replace(target.manifest.add_shards(added), annotations=FileStat.from_path(path))
     manifest.write(staging.folder / MANIFEST)
     return manifest
 
 
-def _silent(done: int, total: int) -> None:
-    return None
-
-
-def _located(records: list[dict], shards: list[ShardPlan], facts: Callable[[dict], Mapping]) -> Iterator[dict]:
+def _locate_records(records: list[dict], shards: list[ShardPlan], to_public: Callable[[dict], Mapping]) -> Iterator[dict]:
     for shard in shards:
         for record, start in zip(records[shard.first : shard.end], shard.starts.tolist(), strict=True):
-            yield {**facts(record), "keypoint_path": frames_name(shard.number), "frame_start": start}
+            yield {**to_public(record), "keypoint_path": shard_filename(shard.number), "frame_start": start}
 
 
-def _fingerprint(stamp: str, base: Base, merge: Merge, shards: list[ShardPlan]) -> str:
-    """Of everything that shapes the files; a new one each time where the source cannot tell whether it is the same."""
+def _plan_fingerprint(stamp: str, target: Target, merge: MergeResult, shards: list[ShardPlan]) -> str:
+    """Return a fingerprint of everything that determines the files; unique if the source has none."""
     ends = [(shard.number, shard.end) for shard in shards]
-    manifest = base.manifest
-    parts = [manifest.dtype, manifest.parts, manifest.annotations.xxh3, merge.metainfo, ends, base.obsolete]
-    parts += [[public(r) for r in merge.new], stamp or uuid4().hex]
-    return xxh3_64_hexdigest(json.dumps(parts, sort_keys=True, default=str).encode())
+    manifest = target.manifest
+    values = [manifest.dtype, manifest.parts, manifest.annotations.xxh3, merge.metainfo, ends, target.obsolete]
+    values += [[public(r) for r in merge.added], stamp or uuid4().hex]
+    return xxh3_64_hexdigest(json.dumps(values, sort_keys=True, default=str).encode())

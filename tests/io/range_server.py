@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback with ranges, that fails as it is told."""
+"""A real HTTP server on loopback with ranges, that fails on request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 
 class Server(ThreadingHTTPServer):
-    """Says nothing of clients that hang up: their tests may be over."""
+    """Ignore clients that hang up: their tests may be over."""
 
     def handle_error(self, request: object, client_address: object) -> None:
         if not isinstance(sys.exc_info()[1], ConnectionError):

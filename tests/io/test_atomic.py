@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from karsl.storage import atomic_path
-from karsl.storage.convert.staging import atomic_target
+from karsl.io import atomic_path
+from karsl.io.atomic import atomic_output
 
 WRITER = """
 import sys
-from karsl.storage import atomic_path
+from karsl.io import atomic_path
 with atomic_path(sys.argv[1]) as part:
     part.write_text('half')
     print('written', flush=True)
@@ -19,7 +19,7 @@ with atomic_path(sys.argv[1]) as part:
 """
 
 
-def test_the_file_appears_whole_and_nothing_else_stays(tmp_path):
+def test_the_file_appears_complete_and_no_other_file_stays(tmp_path):
     with atomic_path(tmp_path / "new" / "x.txt") as part:
         part.write_text("whole")
         assert not (tmp_path / "new" / "x.txt").exists()
@@ -41,7 +41,7 @@ def test_an_error_keeps_the_old_file(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_the_first_error_is_the_one_that_is_told(tmp_path):
+def test_the_first_error_is_the_one_that_is_raised(tmp_path):
     folder = tmp_path / "folder"
 
     def lose_the_folder():
@@ -78,7 +78,7 @@ def test_what_is_synced_can_be_written_as_windows_demands(tmp_path, monkeypatch)
     monkeypatch.setattr(os, "fsync", watched)
     with atomic_path(tmp_path / "x.txt") as part:
         part.write_text("x")
-    with atomic_target(tmp_path / "y.txt", is_file=True) as part:
+    with atomic_output(tmp_path / "y.txt", is_file=True) as part:
         part.write_text("y")
     assert modes == [os.O_RDWR, os.O_RDWR]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from karsl.errors import ConfigError
+from karsl.io.atomic import atomic_output
 from karsl.storage.convert import convert_clips, open_source
-from karsl.storage.convert.staging import atomic_target
 
 CONVERT = """
 import sys
@@ -69,7 +69,7 @@ def test_folders_that_only_look_alike_stay(tmp_path):
     for name in (".out.abcdefgh.part", ".out.b.abcdefgh.part", "out.part"):
         (tmp_path / name).mkdir()
     (tmp_path / ".out.b.abcdefgh.part" / "lock").touch()
-    with atomic_target(tmp_path / "out") as part:
+    with atomic_output(tmp_path / "out") as part:
         (part / "a").touch()
     assert names(tmp_path) == [".out.abcdefgh.part", ".out.b.abcdefgh.part", "out", "out.part"]
     assert names(tmp_path / "out") == ["a"]
@@ -77,7 +77,7 @@ def test_folders_that_only_look_alike_stay(tmp_path):
 
 def test_an_error_leaves_nothing(tmp_path):
     def fail_half_way():
-        with atomic_target(tmp_path / "out.csv", is_file=True) as part:
+        with atomic_output(tmp_path / "out.csv", is_file=True) as part:
             part.write_text("half")
             raise RuntimeError
 

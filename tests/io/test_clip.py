@@ -5,13 +5,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from karsl.errors import CorruptRecordError
-from karsl.storage import canonical_clip, split_clip
-from karsl.storage.record import _with_numpy
+from karsl.io import canonical_clip, split_score
+from karsl.io.clip import _with_numpy
 
 
 def test_missing_is_nan_with_score_0_and_only_exact_zeros_are_missing():
     raw = np.array([[[0, 0, 0, 0.9], [0, 0, 1e-6, 0], [0.5, 0.25, -1, 0.75]]])
-    keypoint, score = split_clip(canonical_clip(raw))
+    keypoint, score = split_score(canonical_clip(raw))
     assert np.isnan(keypoint[0, 0]).all()
     assert keypoint[0, 2].tolist() == [0.5, 0.25, -1]
     assert score.tolist() == [[0, 1, 0.75]]
@@ -19,20 +19,20 @@ def test_missing_is_nan_with_score_0_and_only_exact_zeros_are_missing():
 
 
 def test_three_columns_mean_full_scores():
-    _, score = split_clip(canonical_clip(np.array([[[1, 2, 3], [0, 0, 0]]], dtype=np.float16)))
+    _, score = split_score(canonical_clip(np.array([[[1, 2, 3], [0, 0, 0]]], dtype=np.float16)))
     assert score.tolist() == [[1, 0]]
 
 
 def test_scores_stay_in_0_to_1():
-    _, score = split_clip(canonical_clip(np.array([[[1, 1, 1, 7.0], [1, 1, 1, -3.0]]])))
+    _, score = split_score(canonical_clip(np.array([[[1, 1, 1, 7.0], [1, 1, 1, -3.0]]])))
     assert score.tolist() == [[1, 1]]
 
 
-def test_nan_and_infinity_are_refused_or_missing_as_asked():
+def test_nan_and_infinity_are_rejected_or_missing_as_requested():
     raw = np.array([[[1, 1, 1, 1], [1, np.nan, 1, 1], [np.inf, 1, 1, 1]]])
     with pytest.raises(CorruptRecordError, match="has 2 values that are NaN or infinite, first in frame 0, keypoint 1"):
         canonical_clip(raw, where="x.npz: clip 'a'")
-    _, score = split_clip(canonical_clip(raw, nonfinite="missing"))
+    _, score = split_score(canonical_clip(raw, nonfinite="missing"))
     assert score.tolist() == [[1, 0, 0]]
 
 
@@ -41,7 +41,7 @@ def test_a_float64_too_large_for_float32_is_not_silently_infinite():
         canonical_clip(np.array([[[1e300, 1, 1]]]))
 
 
-def test_the_input_is_not_edited():
+def test_the_input_is_not_modified():
     raw = np.array([[[0.0, 0, 0, 0]]])
     raw.flags.writeable = False
     canonical_clip(raw)
@@ -65,7 +65,7 @@ def test_the_compiled_pass_gives_bit_for_bit_what_numpy_gives_or_leaves_it_to_nu
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int16])
-def test_any_number_type_and_order_of_memory_is_taken_and_never_edited(dtype, order):
+def test_any_number_type_and_memory_order_is_accepted_and_never_modified(dtype, order):
     raw = np.array([[[0, 0, 0, 5], [1, 2, 3, 0]], [[1, 0, 0, 2], [0, 0, 0, 0]]], dtype, order=order)
     before = raw.copy()
     wanted = [[[0, 0, 0, 0], [1, 2, 3, 1]], [[1, 0, 0, 1], [0, 0, 0, 0]]]
@@ -74,3 +74,14 @@ def test_any_number_type_and_order_of_memory_is_taken_and_never_edited(dtype, or
         assert made.flags.c_contiguous
         assert not np.shares_memory(made, raw)
     assert (raw == before).all()
+
+
+@pytest.mark.parametrize("accepts", [True, False])
+def test_a_compiled_conversion_is_used_unless_it_declines(accepts):
+    def fill(raw, clip):
+        assert raw.dtype == clip.dtype == np.float32
+        clip[:] = 7
+        return accepts
+
+    clip = canonical_clip(np.array([[[1, 2, 3]]], np.float64), fill=fill)
+    assert clip.tolist() == ([[[7, 7, 7, 7]]] if accepts else [[[1, 2, 3, 1]]])

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from karsl.errors import CorruptRecordError
-from karsl.storage.npy import MappedFiles, ShortHeader, array_of, parse_header
-from karsl.storage.npz import list_members
+from karsl.io.npy import MappedFiles, ShortHeader, array_from, parse_header
+from karsl.io.npz import list_members
 
 
 def saved(path, array):
@@ -26,7 +26,7 @@ def test_a_header_gives_shape_order_type_and_where_the_numbers_start(tmp_path):
     path = saved(tmp_path / "a.npy", np.asfortranarray(np.zeros((2, 3), np.float16)))
     data = (tmp_path / "a.npy").read_bytes()
     assert parse_header(data) == ((2, 3), True, np.dtype("<f2"), 128)
-    np.testing.assert_array_equal(array_of(data), np.load(path))
+    np.testing.assert_array_equal(array_from(data), np.load(path))
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,10 @@ def test_a_header_gives_shape_order_type_and_where_the_numbers_start(tmp_path):
 def test_a_header_is_not_believed(tmp_path, change, error, text):
     saved(tmp_path / "a.npy", np.zeros(3))
     with pytest.raises(error, match=text):
-        array_of(change((tmp_path / "a.npy").read_bytes()))
+        array_from(change((tmp_path / "a.npy").read_bytes()))
 
 
-def test_an_archive_whose_header_lies_about_its_length_is_refused_before_it_is_inflated(tmp_path):
+def test_an_archive_with_a_wrong_header_length_is_rejected_before_it_is_inflated(tmp_path):
     path, size = tmp_path / "a.npz", 64 << 20
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.npy", "w") as member:
         member.write(b"\x93NUMPY\x02\x00" + size.to_bytes(4, "little"))
@@ -79,7 +79,7 @@ def test_no_more_files_are_mapped_than_asked_and_descriptors_are_given_back(tmp_
     assert held() == 0
 
 
-def test_an_array_outlives_its_place_among_the_open_files(tmp_path):
+def test_an_array_outlives_its_file_in_the_cache_of_maps(tmp_path):
     maps = MappedFiles(max_open=1)
     first = maps.array(saved(tmp_path / "a.npy", np.arange(5)))
     maps.array(saved(tmp_path / "b.npy", np.zeros(1)))
@@ -87,7 +87,7 @@ def test_an_array_outlives_its_place_among_the_open_files(tmp_path):
     assert first.tolist() == [0, 1, 2, 3, 4]
 
 
-def test_a_file_that_was_replaced_is_mapped_anew(tmp_path):
+def test_a_file_that_was_replaced_is_mapped_again(tmp_path):
     maps, path = MappedFiles(), saved(tmp_path / "a.npy", np.zeros(2))
     old = maps.array(path)
     saved(tmp_path / "new.npy", np.ones(3))
@@ -102,7 +102,7 @@ def test_a_copy_for_another_process_has_nothing_open(tmp_path):
     assert (len(copy), copy.max_open) == (0, 7)
 
 
-def test_files_that_are_gone_empty_or_something_else_are_told_apart(tmp_path):
+def test_missing_empty_and_other_files_have_distinct_errors(tmp_path):
     maps = MappedFiles()
     with pytest.raises(FileNotFoundError, match="no such file; is data_root right"):
         maps.array(str(tmp_path / "a.npy"))

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from karsl.errors import CorruptRecordError
-from karsl.storage import list_members, read_member
-from karsl.storage.archive_reader import ArchiveReader
-from karsl.storage.npz import read_at
+from karsl.io import list_members, read_member
+from karsl.io.npz import NpzReader, read_range
 
 
 @pytest.fixture
@@ -21,7 +20,7 @@ def archive(tmp_path):
     return path
 
 
-def test_headers_tell_keys_shapes_and_types_in_file_order(archive):
+def test_headers_give_keys_shapes_and_types_in_file_order(archive):
     members, problems = list_members(archive)
     assert [(m.key, m.shape, m.dtype.str) for m in members] == [("a", (1, 2, 3), "<i8"), ("b", (2, 2, 4), "<f2")]
     assert problems == []
@@ -45,7 +44,7 @@ def open_files() -> int:
     return psutil.Process().num_fds()
 
 
-def test_an_absent_file_an_absent_key_and_an_empty_file_are_told_apart(archive, tmp_path):
+def test_a_missing_file_a_missing_key_and_an_empty_file_have_distinct_errors(archive, tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file; is data_root right"):
         read_member(tmp_path / "none.npz", "a")
     with pytest.raises(CorruptRecordError, match="no array 'c'; it holds 2, e.g. a, b"):
@@ -118,80 +117,80 @@ def members_of(path):
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_a_member_is_read_at_its_place_without_the_directory(tmp_path, save, monkeypatch):
+def test_a_member_is_read_at_its_byte_range_without_the_directory(tmp_path, save, monkeypatch):
     path = tmp_path / "x.npz"
     arrays = {f"clip {n} ({'x' * 40 * n})": np.random.default_rng(n).random((n + 1, 3)) for n in range(4)}
     save(path, **arrays)
     members = members_of(path)
     monkeypatch.setattr(zipfile, "ZipFile", None)
     for key, array in arrays.items():
-        found = read_at(path, key, members[key].place)
+        found = read_range(path, key, members[key].range)
         np.testing.assert_array_equal(found, array)
         assert not found.flags.writeable
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_every_method_of_zip_is_read_and_those_with_a_place_by_it(tmp_path, method):
+def test_every_zip_method_is_read_and_by_byte_range_where_possible(tmp_path, method):
     path, data = tmp_path / "x.npz", io.BytesIO()
     np.save(data, np.arange(500.0))
     with zipfile.ZipFile(path, "w", method) as archive:
         archive.writestr("a.npy", data.getvalue())
-    place = members_of(path)["a"].place
-    assert (place is not None) == (method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
-    np.testing.assert_array_equal(ArchiveReader().read(str(path), "a", place), np.arange(500.0))
+    range_ = members_of(path)["a"].range
+    assert (range_ is not None) == (method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+    np.testing.assert_array_equal(NpzReader().read(str(path), "a", range_), np.arange(500.0))
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_no_flipped_bit_of_a_member_goes_unnoticed(tmp_path, save):
     path = tmp_path / "x.npz"
     save(path, a=np.linspace(0, 1, 40))
-    place, data, facts, unnoticed = members_of(path)["a"].place, path.read_bytes(), path.stat(), []
-    for byte in range(place.start, place.start + place.stored):
+    range_, data, facts, unnoticed = members_of(path)["a"].range, path.read_bytes(), path.stat(), []
+    for byte in range(range_.start, range_.start + range_.stored):
         spoiled = bytearray(data)
         spoiled[byte] ^= 1 << byte % 8
         path.write_bytes(spoiled)
         os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
         with suppress(CorruptRecordError):
-            np.testing.assert_array_equal(read_at(path, "a", place), np.linspace(0, 1, 40))
+            np.testing.assert_array_equal(read_range(path, "a", range_), np.linspace(0, 1, 40))
             unnoticed.append(byte)
-    last = place.start + place.stored - 1
+    last = range_.start + range_.stored - 1
     assert set(unnoticed) <= ({last} if save is np.savez_compressed else set())  # padding after a deflated stream
 
 
-def test_a_file_that_changed_is_told_and_read_by_name(tmp_path):
+def test_a_changed_file_is_reported_and_read_by_name(tmp_path):
     path = tmp_path / "x.npz"
     np.savez(path, a=np.zeros(3), b=np.ones(3))
-    place, reader = members_of(path)["b"].place, ArchiveReader()
+    range_, reader = members_of(path)["b"].range, NpzReader()
     np.savez(path, more=np.full(9, 7.0), b=np.full(4, 2.0))
     with pytest.warns(UserWarning, match="x.npz changed after it was indexed; its clips are now found by name"):
-        assert reader.read(str(path), "b", place).tolist() == [2, 2, 2, 2]
+        assert reader.read(str(path), "b", range_).tolist() == [2, 2, 2, 2]
     np.savez(path, b=np.full(2, 3.0))
     assert reader.read(str(path), "b").tolist() == [3, 3]
     path.unlink()
     with pytest.raises(FileNotFoundError, match="no such file; is data_root right"):
-        reader.read(str(path), "b", place)
+        reader.read(str(path), "b", range_)
 
 
-@pytest.mark.parametrize("by_place", [True, False])
-def test_another_file_of_the_same_size_and_time_is_read_by_name(tmp_path, by_place):
-    path, reader = tmp_path / "x.npz", ArchiveReader()
+@pytest.mark.parametrize("by_range", [True, False])
+def test_another_file_of_the_same_size_and_time_is_read_by_name(tmp_path, by_range):
+    path, reader = tmp_path / "x.npz", NpzReader()
 
     def export(value: float) -> None:  # as exporters do that fix all times
         np.savez(path, a=np.full(4, value))
         os.utime(path, (0, 0))
 
     export(1)
-    place = members_of(path)["a"].place if by_place else None
-    assert reader.read(str(path), "a", place)[0] == 1
+    range_ = members_of(path)["a"].range if by_range else None
+    assert reader.read(str(path), "a", range_)[0] == 1
     export(2)
-    with pytest.warns(UserWarning, match="changed after it was indexed") if by_place else nullcontext():
-        assert reader.read(str(path), "a", place)[0] == 2
+    with pytest.warns(UserWarning, match="changed after it was indexed") if by_range else nullcontext():
+        assert reader.read(str(path), "a", range_)[0] == 2
     content = bytearray(path.read_bytes())
-    content[members_of(path)["a"].place.start + 140] ^= 1
+    content[members_of(path)["a"].range.start + 140] ^= 1
     path.write_bytes(content)
     os.utime(path, (0, 0))
     with pytest.raises(CorruptRecordError, match=r"x.npz: array 'a' cannot be read"):
-        reader.read(str(path), "a", members_of(path)["a"].place)
+        reader.read(str(path), "a", members_of(path)["a"].range)
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -201,35 +200,35 @@ def test_names_may_be_long(tmp_path, save, length):
     save(path, **{key: np.arange(5.0), "b": np.ones(2)})
     assert members_of(path)[key].shape == (5,)
     assert list_members(path)[1] == []
-    assert ArchiveReader().read(str(path), key, members_of(path)[key].place).tolist() == [0, 1, 2, 3, 4]
+    assert NpzReader().read(str(path), key, members_of(path)[key].range).tolist() == [0, 1, 2, 3, 4]
 
 
-def test_directories_are_kept_up_to_a_number_of_members(tmp_path):
+def test_directories_are_cached_up_to_a_number_of_members(tmp_path):
     paths = [str(tmp_path / f"{n}.npz") for n in range(5)]
     for n, path in enumerate(paths):
         np.savez(path, a=np.array([n]), b=np.array([-n]))
-    reader = ArchiveReader(max_members=4)
+    reader = NpzReader(max_members=4)
     for _ in range(2):
         assert [int(reader.read(path, "a")[0]) for path in paths] == [0, 1, 2, 3, 4]
-    assert (len(reader._known), reader._count) == (2, 4)
-    assert pickle.loads(pickle.dumps(reader))._count == 0
+    assert (len(reader._directories), reader._directories.size) == (2, 4)
+    assert pickle.loads(pickle.dumps(reader))._directories.size == 0
 
 
-def test_a_header_that_lies_is_refused(tmp_path):
+def test_a_wrong_header_is_rejected(tmp_path):
     path = tmp_path / "x.npz"
     np.savez(path, a=np.zeros((4, 5)))
     data = path.read_bytes().replace(b"(4, 5)", b"(4, 9)")
     path.write_bytes(data)
     with pytest.raises(CorruptRecordError, match="array 'a' cannot be read .*CRC"):
-        read_at(path, "a", members_of(path)["a"].place)
-    place = members_of(path)["a"].place
-    stored = data[place.start : place.start + place.stored]
+        read_range(path, "a", members_of(path)["a"].range)
+    range_ = members_of(path)["a"].range
+    stored = data[range_.start : range_.start + range_.stored]
     with pytest.raises(CorruptRecordError, match="160 bytes of numbers where the header says 288"):
-        read_at(path, "a", place._replace(crc=zlib.crc32(stored)))
+        read_range(path, "a", range_._replace(crc=zlib.crc32(stored)))
 
 
 @pytest.mark.parametrize(
-    "told",
+    "header",
     [
         "'descr': '<f4', 'fortran_order': False, 'shape': (1,",
         "'descr': '<f4', 'fortran_order': False, 'shape': (10000000000000000000000,), }",
@@ -238,8 +237,8 @@ def test_a_header_that_lies_is_refused(tmp_path):
         "[]: 1}",
     ],
 )
-def test_a_header_that_makes_no_sense_is_one_sentence(tmp_path, told):
-    path, header = tmp_path / "x.npz", "{" + told + "\n"
+def test_a_header_that_makes_no_sense_is_one_sentence(tmp_path, header):
+    path, header = tmp_path / "x.npz", "{" + header + "\n"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode())
     with pytest.raises(CorruptRecordError, match="array 'a' cannot be read"):
@@ -248,21 +247,21 @@ def test_a_header_that_makes_no_sense_is_one_sentence(tmp_path, told):
 
 
 def test_an_archive_cut_after_it_was_indexed_is_an_error(archive):
-    place = members_of(archive)["a"].place
+    range_ = members_of(archive)["a"].range
     archive.write_bytes(archive.read_bytes()[:60])
     with pytest.warns(UserWarning, match="changed"), pytest.raises(CorruptRecordError, match="no readable npz archive"):
-        ArchiveReader().read(str(archive), "a", place)
+        NpzReader().read(str(archive), "a", range_)
 
 
 def test_without_the_faster_library_the_same_bytes_are_inflated(archive, monkeypatch):
-    monkeypatch.setattr("karsl.storage.inflate.deflate", None)
-    assert read_at(archive, "a", members_of(archive)["a"].place).tolist() == [[[0, 1, 2], [3, 4, 5]]]
+    monkeypatch.setattr("karsl.io.npz.deflate", None)
+    assert read_range(archive, "a", members_of(archive)["a"].range).tolist() == [[[0, 1, 2], [3, 4, 5]]]
 
 
 @pytest.mark.parametrize(("size", "text"), [(1 << 40, "cannot come of"), (300, "instead of 300|Decompression failed")])
 @pytest.mark.parametrize("library", [True, False])
 def test_a_directory_that_promises_another_size_is_refused(archive, monkeypatch, library, size, text):
     if not library:
-        monkeypatch.setattr("karsl.storage.inflate.deflate", None)
+        monkeypatch.setattr("karsl.io.npz.deflate", None)
     with pytest.raises(CorruptRecordError, match=f"array 'a' cannot be read .*({text})"):
-        read_at(archive, "a", members_of(archive)["a"].place._replace(size=size))
+        read_range(archive, "a", members_of(archive)["a"].range._replace(size=size))

@@ -1,4 +1,4 @@
-"""Asking for parts of files beforehand: never a reason to fail, and clips of a pack together at their first touch."""
+"""Read-ahead never fails, and requests the clips of a pack together at their first touch."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from karsl.io import readahead
+from karsl.io.pack_reader import Pack
+from karsl.io.readahead import FileRanges, advise, is_in_memory, row_layout
+from karsl.pack import write_clips
 from karsl.skeletons import get_skeleton
-from karsl.storage import readahead, write_pack
-from karsl.storage.packed import Pack
-from karsl.storage.readahead import FileRanges, advise, in_memory, rows_place
 from karsl.testing.strategies import make_clip
 
 STARTS, LENGTHS = np.array([0, 40, 90]), np.array([40, 50, 30])
-pytestmark = pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no advice")
+pytestmark = pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system accepts no advice")
 
 
 @pytest.fixture
 def pack(tmp_path):
     clips = [make_clip(int(t), "karsl_184", seed=int(t)) for t in LENGTHS]
     arrays = [np.concatenate([np.nan_to_num(c["keypoint"]), c["keypoint_score"][..., None]], -1) for c in clips]
-    return Pack(write_pack(tmp_path, arrays, LENGTHS, skeleton=get_skeleton("karsl_184")), verify="first touch")
+    return Pack(write_clips(tmp_path, arrays, LENGTHS, skeleton=get_skeleton("karsl_184")), verify="first touch")
 
 
 @pytest.fixture
 def asked(pack, monkeypatch):
-    """What the system was asked for: (offset, bytes)."""
+    """Requests to the system, (offset, bytes)."""
     found = []
 
     def note(fd, begin, size, advice):
@@ -42,7 +43,7 @@ def asked(pack, monkeypatch):
 
     real = os.posix_fadvise
     monkeypatch.setattr(os, "posix_fadvise", note)
-    monkeypatch.setattr(readahead, "in_memory", lambda parts: False)  # files just written are
+    monkeypatch.setattr(readahead, "is_in_memory", lambda parts: False)  # files just written are
     return found
 
 
@@ -51,7 +52,7 @@ def bytes_of(start, length):
     return header + start * row, length * row
 
 
-def test_clips_are_asked_for_together_at_their_first_touch(pack, asked):
+def test_clips_are_requested_together_at_their_first_touch(pack, asked):
     pack.verify(STARTS[:2], LENGTHS[:2])
     assert asked == [bytes_of(0, 40), bytes_of(40, 50)]
     pack.verify(STARTS, LENGTHS)
@@ -59,18 +60,18 @@ def test_clips_are_asked_for_together_at_their_first_touch(pack, asked):
     assert len(asked) == 2, "one clip alone is simply read"
 
 
-def test_clips_that_are_in_memory_are_not_asked_for(pack, asked, monkeypatch):
-    monkeypatch.setattr(readahead, "in_memory", lambda parts: parts[0].path == pack.path and len(parts[0].ranges) == 3)
+def test_clips_in_memory_are_not_requested(pack, asked, monkeypatch):
+    monkeypatch.setattr(readahead, "is_in_memory", lambda parts: parts[0].path == pack.path and len(parts[0].ranges) == 3)
     pack.verify(STARTS, LENGTHS)
     assert asked == []
 
 
 def test_rows_of_a_file_are_found_by_its_header(pack):
-    assert rows_place(str(pack.path)) == bytes_of(0, 1)
+    assert row_layout(str(pack.path)) == bytes_of(0, 1)
     pack.path.write_bytes(b"not that")
-    rows_place.cache_clear()
+    row_layout.cache_clear()
     with pytest.raises(ValueError, match=r"not a \.npy"):
-        rows_place(str(pack.path))
+        row_layout(str(pack.path))
 
 
 def test_a_system_without_advice_is_left_alone(pack, monkeypatch):
@@ -78,7 +79,7 @@ def test_a_system_without_advice_is_left_alone(pack, monkeypatch):
     pack.verify(STARTS, LENGTHS)
 
 
-def test_advice_that_the_system_refuses_is_no_error(pack, monkeypatch):
+def test_advice_that_the_system_rejects_is_no_error(pack, monkeypatch):
     def refuse(*_):
         raise OSError(5, "no")
 
@@ -88,23 +89,23 @@ def test_advice_that_the_system_refuses_is_no_error(pack, monkeypatch):
 
 
 def pages_in_memory(mapped) -> np.ndarray:
-    """Which pages of a mapped file the system holds, bool; asking brings none there."""
+    """Return which pages of a mapped file are in memory, bool, without reading any."""
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "mincore"):
-        pytest.skip("this system does not tell what is in memory")
+        pytest.skip("this system does not report what is in memory")
     address, size = mapped.ctypes.data, mapped.nbytes
     pages = np.zeros(-(-size // mmap.PAGESIZE), np.uint8)
     found = libc.mincore(ctypes.c_void_p(address), ctypes.c_size_t(size), pages.ctypes.data_as(ctypes.c_void_p))
     if found:
-        pytest.skip(f"this file system does not tell what is in memory: {os.strerror(ctypes.get_errno())}")
+        pytest.skip(f"this file system does not report what is in memory: {os.strerror(ctypes.get_errno())}")
     return pages & 1 == 1
 
 
-def test_what_was_asked_for_comes_into_memory_and_nothing_far_from_it(tmp_path):
+def test_requested_bytes_are_read_into_memory_and_distant_ones_are_not(tmp_path):
     length, many = 40, 1000  # 59 MB: some disks read many MiB more than they are asked for
     clip = make_clip(length, "karsl_184", seed=0)
     array = np.concatenate([np.nan_to_num(clip["keypoint"]), clip["keypoint_score"][..., None]], -1)
-    path = Path(write_pack(tmp_path, [array] * many, np.full(many, length), skeleton=get_skeleton("karsl_184")))
+    path = Path(write_clips(tmp_path, [array] * many, np.full(many, length), skeleton=get_skeleton("karsl_184")))
     with path.open("rb+") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -124,8 +125,8 @@ def test_what_was_asked_for_comes_into_memory_and_nothing_far_from_it(tmp_path):
     assert not found[: len(found) // 2].any()
 
 
-@pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="this system does not tell what is in memory")
-def test_what_was_read_is_in_memory_and_what_was_let_go_is_not(tmp_path):
+@pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="this system does not report what is in memory")
+def test_read_bytes_are_in_memory_and_dropped_ones_are_not(tmp_path):
     path, other = tmp_path / "a.bin", tmp_path / "b.bin"
     for file in (path, other):
         file.write_bytes(bytes(1 << 20))
@@ -135,23 +136,23 @@ def test_what_was_read_is_in_memory_and_what_was_let_go_is_not(tmp_path):
         try:
             os.preadv(file.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT)
         except OSError as error:
-            pytest.skip(f"this file system does not tell what is in memory: {error}")
+            pytest.skip(f"this file system does not report what is in memory: {error}")
     everywhere = [(at, 10) for at in range(0, 1 << 20, 1 << 16)]
-    assert in_memory([FileRanges(path, everywhere), FileRanges(other, everywhere)])
-    assert not in_memory([FileRanges(path, [(1 << 20, 1)])]), "beyond the end"
-    assert not in_memory([FileRanges(path, everywhere), FileRanges(tmp_path / "none", everywhere)])
+    assert is_in_memory([FileRanges(path, everywhere), FileRanges(other, everywhere)])
+    assert not is_in_memory([FileRanges(path, [(1 << 20, 1)])]), "beyond the end"
+    assert not is_in_memory([FileRanges(path, everywhere), FileRanges(tmp_path / "none", everywhere)])
     with other.open("rb+") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     if pages_in_memory(np.memmap(other, np.uint8, "r")).any():
         pytest.skip("files of this folder stay in memory")
-    assert not in_memory([FileRanges(path, everywhere), FileRanges(other, everywhere)])
+    assert not is_in_memory([FileRanges(path, everywhere), FileRanges(other, everywhere)])
 
 
 def test_packs_of_other_content_have_another_digest(pack, tmp_path):
     clip = pack.clip(0, 40).astype(np.float32)
-    other = Pack(write_pack(tmp_path / "other", [clip], np.array([40]), skeleton=get_skeleton("karsl_184")))
-    same = Pack(write_pack(tmp_path / "same", [clip], np.array([40]), skeleton=get_skeleton("karsl_184")))
+    other = Pack(write_clips(tmp_path / "other", [clip], np.array([40]), skeleton=get_skeleton("karsl_184")))
+    same = Pack(write_clips(tmp_path / "same", [clip], np.array([40]), skeleton=get_skeleton("karsl_184")))
     assert pack.digest == Pack(pack.path).digest
     assert other.digest == same.digest != pack.digest
     assert 0 <= pack.digest < 2**63

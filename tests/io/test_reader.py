@@ -1,4 +1,4 @@
-"""One clip, in every place where a record can say that it lies."""
+"""One clip in every kind of file that a record can refer to."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import torch
 from xxhash import xxh3_64_intdigest
 
 from karsl.errors import ConfigError, CorruptRecordError
+from karsl.io import ClipReader, canonical_clip, list_members, readahead
+from karsl.pack import pack_records
 from karsl.skeletons import get_skeleton
-from karsl.storage import ClipReader, canonical_clip, list_members, pack_records, readahead
 from karsl.testing.strategies import make_clip
 
 SKELETON = get_skeleton("msl_226")
@@ -26,7 +27,7 @@ def raw_clip(frames=6, seed=0):
 
 
 @pytest.fixture
-def places(tmp_path):
+def records(tmp_path):
     """The same clip as every kind of record."""
     clip = raw_clip()
     for name, save in (("stored", np.savez), ("deflated", np.savez_compressed)):
@@ -37,12 +38,12 @@ def places(tmp_path):
     (tmp_path / "shard.tar").write_bytes(b"x" * 64 + canonical_clip(clip).tobytes() + b"y")
     records = [{"clip_id": str(n), "label": 0, "num_frames": 6} for n in range(3)]
     pack_records(tmp_path / "pack", {}, records, lambda r: canonical_clip(clip), skeleton=SKELETON, dtype="float32")
-    place = {name: list(list_members(tmp_path / f"{name}.npz")[0][1].place) for name in ("stored", "deflated")}
+    ranges = {name: list(list_members(tmp_path / f"{name}.npz")[0][1].range) for name in ("stored", "deflated")}
     return {
         name: {**record, "keypoint_path": str(tmp_path / record["keypoint_path"])}
         for name, record in {
-            "stored, by place": {"keypoint_path": "stored.npz", "keypoint_key": "a", "member": place["stored"]},
-            "deflated, by place": {"keypoint_path": "deflated.npz", "keypoint_key": "a", "member": place["deflated"]},
+            "stored, by range": {"keypoint_path": "stored.npz", "keypoint_key": "a", "member": ranges["stored"]},
+            "deflated, by range": {"keypoint_path": "deflated.npz", "keypoint_key": "a", "member": ranges["deflated"]},
             "deflated, by key": {"keypoint_path": "deflated.npz", "keypoint_key": "a"},
             "npy": {"keypoint_path": "one.npy"},
             "tensor": {"keypoint_path": "one.pt"},
@@ -53,9 +54,9 @@ def places(tmp_path):
     }
 
 
-def test_the_clip_is_the_same_wherever_it_lies(places):
+def test_the_clip_is_the_same_in_every_file(records):
     wanted, reader = canonical_clip(raw_clip()), ClipReader()
-    for name, record in places.items():
+    for name, record in records.items():
         for _ in range(2):
             found = reader.read(record, V)
             np.testing.assert_array_equal(found, wanted, err_msg=name)
@@ -63,27 +64,27 @@ def test_the_clip_is_the_same_wherever_it_lies(places):
 
 
 @pytest.mark.parametrize("send", [copy.deepcopy, lambda reader: pickle.loads(pickle.dumps(reader))])
-def test_a_copy_for_another_process_starts_empty_and_reads_the_same(places, send):
+def test_a_copy_for_another_process_starts_empty_and_reads_the_same(records, send):
     reader = ClipReader(cache_bytes=10**6, verify="always", nonfinite="missing")
-    for record in places.values():
+    for record in records.values():
         reader.read(record, V)
     other = send(reader)
-    assert (other.cache.nbytes, len(other._maps), other._packs) == (0, 0, {})
-    assert (other.cache.max_bytes, other.verify, other.nonfinite) == (10**6, "always", "missing")
-    for record in places.values():
+    assert (other.cache.size, len(other._maps), other._packs) == (0, 0, {})
+    assert (other.cache.max_size, other.verify, other.nonfinite) == (10**6, "always", "missing")
+    for record in records.values():
         np.testing.assert_array_equal(other.read(record, V), reader.read(record, V))
     reader.close()
-    assert (reader.cache.nbytes, len(reader._maps), reader._packs) == (0, 0, {})
+    assert (reader.cache.size, len(reader._maps), reader._packs) == (0, 0, {})
 
 
 @pytest.mark.parametrize("change", [{"byte_start": 80}, {"byte_start": -1}, {"num_frames": 0}, {"dtype": "int32"}])
-def test_bytes_that_are_not_in_the_file_are_refused(places, change):
+def test_bytes_outside_the_file_are_rejected(records, change):
     with pytest.raises(CorruptRecordError, match="no clip of .* frames .*; was it cut or replaced"):
-        ClipReader().read({**places["bytes"], **change}, V)
+        ClipReader().read({**records["bytes"], **change}, V)
 
 
-def test_bytes_are_compared_with_the_checksum_that_a_record_has(places):
-    record = {**places["bytes"], "xxh3": xxh3_64_intdigest(canonical_clip(raw_clip()).tobytes())}
+def test_bytes_are_compared_with_the_checksum_that_a_record_has(records):
+    record = {**records["bytes"], "xxh3": xxh3_64_intdigest(canonical_clip(raw_clip()).tobytes())}
     ClipReader().read(record, V)
     with pytest.raises(CorruptRecordError, match="at bytes 64 to .* is not what was written, its checksum differs; copy"):
         ClipReader().read({**record, "xxh3": 1}, V)
@@ -91,8 +92,8 @@ def test_bytes_are_compared_with_the_checksum_that_a_record_has(places):
 
 
 @pytest.mark.parametrize(("verify", "finds"), [("first touch", False), ("always", True)])
-def test_bytes_are_compared_at_the_first_touch_or_always(places, verify, finds):
-    record = {**places["bytes"], "xxh3": xxh3_64_intdigest(canonical_clip(raw_clip()).tobytes())}
+def test_bytes_are_compared_at_the_first_touch_or_always(records, verify, finds):
+    record = {**records["bytes"], "xxh3": xxh3_64_intdigest(canonical_clip(raw_clip()).tobytes())}
     reader = ClipReader(verify=verify)
     reader.read(record, V)
     wrong = {**record, "xxh3": 1}
@@ -104,12 +105,12 @@ def test_bytes_are_compared_at_the_first_touch_or_always(places, verify, finds):
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no advice")
-def test_the_system_is_told_of_all_of_a_batch_before_any_of_it_is_compared(places, monkeypatch):
-    told = []
-    monkeypatch.setattr(os, "posix_fadvise", lambda _, begin, size, advice: told.append((begin, size)))
-    monkeypatch.setattr(readahead, "in_memory", lambda parts: False)  # files just written are
+def test_all_ranges_of_a_batch_are_requested_before_any_is_compared(records, monkeypatch):
+    requested = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, begin, size, advice: requested.append((begin, size)))
+    monkeypatch.setattr(readahead, "is_in_memory", lambda parts: False)  # files just written are
     reader, size = ClipReader(), canonical_clip(raw_clip()).nbytes
-    paths, here = [places["bytes"]["keypoint_path"]], np.zeros(2, int)
+    paths, here = [records["bytes"]["keypoint_path"]], np.zeros(2, int)
     right = xxh3_64_intdigest(canonical_clip(raw_clip()).tobytes())
 
     def read(starts, checksums):
@@ -117,24 +118,24 @@ def test_the_system_is_told_of_all_of_a_batch_before_any_of_it_is_compared(place
 
     with pytest.raises(CorruptRecordError):
         read([64, 0], [right, 1])
-    assert told == [(64, size), (0, 8)]
+    assert requested == [(64, size), (0, 8)]
     few = xxh3_64_intdigest(b"x" * 8)
     read([64, 0], [right, few])
-    del told[:]
+    del requested[:]
     read([64, 0], [right, few])
-    assert told == [], "the second pass is read from memory"
+    assert requested == [], "the second pass is read from memory"
 
 
-def test_a_record_without_a_locator_and_another_skeleton_are_said_plainly(places):
+def test_a_record_without_a_locator_and_another_skeleton_are_clear_errors(records):
     with pytest.raises(CorruptRecordError, match="the record names no array in it; add 'keypoint_key'"):
         ClipReader().read({"keypoint_path": "a.npz"}, V)
-    for name, record in places.items():
+    for name, record in records.items():
         if name != "bytes":
             with pytest.raises(CorruptRecordError, match=f"{V} keypoints, the skeleton.* 3"):
                 ClipReader().read(record, 3)
 
 
-def test_words_that_are_not_known_are_refused():
+def test_unknown_options_are_rejected():
     with pytest.raises(ConfigError, match="LoadKeypoints: verify='first_touch'; did you mean 'first touch'?"):
         ClipReader(verify="first_touch")
     with pytest.raises(ConfigError, match="LoadKeypoints: nonfinite='zero'; expected 'raise' or 'missing'"):

@@ -1,4 +1,4 @@
-"""Files from elsewhere: whole, in ranges, after faults of the server, and within a number of bytes."""
+"""Remote files: entire, in ranges, after server faults, and in a bounded cache."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ import pytest
 from xxhash import xxh3_64_intdigest
 
 from karsl.errors import FetchError, MissingExtraError
-from karsl.storage.fetch import cache as file_cache
-from karsl.storage.fetch import sparse
-from karsl.storage.fetch.cache import FileCache
-from karsl.storage.fetch.download import Retry, download
-from karsl.storage.fetch.ranges import merge_ranges, read_ranges
-from karsl.storage.fetch.sparse import Span, bring_spans
+from karsl.io import remote_cache
+from karsl.io import remote_cache as file_cache
+from karsl.io.remote import Retry, download, merge_ranges, read_ranges
+from karsl.io.remote_cache import FileCache, Span, fetch_ranges_sparse
 
 _SPEC = importlib.util.spec_from_file_location("range_server", Path(__file__).with_name("range_server.py"))
 range_server = importlib.util.module_from_spec(_SPEC)
@@ -40,14 +38,14 @@ def server(tmp_path):
         yield f"{url}/a.bin", faults, folder
 
 
-def test_a_file_comes_whole(server, tmp_path):
+def test_a_file_is_downloaded_completely(server, tmp_path):
     url, faults, _ = server
     assert download(url, tmp_path / "part", retry=QUICK) == len(CONTENT)
     assert (tmp_path / "part").read_bytes() == CONTENT
     assert faults.asked == [("a.bin", "")]
 
 
-def test_a_dropped_connection_goes_on_where_it_stopped(server, tmp_path):
+def test_a_dropped_connection_resumes_where_it_stopped(server, tmp_path):
     url, faults, _ = server
     faults.cut_after["a.bin"] = [1000, 500_000, 0]
     download(url, tmp_path / "part", retry=QUICK)
@@ -55,10 +53,10 @@ def test_a_dropped_connection_goes_on_where_it_stopped(server, tmp_path):
     assert [span for _, span in faults.asked] == ["", "bytes=1000-", "bytes=501000-", "bytes=501000-"]
 
 
-def test_a_later_run_goes_on_with_what_an_earlier_one_left(server, tmp_path):
+def test_a_later_run_resumes_what_an_earlier_one_left(server, tmp_path):
     url, faults, _ = server
     faults.cut_after["a.bin"] = [4000, 0, 0, 0, 0, 0]
-    with pytest.raises(FetchError, match=r"a.bin: stopped at byte 4000 \(.*\); start again to go on from there"):
+    with pytest.raises(FetchError, match=r"a.bin: stopped at byte 4000 \(.*\); start again to resume from there"):
         download(url, tmp_path / "part", retry=QUICK)
     faults.cut_after.clear()
     faults.asked.clear()
@@ -67,7 +65,7 @@ def test_a_later_run_goes_on_with_what_an_earlier_one_left(server, tmp_path):
     assert faults.asked == [("a.bin", "bytes=4000-")]
 
 
-def test_a_file_that_changed_meanwhile_comes_from_its_beginning(server, tmp_path):
+def test_a_file_that_changed_meanwhile_is_read_from_its_beginning(server, tmp_path):
     url, faults, folder = server
     faults.cut_after["a.bin"] = [4000, 0, 0, 0]
     with pytest.raises(FetchError):
@@ -135,27 +133,27 @@ def test_ranges_are_fetched_together(server):
     assert merge_ranges([]) == []
 
 
-def test_clips_of_a_server_without_ranges_come_in_one_answer_with_one_warning(server, tmp_path, caplog):
+def test_a_server_without_ranges_sends_the_file_once_with_one_warning(server, tmp_path, caplog):
     url, faults, _ = server
     faults.no_ranges = True
-    sparse._warn.cache_clear()  # ports come again
+    remote_cache._warn_without_ranges.cache_clear()  # ports are reused
     spans = [Span(at, at + 10, xxh3_64_intdigest(CONTENT[at : at + 10])) for at in range(0, len(CONTENT) - 10, 66_000)]
-    assert bring_spans(url, tmp_path / "a.clips", len(CONTENT), spans[:15], retry=QUICK) == 15
+    assert fetch_ranges_sparse(url, tmp_path / "a.clips", len(CONTENT), spans[:15], retry=QUICK) == 15
     assert (tmp_path / "a.clips").read_bytes() == CONTENT
     assert [span for _, span in faults.asked].count("") == 1
-    assert len(faults.asked) <= 4 + 1, "only what four threads had begun, and the whole"
-    assert bring_spans(url, tmp_path / "a.clips", len(CONTENT), spans, retry=QUICK) == 0
-    bring_spans(url, tmp_path / "b.clips", len(CONTENT), spans, retry=QUICK)
+    assert len(faults.asked) <= 4 + 1, "only what four threads had begun, and the entire file"
+    assert fetch_ranges_sparse(url, tmp_path / "a.clips", len(CONTENT), spans, retry=QUICK) == 0
+    fetch_ranges_sparse(url, tmp_path / "b.clips", len(CONTENT), spans, retry=QUICK)
     assert len([r for r in caplog.records if "without ranges" in r.message]) == 1
 
 
 @pytest.mark.parametrize("lacking", [(), ("pread", "pwrite", "preadv")])
-def test_spans_come_to_their_places(server, tmp_path, monkeypatch, lacking):
+def test_ranges_are_written_at_their_offsets(server, tmp_path, monkeypatch, lacking):
     for name in lacking:  # as on Windows
         monkeypatch.delattr(os, name)
     spans = [Span(at, at + 10, xxh3_64_intdigest(CONTENT[at : at + 10])) for at in (500, 300_000)]
     for fetched in (2, 0):
-        assert bring_spans(server[0], tmp_path / "a.clips", len(CONTENT), spans, retry=QUICK) == fetched
+        assert fetch_ranges_sparse(server[0], tmp_path / "a.clips", len(CONTENT), spans, retry=QUICK) == fetched
     content = (tmp_path / "a.clips").read_bytes()
     assert content == b"".join(
         [bytes(500), CONTENT[500:510], bytes(299_490), CONTENT[300_000:300_010], bytes(len(CONTENT) - 300_010)]
@@ -183,7 +181,7 @@ def test_a_scheme_without_its_package_is_one_sentence(scheme):
         read_ranges(f"{scheme}://bucket/x", [(0, 4)])
 
 
-def test_the_cache_asks_once_and_lets_the_longest_unused_go(server, tmp_path, monkeypatch):
+def test_the_cache_downloads_once_and_evicts_the_least_recently_used(server, tmp_path, monkeypatch):
     monkeypatch.setattr(file_cache, "GRACE_S", 0)
     url, faults, folder = server
     for name in "bcd":
@@ -203,13 +201,13 @@ def test_the_cache_asks_once_and_lets_the_longest_unused_go(server, tmp_path, mo
     assert cache.get("/here/it/is.tar") == Path("/here/it/is.tar")
 
 
-def test_what_cannot_be_let_go_waits_for_a_later_time(server, tmp_path, monkeypatch):
+def test_a_file_that_cannot_be_removed_stays_until_later(server, tmp_path, monkeypatch):
     monkeypatch.setattr(file_cache, "GRACE_S", -1)
     url, _, _ = server
     cache = FileCache(tmp_path / "cache", max_bytes=1, retry=QUICK)
     path = cache.get(url)
     (path.parent / "b.bin").mkdir()  # as a file that is mapped, on Windows
-    cache.shrink()
+    cache.evict()
     assert (path.exists(), (path.parent / "b.bin").exists()) == (False, True)
     with pytest.raises(FetchError, match="b.bin cannot be removed"):
         cache.drop(url.replace("a.bin", "b.bin"))
@@ -230,7 +228,7 @@ def test_processes_that_want_one_file_bring_it_once(server, tmp_path):
     assert faults.count() == {"a.bin": 1}
 
 
-def test_what_does_not_pass_its_check_is_not_kept(server, tmp_path):
+def test_a_download_that_fails_its_check_is_not_cached(server, tmp_path):
     url, faults, _ = server
     cache = FileCache(tmp_path / "cache", retry=QUICK)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from karsl.errors import CorruptRecordError
-from karsl.storage.tensors import list_tensors, read_tensor
+from karsl.io.torch_files import list_tensors, read_tensor
 
 
 def test_one_tensor_and_a_dict_of_them_are_listed_and_read(tmp_path):
@@ -32,7 +32,7 @@ class RunsCode:
         return os.mkdir, ("ran",)
 
 
-def test_a_file_that_would_run_code_is_refused_and_does_not(tmp_path, monkeypatch):
+def test_a_file_that_would_run_code_is_rejected_without_running_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"a": RunsCode()}, "x.pt")
     (tmp_path / "y.pt").write_bytes(pickle.dumps(RunsCode()))
@@ -43,12 +43,12 @@ def test_a_file_that_would_run_code_is_refused_and_does_not(tmp_path, monkeypatc
     assert not (tmp_path / "ran").exists()
 
 
-def test_what_is_no_tensor_is_said(tmp_path):
+def test_a_value_that_is_no_tensor_is_reported(tmp_path):
     path = tmp_path / "x.pt"
     torch.save({"a": torch.zeros(1), "note": "hello"}, path)
     members, problems = list_tensors(path)
     assert [m.key for m in members] == ["a"]
-    assert "entry 'note' is a str; save one tensor a clip" in problems[0]
+    assert "entry 'note' is a str; save one tensor per clip" in problems[0]
     with pytest.raises(CorruptRecordError, match="no tensor 'b'; it holds a, note"):
         read_tensor(path, "b")
     with pytest.raises(CorruptRecordError, match="holds a dict, not a tensor"):

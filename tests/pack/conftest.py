@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from karsl.storage.pack.writer import pack_clips
-from tests.storage.pack.packed_clips import make_source
+from karsl.pack.write import pack_clips
+from tests.pack.packed_clips import make_source
 
 SHARD_BYTES = 40_000  # some 3 clips of 67 points in float16
 

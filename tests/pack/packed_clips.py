@@ -1,4 +1,4 @@
-"""A source of clips that are a function of their number; imported by worker processes too."""
+"""A source of clips that are a function of their number; worker processes import it, too."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SKELETON = get_skeleton("msl_226")
 @dataclass(frozen=True)
 class NumberedClips(ClipSource):
     """Attributes:
-    count: Clips.
-    first: Number of the first.
-    signs: Their sign goes round these.
+    count: Number of clips.
+    first: Number of the first clip.
+    signs: Signs that the clips cycle through.
     """
 
     count: int
@@ -60,20 +60,20 @@ def clip_of(number: int, frames: int, points: int) -> np.ndarray:
     return clip
 
 
-def pack_and_tell(out: str, count: str, shard_bytes: str, workers: str) -> None:
+def pack_and_print(out: str, count: str, shard_bytes: str, workers: str) -> None:
     """Pack in this process; a line for every block that is done, and after the last one wait to be killed."""
-    from karsl.storage.pack.writer import pack_clips
+    from karsl.pack.write import pack_clips
 
-    def tell(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         print(done, flush=True)
         if done == total:
             signal.pause()
 
-    pack_clips(make_source(int(count)), out, shard_bytes=int(shard_bytes), workers=int(workers), tell=tell)
+    pack_clips(make_source(int(count)), out, shard_bytes=int(shard_bytes), workers=int(workers), progress=report)
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[3]))  # workers import this file by its name
-    from tests.storage.pack import packed_clips
+    sys.path.insert(0, str(Path(__file__).parents[2]))  # workers import this file by its name
+    from tests.pack import packed_clips
 
-    packed_clips.pack_and_tell(*sys.argv[1:])
+    packed_clips.pack_and_print(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""Which clip goes where: every clip once, in order, no shard too large."""
+"""Plans contain every clip once, in order, in shards that are not too large."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from karsl.storage.pack.plan import plan_blocks, plan_shards
+from karsl.pack.build import plan_blocks, plan_shards
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=80)
 
 
 @given(LENGTHS, st.integers(1, 9), st.integers(0, 900))
-def test_every_clip_lies_once_in_order_and_shards_are_full_but_not_too_large(lengths, row_bytes, shard_bytes):
+def test_every_clip_is_planned_once_in_order_and_shards_are_full_but_not_too_large(lengths, row_bytes, shard_bytes):
     shards = plan_shards(lengths, row_bytes=row_bytes, shard_bytes=shard_bytes, first_number=4)
     assert [n for s in shards for n in range(s.first, s.end)] == list(range(len(lengths)))
     assert [s.number for s in shards] == list(range(4, 4 + len(shards)))

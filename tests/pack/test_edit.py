@@ -1,4 +1,4 @@
-"""Clips come and go without the shards being written again."""
+"""Clips are added and removed without rewriting shards."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from karsl.errors import AnnotationError, DataProblems, PackError
+from karsl.io.pack_reader import Pack
+from karsl.pack.edit import remove_clips
+from karsl.pack.manifest import Manifest
+from karsl.pack.verify import verify_pack
+from karsl.pack.write import pack_clips
 from karsl.storage.convert import Clips, open_source
-from karsl.storage.pack.edit import remove_clips
-from karsl.storage.pack.manifest import Manifest
-from karsl.storage.pack.verify import verify_pack
-from karsl.storage.pack.writer import pack_clips
-from karsl.storage.packed import Pack
-from tests.storage.pack.packed_clips import SKELETON, clip_of, make_source
+from tests.pack.packed_clips import SKELETON, clip_of, make_source
 
 SHARD_BYTES = 40_000
 
@@ -32,7 +32,7 @@ def listed(pack) -> dict:
 
 
 def assert_right(pack, names):
-    """Every clip lies where its record says, and has the label of its sign."""
+    """Check that every clip is stored where its record says, with the label of its sign."""
     content = listed(pack)
     assert [r["clip_id"] for r in content["data_list"]] == names
     for r in content["data_list"]:
@@ -46,14 +46,14 @@ def assert_right(pack, names):
 def test_clips_are_appended_in_new_shards_and_those_that_are_there_are_left(pack):
     before = {path.name: path.read_bytes() for path in pack.glob("*.npy")}
     done = pack_clips(make_source(12, first=15), pack, mode="append", shard_bytes=SHARD_BYTES)
-    assert (done.added, done.present) == (7, 5)
+    assert (done.added, done.duplicates) == (7, 5)
     assert_right(pack, [f"clip {n}" for n in range(27)])
     assert all((pack / name).read_bytes() == data for name, data in before.items())
     again = pack_clips(make_source(12, first=15), pack, mode="append")
-    assert (again.added, again.present, again.manifest) == (0, 12, done.manifest)
+    assert (again.added, again.duplicates, again.manifest) == (0, 12, done.manifest)
 
 
-def test_new_signs_take_their_place_and_labels_follow(pack):
+def test_new_signs_are_sorted_in_and_labels_follow(pack):
     pack_clips(make_source(6, first=40, signs=(3, 9, 31)), pack, mode="append")
     metainfo = listed(pack)["metainfo"]
     assert metainfo["signs"] == [3, 7, 9, 30, 31]
@@ -111,7 +111,7 @@ def test_classes_of_one_name_are_never_made_one(tmp_path):
         ({"sign": 8, "label": 0}, "has sign 8, label 0, and"),
     ],
 )
-def test_a_record_whose_class_nothing_tells_is_named(tmp_path, record, text):
+def test_a_record_without_a_known_class_is_named(tmp_path, record, text):
     pack, signs = tmp_path / "pack", {"signs": [7, 9], "classes": ["a", "b"]}
     pack_clips(small_source((0, 1), signs, [{"sign": 7}, {"label": 1}]), pack)
     more = {"signs": [9, 30], "classes": ["b", "c"]}
@@ -174,7 +174,7 @@ def test_damage_in_a_clip_that_was_removed_is_no_problem(pack):
     assert "frames-00000.npy is not what was written, its checksum differs, though not in its clips" in problem
 
 
-def test_what_cannot_be_removed_is_said_at_once(pack):
+def test_all_clips_that_cannot_be_removed_are_reported_at_once(pack):
     before = {path.name: path.read_bytes() for path in pack.iterdir()}
     with pytest.raises(
         DataProblems, match="2 problems in .*:\n  no clip .clip 77.; did you mean .clip 1?7.*\n  no clip .zzz."
@@ -188,7 +188,7 @@ def test_what_cannot_be_removed_is_said_at_once(pack):
 
 
 def strange_names(folder: Path) -> list[str]:
-    """Names of a file beside the pack, which is not to be touched."""
+    """Names of a file next to the pack, which must not be touched."""
     return [str(folder / "thesis.txt"), "../thesis.txt", "..", "annotations.json/../../thesis.txt", "thesis.txt"]
 
 

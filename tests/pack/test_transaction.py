@@ -1,4 +1,4 @@
-"""Packing meets a kill, a full disk, another packer: nothing half written appears, and the same call goes on."""
+"""Packing survives a kill, a full disk and another writer: nothing half written appears, and the same call resumes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ import psutil
 import pytest
 
 from karsl.errors import PackError
+from karsl.io.atomic import exclusive_lock
+from karsl.pack.manifest import Manifest
+from karsl.pack.transaction import STAGING_FOLDER
+from karsl.pack.verify import verify_pack
+from karsl.pack.write import pack_clips
 from karsl.storage.convert import Clips
-from karsl.storage.pack.manifest import Manifest
-from karsl.storage.pack.staging import INSIDE, only_writer
-from karsl.storage.pack.verify import verify_pack
-from karsl.storage.pack.writer import pack_clips
-from tests.storage.pack import packed_clips
-from tests.storage.pack.packed_clips import NumberedClips, make_source
+from tests.pack import packed_clips
+from tests.pack.packed_clips import NumberedClips, make_source
 
 SHARD_BYTES = 40_000
 LONG = os.environ.get("KARSL_LONG_TESTS") == "1"
@@ -37,27 +38,27 @@ def start_packing(out: Path, *, count: int = 20, shard_bytes: int = SHARD_BYTES,
 
 
 def kill_after(process: subprocess.Popen, blocks: int) -> None:
-    """Kill a packer that has said that some blocks are done; its workers, if any, must end by themselves."""
+    """Kill a packer after it has reported some blocks; its workers, if any, must end by themselves."""
     for _ in range(blocks):
         if not process.stdout.readline():
             break
     children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    gone, alive = psutil.wait_procs(children, timeout=300)
+    _, alive = psutil.wait_procs(children, timeout=300)
     assert not alive, "workers outlive the packer"
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_packer_killed_again_and_again_goes_on_to_the_same_files(tmp_path, same_content, workers):
-    out, kept = tmp_path / "killed", []
+def test_a_packer_killed_repeatedly_resumes_to_the_same_files(tmp_path, same_content, workers):
+    out, finished = tmp_path / "killed", []
     for _ in range(3):
         kill_after(start_packing(out, workers=workers), blocks=3)
         assert not out.exists(), "an unfinished pack must not be there"
-        kept.append(set(json.loads((tmp_path / ".killed.packing" / "journal.json").read_text())["done"]))
-    assert kept[0] <= kept[1] <= kept[2]
+        finished.append(set(json.loads((tmp_path / ".killed.packing" / "journal.json").read_text())["done"]))
+    assert finished[0] <= finished[1] <= finished[2]
     done = pack_clips(make_source(20), out, shard_bytes=SHARD_BYTES)
-    assert done.kept_shards == len(kept[-1]) > 1
+    assert done.reused_shards == len(finished[-1]) > 1
     pack_clips(make_source(20), tmp_path / "undisturbed", shard_bytes=SHARD_BYTES)
     same_content(out, tmp_path / "undisturbed")
 
@@ -83,10 +84,10 @@ def test_what_another_plan_left_is_not_used(tmp_path, same_content):
     out = tmp_path / "pack"
     kill_after(start_packing(out), blocks=4)
     changed = NumberedClips(20, stamp="files of another time", records=make_source(20).records)
-    assert pack_clips(changed, out, shard_bytes=SHARD_BYTES).kept_shards == 0
+    assert pack_clips(changed, out, shard_bytes=SHARD_BYTES).reused_shards == 0
 
 
-def test_a_shard_that_was_cut_while_nobody_looked_is_made_again(tmp_path, same_content):
+def test_a_shard_truncated_between_runs_is_written_again(tmp_path, same_content):
     out = tmp_path / "pack"
     kill_after(start_packing(out), blocks=4)
     first = tmp_path / ".pack.packing" / "frames-00000.npy"
@@ -103,14 +104,14 @@ def test_an_error_keeps_finished_shards_for_the_next_run(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pack_clips(source, out, shard_bytes=SHARD_BYTES, tell=interrupt)
+        pack_clips(source, out, shard_bytes=SHARD_BYTES, progress=interrupt)
     assert not out.exists()
     assert not list((tmp_path / ".pack.packing").glob("*.part"))
-    assert pack_clips(source, out, shard_bytes=SHARD_BYTES).kept_shards >= 3
+    assert pack_clips(source, out, shard_bytes=SHARD_BYTES).reused_shards >= 3
 
 
-def test_clips_made_in_python_are_never_those_of_an_earlier_reader(tmp_path):
-    """Nothing tells whether a reader was changed, so nothing that it made before is kept."""
+def test_clips_made_in_python_are_never_reused_from_an_earlier_reader(tmp_path):
+    """A reader may have changed without notice, so its earlier shards are not reused."""
     out, of, unfinished = tmp_path / "pack", make_source(20), tmp_path / ".pack.packing"
 
     def read(record: dict, scale: float = 1.0) -> np.ndarray:
@@ -128,13 +129,13 @@ def test_clips_made_in_python_are_never_those_of_an_earlier_reader(tmp_path):
     (tmp_path / "killed").rename(unfinished)  # as a kill leaves it
     assert len(json.loads((unfinished / "journal.json").read_text())["done"]) > 2
     done = pack_clips(source(0.5), out, shard_bytes=SHARD_BYTES)
-    assert done.kept_shards == 0
+    assert done.reused_shards == 0
     pack_clips(source(0.5), tmp_path / "other", shard_bytes=SHARD_BYTES)
     for path in (tmp_path / "other").glob("*.npy"):
         assert (out / path.name).read_bytes() == path.read_bytes()
 
 
-def test_a_pack_is_whole_while_clips_are_being_added_and_afterwards(pack):
+def test_a_pack_is_valid_while_clips_are_being_added_and_afterwards(pack):
     before, more = Manifest.read(pack), make_source(20, first=20)
 
     def interrupt(done: int, total: int) -> None:
@@ -143,17 +144,17 @@ def test_a_pack_is_whole_while_clips_are_being_added_and_afterwards(pack):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pack_clips(more, pack, mode="append", shard_bytes=SHARD_BYTES, tell=interrupt)
+        pack_clips(more, pack, mode="append", shard_bytes=SHARD_BYTES, progress=interrupt)
     assert (Manifest.read(pack), verify_pack(pack)) == (before, [])
-    assert pack_clips(more, pack, mode="append", shard_bytes=SHARD_BYTES).kept_shards >= 2
+    assert pack_clips(more, pack, mode="append", shard_bytes=SHARD_BYTES).reused_shards >= 2
     assert Manifest.read(pack).num_clips == 40
     assert verify_pack(pack) == []
-    assert not (pack / INSIDE).exists()
+    assert not (pack / STAGING_FOLDER).exists()
 
 
-def test_a_second_packer_on_one_folder_is_refused_in_one_line(source, tmp_path):
-    held = "import sys; from pathlib import Path; from karsl.storage.pack.staging import only_writer\n"
-    held += "with only_writer(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+def test_a_second_packer_of_one_folder_is_rejected_in_one_line(source, tmp_path):
+    held = "import sys; from pathlib import Path; from karsl.io.atomic import exclusive_lock\n"
+    held += "with exclusive_lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", held, str(tmp_path / "pack")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
@@ -162,11 +163,11 @@ def test_a_second_packer_on_one_folder_is_refused_in_one_line(source, tmp_path):
             pack_clips(source, tmp_path / "pack")
         other.kill()
     pack_clips(source, tmp_path / "pack")
-    with only_writer(tmp_path / "pack"):
+    with exclusive_lock(tmp_path / "pack"):
         pass
 
 
-def test_a_full_disk_is_one_line_and_the_pack_goes_on_when_there_is_room(source, tmp_path, same_content):
+def test_a_full_disk_is_one_line_and_the_pack_resumes_when_there_is_room(source, tmp_path, same_content):
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk]
@@ -181,7 +182,7 @@ def test_a_full_disk_is_one_line_and_the_pack_goes_on_when_there_is_room(source,
         assert not (disk / "pack").exists()
         (disk / "other").unlink()
         done = pack_clips(source, disk / "pack", shard_bytes=SHARD_BYTES)
-        assert done.kept_shards >= 1
+        assert done.reused_shards >= 1
         pack_clips(source, tmp_path / "undisturbed", shard_bytes=SHARD_BYTES)
         same_content(disk / "pack", tmp_path / "undisturbed")
     finally:
@@ -189,14 +190,14 @@ def test_a_full_disk_is_one_line_and_the_pack_goes_on_when_there_is_room(source,
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_file_that_may_not_grow_so_large_is_told_in_the_same_way(tmp_path, workers):
+def test_a_file_size_limit_is_reported_like_a_full_disk(tmp_path, workers):
     resource = pytest.importorskip("resource")
     script = f"""
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))
 from karsl.errors import PackError
-from tests.storage.pack.packed_clips import make_source
-from karsl.storage.pack.writer import pack_clips
+from tests.pack.packed_clips import make_source
+from karsl.pack.write import pack_clips
 if __name__ == "__main__":
     try:
         pack_clips(make_source(20), sys.argv[1], shard_bytes=0, workers={workers})
@@ -206,7 +207,7 @@ if __name__ == "__main__":
     assert resource
     path = tmp_path / "script.py"
     path.write_text(script)
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[2]
     env = {**os.environ, "PYTHONPATH": str(root)}
     done = subprocess.run([sys.executable, path, tmp_path / "pack"], capture_output=True, text=True, env=env, check=False)
     assert "no room left for" in done.stdout, done.stderr
@@ -215,12 +216,12 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows sends no signal to a group")
-def test_an_interrupt_while_workers_import_is_told_by_nobody_but_their_parent(tmp_path):
+def test_an_interrupt_while_workers_import_is_reported_only_by_their_parent(tmp_path):
     (tmp_path / "script.py").write_text(
         """
 import sys, time
 from pathlib import Path
-from karsl.storage.pack.pool import write_blocks
+from karsl.pack.build import write_blocks
 if __name__ == "__mp_main__":
     Path(sys.argv[1]).touch()
     time.sleep(600)  # its parent ends it
@@ -236,7 +237,7 @@ if __name__ == "__main__":
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         start_new_session=True,
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     )
@@ -251,20 +252,20 @@ class EndsItsProcess(NumberedClips):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_worker_that_is_killed_is_told_and_does_not_hang(tmp_path):
+def test_a_killed_worker_is_reported_and_does_not_hang(tmp_path):
     source = EndsItsProcess(3, records=make_source(3).records)
     with pytest.raises(PackError, match=r"a worker ended with status -9 .*fewer --workers"):
         pack_clips(source, tmp_path / "pack", workers=1)
 
 
-def test_a_move_that_a_kill_cut_is_finished_by_the_next_writer(source, pack, tmp_path, same_content):
+def test_a_move_interrupted_by_a_kill_is_completed_by_the_next_writer(source, pack, tmp_path, same_content):
     more = make_source(9, first=20)
     pack_clips(more, tmp_path / "copy", shard_bytes=SHARD_BYTES)
     before = {p.name: p.read_bytes() for p in pack.iterdir()}
     pack_clips(more, pack, mode="append", shard_bytes=SHARD_BYTES)
     after = {p.name: p.read_bytes() for p in pack.iterdir()}
     new = sorted(after.keys() - before.keys())
-    folder = pack / INSIDE
+    folder = pack / STAGING_FOLDER
     for moved in range(len(new) + 3):  # the state on the disk after each step of the move
         steps = [*new, "annotations.json", "manifest.json"]
         folder.mkdir()
@@ -272,8 +273,8 @@ def test_a_move_that_a_kill_cut_is_finished_by_the_next_writer(source, pack, tmp
             (pack / name).unlink(missing_ok=True)
         for name, data in before.items():
             (pack / name).write_bytes(data)
-        for place, name in enumerate(steps):
-            ((pack if place < moved else folder) / name).write_bytes(after[name])
+        for position, name in enumerate(steps):
+            ((pack if position < moved else folder) / name).write_bytes(after[name])
         (folder / "journal.json").write_text(json.dumps({"plan": "x", "done": {}, "commits": []}))
         assert pack_clips(more, pack, mode="append").added == 0
         assert {p.name: p.read_bytes() for p in pack.iterdir()} == after

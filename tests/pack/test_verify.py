@@ -12,10 +12,10 @@ import pytest
 
 from karsl.datasets import KeypointDataset, keypoint_collate
 from karsl.errors import CorruptRecordError, KarslError, TransformError
-from karsl.storage.pack.manifest import Manifest
-from karsl.storage.pack.verify import verify_pack
-from karsl.storage.packed import Pack
-from tests.storage.pack.packed_clips import SKELETON
+from karsl.io.pack_reader import Pack
+from karsl.pack.manifest import Manifest
+from karsl.pack.verify import verify_pack
+from tests.pack.packed_clips import SKELETON
 
 HEADER, ROW = 128, SKELETON.num_keypoints * 8
 
@@ -28,10 +28,10 @@ def flip(path, byte: int, bit: int = 0) -> None:
         stream.write(bytes([old ^ 1 << bit]))
 
 
-def test_a_whole_pack_has_no_problem_and_says_how_far_it_is(pack):
-    told = []
-    assert verify_pack(pack, tell=lambda done, total: told.append((done, total))) == []
-    assert told[-1][0] == told[-1][1] == sum(p.stat().st_size for p in pack.glob("*.npy"))
+def test_an_intact_pack_has_no_problem_and_reports_progress(pack):
+    calls = []
+    assert verify_pack(pack, progress=lambda done, total: calls.append((done, total))) == []
+    assert calls[-1][0] == calls[-1][1] == sum(p.stat().st_size for p in pack.glob("*.npy"))
 
 
 def test_any_flipped_bit_of_any_file_is_found(pack):
@@ -71,7 +71,7 @@ def test_the_clip_and_its_bytes_are_named(pack):
     ],
     ids=["missing", "cut", "header"],
 )
-def test_files_that_are_missing_cut_or_cannot_be_opened_are_told_apart(pack, damage, text):
+def test_missing_truncated_and_unreadable_files_have_distinct_problems(pack, damage, text):
     damage(pack / "frames-00002.npy")
     (problem,) = verify_pack(pack)
     assert re.match(text, problem), problem
@@ -89,8 +89,8 @@ def test_files_of_two_packs_that_were_mixed_are_found(pack):
 # ---- while reading ----
 
 
-def rows(pack, *places):
-    clips = pack.clips[list(places)]
+def rows(pack, *indices):
+    clips = pack.clips[list(indices)]
     return clips[:, 0].astype(np.int64), clips[:, 1].astype(np.int64)
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from karsl.errors import ConfigError, CorruptRecordError, DataProblems, PackError
+from karsl.io.pack_reader import Pack, list_shards
+from karsl.pack.manifest import FileStat, Manifest
+from karsl.pack.write import pack_clips
 from karsl.skeletons import get_skeleton
 from karsl.storage.convert import Clips, ClipSource, open_source
-from karsl.storage.pack.manifest import FileFacts, Manifest
-from karsl.storage.pack.writer import pack_clips
-from karsl.storage.packed import Pack, shards_of
-from tests.storage.pack.packed_clips import SKELETON, clip_of, make_source
+from tests.pack.packed_clips import SKELETON, clip_of, make_source
 
 SHARD_BYTES = 40_000
 
@@ -24,14 +24,14 @@ def listed(pack) -> dict:
 
 
 def clips_in(pack) -> dict[str, np.ndarray]:
-    packs = {path.name: Pack(path, verify="always") for path in shards_of(pack)}
+    packs = {path.name: Pack(path, verify="always") for path in list_shards(pack)}
     records = listed(pack)["data_list"]
     return {r["clip_id"]: packs[r["keypoint_path"]].checked_clip(r["frame_start"], r["num_frames"]) for r in records}
 
 
 @pytest.mark.parametrize(("dtype", "error"), [("float32", 0.0), ("float16", 2**-11)])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_every_clip_comes_back_to_the_precision_of_its_form(source, tmp_path, dtype, error, workers):
+def test_every_clip_is_read_back_to_the_precision_of_its_dtype(source, tmp_path, dtype, error, workers):
     out = tmp_path / "pack"
     done = pack_clips(source, out, dtype=dtype, shard_bytes=SHARD_BYTES, workers=workers)
     found = clips_in(out)
@@ -40,12 +40,12 @@ def test_every_clip_comes_back_to_the_precision_of_its_form(source, tmp_path, dt
         given = clip_of(n, len(clip), SKELETON.num_keypoints)
         assert float(np.abs(clip - given).max()) <= error
         np.testing.assert_array_equal(clip[..., 3] > 0, given[..., 3] > 0)
-    assert (done.added, done.present, done.kept_shards) == (20, 0, 0)
+    assert (done.added, done.duplicates, done.reused_shards) == (20, 0, 0)
     assert max(s.rounding for s in done.manifest.shards) <= error
     assert not [p for p in tmp_path.iterdir() if p.name not in ("pack", ".pack.lock")]
 
 
-def test_shards_are_plain_arrays_and_the_manifest_says_what_they_hold(pack):
+def test_shards_are_plain_arrays_and_the_manifest_describes_them(pack):
     manifest = Manifest.read(pack)
     names = {"annotations.json", "manifest.json"}
     for number, shard in enumerate(manifest.shards):
@@ -56,7 +56,7 @@ def test_shards_are_plain_arrays_and_the_manifest_says_what_they_hold(pack):
         assert frames.nbytes <= SHARD_BYTES
         names |= set(shard.files)
     assert {p.name for p in pack.iterdir()} == names
-    assert all(FileFacts.of(pack / name) == facts for _, name, facts in manifest.files())
+    assert all(FileStat.from_path(pack / name) == facts for _, name, facts in manifest.files())
     assert manifest.parts == [[group, list(points)] for group, points in SKELETON.parts]
     assert listed(pack)["data_list"][4]["label"] == 1
 
@@ -68,7 +68,7 @@ def test_the_files_do_not_depend_on_the_number_of_workers(source, pack, tmp_path
 
 def test_a_pack_is_a_source_of_a_pack(pack, tmp_path):
     pack_clips(open_source(pack), tmp_path / "wide", dtype="float32", shard_bytes=0)
-    assert len(shards_of(tmp_path / "wide")) == 1
+    assert len(list_shards(tmp_path / "wide")) == 1
     again = tmp_path / "again"
     pack_clips(open_source(tmp_path / "wide"), again, shard_bytes=SHARD_BYTES)
     assert listed(again) == listed(pack)
@@ -76,7 +76,7 @@ def test_a_pack_is_a_source_of_a_pack(pack, tmp_path):
         assert (again / path.name).read_bytes() == path.read_bytes()
 
 
-def test_points_are_chosen_by_name_and_what_records_say_is_kept(pack, tmp_path):
+def test_points_are_selected_by_name_and_records_stay(pack, tmp_path):
     content = listed(pack)
     content["data_list"][3]["dialect"] = "north"
     (pack / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
@@ -114,7 +114,7 @@ def test_a_clip_that_float16_cannot_hold_is_named_and_nothing_appears(source, tm
     ],
 )
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_header_that_lies_stops_the_packing(source, tmp_path, spoil, text, workers):
+def test_a_wrong_header_stops_the_packing(source, tmp_path, spoil, text, workers):
     spoiled = SpoiledClips(source, text) if workers else None
     given = spoiled or Clips(
         source.metainfo,
@@ -137,7 +137,7 @@ class SpoiledClips(ClipSource):
         raise OSError(5, f"cannot read {record['clip_id']}, clip 3")
 
 
-def test_names_that_occur_twice_and_clips_without_frames_are_told_together(source, tmp_path):
+def test_duplicate_names_and_clips_without_frames_are_reported_together(source, tmp_path):
     source.records[4]["clip_id"] = "clip 2"
     source.records[5]["num_frames"] = 0
     with pytest.raises(
@@ -150,7 +150,9 @@ def test_names_that_occur_twice_and_clips_without_frames_are_told_together(sourc
 @pytest.mark.parametrize("name", ["annotations.json", "01-train"])
 def test_a_folder_with_files_of_others_is_left_alone(source, tmp_path, mode, name):
     (tmp_path / "root" / name).mkdir(parents=True)
-    with pytest.raises(PackError, match=f"root holds files that are no pack's, e.g. '{name}'; name a folder that is empty"):
+    with pytest.raises(
+        PackError, match=f"root contains files that do not belong to a pack, e.g. '{name}'; name a folder that is empty"
+    ):
         pack_clips(source, tmp_path / "root", mode=mode)
     assert [entry.name for entry in (tmp_path / "root").iterdir()] == [name]
 
@@ -163,7 +165,7 @@ def test_an_empty_folder_takes_a_pack(source, tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
-        ({}, PackError, "holds a pack; add clips to it with --append, or make it anew with --replace"),
+        ({}, PackError, "holds a pack; add clips to it with --append, or write it again with --replace"),
         ({"mode": "append", "dtype": "float32"}, ConfigError, "holds float16, not float32; leave --dtype out"),
         ({"mode": "add"}, ConfigError, "mode='add'"),
         ({"mode": "replace", "dtype": "float64"}, ConfigError, "dtype='float64' of a pack; expected 'float16' or 'float32'"),
@@ -189,16 +191,16 @@ def test_a_folder_without_a_manifest_cannot_be_added_to(source, tmp_path):
     assert not (tmp_path / "y").exists()
 
 
-def test_who_has_a_pack_open_goes_on_when_it_is_made_anew(source, pack):
-    held = {path.name: Pack(path) for path in shards_of(pack)}
+def test_a_reader_of_a_pack_continues_when_it_is_replaced(source, pack):
+    held = {path.name: Pack(path) for path in list_shards(pack)}
     before = {name: shard.frames.copy() for name, shard in held.items()}
     pack_clips(make_source(9, first=100), pack, mode="replace", shard_bytes=SHARD_BYTES)
     assert list(clips_in(pack)) == [f"clip {n}" for n in range(100, 109)]
-    assert not {p.name for p in shards_of(pack)} & set(held), "a name never stands for other clips"
+    assert not {p.name for p in list_shards(pack)} & set(held), "a name never stands for other clips"
     assert all(np.array_equal(shard.frames, before[name]) for name, shard in held.items())
-    with pytest.raises(FileNotFoundError, match=r"made anew since this run opened it; start the run again"):
+    with pytest.raises(FileNotFoundError, match=r"replaced since this run opened it; start the run again"):
         pickle.loads(pickle.dumps(held["frames-00000.npy"]))  # as in a worker that starts now
-    now = shards_of(pack)[0]
+    now = list_shards(pack)[0]
     now.unlink()
     with pytest.raises(FileNotFoundError, match="no such file; is data_root the folder of the pack"):
         Pack(now)
@@ -208,7 +210,7 @@ def test_frames_without_a_manifest_or_without_checksums_are_named_errors(source,
     (pack / "manifest.json").rename(tmp_path / "manifest.json")
     with pytest.raises(PackError, match="holds no manifest.json, so it is no finished pack; make one with 'karsl pack'"):
         pack_clips(source, pack, mode="append")
-    with pytest.raises(PackError, match="holds files that are no pack's"):
+    with pytest.raises(PackError, match="contains files that do not belong to a pack"):
         pack_clips(source, pack, mode="replace")
     (pack / "clips-00000.npy").unlink()
     for verify in ("first touch", "always"):

@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 
 from karsl.errors import CorruptRecordError
-from karsl.storage.tar.index import index_tar
-from karsl.storage.tar.members import list_tar, read_array, stream_tar
-from karsl.storage.tar.unpack import unpack_tar
-from karsl.storage.tar.write import add_sample
+from karsl.webdataset.index import index_tar
+from karsl.webdataset.samples import iter_tar, list_tar, read_array
+from karsl.webdataset.write import add_sample, repack_tar
 
 COUNT = 12
 COMPRESS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
@@ -42,7 +41,7 @@ def members(content: bytes) -> list[tarfile.TarInfo]:
 
 
 def read(path) -> dict[str, bytes]:
-    return {member.name: content for member, content in stream_tar(path)}
+    return {member.name: content for member, content in iter_tar(path)}
 
 
 @pytest.mark.parametrize("form", COMPRESS)
@@ -65,7 +64,7 @@ def test_a_tar_compressed_in_parts_is_read_whole(plain, tmp_path, form):
     for cut in (half, half + 100):
         path.write_bytes(COMPRESS[form](plain[:cut]) + COMPRESS[form](plain[cut:]))
         assert len(read(path)) == 2 * COUNT
-        assert unpack_tar(path, tmp_path / "out.tar") == COUNT
+        assert repack_tar(path, tmp_path / "out.tar") == COUNT
 
 
 @pytest.mark.parametrize("form", ["gz", "xz", "none"])
@@ -74,7 +73,7 @@ def test_a_tar_that_was_cut_before_it_was_compressed_is_one_clear_error(plain, t
     for cut in (member.offset, member.offset + 300, member.offset_data, member.offset_data + 10):
         path.write_bytes(COMPRESS.get(form, bytes)(plain[:cut]))
         with pytest.raises(CorruptRecordError, match=r"a.tar: no readable tar \(.*\); is it cut off\? Copy it again"):
-            unpack_tar(path, tmp_path / "out.tar")
+            repack_tar(path, tmp_path / "out.tar")
         assert [p.name for p in tmp_path.iterdir()] == ["a.tar"]
 
 
@@ -96,7 +95,7 @@ def test_a_sparse_tar_is_one_clear_error(tmp_path, form):
     if made.returncode or (tmp_path / "a.tar").stat().st_size > 1 << 18:
         pytest.skip("no tar here that leaves zeros out")
     for reads in (list_tar, read):
-        with pytest.raises(CorruptRecordError, match=r"a.tar: 'a.npy' lies there without its zeros; .* without -S"):
+        with pytest.raises(CorruptRecordError, match=r"a.tar: 'a.npy' is stored as a sparse file; .* without -S"):
             reads(tmp_path / "a.tar")
 
 
@@ -112,13 +111,13 @@ def test_a_label_that_does_not_follow_its_clip_is_never_lost(tmp_path, form):
             archive.addfile(info, io.BytesIO(of))
     (tmp_path / "a.tar").write_bytes(tar.getvalue() if form == "float64" else gzip.compress(tar.getvalue()))
     with pytest.raises(CorruptRecordError, match=r"a.tar: sample 'a' comes twice; the members of a sample must follow"):
-        unpack_tar(tmp_path / "a.tar", tmp_path / "out.tar")
+        repack_tar(tmp_path / "a.tar", tmp_path / "out.tar")
 
 
-def test_a_form_of_compression_that_is_not_read_is_named(tmp_path):
+def test_an_unsupported_compression_is_named(tmp_path):
     path = tmp_path / "a.tar.zst"
     path.write_bytes(b"\x28\xb5\x2f\xfd" + bytes(100))
-    with pytest.raises(CorruptRecordError, match="zstandard is not read here"):
+    with pytest.raises(CorruptRecordError, match="zstandard is not supported"):
         read(path)
 
 
@@ -132,7 +131,7 @@ def flipped(content: bytes, first: int, size: int) -> Iterator[bytes]:
 
 
 def test_a_flipped_bit_in_the_header_of_an_array_is_one_clear_error_or_none(tmp_path):
-    path, told = tmp_path / "a.tar", []
+    path, errors = tmp_path / "a.tar", []
     with tarfile.open(path, "w") as archive:
         add_sample(archive, "c", np.ones((3, 5, 4), np.float32), {"label": 0})
     for bad in flipped(path.read_bytes(), members(path.read_bytes())[0].offset_data, 128):
@@ -140,13 +139,13 @@ def test_a_flipped_bit_in_the_header_of_an_array_is_one_clear_error_or_none(tmp_
         try:
             index_tar(path)
         except CorruptRecordError as error:
-            told.append(str(error))
-    assert len(told) > 200
-    assert all(text.startswith(f"{path}: member 'c.npy' at byte 512") for text in told)
+            errors.append(str(error))
+    assert len(errors) > 200
+    assert all(text.startswith(f"{path}: member 'c.npy' at byte 512") for text in errors)
 
 
 def test_a_flipped_bit_in_an_array_that_is_unpacked_is_one_clear_error_or_none():
-    plain, archive, told = io.BytesIO(), io.BytesIO(), []
+    plain, archive, errors = io.BytesIO(), io.BytesIO(), []
     np.save(plain, np.ones((3, 5, 4), np.float32))
     np.savez(archive, np.ones((3, 5, 4), np.float32))
     for extension, content in (("npy", plain.getvalue()), ("npz", archive.getvalue())):
@@ -154,15 +153,15 @@ def test_a_flipped_bit_in_an_array_that_is_unpacked_is_one_clear_error_or_none()
             try:
                 read_array(bad, extension, "x.tar: sample 'c'")
             except CorruptRecordError as error:
-                told.append(str(error))
-    assert len(told) > 600
-    assert all(text.startswith("x.tar: sample 'c': no readable array (") for text in told)
+                errors.append(str(error))
+    assert len(errors) > 600
+    assert all(text.startswith("x.tar: sample 'c': no readable array (") for text in errors)
 
 
 @pytest.mark.parametrize(
-    ("shape", "says"), [("(3037000500, 3037000500, 4)", "holds less|has 3037"), ("(-1, 5, 4)", "holds less")]
+    ("shape", "words"), [("(3037000500, 3037000500, 4)", "holds less|has 3037"), ("(-1, 5, 4)", "holds less")]
 )
-def test_a_shape_that_no_array_has_is_refused(tmp_path, shape, says):
+def test_an_impossible_shape_is_rejected(tmp_path, shape, words):
     path, stream = tmp_path / "a.tar", io.BytesIO()
     np.save(stream, np.ones((3, 5, 4), np.float32))
     content = stream.getvalue().replace(b"(3, 5, 4), }" + b" " * (len(shape) - 9), shape.encode() + b", }")
@@ -170,5 +169,5 @@ def test_a_shape_that_no_array_has_is_refused(tmp_path, shape, says):
         info = tarfile.TarInfo("c.npy")
         info.size = len(content)
         archive.addfile(info, io.BytesIO(content))
-    with pytest.raises(CorruptRecordError, match=says):
+    with pytest.raises(CorruptRecordError, match=words):
         index_tar(path)

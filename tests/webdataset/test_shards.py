@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from karsl.errors import ConfigError, DatasetNotFoundError
-from karsl.storage.tar.names import expand_braces, shard_names
+from karsl.webdataset.shards import expand_braces, shard_names
 
 
 def test_patterns_are_written_out(tmp_path):
