@@ -134,7 +134,7 @@ def _write_html(args: argparse.Namespace, dataset: Any, places: Sequence[Any], p
 
 
 def _save(image: Any, path: Path) -> None:
-    from karsl.storage.atomic import atomic_path
+    from karsl.io.atomic import atomic_path
 
     with atomic_path(path) as part:
         image.save(part, format="PNG", optimize=True)

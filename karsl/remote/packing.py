@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from karsl.errors import ConfigError
+from karsl.pack.build import BlockResult, Read
+from karsl.pack.encode import Block
+from karsl.pack.write import PackResult, pack_clips
 from karsl.remote.session import connect, need_ray
 from karsl.remote.waiting import first_of
 from karsl.storage.clip_source import ClipSource
-from karsl.storage.pack.pool import Answer, Read
-from karsl.storage.pack.shard import Block
-from karsl.storage.pack.writer import Packed, pack_clips
 
 
 def pack_on_ray(
@@ -23,7 +23,7 @@ def pack_on_ray(
     num_tasks: int = 8,
     num_cpus: float = 1.0,
     **options: Any,
-) -> Packed:
+) -> PackResult:
     """Write the clips of a source to a pack, by tasks on all nodes of a cluster.
 
     The bytes are those that `pack_clips` writes here. A task whose worker or node dies is run again; when the driver
@@ -63,7 +63,7 @@ class RayBlocks:
     def __init__(self, num_tasks: int, *, num_cpus: float) -> None:
         self.num_tasks, self.num_cpus = num_tasks, num_cpus
 
-    def __call__(self, blocks: Iterator[tuple[Any, Block]], read: Read) -> Iterator[tuple[Any, Answer]]:
+    def __call__(self, blocks: Iterator[tuple[Any, Block]], read: Read) -> Iterator[tuple[Any, BlockResult]]:
         """The names of blocks as they are finished, in any order, and what `Block.write` gave.
 
         Raises:
@@ -90,5 +90,5 @@ class RayBlocks:
                 ray.cancel(reference, force=True)
 
 
-def _write(block: Block, read: Read) -> Answer:
+def _write(block: Block, read: Read) -> BlockResult:
     return block.write(read)

@@ -17,10 +17,10 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 from karsl.cli.main import main
 from karsl.datasets import keypoint_collate
 from karsl.errors import ConfigError
+from karsl.pack.write import pack_clips
 from karsl.registry import DATASETS
 from karsl.remote import AnnouncedBatches, RemoteDataset, pack_on_ray, to_ray_dataset, waiting
 from karsl.storage.convert import open_source
-from karsl.storage.pack.writer import pack_clips
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, get_worker_info
 
 from karsl.analysis.memory.pages import RecordPages, record_pages
 from karsl.analysis.memory.samples import Case
-from karsl.storage.atomic import atomic_path
+from karsl.io.atomic import atomic_path
 
 MakeLoader = Callable[[Case, int], DataLoader]
 

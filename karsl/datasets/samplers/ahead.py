@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from karsl.datasets.batched import BatchedDataset
 from karsl.datasets.combine.leaves import leaf_clips
 from karsl.datasets.resume import OrderIterator
-from karsl.storage.readahead import FileRanges, advise, in_memory, rows_place
+from karsl.io.readahead import FileRanges, advise, is_in_memory, row_layout
 
 if TYPE_CHECKING:
     from karsl.datasets.samplers.base import OrderSampler
@@ -66,7 +66,7 @@ def read_ahead(dataset: Any, places: np.ndarray) -> bool:
         OSError, ValueError: A file is not there, or not what the index says.
     """
     some = _parts(dataset, places[:: len(places) // _PROBES + 1])
-    if not some or in_memory(some):
+    if not some or is_in_memory(some):
         return False
     Thread(target=advise, args=(_parts(dataset, places),), name="read ahead", daemon=True).start()
     return True
@@ -88,7 +88,7 @@ def _files(dataset: Any, places: np.ndarray) -> Iterator[FileRanges]:
     for code in np.unique(codes).tolist():
         here = codes == code
         if "frame_start" in known:
-            first_byte, frame_bytes = rows_place(paths[code])
+            first_byte, frame_bytes = row_layout(paths[code])
             begins = first_byte + dataset.column("frame_start")[places[here]] * frame_bytes
         else:
             frame_bytes = _frame_bytes(dataset)

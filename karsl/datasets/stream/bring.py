@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from karsl.errors import KarslError
-from karsl.storage.fetch import cache as file_cache
-from karsl.storage.fetch.cache import FileCache
+from karsl.io import remote_cache as file_cache
+from karsl.io.remote_cache import FileCache
 
 _THREADS = 2
 _ROUNDS = 3
@@ -80,7 +80,7 @@ class Bringer:
         """
         self._be_here()
         wanted = list(_by_shard(shards, places))
-        with self._files.cache.holding():
+        with self._files.cache.pin():
             for _ in range(_ROUNDS):
                 began = time.monotonic()
                 for shard, of_shard in wanted:

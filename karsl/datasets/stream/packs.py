@@ -13,10 +13,10 @@ import numpy as np
 from karsl.datasets.base import KeypointDataset
 from karsl.datasets.stream.bring import Elsewhere
 from karsl.errors import CorruptRecordError, KarslError
-from karsl.storage.fetch.cache import FileCache
-from karsl.storage.fetch.download import is_remote
-from karsl.storage.pack.manifest import FileFacts, Manifest
-from karsl.storage.packed import ANNOTATIONS, MANIFEST, beside
+from karsl.io.pack_reader import ANNOTATIONS, MANIFEST, sibling_filename
+from karsl.io.remote import is_remote
+from karsl.io.remote_cache import FileCache
+from karsl.pack.manifest import FileStat, Manifest
 
 
 def open_pack(
@@ -39,13 +39,13 @@ def open_pack(
         facts = _refresh(cache, url)
         root = str(cache.path(f"{url}/{MANIFEST}").parent)
         files = Elsewhere(partial(bring_shard, cache, url, facts), cache)
-    with cache.reading(f"{folder.rstrip('/')}/{ANNOTATIONS}"):
+    with cache.drop_if_unreadable(f"{folder.rstrip('/')}/{ANNOTATIONS}"):
         options = {"data_root": root, "data_prefix": {"keypoint_path": ""}, **options}
         dataset = KeypointDataset(ANNOTATIONS, pipeline=pipeline, **options)
     return dataset, files
 
 
-def bring_shard(cache: FileCache, url: str, facts: Mapping[str, FileFacts], path: str, places: np.ndarray) -> None:
+def bring_shard(cache: FileCache, url: str, facts: Mapping[str, FileStat], path: str, places: np.ndarray) -> None:
     """Have the files of one shard here: frames, presence and checksums.
 
     Args:
@@ -60,32 +60,32 @@ def bring_shard(cache: FileCache, url: str, facts: Mapping[str, FileFacts], path
         CorruptRecordError: What came is not what the manifest says.
     """
     frames = Path(path).name
-    for name in (beside(frames, "presence"), beside(frames, "clips"), frames):
+    for name in (sibling_filename(frames, "presence"), sibling_filename(frames, "clips"), frames):
         if name in facts:
             cache.get(f"{url}/{name}", check=partial(_check, f"{url}/{name}", facts[name]))
 
 
-def _refresh(cache: FileCache, url: str) -> dict[str, FileFacts]:
+def _refresh(cache: FileCache, url: str) -> dict[str, FileStat]:
     """Facts of the pack's files as it is now; files of an earlier state of it are removed here."""
     folder, before = cache.path(f"{url}/{MANIFEST}").parent, {}
     with suppress(KarslError, FileNotFoundError):
         before = _facts(folder)
-    cache.fresh(f"{url}/{MANIFEST}")
-    with cache.reading(f"{url}/{MANIFEST}"):
+    cache.revalidate(f"{url}/{MANIFEST}")
+    with cache.drop_if_unreadable(f"{url}/{MANIFEST}"):
         now = _facts(folder)
     for name, facts in before.items():
         if now.get(name) != facts:
             cache.drop(f"{url}/{name}")
-    cache.fresh(f"{url}/{ANNOTATIONS}")
+    cache.revalidate(f"{url}/{ANNOTATIONS}")
     return now
 
 
-def _facts(folder: Path) -> dict[str, FileFacts]:
+def _facts(folder: Path) -> dict[str, FileStat]:
     return {name: facts for _, name, facts in Manifest.read(folder).files()}
 
 
-def _check(url: str, facts: FileFacts, part: Path) -> None:
-    if FileFacts.of(part) != facts:
+def _check(url: str, facts: FileStat, part: Path) -> None:
+    if FileStat.from_path(part) != facts:
         raise CorruptRecordError(
             f"{url}: what came is not what the manifest says, the checksum differs; copy the pack to the server again"
         )

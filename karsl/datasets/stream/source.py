@@ -14,11 +14,10 @@ from karsl.datasets.stream.bring import Elsewhere
 from karsl.datasets.stream.packs import open_pack
 from karsl.datasets.stream.tars import TarDataset
 from karsl.errors import ConfigError, DatasetNotFoundError
+from karsl.io.remote import is_remote
+from karsl.io.remote_cache import FileCache
 from karsl.registry import DATASETS
-from karsl.storage.fetch.cache import FileCache
-from karsl.storage.fetch.download import is_remote
-from karsl.storage.tar.names import expand_braces, is_tar_name, tars_of
-from karsl.storage.tar.shards import told_by
+from karsl.webdataset.shards import expand_braces, is_tar_name, list_tars, read_manifest
 
 
 def open_source(
@@ -86,7 +85,7 @@ def _listed(names: list[str], cache: FileCache) -> list[str]:
     if len(names) > 1 or not is_remote(names[0]) or is_tar_name(names[0]) or "{" in names[0]:
         return names
     folder = names[0].rstrip("/")
-    return [f"{folder}/{name}" for name in told_by(folder, cache).get("tars", ())] or names
+    return [f"{folder}/{name}" for name in read_manifest(folder, cache).get("tars", ())] or names
 
 
 def _is_pack(names: list[str]) -> bool:
@@ -100,6 +99,6 @@ def _is_pack(names: list[str]) -> bool:
 
 def _tars(names: list[str]) -> list[str]:
     for name in (n for pattern in names for n in expand_braces(pattern)):
-        if not is_remote(name) and Path(name).is_dir() and not tars_of(Path(name)):
+        if not is_remote(name) and Path(name).is_dir() and not list_tars(Path(name)):
             raise DatasetNotFoundError(f"{name} holds neither tars nor a pack; see 'karsl pack --help'")
     return names

@@ -10,14 +10,12 @@ import numpy as np
 
 from karsl.datasets.base import KeypointDataset
 from karsl.errors import AnnotationError, ConfigError, did_you_mean
+from karsl.io.remote import is_remote
+from karsl.io.remote_cache import DEFAULT_BYTES, FileCache, Span
 from karsl.registry import DATASETS
 from karsl.skeletons import get_skeleton
-from karsl.storage.fetch.cache import DEFAULT_BYTES, FileCache
-from karsl.storage.fetch.download import is_remote
-from karsl.storage.fetch.sparse import Span
-from karsl.storage.tar.facts import record_of
-from karsl.storage.tar.names import shard_names
-from karsl.storage.tar.shards import TarShards, told_by
+from karsl.webdataset.samples import to_record
+from karsl.webdataset.shards import TarShards, read_manifest, shard_names
 
 _COLUMNS = ("pack", "byte_start", "num_frames", "dtype", "xxh3")
 
@@ -63,7 +61,7 @@ class TarDataset(KeypointDataset):
     ) -> None:
         cache = FileCache(cache_dir, max_bytes=cache_bytes)
         self._shards = TarShards(tuple(shard_names(tars)), cache, member=member, nonfinite=nonfinite, fetch=fetch)
-        told = told_by(str(self._shards.names[0]).rpartition("/")[0] or ".", cache).get("metainfo", {})
+        told = read_manifest(str(self._shards.names[0]).rpartition("/")[0] or ".", cache).get("metainfo", {})
         self._told = told  # laid below what the user gives, and taken as it is: a file is never looked for by its strings
         skeleton = options.get("skeleton") or dict(options.get("metainfo") or {}).get("skeleton") or told.get("skeleton")
         if skeleton is None:
@@ -117,7 +115,7 @@ class TarDataset(KeypointDataset):
                     f"{name}: clips of {index.num_keypoints} keypoints, the skeleton has {points}; is it right?"
                 )
             for clip in index.clips:
-                record = record_of(clip.key, clip.facts, signs, str(name))
+                record = to_record(clip.key, clip.metadata, signs, str(name))
                 where = {
                     "keypoint_path": str(path),
                     "byte_start": clip.start,
@@ -183,8 +181,8 @@ class TarDataset(KeypointDataset):
         for name in self._shards.names:
             if Path(path) in self._shards.paths(name):
                 if self._shards.fetch == "ranges" and is_remote(name):
-                    return self._shards.bring_spans(name, self._spans(places))
-                return self._shards.bring(name, Path(path))
+                    return self._shards.fetch_ranges(name, self._spans(places))
+                return self._shards.fetch_tar(name, Path(path))
 
     @property
     def fetches_ranges(self) -> bool:

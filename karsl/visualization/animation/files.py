@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import ConfigError, KarslError, missing_extra
-from karsl.storage.atomic import atomic_path
+from karsl.io.atomic import atomic_path
 from karsl.visualization.animation.scene import Scene
 from karsl.visualization.animation.timeline import FPS, delays_ms
 from karsl.visualization.drawing.palette import drawing_colours

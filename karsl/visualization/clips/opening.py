@@ -11,14 +11,14 @@ import numpy as np
 
 from karsl.datasets import KArSLDataset, KeypointDataset
 from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataProblems, DatasetNotFoundError, KarslError
+from karsl.io import list_members, read_member
+from karsl.io.clip import canonical_clip
+from karsl.io.pack_reader import ANNOTATIONS
 from karsl.skeletons import Skeleton, get_skeleton, skeleton_names
-from karsl.storage import list_members, read_member
 from karsl.storage.clip_source import Clips
 from karsl.storage.convert.forms import guess_form
 from karsl.storage.convert.open import open_source
 from karsl.storage.convert.plain_pickle import Trusted
-from karsl.storage.packed import ANNOTATIONS
-from karsl.storage.record import canonical_clip
 from karsl.visualization.clips.views import SourceView
 
 _LOAD = [{"type": "LoadKeypoints"}]

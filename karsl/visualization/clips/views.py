@@ -13,8 +13,8 @@ import numpy as np
 from torch.utils.data import IterableDataset
 
 from karsl.errors import ConfigError
+from karsl.io.clip import split_score
 from karsl.skeletons import Skeleton, get_skeleton, skeleton_names
-from karsl.storage.record import split_clip
 
 Stages = list[tuple[str, Any]]
 
@@ -48,7 +48,7 @@ class SourceView:
     def stages(self, index: int) -> Stages:
         """The record and the clip."""
         record = self.get_data_info(index)
-        keypoint, score = split_clip(self.source.read(self.source.records[index]))
+        keypoint, score = split_score(self.source.read(self.source.records[index]))
         loaded = {"keypoint": keypoint, "keypoint_score": score, "skeleton": self.source.skeleton}
         return [("record", record), ("LoadKeypoints", {**record, **loaded, "total_frames": len(score)})]
 

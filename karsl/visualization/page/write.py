@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from karsl.storage.atomic import atomic_path
+from karsl.io.atomic import atomic_path
 from karsl.visualization.page.clip import PageClip
 from karsl.visualization.page.encode import encode_clip
 from karsl.visualization.page.html import page_html

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import KarslError
-from karsl.storage.packed import Pack
+from karsl.io.pack_reader import Pack
 from karsl.visualization.clips.catalogue import Catalogue
 from karsl.visualization.drawing.palette import group_styles
 

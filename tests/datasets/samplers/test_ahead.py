@@ -15,7 +15,7 @@ from karsl.cli.main import main
 from karsl.datasets import KArSLDataset, TarDataset, keypoint_collate
 from karsl.datasets.combine import ConcatDataset, FilterDataset
 from karsl.datasets.samplers import ResumableSampler, ahead
-from karsl.storage.readahead import FileRanges
+from karsl.io.readahead import FileRanges
 
 PIPELINE = [dict(type="LoadKeypoints"), dict(type="TSNSampleFrames", clip_len=8), dict(type="PackKeypointInputs")]
 

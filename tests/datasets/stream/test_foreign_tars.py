@@ -75,7 +75,7 @@ def test_what_a_json_says_of_a_clip_changes_no_numbers(tmp_path, told):
 @pytest.mark.parametrize("label", ["hello", 1.5, True, [1], float("nan")])
 def test_a_label_that_is_no_whole_number_is_named_with_its_sample(tmp_path, label):
     path = write_tar(tmp_path / "told.tar", {"label": label})
-    words = r"told.tar: sample 's0' has label .*, not a whole number; correct its .json, or say the label in a .cls"
+    words = r"told.tar: sample 's0' has label .*, not an integer; correct its .json, or give the label in a .cls"
     for read in (open_tar, lambda p: open_tar(p, StreamDataset), lambda p: open_source(p, skeleton="hand_42")):
         with pytest.raises(AnnotationError, match=words):
             read(path)
