@@ -12,8 +12,8 @@ import numpy as np
 from rich.table import Table
 
 from karsl.datasets import KArSLDataset, keypoint_collate
+from karsl.pack.write import pack_clips
 from karsl.storage.convert import open_source
-from karsl.storage.pack.writer import pack_clips
 
 _FRAMES = 3  # clips are short: what is timed is finding them, and files of 75,300 are written quickly
 _BATCH_SIZE = 64

@@ -8,7 +8,10 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("module", ["karsl.skeletons", "karsl.storage", "karsl.datasets", "karsl.datasets.transforms"])
+@pytest.mark.parametrize(
+    "module",
+    ["karsl.skeletons", "karsl.io", "karsl.pack", "karsl.webdataset", "karsl.datasets", "karsl.datasets.transforms"],
+)
 def test_data_path_imports_neither_cv2_nor_matplotlib(module):
     code = f"import sys, {module}; print(sorted({{'cv2', 'matplotlib'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

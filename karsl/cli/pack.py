@@ -103,7 +103,7 @@ def _pack(args: argparse.Namespace) -> int:
             dtype=args.dtype,
             shard_bytes=int(args.shard_size * _GIB),
             mode="append" if args.append else "replace" if args.replace else "new",
-            tell=tell,
+            progress=tell,
         )
     _report(done, out)
     return 0
@@ -129,7 +129,7 @@ def _open(args: argparse.Namespace) -> Any:
 
 def _packer(args: argparse.Namespace, clips: int) -> Callable:
     if args.ray is None:
-        from karsl.storage.pack.writer import pack_clips
+        from karsl.pack.write import pack_clips
 
         return partial(pack_clips, workers=_workers(args.workers, clips))
     from karsl.ray import pack_on_ray
@@ -139,10 +139,10 @@ def _packer(args: argparse.Namespace, clips: int) -> Callable:
 
 def _report(done, out: Path) -> None:
     manifest = done.manifest
-    if done.kept_shards:
-        print(f"{done.kept_shards} shards were kept from an interrupted run")
-    if done.present:
-        print(f"{done.present} clips were in the pack before")
+    if done.reused_shards:
+        print(f"{done.reused_shards} shards were kept from an interrupted run")
+    if done.duplicates:
+        print(f"{done.duplicates} clips were in the pack before")
     size = sum(facts.bytes for _, _, facts in manifest.files())
     shards = f"{len(manifest.shards)} shard{'s' if len(manifest.shards) > 1 else ''}"
     print(f"{done.added} clips packed")
@@ -155,12 +155,12 @@ def _report(done, out: Path) -> None:
 
 def _verify(pack: Path) -> int:
     from karsl.errors import DataProblems
-    from karsl.storage.pack.manifest import Manifest
-    from karsl.storage.pack.verify import verify_pack
+    from karsl.pack.manifest import Manifest
+    from karsl.pack.verify import verify_pack
 
     total = sum(facts.bytes for _, _, facts in Manifest.read(pack).files())
     with bar("verifying, bytes", total) as tell:
-        problems = verify_pack(pack, tell=tell)
+        problems = verify_pack(pack, progress=tell)
     if problems:
         raise DataProblems(str(pack), problems)
     manifest = Manifest.read(pack)
@@ -171,7 +171,7 @@ def _verify(pack: Path) -> int:
 
 
 def _remove(pack: Path, clip_ids: list[str]) -> int:
-    from karsl.storage.pack.edit import remove_clips
+    from karsl.pack.edit import remove_clips
 
     manifest = remove_clips(pack, clip_ids)
     gone = sum(len(shard.removed) for shard in manifest.shards)

@@ -32,23 +32,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Scan, report, write."""
     from karsl.errors import ConfigError, DataProblems
+    from karsl.io import class_metainfo, find_label_table, read_label_table, write_annotations
+    from karsl.io.pack_reader import MANIFEST
     from karsl.skeletons import get_skeleton
-    from karsl.storage import (
-        class_metainfo,
-        find_label_sheet,
-        read_label_sheet,
-        scan_npz_folders,
-        write_annotation,
-    )
     from karsl.storage.audit import audit_notes
-    from karsl.storage.packed import MANIFEST
+    from karsl.storage.scan import scan_npz_folders
 
     import_modules(args.imports)
     out = args.out or args.data_root / "annotations.json"
     if (out.parent / MANIFEST).exists():
         raise ConfigError(f"{out}: {out.parent} is a pack, whose list of clips belongs to it; give --out another folder")
-    sheet_path = args.label_sheet or find_label_sheet(args.data_root)
-    sheet = read_label_sheet(sheet_path) if sheet_path else None
+    sheet_path = args.label_sheet or find_label_table(args.data_root)
+    sheet = read_label_table(sheet_path) if sheet_path else None
     scan = scan_npz_folders(
         args.data_root,
         skeleton=get_skeleton(args.source_skeleton),
@@ -59,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if scan.problems and (not args.skip_bad or not scan.records):
         raise scan.error(args.data_root)
     metainfo = {"dataset_name": "karsl", "skeleton": args.source_skeleton, **class_metainfo(scan.signs, sheet)}
-    out = write_annotation(out, metainfo, scan.records)
+    out = write_annotations(out, metainfo, scan.records)
     if scan.problems:
         print(f"left out, {DataProblems(str(args.data_root), scan.problems)}")
     print(_summary(scan.records))

@@ -12,7 +12,6 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.fileio import join_path
 
-from karsl.datasets.annotation import check_labels, complete_metainfo, read_annotation
 from karsl.datasets.batched import batching_module
 from karsl.datasets.epoch import EpochState, check_whole
 from karsl.datasets.filters import keep_records
@@ -21,6 +20,7 @@ from karsl.datasets.sampled import SampledDataset
 from karsl.datasets.skipping import SkipReport
 from karsl.datasets.subset import Indices
 from karsl.errors import AnnotationError, ConfigError
+from karsl.io.annotations import check_labels, load_annotations, merge_metainfo
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton, get_skeleton
 
@@ -30,7 +30,7 @@ class KeypointDataset(SampledDataset):
     """Clips of keypoints listed by an annotation file in OpenMMLab's format.
 
     A record needs `keypoint_path` for LoadKeypoints, of an archive also `keypoint_key`, of a pack `frame_start` and
-    `num_frames` (see `karsl.storage.reader.ClipReader`), and `label` to train; `clip_id`, `split`, `signer` and `num_frames`
+    `num_frames` (see `karsl.io.reader.ClipReader`), and `label` to train; `clip_id`, `split`, `signer` and `num_frames`
     serve filters and messages. Everything that MMEngine's BaseDataset promises holds.
 
     Args:
@@ -128,7 +128,7 @@ class KeypointDataset(SampledDataset):
             TypeError: No `ann_file`, or its content is not a dict, or a record parses to something else.
             AnnotationError: A key of the format is missing, or the file is not readable.
         """
-        annotations = read_annotation(self.ann_file, owner=type(self).__name__)
+        annotations = load_annotations(self.ann_file, owner=type(self).__name__)
         for key, value in annotations["metainfo"].items():
             self._metainfo.setdefault(key, value)
         return list(self._parsed(annotations["data_list"]))
@@ -178,7 +178,7 @@ class KeypointDataset(SampledDataset):
 
     @classmethod
     def _load_metainfo(cls, metainfo: Mapping | Config | None = None) -> dict:
-        return complete_metainfo(cls.METAINFO, metainfo)
+        return merge_metainfo(cls.METAINFO, metainfo)
 
     @property
     def skeleton(self) -> Skeleton | None:

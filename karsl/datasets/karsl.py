@@ -10,10 +10,11 @@ from karsl.datasets.base import KeypointDataset
 from karsl.datasets.filters import keep_records
 from karsl.datasets.index.folder import private_folder
 from karsl.errors import AnnotationError, ConfigError
+from karsl.io import class_metainfo, find_label_table, read_label_table
+from karsl.io.labels import LabelTable
 from karsl.registry import DATASETS
 from karsl.skeletons import get_skeleton
-from karsl.storage import class_metainfo, find_label_sheet, read_label_sheet, scan_npz_folders
-from karsl.storage.labels import LabelSheet
+from karsl.storage.scan import scan_npz_folders
 
 _SIGN_KEYS = ("signs", "subset")
 
@@ -129,10 +130,10 @@ class KArSLDataset(KeypointDataset):
             self._metainfo[key] = tuple(names[p] for p in places)
         self._metainfo["signs"] = tuple(signs[p] for p in places)
 
-    def _sheet(self) -> LabelSheet | None:
+    def _sheet(self) -> LabelTable | None:
         path = self._sheet_path()
-        return read_label_sheet(path) if path else None
+        return read_label_table(path) if path else None
 
     def _sheet_path(self) -> Path | None:
         root = Path(self.data_root or ".")
-        return root / self.label_sheet if self.label_sheet else find_label_sheet(root)
+        return root / self.label_sheet if self.label_sheet else find_label_table(root)

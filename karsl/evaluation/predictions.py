@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from mmengine.evaluator import BaseMetric
 
+from karsl.io.atomic import atomic_path
 from karsl.registry import METRICS
-from karsl.storage.atomic import atomic_path
 
 
 @METRICS.register_module()

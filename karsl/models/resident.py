@@ -7,7 +7,7 @@ import os
 import numpy as np
 import torch
 
-from karsl.storage.whole_pack import WholePack
+from karsl.io.pack_reader import WholePack
 
 
 class ResidentPack:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from karsl.io.hashing import fingerprint_files, list_files
 from karsl.skeletons import Skeleton
-from karsl.storage.stamp import files_at, stamp_of
 
 _PUBLIC_KEYS = ("clip_id", "label", "sign", "signer", "split", "num_frames", "fps")
 
@@ -96,4 +96,4 @@ class Clips(ClipSource):
         """Stands for the state of all files there: names, sizes and times; empty without a place."""
         if self.place is None:
             return ""
-        return stamp_of(self.place if self.place.is_dir() else self.place.parent, files_at(self.place))
+        return fingerprint_files(self.place if self.place.is_dir() else self.place.parent, list_files(self.place))

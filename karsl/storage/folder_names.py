@@ -10,7 +10,7 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from karsl.storage.files import LISTERS
+from karsl.io.file_index import CLIP_FILES
 
 SPLITS = ("train", "test")
 """Splits of the layout; a folder is called `<two digits>-<split>`."""
@@ -55,7 +55,7 @@ def layout_seen(root: str | Path) -> str:
         level = next(i for i, part in enumerate(below.parts) if SPLIT_FOLDER.fullmatch(part))
         down = "one level down" if level == 1 else f"{level} levels down"
         return f"the root is {down}: {str(root.joinpath(*below.parts[:level]))!r}"
-    clip = next((f for f in files if f.suffix in LISTERS), None)
+    clip = next((f for f in files if f.suffix in CLIP_FILES), None)
     if clip:
         return f"it holds '{clip.as_posix()}': {_renamed(clip.parts[:-1])}"
     footage = next((f for f in files if f.suffix.lower() in _FOOTAGE), None)

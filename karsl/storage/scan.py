@@ -22,20 +22,19 @@ import numpy as np
 from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
+from karsl.io.clip import shape_problem, value_problem
+from karsl.io.file_index import CLIP_FILES, FileIndex, IndexedFile, Progress
+from karsl.io.labels import LabelTable
+from karsl.io.npy import MappedFiles
+from karsl.io.npz import Member, read_member
+from karsl.io.pack_reader import ANNOTATIONS
+from karsl.io.torch_files import read_tensor
 from karsl.skeletons import Skeleton
-from karsl.storage.file_index import FileIndex, IndexedFile, Progress
-from karsl.storage.files import LISTERS
 from karsl.storage.folder_names import SPLITS, layout_seen, way_on
-from karsl.storage.labels import LabelSheet
-from karsl.storage.npy import MappedFiles
-from karsl.storage.npz import Member, read_member
-from karsl.storage.packed import ANNOTATIONS
-from karsl.storage.record import shape_problem, value_problem
-from karsl.storage.tensors import read_tensor
 
 _FOLDER = re.compile(r"(?P<signer>\d{2})-(?P<split>.+)")
 PLACE = "member"
-"""Key of a record: where its array lies in an archive, a list in the order of `karsl.storage.npz.Place`."""
+"""Key of a record: where its array lies in an archive, a list in the order of `karsl.io.npz.ByteRange`."""
 
 
 @dataclass
@@ -73,7 +72,7 @@ def scan_npz_folders(
     root: str | Path,
     *,
     skeleton: Skeleton,
-    sheet: LabelSheet | None = None,
+    sheet: LabelTable | None = None,
     read_values: bool = False,
     memory: str | Path | None = None,
     progress: Progress | None = None,
@@ -95,7 +94,7 @@ def scan_npz_folders(
     scan = Scan()
     names = _clip_files(root, scan.problems)
     note = None if memory is None else Path(memory) / f"{xxh3_64_hexdigest(os.fsencode(root.absolute()))}.scan"
-    for file in FileIndex.read(root, names, memory=note, progress=progress).files:
+    for file in FileIndex.read(root, names, index_file=note, progress=progress).files:
         found = _scan_file(file, root, skeleton, sheet, read_values)
         scan.records += found.records
         scan.problems += found.problems
@@ -122,7 +121,7 @@ def _clip_files(root: Path, problems: list[str]) -> list[str]:
             continue
         found = list(_below(root, folder))
         if not found:
-            problems.append(f"{folder}: the folder holds no {', '.join(LISTERS)} file; copy its clips or remove it")
+            problems.append(f"{folder}: the folder holds no {', '.join(CLIP_FILES)} file; copy its clips or remove it")
         problems += [f"{_readable(name)}: a name that is not UTF-8; rename it" for name in found if name != _readable(name)]
         files += [name for name in found if name == _readable(name)]
     if not files and not problems:
@@ -148,12 +147,12 @@ def _below(root: Path, folder: str) -> Iterator[str]:
     for name, is_folder in found:
         if is_folder:
             inside = sorted(f for f in os.listdir(root / folder / name) if not f.startswith("."))
-            yield from (f"{folder}/{name}/{file}" for file in inside if file.endswith(tuple(LISTERS)))
-        elif name.endswith(tuple(LISTERS)):
+            yield from (f"{folder}/{name}/{file}" for file in inside if file.endswith(tuple(CLIP_FILES)))
+        elif name.endswith(tuple(CLIP_FILES)):
             yield f"{folder}/{name}"
 
 
-def _scan_file(file: IndexedFile, root: Path, skeleton: Skeleton, sheet: LabelSheet | None, read_values: bool) -> Scan:
+def _scan_file(file: IndexedFile, root: Path, skeleton: Skeleton, sheet: LabelTable | None, read_values: bool) -> Scan:
     sign, misnamed = _sign_of(file.name, sheet)
     if misnamed:
         return Scan(problems=[misnamed])
@@ -176,7 +175,7 @@ def _scan_file(file: IndexedFile, root: Path, skeleton: Skeleton, sheet: LabelSh
     return scan
 
 
-def _sign_of(name: str, sheet: LabelSheet | None) -> tuple[int, str | None]:
+def _sign_of(name: str, sheet: LabelTable | None) -> tuple[int, str | None]:
     """SignID that a file's name tells, and what is wrong with it."""
     parts = name.split("/")
     named = parts[1] if len(parts) == 3 else parts[1].rpartition(".")[0]
@@ -197,7 +196,7 @@ def _record_of(file: IndexedFile, member: Member, told: dict) -> dict:
         **({} if member.key is None else {"keypoint_key": member.key}),
         **told,
         "num_frames": int(member.shape[0]),
-        **({} if member.place is None else {PLACE: list(member.place)}),
+        **({} if member.range is None else {PLACE: list(member.range)}),
     }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from karsl.storage.atomic import atomic_path
+from karsl.io.atomic import atomic_path
 from karsl.testing.gaps import detect
 from karsl.testing.lexicon import Sign, lexicon
 from karsl.testing.performance import perform

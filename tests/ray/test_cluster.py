@@ -20,7 +20,6 @@ from karsl.errors import ConfigError
 from karsl.ray import PrefetchBatches, RayDataset, pack_on_ray, session, to_ray_dataset
 from karsl.registry import DATASETS
 from karsl.storage.convert import open_source
-from karsl.storage.pack.writer import pack_clips
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import pytest
 from karsl.cli.main import main
 from karsl.errors import ConfigError, DatasetNotFoundError
 from karsl.skeletons import get_skeleton
-from karsl.storage import scan_npz_folders
 from karsl.storage.convert import open_source
 from karsl.storage.folder_names import layout_seen
+from karsl.storage.scan import scan_npz_folders
 
 
 def touch(root: Path, *names: str) -> Path:

@@ -10,9 +10,9 @@ import torch
 
 from karsl.datasets.encoders.base import Encoder
 from karsl.errors import ConfigError
+from karsl.io import read_label_table
 from karsl.registry import ENCODERS
 from karsl.skeletons import Skeleton
-from karsl.storage import read_label_sheet
 
 _LANGUAGES = {"english": "classes", "arabic": "classes_ar"}
 TARGETS = ("sign", *_LANGUAGES)
@@ -49,7 +49,7 @@ class LabelEncoder(Encoder):
                 f"LabelEncoder: target={target!r}, tokens={tokens!r}; expected {', '.join(TARGETS)} and {', '.join(TOKENS)}"
             )
         self.target, self.tokens = target, tokens
-        self._sheet = None if label_sheet is None else read_label_sheet(label_sheet)
+        self._sheet = None if label_sheet is None else read_label_table(label_sheet)
         self._values: tuple[Any, ...] = ()
         self.vocabulary: dict[str, int] = {}
 

@@ -14,8 +14,8 @@ from karsl.datasets.fused.frames import Frames
 from karsl.datasets.fused.pipeline import BatchPipeline
 from karsl.datasets.transforms.loading import LoadKeypoints
 from karsl.errors import AnnotationError, KarslError, TransformError
+from karsl.io.pack_reader import WholePack
 from karsl.skeletons import Skeleton
-from karsl.storage.whole_pack import WholePack
 
 if TYPE_CHECKING:
     from karsl.datasets.base import KeypointDataset

@@ -15,8 +15,8 @@ from karsl.datasets.index.progress import reported
 from karsl.datasets.index.selection import SharedIndices, as_range
 from karsl.datasets.index.store import IndexStore
 from karsl.datasets.index.writer import IndexWriter
-from karsl.datasets.shared_file import SharedFile
 from karsl.datasets.subset import Indices, resolve_indices
+from karsl.io.shared_file import SharedFile
 
 
 class SerializedList(Sequence):
@@ -172,7 +172,7 @@ class SerializedList(Sequence):
     @property
     def path(self) -> Path | None:
         """The index file, None for memory of the run."""
-        return None if self.store.file.of_run else self.store.file.path
+        return None if self.store.file.temporary else self.store.file.path
 
     def _positions(self) -> range | np.ndarray:
         if self._selection is None:

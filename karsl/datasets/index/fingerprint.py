@@ -23,10 +23,10 @@ import xxhash
 
 from karsl.datasets.index.codec import decode, encode
 from karsl.datasets.index.layout import FORMAT_VERSION
-from karsl.datasets.shared_file import SharedFile
 from karsl.errors import IndexFileError
-from karsl.storage.atomic import atomic_path
-from karsl.storage.stamp import file_xxh3
+from karsl.io.atomic import atomic_path
+from karsl.io.hashing import file_xxh3
+from karsl.io.shared_file import SharedFile
 from karsl.version import __version__
 
 _RACY_NS = 2_000_000_000  # coarse file clocks: a file changed twice within one tick shows one time (git's racy entries)

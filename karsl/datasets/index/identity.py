@@ -10,7 +10,8 @@ from typing import Any
 import mmengine
 
 from karsl.datasets.index.code_facts import code_facts, package_facts
-from karsl.datasets.index.fingerprint import file_facts, fingerprint
+from karsl.datasets.index.fingerprint import fingerprint
+from karsl.io.hashing import file_stats
 
 PARSING = ("load_data_list", "parse_data_info", "filter_data")
 _PATH_CHARS = 4096
@@ -39,7 +40,7 @@ def index_identity(
     inputs: Iterable = getattr(dataset, "index_inputs", list)()
     files = sorted({*_named_files(state), *(Path(path).absolute() for path in inputs)})
     try:
-        facts = [file_facts(path, memory) for path in [*files, *folders]]
+        facts = [file_stats(path, memory) for path in [*files, *folders]]
     except OSError:
         return None
     cls = type(dataset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from karsl.datasets.shared_file import SharedFile
+from karsl.io.shared_file import SharedFile
 
 _PICKLED_BY_VALUE = 4096  # indices; 32 KB, well under the 100 KB that a pickled dataset may weigh
 

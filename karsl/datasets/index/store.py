@@ -11,8 +11,8 @@ import numpy as np
 
 from karsl.datasets.index.codec import decode, decode_trusted
 from karsl.datasets.index.layout import BLOCK_BITS, BLOCK_BYTES, HEADER_BYTES, IndexHeader, checksum
-from karsl.datasets.shared_file import SharedFile
 from karsl.errors import IndexFileError
+from karsl.io.shared_file import SharedFile
 
 
 class IndexStore:
@@ -43,7 +43,7 @@ class IndexStore:
         header = IndexHeader.unpack(bytes(whole[:HEADER_BYTES]), len(whole), str(self))
         if self.fingerprint is not None and header.fingerprint != self.fingerprint:
             raise IndexFileError(f"{self} was made from other inputs (fingerprint {header.fingerprint})")
-        if header.trusted and not self.file.of_run:
+        if header.trusted and not self.file.temporary:
             raise IndexFileError(f"{self} claims pickled records, which karsl never reads from a file")
         self._whole = whole
         self._records = whole[HEADER_BYTES : HEADER_BYTES + header.data_bytes]

@@ -14,8 +14,8 @@ from typing import Any
 from karsl.datasets.index.codec import encode, encode_pickled
 from karsl.datasets.index.columns import NumberColumn
 from karsl.datasets.index.layout import BLOCK_BYTES, HEADER_BYTES, IndexHeader, checksum
-from karsl.datasets.shared_file import SharedFile
 from karsl.errors import UnsafeRecord
+from karsl.io.shared_file import SharedFile
 
 TEMP_SUFFIX = ".tmp"
 _CHUNK_BYTES = 16 * BLOCK_BYTES
@@ -146,8 +146,8 @@ class IndexWriter:
     def _publish(self, header: IndexHeader) -> None:
         part, target = self._file.path, self._target
         try:
-            self._file.write_at(0, replace(header, trusted=self._file.of_run).pack())
-            if not (self._file.of_run or part is None or target is None):
+            self._file.write_at(0, replace(header, trusted=self._file.temporary).pack())
+            if not (self._file.temporary or part is None or target is None):
                 self._rename(part, target)
         except OSError as error:
             self._move(f"{target} cannot be written: {error.strerror}", error)
@@ -155,7 +155,7 @@ class IndexWriter:
 
     def _rename(self, part: Path, target: Path) -> None:
         os.fsync(self._file.fd)
-        self._file.mark_used()
+        self._file.lock_shared()
         os.replace(part, target)
         self._file.path = target
         with suppress(OSError):  # some file systems cannot sync a folder; the rename is atomic all the same
@@ -167,7 +167,7 @@ class IndexWriter:
 
     def _move(self, reason: str, error: OSError | None = None) -> None:
         """Go on in memory of the run with what was written so far; `error` is raised again when already there."""
-        if self._file.of_run:
+        if self._file.temporary:
             if error is not None:
                 raise error
             return

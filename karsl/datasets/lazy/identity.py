@@ -20,7 +20,7 @@ from karsl.datasets.combine.naming import kind
 from karsl.datasets.epoch import EpochState
 from karsl.datasets.index.code_facts import code_facts, counts_by_name
 from karsl.datasets.index.fingerprint import fingerprint
-from karsl.storage.stamp import stamp_of
+from karsl.io.hashing import fingerprint_files
 
 
 class CannotTell(Exception):
@@ -87,7 +87,7 @@ def _of_tree(dataset: Combinator) -> list:
 def _of_reader(dataset: KeypointDataset) -> list:
     dataset.full_init()
     records = [dataset.get_data_info(place) for place in range(len(dataset))]
-    files = stamp_of(Path(), (record["keypoint_path"] for record in records if "keypoint_path" in record))
+    files = fingerprint_files(Path(), (record["keypoint_path"] for record in records if "keypoint_path" in record))
     steps = getattr(dataset.pipeline, "transforms", dataset.pipeline)
     how = [dataset.skeleton, dataset.test_mode, dataset.on_error, dataset.max_refetch, steps, _own_attributes(dataset)]
     return [_of_class(type(dataset)), _told(fingerprint(records), dataset), files, _facts(how)]
@@ -125,7 +125,7 @@ def _of_function(function: FunctionType) -> str:
 
 def _of_text(value: str | Path) -> list:
     """Of a text that names a file, that file's size and time too."""
-    return [type(value).__name__, str(value), stamp_of(Path(), [str(value)]) if os.path.isfile(value) else None]
+    return [type(value).__name__, str(value), fingerprint_files(Path(), [str(value)]) if os.path.isfile(value) else None]
 
 
 def _of_tensor(value: torch.Tensor) -> list:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import ConfigError
-from karsl.storage.atomic import atomic_path
+from karsl.io.atomic import atomic_path
 
 _PLAN = "plan.json"
 

@@ -8,24 +8,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from karsl.storage.atomic import atomic_path
+from karsl.io.atomic import atomic_output, atomic_path
 from karsl.storage.convert import Clips
-from karsl.storage.convert.staging import atomic_target
 from karsl.storage.convert.write import convert_clips
 
 
 def write_pack(source: Clips, path: Path, **options: Any) -> None:
-    """A pack; see `karsl.storage.pack.writer.pack_clips`."""
-    from karsl.storage.pack.writer import pack_clips
+    """A pack; see `karsl.pack.write.pack_clips`."""
+    from karsl.pack.write import pack_clips
 
     pack_clips(source, path, **options)
 
 
 def write_tars(source: Clips, path: Path, **options: Any) -> None:
-    """WebDataset tars; see `karsl.storage.tar.write.write_tars`."""
-    from karsl.storage.tar import write
+    """WebDataset tars; see `karsl.webdataset.write.write_tars`."""
+    from karsl.webdataset import write
 
-    with atomic_target(path) as part:
+    with atomic_output(path) as part:
         write.write_tars(part, source.metainfo, source.records, source.read, skeleton=source.skeleton, **options)
 
 

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from karsl.datasets.shared_file import SharedFile
 from karsl.datasets.transfer.slot import HEADER_BYTES, RETIRED, Loan, Slot, fits
+from karsl.io.shared_file import SharedFile
 
 NAME = "karsl-batch"
 MAX_SLOTS = 64  # a descriptor each in the worker; a usual limit is 1,024

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from karsl.errors import DataProblems
+from karsl.io.annotations import parse_annotations, write_data_list
+from karsl.io.pack_reader import ANNOTATIONS
 from karsl.skeletons import Skeleton, describe_skeleton
-from karsl.storage.annotation import read_annotation, write_list
 from karsl.storage.clip_source import public
 from karsl.storage.convert.archive_folder import ArchiveFolder
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.located import LocatedClips
 from karsl.storage.convert.said import numbered_classes, skeleton_of
-from karsl.storage.packed import ANNOTATIONS
 
 
 def open_annotation(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> LocatedClips:
@@ -24,7 +24,7 @@ def open_annotation(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -
         DataProblems: Records that lack what finds and names their clips, all at once.
     """
     path = path / ANNOTATIONS if path.is_dir() else path
-    metainfo, records = read_annotation(path)
+    metainfo, records = parse_annotations(path)
     points = skeleton_of(metainfo.get("skeleton"), skeleton, where=path)
     problems = [
         f"record {number} has no {key!r}; add it"
@@ -48,4 +48,4 @@ def write_annotated(out: Path, job: Job) -> None:
             name, key = f"clips/{record['label']:04d}.npz", record["clip_id"]
             archives.write(name, key, clip)
             records.append({**public(record), "keypoint_path": name, "keypoint_key": key})
-    write_list(out / ANNOTATIONS, {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)}, records)
+    write_data_list(out / ANNOTATIONS, {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)}, records)

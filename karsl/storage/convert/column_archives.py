@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
-from karsl.storage.annotation import write_list
+from karsl.io.annotations import write_data_list
+from karsl.io.npz import Member, list_members, read_member
 from karsl.storage.clip_source import Clips, public
 from karsl.storage.convert.archive_folder import ArchiveFolder
 from karsl.storage.convert.columns import HOLISTIC, MSL, ColumnLayout
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.naming import FreshNames, class_folders
 from karsl.storage.convert.sidecar import SIDECAR, read_sidecar
-from karsl.storage.npz import Member, list_members, read_member
 
 
 @dataclass(frozen=True)
@@ -89,4 +89,4 @@ def write_holistic(out: Path, job: Job) -> None:
             key = fresh.name(file, record["clip_id"])
             archives.write(file, key, HOLISTIC.rows_of(clip))
             records.append({**public(record), "file": file, "key": key})
-    write_list(out / SIDECAR, {**job.metainfo, "skeleton": HOLISTIC.skeleton}, records)
+    write_data_list(out / SIDECAR, {**job.metainfo, "skeleton": HOLISTIC.skeleton}, records)

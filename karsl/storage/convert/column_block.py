@@ -10,12 +10,12 @@ import numpy as np
 from numpy.lib import format as npy
 
 from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError
-from karsl.storage.annotation import write_list
+from karsl.io.annotations import write_data_list
+from karsl.io.npy import BROKEN
 from karsl.storage.clip_source import Clips, public
 from karsl.storage.convert.columns import HOLISTIC
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.sidecar import SIDECAR, read_sidecar
-from karsl.storage.npy import BROKEN
 
 CLIPS, LABELS = "X.npy", "y.npy"
 
@@ -97,4 +97,4 @@ def write_block(out: Path, job: Job) -> None:
             stream.write(HOLISTIC.rows_of(clip).astype("<f4").tobytes())
             records.append({**public(record), "file": CLIPS, "place": place})
     np.save(out / LABELS, np.array([r["label"] for r in records], dtype=np.int64))
-    write_list(out / SIDECAR, {**job.metainfo, "skeleton": HOLISTIC.skeleton}, records)
+    write_data_list(out / SIDECAR, {**job.metainfo, "skeleton": HOLISTIC.skeleton}, records)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
-from karsl.storage.annotation import write_list
+from karsl.io.annotations import write_data_list
+from karsl.io.npy import BROKEN
 from karsl.storage.clip_source import Clips, public
 from karsl.storage.convert.columns import HOLISTIC
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.naming import FreshNames, class_folders
 from karsl.storage.convert.sidecar import SIDECAR, read_sidecar
-from karsl.storage.npy import BROKEN
 
 
 @dataclass(frozen=True)
@@ -106,4 +106,4 @@ def write_frames(out: Path, job: Job) -> None:
         for number, row in enumerate(HOLISTIC.rows_of(clip)):
             np.save(out / file / f"{number}.npy", row)
         records.append({**public(record), "file": file})
-    write_list(out / SIDECAR, {**job.metainfo, "skeleton": HOLISTIC.skeleton}, records)
+    write_data_list(out / SIDECAR, {**job.metainfo, "skeleton": HOLISTIC.skeleton}, records)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from karsl.errors import CorruptRecordError
+from karsl.io.clip import value_problem
 from karsl.skeletons import Skeleton, get_skeleton
-from karsl.storage.record import value_problem
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import CorruptRecordError, DataProblems
+from karsl.io.clip import to_float16, value_problem
 from karsl.skeletons import Skeleton
 from karsl.storage.clip_source import ClipSource
 from karsl.storage.convert.losses import Losses
 from karsl.storage.convert.mapped import describe_points, dropped_points, map_clip
-from karsl.storage.half import to_half
-from karsl.storage.record import value_problem
 
 Progress = Callable[[Iterable, int], Iterable]
 
@@ -93,7 +92,7 @@ class Job:
     def _stored(self, clip: np.ndarray, clip_id: str) -> np.ndarray:
         if self.dtype == np.float32:
             return clip
-        half = to_half(clip, called=clip_id, marked="mask" in self.keeps)
+        half = to_float16(clip, name=clip_id, has_mask="mask" in self.keeps)
         if (half != clip).any():
             self.losses.add("precision", clip_id, "values are rounded to float16, 3 digits; --dtype float32 keeps them")
         return half

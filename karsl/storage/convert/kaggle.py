@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import AnnotationError, CorruptRecordError, DataProblems
+from karsl.io.annotations import write_data_list
 from karsl.skeletons import get_skeleton
-from karsl.storage.annotation import write_list
 from karsl.storage.clip_source import Clips, public
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.naming import safe_name
@@ -133,7 +133,7 @@ def write_kaggle(out: Path, job: Job) -> None:
             records.append({**public(record), "file": file})
     index = {str(name): label for label, name in enumerate(job.metainfo["classes"])}
     (out / LABELS).write_text(json.dumps(index, ensure_ascii=False), encoding="utf-8")
-    write_list(out / SIDECAR, {**job.metainfo, "skeleton": "kaggle_543"}, records)
+    write_data_list(out / SIDECAR, {**job.metainfo, "skeleton": "kaggle_543"}, records)
 
 
 def _rows_of_a_frame() -> tuple[list[str], list[int]]:

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from karsl.errors import ConfigError
+from karsl.io.annotations import class_metainfo
+from karsl.io.file_index import Progress
+from karsl.io.labels import find_label_table, read_label_table
+from karsl.io.pack_reader import ANNOTATIONS
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
-from karsl.storage.annotation import class_metainfo
 from karsl.storage.convert.archive_folder import ArchiveFolder
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.located import LocatedClips
 from karsl.storage.convert.naming import FreshNames
-from karsl.storage.file_index import Progress
 from karsl.storage.folder_names import SPLITS
-from karsl.storage.labels import find_label_sheet, read_label_sheet
-from karsl.storage.packed import ANNOTATIONS
 from karsl.storage.scan import scan_npz_folders
 
 
@@ -34,8 +34,8 @@ def open_karsl(
         DataProblems: Everything that the scan found wrong.
     """
     skeleton = skeleton or get_skeleton("karsl_184")
-    sheet_path = label_sheet or find_label_sheet(path)
-    sheet = read_label_sheet(sheet_path) if sheet_path else None
+    sheet_path = label_sheet or find_label_table(path)
+    sheet = read_label_table(sheet_path) if sheet_path else None
     scan = scan_npz_folders(path, skeleton=skeleton, sheet=sheet, progress=progress)
     if scan.problems:
         raise scan.error(path)

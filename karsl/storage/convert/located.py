@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from karsl.io.annotations import LOCATOR_KEYS
+from karsl.io.hashing import fingerprint_files
+from karsl.io.reader import ClipReader
 from karsl.skeletons import Skeleton
-from karsl.storage.annotation import LOCATOR_KEYS
 from karsl.storage.clip_source import ClipSource
-from karsl.storage.reader import ClipReader
-from karsl.storage.stamp import stamp_of
 
 
 @dataclass(frozen=True)
@@ -48,4 +48,4 @@ class LocatedClips(ClipSource):
     @cached_property
     def stamp(self) -> str:
         """Stands for the state of the files: names, sizes and times."""
-        return stamp_of(self.root, (r["keypoint_path"] for r in self.records))
+        return fingerprint_files(self.root, (r["keypoint_path"] for r in self.records))

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from karsl.errors import KarslError
+from karsl.io.npz import list_members
+from karsl.io.pack_reader import ANNOTATIONS
 from karsl.storage.folder_names import SPLIT_FOLDER
-from karsl.storage.npz import list_members
-from karsl.storage.packed import ANNOTATIONS
 
 
 def folder_with(pattern: str) -> Callable[[Path], bool]:

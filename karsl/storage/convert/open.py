@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from karsl.errors import ConfigError, DatasetNotFoundError
+from karsl.io.file_index import Progress
 from karsl.skeletons import Skeleton, get_skeleton
 from karsl.storage.clip_source import Clips, ClipSource
 from karsl.storage.convert.forms import FORMS, find_form, guess_form
 from karsl.storage.convert.mapped import MappedClips
 from karsl.storage.convert.plain_pickle import Trusted
-from karsl.storage.file_index import Progress
 
 
 def open_source(

@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import AnnotationError, CorruptRecordError, DatasetNotFoundError, missing_extra
+from karsl.io.clip import canonical_clip, shape_problem
 from karsl.skeletons import Skeleton, describe_skeleton
 from karsl.storage.clip_source import Clips, public
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.naming import class_folders
 from karsl.storage.convert.said import skeleton_of
-from karsl.storage.record import canonical_clip, shape_problem
 
 GROUP_CLIPS = 64  # clips of a row group: what is in memory at once
 KEPT_GROUPS = 8  # so that a reader in another order, of six signers and splits, say, decodes each group once

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from karsl.errors import ConfigError, CorruptRecordError
-from karsl.storage.npy import BROKEN
+from karsl.io.npy import BROKEN
 
 # numpy 1 and 2 call the same functions by two names; protocol 2 writes bytes as text to be encoded.
 _MODULES = {"numpy._core.multiarray": "multiarray", "numpy.core.multiarray": "multiarray"}

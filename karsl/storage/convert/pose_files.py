@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import CorruptRecordError, DataProblems, missing_extra
+from karsl.io.annotations import write_data_list
+from karsl.io.npy import BROKEN
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton, skeleton_names
 from karsl.skeletons.mediapipe import mediapipe_skeleton
-from karsl.storage.annotation import write_list
 from karsl.storage.clip_source import Clips, public
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.mapped import map_clip
 from karsl.storage.convert.naming import FreshNames, class_folders
 from karsl.storage.convert.pose_names import NOT_READ, components_of, group_of, our_names
 from karsl.storage.convert.sidecar import SIDECAR, read_sidecar, records_of_folders
-from karsl.storage.npy import BROKEN
 
 PICTURE = 1000  # width and height that are written; coordinates in files are pixels
 DEFAULT_FPS = 25.0  # files must say one; KArSL's sources disagree between 25 and 30
@@ -179,7 +179,7 @@ def write_pose(out: Path, job: Job) -> None:
         with (out / file).open("wb") as stream:
             Pose(header, body).write(stream)
         records.append({**public(record), "file": file})
-    write_list(out / SIDECAR, {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)}, records)
+    write_data_list(out / SIDECAR, {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)}, records)
 
 
 def _components(skeleton: Skeleton) -> tuple[list[Any], np.ndarray]:

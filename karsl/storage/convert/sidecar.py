@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from karsl.errors import AnnotationError, DatasetNotFoundError
-from karsl.storage.annotation import read_annotation
+from karsl.io.annotations import parse_annotations
 
 SIDECAR = "clips.json"
 
@@ -22,7 +22,7 @@ def read_sidecar(folder: Path) -> tuple[dict, list[dict]] | None:
     path = folder / SIDECAR
     if not path.is_file():
         return None
-    metainfo, records = read_annotation(path)
+    metainfo, records = parse_annotations(path)
     needed = ("clip_id", "label", "num_frames", "file")
     lacking = [key for key in needed if any(key not in r for r in records)]
     if lacking or "classes" not in metainfo:

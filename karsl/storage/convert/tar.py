@@ -14,9 +14,9 @@ from karsl.storage.clip_source import public
 from karsl.storage.convert.job import Job
 from karsl.storage.convert.located import LocatedClips
 from karsl.storage.convert.said import numbered_classes, skeleton_of
-from karsl.storage.tar.facts import record_of
-from karsl.storage.tar.index import SUFFIX, TarIndex, index_tar
-from karsl.storage.tar.write import TARS, read_tars, write_tars
+from karsl.webdataset.index import SUFFIX, TarIndex, index_tar
+from karsl.webdataset.samples import to_record
+from karsl.webdataset.write import TARS, read_tars, write_tars
 
 
 def open_tars(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> LocatedClips:
@@ -56,7 +56,7 @@ def _records(tar: Path, points: Skeleton, signs: dict[int, int]) -> Iterator[dic
         raise AnnotationError(f"{tar}: clips of {index.num_keypoints} points, {points.name!r} has {points.num_keypoints}")
     for clip in index.clips:
         where = {"keypoint_path": tar.name, "byte_start": clip.start, "dtype": clip.dtype, "xxh3": clip.xxh3}
-        yield {**record_of(clip.key, clip.facts, signs, str(tar)), "num_frames": clip.frames, **where}
+        yield {**to_record(clip.key, clip.metadata, signs, str(tar)), "num_frames": clip.frames, **where}
 
 
 def write_tar(out: Path, job: Job) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import DISK_FULL, ConfigError, DataProblems, SkeletonError
+from karsl.io.atomic import atomic_output
 from karsl.skeletons import Skeleton, get_skeleton
 from karsl.storage.clip_source import ClipSource
 from karsl.storage.convert.form import Form
 from karsl.storage.convert.forms import FORMS, find_form, guess_form
 from karsl.storage.convert.job import Job, Progress
 from karsl.storage.convert.losses import Losses
-from karsl.storage.convert.staging import atomic_target
 
 DTYPES = ("float32", "float16")
 
@@ -77,7 +77,7 @@ def convert_clips(
     losses = Losses(form, strict=strict)
     job = Job(source, target, chosen.keeps, losses, dtype=np.dtype(dtype), progress=progress)
     try:
-        with atomic_target(out, is_file=chosen.is_file) as part:
+        with atomic_output(out, is_file=chosen.is_file) as part:
             chosen.writer(part, job)
     except OSError as error:
         if error.errno not in DISK_FULL:

@@ -1,0 +1,198 @@
+"""Annotation files in OpenMMLab's format, `{"metainfo": {...}, "data_list": [...]}`: load, check and write."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+import yaml  # required by MMEngine
+from mmengine.config import Config
+from mmengine.fileio import get_text, list_from_file
+from mmengine.logging import print_log
+
+from karsl.errors import AnnotationError
+from karsl.io.atomic import atomic_path
+from karsl.io.labels import LabelTable
+
+BYTE_RANGE_KEY = "member"
+"""Record key of the array's position in its archive, a list in the order of `karsl.io.npz.ByteRange`."""
+LOCATOR_KEYS = frozenset(
+    ("keypoint_path", "keypoint_key", BYTE_RANGE_KEY, "frame_start", "byte_start", "dtype", "xxh3", "pack", "sample_idx")
+)
+"""Record keys that locate the clip in one copy of the files or in one dataset."""
+_PARSERS = {".json": json.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}  # none of them can run code
+_NAME_KEYS = ("skeleton", "dataset_name")  # always names, even if a file of that name exists
+
+
+def load_annotations(ann_file: str | None, *, owner: str) -> dict:
+    """Load an annotation file for a dataset.
+
+    Args:
+        ann_file: Path or URL supported by MMEngine's file clients, `.json`, `.yaml` or `.yml`.
+        owner: Name of the dataset class, for the error without a path.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        TypeError: If no path is given or the content is not a dict.
+        AnnotationError: If the suffix is not supported, the text cannot be parsed or the content has another format.
+    """
+    if not ann_file:
+        raise TypeError(f"{owner} needs ann_file; 'karsl prepare DATA_ROOT' writes one")
+    parse = _PARSERS.get(PurePath(ann_file).suffix.lower())
+    if parse is None:
+        raise AnnotationError(
+            f"{ann_file}: an annotation is read from .json, .yaml or .yml; other formats, pickle above all, can run code; "
+            "write it as json"
+        )
+    try:
+        content = parse(get_text(ann_file))
+    except (ValueError, yaml.YAMLError) as error:
+        raise AnnotationError(f"{ann_file}: not readable ({error}); write it again with 'karsl prepare'") from error
+    if not isinstance(content, dict):  # MMEngine raises a TypeError, too
+        raise TypeError(f"{ann_file}: an annotation file contains a dict, this one a {type(content).__name__}")
+    split_annotation(content, ann_file)
+    return content
+
+
+def parse_annotations(path: str | Path) -> tuple[dict, list[dict]]:
+    """Read the metainfo and the records of a local `.json` annotation file.
+
+    Raises:
+        AnnotationError: If the file cannot be read or has another format.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AnnotationError(f"{path}: not readable ({error}); write it again with 'karsl prepare'") from error
+    return split_annotation(content, path)
+
+
+def split_annotation(content: Any, path: str | Path) -> tuple[dict, list[dict]]:
+    """Check the content of an annotation file and return its metainfo and records.
+
+    Raises:
+        AnnotationError: If the content has another format.
+
+    Example:
+        >>> split_annotation({"metainfo": {"classes": ["a"]}, "data_list": []}, "a.json")
+        ({'classes': ['a']}, [])
+    """
+    if not isinstance(content, dict):
+        raise AnnotationError(f"{path}: an annotation file contains a dict, this one a {type(content).__name__}")
+    absent = [key for key in ("metainfo", "data_list") if key not in content]
+    if absent:
+        raise AnnotationError(f"{path}: no key {absent}; the format is {{'metainfo': ..., 'data_list': [...]}}")
+    metainfo, records = content["metainfo"], content["data_list"]
+    if not isinstance(metainfo, dict) or not isinstance(records, list):
+        raise AnnotationError(
+            f"{path}: metainfo is a {type(metainfo).__name__} and data_list a {type(records).__name__}; "
+            "a dict and a list are expected"
+        )
+    for number, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise AnnotationError(f"{path}: record {number} is a {type(record).__name__}; a dict is expected")
+        if not isinstance(clip_path := record.get("keypoint_path", ""), str):
+            raise AnnotationError(f"{path}: record {number} has keypoint_path={clip_path!r}; a string is expected")
+    return metainfo, records
+
+
+def write_annotations(path: str | Path, metainfo: dict, records: list[dict]) -> Path:
+    """Write an annotation file with labels, without positions in archives.
+
+    Args:
+        path: A `.json` file; replaced atomically.
+        metainfo: Dataset metadata. With `signs`, each record's label is the index of its `sign` there.
+        records: One dict per clip.
+
+    Returns:
+        The path.
+    """
+    label = {sign: i for i, sign in enumerate(metainfo.get("signs") or ())}
+    data_list = []
+    for record in records:
+        stored = {key: value for key, value in record.items() if key != BYTE_RANGE_KEY}
+        if record.get("sign") in label:
+            stored["label"] = label[record["sign"]]
+        data_list.append(stored)
+    return write_data_list(path, metainfo, data_list)
+
+
+def write_data_list(path: str | Path, metainfo: dict, records: list[dict]) -> Path:
+    """Write `{"metainfo": ..., "data_list": [...]}` atomically, as UTF-8 with one record per line and readable Arabic."""
+    with atomic_path(path) as temp, temp.open("w", encoding="utf-8") as stream:
+        stream.write('{"metainfo": ' + json.dumps(metainfo, ensure_ascii=False) + ',\n"data_list": [\n')
+        stream.write(",\n".join(json.dumps(r, ensure_ascii=False) for r in records))
+        stream.write("\n]}\n")
+    return Path(path)
+
+
+def class_metainfo(signs: tuple[int, ...], table: LabelTable | None) -> dict:
+    """Return `signs`, `classes` (English) and `classes_ar` of some SignIDs, in label order.
+
+    Example:
+        >>> class_metainfo((7, 9), None)
+        {'signs': (7, 9), 'classes': ('0007', '0009')}
+    """
+    if table is None:
+        return {"signs": signs, "classes": tuple(f"{s:04d}" for s in signs)}
+    row = {s: i for i, s in enumerate(table.signs)}
+    return {
+        "signs": signs,
+        "classes": tuple(table.english[row[s]] for s in signs),
+        "classes_ar": tuple(table.arabic[row[s]] for s in signs),
+    }
+
+
+def check_labels(records: Sequence[Mapping], classes: object, *, source: str) -> None:
+    """Check that every label is an index into `classes`; do nothing if there are no classes.
+
+    Raises:
+        AnnotationError: If a label is out of range.
+    """
+    if not classes or not isinstance(classes, (list, tuple)):
+        return
+    known = range(len(classes))
+    wrong = [r for r in records if isinstance(r.get("label"), (int, np.integer)) and r["label"] not in known]
+    if wrong:
+        count = "1 clip" if len(wrong) == 1 else f"{len(wrong)} clips"
+        first = f"{wrong[0]['label']} of clip {wrong[0].get('clip_id', '?')!r}"
+        raise AnnotationError(
+            f"{source}: {count} with a label outside 0 to {len(known) - 1}, the first {first}; "
+            f"metainfo has {len(known)} 'classes', correct these or the labels"
+        )
+
+
+def merge_metainfo(base: Mapping, override: Mapping | Config | None) -> dict:
+    """Override the metainfo of a dataset class with that of a constructor.
+
+    Args:
+        base: METAINFO of the class; copied.
+        override: Values of the constructor. A string that is the path of a readable text file is replaced by the lines of
+            the file, except for `skeleton` and `dataset_name`.
+
+    Raises:
+        TypeError: If `override` is not a mapping.
+    """
+    merged = copy.deepcopy(dict(base))
+    if override is None:
+        return merged
+    if not isinstance(override, (Mapping, Config)):
+        raise TypeError(f"metainfo should be a Mapping or Config, but got {type(override)}")
+    for key, value in override.items():
+        merged[key] = _read_lines(key, value) if isinstance(value, str) and key not in _NAME_KEYS else value
+    return merged
+
+
+def _read_lines(key: str, text: str) -> str | list[str]:
+    try:
+        lines = list_from_file(text)
+    except (TypeError, ValueError, KeyError, OSError):
+        print_log(f"{text} is not a meta file, simply parsed as meta information", logger="current", level=logging.WARNING)
+        return text
+    print_log(f"metainfo {key!r} is read from the file {text!r}: {len(lines)} lines", logger="current")
+    return lines

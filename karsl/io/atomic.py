@@ -1,0 +1,177 @@
+"""Atomic output files and folders, locks for a single writer, and errors about a full disk.
+
+A reader never sees half a file, and a process that is killed leaves nothing that is taken for a result.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from karsl.errors import DISK_FULL, ConfigError, PackError
+
+_LOCK = "lock"
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path next to `path`; move it there if the block succeeds, delete it if not.
+
+    Args:
+        path: The final path. Missing parent folders are created.
+
+    Example:
+        >>> out = Path(tempfile.mkdtemp()) / "a" / "hello.txt"
+        >>> with atomic_path(out) as temp:
+        ...     _ = temp.write_text("hello")
+        >>> out.read_text(), len(list(out.parent.iterdir()))
+        ('hello', 1)
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # process ids are not unique across containers or the nodes of a shared file system
+    temp = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")
+    try:
+        yield temp
+        _sync_file(temp)
+        os.replace(temp, path)
+        sync_folder(path.parent)
+    except BaseException:
+        with suppress(OSError):  # on a disk that cannot be written, report the first error
+            temp.unlink()
+        raise
+
+
+@contextmanager
+def atomic_output(path: Path, *, is_file: bool = False) -> Iterator[Path]:
+    """Yield a path in a locked temporary folder; move it to `path` if the block succeeds, delete it if not.
+
+    Remainders of killed writers of the same target are removed first. The operating system releases the lock when the
+    process dies.
+
+    Args:
+        path: The final path: absent, an empty folder, or a file to replace.
+        is_file: The block writes a file. Otherwise it receives an empty folder.
+
+    Raises:
+        ConfigError: If another process is writing the same target.
+
+    Example:
+        >>> out = Path(tempfile.mkdtemp()) / "clips"
+        >>> with atomic_output(out) as temp:
+        ...     _ = (temp / "a.txt").write_text("hello")
+        >>> [p.name for p in out.parent.rglob("*")]
+        ['clips', 'a.txt']
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder, lock = _locked_folder(path)
+    temp = folder / f"new{path.suffix}"
+    try:
+        _remove_stale(path, folder)
+        if not is_file:
+            temp.mkdir()
+        yield temp
+        if is_file:
+            _sync_file(temp)
+        os.replace(temp, path)
+        sync_folder(path.parent)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+
+
+@contextmanager
+def exclusive_lock(path: Path) -> Iterator[None]:
+    """Hold the right to write a file or folder; the operating system releases it when the process dies.
+
+    Raises:
+        PackError: If another process holds it or the parent folder is not writable.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise PackError(f"another process is writing {path}; wait until it is done, or end it") from None
+    except OSError as error:
+        raise PackError(f"{path.parent} cannot be written ({error}); choose another folder") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def disk_full_errors(path: Path, *, resumable: bool = False) -> Iterator[None]:
+    """Turn a disk-full error of the operating system into a `PackError` with a remedy.
+
+    Args:
+        path: The output, for the message.
+        resumable: Finished shards stay for the next run.
+
+    Raises:
+        PackError: If the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        remedy = "; make room and give the same command again" + (": shards that are finished are kept" * resumable)
+        raise PackError(f"no room left for {path} ({os.strerror(error.errno or 0)}){remedy}") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the entries of a folder to the disk. Systems that cannot open folders do it themselves."""
+    with suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as stream:  # Windows syncs only files that are open for writing
+        os.fsync(stream.fileno())
+
+
+def _locked_folder(path: Path) -> tuple[Path, FileLock]:
+    """Create a temporary folder next to a target; return it and its lock, acquired."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+        lock = FileLock(folder / _LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except (Timeout, FileNotFoundError):
+            continue  # another process removed it as stale before it was locked
+        if (folder / _LOCK).exists():
+            return folder, lock
+        lock.release()
+
+
+def _remove_stale(path: Path, own: Path) -> None:
+    """Remove the temporary folders of dead writers.
+
+    Raises:
+        ConfigError: If one of the writers is alive.
+    """
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.\w{{8}}\.part")
+    for folder in path.parent.iterdir():
+        if folder == own or not pattern.fullmatch(folder.name) or not (folder / _LOCK).is_file():
+            continue
+        try:
+            with FileLock(folder / _LOCK, timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
+        except Timeout:
+            raise ConfigError(f"another process is writing {path}; wait until it is done, or end it") from None
+        except OSError:
+            continue  # of another user, or removed meanwhile

@@ -1,0 +1,350 @@
+"""Arrays in `.npz` archives: list them by their headers, read one by its byte range or its key. No file stays open."""
+
+from __future__ import annotations
+
+import os
+import warnings
+import zipfile
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib import format as npy
+
+from karsl.errors import CorruptRecordError
+from karsl.io.lru import LRU
+from karsl.io.npy import BROKEN_ARCHIVE, HEADER_BYTES, ShortHeader, array_from, missing_file_error, parse_header
+
+try:  # the extra [fast]
+    import deflate
+except ImportError:
+    deflate = None  # type: ignore[assignment]
+
+STORED, DEFLATED = 0, 8
+_RAW_DEFLATE = -15  # zlib window bits without a zlib header, as in zip archives
+_MAX_RATIO = 1032  # maximum compression of DEFLATE; a directory that claims more is damaged
+_LOCAL_HEADER_BYTES = 30  # without name and extra field
+_PEEK_BYTES = 1024
+
+
+class ByteRange(NamedTuple):
+    """Position of a member in an archive, and the state of the archive for which it holds.
+
+    Attributes:
+        start: Offset of the stored bytes.
+        stored: Number of stored bytes.
+        size: Number of bytes after decompression.
+        method: `STORED` or `DEFLATED`.
+        crc: CRC-32 after decompression.
+        file_bytes: Size of the archive.
+        mtime_ns: Modification time of the archive.
+    """
+
+    start: int
+    stored: int
+    size: int
+    method: int
+    crc: int
+    file_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Member:
+    """One array of a file, as its header describes it.
+
+    Attributes:
+        key: Name in the file, None if the file is the array.
+        shape, dtype: Shape and dtype of the array.
+        range: Position in an archive, None if it must be found by its key.
+    """
+
+    key: str | None
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    range: ByteRange | None = None
+
+
+def list_members(path: str | Path) -> tuple[list[Member], list[str]]:
+    """Read the headers of the arrays of an `.npz` archive, not the arrays.
+
+    Returns:
+        Members in the order of the file, and one sentence per problem; a damaged member does not hide the others.
+
+    Raises:
+        CorruptRecordError: If the file is empty or not a zip archive.
+    """
+    with _open_archive(path) as archive:
+        names = archive.namelist()
+        problems = [f"{path}: two arrays are called {n.removesuffix('.npy')!r}" for n, k in Counter(names).items() if k > 1]
+        if not names:
+            raise CorruptRecordError(f"{path}: the archive holds no arrays; re-export or remove it")
+        fd = archive.fp.fileno()  # type: ignore[union-attr]  # it is open
+        members = []
+        for name in dict.fromkeys(names):
+            try:
+                members.append(_read_header(archive, fd, name))
+            except BROKEN_ARCHIVE as error:
+                problems.append(f"{path}: array {name.removesuffix('.npy')!r} cannot be read ({error}); re-export it")
+    return members, problems
+
+
+def read_member(path: str | Path, key: str) -> np.ndarray:
+    """Read an array by its key. Object arrays, which would be unpickled, are rejected.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CorruptRecordError: If there is no such key, the array holds objects, or its CRC differs.
+    """
+    with _open_archive(path) as archive:
+        name = f"{key}.npy"
+        if name not in archive.NameToInfo:
+            raise _missing_key_error(path, key, [n.removesuffix(".npy") for n in archive.namelist()])
+        try:
+            with archive.open(name) as stream:
+                return npy.read_array(stream, allow_pickle=False)
+        except BROKEN_ARCHIVE as error:
+            raise _unreadable_error(path, key, error) from error
+
+
+def read_range(path: str | Path, key: str, range: ByteRange) -> np.ndarray | None:
+    """Read an array at an indexed position, without the archive's directory; read-only.
+
+    Returns:
+        The array, or None if size or time of the file have changed since it was indexed.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CorruptRecordError: If the bytes are not the array's (the CRC is checked) or the array holds objects.
+    """
+    stored = _read_stored(path, range)
+    if stored is None:
+        return None
+    try:
+        return array_from(inflate(stored, method=range.method, size=range.size, crc=range.crc))
+    except ValueError as error:
+        raise _unreadable_error(path, key, error) from error
+
+
+def member_ranges(path: str) -> dict[str, ByteRange]:
+    """Return the byte ranges of an archive's arrays by key, without those that only zipfile reads; empty on any error."""
+    try:
+        with _open_archive(path) as archive:
+            fd = archive.fp.fileno()  # type: ignore[union-attr]  # it is open
+            stat = os.fstat(fd)
+            located = {name.removesuffix(".npy"): _locate(info, fd, stat) for name, info in archive.NameToInfo.items()}
+            return {key: range for key, (range, _) in located.items() if range is not None}
+    except (CorruptRecordError, *BROKEN_ARCHIVE):
+        return {}
+
+
+class NpzReader:
+    """Reader of arrays by byte range. It reads an archive's directory once, for records without a range.
+
+    A pickled copy is empty.
+
+    Args:
+        max_members: Maximum number of cached byte ranges.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "0001.npz"
+        >>> np.savez_compressed(path, a=np.arange(3), b=np.arange(4))
+        >>> NpzReader().read(str(path), "b")
+        array([0, 1, 2, 3])
+    """
+
+    def __init__(self, max_members: int = 100_000) -> None:
+        self.max_members = max_members
+        # a directory larger than the bound is cached, too, as the only one
+        self._directories: LRU[dict[str, ByteRange]] = LRU(max_members, lambda ranges: min(len(ranges), max_members))
+
+    def read(self, path: str, key: str, range: ByteRange | None = None) -> np.ndarray:
+        """Read an array at `range` if that still holds for the file; warn if the file has changed.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            CorruptRecordError: See `read_member`.
+        """
+        if range is not None:
+            array = self._read_range(path, key, range)
+            if array is not None:
+                return array
+            warnings.warn(
+                f"{path} changed after it was indexed; its clips are now found by name, index it again", stacklevel=2
+            )
+        for _ in (1, 2):  # the cached directory may be older than the change
+            range = self._find(path, key)
+            array = None if range is None else self._read_range(path, key, range)
+            if array is not None:
+                return array
+            self._directories.pop(path)
+        return read_member(path, key)
+
+    def _read_range(self, path: str, key: str, range: ByteRange) -> np.ndarray | None:
+        """Return the array, or None if the file is another one, even one of equal size and time.
+
+        Raises:
+            CorruptRecordError: If it is damaged: the archive's directory has the same range and checksum.
+        """
+        try:
+            return read_range(path, key, range)
+        except CorruptRecordError:
+            if self._find(path, key) == range:
+                self._directories.pop(path)  # it may be older than the change
+                if self._find(path, key) == range:
+                    raise
+            return None
+
+    def _find(self, path: str, key: str) -> ByteRange | None:
+        return self._directories.get_or_load(path, lambda: member_ranges(path)).get(key)
+
+    def __reduce__(self) -> tuple:
+        return NpzReader, (self.max_members,)
+
+
+def inflate(stored: bytes, *, method: int, size: int, crc: int) -> bytes | bytearray:
+    """Decompress a member and check it.
+
+    Args:
+        stored: Stored bytes.
+        method: `STORED` or `DEFLATED`.
+        size: Number of bytes after decompression; no more are ever produced.
+        crc: CRC-32 after decompression.
+
+    Raises:
+        ValueError: If size or checksum differ from the archive's directory.
+
+    Example:
+        >>> inflate(b"abc", method=STORED, size=3, crc=0x352441C2)
+        b'abc'
+    """
+    data = _inflate_deflated(stored, size) if method == DEFLATED else stored
+    if len(data) != size:
+        raise ValueError(f"{len(data)} bytes instead of {size}")
+    if (deflate or zlib).crc32(data) != crc:
+        raise ValueError("Bad CRC-32")
+    return data
+
+
+def _inflate_deflated(stored: bytes, size: int) -> bytes | bytearray:
+    if size > _MAX_RATIO * len(stored):
+        raise ValueError(f"{size} bytes cannot come of {len(stored)}")
+    if deflate is None:
+        return _inflate_zlib(stored, size + 1)
+    try:
+        return deflate.deflate_decompress(stored, size)
+    except deflate.DeflateError as error:
+        raise ValueError(str(error)) from error
+
+
+def _inflate_zlib(stored: bytes, max_bytes: int) -> bytes:
+    try:
+        return zlib.decompressobj(_RAW_DEFLATE).decompress(stored, max_bytes)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+
+
+def inflate_prefix(stored: bytes, *, method: int, size: int) -> bytes:
+    """Decompress at most `size` bytes from the start of a member, unchecked.
+
+    Raises:
+        ValueError: If the bytes cannot be decompressed.
+    """
+    return stored[:size] if method == STORED else _inflate_zlib(stored, size)
+
+
+def _read_stored(path: str | Path, range: ByteRange) -> bytes | None:
+    """Return the stored bytes of a member, or None if the file has changed."""
+    try:
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError:
+        raise missing_file_error(path) from None
+    try:
+        stat = os.fstat(fd)
+        if stat.st_size != range.file_bytes or stat.st_mtime_ns != range.mtime_ns:
+            return None
+        return _pread(fd, range.stored, range.start)
+    finally:
+        os.close(fd)
+
+
+def _pread(fd: int, size: int, start: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(fd, size, start)
+    os.lseek(fd, start, os.SEEK_SET)  # Windows; no other call uses the descriptor
+    return os.read(fd, size)
+
+
+def _open_archive(path: str | Path) -> zipfile.ZipFile:
+    path = Path(path)
+    if not path.is_file():
+        raise missing_file_error(path)
+    if path.stat().st_size == 0:
+        raise CorruptRecordError(f"{path}: the file is empty; copy it again or remove it")
+    try:
+        return zipfile.ZipFile(path)
+    except BROKEN_ARCHIVE as error:
+        head = path.open("rb").read(2)
+        what = "a pickle, which is never read" if head[:1] == b"\x80" else f"no readable npz archive ({error})"
+        raise CorruptRecordError(f"{path}: {what}; re-export it with np.savez_compressed") from error
+
+
+def _read_header(archive: zipfile.ZipFile, fd: int, name: str) -> Member:
+    if not name.endswith(".npy"):
+        raise ValueError("not a .npy member")
+    info, key = archive.NameToInfo[name], name.removesuffix(".npy")
+    range, head = _locate(info, fd, os.fstat(fd))
+    if range is None:
+        with archive.open(name) as stream:
+            head = stream.read(HEADER_BYTES)
+    else:
+        head = inflate_prefix(head, method=range.method, size=HEADER_BYTES)
+    try:
+        shape, _, dtype, _ = parse_header(head)
+    except ShortHeader as short:
+        with archive.open(name) as stream:
+            shape, _, dtype, _ = parse_header(stream.read(short.args[0]))
+    return Member(key, shape, dtype, range)
+
+
+def _locate(info: zipfile.ZipInfo, fd: int, stat: os.stat_result) -> tuple[ByteRange | None, bytes]:
+    """Return the byte range of a member and its first stored bytes; None for members that only zipfile can read.
+
+    Raises:
+        ValueError: If the archive is damaged: its directory differs from the header before the member.
+    """
+    encrypted = info.flag_bits & 0x1
+    if info.compress_type not in (STORED, DEFLATED) or encrypted:
+        return None, b""
+    local = _pread(fd, _PEEK_BYTES, info.header_offset)
+    if local[:4] != b"PK\3\4":
+        raise ValueError("Bad magic number for file header")
+    name_bytes, extra_bytes = int.from_bytes(local[26:28], "little"), int.from_bytes(local[28:30], "little")
+    header_bytes = _LOCAL_HEADER_BYTES + name_bytes + extra_bytes
+    if header_bytes + HEADER_BYTES > len(local):
+        local = _pread(fd, header_bytes + _PEEK_BYTES, info.header_offset)
+    name = local[_LOCAL_HEADER_BYTES : _LOCAL_HEADER_BYTES + name_bytes]
+    if name and name.decode("utf-8" if info.flag_bits & 0x800 else "cp437", "replace") != info.orig_filename:
+        raise ValueError(f"the directory calls it {info.orig_filename!r}, the header {name!r}")
+    start = info.header_offset + header_bytes
+    if start + info.compress_size > stat.st_size:
+        raise ValueError("the archive ends inside the array")
+    range = ByteRange(
+        start, info.compress_size, info.file_size, info.compress_type, info.CRC, stat.st_size, stat.st_mtime_ns
+    )
+    return range, local[header_bytes:][: info.compress_size]
+
+
+def _missing_key_error(path: str | Path, key: str, keys: list[str]) -> CorruptRecordError:
+    return CorruptRecordError(
+        f"{path}: no array {key!r}; it holds {len(keys)}, e.g. {', '.join(keys[:3])}; "
+        "if the file was replaced, run 'karsl prepare' again"
+    )
+
+
+def _unreadable_error(path: str | Path, key: str, error: Exception) -> CorruptRecordError:
+    return CorruptRecordError(f"{path}: array {key!r} cannot be read ({error}); re-export it")

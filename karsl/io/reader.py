@@ -1,0 +1,194 @@
+"""Reader of clips in every kind of file, located by the keys of a record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from xxhash import xxh3_64_intdigest
+
+from karsl.errors import ConfigError, CorruptRecordError, did_you_mean
+from karsl.io.annotations import BYTE_RANGE_KEY
+from karsl.io.clip import Fill, canonical_clip, shape_problem
+from karsl.io.lru import LRU, nbytes
+from karsl.io.npy import MappedFiles
+from karsl.io.npz import ByteRange, NpzReader
+from karsl.io.pack_reader import VERIFY, Pack
+from karsl.io.readahead import FileRanges, read_ahead
+from karsl.io.torch_files import read_tensor
+
+
+class ClipReader:
+    """Reader of clips with a bounded cache of decoded ones; files and packs are mapped at the first read.
+
+    | keys of the record | clip |
+    | --- | --- |
+    | `frame_start`, `num_frames` | rows of a pack's shard, mapped |
+    | `byte_start`, `num_frames`, `dtype` | a canonical array in a mapped file, checked if the record has its `xxh3` |
+    | `keypoint_key` | an array of an `.npz`, at its byte range if the record has it (`member`); a tensor of a `.pt` |
+    | none of these | the whole `.npy` or `.pt` file |
+
+    A pickled copy is empty. Only maps stay open.
+
+    Args:
+        cache_bytes: Maximum size of the cache of decoded clips in bytes; 0 decodes every time.
+        nonfinite: `'raise'` on NaN or infinity in a file, or `'missing'` to drop those points.
+        verify: When checksums of packed clips are compared: `'off'`, `'first touch'`, `'always'`.
+        max_maps: Maximum number of mapped `.npy` files.
+
+    Raises:
+        ConfigError: If `nonfinite` or `verify` is unknown.
+    """
+
+    def __init__(
+        self, *, cache_bytes: int = 64 << 20, nonfinite: str = "raise", verify: str = "first touch", max_maps: int = 128
+    ) -> None:
+        for name, value, known in (("nonfinite", nonfinite, ("raise", "missing")), ("verify", verify, VERIFY)):
+            if value not in known:
+                hint = did_you_mean(str(value), known, f"expected {' or '.join(map(repr, known))}")
+                raise ConfigError(f"LoadKeypoints: {name}={value!r}{hint}")
+        self.nonfinite, self.verify = nonfinite, verify
+        self.cache: LRU[np.ndarray] = LRU(cache_bytes, nbytes)
+        self._archives, self._maps = NpzReader(), MappedFiles(max_maps)
+        self._packs: dict[str, Pack] = {}
+        self._verified: set[int] = set()  # addresses: a file that was replaced is mapped at another one
+
+    def read(self, record: dict, num_keypoints: int, *, fill: Fill | None = None) -> np.ndarray:
+        """Return the clip as float (T, V, 4): x, y, z, score, zeros where missing. It must not be modified.
+
+        Args:
+            record: Record of the clip.
+            num_keypoints: V.
+            fill: Compiled conversion, see `canonical_clip`.
+
+        Raises:
+            FileNotFoundError: If the file does not exist.
+            CorruptRecordError: If it does not contain the clip that the record describes.
+        """
+        path = record["keypoint_path"]
+        if "frame_start" in record:
+            return self.pack(path, num_keypoints).checked_clip(record["frame_start"], record["num_frames"])
+        if "byte_start" in record:
+            return self._read_bytes(record, num_keypoints)
+        key = record.get("keypoint_key")
+        return self.cache.get_or_load(
+            (path, key, num_keypoints), lambda: self._decode(record, path, key, num_keypoints, fill)
+        )
+
+    def pack(self, path: str, num_keypoints: int) -> Pack:
+        """Return the shard at a path, mapped at the first call.
+
+        Raises:
+            CorruptRecordError: If its frames have another number of keypoints.
+        """
+        pack = self._packs.get(path)
+        if pack is None:
+            pack = self._packs[path] = Pack(path, verify=self.verify)
+        if pack.frames.shape[1] != num_keypoints:
+            raise CorruptRecordError(
+                f"{path}: frames of {pack.frames.shape[1]} keypoints, the skeleton has {num_keypoints}; is it right?"
+            )
+        return pack
+
+    def addresses(
+        self, paths: Sequence[str], file_index: np.ndarray, starts: np.ndarray, nbytes: np.ndarray, checksums: np.ndarray
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Return the memory addresses of byte ranges of mapped files, verified depending on `verify`.
+
+        Args:
+            paths: Paths of files.
+            file_index: int (N,), the file of each range.
+            starts, nbytes: int64 (N,), the ranges.
+            checksums: uint64 (N,).
+
+        Returns:
+            int64 (N,), and the maps, which keep these addresses valid.
+
+        Raises:
+            FileNotFoundError: If a file does not exist.
+            CorruptRecordError: If a range is outside its file, or its checksum differs.
+        """
+        files, inverse = np.unique(file_index, return_inverse=True)
+        maps = [self._maps.bytes(paths[number]) for number in files.tolist()]
+        extents = np.array([(_address(mapped), len(mapped)) for mapped in maps], np.int64)[inverse]
+        outside = (starts < 0) | (starts + nbytes > extents[:, 1])
+        if outside.any():
+            first = int(np.argmax(outside))
+            raise CorruptRecordError(
+                f"{paths[file_index[first]]}: ends at byte {extents[first, 1]}, before its clips do; was it cut? Index it "
+                "again"
+            )
+        addresses = extents[:, 0] + starts
+        all_verified = self.verify == "first touch" and self._verified.issuperset(addresses.tolist())
+        if self.verify != "off" and not all_verified:
+            ranges = list(zip(starts.tolist(), nbytes.tolist(), strict=True))
+            read_ahead([FileRanges(paths[n], [ranges[i] for i in np.flatnonzero(file_index == n)]) for n in files.tolist()])
+            for i, (start, size) in enumerate(ranges):
+                stored = maps[int(inverse[i])][start : start + size]
+                self._compare(paths[int(file_index[i])], start, stored, int(checksums[i]))
+        return addresses, maps
+
+    def close(self) -> None:
+        """Drop all maps and decoded clips."""
+        self._maps.close()
+        self._packs.clear()
+        self._verified.clear()
+        self.cache.clear()
+
+    def _read_bytes(self, record: dict, num_keypoints: int) -> np.ndarray:
+        path, start, frames, kind = (record[k] for k in ("keypoint_path", "byte_start", "num_frames", "dtype"))
+        mapped, count = self._maps.bytes(path), frames * num_keypoints * 4
+        dtype = np.dtype(kind)
+        if dtype.kind != "f" or start < 0 or frames < 1 or start + count * dtype.itemsize > len(mapped):
+            raise CorruptRecordError(
+                f"{path}: no clip of {frames} frames of {kind} at byte {start}, the file has {len(mapped)} bytes; "
+                "was it cut or replaced? Index it again"
+            )
+        stored = mapped[start : start + count * dtype.itemsize]
+        if "xxh3" in record and self.verify != "off":
+            self._compare(path, start, stored, record["xxh3"])
+        return stored.view(dtype).reshape(frames, num_keypoints, 4)
+
+    def _compare(self, path: str, start: int, stored: np.ndarray, checksum: int) -> None:
+        address = _address(stored)
+        if self.verify == "first touch" and address in self._verified:
+            return
+        if xxh3_64_intdigest(stored.data) != checksum:
+            raise CorruptRecordError(
+                f"{path}: the clip at bytes {start} to {start + len(stored)} is not what was written, its checksum differs; "
+                "copy the file again"
+            )
+        self._verified.add(address)
+
+    def _decode(self, record: dict, path: str, key: str | None, num_keypoints: int, fill: Fill | None) -> np.ndarray:
+        raw = self._read_raw(record, path, key)
+        where = path if key is None else f"{path}: clip {key!r}"
+        problem = shape_problem(raw.shape, raw.dtype, num_keypoints)
+        if problem:
+            raise CorruptRecordError(f"{where} {problem}; is the skeleton of the dataset right?")
+        clip = canonical_clip(raw, where=where, nonfinite=self.nonfinite, fill=fill)
+        clip.flags.writeable = False  # the cache shares it
+        return clip
+
+    def _read_raw(self, record: dict, path: str, key: str | None) -> np.ndarray:
+        if path.endswith(".npy"):
+            return self._maps.array(path)
+        if path.endswith((".pt", ".pth")):
+            return read_tensor(path, key)
+        if key is None:
+            raise CorruptRecordError(
+                f"{path}: the record names no array in it; add 'keypoint_key', or 'frame_start' and 'num_frames' of a pack"
+            )
+        range = record.get(BYTE_RANGE_KEY)
+        return self._archives.read(path, key, None if range is None else ByteRange(*range))
+
+    def __reduce__(self) -> tuple:
+        return _new_reader, (self.cache.max_size, self.nonfinite, self.verify, self._maps.max_open)
+
+
+def _new_reader(cache_bytes: int, nonfinite: str, verify: str, max_maps: int) -> ClipReader:
+    return ClipReader(cache_bytes=cache_bytes, nonfinite=nonfinite, verify=verify, max_maps=max_maps)
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]

@@ -1,0 +1,369 @@
+"""Remote files over HTTP, with the standard library, or any scheme of fsspec: downloads, byte ranges and retries.
+
+An interrupted download resumes where it stopped. A file that cannot be read ends in one `FetchError`.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from threading import Event
+from typing import IO, TypeVar
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from karsl.errors import FetchError, MissingExtraError, missing_extra
+
+FINAL_STATUS = frozenset((400, 401, 403, 404, 405, 410))
+"""HTTP status codes for which a retry is useless."""
+_CHUNK_BYTES = 1 << 18
+_MAX_GAP = 1 << 16  # at 10 MB/s reading a gap of this size costs less than another round trip
+_CLOSED_EARLY = "the connection was closed early"
+_T = TypeVar("_T")
+
+
+class NotModified(Exception):  # noqa: N818 - an answer, not an error
+    """The remote file still has the known version."""
+
+
+class RangesNotSupported(Exception):  # noqa: N818 - an answer, not an error
+    """The server has no byte ranges: it sends the file from its beginning."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Retry policy.
+
+    Args:
+        attempts: Maximum number of attempts in a row without progress.
+        wait_s: Seconds before the second attempt, doubled each time, with jitter.
+        timeout_s: Seconds to wait for one response.
+    """
+
+    attempts: int = 5
+    wait_s: float = 0.5
+    timeout_s: float = 30.0
+
+    def backoff(self, failures: int) -> None:
+        """Sleep after `failures` failed attempts in a row."""
+        time.sleep(self.wait_s * 2 ** (failures - 1) * random.uniform(0.5, 1.0))
+
+
+@dataclass(frozen=True)
+class Response:
+    """An open remote file.
+
+    Attributes:
+        stream: Bytes from `start` on.
+        start: Offset of the first byte; 0 if ranges are not supported.
+        size: Size of the file in bytes, None if unknown.
+        version: The server's tag of this content, or ''.
+        ranged: The server supports byte ranges.
+    """
+
+    stream: IO[bytes]
+    start: int
+    size: int | None
+    version: str
+    ranged: bool = True
+
+
+def is_remote(path: str | Path) -> bool:
+    """Return True for URLs other than `file://`."""
+    return re.match(r"[a-z][a-z0-9+.-]*://", str(path), re.IGNORECASE) is not None and not str(path).startswith("file://")
+
+
+@contextmanager
+def open_at(
+    url: str, start: int = 0, *, stop: int | None = None, known_version: str = "", timeout_s: float = 30.0
+) -> Iterator[Response]:
+    """Open a remote file at an offset.
+
+    Args:
+        url: `http(s)://`, or any scheme of fsspec.
+        start: Offset of the first byte.
+        stop: End offset; None is the end of the file.
+        known_version: Version that need not be sent again.
+        timeout_s: Timeout of HTTP in seconds.
+
+    Raises:
+        NotModified: If the file has the version `known_version`.
+        OSError: If there is no response or an error status.
+        MissingExtraError: If fsspec, or its package for the scheme, is not installed.
+    """
+    if not url.lower().startswith(("http://", "https://")):
+        with _open_fsspec(url, start) as response:
+            if known_version and response.version == known_version:
+                raise NotModified
+            yield response
+        return
+    headers = {"Accept-Encoding": "identity"} | ({"If-None-Match": known_version} if known_version else {})
+    if start or stop:
+        headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
+    try:
+        reply = urllib.request.urlopen(urllib.request.Request(quote_url(url), headers=headers), timeout=timeout_s)
+    except urllib.error.HTTPError as error:
+        if error.code == 304:
+            raise NotModified from None
+        raise
+    with reply:
+        version = reply.headers.get("ETag") or reply.headers.get("Last-Modified") or ""
+        partial = re.match(r"bytes (\d+)-\d+/(\d+|\*)", reply.headers.get("Content-Range", ""))
+        if reply.status == 206 and partial:
+            size = None if partial[2] == "*" else int(partial[2])
+            yield Response(reply, int(partial[1]), size, version)
+        else:
+            length = reply.headers.get("Content-Length")
+            yield Response(reply, 0, int(length) if length else None, version, ranged=False)
+
+
+@contextmanager
+def _open_fsspec(url: str, start: int) -> Iterator[Response]:
+    try:
+        import fsspec
+    except ImportError:
+        raise missing_extra("stream", "fsspec") from None
+    try:
+        files, path = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:  # the package of the scheme is absent, or the scheme is unknown
+        raise MissingExtraError(
+            f"{url}: fsspec says '{error}'; each scheme has a package of its own, as s3fs for s3:// and gcsfs for gs://"
+        ) from error
+    info = files.info(path)
+    with files.open(path, "rb") as stream:
+        stream.seek(start)
+        yield Response(stream, start, info.get("size"), str(info.get("ETag") or info.get("mtime") or ""))
+
+
+def quote_url(url: str) -> str:
+    """Percent-encode a URL for HTTP; what is encoded already stays.
+
+    Example:
+        >>> quote_url("http://host/my clips/a%20b.tar?key=1")
+        'http://host/my%20clips/a%20b.tar?key=1'
+    """
+    parts = urlsplit(re.sub("%(?![0-9a-fA-F]{2})", "%25", url))
+    host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
+    path, query = (quote(part, safe="%/?:@!$&'()*+,;=~[]") for part in (parts.path, parts.query))
+    return urlunsplit((parts.scheme, host, path, query, ""))
+
+
+def download(url: str, target: Path, *, retry: Retry = Retry()) -> int:  # noqa: B008 - frozen
+    """Download a file, resuming what an earlier attempt left in `target`.
+
+    Args:
+        url: See `open_at`.
+        target: Grows during the download; the caller moves it once it is complete.
+        retry: Retry policy.
+
+    Returns:
+        Size of the file in bytes.
+
+    Raises:
+        FetchError: If the file cannot be read.
+    """
+    version_file = target.with_name(target.name + ".version")
+    failures, reason = 0, ""
+    cause: Exception | None = None
+    while failures < retry.attempts:
+        before = _size_of(target)
+        try:
+            if _transfer(url, target, version_file, before, retry.timeout_s):
+                version_file.unlink(missing_ok=True)
+                return _size_of(target)
+            reason = _CLOSED_EARLY
+        except (OSError, HTTPException) as error:
+            reason, cause = describe_error(error), error
+            if isinstance(error, urllib.error.HTTPError) and error.code in FINAL_STATUS:
+                break
+        failures = 1 if _size_of(target) > before else failures + 1
+        if failures < retry.attempts:
+            retry.backoff(failures)
+    raise FetchError(
+        f"{url}: stopped at byte {_size_of(target)} ({reason}); start again to resume from there, or leave the shard out "
+        "with on_error='skip'"
+    ) from cause
+
+
+def _size_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _transfer(url: str, target: Path, version_file: Path, have: int, timeout_s: float) -> bool:
+    """Make one attempt; return True if the file is complete."""
+    try:
+        with open_at(url, have, timeout_s=timeout_s) as response:
+            changed = bool(have) and version_file.exists() and version_file.read_text() != response.version
+            if changed and response.start:
+                target.unlink()
+                raise OSError("the file has changed meanwhile; starting from its beginning")
+            version_file.write_text(response.version)
+            with target.open("r+b" if target.exists() else "wb") as stream:
+                stream.truncate(response.start)
+                stream.seek(response.start)
+                while chunk := response.stream.read(_CHUNK_BYTES):
+                    stream.write(chunk)
+                return response.size is None or stream.tell() == response.size
+    except urllib.error.HTTPError as error:
+        if error.code != 416:
+            raise
+        size = re.match(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
+        if size and int(size[1]) == have:
+            return True
+        target.unlink()
+        raise OSError("the local part is longer than the file; starting from its beginning") from error
+
+
+def read_ranges(
+    url: str,
+    ranges: Sequence[tuple[int, int]],
+    *,
+    retry: Retry = Retry(),  # noqa: B008 - frozen
+    threads: int = 4,
+) -> list[bytes]:
+    """Read some byte ranges of a remote file concurrently; neighboring ranges share one request.
+
+    Args:
+        url: See `open_at`.
+        ranges: `(start, stop)` pairs in any order.
+        retry: Retry policy.
+        threads: Maximum number of concurrent requests.
+
+    Raises:
+        FetchError: If a range cannot be read.
+        RangesNotSupported: If the server has no ranges; no response was read.
+    """
+    runs = merge_ranges(ranges)
+    pool, failed = ThreadPoolExecutor(min(threads, max(1, len(runs)))), Event()
+
+    def read(run: tuple[int, int]) -> bytes:
+        if failed.is_set():
+            return b""  # unused: the error of the other thread is raised
+        try:
+            return _read_run(url, run, retry)
+        except BaseException:
+            failed.set()
+            raise
+
+    try:
+        contents = dict(zip(runs, pool.map(read, runs), strict=True))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    result = []
+    for start, stop in ranges:
+        run = next(r for r in runs if r[0] <= start and stop <= r[1])
+        result.append(contents[run][start - run[0] : stop - run[0]])
+    return result
+
+
+def merge_ranges(ranges: Sequence[tuple[int, int]], *, max_gap: int = _MAX_GAP) -> list[tuple[int, int]]:
+    """Sort ranges and join those at most `max_gap` bytes apart.
+
+    Example:
+        >>> merge_ranges([(90, 100), (0, 10), (12, 20)], max_gap=5)
+        [(0, 20), (90, 100)]
+    """
+    runs: list[tuple[int, int]] = []
+    for start, stop in sorted(ranges):
+        if runs and start <= runs[-1][1] + max_gap:
+            runs[-1] = runs[-1][0], max(stop, runs[-1][1])
+        else:
+            runs.append((start, stop))
+    return runs
+
+
+def _read_run(url: str, run: tuple[int, int], retry: Retry) -> bytes:
+    start, stop = run
+
+    def read() -> bytes:
+        with open_at(url, start, stop=stop, timeout_s=retry.timeout_s) as response:
+            if not response.ranged:
+                raise RangesNotSupported
+            if response.start != start:
+                raise OSError(f"the answer begins at byte {response.start}")
+            content = response.stream.read(stop - start)
+        if len(content) != stop - start:
+            raise OSError(_CLOSED_EARLY)
+        return content
+
+    return with_retries(read, retry, f"{url}: bytes {start} to {stop}")
+
+
+def read_file(url: str, known_version: str, retry: Retry) -> tuple[bytes, str]:
+    """Read a small remote file; return its content and version.
+
+    Raises:
+        NotModified: If the file has the version `known_version`.
+        FetchError: If it cannot be read.
+    """
+
+    def read() -> tuple[bytes, str]:
+        with open_at(url, known_version=known_version, timeout_s=retry.timeout_s) as response:
+            content = response.stream.read()
+            if response.size is not None and len(content) != response.size:
+                raise OSError(_CLOSED_EARLY)
+            return content, response.version
+
+    return with_retries(read, retry, url)
+
+
+def read_chunks(url: str, write: Callable[[bytes, int], object], retry: Retry) -> None:
+    """Read a remote file from its beginning, calling `write(chunk, offset)`.
+
+    Raises:
+        FetchError: If it cannot be read.
+    """
+
+    def read() -> None:
+        with open_at(url, timeout_s=retry.timeout_s) as response:
+            offset = 0
+            while chunk := response.stream.read(_CHUNK_BYTES):
+                write(chunk, offset)
+                offset += len(chunk)
+        if response.size is not None and offset != response.size:
+            raise OSError(_CLOSED_EARLY)
+
+    with_retries(read, retry, url)
+
+
+def with_retries(request: Callable[[], _T], retry: Retry, what: str) -> _T:
+    """Repeat a request until it succeeds.
+
+    Raises:
+        FetchError: If `retry.attempts` requests fail, or the status is final.
+    """
+    for failures in range(1, retry.attempts + 1):
+        try:
+            return request()
+        except (OSError, HTTPException) as error:
+            final = isinstance(error, urllib.error.HTTPError) and error.code in FINAL_STATUS
+            if final or failures == retry.attempts:
+                raise FetchError(
+                    f"{what} cannot be read ({describe_error(error)}); is the address right and the server up?"
+                ) from error
+            retry.backoff(failures)
+    raise AssertionError("unreachable")
+
+
+def is_final_error(error: FetchError) -> bool:
+    """Return True if the server answered, and a retry would get the same answer."""
+    cause = error.__cause__
+    return isinstance(cause, FileNotFoundError) or (isinstance(cause, urllib.error.HTTPError) and cause.code in FINAL_STATUS)
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the reason of a failed request in one line."""
+    if isinstance(error, urllib.error.HTTPError):
+        first, *_ = str(error.reason).splitlines() or [""]  # for endless redirects urllib gives three lines
+        return f"the server answered {error.code} {first}".rstrip()
+    if isinstance(error, urllib.error.URLError):
+        return str(error.reason)
+    return str(error) or type(error).__name__

@@ -1,0 +1,146 @@
+"""`manifest.json` of a pack: its shards, and size and checksum of every file."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from xxhash import xxh3_64_hexdigest
+
+from karsl.errors import PackError
+from karsl.io.hashing import file_xxh3
+from karsl.io.pack_reader import MANIFEST
+from karsl.skeletons import Skeleton
+
+FORMAT, VERSION = "karsl pack", 1
+_FILENAME = re.compile(r"(frames|presence|clips)-\d{5,}\.npy")
+
+
+@dataclass(frozen=True)
+class FileStat:
+    """Size and xxh3 (hex) of a file."""
+
+    bytes: int
+    xxh3: str
+
+    @classmethod
+    def from_path(cls, path: Path) -> FileStat:
+        """Read a file and return its size and checksum."""
+        return cls(path.stat().st_size, file_xxh3(path))
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One shard of a pack.
+
+    Attributes:
+        frames: Name of its file of frames.
+        num_clips, num_frames: Number of clips and frames, removed ones included.
+        rounding: Largest difference between a stored value and its source.
+        files: Size and checksum of each file by name.
+        removed: Indices in this shard of clips that no record refers to any more.
+    """
+
+    frames: str
+    num_clips: int
+    num_frames: int
+    rounding: float
+    files: dict[str, FileStat]
+    removed: tuple[int, ...] = ()
+
+    @classmethod
+    def from_json(cls, stored: dict) -> Shard:
+        """Create a shard from its JSON object."""
+        files = {name: FileStat(**stat) for name, stat in stored["files"].items()}
+        return cls(**{**stored, "files": files, "removed": tuple(stored["removed"])})
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Content of a pack.
+
+    Attributes:
+        skeleton: Name of the skeleton.
+        parts: Its groups and the names of their keypoints.
+        dtype: `'float16'` or `'float32'`.
+        shards: Shards in order.
+        annotations: Size and checksum of `annotations.json`.
+    """
+
+    skeleton: str
+    parts: list
+    dtype: str
+    shards: tuple[Shard, ...] = field(default=())
+    annotations: FileStat = field(default=FileStat(0, ""))
+
+    @classmethod
+    def create(cls, skeleton: Skeleton, dtype: str) -> Manifest:
+        """Create the manifest of a pack without clips."""
+        return cls(skeleton.name, [[group, list(names)] for group, names in skeleton.parts], dtype)
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Manifest:
+        """Read the manifest of a pack.
+
+        Raises:
+            PackError: If there is none, or it is damaged, of a later version, or names files that do not belong to a pack.
+        """
+        path = Path(folder) / MANIFEST
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise PackError(f"{folder} holds no {MANIFEST}, so it is no finished pack; make one with 'karsl pack'") from None
+        except (ValueError, OSError) as error:
+            raise PackError(f"{path} cannot be read ({error}); pack the corpus again") from error
+        if not isinstance(stored, dict) or stored.get("format") != FORMAT:
+            raise PackError(f"{path} is not the manifest of a pack; is it the right folder?")
+        if stored["version"] != VERSION:
+            raise PackError(f"{path} is of version {stored['version']}, this karsl reads {VERSION}; update karsl")
+        if stored.pop("xxh3", None) != _checksum(stored):
+            raise PackError(f"{path} is not what was written, its checksum differs; copy it again or pack the corpus again")
+        shards = tuple(Shard.from_json(shard) for shard in stored["shards"])
+        check_filenames((name for shard in shards for name in (shard.frames, *shard.files)), path)
+        return cls(stored["skeleton"], stored["parts"], stored["dtype"], shards, FileStat(**stored["annotations"]))
+
+    def write(self, path: Path) -> None:
+        """Write the manifest with a checksum of itself."""
+        stored = {"format": FORMAT, "version": VERSION, "num_clips": self.num_clips, **asdict(self)}
+        path.write_text(json.dumps({**stored, "xxh3": _checksum(stored)}, indent=1) + "\n", encoding="utf-8")
+
+    @property
+    def num_clips(self) -> int:
+        """Number of clips that records refer to."""
+        return sum(shard.num_clips - len(shard.removed) for shard in self.shards)
+
+    @property
+    def next_number(self) -> int:
+        """Number of the next shard to add."""
+        return 1 + max((int(shard.frames[-9:-4]) for shard in self.shards), default=-1)
+
+    def files(self) -> Iterator[tuple[Shard, str, FileStat]]:
+        """Yield every file of every shard."""
+        for shard in self.shards:
+            for name, stat in shard.files.items():
+                yield shard, name, stat
+
+    def add_shards(self, shards: list[Shard]) -> Manifest:
+        """Return a manifest with more shards."""
+        return replace(self, shards=(*self.shards, *shards))
+
+
+def check_filenames(names: Iterable[str], where: Path) -> None:
+    """Check that a list names only files of a pack, since these are read, written and removed.
+
+    Raises:
+        PackError: If a name has another form, such as a path out of the folder.
+    """
+    wrong = next((name for name in names if not (isinstance(name, str) and _FILENAME.fullmatch(name))), None)
+    if wrong is not None:
+        raise PackError(f"{where} names {wrong!r}, which is no file of a pack; do not trust this pack, get another copy")
+
+
+def _checksum(stored: dict) -> str:
+    return xxh3_64_hexdigest(json.dumps(stored, sort_keys=True, separators=(",", ":")).encode())

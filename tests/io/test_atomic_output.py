@@ -1,0 +1,86 @@
+"""A conversion that is killed leaves nothing for ever, and two do not write one target."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from karsl.errors import ConfigError
+from karsl.io.atomic import atomic_output
+from karsl.storage.convert import convert_clips, open_source
+
+CONVERT = """
+import sys
+from karsl.storage.convert import Clips, convert_clips, open_source
+
+source = open_source(sys.argv[1])
+def read(record):
+    if record is source.records[-1]:
+        print('half', flush=True)
+        sys.stdin.read()
+    return source.read(record)
+convert_clips(Clips(source.metainfo, source.skeleton, source.records, read), sys.argv[2], sys.argv[3])
+"""
+
+
+@pytest.fixture
+def convert_halfway():
+    """`convert_halfway(source, out, form)` starts a process that stops at the last clip."""
+    running = []
+
+    def start(*arguments) -> subprocess.Popen:
+        pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        running.append(subprocess.Popen([sys.executable, "-c", CONVERT, *map(str, arguments)], **pipes))
+        assert running[-1].stdout.readline() == "half\n"
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+@pytest.mark.parametrize(("form", "name"), [("annotation", "out"), ("spoter", "out.csv")])
+def test_the_ruins_of_a_killed_conversion_go_with_the_next(corpus, tmp_path, convert_halfway, form, name):
+    out, source = tmp_path / name, open_source(corpus)
+    first = convert_halfway(corpus, out, form)
+    with pytest.raises(ConfigError, match="another process is writing .*out"):
+        convert_clips(source, out, form)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert len(names(tmp_path)) == 1, "a kill leaves its part"
+    convert_clips(source, tmp_path / f"{name}.2", form)
+    assert len(names(tmp_path)) == 2, "which may be another target's"
+    assert convert_clips(source, out, form).num_clips == 84
+    assert names(tmp_path) == [name, f"{name}.2"]
+    again = [open_source(path, form=form) for path in (out, tmp_path / f"{name}.2")]
+    assert again[0].records == again[1].records
+
+
+def test_folders_that_only_look_alike_stay(tmp_path):
+    for name in (".out.abcdefgh.part", ".out.b.abcdefgh.part", "out.part"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".out.b.abcdefgh.part" / "lock").touch()
+    with atomic_output(tmp_path / "out") as part:
+        (part / "a").touch()
+    assert names(tmp_path) == [".out.abcdefgh.part", ".out.b.abcdefgh.part", "out", "out.part"]
+    assert names(tmp_path / "out") == ["a"]
+
+
+def test_an_error_leaves_nothing(tmp_path):
+    def fail_half_way():
+        with atomic_output(tmp_path / "out.csv", is_file=True) as part:
+            part.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+    assert names(tmp_path) == []

@@ -1,0 +1,142 @@
+"""One clip in every kind of file that a record can refer to."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from xxhash import xxh3_64_intdigest
+
+from karsl.errors import ConfigError, CorruptRecordError
+from karsl.io import ClipReader, canonical_clip, list_members, readahead
+from karsl.pack import pack_records
+from karsl.skeletons import get_skeleton
+from karsl.testing.strategies import make_clip
+
+SKELETON = get_skeleton("msl_226")
+V = SKELETON.num_keypoints
+
+
+def raw_clip(frames=6, seed=0):
+    clip = make_clip(frames, SKELETON, missing="scattered", seed=seed)
+    return np.concatenate([np.nan_to_num(clip["keypoint"]), clip["keypoint_score"][..., None]], -1).astype(np.float32)
+
+
+@pytest.fixture
+def records(tmp_path):
+    """The same clip as every kind of record."""
+    clip = raw_clip()
+    for name, save in (("stored", np.savez), ("deflated", np.savez_compressed)):
+        save(tmp_path / f"{name}.npz", other=clip * 2, a=clip)
+    np.save(tmp_path / "one.npy", clip)
+    torch.save(torch.from_numpy(clip), tmp_path / "one.pt")
+    torch.save({"other": torch.zeros(3), "a": torch.from_numpy(clip)}, tmp_path / "many.pt")
+    (tmp_path / "shard.tar").write_bytes(b"x" * 64 + canonical_clip(clip).tobytes() + b"y")
+    records = [{"clip_id": str(n), "label": 0, "num_frames": 6} for n in range(3)]
+    pack_records(tmp_path / "pack", {}, records, lambda r: canonical_clip(clip), skeleton=SKELETON, dtype="float32")
+    ranges = {name: list(list_members(tmp_path / f"{name}.npz")[0][1].range) for name in ("stored", "deflated")}
+    return {
+        name: {**record, "keypoint_path": str(tmp_path / record["keypoint_path"])}
+        for name, record in {
+            "stored, by range": {"keypoint_path": "stored.npz", "keypoint_key": "a", "member": ranges["stored"]},
+            "deflated, by range": {"keypoint_path": "deflated.npz", "keypoint_key": "a", "member": ranges["deflated"]},
+            "deflated, by key": {"keypoint_path": "deflated.npz", "keypoint_key": "a"},
+            "npy": {"keypoint_path": "one.npy"},
+            "tensor": {"keypoint_path": "one.pt"},
+            "tensor of a dict": {"keypoint_path": "many.pt", "keypoint_key": "a"},
+            "bytes": {"keypoint_path": "shard.tar", "byte_start": 64, "num_frames": 6, "dtype": "float32"},
+            "pack": {"keypoint_path": "pack/frames-00000.npy", "frame_start": 6, "num_frames": 6},
+        }.items()
+    }
+
+
+def test_the_clip_is_the_same_in_every_file(records):
+    wanted, reader = canonical_clip(raw_clip()), ClipReader()
+    for name, record in records.items():
+        for _ in range(2):
+            found = reader.read(record, V)
+            np.testing.assert_array_equal(found, wanted, err_msg=name)
+            assert not found.flags.writeable, name
+
+
+@pytest.mark.parametrize("send", [copy.deepcopy, lambda reader: pickle.loads(pickle.dumps(reader))])
+def test_a_copy_for_another_process_starts_empty_and_reads_the_same(records, send):
+    reader = ClipReader(cache_bytes=10**6, verify="always", nonfinite="missing")
+    for record in records.values():
+        reader.read(record, V)
+    other = send(reader)
+    assert (other.cache.size, len(other._maps), other._packs) == (0, 0, {})
+    assert (other.cache.max_size, other.verify, other.nonfinite) == (10**6, "always", "missing")
+    for record in records.values():
+        np.testing.assert_array_equal(other.read(record, V), reader.read(record, V))
+    reader.close()
+    assert (reader.cache.size, len(reader._maps), reader._packs) == (0, 0, {})
+
+
+@pytest.mark.parametrize("change", [{"byte_start": 80}, {"byte_start": -1}, {"num_frames": 0}, {"dtype": "int32"}])
+def test_bytes_outside_the_file_are_rejected(records, change):
+    with pytest.raises(CorruptRecordError, match="no clip of .* frames .*; was it cut or replaced"):
+        ClipReader().read({**records["bytes"], **change}, V)
+
+
+def test_bytes_are_compared_with_the_checksum_that_a_record_has(records):
+    record = {**records["bytes"], "xxh3": xxh3_64_intdigest(canonical_clip(raw_clip()).tobytes())}
+    ClipReader().read(record, V)
+    with pytest.raises(CorruptRecordError, match="at bytes 64 to .* is not what was written, its checksum differs; copy"):
+        ClipReader().read({**record, "xxh3": 1}, V)
+    ClipReader(verify="off").read({**record, "xxh3": 1}, V)
+
+
+@pytest.mark.parametrize(("verify", "finds"), [("first touch", False), ("always", True)])
+def test_bytes_are_compared_at_the_first_touch_or_always(records, verify, finds):
+    record = {**records["bytes"], "xxh3": xxh3_64_intdigest(canonical_clip(raw_clip()).tobytes())}
+    reader = ClipReader(verify=verify)
+    reader.read(record, V)
+    wrong = {**record, "xxh3": 1}
+    if finds:
+        with pytest.raises(CorruptRecordError, match="its checksum differs"):
+            reader.read(wrong, V)
+    else:
+        reader.read(wrong, V)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no advice")
+def test_all_ranges_of_a_batch_are_requested_before_any_is_compared(records, monkeypatch):
+    requested = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, begin, size, advice: requested.append((begin, size)))
+    monkeypatch.setattr(readahead, "is_in_memory", lambda parts: False)  # files just written are
+    reader, size = ClipReader(), canonical_clip(raw_clip()).nbytes
+    paths, here = [records["bytes"]["keypoint_path"]], np.zeros(2, int)
+    right = xxh3_64_intdigest(canonical_clip(raw_clip()).tobytes())
+
+    def read(starts, checksums):
+        return reader.addresses(paths, here, np.array(starts), np.array([size, 8]), np.array(checksums, np.uint64))
+
+    with pytest.raises(CorruptRecordError):
+        read([64, 0], [right, 1])
+    assert requested == [(64, size), (0, 8)]
+    few = xxh3_64_intdigest(b"x" * 8)
+    read([64, 0], [right, few])
+    del requested[:]
+    read([64, 0], [right, few])
+    assert requested == [], "the second pass is read from memory"
+
+
+def test_a_record_without_a_locator_and_another_skeleton_are_clear_errors(records):
+    with pytest.raises(CorruptRecordError, match="the record names no array in it; add 'keypoint_key'"):
+        ClipReader().read({"keypoint_path": "a.npz"}, V)
+    for name, record in records.items():
+        if name != "bytes":
+            with pytest.raises(CorruptRecordError, match=f"{V} keypoints, the skeleton.* 3"):
+                ClipReader().read(record, 3)
+
+
+def test_unknown_options_are_rejected():
+    with pytest.raises(ConfigError, match="LoadKeypoints: verify='first_touch'; did you mean 'first touch'?"):
+        ClipReader(verify="first_touch")
+    with pytest.raises(ConfigError, match="LoadKeypoints: nonfinite='zero'; expected 'raise' or 'missing'"):
+        ClipReader(nonfinite="zero")
