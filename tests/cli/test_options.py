@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from karsl.cli.main import Parser
 from karsl.cli.options import add_cfg_options
-from karsl.cli.parser import Parser
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_absent_option_is_none(parser):
 
 @pytest.mark.parametrize(
     ("pair", "says"),
-    [("a", "'a' is not of the form key=value"), ("=1", "'=1' is not of the form"), ("a=[1,2", "brackets")],
+    [("a", "'a' does not have the form key=value"), ("=1", "'=1' is not of the form"), ("a=[1,2", "brackets")],
 )
 def test_wrong_pair_is_named(parser, capsys, pair, says):
     with pytest.raises(SystemExit) as stop:

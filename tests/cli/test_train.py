@@ -207,8 +207,8 @@ def results(out: str) -> list[str]:
         (["train", "{config}", "--cfg-options", "train_dataloder.batch_size=2"], "did you mean 'train_dataloader'?"),
         (["train", "{config}", "--data-root", "nowhere"], "nowhere"),
         (["train", "{config}", "--cfg-options", "train_cfg.max_epoch=1"], "EpochBasedTrainLoop has no argument 'max_epoch'"),
-        (["train", "{config}", "--cfg-options", NOWHERE], "--data-root DIR names another folder"),
-        (["browse", "{config}", "--cfg-options", NOWHERE], "--data-root DIR names another folder"),
+        (["train", "{config}", "--cfg-options", NOWHERE], "--data-root DIR selects another folder"),
+        (["browse", "{config}", "--cfg-options", NOWHERE], "--data-root DIR selects another folder"),
         (["train", "{config}", "--cfg-options", "train_dataloader.collate_fn.type=keypoint_colate"], "'keypoint_collate'?"),
     ],
 )
