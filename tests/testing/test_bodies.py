@@ -55,11 +55,11 @@ def test_the_face_is_its_own_mirror_image_by_names():
     assert place["right_brow_upper_2"][1] < place["right_eye_upper_3"][1]
 
 
-def test_any_two_signs_differ_in_two_of_place_movement_and_shape():
+def test_any_two_signs_differ_in_two_of_location_movement_and_shape():
     signs = make_signs(0)
     assert len(signs) == len(WORDS) == len({w for w, _ in WORDS}) == len({e for _, e in WORDS}) >= 31
     for a, b in combinations(signs, 2):
-        assert (a.place != b.place) + (a.movement != b.movement) + (a.shape != b.shape) >= 2
+        assert (a.location != b.location) + (a.movement != b.movement) + (a.shape != b.shape) >= 2
 
 
 @pytest.mark.parametrize("movement", MOVEMENTS)

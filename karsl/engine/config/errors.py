@@ -255,8 +255,9 @@ class _Signature(NamedTuple):
             parameters |= {p.name: p for p in named if p.name not in parameters}
             is_open = any(p.kind is p.VAR_KEYWORD for p in found)
             if number == 0:
-                required = tuple(p.name for p in named if p.default is p.empty)
                 has_kwargs = is_open
+                if isinstance(target, type):  # MMEngine passes further arguments when it calls a function
+                    required = tuple(p.name for p in named if p.default is p.empty)
             if not is_open:
                 break
         return cls(tuple(parameters), required, bool(calls) and has_kwargs, is_open)
