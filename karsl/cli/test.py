@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     """Test, then print the metrics and the path of the log."""
     from mmengine.dist import is_main_process
 
-    from karsl.engine import build_runner, load_config, read_checkpoint, shut_down, train
+    from karsl.engine import build_runner, launch, load_config, read_checkpoint, shut_down
     from karsl.engine.checkpoint import check_classes, check_weights, stored_metainfo
     from karsl.errors import ConfigError
 
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     if not cfg.get("test_dataloader"):
         raise ConfigError(f"config '{args.config}' has no test_dataloader")
     try:
-        train(cfg, args.launcher)
+        launch(cfg, args.launcher)
         with suggest_data_root(args):
             runner = build_runner(cfg, metainfo=stored_metainfo(checkpoint))
             check_weights(runner, checkpoint)

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, then print the paths of checkpoint and logs."""
     from mmengine.dist import is_main_process
 
-    from karsl.engine import build_runner, enable_amp, load_config, shut_down, train
+    from karsl.engine import build_runner, enable_amp, launch, load_config, shut_down
 
     import_modules(args.imports)
     cfg = load_config(args.config, args.cfg_options, data_root=args.data_root, ann_file=args.ann_file)
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if args.resume:
         cfg.resume, cfg.load_from = True, None if args.resume == "auto" else args.resume
     try:
-        train(cfg, args.launcher)
+        launch(cfg, args.launcher)
         _check_resume(cfg)
         with suggest_data_root(args):
             runner = build_runner(cfg)

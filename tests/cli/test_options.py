@@ -32,7 +32,7 @@ def test_absent_option_is_none(parser):
 
 @pytest.mark.parametrize(
     ("pair", "says"),
-    [("a", "'a' does not have the form key=value"), ("=1", "'=1' is not of the form"), ("a=[1,2", "brackets")],
+    [("a", "'a' does not have the form key=value"), ("=1", "'=1' does not have the form"), ("a=[1,2", "brackets")],
 )
 def test_wrong_pair_is_named(parser, capsys, pair, says):
     with pytest.raises(SystemExit) as stop:
