@@ -160,7 +160,7 @@ def raise_as_in_a_worker(error: Exception) -> None:
         (FileNotFoundError(2, "No such file", "a.npz"), "[Errno 2] No such file: 'a.npz'"),
     ],
 )
-def test_an_error_of_a_loading_worker_is_said_as_one_of_this_process(command, capsys, error, sentence):
+def test_an_error_of_a_loading_worker_is_reported_as_one_of_this_process(command, capsys, error, sentence):
     command(lambda args: raise_as_in_a_worker(error))
     assert cli.main(["train", "config.py"]) == 2
     assert capsys.readouterr().err == f"karsl train: {sentence}\n"

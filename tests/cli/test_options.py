@@ -31,11 +31,11 @@ def test_absent_option_is_none(parser):
 
 
 @pytest.mark.parametrize(
-    ("pair", "says"),
+    ("pair", "message"),
     [("a", "'a' does not have the form key=value"), ("=1", "'=1' does not have the form"), ("a=[1,2", "brackets")],
 )
-def test_wrong_pair_is_named(parser, capsys, pair, says):
+def test_wrong_pair_is_named(parser, capsys, pair, message):
     with pytest.raises(SystemExit) as stop:
         parser.parse_args(["--cfg-options", pair])
     assert stop.value.code == 2
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err

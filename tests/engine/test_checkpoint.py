@@ -46,7 +46,7 @@ def test_saving_leaves_the_running_state_alone(trained):
     assert all(isinstance(buffer, HistoryBuffer) for buffer in scalars.values())
 
 
-def test_resuming_brings_epoch_and_history_back(trained, toy):
+def test_resuming_restores_epoch_and_history(trained, toy):
     before, path = trained
     cfg = toy("again", max_epochs=1)
     cfg.resume, cfg.load_from = True, path

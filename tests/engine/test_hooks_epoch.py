@@ -1,4 +1,4 @@
-"""Who hears of an epoch, and what is seeded from it."""
+"""Datasets get the epoch, and generators are seeded from it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from karsl.registry import HOOKS
 
 @HOOKS.register_module(force=True)
 class NoteDraws(Hook):
-    """At the first iteration of each epoch, note what the dataset was told and what the generators give."""
+    """At the first iteration of each epoch, record the epoch of the dataset and values of the generators."""
 
     def __init__(self) -> None:
         self.notes: list = []
@@ -36,8 +36,8 @@ def notes_of(cfg) -> list:
     return hook.notes
 
 
-def test_the_dataset_hears_seed_and_epoch(toy):
-    assert [told for told, *_ in notes_of(toy(max_epochs=3))] == [(3, 0), (3, 1), (3, 2)]
+def test_the_dataset_gets_seed_and_epoch(toy):
+    assert [drawn_with for drawn_with, *_ in notes_of(toy(max_epochs=3))] == [(3, 0), (3, 1), (3, 2)]
 
 
 def test_global_generators_differ_by_epoch_and_repeat_by_run(toy):

@@ -1,4 +1,4 @@
-"""A run killed in the middle of an epoch goes on with the next batch, bit for bit."""
+"""A run killed in the middle of an epoch resumes with the next batch, bit for bit."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ LONG = [
 @pytest.mark.parametrize(
     ("loop", "source", "stop", "before", "after"), CASES + (LONG if os.environ.get("KARSL_LONG_TESTS") else [])
 )
-def test_a_run_that_stops_anywhere_goes_on_bit_for_bit(tmp_path, loop, source, stop, before, after):
+def test_a_run_that_stops_anywhere_resumes_bit_for_bit(tmp_path, loop, source, stop, before, after):
     run(tmp_path / "whole", loop=loop, source=source)
     with pytest.raises(resume_run.Stopped):
         run(tmp_path / "parts", loop=loop, source=source, workers=before, stop=stop)
@@ -95,13 +95,13 @@ def test_a_loop_by_iteration_has_epochs_of_its_own(tmp_path):
 
 @DATASETS.register_module(force=True)
 class EpochOnlyClips(resume_run.toys.ToyClips):
-    """Someone else's, whose `set_epoch` takes no seed, as those of PyTorch's samplers."""
+    """A third-party dataset whose `set_epoch` takes no seed, like PyTorch's samplers."""
 
     def set_epoch(self, epoch: int) -> None:
         super().set_epoch(epoch)
 
 
-def test_a_dataset_that_takes_no_seed_goes_on_in_a_loop_by_iteration(tmp_path):
+def test_a_dataset_that_takes_no_seed_resumes_in_a_loop_by_iteration(tmp_path):
     run(tmp_path / "whole", loop="iter", source="sampler", clips="EpochOnlyClips")
     with pytest.raises(resume_run.Stopped):
         run(tmp_path / "parts", loop="iter", source="sampler", clips="EpochOnlyClips", stop=5)
@@ -110,7 +110,7 @@ def test_a_dataset_that_takes_no_seed_goes_on_in_a_loop_by_iteration(tmp_path):
     assert json.loads((tmp_path / "whole" / "drawn.json").read_text()) == [[0, k // 4] for k in range(12)]
 
 
-def test_a_process_killed_in_the_middle_of_an_epoch_goes_on(tmp_path):
+def test_a_process_killed_in_the_middle_of_an_epoch_resumes(tmp_path):
     command = [sys.executable, str(SCRIPT)]
     arguments = [str(tmp_path / "parts"), "--loop", "epoch", "--source", "stream"]
     killed = subprocess.run(
@@ -129,7 +129,7 @@ def forget_order(path: Path) -> None:
     torch.save(checkpoint, path)
 
 
-def test_a_checkpoint_that_does_not_say_where_the_data_were_is_reckoned_from_its_iteration(tmp_path):
+def test_the_position_is_estimated_from_the_iteration_if_the_checkpoint_has_none(tmp_path):
     run(tmp_path / "whole", loop="iter", source="sampler")
     with pytest.raises(resume_run.Stopped):
         run(tmp_path / "parts", loop="iter", source="sampler", stop=6)
@@ -138,7 +138,7 @@ def test_a_checkpoint_that_does_not_say_where_the_data_were_is_reckoned_from_its
     assert same(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_an_epoch_begins_anew_where_nobody_can_reckon_how_far_it_was(tmp_path):
+def test_an_epoch_restarts_if_its_position_cannot_be_estimated(tmp_path):
     with pytest.raises(resume_run.Stopped):
         run(tmp_path, loop="epoch", source="sampler", batch_size=2, stop=7)
     forget_order(tmp_path / "iter_7.pth")
@@ -146,7 +146,7 @@ def test_an_epoch_begins_anew_where_nobody_can_reckon_how_far_it_was(tmp_path):
     assert [sorted(clips) for clips in per_epoch(tmp_path, 7)] == [list(range(14))] * 4
 
 
-def test_streams_of_clips_to_evaluate_are_told_their_batch_size(tmp_path):
+def test_streams_for_evaluation_get_their_batch_size(tmp_path):
     cfg = resume_run.toys.toy_config(tmp_path, num_workers=2, max_epochs=1)
     stream = {"type": "StreamDataset", "source": {"type": "ToyClips", "size": 14}, "shuffle": False, "mode": "uneven"}
     cfg.test_dataloader.update(dataset=stream, sampler=None)

@@ -53,7 +53,7 @@ def test_top1_top5_and_the_mean_over_classes():
     }
 
 
-def test_absent_classes_are_left_out_of_the_mean_and_said_so(warnings):
+def test_absent_classes_are_left_out_of_the_mean_with_a_warning(warnings):
     result = evaluate([[1, 0, 0], [0, 0, 1]], [0, 2], classes=("a", "b", "c"))
     assert result["acc/mean1"] == 1.0
     assert any("1 of 3 classes have no clip" in text for text in warnings)

@@ -34,6 +34,6 @@ def test_a_dict_that_describes_nothing_names_the_forms(cfg):
         get_skeleton(cfg)
 
 
-def test_a_group_that_is_not_there_is_named():
+def test_an_unknown_group_is_named():
     with pytest.raises(SkeletonError, match="no keypoint 'hands'"):
         get_skeleton({"name": "karsl_184", "select": ["hands"]})

@@ -49,7 +49,7 @@ def test_the_tables_share_the_names_of_the_same_points():
 
 
 def test_the_bones_of_coco_17_are_those_of_its_annotation_files():
-    """`skeleton` of the category person there, counted from 1."""
+    """`skeleton` of the category person, counted from 1."""
     file = [[16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9], [8, 10], [9, 11]]
     file += [[2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7]]
     bones = {frozenset(edge) for edge in (get_skeleton("coco_17").edges + 1).tolist()}
@@ -57,7 +57,7 @@ def test_the_bones_of_coco_17_are_those_of_its_annotation_files():
 
 
 def test_in_real_msl_clips_each_hand_is_at_its_own_wrist(shared_data):
-    """The columns are pose, left hand, right hand, whatever a description says: the wrists tell."""
+    """The columns are pose, left hand, right hand, as the wrists show, contrary to a description."""
     skeleton = get_skeleton("msl_226")
     archive = np.load(shared_data("msl150") / "ambulancia.npz")
     rows = np.concatenate([archive[key] for key in archive.files])
@@ -69,7 +69,7 @@ def test_in_real_msl_clips_each_hand_is_at_its_own_wrist(shared_data):
         assert far[0] < 0.6 * far[1]
 
 
-def test_in_real_asl_app_clips_the_face_points_lie_as_in_the_full_mesh(shared_data):
+def test_in_real_asl_app_clips_the_face_points_are_placed_as_in_the_full_mesh(shared_data):
     import json
 
     app, full = get_skeleton("asl_app_108"), get_skeleton("holistic_543")

@@ -46,7 +46,7 @@ every = pytest.mark.parametrize("name", SHIPPED)  # tests register others
         ("openpose_137", {"pose": (0, 25), "face": (25, 95), "lh": (95, 116), "rh": (116, 137)}),
     ],
 )
-def test_groups_lie_where_the_files_have_them(name, groups):
+def test_groups_have_the_order_of_the_files(name, groups):
     assert list(get_skeleton(name).groups.items()) == [(g, slice(*ends)) for g, ends in groups.items()]
 
 
@@ -112,9 +112,9 @@ def test_the_same_name_is_the_same_point_in_holistic_and_karsl(shared_data):
     clip = packed[packed.files[0]]
     xyz = np.concatenate([clip[:, :132].reshape(-1, 33, 4)[..., :3], clip[:, 132:].reshape(len(clip), -1, 3)], 1)
     mapping = karsl.mapping_from(holistic)
-    there = mapping >= 0
-    assert [n for n, t in zip(karsl.names, there, strict=True) if not t] == [n for n in karsl.names if "iris" in n]
-    np.testing.assert_allclose(picked[picked.files[0]][:, there, :3], xyz[:, mapping[there]], atol=1e-6)
+    present = mapping >= 0
+    assert [n for n, t in zip(karsl.names, present, strict=True) if not t] == [n for n in karsl.names if "iris" in n]
+    np.testing.assert_allclose(picked[picked.files[0]][:, present, :3], xyz[:, mapping[present]], atol=1e-6)
 
 
 def test_on_real_clips_the_signers_right_side_is_on_the_left_of_the_picture(shared_data):
@@ -197,8 +197,8 @@ def test_contour_bones_reach_all_136_and_close_oval_eyes_lips_and_irises():
     assert len(bones) == len({frozenset(bone) for bone in bones}) == 132
 
 
-def test_real_faces_lie_symmetric_by_these_names(shared_data):
-    """In the middle of the face x of a vertex and of its mirror image lie on two sides of the nose."""
+def test_real_faces_are_symmetric_by_these_names(shared_data):
+    """Near the midline, a vertex and its mirror image are on opposite sides of the nose."""
     clips = np.load(shared_data("holistic1662") / "hello.npz")
     face = np.concatenate([clips[key][:, 132 : 132 + 1404].reshape(-1, 468, 3) for key in clips.files])
     x = np.median(face[(face != 0).any((1, 2)), :, 0], 0)

@@ -45,7 +45,7 @@ def test_the_same_arguments_write_the_same_bytes_and_another_seed_writes_others(
     assert all(first[name] != other[name] for name in first if name != "labels.csv")
 
 
-def test_a_signer_is_the_same_body_whoever_else_is_in_the_corpus(tmp_path):
+def test_a_signer_is_the_same_body_in_every_corpus(tmp_path):
     alone = files_of(make_corpus(tmp_path / "a", signs=1, signers=["02"], train_clips=2, test_clips=0))
     among = files_of(make_corpus(tmp_path / "b", signs=1, signers=["01", "02"], train_clips=2, test_clips=0))
     assert alone["02-train/0001.npz"] == among["02-train/0001.npz"]
@@ -77,7 +77,7 @@ def test_missing_points_are_zeros_with_visibility_0_and_all_others_are_finite(cl
         assert ((clip[..., 3] >= 0) & (clip[..., 3] <= 1)).all()
 
 
-def test_lengths_lie_where_those_of_karsl_lie(clips):
+def test_lengths_are_in_the_range_of_karsl(clips):
     lengths = [len(clip) for clip in clips.values()]
     assert 15 <= min(lengths) < 25
     assert 60 < max(lengths) <= 116
@@ -146,7 +146,7 @@ def test_the_dataset_reads_the_corpus_with_its_glosses(corpus):
     assert dataset[0]["keypoint"].shape[1:] == (184, 3)
 
 
-def test_signs_are_told_apart_on_an_unseen_signer_by_the_nearest_mean(clips):
+def test_signs_are_distinguished_on_an_unseen_signer_by_the_nearest_mean(clips):
     """Far from a network, yet well above chance (1 in 6): the mean place and the mean shape of the right arm and hand."""
     rows = np.array([_features(clip) for clip in clips.values()])
     sign = np.array([int(place[-4:]) for place, _ in clips])

@@ -192,12 +192,12 @@ def own(folder: Path, base: str = "karsl100_loso_s03") -> Path:
     return path
 
 
-def test_a_config_that_lies_anywhere_starts_from_a_shipped_one(tmp_path):
+def test_a_config_in_any_folder_starts_from_a_shipped_one(tmp_path):
     cfg = load_config(own(tmp_path))
     assert (cfg.train_dataloader.batch_size, cfg.test_dataloader.dataset.filter_cfg.signers) == (7, ("03",))
 
 
-def test_a_shipped_config_is_found_from_another_folder_unless_one_lies_there(tmp_path, monkeypatch):
+def test_a_shipped_config_is_found_from_another_folder_unless_one_exists_in_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_config("configs/demo.py").work_dir == "demo_out/train"
     (tmp_path / "configs").mkdir()

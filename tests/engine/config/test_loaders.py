@@ -11,7 +11,7 @@ from karsl.errors import ConfigError
 
 
 @pytest.mark.parametrize("given", ["keypoint_collate", {"type": "keypoint_collate"}, {"type": "karsl.keypoint_collate"}])
-def test_a_runner_finds_ours_by_its_name(given, toy):
+def test_a_runner_finds_keypoint_collate_by_its_name(given, toy):
     cfg = toy()
     cfg.train_dataloader.collate_fn = given
     assert build_runner(cfg).build_dataloader(cfg.train_dataloader).collate_fn.func is keypoint_collate

@@ -44,9 +44,9 @@ def test_steps_are_followed_in_order_and_wrappers_looked_through(fill):
     assert fill([arms, HANDS | {"names": ["rh"]}], wrap)["skeleton"] == {"name": "karsl_184", "select": ["rh"]}
 
 
-def test_the_pipeline_goes_before_what_a_checkpoint_says_of_the_dataset(fill):
-    said = {"skeleton": "karsl_184", "classes": ["a"]}
-    assert fill([HANDS], metainfo=said)["skeleton"] == {"name": "karsl_184", "select": ["rh", "lh"]}
+def test_the_pipeline_takes_precedence_over_the_metainfo_of_a_checkpoint(fill):
+    metainfo = {"skeleton": "karsl_184", "classes": ["a"]}
+    assert fill([HANDS], metainfo=metainfo)["skeleton"] == {"name": "karsl_184", "select": ["rh", "lh"]}
 
 
 def test_a_skeleton_that_is_registered_nowhere_is_described_in_full(fill):
