@@ -61,6 +61,10 @@ def test_auto_without_metainfo_names_what_is_missing(toy):
             "model.type: no model 'KeypointRecogniser'; did you mean 'KeypointRecognizer'?",
         ),
         ({"model.backbone.type": "mm.STTransformer"}, "model.backbone.type: .*; did you mean 'karsl.STTransformer'?"),
+        (
+            {"default_hooks.param_scheduler": {"type": "ParamSchedulrHook"}},
+            "default_hooks.param_scheduler.type: no hook .*; did you mean 'ParamSchedulerHook'?",
+        ),
         ({"default_hooks.logger.type": "LogerHook"}, "default_hooks.logger.type: no hook .*; did you mean 'LoggerHook'?"),
         (
             {"train_dataloader.sampler.type": "DefaultSample"},

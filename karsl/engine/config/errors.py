@@ -113,7 +113,7 @@ class _Component(NamedTuple):
 
     path: str
     config: Mapping
-    registry: Registry
+    kind: Registry | None
 
 
 def check_arguments(cfg: Config) -> list[str]:
@@ -162,7 +162,8 @@ def _components(node: Any, path: str, kind: Registry | None) -> Iterator[_Compon
             yield _Component(path, node, kind)
         for key in node:
             if key not in _OPAQUE:
-                yield from _components(node[key], f"{path}.{key}", _REGISTRIES.get(key, kind))
+                is_hook = kind is registry.HOOKS  # under any name, such as `param_scheduler`
+                yield from _components(node[key], f"{path}.{key}", kind if is_hook else _REGISTRIES.get(key, kind))
     elif isinstance(node, (list, tuple)):
         for number, item in enumerate(node):
             yield from _components(item, f"{path}.{number}", kind)
@@ -186,9 +187,9 @@ def _check_component(component: _Component, scope: str | None) -> Iterator[tuple
 
 def _find_type(name: str, kind: Registry, scope: str | None) -> Any:
     """Look a name up as `Registry.build` does, in its own registry first."""
-    others = [value for value in vars(registry).values() if isinstance(value, Registry) and value is not kind]
+    others = [value for value in vars(registry).values() if isinstance(value, Registry) and value.parent is not None]
     for candidate in (kind, *others):
-        with (candidate.parent or candidate).switch_scope_and_registry(scope) as scoped:
+        with candidate.parent.switch_scope_and_registry(scope) as scoped:
             found = scoped.get(name)
         if found is not None:
             return found
