@@ -12,7 +12,7 @@ from karsl.cli.options import (
     add_source_skeleton,
     add_trust_pickle,
     import_modules,
-    naming_data_root,
+    suggest_data_root,
 )
 
 SUMMARY = "look at clips, raw and transformed: a page, sheets, moving pictures, or a local server"
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     import_modules(args.imports)
     torch.set_num_threads(1)  # one clip after the other: threads would wait for each other to copy a few KB
-    with naming_data_root(args):
+    with suggest_data_root(args):
         dataset = open_browsed(args, count=_count(args))
     if args.serve:
         from karsl.cli.browse_serve import serve_until_interrupted

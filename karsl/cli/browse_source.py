@@ -26,7 +26,7 @@ def open_browsed(args: argparse.Namespace, *, count: int) -> Any:
 
 
 def _from_files(args: argparse.Namespace) -> Any:
-    from karsl.engine.config.overrides import find_ann_file
+    from karsl.engine.config.load import find_ann_file
     from karsl.errors import ConfigError
     from karsl.visualization.clips.opening import open_clips
 

@@ -58,7 +58,7 @@ def folder_loader(case: Any, rank: int, *, data_root: str, ann_file: str | None 
     """A loader that reads the clips of a KArSL layout."""
     from karsl.analysis.memory.records import make_dataloader
     from karsl.datasets import KArSLDataset
-    from karsl.engine.config.overrides import find_ann_file
+    from karsl.engine.config.load import find_ann_file
 
     steps = [{"type": "LoadKeypoints"}]
     ann_file = find_ann_file(ann_file, data_root) if ann_file else ""

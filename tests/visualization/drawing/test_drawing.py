@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from karsl.skeletons import _MAKERS, Skeleton, get_skeleton
+from karsl.skeletons import Skeleton, get_skeleton
+from karsl.skeletons.catalog import _FACTORIES
 from karsl.visualization.drawing.bars import draw_presence, draw_taken, runs
 from karsl.visualization.drawing.canvas import Canvas, shorten, text_width
 from karsl.visualization.drawing.clip import ClipView
@@ -42,7 +43,7 @@ def test_a_hand_row_has_one_scale_and_follows_the_hand():
     np.testing.assert_allclose(views[1].to_pixels(hand[1]), [[30, 30], [70, 70]])
 
 
-@pytest.mark.parametrize("name", _MAKERS)  # those that are shipped: tests register others
+@pytest.mark.parametrize("name", _FACTORIES)  # those that are shipped: tests register others
 def test_sides_keep_their_colours_on_every_skeleton(name):
     skeleton = get_skeleton(name)
     for bone in bones(skeleton):
