@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from karsl.cli import COMMANDS
-from karsl.cli.parser import Parser
+from karsl.cli.main import Parser
 from karsl.datasets import transforms
 from karsl.registry import TRANSFORMS
 

@@ -1,7 +1,7 @@
-"""The command table: one file per command, `karsl/cli/<name>.py`.
+"""The command table: one module per command, `karsl/cli/<name>.py`.
 
-A command file holds `SUMMARY` (one line), `add_arguments(parser)` and `run(args) -> int`. It imports
-what is heavy inside `run`, so that `karsl --help` can read every summary without torch.
+A command module has `SUMMARY` (one line), `add_arguments(parser)` and `run(args) -> int`. It imports heavy packages inside
+`run`, so that `karsl --help` can read every summary without torch.
 """
 
 from __future__ import annotations

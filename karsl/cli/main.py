@@ -1,12 +1,12 @@
-"""`karsl COMMAND ...`: find the command, run it, and turn what goes wrong into one line and an exit status.
+"""`karsl COMMAND ...`: dispatch to a command, with one-line errors and an exit status.
 
-| status | means |
+| status | meaning |
 | --- | --- |
-| 0 | done |
-| 1 | `karsl memory`: a limit that was given is exceeded |
-| 2 | an input is wrong; one line on stderr says which and what to do |
+| 0 | success |
+| 1 | `karsl memory`: a given limit is exceeded |
+| 2 | invalid input; one line on stderr names it and a remedy |
 | 130 | interrupted from the keyboard |
-| 141 | the reader of standard output went away, as `head` does |
+| 141 | standard output was closed by its reader, such as `head` |
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
+from typing import Any, NoReturn
 
 from karsl.cli import COMMANDS
-from karsl.cli.parser import Parser
 from karsl.errors import DISK_FULL, KarslError, TransformError, did_you_mean
 from karsl.version import __version__
 
@@ -32,24 +32,52 @@ INTERRUPTED = 130
 CLOSED_OUTPUT = 141
 DEBUG = "--debug"
 DEBUG_HELP = "show the traceback of an error instead of one line"
-# Built-in errors that mean "your path", not "our fault".
+# Built-in errors that are caused by a path of the user.
 PATH_ERRORS = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, FileExistsError)
-DISK_ERRORS = dict.fromkeys(DISK_FULL, "; make room, or write to another place") | {errno.EROFS: "; write to another place"}
-# PyTorch makes the whole traceback of a worker process the text of the error that it raises here.
+DISK_ERRORS = dict.fromkeys(DISK_FULL, "; free some space, or write to another location") | {
+    errno.EROFS: "; write to another location"
+}
+# PyTorch raises the error of a worker process with the entire traceback as its text.
 WORKER_TRACEBACK = "\nOriginal Traceback (most recent call last):\n"
-RAISED = re.compile(r"^(?:(?P<ours>karsl\.errors\.)|[\w.]+\.)?(?P<name>DataProblems|\w*Error): ", re.MULTILINE)
-SKIP_BAD = "or leave such clips out: on_error='skip' in the config's dataset, or 'karsl prepare --skip-bad' and --ann-file"
+RAISED = re.compile(r"^(?:(?P<karsl>karsl\.errors\.)|[\w.]+\.)?(?P<name>DataProblems|\w*Error): ", re.MULTILINE)
+SKIP_BAD = "or skip such clips: on_error='skip' in the config's dataset, or 'karsl prepare --skip-bad' and --ann-file"
 UNREADABLE = ("CorruptRecordError", "FileNotFoundError")
+
+
+class Parser(argparse.ArgumentParser):
+    """`ArgumentParser` without abbreviations, with one-line errors, suggestions and exit status 2."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **kwargs})
+
+    @property
+    def option_strings(self) -> list[str]:
+        """Return every option, short and long."""
+        return [option for action in self._actions for option in action.option_strings]
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse options and positional words in any order; suggest an option in place of an unknown one."""
+        parsed, unknown = self.parse_known_intermixed_args(args, namespace)
+        if unknown:
+            word = unknown[0]
+            hint = did_you_mean(word.split("=")[0], self.option_strings) if word.startswith("-") else ""
+            self.error(f"unknown argument '{word}'{hint}")
+        return parsed
+
+    def error(self, message: str) -> NoReturn:
+        """Print one sentence and exit with status 2."""
+        end = "" if message.endswith("?") else ";"
+        self.exit(2, f"{self.prog}: {message}{end} see '{self.prog} --help'\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: Words after `karsl`. None reads the command line.
+        argv: Arguments after `karsl`; None uses the command line.
 
     Returns:
-        The exit status, see the table above.
+        The exit status, see the table of this module.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     command, rest = _split(words)
@@ -57,22 +85,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         if command is None:
             return _top(rest)
         return _run(command, rest)
-    except SystemExit as stop:  # argparse leaves this way after --help and after its own errors
+    except SystemExit as stop:  # raised by argparse after --help and after its own errors
         return stop.code if isinstance(stop.code, int) else 1
 
 
 def _split(words: list[str]) -> tuple[str | None, list[str]]:
-    """Separate the command's name from its words; options in front of it belong to the top level."""
-    for position, word in enumerate(words):
+    """Separate the name of the command from its arguments; options before it belong to the top level."""
+    for index, word in enumerate(words):
         if not word.startswith("-"):
-            if any(option != DEBUG for option in words[:position]):
-                break  # let the top level answer --help or complain
-            return word, words[:position] + words[position + 1 :]
+            if any(option != DEBUG for option in words[:index]):
+                break  # the top level handles --help and unknown options
+            return word, words[:index] + words[index + 1 :]
     return None, words
 
 
 def _top(words: list[str]) -> int:
-    """Answer `karsl`, `karsl --help`, `karsl --version`, or name the option that is wrong."""
+    """Handle `karsl` without a command: help, version, unknown options."""
     width = max(map(len, COMMANDS))
     parser = Parser(
         prog="karsl",
@@ -81,7 +109,7 @@ def _top(words: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="commands:\n"
         + "\n".join(f"  {name:{width}}  {_module(name).SUMMARY}" for name in COMMANDS)
-        + "\n\n'karsl COMMAND --help' tells the options of a command.",
+        + "\n\n'karsl COMMAND --help' lists the options of a command.",
     )
     parser.add_argument("--version", action="version", version=f"karsl {__version__}")
     parser.add_argument(DEBUG, action="store_true", help=DEBUG_HELP)
@@ -91,7 +119,7 @@ def _top(words: list[str]) -> int:
 
 
 def _run(command: str, words: list[str]) -> int:
-    """Parse a command's words, run it, and report its errors in one line."""
+    """Parse the arguments of a command, run it, and report its errors in one line."""
     if command not in COMMANDS:
         hint = did_you_mean(command, COMMANDS, f"commands are {', '.join(COMMANDS)}")
         return _fail("karsl", f"unknown command '{command}'{hint}")
@@ -111,7 +139,7 @@ def _run(command: str, words: list[str]) -> int:
             raise
         return CLOSED_OUTPUT
     except (KarslError, ModuleNotFoundError, RuntimeError, OSError) as error:
-        sentence = _sentence(error)
+        sentence = _describe(error)
         if debug or sentence is None:
             raise
         return _fail(prog, sentence)
@@ -128,25 +156,25 @@ def _parser(prog: str, module: ModuleType) -> Parser:
     return parser
 
 
-def _sentence(error: Exception) -> str | None:
-    """Say an error in one line; None for one that is a fault of the program."""
+def _describe(error: Exception) -> str | None:
+    """Return an error as one sentence, None for a bug."""
     text, raised = str(error), _raised(str(error))
     if raised:
         text = text[raised[-1].end() :].strip()
-    if isinstance(error, KarslError) or (raised and raised[-1]["ours"]):
+    if isinstance(error, KarslError) or (raised and raised[-1]["karsl"]):
         return f"{text}; {SKIP_BAD}" if _is_bad_clip(error) else text
     if isinstance(error, RuntimeError):
         return None
     if isinstance(error, ModuleNotFoundError):
         library = (error.name or "").partition(".")[0]
         if library in ("mmengine", "cv2"):
-            return f"{library} is not installed; pip install 'karsl[mmengine]' or 'karsl[onedl]' brings it"
+            return f"{library} is not installed; run pip install 'karsl[mmengine]' or 'karsl[onedl]'"
         return None
-    return _of_system(error, text) if isinstance(error, OSError) else text
+    return _describe_os_error(error, text) if isinstance(error, OSError) else text
 
 
-def _of_system(error: OSError, text: str) -> str | None:
-    """What the system says of a path or a disk; None for its other errors."""
+def _describe_os_error(error: OSError, text: str) -> str | None:
+    """Return the system message for an error of a path or disk, None for others."""
     remedy = DISK_ERRORS.get(error.errno or 0, "")
     if not remedy and not isinstance(error, PATH_ERRORS):
         return None
@@ -157,12 +185,12 @@ def _of_system(error: OSError, text: str) -> str | None:
 
 
 def _raised(text: str) -> list[re.Match]:
-    """Where each error of a worker's traceback begins to speak; nothing in any other text."""
+    """Find the error messages in the traceback of a worker; empty for other texts."""
     return list(RAISED.finditer(text)) if WORKER_TRACEBACK in text else []
 
 
 def _is_bad_clip(error: BaseException) -> bool:
-    """Whether a step failed on a clip because of what lies in its file."""
+    """Return True if a transform failed because of the content of a file."""
     in_worker = any(raised["name"] in UNREADABLE for raised in _raised(str(error)))
     return isinstance(error, TransformError) and (in_worker or type(error.__cause__).__name__ in UNREADABLE)
 
@@ -173,9 +201,9 @@ def _fail(prog: str, sentence: str, status: int = BAD_INPUT) -> int:
 
 
 def _stdout_is_closed() -> bool:
-    """Whether the reader of standard output went away; if so, later flushes are silenced."""
+    """Return True if the reader of standard output closed it; later flushes are then silenced."""
     try:
-        print(flush=True)  # a flush alone passes when the failed write left nothing in the buffer
+        print(flush=True)  # a flush alone succeeds if the failed write left nothing in the buffer
     except BrokenPipeError:
         # Python flushes again at exit and would complain; see the note on SIGPIPE in the docs of `signal`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

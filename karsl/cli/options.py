@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = [
     "add_source_skeleton",
     "add_trust_pickle",
     "import_modules",
-    "naming_data_root",
+    "suggest_data_root",
 ]
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--cfg-options key=value ...`, read by MMEngine's own rules.
+    """Add `--cfg-options key=value ...`, parsed by the rules of MMEngine.
 
-    The parsed value is `args.cfg_options`: a dict from dotted keys to values, None without the option.
+    `args.cfg_options` is a dict from dotted keys to values, or None without the option.
 
     Example:
         >>> parser = argparse.ArgumentParser()
@@ -43,52 +43,54 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_options(parser: argparse.ArgumentParser, data_root: str = "data root of every dataset in the config") -> None:
-    """Add `--data-root`, `--ann-file` and `--import`: which data the datasets of a config read.
+    """Add `--data-root`, `--ann-file` and `--import`.
 
     Args:
-        parser: Of the command.
-        data_root: Help of `--data-root`.
+        parser: Parser of the command.
+        data_root: Help text of `--data-root`.
     """
     parser.add_argument("--data-root", metavar="DIR", help=data_root)
     parser.add_argument(
         "--ann-file",
         metavar="FILE",
-        help="annotation file of every dataset, as 'karsl prepare' writes it, relative to the data root (default: the "
-        "config's, else the folders are scanned)",
+        help="annotation file of every dataset, from 'karsl prepare', relative to the data root (default: that of the "
+        "config; without one the folders are scanned)",
     )
     add_import(parser)
 
 
 def add_import(parser: argparse.ArgumentParser) -> None:
-    """Add `--import MODULE`; the parsed value is `args.imports`, a list."""
+    """Add `--import MODULE`; `args.imports` is a list."""
     parser.add_argument(
         "--import",
         dest="imports",
         action="append",
         default=[],
         metavar="MODULE",
-        help="import a module first that registers skeletons, datasets or steps of yours; may be repeated",
+        help="module to import first, which registers skeletons, datasets or transforms; may be repeated",
     )
 
 
 def add_label_sheet(parser: argparse.ArgumentParser) -> None:
     """Add `--label-sheet`."""
-    parser.add_argument("--label-sheet", type=Path, help="csv, xlsx or json with SignID, Sign-Arabic, Sign-English")
+    parser.add_argument(
+        "--label-sheet", type=Path, help="label table: csv, xlsx or json with SignID, Sign-Arabic, Sign-English"
+    )
 
 
 def add_source_skeleton(parser: argparse._ActionsContainer, source: str, *more: str) -> None:
-    """Add `--source-skeleton NAME`: what the points of files are that do not say it.
+    """Add `--source-skeleton NAME`, the skeleton of files that do not name one.
 
     Args:
-        parser: Of the command, or a group of it.
-        source: How the command calls what it reads.
-        more: Other spellings.
+        parser: Parser of the command, or a group of it.
+        source: Name of the input in the help text.
+        more: Other spellings of the option.
     """
     parser.add_argument(
         "--source-skeleton",
         *more,
         metavar="NAME",
-        help=f"what the points of {source} are, where it does not say (default: karsl_184)",
+        help=f"skeleton of {source}, if it does not name one (default: karsl_184)",
     )
 
 
@@ -96,30 +98,30 @@ def add_phase(parser: argparse._ActionsContainer, meaning: str) -> None:
     """Add `--phase`.
 
     Args:
-        parser: Of the command, or a group of it.
-        meaning: Help.
+        parser: Parser of the command, or a group of it.
+        meaning: Help text.
     """
     phases = ("train", "val", "test")
     parser.add_argument("--phase", choices=phases, default="train", help=f"{meaning} (default: train)")
 
 
 def add_trust_pickle(parser: argparse._ActionsContainer) -> None:
-    """Add `--trust-pickle FILE`; the parsed value is `args.trust_pickle`, a list of paths."""
+    """Add `--trust-pickle FILE`; `args.trust_pickle` is a list of paths."""
     parser.add_argument(
         "--trust-pickle",
         type=Path,
         action="append",
         default=[],
         metavar="FILE",
-        help="a pickle that may be read; plain data are rebuilt from it, code is not run; may be repeated",
+        help="pickle that may be read; its data are rebuilt without running code; may be repeated",
     )
 
 
 def import_modules(names: Sequence[str]) -> None:
-    """Import what `--import` named.
+    """Import the modules of `--import`.
 
     Raises:
-        ConfigError: There is no such module.
+        ConfigError: If there is no such module.
     """
     from karsl.errors import ConfigError
 
@@ -130,13 +132,13 @@ def import_modules(names: Sequence[str]) -> None:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise
             raise ConfigError(
-                f"--import {name}: no module '{error.name}'; if it lies in this folder, start with 'PYTHONPATH=. karsl ...'"
+                f"--import {name}: no module '{error.name}'; if it is in this folder, start with 'PYTHONPATH=. karsl ...'"
             ) from error
 
 
 @contextmanager
-def naming_data_root(args: argparse.Namespace) -> Iterator[None]:
-    """Let the error of a missing data root name the option that gives another one, unless it was given."""
+def suggest_data_root(args: argparse.Namespace) -> Iterator[None]:
+    """Add the option `--data-root`, unless it was given, to the error of a missing data root."""
     from karsl.errors import DatasetNotFoundError
 
     try:
@@ -144,11 +146,11 @@ def naming_data_root(args: argparse.Namespace) -> Iterator[None]:
     except DatasetNotFoundError as error:
         if args.data_root is not None or "data_root=" not in str(error):
             raise
-        raise DatasetNotFoundError(f"{error}; --data-root DIR names another folder") from error
+        raise DatasetNotFoundError(f"{error}; --data-root DIR selects another folder") from error
 
 
 class _CfgOptions(argparse.Action):
-    """`mmengine.DictAction`, imported when the option is used: `karsl --help` needs no MMEngine."""
+    """`mmengine.DictAction`, imported when the option is used, so that `karsl --help` needs no MMEngine."""
 
     def __call__(
         self,
@@ -161,7 +163,7 @@ class _CfgOptions(argparse.Action):
         for pair in pairs:
             key, equals, _ = str(pair).partition("=")
             if not equals or not key:
-                parser.error(f"{option_string} '{pair}' is not of the form key=value")
+                parser.error(f"{option_string} '{pair}' does not have the form key=value")
         from mmengine.config import DictAction
 
         action = DictAction(option_strings=self.option_strings, dest=self.dest, nargs="+")

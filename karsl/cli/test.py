@@ -1,4 +1,4 @@
-"""`karsl test`: measure a checkpoint on the test split of a config."""
+"""`karsl test`: evaluate a checkpoint on the test split of a config."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from karsl.cli.options import import_modules, naming_data_root
+from karsl.cli.options import import_modules, suggest_data_root
 from karsl.cli.train import add_common_arguments
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
 
-SUMMARY = "measure a checkpoint on the test split of a config"
+SUMMARY = "evaluate a checkpoint on the test split of a config"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options, named as in MMAction2."""
+    """Add the options, named as in MMAction2."""
     parser.add_argument("config", help="config file")
     parser.add_argument("checkpoint", help="checkpoint file, e.g. work_dirs/demo/epoch_20.pth")
     parser.add_argument("--work-dir", help="folder to write the log to (default: work_dirs/<config name>)")
-    parser.add_argument("--dump", metavar="FILE.json", help="file to write the best five classes of every clip to")
+    parser.add_argument("--dump", metavar="FILE.json", help="file to write the five best classes of every clip to")
     add_common_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Test, print the metrics and say where the log lies."""
+    """Test, then print the metrics and the path of the log."""
     from mmengine.dist import is_main_process
 
-    from karsl.engine import build_runner, launch, load_config, naming_arguments, read_checkpoint, shut_down
-    from karsl.engine.fit import check_classes, check_weights, stored_metainfo
+    from karsl.engine import build_runner, launch, load_config, read_checkpoint, shut_down
+    from karsl.engine.checkpoint import check_classes, check_weights, stored_metainfo
     from karsl.errors import ConfigError
 
     import_modules(args.imports)
@@ -38,10 +38,10 @@ def run(args: argparse.Namespace) -> int:
     cfg.work_dir = args.work_dir or cfg.work_dir
     cfg.load_from, cfg.resume = args.checkpoint, False
     if not cfg.get("test_dataloader"):
-        raise ConfigError(f"config '{args.config}' has no test_dataloader, so there is nothing to test on")
+        raise ConfigError(f"config '{args.config}' has no test_dataloader")
     try:
         launch(cfg, args.launcher)
-        with naming_data_root(args), naming_arguments(cfg):
+        with suggest_data_root(args):
             runner = build_runner(cfg, metainfo=stored_metainfo(checkpoint))
             check_weights(runner, checkpoint)
             check_classes(runner, checkpoint)
@@ -60,14 +60,15 @@ def _dump_to(runner: Runner, path: Path) -> None:
     from karsl.evaluation import DumpPredictions
 
     dataset = runner.test_loop.dataloader.dataset
-    # `sample_idx` counts within the dataset that made the sample, which below ConcatDataset is one of several
-    several = any(len(getattr(part, "datasets", ())) > 1 for part in walk_datasets(dataset))
+    # `sample_idx` counts within the dataset that made the sample, which is one of several below ConcatDataset
+    is_ambiguous = any(len(getattr(part, "datasets", ())) > 1 for part in walk_datasets(dataset))
 
     def describe(sample_idx: int) -> dict:
         record = dataset.get_data_info(sample_idx)
         return {key: record[key] for key in ("clip_id", "signer", "sign") if key in record}
 
-    metric = DumpPredictions(path, describe=None if several or not hasattr(dataset, "get_data_info") else describe)
+    can_describe = hasattr(dataset, "get_data_info") and not is_ambiguous
+    metric = DumpPredictions(path, describe=describe if can_describe else None)
     metric.dataset_meta = getattr(dataset, "metainfo", None)
     runner.test_evaluator.metrics.append(metric)
 

@@ -1,4 +1,4 @@
-"""`karsl train`: train a recogniser from a config."""
+"""`karsl train`: train a recognizer from a config."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from karsl.cli.options import add_cfg_options, add_data_options, import_modules, naming_data_root
+from karsl.cli.options import add_cfg_options, add_data_options, import_modules, suggest_data_root
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-SUMMARY = "train a recogniser from a config"
+SUMMARY = "train a recognizer from a config"
 EPILOG = """examples:
   karsl train configs/karsl502_signer_dependent.py --data-root data/karsl
   karsl train configs/karsl100_loso_s01.py --data-root data/karsl --work-dir out --amp
   karsl train CONFIG --data-root packed/karsl --ann-file annotations.json     from a pack of 'karsl pack'
-  karsl train CONFIG --work-dir out --resume                                  after a kill, with the next batch
+  karsl train CONFIG --work-dir out --resume                                  after an interruption, from the next batch
   karsl train CONFIG --cfg-options train_dataloader.batch_size=32 train_dataloader.num_workers=8
   torchrun --nproc_per_node=2 -m karsl train CONFIG --launcher pytorch
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options, named as in MMAction2."""
+    """Add the options, named as in MMAction2."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument("config", help="config file")
@@ -32,14 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume",
         nargs="?",
         const="auto",
-        help="continue from a checkpoint; without a path from the latest of the work dir",
+        help="resume from a checkpoint, by default the latest in the work dir",
     )
     parser.add_argument("--amp", action="store_true", help="mixed precision, on a GPU or in bfloat16 on CPU")
     add_common_arguments(parser)
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options that `karsl test` shares."""
+    """Add the options shared with `karsl test`."""
     add_data_options(parser)
     add_cfg_options(parser)
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none", help="job launcher")
@@ -47,10 +47,10 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train and say where the checkpoints lie."""
+    """Train, then print the paths of checkpoint and logs."""
     from mmengine.dist import is_main_process
 
-    from karsl.engine import build_runner, enable_amp, launch, load_config, naming_arguments, shut_down
+    from karsl.engine import build_runner, enable_amp, launch, load_config, shut_down
 
     import_modules(args.imports)
     cfg = load_config(args.config, args.cfg_options, data_root=args.data_root, ann_file=args.ann_file)
@@ -61,8 +61,8 @@ def run(args: argparse.Namespace) -> int:
         cfg.resume, cfg.load_from = True, None if args.resume == "auto" else args.resume
     try:
         launch(cfg, args.launcher)
-        _say_if_nothing_to_resume(cfg)
-        with naming_data_root(args), naming_arguments(cfg):
+        _check_resume(cfg)
+        with suggest_data_root(args):
             runner = build_runner(cfg)
             runner.train()
         if is_main_process():
@@ -72,8 +72,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _say_if_nothing_to_resume(cfg: Config) -> None:
-    """MMEngine logs that it resumed from 'None' and starts over."""
+def _check_resume(cfg: Config) -> None:
+    """Turn resuming off if there is no checkpoint: MMEngine would log that it resumed from 'None'."""
     from mmengine.dist import is_main_process
     from mmengine.runner import find_latest_checkpoint
 

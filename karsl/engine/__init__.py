@@ -1,20 +1,13 @@
-"""Training with MMEngine's Runner: configs, hooks, checkpoints, mixed precision, distribution."""
+"""Training with MMEngine's Runner: configs, hooks, checkpoints, mixed precision, distributed runs."""
 
-from karsl.engine.amp import CpuAmpOptimWrapper, enable_amp
-from karsl.engine.build import build_runner
-from karsl.engine.config.arguments import naming_arguments
-from karsl.engine.config.load import load_config
-from karsl.engine.config.overrides import set_ann_file, set_data_root
-from karsl.engine.hooks.checkpoint import SafeCheckpointHook, read_checkpoint
-from karsl.engine.hooks.contents import ContentsHook
-from karsl.engine.hooks.epoch import EpochHook
-from karsl.engine.hooks.resume import ResumeHook
-from karsl.engine.hooks.workers import StopWorkersHook
-from karsl.engine.launch import launch, shut_down
+from karsl.engine.checkpoint import SafeCheckpointHook, read_checkpoint
+from karsl.engine.config.load import load_config, set_ann_file, set_data_root
+from karsl.engine.hooks import DatasetSummaryHook, EpochHook, ResumeHook, StopWorkersHook
+from karsl.engine.train import CpuAmpOptimWrapper, build_runner, enable_amp, launch, shut_down
 
 __all__ = [
-    "ContentsHook",
     "CpuAmpOptimWrapper",
+    "DatasetSummaryHook",
     "EpochHook",
     "ResumeHook",
     "SafeCheckpointHook",
@@ -23,7 +16,6 @@ __all__ = [
     "enable_amp",
     "launch",
     "load_config",
-    "naming_arguments",
     "read_checkpoint",
     "set_ann_file",
     "set_data_root",

@@ -1,6 +1,5 @@
 """Metrics."""
 
-from karsl.evaluation.accuracy import AccuracyMetric, true_class_ranks
-from karsl.evaluation.predictions import DumpPredictions
+from karsl.evaluation.metrics import AccuracyMetric, DumpPredictions, rank_of_true_class
 
-__all__ = ["AccuracyMetric", "DumpPredictions", "true_class_ranks"]
+__all__ = ["AccuracyMetric", "DumpPredictions", "rank_of_true_class"]

@@ -1,8 +1,8 @@
-"""Recognisers: a baseline to start from and the parts to build others."""
+"""Recognizers, backbones, heads and data preprocessors."""
 
+from karsl.models.backbones import STTransformer
 from karsl.models.data_preprocessor import KeypointDataPreprocessor
 from karsl.models.head import ClassifierHead
 from karsl.models.recognizer import KeypointRecognizer
-from karsl.models.st_transformer import STTransformer
 
 __all__ = ["ClassifierHead", "KeypointDataPreprocessor", "KeypointRecognizer", "STTransformer"]

@@ -1,4 +1,4 @@
-"""From what a loader yields to what a recogniser takes: stacked tensors on the model's device."""
+"""Data preprocessor: batches of a loader to stacked tensors on the device of the model."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _DTYPES = {
 
 @MODELS.register_module()
 class KeypointDataPreprocessor(BaseDataPreprocessor):
-    """Stack a batch where the loader has not, cast it and move it to the device; or make it there.
+    """Stack a batch if needed, cast it and move it to the device, or create it there from a plan.
 
-    All collate functions are accepted: `keypoint_collate` hands over tensors with a batch axis, MMEngine's
-    `pseudo_collate` a list of samples per key, `plan_collate` raw frames and a plan, which is carried out on the model's
-    device and gives what `keypoint_collate` gives, to 1e-5. Keys other than the four of a packed sample pass through.
+    Accepts the output of every collate function: `keypoint_collate` returns tensors with a batch axis, MMEngine's
+    `pseudo_collate` one list of samples per key, `plan_collate` raw frames and a plan, which is applied on the device and
+    gives the result of `keypoint_collate` to 1e-5. Keys other than the four of a packed sample are passed on.
 
     Args:
-        pack: Folder of a pack, or several, whose shards are all kept on the device for `plan_collate(mode='resident')`.
-        non_blocking: Copy to the device without waiting; has an effect from pinned memory only.
+        non_blocking: Copy to the device asynchronously; only has an effect from pinned memory.
+        pack: Folders of packs whose shards are stored on the device, for `plan_collate(mode='resident')`.
 
     Example:
         >>> clips = [torch.zeros(2, 5, 3), torch.ones(2, 5, 3)]
@@ -51,51 +51,51 @@ class KeypointDataPreprocessor(BaseDataPreprocessor):
         self.packs = [ResidentPack(path) for path in paths]
 
     def forward(self, data: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
-        """Prepare one batch.
+        """Prepare a batch.
 
         Args:
             data: `inputs` (N, T, V, C) and `keypoint_mask` (N, T, V), or lists of N clips; `label` and `sample_idx`
-                as (N,) tensors or lists of integers, or absent. Or what `plan_collate` gives.
-            training: Not used; part of MMEngine's signature.
+                as (N,) tensors or lists of integers, or absent. Or the output of `plan_collate`.
+            training: Ignored; part of MMEngine's signature.
 
         Returns:
-            The same keys; float32, bool and int64 tensors on the model's device.
+            The same keys, as float32, bool and int64 tensors on the device of the model.
 
         Raises:
-            TypeError: `data` is not a mapping with `inputs` and `keypoint_mask`.
-            ValueError: The clips of the batch differ in shape.
-            ConfigError: The batch names frames of a pack that is not in `pack`.
+            TypeError: If `data` is not a mapping with `inputs` and `keypoint_mask`.
+            ValueError: If the clips of the batch differ in shape.
+            ConfigError: If the batch refers to frames of a pack that is not in `pack`.
         """
         if isinstance(data, Mapping) and "frame_plan" in data:
-            data = self._carried_out(data)
+            data = self._apply_plan(data)
         if not isinstance(data, Mapping) or "inputs" not in data or "keypoint_mask" not in data:
-            got = sorted(data) if isinstance(data, Mapping) else type(data).__name__
+            keys = sorted(data) if isinstance(data, Mapping) else type(data).__name__
             raise TypeError(
-                f"a batch needs 'inputs' and 'keypoint_mask' but holds {got}; end the pipeline with PackKeypointInputs"
+                f"a batch needs 'inputs' and 'keypoint_mask' but has {keys}; end the pipeline with PackKeypointInputs"
             )
         return {key: self._cast(key, value) for key, value in data.items()}
 
-    def _carried_out(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        numbers, others = data["frame_plan"], {}
+    def _apply_plan(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        options, others = data["frame_plan"], {}
         tensors: dict[str, torch.Tensor] = {}
         for key, value in data.items():
             if key == "frames" or key.startswith(PREFIX):
                 tensors[key] = value.to(self.device, non_blocking=self._non_blocking)
             elif key != "frame_plan":
                 others[key] = value
-        frames = tensors["frames"] if numbers["pack"] is None else self._resident(numbers["pack"])
-        plan = FramePlan.of_batch(tensors, numbers["missing_is_zero"])
-        inputs, mask = run_plan(frames, plan, channels=numbers["channels"], fill=numbers["fill"])
+        frames = tensors["frames"] if options["pack"] is None else self._resident(options["pack"])
+        plan = FramePlan.of_batch(tensors, options["missing_is_zero"])
+        inputs, mask = run_plan(frames, plan, channels=options["channels"], fill=options["fill"])
         return {"inputs": inputs, "keypoint_mask": mask, **others}
 
     def _resident(self, digest: int) -> torch.Tensor:
         for pack in self.packs:
             if pack.digest == digest:
                 return pack.on(self.device)
-        held = [str(pack.path) for pack in self.packs]
+        paths = [str(pack.path) for pack in self.packs]
         raise ConfigError(
-            f"the batch names frames of a pack that KeypointDataPreprocessor does not hold, pack={held}; give it the pack "
-            "of every loader that has plan_collate with mode='resident'"
+            f"the batch refers to frames of a pack that KeypointDataPreprocessor does not have, pack={paths}; give it the "
+            "pack of every loader that uses plan_collate with mode='resident'"
         )
 
     def _cast(self, key: str, value: Any) -> Any:
@@ -111,6 +111,6 @@ def _stack(key: str, values: Sequence[Any]) -> torch.Tensor:
     if len(shapes) > 1:
         raise ValueError(
             f"clips of one batch differ in shape, '{key}' has {shapes}; "
-            "give every clip one length with TSNSampleFrames, UniformSampleFrames or PadFrames"
+            "give all clips the same length with TSNSampleFrames, UniformSampleFrames or PadFrames"
         )
     return torch.stack(tensors)

@@ -1,4 +1,4 @@
-"""From features to class scores and losses."""
+"""Classification head: features to logits, and the loss."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from karsl.registry import MODELS
 
 @MODELS.register_module()
 class ClassifierHead(BaseModule):
-    """Dropout and one linear layer.
+    """Dropout and a linear layer.
 
     Args:
-        num_classes: K. `"auto"` in a config is filled from the dataset by `build_runner` before the model is built.
-        in_channels: D, size of a feature.
-        dropout_ratio: Dropped features in training.
+        num_classes: Number of classes, K. `build_runner` replaces `"auto"` in a config by the value of the dataset.
+        in_channels: Feature size, D.
+        dropout_ratio: Dropout probability.
         label_smoothing: Probability mass spread over all classes, in [0, 1).
-        init_cfg: MMEngine's initialisation config.
+        init_cfg: Initialization config of MMEngine.
 
     Raises:
-        ConfigError: `num_classes` is not a number of classes.
+        ConfigError: If `num_classes` is not a positive integer.
     """
 
     def __init__(
@@ -39,29 +39,29 @@ class ClassifierHead(BaseModule):
         super().__init__(init_cfg)
         if not isinstance(num_classes, int) or num_classes < 1:
             raise ConfigError(
-                f"ClassifierHead: num_classes={num_classes!r} is not a number of classes; "
-                "give one, or build with karsl.engine.build_runner, which fills 'auto' from the dataset"
+                f"ClassifierHead: num_classes={num_classes!r}; expected a positive integer, "
+                "or 'auto' with karsl.engine.build_runner, which takes it from the dataset"
             )
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
         self.dropout = nn.Dropout(dropout_ratio)
         self.fc = nn.Linear(in_channels, num_classes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Score classes: (N, D) to logits (N, K)."""
+        """Map features (N, D) to logits (N, K)."""
         return self.fc(self.dropout(features))
 
     def loss(self, logits: Tensor, label: Tensor) -> dict[str, Tensor]:
-        """Cross-entropy and the batch's accuracy.
+        """Compute cross-entropy and accuracy of a batch.
 
         Args:
             logits: (N, K).
             label: int64 (N,), each in [0, K).
 
         Returns:
-            `loss_cls`, and `top1_acc` for the log; both scalars.
+            Scalars `loss_cls`, and `top1_acc` for the log.
 
         Raises:
-            ValueError: A label is outside [0, K); on a GPU see `check_labels`.
+            ValueError: If a label on the CPU is outside [0, K).
         """
         self.check_labels(label)
         logits = logits.float()
@@ -70,12 +70,12 @@ class ClassifierHead(BaseModule):
         return {"loss_cls": loss, "top1_acc": accuracy}
 
     def check_labels(self, label: Tensor | Sequence[int]) -> None:
-        """See that labels are classes; those on a GPU are let pass, since reading them would wait for all work before.
+        """Check that labels are classes. Labels on a GPU are not checked, because reading them would synchronize.
 
-        The recogniser calls it in training before a batch goes to the device.
+        The recognizer calls this in training before a batch goes to the device.
 
         Raises:
-            ValueError: A label is outside [0, K).
+            ValueError: If a label is outside [0, K).
         """
         label = torch.as_tensor(label)
         if label.device.type != "cpu" or not label.numel():

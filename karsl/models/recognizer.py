@@ -1,4 +1,4 @@
-"""A recogniser: backbone, head, and MMEngine's three modes."""
+"""Recognizer: a backbone and a head, with the three modes of MMEngine models."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class KeypointRecognizer(BaseModel):
 
     Args:
         backbone: Config or module, (N, T, V, C) and mask to features (N, D).
-        cls_head: Config or module with `forward` to logits (N, K) and `loss(logits, label)`; `check_labels(label)`, where it
-            has that, sees the labels of a training batch before they go to the device.
-        data_preprocessor: Config or module; None takes `KeypointDataPreprocessor`.
-        init_cfg: MMEngine's initialisation config.
+        cls_head: Config or module with `forward` to logits (N, K) and `loss(logits, label)`; `check_labels(label)`, if
+            defined, is called with the labels of a training batch before they go to the device.
+        data_preprocessor: Config or module; None uses `KeypointDataPreprocessor`.
+        init_cfg: Initialization config of MMEngine.
     """
 
     def __init__(
@@ -31,9 +31,9 @@ class KeypointRecognizer(BaseModel):
         init_cfg: dict | None = None,
     ) -> None:
         preprocessor = data_preprocessor or {"type": "karsl.KeypointDataPreprocessor"}
-        super().__init__(data_preprocessor=_built(preprocessor), init_cfg=init_cfg)
-        self.backbone = _built(backbone)
-        self.cls_head = _built(cls_head)
+        super().__init__(data_preprocessor=_build(preprocessor), init_cfg=init_cfg)
+        self.backbone = _build(backbone)
+        self.cls_head = _build(cls_head)
         if hasattr(self.cls_head, "check_labels"):
             self.data_preprocessor.register_forward_pre_hook(self._check_labels, with_kwargs=True)
 
@@ -50,18 +50,18 @@ class KeypointRecognizer(BaseModel):
 
         Args:
             inputs: float32 (N, T, V, C).
-            keypoint_mask: Bool (N, T, V), True = present.
-            label: int64 (N,); needed for `loss`.
-            sample_idx: int64 (N,), place of each clip in the dataset.
+            keypoint_mask: Bool (N, T, V), True for present keypoints.
+            label: int64 (N,); required for `loss`.
+            sample_idx: int64 (N,), index of each clip in the dataset.
             mode: `tensor` for logits, `loss` for training, `predict` for evaluation.
-            **kwargs: Further keys of a batch, not used.
+            **kwargs: Further keys of a batch, ignored.
 
         Returns:
-            `tensor`: logits (N, K). `loss`: the head's dict of scalars. `predict`: per clip a dict of `pred_score` (K,),
-            probabilities, and `pred_label`, `gt_label`, `sample_idx` as int; the last two None when absent.
+            `tensor`: logits (N, K). `loss`: the head's dict of scalars. `predict`: one dict per clip with `pred_score` (K,),
+            probabilities, and `pred_label`, `gt_label`, `sample_idx` as int; the last two are None if absent.
 
         Raises:
-            ValueError: `mode` is none of the three, or `loss` comes without labels.
+            ValueError: If `mode` is none of the three, or `loss` has no labels.
         """
         if mode not in ("tensor", "loss", "predict"):
             raise ValueError(f"mode={mode!r} is none of 'tensor', 'loss', 'predict'")
@@ -75,13 +75,13 @@ class KeypointRecognizer(BaseModel):
         return self.cls_head.loss(logits, label)  # type: ignore[operator]
 
     def _check_labels(self, preprocessor: nn.Module, args: tuple, kwargs: dict) -> None:
-        given = dict(zip(("data", "training"), args, strict=False)) | kwargs
-        data = given.get("data")
-        if given.get("training") and isinstance(data, Mapping) and data.get("label") is not None:
+        arguments = dict(zip(("data", "training"), args, strict=False)) | kwargs
+        data = arguments.get("data")
+        if arguments.get("training") and isinstance(data, Mapping) and data.get("label") is not None:
             self.cls_head.check_labels(data["label"])  # type: ignore[operator]
 
 
-def _built(module: dict | nn.Module) -> nn.Module:
+def _build(module: dict | nn.Module) -> nn.Module:
     return module if isinstance(module, nn.Module) else MODELS.build(module)
 
 
@@ -89,7 +89,7 @@ def _predictions(logits: Tensor, label: Tensor | None, sample_idx: Tensor | None
     scores = logits.detach().float().softmax(dim=1).cpu()
     best = scores.argmax(dim=1).tolist()
     absent = [None] * len(best)
-    truth = absent if label is None else label.tolist()
-    index = absent if sample_idx is None else sample_idx.tolist()
-    rows = zip(scores, best, truth, index, strict=True)
+    labels = absent if label is None else label.tolist()
+    indices = absent if sample_idx is None else sample_idx.tolist()
+    rows = zip(scores, best, labels, indices, strict=True)
     return [dict(zip(("pred_score", "pred_label", "gt_label", "sample_idx"), row, strict=True)) for row in rows]

@@ -1,5 +1,5 @@
-"""Synthetic data and laws for tests, the demo, and the tests of people who extend karsl."""
+"""Synthetic corpora and Hypothesis strategies, for the demo and for tests of karsl and its extensions."""
 
-from karsl.testing.synthetic import make_corpus
+from karsl.testing.corpus import make_corpus
 
 __all__ = ["make_corpus"]

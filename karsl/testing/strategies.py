@@ -1,4 +1,4 @@
-"""Hypothesis strategies of clips and skeletons, for the property tests of karsl and of those who extend it."""
+"""Hypothesis strategies for clips and skeletons, and the transforms that batches can defer, for property tests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from karsl.datasets.transforms import (
+    CenterScale,
+    FrameDropout,
+    KeypointDropout,
+    PadFrames,
+    RandomAffine,
+    RandomFlip,
+    RandomSpeed,
+    SelectKeypoints,
+    TSNSampleFrames,
+    UniformSampleFrames,
+)
 from karsl.errors import missing_extra
 from karsl.skeletons import Skeleton, get_skeleton
 
@@ -13,7 +25,31 @@ if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
 
 MISSING = ("none", "scattered", "other frames", "group", "whole frames", "all")
-_GRID = 1024  # coordinates are multiples of 1 / 1024: sums and mirrors of them are exact in float32
+_GRID = 1024  # coordinates are multiples of 1 / 1024, whose sums and mirrors are exact in float32
+
+DEFERRED_TRANSFORMS = [
+    lambda: TSNSampleFrames(5),
+    lambda: TSNSampleFrames(7, 0.9),
+    lambda: TSNSampleFrames(4, 0.5, mode="nearest"),
+    lambda: TSNSampleFrames(6, mode="reference"),
+    lambda: TSNSampleFrames(2, 1.0, mode="reference"),
+    lambda: UniformSampleFrames(6),
+    lambda: PadFrames(6),
+    lambda: PadFrames(4, mode="loop", crop="random"),
+    lambda: PadFrames(9, mode="repeat", crop="start"),
+    lambda: RandomSpeed((0.5, 2.0)),
+    lambda: RandomFlip(0.5),
+    lambda: RandomAffine(),
+    lambda: RandomAffine((-90, 90), (0.5, 2), shift=(-1, 1), per_group=True),
+    lambda: CenterScale(),
+    lambda: CenterScale(per_group=True),
+    lambda: KeypointDropout(0.3),
+    lambda: KeypointDropout(0.5, level="group"),
+    lambda: FrameDropout(0.4),
+    lambda: SelectKeypoints(["pose", "rh", "lh"]),
+    lambda: SelectKeypoints(skeleton="karsl_184", absent="missing"),
+]
+"""Factories of every transform that a batch can defer, in several configurations."""
 
 
 def _hypothesis() -> Any:
@@ -25,27 +61,27 @@ def _hypothesis() -> Any:
 
 
 def missing_mask(pattern: str, num_frames: int, skeleton: Skeleton, *, seed: int = 0) -> np.ndarray:
-    """bool (T, V), True where a point is missing.
+    """Return bool (T, V), True for missing points.
 
     Args:
-        pattern: One of `MISSING`: what detectors do. `'other frames'` loses a group in every second frame, `'group'` in
-            all of them, `'whole frames'` everything in some.
-        num_frames: T.
-        skeleton: Of V keypoints.
-        seed: Chooses which points, group or frames.
+        pattern: One of `MISSING`, as in the output of detectors. `'other frames'` removes a group in every second frame,
+            `'group'` in all frames, `'whole frames'` all points in some frames.
+        num_frames: Number of frames, T.
+        skeleton: Skeleton with V keypoints.
+        seed: Seed of the points, group or frames.
 
     Example:
         >>> missing_mask("other frames", 4, get_skeleton("karsl_184"))[:, 0].tolist()
         [False, True, False, True]
     """
     rng, missing = np.random.default_rng(seed), np.zeros((num_frames, skeleton.num_keypoints), bool)
-    part = list(skeleton.groups.values())[seed % len(skeleton.groups)]
+    group = list(skeleton.groups.values())[seed % len(skeleton.groups)]
     if pattern == "scattered":
         missing[:] = rng.random(missing.shape) < 0.4
     elif pattern == "other frames":
-        missing[1::2, part] = True
+        missing[1::2, group] = True
     elif pattern == "group":
-        missing[:, part] = True
+        missing[:, group] = True
     elif pattern == "whole frames":
         missing[rng.random(num_frames) < 0.5] = True
     elif pattern == "all":
@@ -56,19 +92,19 @@ def missing_mask(pattern: str, num_frames: int, skeleton: Skeleton, *, seed: int
 def clips(
     skeleton: str | Skeleton = "karsl_184", *, min_frames: int = 1, max_frames: int = 12
 ) -> SearchStrategy[dict[str, Any]]:
-    """Results as LoadKeypoints leaves them: any length, any way of missing, a random key; arrays are read-only.
+    """Strategy for the results of LoadKeypoints, with any length, pattern of missing points and key; arrays are read-only.
 
     Args:
-        skeleton: Gives V.
-        min_frames: Shortest T.
-        max_frames: Longest T.
+        skeleton: Skeleton with V keypoints.
+        min_frames: Minimum T.
+        max_frames: Maximum T.
 
     Returns:
-        Dicts with `keypoint` float32 (T, V, 3) in [0, 1], NaN where missing; `keypoint_score` float32 (T, V), 0 where
+        Dicts with `keypoint` float32 (T, V, 3) in [0, 1], NaN if missing; `keypoint_score` float32 (T, V), 0 if
         missing; `num_frames`, `total_frames`, `skeleton`, `sample_key`, `clip_id`, `label`, `sample_idx`.
 
     Raises:
-        MissingExtraError: hypothesis is not installed.
+        MissingExtraError: If hypothesis is not installed.
 
     Example:
         >>> from hypothesis import given, settings
@@ -78,20 +114,20 @@ def clips(
         ...     assert clip["keypoint"].shape == (clip["num_frames"], 67, 3)
         >>> check()
     """
-    st, chosen = _hypothesis(), get_skeleton(skeleton)
+    st, layout = _hypothesis(), get_skeleton(skeleton)
 
     @st.composite
     def build(draw: DrawFn) -> dict[str, Any]:
         frames = draw(st.integers(min_frames, max_frames), label="frames")
         pattern = draw(st.sampled_from(MISSING), label="missing")
         seed = draw(st.integers(0, 2**32 - 1), label="seed")
-        return make_clip(frames, chosen, missing=pattern, seed=seed)
+        return make_clip(frames, layout, missing=pattern, seed=seed)
 
     return build()
 
 
 def make_clip(num_frames: int, skeleton: str | Skeleton = "karsl_184", *, missing: str = "none", seed: int = 0) -> dict:
-    """One clip of `clips`, by its numbers.
+    """Create one clip of `clips`.
 
     Example:
         >>> make_clip(7, missing="all")["keypoint_score"].max()
@@ -118,10 +154,10 @@ def make_clip(num_frames: int, skeleton: str | Skeleton = "karsl_184", *, missin
 
 
 def skeletons(*, max_pairs: int = 4) -> SearchStrategy[Skeleton]:
-    """Small skeletons whose every left point has a right one, in any order and any groups.
+    """Strategy for small skeletons in which every left point has a right one, in any order and groups.
 
     Raises:
-        MissingExtraError: hypothesis is not installed.
+        MissingExtraError: If hypothesis is not installed.
     """
     st = _hypothesis()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from karsl.cli.demo import progress_line, run_step
+from karsl.cli.demo import progress_line, run_command
 
 
 @pytest.mark.parametrize(
@@ -24,16 +24,16 @@ def test_only_progress_metrics_and_paths_are_shown(line, shown):
     assert progress_line(line) == shown
 
 
-def test_the_whole_output_of_a_step_is_kept(corpus, tmp_path, capsys):
+def test_the_whole_output_of_a_command_is_stored(corpus, tmp_path, capsys):
     log = tmp_path / "logs" / "prepare.log"
-    assert run_step(["prepare", str(corpus), "--out", str(tmp_path / "a.json")], log) == 0
+    assert run_command(["prepare", str(corpus), "--out", str(tmp_path / "a.json")], log) == 0
     assert "annotation file:" in log.read_text(encoding="utf-8")
     assert "annotation file:" in capsys.readouterr().out
 
 
 def test_a_step_that_fails_ends_with_its_reason_and_the_place_of_its_log(tmp_path, capsys):
     log = tmp_path / "train.log"
-    assert run_step(["train", str(tmp_path / "none.py")], log) == 2
+    assert run_command(["train", str(tmp_path / "none.py")], log) == 2
     error = capsys.readouterr().err
     assert "none.py' does not exist" in error
-    assert f"its whole output is in {log}" in error
+    assert f"see {log} for its entire output" in error

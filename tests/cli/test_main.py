@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from karsl.cli import COMMANDS
 from karsl.cli import main as cli
 from karsl.datasets import KArSLDataset, keypoint_collate
-from karsl.engine.hooks.workers import stop_workers
+from karsl.engine.hooks import stop_workers
 from karsl.errors import DataProblems, DatasetNotFoundError, TransformError
 
 HEAVY = "{'torch', 'numpy', 'mmengine', 'cv2', 'matplotlib'}"
@@ -112,7 +112,7 @@ def test_missing_file_is_named(command, capsys, tmp_path):
 def test_a_full_disk_is_one_line_and_status_2(command, capsys):
     command(lambda args: Path("/dev/full").write_text("x"))
     assert cli.main(["train", "config.py"]) == 2
-    assert capsys.readouterr().err == "karsl train: no space left on device; make room, or write to another place\n"
+    assert capsys.readouterr().err == "karsl train: no space left on device; free some space, or write to another location\n"
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EDQUOT, errno.EFBIG])
@@ -122,7 +122,7 @@ def test_a_disk_that_takes_nothing_more_is_named(command, capsys, number):
 
     command(run)
     assert cli.main(["train", "config.py"]) == 2
-    remedy = "write to another place" if number == errno.EROFS else "make room, or write to another place"
+    remedy = "write to another location" if number == errno.EROFS else "free some space, or write to another location"
     assert capsys.readouterr().err == f"karsl train: {os.strerror(number).lower()}: 'out/x.json'; {remedy}\n"
 
 
@@ -160,7 +160,7 @@ def raise_as_in_a_worker(error: Exception) -> None:
         (FileNotFoundError(2, "No such file", "a.npz"), "[Errno 2] No such file: 'a.npz'"),
     ],
 )
-def test_an_error_of_a_loading_worker_is_said_as_one_of_this_process(command, capsys, error, sentence):
+def test_an_error_of_a_loading_worker_is_reported_as_one_of_this_process(command, capsys, error, sentence):
     command(lambda args: raise_as_in_a_worker(error))
     assert cli.main(["train", "config.py"]) == 2
     assert capsys.readouterr().err == f"karsl train: {sentence}\n"
@@ -201,7 +201,7 @@ def test_absent_engine_names_the_extra(command, capsys):
 
     command(run)
     assert cli.main(["train", "config.py"]) == 2
-    expected = "mmengine is not installed; pip install 'karsl[mmengine]' or 'karsl[onedl]' brings it"
+    expected = "mmengine is not installed; run pip install 'karsl[mmengine]' or 'karsl[onedl]'"
     assert capsys.readouterr().err == f"karsl train: {expected}\n"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from karsl.cli.main import Parser
 from karsl.cli.options import add_cfg_options
-from karsl.cli.parser import Parser
 
 
 @pytest.fixture
@@ -31,11 +31,11 @@ def test_absent_option_is_none(parser):
 
 
 @pytest.mark.parametrize(
-    ("pair", "says"),
-    [("a", "'a' is not of the form key=value"), ("=1", "'=1' is not of the form"), ("a=[1,2", "brackets")],
+    ("pair", "message"),
+    [("a", "'a' does not have the form key=value"), ("=1", "'=1' does not have the form"), ("a=[1,2", "brackets")],
 )
-def test_wrong_pair_is_named(parser, capsys, pair, says):
+def test_wrong_pair_is_named(parser, capsys, pair, message):
     with pytest.raises(SystemExit) as stop:
         parser.parse_args(["--cfg-options", pair])
     assert stop.value.code == 2
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err

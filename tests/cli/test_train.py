@@ -1,4 +1,4 @@
-"""`karsl train` and `karsl test` on real files: someone else's text config, resuming, two processes."""
+"""`karsl train` and `karsl test` on real files: a foreign text config, resuming, two processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmengine.logging import MMLogger
 from karsl.cli.main import main
 from karsl.testing import make_corpus
 
-# As one would write it who knows MMEngine and not karsl: strings only, no hooks, no collate function of ours.
+# As written by a user of MMEngine without knowledge of karsl: strings only, no hooks, no collate function of karsl.
 TEXT_CONFIG = """
     default_scope = 'karsl'
     data_root = '{root}'
@@ -64,7 +64,7 @@ def corpus(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def config(corpus, tmp_path) -> Path:
-    path = tmp_path / "theirs.py"
+    path = tmp_path / "foreign.py"
     path.write_text(dedent(TEXT_CONFIG).format(root=corpus.as_posix()), encoding="utf-8")
     return path
 
@@ -77,7 +77,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(a[key], b[key]) for key in a.keys() | b.keys())
 
 
-def test_a_text_config_of_someone_else_trains_resumes_exactly_and_is_tested(config, tmp_path, capsys):
+def test_a_foreign_text_config_trains_resumes_exactly_and_is_tested(config, tmp_path, capsys):
     straight, parts = tmp_path / "straight", tmp_path / "parts"
     four = ["--cfg-options", "train_cfg.max_epochs=4", "experiment_name=straight"]
     assert main(["train", str(config), "--work-dir", str(straight), *four]) == 0
@@ -119,7 +119,7 @@ def test_two_processes_on_cpu_train_together_and_test_as_one(config, tmp_path, c
     assert not (tmp_path / ".dist_test").exists()
 
 
-def test_a_signer_who_is_not_there_is_warned_of_once(config, tmp_path, caplog):
+def test_a_missing_signer_is_warned_of_once(config, tmp_path, caplog):
     text = config.read_text(encoding="utf-8").replace("skeleton='karsl_184'", AUTO)
     config.write_text(
         text.replace("filter_cfg=dict(split='train')", "filter_cfg=dict(signers=['01', '09'])"), encoding="utf-8"
@@ -170,11 +170,11 @@ def test_data_root_and_annotation_file_reach_inside_wrappers(config, corpus, tmp
     assert main(["test", *words, *data, *options]) == 0
     rows = json.loads(dump.read_text(encoding="utf-8"))["predictions"]
     assert len(rows) == 18
-    assert "clip_id" not in rows[0]  # `sample_idx` does not say in which of the two datasets
+    assert "clip_id" not in rows[0]  # `sample_idx` is ambiguous with two datasets
     assert main(["test", *words, "--data-root", str(corpus), "--ann-file", "none.json", *options]) == 2
 
 
-def test_resuming_without_a_checkpoint_says_that_it_starts_over(config, tmp_path, capsys):
+def test_resuming_without_a_checkpoint_reports_that_it_starts_over(config, tmp_path, capsys):
     work = tmp_path / "fresh"
     options = ["--cfg-options", "train_cfg.max_epochs=1", "experiment_name=fresh"]
     assert main(["train", str(config), "--work-dir", str(work), "--resume", *options]) == 0
@@ -183,7 +183,7 @@ def test_resuming_without_a_checkpoint_says_that_it_starts_over(config, tmp_path
     assert "Auto resumed" not in out
 
 
-def test_a_module_of_ones_own_is_imported_first(config, tmp_path, monkeypatch, capsys):
+def test_a_user_module_is_imported_first(config, tmp_path, monkeypatch, capsys):
     (tmp_path / "my_steps_of_train.py").write_text(OWN_STEP, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     text = config.read_text(encoding="utf-8").replace("dict(type='CenterScale')", "dict(type='OwnStepOfTrain')")
@@ -207,8 +207,8 @@ def results(out: str) -> list[str]:
         (["train", "{config}", "--cfg-options", "train_dataloder.batch_size=2"], "did you mean 'train_dataloader'?"),
         (["train", "{config}", "--data-root", "nowhere"], "nowhere"),
         (["train", "{config}", "--cfg-options", "train_cfg.max_epoch=1"], "EpochBasedTrainLoop has no argument 'max_epoch'"),
-        (["train", "{config}", "--cfg-options", NOWHERE], "--data-root DIR names another folder"),
-        (["browse", "{config}", "--cfg-options", NOWHERE], "--data-root DIR names another folder"),
+        (["train", "{config}", "--cfg-options", NOWHERE], "--data-root DIR selects another folder"),
+        (["browse", "{config}", "--cfg-options", NOWHERE], "--data-root DIR selects another folder"),
         (["train", "{config}", "--cfg-options", "train_dataloader.collate_fn.type=keypoint_colate"], "'keypoint_collate'?"),
     ],
 )

@@ -21,7 +21,7 @@ _NUMBERS = itertools.count()
 
 @DATASETS.register_module(force=True)
 class ToyClips(torch.utils.data.Dataset):
-    """Noise of (seed, epoch, sample) around a constant of the class; the epoch lies in shared memory."""
+    """Noise of (seed, epoch, sample) around a constant of the class; the epoch is in shared memory."""
 
     def __init__(self, size: int = 12, num_classes: int = 2) -> None:
         self.size, self.num_classes = size, num_classes

@@ -8,7 +8,7 @@ import torch
 from karsl.engine import CpuAmpOptimWrapper, build_runner, enable_amp
 from karsl.errors import ConfigError
 
-CPU_ONLY = pytest.mark.skipif(torch.cuda.is_available(), reason="takes the GPU's wrapper where there is one")
+CPU_ONLY = pytest.mark.skipif(torch.cuda.is_available(), reason="uses the GPU's wrapper if there is a GPU")
 
 
 @CPU_ONLY
@@ -32,7 +32,7 @@ def test_options_for_a_gpu_are_dropped_on_cpu(toy):
     assert set(cfg.optim_wrapper) == {"type", "optimizer"}
 
 
-def test_an_optimiser_wrapper_of_another_kind_is_refused(toy):
+def test_an_optimizer_wrapper_of_another_type_is_refused(toy):
     cfg = toy()
     cfg.optim_wrapper.type = "ApexOptimWrapper"
     with pytest.raises(ConfigError, match="ApexOptimWrapper"):

@@ -12,7 +12,7 @@ from mmengine.dataset import DefaultSampler
 from karsl.datasets import ResumableSampler
 from karsl.evaluation import AccuracyMetric
 
-LABELS = [1, 0, 0, 1, 1, 0, 1]  # the model always says 0: 3 of 7, and 3 of 8 or 3 of 6 where one is counted twice or not
+LABELS = [1, 0, 0, 1, 1, 0, 1]  # the model always predicts 0: 3 of 7, and 3 of 8 or 3 of 6 where one is counted twice or not
 
 
 def evaluate(sampler, collect_device):

@@ -32,8 +32,7 @@ from karsl.datasets.transforms.masking import hide
 from karsl.errors import ConfigError, KarslError
 from karsl.models import KeypointDataPreprocessor
 from karsl.models.frame_pass import run_plan
-from karsl.testing.steps import DEFERRED_STEPS
-from karsl.testing.strategies import MISSING, make_clip
+from karsl.testing.strategies import DEFERRED_TRANSFORMS, MISSING, make_clip
 
 TRAIN = [
     dict(type="LoadKeypoints"),
@@ -83,14 +82,14 @@ def assert_same(clips, *, device="cpu", fill=-3.0):
 
 @settings(max_examples=80)
 @given(
-    chain=st.lists(st.sampled_from(range(len(DEFERRED_STEPS))), max_size=5),
+    chain=st.lists(st.sampled_from(range(len(DEFERRED_TRANSFORMS))), max_size=5),
     frames=st.lists(st.integers(1, 14), min_size=1, max_size=4),
     missing=st.lists(st.sampled_from(MISSING), min_size=4, max_size=4),
     dtype=st.sampled_from([np.float16, np.float32]),
     seed=st.integers(0, 2**31),
 )
 def test_any_chain_of_deferred_steps_gives_the_compiled_numbers(chain, frames, missing, dtype, seed):
-    steps = [DEFERRED_STEPS[i]() for i in chain]
+    steps = [DEFERRED_TRANSFORMS[i]() for i in chain]
     clips = [
         make_clip(t, "karsl_184", missing=m, seed=seed + n) for n, (t, m) in enumerate(zip(frames, missing, strict=False))
     ]
@@ -249,7 +248,7 @@ def test_clips_of_different_lengths_are_refused_as_ever(packs):
 def test_a_batch_of_another_pack_is_refused(packs):
     batch = plan_collate(dataset_of(packs / "float16").__getitems__([0]), "resident")
     for pack in (None, packs / "float32"):
-        with pytest.raises(ConfigError, match="names frames of a pack that KeypointDataPreprocessor does not hold"):
+        with pytest.raises(ConfigError, match="refers to frames of a pack that KeypointDataPreprocessor does not have"):
             KeypointDataPreprocessor(pack=pack)(batch)
 
 

@@ -1,4 +1,4 @@
-"""Preprocessor, head and the recogniser's three modes."""
+"""Preprocessor, head and the recognizer's three modes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_stacked_and_listed_batches_become_the_same():
     assert listed["label"].dtype == torch.int64
 
 
-def test_keys_of_ones_own_pass_through():
+def test_other_keys_pass_through():
     assert KeypointDataPreprocessor()(as_lists(samples()) | {"clip_id": ["a", "b"]})["clip_id"] == ["a", "b"]
 
 
@@ -133,6 +133,6 @@ def test_labels_of_a_training_batch_are_looked_at_before_they_go_to_the_device(m
     assert model.data_preprocessor(batch, False)["label"].tolist() == [0, 7]
 
 
-def test_auto_classes_without_build_runner_say_who_fills_them():
+def test_auto_classes_without_build_runner_name_the_remedy():
     with pytest.raises(ConfigError, match="build_runner"):
         ClassifierHead("auto", 8)

@@ -80,9 +80,9 @@ def test_mapping_from_gives_the_place_of_each_name_or_minus_1():
 @pytest.mark.parametrize(
     ("parts", "bones", "text"),
     [
-        ((("a", ("x", "y", "x")),), (), r"keypoints named twice: \['x'\]"),
-        ((("a", ("x",)), ("b", ("x",))), (), r"keypoints named twice: \['x'\]"),
-        ((("a", ("x",)), ("a", ("y",))), (), r"groups named twice: \['a', 'a'\]"),
+        ((("a", ("x", "y", "x")),), (), r"duplicate keypoints \['x'\]"),
+        ((("a", ("x",)), ("b", ("x",))), (), r"duplicate keypoints \['x'\]"),
+        ((("a", ("x",)), ("a", ("y",))), (), r"duplicate groups in \['a', 'a'\]"),
         ((("a", ("x", "y")),), (("x", "z"),), "has no keypoint 'z'"),
     ],
 )
@@ -121,15 +121,15 @@ def test_get_skeleton_passes_objects_and_suggests_names():
         get_skeleton("karsl184")
     with pytest.raises(
         SkeletonError,
-        match="'zzz'; known: karsl_184, holistic_543, msl_226.* If it is yours, register it in a module and give --import",
+        match="'zzz'; known: karsl_184, holistic_543, msl_226.* Register your own in a module and pass it with --import",
     ):
         get_skeleton("zzz")
 
 
-def test_a_skeleton_of_ones_own_is_found_by_its_name(monkeypatch):
-    monkeypatch.setattr("karsl.skeletons._OWN", {})
+def test_a_registered_skeleton_is_found_by_its_name(monkeypatch):
+    monkeypatch.setattr("karsl.skeletons.catalog._registered", {})
     assert register_skeleton(FIVE) is FIVE
-    assert register_skeleton(Skeleton("five", FIVE.parts, FIVE.bones)) == FIVE  # the same again is no quarrel
+    assert register_skeleton(Skeleton("five", FIVE.parts, FIVE.bones)) == FIVE  # the same again is accepted
     assert get_skeleton("five") is FIVE or get_skeleton("five") == FIVE
     assert skeleton_names()[-1] == "five"
     for taken in ("five", "karsl_184"):

@@ -8,13 +8,9 @@ import numpy as np
 import pytest
 
 from karsl.skeletons import get_skeleton, mirror_name
-from karsl.testing.arm import bend_arm
-from karsl.testing.face import face_names, face_template
-from karsl.testing.hand import HAND_SHAPES, hand_points, palm_frame
-from karsl.testing.lexicon import MOVEMENTS, lexicon, stroke
-from karsl.testing.performance import perform
-from karsl.testing.signer import make_signer
-from karsl.testing.vocabulary import WORDS
+from karsl.testing.body import HAND_SHAPES, bend_arm, face_names, face_template, hand_points, palm_frame
+from karsl.testing.performance import make_signer, render_sign
+from karsl.testing.signs import MOVEMENTS, WORDS, make_signs, stroke_path
 
 
 def test_an_arm_keeps_the_lengths_of_its_bones_and_its_elbow_hangs_low():
@@ -59,30 +55,30 @@ def test_the_face_is_its_own_mirror_image_by_names():
     assert place["right_brow_upper_2"][1] < place["right_eye_upper_3"][1]
 
 
-def test_any_two_signs_differ_in_two_of_place_movement_and_shape():
-    signs = lexicon(0)
+def test_any_two_signs_differ_in_two_of_location_movement_and_shape():
+    signs = make_signs(0)
     assert len(signs) == len(WORDS) == len({w for w, _ in WORDS}) == len({e for _, e in WORDS}) >= 31
     for a, b in combinations(signs, 2):
-        assert (a.place != b.place) + (a.movement != b.movement) + (a.shape != b.shape) >= 2
+        assert (a.location != b.location) + (a.movement != b.movement) + (a.shape != b.shape) >= 2
 
 
 @pytest.mark.parametrize("movement", MOVEMENTS)
 def test_every_movement_goes_somewhere_and_stays_near(movement):
-    offset, turn = stroke(movement, np.linspace(0, 1, 50))
+    offset, turn = stroke_path(movement, np.linspace(0, 1, 50))
     assert np.ptp(offset, axis=0).max() + np.ptp(turn) > 0.15
     assert np.abs(offset).max() < 0.6
 
 
 def test_an_unknown_movement_is_named():
     with pytest.raises(ValueError, match="movement 'jump' is not one of tap"):
-        stroke("jump", np.zeros(1))
+        stroke_path("jump", np.zeros(1))
 
 
 def test_a_left_handed_performance_moves_the_left_arm():
-    skeleton, sign = get_skeleton("karsl_184"), next(s for s in lexicon(0) if s.other == "rest")
+    skeleton, sign = get_skeleton("karsl_184"), next(s for s in make_signs(0) if s.other == "rest")
     moved = []
     for seed in range(40):
-        clip = perform(sign, make_signer("01", 0), np.random.default_rng(seed)).keypoint
+        clip = render_sign(sign, make_signer("01", 0), np.random.default_rng(seed)).keypoint
         right, left = (np.ptp(clip[:, skeleton.index(f"{s}_wrist"), 1]) for s in ("right", "left"))
         moved.append(left > right)
     assert 0 < sum(moved) < 20

@@ -1,12 +1,10 @@
-"""Configs: found, read, checked, changed from the command line, and completed from the dataset.
+"""Configs: loading, overriding, checking, and completing from the dataset.
 
-| module | what |
+| module | content |
 | --- | --- |
-| `load` | a file becomes a config, or one sentence says why not |
-| `shipped` | the configs that karsl ships |
-| `keys`, `arguments`, `type_names` | mistyped keys, arguments and types, by their place |
-| `overrides` | what the command line changes |
-| `loaders`, `collate` | loaders checked, found and built; collate functions by their names |
-| `auto_fill` | what a model must know of its dataset |
-| `walk` | ways through a config |
+| `tree` | traversal of a config |
+| `errors` | checks of keys, types and arguments |
+| `loaders` | data loaders and collate functions |
+| `model_args` | model arguments that follow from the dataset |
+| `load` | `load_config`, overrides, shipped configs |
 """

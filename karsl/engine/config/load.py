@@ -1,23 +1,29 @@
-"""Read a config, text or pure Python, and say in one sentence what is wrong with it."""
+"""Loading of configs, text or pure Python, with overrides from the command line."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from difflib import get_close_matches
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.config import config as mmengine_config
+from mmengine.logging import print_log
 
-from karsl.engine.config.keys import check_keys
+from karsl.engine.config.errors import check_keys, runner_keys
 from karsl.engine.config.loaders import check_loaders
-from karsl.engine.config.overrides import override, set_ann_file, set_data_root
-from karsl.engine.config.shipped import find_config, naming_shipped
-from karsl.engine.config.walk import own_keys
-from karsl.errors import ConfigError, DatasetNotFoundError
+from karsl.engine.config.tree import LOADERS, dataset_configs, mappings, user_keys
+from karsl.errors import ConfigError, DatasetNotFoundError, did_you_mean
 
 _SUFFIXES = (".py", ".json", ".yaml", ".yml")
+_SHIPPED_FILE = Path("configs", "_base_", "default_runtime.py")
+# Arguments of StreamDataset and TarDataset that name their files, in place of a data root.
+_FILE_ARGUMENTS = frozenset(("source", "tars"))
 
 
 def load_config(
@@ -27,21 +33,21 @@ def load_config(
     data_root: str | Path | None = None,
     ann_file: str | Path | None = None,
 ) -> Config:
-    """Load a config and apply what the command line changes.
+    """Load a config and apply overrides.
 
     Args:
         path: A config in MMEngine's text style (`_base_`) or pure-Python style (`read_base`), which may start from
-            `karsl.configs.NAME`; `configs/NAME.py` is a shipped one where no such file is there.
+            `karsl.configs.NAME`. `configs/NAME.py` is a shipped config if no such file exists.
         options: Dotted keys and values, as from `--cfg-options`; see `override`.
-        data_root: Replaces the data root of every dataset in the config.
-        ann_file: Read by every dataset in the config, see `set_ann_file`.
+        data_root: Data root for every dataset in the config.
+        ann_file: Annotation file for every dataset in the config, see `set_ann_file`.
 
     Returns:
-        The config; `work_dir` is `work_dirs/<name of the file>` unless given.
+        The config; `work_dir` defaults to `work_dirs/<name of the file>`.
 
     Raises:
-        DatasetNotFoundError: The file is not there.
-        ConfigError: It does not parse, fails while it runs, or has a mistyped key; names file and line.
+        DatasetNotFoundError: If the file does not exist.
+        ConfigError: If it does not parse, fails while it runs, or has a mistyped key; names file and line.
     """
     cfg = _read(find_config(Path(path)))
     override(cfg, options or {})
@@ -49,7 +55,7 @@ def load_config(
         set_data_root(cfg, data_root)
     if ann_file is not None:
         set_ann_file(cfg, ann_file)
-    check_keys(own_keys(cfg))
+    check_keys(user_keys(cfg))
     check_loaders(cfg)
     if cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs") / Path(path).stem)
@@ -64,32 +70,180 @@ def _read(path: Path) -> Config:
     if path.suffix not in _SUFFIXES:
         raise ConfigError(f"config '{path}' is not one of {', '.join(_SUFFIXES)}")
     try:
-        with naming_shipped():
+        with patch_mmengine_installed_path():
             return Config.fromfile(path)
     except Exception as error:  # a config is a program: it can raise anything
         raise ConfigError(_explain(path, error)) from error
 
 
 def _explain(path: Path, error: Exception) -> str:
+    """Describe an error in one sentence with file, line and code."""
     if isinstance(error, SyntaxError):
-        # MMEngine parses the text without its name
+        # MMEngine parses the text without its file name
         name = error.filename if error.filename and Path(error.filename).is_file() else path
         return f"config '{name}', line {error.lineno}: {error.msg}: {(error.text or '').strip()}"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_config(frame.filename, path)]
-    place = f"config '{frames[-1].filename}', line {frames[-1].lineno}" if frames else f"config '{path}'"
+    raised = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in raised if _is_config(Path(frame.filename), path)]
+    where = f"config '{frames[-1].filename}', line {frames[-1].lineno}" if frames else f"config '{path}'"
     code = f" in `{frames[-1].line}`" if frames and frames[-1].line else ""
-    return f"{place}: {_reason(error)}{code}"
+    if isinstance(error, RuntimeError) and raised[-1].name == "__call__" and raised[-1].filename.endswith("lazy.py"):
+        reason = "imports of a pure-Python config are recorded, not run, so they cannot be called here"
+    elif isinstance(error, KeyError):
+        reason = f"no key {error.args[0]!r}" if error.args else "missing key"
+    else:
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(": ")
+    return f"{where}: {reason}{code}"
 
 
-def _is_config(filename: str, path: Path) -> bool:
-    file = Path(filename)
+def _is_config(file: Path, path: Path) -> bool:
     return file.is_file() and (file.resolve() == path.resolve() or "mmengine" not in file.parts) and file != Path(__file__)
 
 
-def _reason(error: Exception) -> str:
-    raised_by = traceback.extract_tb(error.__traceback__)[-1]
-    if isinstance(error, RuntimeError) and raised_by.name == "__call__" and raised_by.filename.endswith("lazy.py"):
-        return "imports of a pure-Python config are recorded, not run, so what they bring cannot be called here"
-    if isinstance(error, KeyError):
-        return f"no key {error.args[0]!r}" if error.args else "missing key"
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(": ")
+def override(cfg: Config, options: Mapping[str, Any]) -> None:
+    """Apply dotted keys to a config.
+
+    A variable of the config (`clip_len = 32`) was copied into the pipelines when the file ran, and MMEngine changes
+    only the variable. Here each nested key of the same name that still has the same value changes with it.
+
+    Args:
+        cfg: Modified in place.
+        options: `{'train_cfg.max_epochs': 3, 'clip_len': 16}`; numbers address list items.
+
+    Raises:
+        ConfigError: If a key does not exist, or nothing reads the changed variable.
+    """
+    variables = {key: cfg[key] for key in options if key in cfg and key not in runner_keys()}
+    for key in options:
+        first = key.partition(".")[0]
+        if first not in cfg and first not in runner_keys():
+            hint = did_you_mean(first, [*user_keys(cfg), *runner_keys()])
+            raise ConfigError(f"--cfg-options {key}: the config has no '{first}'{hint}")
+    try:
+        cfg.merge_from_dict(dict(options))
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        reason = error.args[0] if error.args else type(error).__name__
+        raise ConfigError(f"--cfg-options {' '.join(options)}: {reason}") from error
+    for name, old in variables.items():
+        count = _replace_copies(cfg, name, old, options[name])
+        if not count:
+            raise ConfigError(
+                f"--cfg-options {name}: the config used this variable in a computation when it was read, so changing it "
+                "has no effect; edit the config, or override the keys that Runner reads, e.g. train_dataloader.batch_size"
+            )
+        print_log(f"--cfg-options {name}={options[name]!r} changed {count} keys of that name", logger="current")
+
+
+def _replace_copies(cfg: Config, name: str, old: Any, new: Any) -> int:
+    copies = [
+        node
+        for key in user_keys(cfg)
+        for node in mappings(cfg[key])
+        if name in node and type(node[name]) is type(old) and node[name] == old
+    ]
+    for node in copies:
+        node[name] = new
+    return len(copies)
+
+
+def set_data_root(cfg: Config, data_root: str | Path) -> None:
+    """Set the data root of every dataset of a config, wrapped ones included.
+
+    Args:
+        cfg: Modified in place; its variable `data_root`, if any, changes too.
+        data_root: The new root.
+
+    Raises:
+        ConfigError: If the config has no dataset, or one that reads no data root.
+    """
+    for dataset in _file_datasets(cfg, f"--data-root {data_root}"):
+        dataset["data_root"] = str(data_root)
+    if "data_root" in cfg:
+        cfg.data_root = str(data_root)
+
+
+def set_ann_file(cfg: Config, ann_file: str | Path) -> None:
+    """Set the annotation file of every dataset of a config, wrapped ones included.
+
+    Args:
+        cfg: Modified in place.
+        ann_file: Path relative to the data root of each dataset or, if no such file exists, to the current folder.
+
+    Raises:
+        ConfigError: If the config has no dataset, or one that reads no data root.
+    """
+    for dataset in _file_datasets(cfg, f"--ann-file {ann_file}"):
+        dataset["ann_file"] = find_ann_file(ann_file, dataset.get("data_root"))
+
+
+def find_ann_file(ann_file: str | Path, data_root: str | Path | None) -> str:
+    """Return the `ann_file` argument for a dataset of this data root; see `set_ann_file`."""
+    inside = Path(data_root or "") / ann_file
+    if not inside.is_file() and Path(ann_file).is_file():
+        return str(Path(ann_file).absolute())
+    return str(ann_file)
+
+
+def _file_datasets(cfg: Config, option: str) -> list[MutableMapping]:
+    found = [(name, node) for name in LOADERS if cfg.get(name) for node in dataset_configs(cfg[name].get("dataset"))]
+    if not found:
+        raise ConfigError(f"{option}: the config has no dataset in {', '.join(LOADERS)}")
+    for name, node in found:
+        for key in _FILE_ARGUMENTS.intersection(node):
+            path = f"{name}.dataset.{key}" if node is cfg[name]["dataset"] else f"{name}.dataset...{key}"
+            raise ConfigError(
+                f"{option}: a dataset of the {name} reads the files that its '{key}' names, {node[key]!r}; "
+                f"give --cfg-options {path}=... instead"
+            )
+    return [node for _, node in found]
+
+
+def shipped_configs() -> Path:
+    """Return the folder `configs` of a clone, or of `share/karsl` in an installation.
+
+    Raises:
+        DatasetNotFoundError: If neither exists.
+    """
+    clone = Path(__file__).parents[3]
+    if (clone / _SHIPPED_FILE).is_file():
+        return clone / "configs"
+    try:
+        installed = metadata.files("karsl") or []
+    except metadata.PackageNotFoundError:
+        installed = []
+    for file in installed:
+        if file.parts[-3:] == _SHIPPED_FILE.parts:
+            return Path(str(file.locate())).resolve().parents[1]
+    raise DatasetNotFoundError("the configs of karsl are not installed; reinstall karsl, or work in a clone of it")
+
+
+def find_config(path: Path) -> Path:
+    """Return the path itself or, if `configs/...` does not exist, the shipped config of that name."""
+    if path.exists() or path.parts[:1] != ("configs",):
+        return path
+    shipped = shipped_configs().joinpath(*path.parts[1:])
+    return shipped if shipped.is_file() else path
+
+
+@contextmanager
+def patch_mmengine_installed_path() -> Iterator[None]:
+    """Let `from karsl.configs.NAME import *` in `read_base()` find shipped configs while a config is read.
+
+    MMEngine up to 0.10.7, the latest release, locates packages with pkg_resources, which setuptools 82 removed, and its fork
+    looks inside the package. A version of MMEngine that uses importlib and looks in `share/` makes this unnecessary.
+    """
+    original = mmengine_config.get_installed_path
+    mmengine_config.get_installed_path = _installed_path
+    try:
+        yield
+    finally:
+        mmengine_config.get_installed_path = original
+
+
+def _installed_path(package: str) -> str:
+    """Return the folder that contains `configs` of a package."""
+    if package == "karsl":
+        return str(shipped_configs().parent)
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ConfigError(f"read_base(): no package {package!r}; is it installed?")
+    return str(Path(spec.origin).parent)

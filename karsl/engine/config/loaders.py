@@ -1,47 +1,48 @@
-"""The loaders of a config: found by their phase, checked, without options that need workers where there are none."""
+"""Data loaders of a config: lookup, checks, collate functions, building one without a Runner."""
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.registry import FUNCTIONS as ROOT_FUNCTIONS
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from karsl.engine.config.collate import name_collate
-from karsl.engine.config.walk import LOADERS, dataset_leaves
-from karsl.engine.hooks.resume import find_order
-from karsl.errors import ConfigError
+from karsl.engine.config.tree import LOADERS, dataset_configs
+from karsl.engine.hooks import find_resumable
+from karsl.errors import ConfigError, did_you_mean
+from karsl.registry import FUNCTIONS
 
-_LEAST = {"batch_size": 1, "num_workers": 0}
-_OF_WORKERS = ("multiprocessing_context", "persistent_workers", "prefetch_factor", "timeout")
+_MINIMUM = {"batch_size": 1, "num_workers": 0}
+_WORKER_OPTIONS = ("multiprocessing_context", "persistent_workers", "prefetch_factor", "timeout")
 
 
 def find_loader(cfg: Config, phase: str, config: str) -> Any:
-    """The loader of a phase.
+    """Return the loader config of a phase.
 
     Args:
-        cfg: A whole config.
+        cfg: A complete config.
         phase: `train`, `val` or `test`.
-        config: How the error calls it.
+        config: Name of the config in the error message.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: If the config has no such loader.
     """
     loader = cfg.get(f"{phase}_dataloader")
     if not loader or not loader.get("dataset"):
-        has = [name.removesuffix("_dataloader") for name in LOADERS if cfg.get(name)]
-        raise ConfigError(f"config '{config}' has no {phase}_dataloader; it has {', '.join(has) or 'none'}")
+        phases = [name.removesuffix("_dataloader") for name in LOADERS if cfg.get(name)]
+        raise ConfigError(f"config '{config}' has no {phase}_dataloader; it has {', '.join(phases) or 'none'}")
     return loader
 
 
 def check_loaders(cfg: Config) -> None:
-    """Refuse sizes that no loader takes; without workers, take out what torch takes with workers only.
+    """Check the sizes of all loaders, and remove options that torch accepts only with workers from those without.
 
     Args:
-        cfg: Changed in place.
+        cfg: Modified in place.
 
     Raises:
         ConfigError: Names the key and its value.
@@ -57,44 +58,76 @@ def check_loaders(cfg: Config) -> None:
         if isinstance(loader, MutableMapping):
             _check_sizes(loader, name)
             if not loader.get("num_workers"):
-                drop_worker_options(loader)
+                _drop_worker_options(loader)
 
 
 def _check_sizes(loader: MutableMapping, where: str) -> None:
-    for key, least in _LEAST.items():
+    for key, minimum in _MINIMUM.items():
         value = loader.get(key)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-            raise ConfigError(f"{where}.{key}={value!r}; expected a whole number of at least {least}")
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < minimum):
+            raise ConfigError(f"{where}.{key}={value!r}; expected an integer of at least {minimum}")
 
 
-def drop_worker_options(loader: MutableMapping) -> None:
-    """Take out what torch's DataLoader refuses without workers."""
-    for key in _OF_WORKERS:
+def _drop_worker_options(loader: MutableMapping) -> None:
+    for key in _WORKER_OPTIONS:
         loader.pop(key, None)
 
 
-def build_loader(loader: Any, *, scope: str, seed: int, num_workers: int, start_method: str, serialize: bool) -> DataLoader:
-    """Build a loader outside of a run, its workers kept over epochs.
+def qualify_collate(loader: MutableMapping, where: str = "dataloader") -> None:
+    """Add the scope to the name of a loader's collate function.
+
+    MMEngine looks in its root registry whatever the default scope is, so `'keypoint_collate'` becomes
+    `'karsl.keypoint_collate'`. A function, a name of MMEngine and a dotted path are left unchanged.
 
     Args:
-        loader: As its config has it; changed in place.
-        scope: In which names are looked up.
-        seed: Of its order.
-        num_workers: Instead of the config's.
-        start_method: Of the workers.
-        serialize: `serialize_data` of its datasets.
+        loader: Modified in place.
+        where: Name of the loader in the error message.
+
+    Raises:
+        ConfigError: If no collate function has that name.
+
+    Example:
+        >>> loader = {"collate_fn": {"type": "keypoint_collate"}}
+        >>> qualify_collate(loader)
+        >>> loader["collate_fn"]
+        {'type': 'karsl.keypoint_collate'}
     """
-    name_collate(loader)
-    for leaf in dataset_leaves(loader.dataset):
-        leaf["serialize_data"] = serialize
+    collate = loader.get("collate_fn")
+    cfg = {"type": collate} if isinstance(collate, str) else collate
+    name = cfg.get("type") if isinstance(cfg, Mapping) else None
+    if not isinstance(cfg, Mapping) or not isinstance(name, str):
+        return
+    if ROOT_FUNCTIONS.get(name) is None:
+        if FUNCTIONS.get(name) is None:
+            known = [*FUNCTIONS.module_dict, *ROOT_FUNCTIONS.module_dict]
+            hint = did_you_mean(name.rpartition(".")[2], known, f"known: {', '.join(sorted(known))}")
+            raise ConfigError(f"{where}.collate_fn: no collate function '{name}'{hint}")
+        name = f"karsl.{name}"
+    loader["collate_fn"] = {**cfg, "type": name}
+
+
+def build_loader(loader: Any, *, scope: str, seed: int, num_workers: int, start_method: str, serialize: bool) -> DataLoader:
+    """Build a loader without a Runner; its workers persist over epochs.
+
+    Args:
+        loader: Config of the loader, modified in place.
+        scope: Registry scope for type names.
+        seed: Seed of the sampler.
+        num_workers: Number of workers, in place of the config's.
+        start_method: Start method of the workers.
+        serialize: `serialize_data` of the datasets.
+    """
+    qualify_collate(loader)
+    for dataset in dataset_configs(loader.dataset):
+        dataset["serialize_data"] = serialize
     loader.num_workers = num_workers
     if num_workers:
         loader.persistent_workers, loader.multiprocessing_context = True, start_method
     else:
-        drop_worker_options(loader)
+        _drop_worker_options(loader)
     with DefaultScope.overwrite_default_scope(scope):
         built = Runner.build_dataloader(loader, seed=seed)
-    order = find_order(built)
-    if order is not None and isinstance(built.batch_size, int):  # as ResumeHook does when a run begins
+    order = find_resumable(built)
+    if order is not None and isinstance(built.batch_size, int):  # as ResumeHook does when a run starts
         order.batch_size = built.batch_size
     return built

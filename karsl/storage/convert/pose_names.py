@@ -10,9 +10,8 @@ import re
 from collections.abc import Callable
 from functools import cache
 
-from karsl.skeletons.facemesh import VERTEX_NAMES
-from karsl.skeletons.mediapipe import POSE_33, hand
-from karsl.skeletons.openpose import BODY_25, FACE_70
+from karsl.skeletons.layouts import BODY_25, FACE_70
+from karsl.skeletons.mediapipe import POSE_33, VERTEX_NAMES, hand
 
 OWN = "KARSL_"  # components of points that neither vocabulary has: KARSL_<group>, under our names
 NOT_READ = {"POSE_WORLD_LANDMARKS": "the pose again, in metres around the hips"}
