@@ -1,9 +1,22 @@
-"""Interchange: clips read from and written to the forms that other projects use, by names of keypoints."""
+"""File formats of other projects: read, write, convert. Each module here registers its own with `@register_format`."""
 
-from karsl.storage.clip_source import Clips, ClipSource
-from karsl.storage.convert.form import Form
-from karsl.storage.convert.forms import FORMS
-from karsl.storage.convert.open import open_source
-from karsl.storage.convert.write import Conversion, convert_clips, written_forms
+from importlib import import_module
+from pkgutil import walk_packages
 
-__all__ = ["FORMS", "ClipSource", "Clips", "Conversion", "Form", "convert_clips", "open_source", "written_forms"]
+from karsl.formats.base import FORMATS, Format, detect_format, get_format, register_format, writable_formats
+from karsl.formats.convert import ConversionResult, convert, open_clips
+
+for _module in walk_packages(__path__, f"{__name__}."):
+    import_module(_module.name)
+
+__all__ = [
+    "FORMATS",
+    "ConversionResult",
+    "Format",
+    "convert",
+    "detect_format",
+    "get_format",
+    "open_clips",
+    "register_format",
+    "writable_formats",
+]

@@ -1,4 +1,4 @@
-"""The ASL-App's sign files: a json a sign, frames as lists of points by group, `null` where a point is missing."""
+"""Sign files of the ASL-App: one json per sign, with lists of points per frame and group, `null` for a missing point."""
 
 from __future__ import annotations
 
@@ -10,11 +10,28 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
+from karsl.formats.base import register_format
+from karsl.io.sources import FunctionSource
 from karsl.skeletons import get_skeleton
-from karsl.storage.clip_source import Clips
+from karsl.storage.packed import ANNOTATIONS
 
 _GROUPS = {"pose": "pose", "face": "face", "lh": "left_hand", "rh": "right_hand"}
-_NOT_CLIPS = ("metadata.json",)
+
+
+def _sign_files(folder: Path) -> list[Path]:
+    return [p for p in sorted(folder.glob("*.json")) if p.name != "metadata.json"]
+
+
+def _is_asl_app(path: Path) -> bool:
+    """Return True if a json file, or the first one of a folder without annotation file, begins like a sign."""
+    if path.is_dir() and (path / ANNOTATIONS).is_file():
+        return False
+    file = path if path.is_file() else next(iter(_sign_files(path)), None)
+    if file is None or file.suffix != ".json":
+        return False
+    with file.open("rb") as stream:
+        head = stream.read(4096)
+    return b'"frames"' in head and b'"metainfo"' not in head  # a class of an annotation file may be "frames"
 
 
 @dataclass(frozen=True)
@@ -23,19 +40,22 @@ class _SignReader:
 
     def __call__(self, record: dict) -> np.ndarray:
         path = self.root / record["file"]
-        return clip_of(_content(path)["frames"], where=str(path))
+        return to_clip(_load_sign(path)["frames"], where=str(path))
 
 
-def clip_of(frames: list[dict], *, where: str) -> np.ndarray:
-    """The canonical clip of some frames; points have no scores, so those that are there get 1.
+def to_clip(frames: list[dict], *, where: str) -> np.ndarray:
+    """Convert the frames of a sign to a canonical clip. Present points have score 1, since the format stores no scores.
 
     Args:
-        frames: Each `{"pose": [[x, y, z] or None] * 33, "face": ..., "left_hand": ..., "right_hand": ...}`; a group that
-            is None is missing as a whole.
-        where: Names the clip in errors.
+        frames: Dicts `{"pose": [[x, y, z] or None] * 33, "face": ..., "left_hand": ..., "right_hand": ...}`. A group that
+            is None is missing entirely.
+        where: Name of the clip, for errors.
+
+    Returns:
+        float32 (T, V, 4) of `asl_app_108`.
 
     Raises:
-        CorruptRecordError: A group of another size, or a point that is not three numbers.
+        CorruptRecordError: If a group has the wrong number of points, or a point is not three finite numbers.
     """
     skeleton = get_skeleton("asl_app_108")
     clip = np.zeros((len(frames), skeleton.num_keypoints, 4), np.float32)
@@ -44,10 +64,10 @@ def clip_of(frames: list[dict], *, where: str) -> np.ndarray:
             points = frame.get(_GROUPS[group]) or [None] * (part.stop - part.start)
             if len(points) != part.stop - part.start:
                 raise CorruptRecordError(f"{where}: frame {number} has {len(points)} points of {_GROUPS[group]}")
-            there = [place for place, point in enumerate(points, start=part.start) if point is not None]
-            if there:
-                clip[number, there, :3] = _coordinates([p for p in points if p is not None], f"{where}: frame {number}")
-                clip[number, there, 3] = 1
+            present = [index for index, point in enumerate(points, start=part.start) if point is not None]
+            if present:
+                clip[number, present, :3] = _coordinates([p for p in points if p is not None], f"{where}: frame {number}")
+                clip[number, present, 3] = 1
     return clip
 
 
@@ -55,49 +75,56 @@ def _coordinates(points: list, where: str) -> np.ndarray:
     try:
         values = np.array(points, dtype=np.float64)
     except (ValueError, TypeError) as error:
-        raise CorruptRecordError(f"{where}: points are not x, y, z ({error})") from error
+        raise CorruptRecordError(f"{where}: points are not x, y, z ({error}); export it again") from error
     if values.shape != (len(points), 3) or not np.isfinite(values).all():
-        raise CorruptRecordError(f"{where}: points are not three finite numbers each, but {values.shape}")
+        raise CorruptRecordError(
+            f"{where}: points are not three finite numbers each, but {values.shape}; export it again"
+        )
     return values
 
 
-def _content(path: Path) -> dict:
+def _load_sign(path: Path) -> dict:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise CorruptRecordError(f"{path}: not readable as json ({error})") from error
+        raise CorruptRecordError(f"{path}: not readable as json ({error}); export it again") from error
     if not isinstance(content, dict) or not isinstance(content.get("frames"), list) or not content["frames"]:
-        raise CorruptRecordError(f"{path}: not a dict with a list of 'frames'")
+        raise CorruptRecordError(f"{path}: not a dict with a list of 'frames'; remove it or export it again")
     return content
 
 
-def open_asl_app(path: Path, **_: Any) -> Clips:
-    """Open a sign's file or a folder of them; a class is what 'sign' says, or the file's name.
+@register_format(
+    "asl-app",
+    description="<sign>.json, a list of frames by group (ASL-App)",
+    cannot_store="everything",
+    detect=_is_asl_app,
+    priority=30,
+    skeleton="asl_app_108",
+)
+def open_asl_app(path: Path, **_: Any) -> FunctionSource:
+    """Open a sign file or a folder of them. The class is the value of 'sign', or the file name.
 
     Raises:
-        DatasetNotFoundError: No json in the folder.
-        DataProblems: Files that are not of this form, all at once.
+        DatasetNotFoundError: If the folder has no json file.
+        DataProblems: If files are not of this format, with all of them.
     """
-    root, files = (path, sorted(path.glob("*.json"))) if path.is_dir() else (path.parent, [path])
-    files = [f for f in files if f.name not in _NOT_CLIPS]
+    root, files = (path, _sign_files(path)) if path.is_dir() else (path.parent, [path])
     if not files:
-        raise DatasetNotFoundError(f"no .json in {path}; expected a file a sign, such as 'hello.json'")
-    found, problems = [], []
+        raise DatasetNotFoundError(f"no .json in {path}; expected one file per sign, such as 'hello.json'")
+    signs, records, problems = [], [], []
     for file in files:
         try:
-            content = _content(file)
+            content = _load_sign(file)
         except CorruptRecordError as error:
             problems.append(str(error))
             continue
-        facts = {"fps": float(content["fps"])} if isinstance(content.get("fps"), (int, float)) else {}
-        found.append((str(content.get("sign", file.stem)), file, len(content["frames"]), facts))
+        signs.append(str(content.get("sign", file.stem)))
+        fps = {"fps": float(content["fps"])} if isinstance(content.get("fps"), (int, float)) else {}
+        records.append({"clip_id": file.stem, "num_frames": len(content["frames"]), **fps, "file": file.name})
     if problems:
         raise DataProblems(str(path), problems)
-    classes = tuple(sorted({sign for sign, *_ in found}))
+    classes = tuple(sorted(set(signs)))
     label = {sign: i for i, sign in enumerate(classes)}
-    records = [
-        {"clip_id": f.stem, "label": label[sign], "num_frames": frames, **facts, "file": f.name}
-        for sign, f, frames, facts in found
-    ]
+    labelled = [{**record, "label": label[sign]} for record, sign in zip(records, signs, strict=True)]
     metainfo = {"dataset_name": root.name, "skeleton": "asl_app_108", "classes": classes}
-    return Clips(metainfo, get_skeleton("asl_app_108"), records, _SignReader(root))
+    return FunctionSource(metainfo, get_skeleton("asl_app_108"), labelled, _SignReader(root))

@@ -1,219 +1,335 @@
-"""The table of forms: what each is, who reads and writes it, what it cannot hold, and how a path is recognised."""
+"""Formats of clip files: `@register_format`, detection by path, and the job that a format's writer gets."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from karsl.errors import ConfigError, did_you_mean
-from karsl.storage.convert.annotation import open_annotation, write_annotated
-from karsl.storage.convert.asl_app import open_asl_app
-from karsl.storage.convert.column_archives import open_holistic, open_msl, write_holistic
-from karsl.storage.convert.column_block import open_block, write_block
-from karsl.storage.convert.column_frames import open_frames, write_frames
-from karsl.storage.convert.form import Form
-from karsl.storage.convert.kaggle import open_kaggle, write_kaggle
-from karsl.storage.convert.karsl_block import open_karsl_block
-from karsl.storage.convert.karsl_root import open_karsl, write_karsl
-from karsl.storage.convert.looks import (
-    folder_with,
-    has_frames,
-    is_annotation,
-    is_asl_app,
-    is_data_root,
-    never,
-    rows_of,
-    suffix,
-)
-from karsl.storage.convert.parquet import open_parquet, write_parquet
-from karsl.storage.convert.pose_files import open_pose, write_pose
-from karsl.storage.convert.pyskl import open_pyskl, write_pyskl, write_pyskl_2d
-from karsl.storage.convert.spoter import open_spoter, write_spoter
-from karsl.storage.convert.tar import open_tars, write_tar
-from karsl.storage.folder_names import layout_seen
+import numpy as np
 
-_WHOLE = frozenset({"z", "score", "mask"})
-_TABLE = (
-    Form(
-        "pack",
-        "shards that are mapped, with checksums; 'karsl pack' writes them from any form here",
-        "everything",
-        lambda path: (path / "manifest.json").is_file(),
-        reader=open_annotation,
-    ),
-    Form(
-        "annotation",
-        "annotations.json that points to clips, as a pack has one; written with one .npz a class",
-        "nothing",
-        is_annotation,
-        reader=open_annotation,
-        writer=write_annotated,
-        takes_half=True,
-    ),
-    Form(
-        "karsl",
-        "<signer>-<split>/<sign>.npz and labels.csv, as KArSL lies on disks",
-        "clips without SignID, signer and split are refused",
-        is_data_root,
-        reader=open_karsl,
-        writer=write_karsl,
-        takes_half=True,
-        takes_sheet=True,
-    ),
-    Form(
-        "karsl-block",
-        "{split}_X.mmap and three files beside it: the reference KArSL project's block; read with --trust-pickle FILE",
-        "everything",
-        folder_with("*_X.mmap"),
-        reader=open_karsl_block,
-        takes_sheet=True,
-    ),
-    Form(
-        "tar",
-        "WebDataset: clips-000000.tar, a .npy and a .json a clip, and an index",
-        "nothing",
-        lambda path: suffix(".tar")(path) or folder_with("*.tar")(path),
-        reader=open_tars,
-        writer=write_tar,
-        takes_half=True,
-    ),
-    Form(
-        "parquet",
-        "<split>-00000-of-00001.parquet, a row a clip; Hugging Face datasets load it",
-        "nothing",
-        lambda path: suffix(".parquet")(path) or (folder_with("*.parquet")(path) and not (path / "train.csv").exists()),
-        reader=open_parquet,
-        writer=write_parquet,
-        keeps=_WHOLE,
-        takes_half=True,
-        needs="parquet",
-    ),
-    Form(
-        "pose",
-        "<class>/<clip>.pose, MediaPipe Holistic or OpenPose; pose-format reads it",
-        "nothing; read: world landmarks, further persons",
-        lambda path: suffix(".pose")(path) or (path.is_dir() and next(path.rglob("*.pose"), None) is not None),
-        reader=open_pose,
-        writer=write_pose,
-        keeps=_WHOLE,
-        needs="pose",
-    ),
-    Form(
-        "pyskl",
-        "one pickle of mmaction2 and pyskl: keypoint (M, T, V, 3), keypoint_score; read with --trust-pickle FILE",
-        "nothing; read: further persons",
-        suffix(".pkl", ".pickle"),
-        reader=open_pyskl,
-        writer=write_pyskl,
-        is_file=True,
-        keeps=_WHOLE,
-        takes_half=True,
-    ),
-    Form(
-        "pyskl2d",
-        "the same with keypoint (M, T, V, 2), for 2D models",
-        "z",
-        never,
-        reader=open_pyskl,
-        writer=write_pyskl_2d,
-        is_file=True,
-        keeps=frozenset({"score", "mask"}),
-        takes_half=True,
-    ),
-    Form(
-        "holistic",
-        "<class>.npz, a key a clip, 1662 columns a frame: pose 33 x 4, face 468 x 3, hands 21 x 3",
-        "points outside MediaPipe Holistic's 543; scores of face and hands",
-        rows_of(1662),
-        reader=open_holistic,
-        writer=write_holistic,
-        skeleton="holistic_543",
-    ),
-    Form(
-        "holistic-frames",
-        "<class>/<clip>/<frame>.npy, 1662 columns",
-        "as holistic",
-        has_frames,
-        reader=open_frames,
-        writer=write_frames,
-        skeleton="holistic_543",
-    ),
-    Form(
-        "holistic-block",
-        "X.npy (clips, frames, 1662) and y.npy",
-        "as holistic; clips of different lengths are refused",
-        lambda path: (path / "X.npy").is_file() or suffix(".npy")(path),
-        reader=open_block,
-        writer=write_block,
-        skeleton="holistic_543",
-    ),
-    Form(
-        "kaggle",
-        "train.csv and a .parquet a clip, as in Kaggle's ASL-signs: 543 rows a frame",
-        "points outside MediaPipe Holistic's 543; scores",
-        lambda path: (path / "train.csv").is_file(),
-        reader=open_kaggle,
-        writer=write_kaggle,
-        skeleton="kaggle_543",
-        keeps=frozenset({"z", "mask"}),
-        needs="parquet",
-    ),
-    Form(
-        "spoter",
-        "SPOTER's CSV: a row a clip, 54 points, x and y",
-        "points outside SPOTER's 54; z; scores",
-        suffix(".csv"),
-        reader=open_spoter,
-        writer=write_spoter,
-        is_file=True,
-        skeleton="spoter_54",
-        keeps=frozenset(),
-    ),
-    Form(
-        "msl150",
-        "<word>.npz, a key a clip, 226 columns a frame: pose 25 x 4, hands 21 x 3 (MSL-150)",
-        "everything",
-        rows_of(226),
-        reader=open_msl,
-        skeleton="msl_226",
-    ),
-    Form(
-        "asl-app",
-        "<sign>.json, a list of frames by group (ASL-App)",
-        "everything",
-        is_asl_app,
-        reader=open_asl_app,
-        skeleton="asl_app_108",
-    ),
-)
+from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataProblems, SkeletonError, did_you_mean
+from karsl.io.sources import ClipSource, describe_points, dropped_points, remap_clip
+from karsl.skeletons import Skeleton, get_skeleton
+from karsl.storage.file_index import Progress
+from karsl.storage.half import to_half
+from karsl.storage.record import value_problem
 
-FORMS: dict[str, Form] = {form.name: form for form in _TABLE}
-"""Every form by its name, in the order in which a path is tried."""
+SUPPORTS_ALL = frozenset({"z", "score", "mask"})
+"""`Format.supports` of a format that stores every coordinate, every score and which points are missing."""
 
 
-def find_form(name: str) -> Form:
-    """The form of a name.
+def _undetectable(path: Path) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of clip files.
+
+    Args:
+        name: Name for `--to` and `--from`.
+        description: Layout of the files, in a few words.
+        cannot_store: What writing loses, or, for a read-only format, what of a file is read.
+        reader: Opens a path as a `ClipSource`.
+        detect: Returns True if a path may be of this format. Looks at names and first bytes only.
+        priority: Rank in detection. Formats with a lower number are tried first.
+        writer: Writes all clips of a `ConversionJob` to a path. None for a read-only format.
+        is_file: True if the format is one file, not a folder.
+        skeleton: Skeleton of every file of the format. None supports any skeleton.
+        supports: Subset of `'z'`, `'score'` and `'mask'`, see `LossReport.check`.
+        supports_half: True if arrays may be stored as float16.
+        uses_label_table: True if files name classes by SignID only, so that a label table adds glosses.
+        extra: Optional dependency of karsl that the format needs.
+        hint: Describes how a folder that no format detects differs from this one.
+    """
+
+    name: str
+    description: str
+    cannot_store: str
+    reader: Callable[..., ClipSource]
+    detect: Callable[[Path], bool] = _undetectable
+    priority: int = 1000
+    writer: Callable[[Path, ConversionJob], None] | None = None
+    is_file: bool = False
+    skeleton: str | None = None
+    supports: frozenset[str] = frozenset({"z", "score"})
+    supports_half: bool = False
+    uses_label_table: bool = False
+    extra: str = ""
+    hint: Callable[[Path], str] | None = None
+
+
+FORMATS: dict[str, Format] = {}
+"""Registered formats by name, in order of detection."""
+
+
+def register_format(name: str, **fields: Any) -> Callable[[Callable[..., ClipSource]], Callable[..., ClipSource]]:
+    """Register the decorated reader, and the writer if given, as a format.
+
+    A reader is called as `reader(path, skeleton=, trusted=, label_table=, progress=)` and ignores what it does not use.
+    Modules of `karsl.formats` are imported with the package. Import other modules with `--import`.
+
+    Args:
+        name: Name of the format.
+        fields: Further fields of `Format`; `description` and `cannot_store` are required.
 
     Raises:
-        ConfigError: There is none; the nearest is named.
+        ConfigError: If the name is already registered.
 
     Example:
-        >>> find_form("karsl").name
-        'karsl'
+        >>> @register_format("doc-example", description="nothing", cannot_store="everything")
+        ... def open_example(path, **_):
+        ...     raise NotImplementedError
+        >>> FORMATS.pop("doc-example").reader is open_example
+        True
     """
-    if name in FORMS:
-        return FORMS[name]
-    hint = did_you_mean(name, FORMS, f"forms are {', '.join(FORMS)}")
-    raise ConfigError(f"no form {name!r}{hint}")
+    if name in FORMATS:
+        raise ConfigError(f"format {name!r} is already registered; choose another name")
+
+    def register(reader: Callable[..., ClipSource]) -> Callable[..., ClipSource]:
+        formats = [*FORMATS.values(), Format(name, reader=reader, **fields)]
+        FORMATS.clear()
+        FORMATS.update((f.name, f) for f in sorted(formats, key=lambda f: (f.priority, f.name)))
+        return reader
+
+    return register
 
 
-def guess_form(path: Path) -> Form:
-    """The first form of the table that a path looks like.
+def get_format(name: str) -> Format:
+    """Return the format of a name.
 
     Raises:
-        ConfigError: It looks like none.
+        ConfigError: If there is none. The message suggests the nearest name.
+
+    Example:
+        >>> get_format("karsl").name
+        'karsl'
     """
-    for form in FORMS.values():
-        if form.looks_like(path):
-            return form
-    seen = f"; for KArSL's folders: {layout_seen(path)}" if path.is_dir() else ""
-    raise ConfigError(f"{path} looks like none of the forms {', '.join(FORMS)}; say which with --from FORM (form=...){seen}")
+    if name in FORMATS:
+        return FORMATS[name]
+    hint = did_you_mean(name, FORMATS, f"formats are {', '.join(FORMATS)}")
+    raise ConfigError(f"no format {name!r}{hint}")
+
+
+def detect_format(path: Path) -> Format:
+    """Return the format of a file or folder: the first in `FORMATS` that detects it.
+
+    Raises:
+        ConfigError: If no format detects it.
+    """
+    for candidate in FORMATS.values():
+        if candidate.detect(path):
+            return candidate
+    hints = [f"; {f.hint(path)}" for f in FORMATS.values() if f.hint and path.is_dir()]
+    raise ConfigError(
+        f"{path} looks like none of the formats {', '.join(FORMATS)}; name one with --from FORMAT (format=...){''.join(hints)}"
+    )
+
+
+def writable_formats() -> tuple[str, ...]:
+    """Return the names of the formats that can be written."""
+    return tuple(f.name for f in FORMATS.values() if f.writer)
+
+
+def folder_with(pattern: str) -> Callable[[Path], bool]:
+    """Return a detector of folders that contain a file matching a glob pattern."""
+    return lambda path: path.is_dir() and next(path.glob(pattern), None) is not None
+
+
+def file_with_suffix(*suffixes: str) -> Callable[[Path], bool]:
+    """Return a detector of files with one of the suffixes, given in lower case."""
+    return lambda path: path.is_file() and path.suffix.lower() in suffixes
+
+
+def resolve_skeleton(declared: str | Mapping[str, Any] | None, requested: Skeleton | None, *, where: Path) -> Skeleton:
+    """Return the skeleton that a file declares, or the requested one if the file declares none that is registered.
+
+    Raises:
+        AnnotationError: If there is neither.
+        SkeletonError: If the declared one is unknown and none is requested.
+
+    Example:
+        >>> resolve_skeleton("hand_42", get_skeleton("mp_75"), where=Path("x")).name  # the caller remaps if it has to
+        'hand_42'
+    """
+    if declared is None:
+        if requested is None:
+            option = "--source-skeleton NAME (skeleton=...), coco_17 for example"
+            raise AnnotationError(f"{where}: the file does not name its skeleton; pass {option}")
+        return requested
+    try:
+        return get_skeleton(declared)
+    except SkeletonError:
+        if requested is None:
+            raise
+        return requested
+
+
+def class_list(labels: Iterable[int]) -> tuple[str, ...]:
+    """Return class names for unnamed classes: labels in four digits.
+
+    Example:
+        >>> class_list([2, 0])
+        ('0000', '0001', '0002')
+    """
+    return tuple(f"{label:04d}" for label in range(max(labels, default=-1) + 1))
+
+
+_LOSSES = {
+    "z": "depth is not 0, and this format stores x and y only",
+    "score": "scores other than 1 are not stored; detected points are read back with score 1",
+    "mask": "points exactly at the origin look like missing ones and are read back as missing",
+}
+
+
+class LossReport:
+    """Kinds of information that a conversion loses, with the number of clips affected.
+
+    Args:
+        format: Name of the format that is written, for errors.
+        strict: Raise at the first loss.
+
+    Example:
+        >>> report = LossReport("spoter")
+        >>> for clip_id in "ab":
+        ...     report.add("z", clip_id)
+        >>> report.lines(3)
+        ('z: depth is not 0, and this format stores x and y only (2 of 3 clips)',)
+    """
+
+    def __init__(self, format: str, *, strict: bool = False) -> None:
+        self.format, self.strict = format, strict
+        self._counts: dict[tuple[str, str], int] = {}
+
+    def add(self, kind: str, clip_id: str, message: str = "") -> None:
+        """Count a loss of one clip.
+
+        Args:
+            kind: One word, such as `'z'`.
+            clip_id: Clip that is affected.
+            message: Description of the loss. Empty uses the default of the kind.
+
+        Raises:
+            ConfigError: If strict.
+        """
+        text = message or _LOSSES[kind]
+        if self.strict:
+            raise ConfigError(f"{self.format} cannot store clip {clip_id!r} ({kind}: {text}); omit --strict to accept the loss")
+        self._counts[kind, text] = self._counts.get((kind, text), 0) + 1
+
+    def lines(self, num_clips: int) -> tuple[str, ...]:
+        """Return one line per kind, in order of first occurrence."""
+        return tuple(f"{kind}: {text} ({count} of {num_clips} clips)" for (kind, text), count in self._counts.items())
+
+    def check(self, clip: np.ndarray, clip_id: str, supports: frozenset[str]) -> None:
+        """Count what a format loses of a clip, and set points to missing that will be read back as missing.
+
+        Args:
+            clip: Canonical clip, (T, V, 4), on the skeleton of the format. Modified in place.
+            clip_id: Clip that is checked.
+            supports: Subset of `'z'`, `'score'` and `'mask'` (missing points are marked rather than written as zeros).
+        """
+        present = clip[..., 3] > 0
+        if "z" not in supports and clip[..., 2][present].any():
+            self.add("z", clip_id)
+        if "score" not in supports and (clip[..., 3][present] != 1).any():
+            self.add("score", clip_id)
+        lost = unmarked_points(clip, supports)
+        if lost.any():
+            self.add("mask", clip_id)
+            clip[lost] = 0
+
+
+def unmarked_points(clip: np.ndarray, supports: frozenset[str]) -> np.ndarray:
+    """Return a mask, bool (T, V), of present points that a format stores as zeros only, like missing ones.
+
+    Example:
+        >>> clip = np.array([[[0, 0, 0.5, 1], [0.5, 0, 0, 1], [0, 0, 0, 0]]])
+        >>> unmarked_points(clip, frozenset()).tolist(), unmarked_points(clip, frozenset({"z"})).tolist()
+        ([[True, False, False]], [[False, False, False]])
+    """
+    if "mask" in supports:
+        return np.zeros(clip.shape[:2], bool)
+    return (clip[..., 3] > 0) & (clip[..., : 3 if "z" in supports else 2] == 0).all(-1)
+
+
+@dataclass
+class ConversionJob:
+    """Input of a format's writer.
+
+    Args:
+        source: Source of the clips.
+        skeleton: Skeleton to write.
+        supports: See `LossReport.check`.
+        losses: Report that collects losses.
+        dtype: float32, or float16 for formats that support it.
+        progress: `progress(records, total)` wraps the iteration over clips.
+    """
+
+    source: ClipSource
+    skeleton: Skeleton
+    supports: frozenset[str]
+    losses: LossReport
+    dtype: np.dtype = field(default_factory=lambda: np.dtype(np.float32))
+    progress: Progress | None = None
+
+    @property
+    def metainfo(self) -> dict:
+        """Metainfo of the source without its skeleton."""
+        return {k: v for k, v in self.source.metainfo.items() if k != "skeleton"}
+
+    def gloss(self, record: dict) -> str:
+        """Return the class name of a record."""
+        return str(self.source.metainfo["classes"][record["label"]])
+
+    def clips(self, *, key: Callable[[dict], Any] | None = None) -> Iterator[tuple[dict, np.ndarray]]:
+        """Yield each record with its clip, float32 or float16 (T, V, 4), on the skeleton to write.
+
+        Args:
+            key: Sort key of records, for formats that group clips.
+
+        Raises:
+            DataProblems: At the end, with every clip that could not be read.
+            ConfigError: If a loss occurs while strict, or float16 cannot represent a value.
+        """
+        records = sorted(self.source.records, key=key) if key else self.source.records
+        mapping = self.skeleton.mapping_from(self.source.skeleton)
+        dropped = dropped_points(self.source.skeleton, self.skeleton)
+        problems: list[str] = []
+        for record in self.progress(records, len(records)) if self.progress else records:
+            try:
+                clip = self._read(record)
+            except (CorruptRecordError, FileNotFoundError) as error:
+                problems.append(str(error))
+                continue
+            if problems:
+                continue  # nothing will be written; check the remaining clips only
+            if len(dropped) and (clip[:, dropped, 3] > 0).any():
+                points = describe_points(self.source.skeleton, dropped)
+                self.losses.add("points", record["clip_id"], f"{points}, are not in the format's skeleton and are left out")
+            clip = remap_clip(clip, mapping)
+            self.losses.check(clip, record["clip_id"], self.supports)
+            yield record, self._to_dtype(clip, record["clip_id"])
+        if problems:
+            raise DataProblems("the clips to convert", problems)
+
+    def _read(self, record: dict) -> np.ndarray:
+        clip, where = self.source.read(record), f"clip {record['clip_id']!r}"
+        if len(clip) != record["num_frames"] or not len(clip):
+            raise CorruptRecordError(
+                f"{where} has {len(clip)} frames, but its record says {record['num_frames']}; index it again"
+            )
+        problem = value_problem(clip)
+        if problem:
+            raise CorruptRecordError(f"{where} {problem}; export it again")
+        return clip
+
+    def _to_dtype(self, clip: np.ndarray, clip_id: str) -> np.ndarray:
+        if self.dtype == np.float32:
+            return clip
+        half = to_half(clip, called=clip_id, marked="mask" in self.supports)
+        if (half != clip).any():
+            self.losses.add("precision", clip_id, "values are rounded to float16, 3 digits; --dtype float32 keeps them")
+        return half
