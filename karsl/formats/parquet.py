@@ -15,8 +15,8 @@ Metainfo, including keypoint names, is stored as json under the key `karsl` of t
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from karsl.formats.base import (
     resolve_skeleton,
 )
 from karsl.formats.folders import class_folders
+from karsl.io.lru import LRU
 from karsl.io.sources import FunctionSource, public_record
 from karsl.skeletons import Skeleton, describe_skeleton
 from karsl.storage.record import canonical_clip, shape_problem
@@ -83,12 +84,13 @@ def read_columns(path: Path, columns: Sequence[str], *, group: int | None = None
         raise CorruptRecordError(f"{path}: cannot be read ({error}); export it again") from error
 
 
+@dataclass(frozen=True)
 class _RowReader:
     """Reads clips by file, row group and row. Caches the most recently used row groups."""
 
-    def __init__(self, root: Path, num_keypoints: int) -> None:
-        self.root, self.num_keypoints = root, num_keypoints
-        self._groups: OrderedDict[tuple[str, int], Any] = OrderedDict()
+    root: Path
+    num_keypoints: int
+    _groups: LRU = field(default_factory=lambda: LRU(CACHED_GROUPS), repr=False, compare=False)
 
     def __call__(self, record: dict) -> np.ndarray:
         row = self._group(record["file"], record["group"]).slice(record["row"], 1).to_pylist()[0]
@@ -104,15 +106,8 @@ class _RowReader:
         return clip
 
     def _group(self, file: str, group: int) -> Any:
-        key = (file, group)
-        if key not in self._groups:
-            self._groups[key] = read_columns(self.root / file, ("keypoint", "dtype", "shape"), group=group)
-            if len(self._groups) > CACHED_GROUPS:
-                self._groups.popitem(last=False)
-        return self._groups[key]
-
-    def __reduce__(self) -> tuple:
-        return type(self), (self.root, self.num_keypoints)
+        columns = ("keypoint", "dtype", "shape")
+        return self._groups.get_or_load((file, group), lambda: read_columns(self.root / file, columns, group=group))
 
 
 def _to_array(row: dict, where: str) -> np.ndarray:

@@ -1,84 +1,67 @@
-"""KArSL's layout on disk, `<root>/<signer>-<split>/<sign>.npz`, as a source of clips."""
+"""KArSL's layout as a format: `<root>/<signer>-<split>/<sign>.npz`."""
 
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
 from karsl.errors import ConfigError
+from karsl.formats.base import ConversionJob, register_format
+from karsl.formats.folders import NpzFolderWriter, UniqueNames
+from karsl.formats.karsl.layout import SPLIT_FOLDER, SPLITS, describe_layout
+from karsl.formats.karsl.scan import scan_npz_folders
+from karsl.io.sources import IndexedSource
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
 from karsl.storage.annotation import class_metainfo
-from karsl.storage.convert.archive_folder import ArchiveFolder
-from karsl.storage.convert.job import Job
-from karsl.storage.convert.located import LocatedClips
-from karsl.storage.convert.naming import FreshNames
 from karsl.storage.file_index import Progress
-from karsl.storage.folder_names import SPLITS
 from karsl.storage.labels import find_label_sheet, read_label_sheet
 from karsl.storage.packed import ANNOTATIONS
-from karsl.storage.scan import scan_npz_folders
 
 
-def open_karsl(
-    path: Path,
-    *,
-    skeleton: Skeleton | None = None,
-    label_sheet: Path | None = None,
-    progress: Progress | None = None,
-    **_: Any,
-) -> LocatedClips:
-    """Scan a data root; a label sheet gives the glosses, and one that lies there is found.
-
-    Raises:
-        DataProblems: Everything that the scan found wrong.
-    """
-    skeleton = skeleton or get_skeleton("karsl_184")
-    sheet_path = label_sheet or find_label_sheet(path)
-    sheet = read_label_sheet(sheet_path) if sheet_path else None
-    scan = scan_npz_folders(path, skeleton=skeleton, sheet=sheet, progress=progress)
-    if scan.problems:
-        raise scan.error(path)
-    label = {sign: i for i, sign in enumerate(scan.signs)}
-    records = [{**r, "label": label[r["sign"]]} for r in scan.records]
-    metainfo = {"dataset_name": "karsl", "skeleton": describe_skeleton(skeleton), **class_metainfo(scan.signs, sheet)}
-    listed = path / ANNOTATIONS
-    notes = (f"the folders are read, not {listed}; name that file to read it",) if listed.is_file() else ()
-    return LocatedClips(metainfo, skeleton, records, path.resolve(), notes)
+def _is_data_root(path: Path) -> bool:
+    """Return True for a folder with a subfolder such as '01-train', or '01-val' if there is no annotation file."""
+    if not path.is_dir():
+        return False
+    folders = [p.name for p in path.iterdir() if p.is_dir()]
+    if any(SPLIT_FOLDER.fullmatch(name) for name in folders):
+        return True
+    return not (path / ANNOTATIONS).is_file() and any(re.fullmatch(r"\d{2}-\w+", name) for name in folders)
 
 
-def write_karsl(out: Path, job: Job) -> None:
-    """Write a data root: an archive for each signer, split and sign, and the label sheet.
+def write_karsl(out: Path, job: ConversionJob) -> None:
+    """Write a data root: one archive per signer, split and sign, and the label table.
 
     Raises:
-        ConfigError: A clip without sign, signer or split of the layout.
+        ConfigError: If a clip has no sign, signer or split that the layout can express.
     """
     for record in job.source.records:
-        _check_place(record)
-    fresh = FreshNames()
-    with ArchiveFolder(out) as archives:
-        for record, clip in job.clips(by=_archive):
-            name = _archive(record)
-            archives.write(name, fresh.name(name, record.get("keypoint_key") or record["clip_id"]), clip)
-    _write_sheet(out / "labels.csv", job.metainfo)
+        _check_record(record)
+    names = UniqueNames()
+    with NpzFolderWriter(out) as archives:
+        for record, clip in job.clips(key=_archive_name):
+            archive = _archive_name(record)
+            archives.write(archive, names.name(archive, record.get("keypoint_key") or record["clip_id"]), clip)
+    _write_label_table(out / "labels.csv", job.metainfo)
 
 
-def _archive(record: dict) -> str:
+def _archive_name(record: dict) -> str:
     return f"{record['signer']}-{record['split']}/{record['sign']:04d}.npz"
 
 
-def _check_place(record: dict) -> None:
-    lacking = [key for key in ("sign", "signer", "split") if record.get(key) is None]
+def _check_record(record: dict) -> None:
+    missing = [key for key in ("sign", "signer", "split") if record.get(key) is None]
     signer, split = str(record.get("signer")), record.get("split")
-    if lacking or split not in SPLITS or not (len(signer) == 2 and signer.isdigit()) or record["sign"] < 1:
-        what = f"no {lacking}" if lacking else f"signer {signer!r}, split {split!r}, sign {record['sign']}"
+    if missing or split not in SPLITS or not (len(signer) == 2 and signer.isdigit()) or record["sign"] < 1:
+        what = f"no {missing}" if missing else f"signer {signer!r}, split {split!r}, sign {record['sign']}"
         raise ConfigError(
             f"clip {record['clip_id']!r} has {what}; folders of this layout are '<two digits>-<{' or '.join(SPLITS)}>' and "
             "files are SignIDs from 1: use --to annotation"
         )
 
 
-def _write_sheet(path: Path, metainfo: dict) -> None:
+def _write_label_table(path: Path, metainfo: dict) -> None:
     signs, english = metainfo.get("signs"), metainfo["classes"]
     if signs is None:
         return
@@ -87,3 +70,41 @@ def _write_sheet(path: Path, metainfo: dict) -> None:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(("SignID", "Sign-Arabic", "Sign-English"))
         rows.writerows(zip(signs, arabic, english, strict=True))
+
+
+@register_format(
+    "karsl",
+    description="<signer>-<split>/<sign>.npz and labels.csv, KArSL's folder layout",
+    cannot_store="clips without SignID, signer and split are refused",
+    detect=_is_data_root,
+    priority=20,
+    writer=write_karsl,
+    supports_half=True,
+    uses_label_table=True,
+    hint=lambda path: f"for KArSL's folders: {describe_layout(path)}",
+)
+def open_karsl(
+    path: Path,
+    *,
+    skeleton: Skeleton | None = None,
+    label_table: Path | None = None,
+    progress: Progress | None = None,
+    **_: Any,
+) -> IndexedSource:
+    """Scan a data root. Glosses come from the label table, by default the one in the root.
+
+    Raises:
+        DataProblems: If the scan finds problems, with all of them.
+    """
+    skeleton = skeleton or get_skeleton("karsl_184")
+    table_path = label_table or find_label_sheet(path)
+    table = read_label_sheet(table_path) if table_path else None
+    scan = scan_npz_folders(path, skeleton=skeleton, label_table=table, progress=progress)
+    if scan.problems:
+        raise scan.error(path)
+    label = {sign: i for i, sign in enumerate(scan.signs)}
+    records = [{**r, "label": label[r["sign"]]} for r in scan.records]
+    metainfo = {"dataset_name": "karsl", "skeleton": describe_skeleton(skeleton), **class_metainfo(scan.signs, table)}
+    ann_file = path / ANNOTATIONS
+    notes = (f"the folders are read, not {ann_file}; open that file to use it",) if ann_file.is_file() else ()
+    return IndexedSource(metainfo, skeleton, records, path.resolve(), notes)

@@ -1,0 +1,1 @@
+"""Checks of the soundness of a corpus."""
