@@ -77,9 +77,7 @@ def _coordinates(points: list, where: str) -> np.ndarray:
     except (ValueError, TypeError) as error:
         raise CorruptRecordError(f"{where}: points are not x, y, z ({error}); export it again") from error
     if values.shape != (len(points), 3) or not np.isfinite(values).all():
-        raise CorruptRecordError(
-            f"{where}: points are not three finite numbers each, but {values.shape}; export it again"
-        )
+        raise CorruptRecordError(f"{where}: points are not three finite numbers each, but {values.shape}; export it again")
     return values
 
 

@@ -122,9 +122,9 @@ def detect_format(path: Path) -> Format:
     for candidate in FORMATS.values():
         if candidate.detect(path):
             return candidate
-    hints = [f"; {f.hint(path)}" for f in FORMATS.values() if f.hint and path.is_dir()]
+    hints = "".join(f"; {f.hint(path)}" for f in FORMATS.values() if f.hint and path.is_dir())
     raise ConfigError(
-        f"{path} looks like none of the formats {', '.join(FORMATS)}; name one with --from FORMAT (format=...){''.join(hints)}"
+        f"{path} looks like none of the formats {', '.join(FORMATS)}; name one with --from FORMAT (format=...){hints}"
     )
 
 
@@ -216,7 +216,9 @@ class LossReport:
         """
         text = message or _LOSSES[kind]
         if self.strict:
-            raise ConfigError(f"{self.format} cannot store clip {clip_id!r} ({kind}: {text}); omit --strict to accept the loss")
+            raise ConfigError(
+                f"{self.format} cannot store clip {clip_id!r} ({kind}: {text}); omit --strict to accept the loss"
+            )
         self._counts[kind, text] = self._counts.get((kind, text), 0) + 1
 
     def lines(self, num_clips: int) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from karsl.errors import AnnotationError, DatasetNotFoundError
 from karsl.storage.annotation import read_annotation
 
 SIDECAR = "clips.json"
-"""File, in OpenMMLab's annotation format, with what a format cannot store: signers, splits, glosses. Other tools ignore it."""
+"""Annotation file with what a format cannot store, such as signers, splits and glosses. Other tools ignore it."""
 
 _UNSAFE = re.compile(r"[^\w.()-]+")  # \w includes Arabic letters
 _MAX_LENGTH = 100

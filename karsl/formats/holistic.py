@@ -419,5 +419,7 @@ def _number_clips(path: Path, shape: tuple[int, ...]) -> tuple[dict, list[dict]]
 
 def _load_block(path: Path, *, mapped: bool = False) -> np.ndarray:
     if not path.is_file():
-        raise DatasetNotFoundError(f"no {str(path)!r}; this format is {CLIPS} (clips, frames, columns) and {LABELS} (labels)")
+        raise DatasetNotFoundError(
+            f"no {str(path)!r}; this format is {CLIPS} (clips, frames, columns) and {LABELS} (labels)"
+        )
     return _load_array(path, mapped=mapped)

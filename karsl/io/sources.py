@@ -61,7 +61,7 @@ class ClipSource(ABC):
 
     @property
     def fingerprint(self) -> str:
-        """Identifies the state of the files, so that only interrupted work on the same files is resumed. Empty if unknown."""
+        """State of the files as a hash, so that work is resumed on the same files only. Empty if unknown."""
         return ""
 
 

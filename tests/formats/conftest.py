@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from karsl.storage.convert import Clips
-from tests.storage.convert.drawn_clips import make_source
+from karsl.io.sources import FunctionSource
+from tests.formats.random_clips import make_source
 
 
 @pytest.fixture
-def source() -> Clips:
-    """Four clips of two signs, of `karsl_184`."""
+def source() -> FunctionSource:
+    """Return four clips of two signs, on `karsl_184`."""
     return make_source()

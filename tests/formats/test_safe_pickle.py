@@ -1,4 +1,4 @@
-"""Pickles: only of a trusted file, only plain data, and never code."""
+"""Pickles: trusted files only, plain data only, never code."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from karsl.errors import ConfigError, CorruptRecordError
-from karsl.storage.convert import open_source
-from karsl.storage.convert.plain_pickle import load_plain
+from karsl.formats import open_clips
+from karsl.formats.safe_pickle import load_safe_pickle
 
 
 class Calls:
@@ -42,7 +42,7 @@ PLAIN = {"a": [1, 2.5, True, None, "text"], "b": (np.arange(6).reshape(2, 3), np
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 def test_plain_data_of_every_protocol_are_rebuilt(dump, protocol):
-    found = load_plain(dump({**PLAIN, "d": collections.OrderedDict(x=1)}, protocol), trusted=True)
+    found = load_safe_pickle(dump({**PLAIN, "d": collections.OrderedDict(x=1)}, protocol), trusted=True)
     assert found["a"] == PLAIN["a"]
     assert found["d"] == {"x": 1}
     assert found["b"][0].tolist() == [[0, 1, 2], [3, 4, 5]]
@@ -51,8 +51,8 @@ def test_plain_data_of_every_protocol_are_rebuilt(dump, protocol):
 
 
 def test_a_file_that_is_not_trusted_is_not_opened(dump):
-    with pytest.raises(ConfigError, match="is a pickle; if you trust where it comes from, add --trust-pickle .*pkl"):
-        open_source(dump(PLAIN))
+    with pytest.raises(ConfigError, match="is a pickle; if you trust its origin, add --trust-pickle .*pkl"):
+        open_clips(dump(PLAIN))
 
 
 HOSTILE = {
@@ -74,7 +74,7 @@ def test_a_trusted_file_still_cannot_run_code(what, protocol, dump, tmp_path):
     mark = str(tmp_path / "it_ran")
     path = dump(HOSTILE[what](mark), protocol)
     with pytest.raises(CorruptRecordError, match="it was not read"):
-        load_plain(path, trusted=True)
+        load_safe_pickle(path, trusted=True)
     assert not os.path.exists(mark)
 
 
@@ -95,7 +95,7 @@ def test_a_trusted_file_still_cannot_run_code(what, protocol, dump, tmp_path):
 )
 def test_hand_written_programs_are_refused(code, dump):
     with pytest.raises(CorruptRecordError, match="it was not read"):
-        load_plain(dump(code), trusted=True)
+        load_safe_pickle(dump(code), trusted=True)
 
 
 @given(arrays.arrays(st.sampled_from(["<f4", "<f8", ">f4", "<f2", "<i8", "u1", "?"]), arrays.array_shapes(max_dims=4)))
@@ -107,6 +107,6 @@ def test_arrays_of_any_shape_type_and_order_come_back(array):
         for value in (array, np.asfortranarray(array)):
             path = Path(folder) / "x.pkl"
             path.write_bytes(pickle.dumps(value, protocol=5))
-            found = load_plain(path, trusted=True)
+            found = load_safe_pickle(path, trusted=True)
             assert found.dtype == array.dtype
             np.testing.assert_array_equal(found, array)

@@ -1,4 +1,4 @@
-"""SPOTER's CSV, Kaggle's folders, the ASL-App's json and parquet of others: names, zeros, NaN and null, bad input."""
+"""CSV of SPOTER, Kaggle's folders, json of the ASL-App, parquet of other writers: names, missing points, invalid input."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from karsl.errors import AnnotationError, CorruptRecordError, DataProblems
+from karsl.formats import convert, open_clips
+from karsl.formats.asl_app import to_clip as app_clip
 from karsl.skeletons import get_skeleton
-from karsl.storage.convert import convert_clips, open_source
-from karsl.storage.convert.asl_app import clip_of as app_clip
-from tests.storage.convert.drawn_clips import make_source
+from tests.formats.random_clips import make_source
 
 SPOTER = get_skeleton("spoter_54")
 
 
 def write_csv(path, **changes):
-    """Two frames of SPOTER's form under the names that its published files have; (row, column) to a cell changes one."""
+    """Write two frames with SPOTER's published column names. `changes` replaces cells, None removes a column."""
     body = ["nose", "neck", "rightEye", "leftEye", "rightEar", "leftEar", "rightShoulder", "leftShoulder"]
     body += ["rightElbow", "leftElbow", "rightWrist", "leftWrist"]
     fingers = [f"{f}{j}" for f in ("index", "middle", "ring", "little") for j in ("Tip", "DIP", "PIP", "MCP")]
@@ -35,7 +35,7 @@ def write_csv(path, **changes):
 
 
 def test_published_spoter_columns_are_found_by_name_in_any_order(tmp_path):
-    source = open_source(write_csv(tmp_path / "x.csv"))
+    source = open_clips(write_csv(tmp_path / "x.csv"))
     clip = source.read(source.records[0])
     assert [clip[0, SPOTER.index(n), 0] for n in ("nose", "left_wrist", "left_hand_wrist", "right_hand_thumb_mcp")] == [
         1.5,
@@ -47,15 +47,15 @@ def test_published_spoter_columns_are_found_by_name_in_any_order(tmp_path):
     assert len(source.metainfo["classes"]) == 5
 
 
-def test_a_spoter_file_without_neck_has_it_missing_and_one_without_a_hand_is_refused(tmp_path):
-    source = open_source(write_csv(tmp_path / "x.csv", neck_X=None, neck_Y=None))
+def test_neck_is_optional_in_a_spoter_file_and_hands_are_required(tmp_path):
+    source = open_clips(write_csv(tmp_path / "x.csv", neck_X=None, neck_Y=None))
     assert not source.read(source.records[0])[:, SPOTER.index("neck")].any()
-    with pytest.raises(AnnotationError, match="no column 'wrist_0_X' .and 0 more.; is it SPOTER's form"):
-        open_source(write_csv(tmp_path / "y.csv", wrist_left_X=None))
+    with pytest.raises(AnnotationError, match="no column 'wrist_0_X' .and 0 more.; is it a file of SPOTER"):
+        open_clips(write_csv(tmp_path / "y.csv", wrist_left_X=None))
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"nose_X": "[1, 2, 3]"}, r"landmarks have \[2, 3\] frames"),
         ({"nose_X": "[1, None]"}, "column nose_X: .* is not a list of numbers"),
@@ -63,27 +63,27 @@ def test_a_spoter_file_without_neck_has_it_missing_and_one_without_a_hand_is_ref
         ({"nose_X": "[1, NaN]"}, "a coordinate is not finite"),
     ],
 )
-def test_bad_cells_are_refused_with_row_and_column(change, says, tmp_path):
-    source = open_source(write_csv(tmp_path / "x.csv", **change))
-    with pytest.raises(CorruptRecordError, match=says):
+def test_invalid_cells_are_rejected_with_row_and_column(change, message, tmp_path):
+    source = open_clips(write_csv(tmp_path / "x.csv", **change))
+    with pytest.raises(CorruptRecordError, match=message):
         source.read(source.records[0])
 
 
-def test_rows_without_a_label_are_refused_together(tmp_path):
+def test_rows_without_a_label_are_reported_together(tmp_path):
     path = write_csv(tmp_path / "x.csv")
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines, lines[1].replace(",4,", ",hello,", 1), "1,2"]))
     with pytest.raises(DataProblems) as caught:
-        open_source(path)
+        open_clips(path)
     assert [p.split(" has")[0] for p in caught.value.problems] == ["row 2", "row 3"]
 
 
-def test_spoters_own_way_of_reading_finds_our_numbers(tmp_path):
-    """As its loader does: columns by identifier, cells by literal_eval, labels from 0."""
+def test_spoters_loader_finds_the_same_values(tmp_path):
+    """The loader finds columns by identifier, parses cells with literal_eval, and counts labels from 0."""
     from ast import literal_eval
 
     source = make_source("spoter_54", [(3, "none", 5)])
-    path = convert_clips(source, tmp_path / "out.csv", "spoter").path
+    path = convert(source, tmp_path / "out.csv", "spoter").path
     with path.open(newline="", encoding="utf-8") as stream:
         row = next(csv.DictReader(stream))
     clip = source.read(source.records[0])
@@ -94,8 +94,8 @@ def test_spoters_own_way_of_reading_finds_our_numbers(tmp_path):
 
 @pytest.fixture
 def kaggle(tmp_path):
-    """One clip of two frames as Kaggle has them: NaN where missing, rows by type, frame numbers of the video."""
-    arrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed: Kaggle's form is not tested")
+    """Write a clip of two frames like Kaggle: NaN for missing points, rows by type, frame numbers of the video."""
+    arrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed: Kaggle's format is not tested")
     import pyarrow.parquet
 
     kinds = {"face": 468, "left_hand": 21, "pose": 33, "right_hand": 21}
@@ -114,7 +114,7 @@ def kaggle(tmp_path):
 
 
 def test_kaggles_landmarks_are_found_by_type_and_index_with_frames_in_order(kaggle):
-    source = open_source(kaggle)
+    source = open_clips(kaggle)
     assert source.metainfo["classes"] == ("TV", "after", "blow")
     record = source.records[0]
     assert (record["label"], record["signer"], record["clip_id"], record["num_frames"]) == (2, "26734", "1000035562", 2)
@@ -128,22 +128,22 @@ def test_kaggles_landmarks_are_found_by_type_and_index_with_frames_in_order(kagg
     assert at["face_1"][:, 3].tolist() == [0, 1]
 
 
-def test_kaggle_files_that_are_gone_or_of_other_rows_are_refused_together(kaggle):
+def test_removed_and_truncated_kaggle_files_are_reported_together(kaggle):
     import pyarrow.parquet as parquet
 
     (kaggle / "train.csv").open("a").write("gone.parquet,1,2,TV\n")
     file = next(kaggle.rglob("1000035562.parquet"))
     parquet.write_table(parquet.read_table(file).slice(0, 1000), file)
     with pytest.raises(DataProblems) as caught:
-        open_source(kaggle)
+        open_clips(kaggle)
     assert ["1000 rows; a frame has 543" in p for p in caught.value.problems] == [True, False]
-    assert "gone.parquet: no readable parquet file" in caught.value.problems[1]
+    assert "gone.parquet: not a readable parquet file" in caught.value.problems[1]
 
 
-def test_a_kaggle_sign_without_a_label_is_refused(kaggle):
+def test_a_kaggle_sign_without_a_label_is_rejected(kaggle):
     (kaggle / "sign_to_prediction_index_map.json").write_text("{}")
     with pytest.raises(AnnotationError, match="no label for sign 'blow'"):
-        open_source(kaggle)
+        open_clips(kaggle)
 
 
 def test_null_points_of_the_asl_app_are_missing():
@@ -154,22 +154,22 @@ def test_null_points_of_the_asl_app_are_missing():
     assert [int((clip[0, part, 3] > 0).sum()) for part in skeleton.groups.values()] == [33, 0, 0, 20]
 
 
-def test_asl_app_files_of_another_form_are_refused(tmp_path):
+def test_invalid_asl_app_files_are_reported_together(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"sign": "a", "frames": [{"pose": [[1, 2]] * 33}]}))
     (tmp_path / "b.json").write_text(json.dumps({"sign": "b", "frames": []}))
     (tmp_path / "c.json").write_text("{")
     with pytest.raises(DataProblems) as caught:
-        open_source(tmp_path, form="asl-app")
+        open_clips(tmp_path, format="asl-app")
     assert len(caught.value.problems) == 2
     (tmp_path / "b.json").unlink()
     (tmp_path / "c.json").unlink()
-    source = open_source(tmp_path)
+    source = open_clips(tmp_path)
     with pytest.raises(CorruptRecordError, match="frame 0: points are not three finite numbers each"):
         source.read(source.records[0])
 
 
 def test_real_asl_app_signs_have_real_lengths(shared_data):
-    source = open_source(shared_data("asl_signs_app"))
+    source = open_clips(shared_data("asl_signs_app"))
     lengths = [r["num_frames"] for r in source.records]
     assert (len(lengths), min(lengths), max(lengths)) == (100, 28, 84)
     record = next(r for r in source.records if r["clip_id"] == "hello")
@@ -179,7 +179,7 @@ def test_real_asl_app_signs_have_real_lengths(shared_data):
     assert source.metainfo["classes"][record["label"]] == "hello"
 
 
-def test_parquet_of_others_with_nested_lists_is_read_on_a_named_skeleton(tmp_path):
+def test_parquet_with_nested_lists_is_read_with_a_given_skeleton(tmp_path):
     arrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed: parquet is not tested")
     import pyarrow.parquet
 
@@ -188,28 +188,28 @@ def test_parquet_of_others_with_nested_lists_is_read_on_a_named_skeleton(tmp_pat
     pyarrow.parquet.write_table(
         arrow.table({"clip_id": ["a"], "label": [1], "keypoint": [clip.tolist()]}), tmp_path / "x.parquet"
     )
-    with pytest.raises(AnnotationError, match="nothing says what the points are; give --source-skeleton"):
-        open_source(tmp_path)
-    source = open_source(tmp_path, skeleton="hand_42")
+    with pytest.raises(AnnotationError, match="the file does not name its skeleton; pass --source-skeleton"):
+        open_clips(tmp_path)
+    source = open_clips(tmp_path, skeleton="hand_42")
     assert source.records[0]["num_frames"] == 2
     assert source.read(source.records[0])[:, 0].tolist() == [[0.5, 0.5, 0.5, 1], [0, 0, 0, 0]]
     with pytest.raises(CorruptRecordError, match="has 42 keypoints, the skeleton 75"):
-        open_source(tmp_path, skeleton="mp_75").read(source.records[0])
+        open_clips(tmp_path, skeleton="mp_75").read(source.records[0])
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         (
             lambda rows: {"landmark_index": [33 if k == "pose" else n for k, n in zip(*rows, strict=True)]},
-            "no number of its type",
+            "is not valid for its type",
         ),
-        (lambda rows: {"landmark_index": [0] * len(rows[1])}, "there twice in a frame"),
+        (lambda rows: {"landmark_index": [0] * len(rows[1])}, "repeated in a frame"),
         (lambda rows: {"type": ["tail"] * len(rows[0])}, r"landmarks of types \['tail'\]; expected \['face', 'left_hand'"),
         (lambda rows: {"x": [float("inf")] * len(rows[0])}, "a coordinate is infinite"),
     ],
 )
-def test_rows_that_are_no_landmarks_are_refused(kaggle, change, says):
+def test_invalid_landmark_rows_are_rejected(kaggle, change, message):
     import pyarrow.parquet as parquet
 
     file = next(kaggle.rglob("1000035562.parquet"))
@@ -217,6 +217,6 @@ def test_rows_that_are_no_landmarks_are_refused(kaggle, change, says):
     for name, values in change((table["type"].to_pylist(), table["landmark_index"].to_pylist())).items():
         table = table.set_column(table.column_names.index(name), name, [values])
     parquet.write_table(table, file)
-    source = open_source(kaggle)
-    with pytest.raises(CorruptRecordError, match=says):
+    source = open_clips(kaggle)
+    with pytest.raises(CorruptRecordError, match=message):
         source.read(source.records[0])

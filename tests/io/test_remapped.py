@@ -1,4 +1,4 @@
-"""Clips on another skeleton: every point is found by its name, whatever the order and the groups."""
+"""Clips on another skeleton: keypoints are matched by name, for any order and groups."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 
 from karsl.datasets import KeypointDataset
+from karsl.formats import convert, open_clips
+from karsl.io.sources import RemappedSource, dropped_points
 from karsl.skeletons import Skeleton, get_skeleton
-from karsl.storage.convert import convert_clips, open_source
-from karsl.storage.convert.mapped import MappedClips, dropped_points
 from karsl.testing.strategies import skeletons
-from tests.storage.convert.drawn_clips import make_source, needs
+from tests.formats.random_clips import make_source, require
 
 OWN = Skeleton(
     "own",
@@ -24,9 +24,9 @@ OWN = Skeleton(
 
 
 @given(skeletons(), skeletons())
-def test_a_point_keeps_its_numbers_under_its_name_and_absent_ones_are_missing(source, target):
-    held = make_source(source, [(2, "none", 1)])
-    clip, mapped = held.read(held.records[0]), MappedClips(held, target).read(held.records[0])
+def test_a_point_keeps_its_values_under_its_name_and_others_are_missing(source, target):
+    original = make_source(source, [(2, "none", 1)])
+    clip, mapped = original.read(original.records[0]), RemappedSource(original, target).read(original.records[0])
     for name in target.names:
         found = mapped[:, target.index(name)]
         expected = clip[:, source.index(name)] if name in source.names else np.zeros((2, 4))
@@ -36,24 +36,24 @@ def test_a_point_keeps_its_numbers_under_its_name_and_absent_ones_are_missing(so
 
 @settings(max_examples=15)
 @given(skeletons())
-def test_any_skeleton_of_ones_own_comes_back_from_a_file(skeleton):
+def test_any_custom_skeleton_is_restored_from_a_file(skeleton):
     with tempfile.TemporaryDirectory() as folder:
-        again = open_source(convert_clips(make_source(skeleton, [(2, "none", 1)]), Path(folder) / "out", "annotation").path)
+        again = open_clips(convert(make_source(skeleton, [(2, "none", 1)]), Path(folder) / "out", "annotation").path)
         assert (again.skeleton.parts, again.skeleton.bones) == (skeleton.parts, skeleton.bones)
 
 
-@pytest.mark.parametrize("form", ["annotation", "tar", "parquet", "pose", "pyskl"])
-def test_forms_of_any_points_say_which_they_are(form, tmp_path):
-    """The skeleton is registered nowhere: its names, groups and bones are in the file."""
-    needs(form)
+@pytest.mark.parametrize("format", ["annotation", "tar", "parquet", "pose", "pyskl"])
+def test_formats_of_any_skeleton_store_it(format, tmp_path):
+    """The skeleton is not registered: its names, groups and bones are in the file."""
+    require(format)
     source = make_source(OWN, [(3, "none", 1)])
-    again = open_source(convert_clips(source, tmp_path / "out", form).path, form=form, trusted=True)
+    again = open_clips(convert(source, tmp_path / "out", format).path, format=format, trusted=True)
     assert (again.skeleton.parts, again.skeleton.bones) == (OWN.parts, OWN.bones)
     np.testing.assert_allclose(again.read(again.records[0]), source.read(source.records[0]), atol=1e-6)
 
 
-def test_a_dataset_knows_the_points_of_a_converted_file(tmp_path):
-    path = convert_clips(make_source(OWN, [(3, "none", 1)]), tmp_path / "out", "annotation").path
+def test_a_dataset_uses_the_skeleton_of_a_converted_file(tmp_path):
+    path = convert(make_source(OWN, [(3, "none", 1)]), tmp_path / "out", "annotation").path
     dataset = KeypointDataset(
         "annotations.json", data_root=path, pipeline=[dict(type="LoadKeypoints"), dict(type="RandomFlip")]
     )
@@ -61,9 +61,9 @@ def test_a_dataset_knows_the_points_of_a_converted_file(tmp_path):
     assert dataset[0]["keypoint"].shape == (3, 5, 3)
 
 
-def test_a_source_of_known_points_is_opened_on_others_where_these_are_asked_for(tmp_path):
-    path = convert_clips(make_source("spoter_54", [(3, "none", 1)]), tmp_path / "out.csv", "spoter").path
-    source, native = open_source(path, skeleton="hand_42"), open_source(path)
+def test_a_source_is_remapped_to_the_requested_skeleton(tmp_path):
+    path = convert(make_source("spoter_54", [(3, "none", 1)]), tmp_path / "out.csv", "spoter").path
+    source, native = open_clips(path, skeleton="hand_42"), open_clips(path)
     assert (source.skeleton.name, source.metainfo["skeleton"]) == ("hand_42", "hand_42")
     tip = "right_hand_pinky_tip"
     np.testing.assert_array_equal(

@@ -1,4 +1,4 @@
-"""The same 600 clips, scattered in every form of file and packed in every kind of shard, give the same batches."""
+"""The same 600 clips in every kind of file and packed in every kind of shard give the same batches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from karsl.datasets import KArSLDataset, keypoint_collate
-from karsl.storage.convert import open_source
+from karsl.formats import open_clips
 from karsl.storage.pack.writer import pack_clips
 
 SIGNS, CLIPS = 12, 50
@@ -31,23 +31,23 @@ def names_of(sign: int) -> list[str]:
     return [f"clip-{sign}-{n:02d}" for n in range(CLIPS)]
 
 
-def write_a_file_a_sign(folder, sign, save) -> None:
+def write_file_per_sign(folder, sign, save) -> None:
     save(folder / f"{sign:04d}", {name: clip_of(sign, n) for n, name in enumerate(names_of(sign))})
 
 
-def write_a_file_a_clip(folder, sign, save) -> None:
+def write_file_per_clip(folder, sign, save) -> None:
     (folder / f"{sign:04d}").mkdir()
     for n, name in enumerate(names_of(sign)):
         save(folder / f"{sign:04d}" / name, clip_of(sign, n))
 
 
-FORMS = {
-    "npz, stored": (write_a_file_a_sign, lambda path, clips: np.savez(path, **clips)),
-    "npz, deflated": (write_a_file_a_sign, lambda path, clips: np.savez_compressed(path, **clips)),
-    "pt": (write_a_file_a_sign, lambda p, clips: torch.save({k: torch.from_numpy(v) for k, v in clips.items()}, f"{p}.pt")),
-    "npy a clip": (write_a_file_a_clip, np.save),
-    "npz a clip": (write_a_file_a_clip, lambda path, clip: np.savez_compressed(path, keypoints=clip)),
-    "pt a clip": (write_a_file_a_clip, lambda path, clip: torch.save(torch.from_numpy(clip), f"{path}.pt")),
+LAYOUTS = {
+    "npz, stored": (write_file_per_sign, lambda path, clips: np.savez(path, **clips)),
+    "npz, deflated": (write_file_per_sign, lambda path, clips: np.savez_compressed(path, **clips)),
+    "pt": (write_file_per_sign, lambda p, clips: torch.save({k: torch.from_numpy(v) for k, v in clips.items()}, f"{p}.pt")),
+    "npy per clip": (write_file_per_clip, np.save),
+    "npz per clip": (write_file_per_clip, lambda path, clip: np.savez_compressed(path, keypoints=clip)),
+    "pt per clip": (write_file_per_clip, lambda path, clip: torch.save(torch.from_numpy(clip), f"{path}.pt")),
 }
 PACKS = {
     "float32": (dict(dtype="float32"), 1e-6),
@@ -60,44 +60,44 @@ PACKS = {
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory):
     made = {}
-    for form, (write, save) in FORMS.items():
-        made[form] = tmp_path_factory.mktemp("root")
-        (made[form] / "01-train").mkdir()
+    for layout, (write, save) in LAYOUTS.items():
+        made[layout] = tmp_path_factory.mktemp("root")
+        (made[layout] / "01-train").mkdir()
         for sign in range(1, SIGNS + 1):
-            write(made[form] / "01-train", sign, save)
+            write(made[layout] / "01-train", sign, save)
     return made
 
 
 def batches(dataset) -> dict[str, torch.Tensor]:
-    """Three batches that span all files, and the same clips one by one."""
+    """Return three batches that span all files, and some of the clips read one by one."""
     assert len(dataset) == SIGNS * CLIPS
     order = np.random.default_rng(0).permutation(len(dataset))[:96].reshape(3, 32).tolist()
-    made = [keypoint_collate(dataset.__getitems__(places)) for places in order]
-    alone = keypoint_collate([dataset[place] for place in order[0][:4]])
+    made = [keypoint_collate(dataset.__getitems__(indices)) for indices in order]
+    alone = keypoint_collate([dataset[index] for index in order[0][:4]])
     assert all(len(set(batch["label"].tolist())) > 5 for batch in made)
     return {key: torch.cat([batch[key] for batch in (*made, alone)]) for key in made[0]}
 
 
 @pytest.fixture(scope="module")
-def wanted(roots):
+def expected(roots):
     return batches(KArSLDataset(data_root=str(roots["npz, stored"]), pipeline=PIPELINE, seed=3, serialize_data=False))
 
 
-def assert_same(found, wanted, atol: float) -> None:
+def assert_same(found, expected, atol: float) -> None:
     for key in ("keypoint_mask", "label", "sample_idx"):
-        assert torch.equal(found[key], wanted[key]), key
-    torch.testing.assert_close(found["inputs"], wanted["inputs"], rtol=0, atol=atol)
+        assert torch.equal(found[key], expected[key]), key
+    torch.testing.assert_close(found["inputs"], expected["inputs"], rtol=0, atol=atol)
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_scattered_files_give_the_same_batches(roots, wanted, form):
-    assert_same(batches(KArSLDataset(data_root=str(roots[form]), pipeline=PIPELINE, seed=3)), wanted, 1e-6)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_files_of_any_layout_give_the_same_batches(roots, expected, layout):
+    assert_same(batches(KArSLDataset(data_root=str(roots[layout]), pipeline=PIPELINE, seed=3)), expected, 1e-6)
 
 
 @pytest.mark.parametrize("kind", PACKS)
-def test_packs_give_the_same_batches_to_the_precision_of_their_numbers(roots, wanted, kind, tmp_path):
+def test_packs_give_the_same_batches_to_the_precision_of_their_dtype(roots, expected, kind, tmp_path):
     options, atol = PACKS[kind]
-    done = pack_clips(open_source(roots["npz, deflated"]), tmp_path / "pack", **options)
+    done = pack_clips(open_clips(roots["npz, deflated"]), tmp_path / "pack", **options)
     assert (len(done.manifest.shards) > 5) == ("many" in kind)
     dataset = KArSLDataset("annotations.json", data_root=str(tmp_path / "pack"), pipeline=PIPELINE, seed=3)
-    assert_same(batches(dataset), wanted, atol)
+    assert_same(batches(dataset), expected, atol)

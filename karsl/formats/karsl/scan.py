@@ -42,8 +42,8 @@ class ScanResult:
     """Content of a data root.
 
     Attributes:
-        records: `clip_id keypoint_path keypoint_key sign signer split num_frames` of every readable clip, and the byte range of
-            its array in an archive. Paths are relative to the root, with `/`.
+        records: `clip_id keypoint_path keypoint_key sign signer split num_frames` of every readable clip, and the byte
+            range of its array in an archive. Paths are relative to the root, with `/`.
         problems: One sentence per problem.
         empty_clips: `clip_id` of the records without a point in any frame. Empty unless values were read.
     """

@@ -1,4 +1,4 @@
-"""Files come, go and change while a dataset is open: right data, or an error that names the file."""
+"""Files are added, removed and changed while a dataset is open: right data, or an error that names the file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def open_dataset(root, **kwargs):
     return KArSLDataset(data_root=str(root), pipeline=PIPELINE, test_mode=True, **kwargs)
 
 
-def test_the_next_start_sees_what_came_went_and_changed(root):
+def test_the_next_start_sees_added_removed_and_changed_files(root):
     assert values(open_dataset(root)) == [0.1, 0.2, 0.3]
     np.save(root / "01-train" / "0002" / "d.npy", full_of(0.4))
     np.savez(root / "01-train" / "0001.npz", b=full_of(0.5), e=full_of(0.6, frames=9))
@@ -47,7 +47,7 @@ def test_the_next_start_sees_what_came_went_and_changed(root):
     assert again.get_data_info(1)["num_frames"] == 9
 
 
-def test_an_archive_that_is_replaced_while_it_is_read_gives_its_new_clips_and_a_warning(root):
+def test_an_archive_replaced_while_it_is_read_gives_its_new_clips_and_a_warning(root):
     dataset = open_dataset(root)
     assert values(dataset) == [0.1, 0.2, 0.3]
     np.savez(root / "new.npz", b=full_of(0.8, frames=7), new=full_of(0.9), a=full_of(0.7))
@@ -58,7 +58,7 @@ def test_an_archive_that_is_replaced_while_it_is_read_gives_its_new_clips_and_a_
 
 @pytest.mark.parametrize("change", [os.unlink, lambda path: os.truncate(path, 100)], ids=["removed", "cut"])
 @pytest.mark.filterwarnings("ignore:.*changed after it was indexed")
-def test_a_clip_that_is_gone_is_named_and_skipped_when_asked(root, change):
+def test_a_removed_clip_is_named_or_skipped(root, change):
     dataset = open_dataset(root)
     skipping = KArSLDataset(data_root=str(root), pipeline=PIPELINE, on_error="skip", seed=0)
     change(root / "01-train" / "0002" / "c.npz")
@@ -68,7 +68,7 @@ def test_a_clip_that_is_gone_is_named_and_skipped_when_asked(root, change):
     assert skipping.num_skipped >= 1
 
 
-def test_an_array_file_that_is_replaced_is_read_anew(root):
+def test_a_replaced_array_file_is_read_again(root):
     path = root / "01-train" / "0002" / "d.npy"
     np.save(path, full_of(0.4))
     dataset = open_dataset(root)

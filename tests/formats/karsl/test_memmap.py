@@ -1,4 +1,4 @@
-"""The reference project's block: every clip where it lies, whatever order and whichever signs; files that do not fit."""
+"""Blocks of the reference project: clips at the right offset for any order and subset of signs; contradicting files."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from karsl.errors import ConfigError, CorruptRecordError, DataProblems, DatasetNotFoundError
-from karsl.storage.convert import open_source
+from karsl.formats import open_clips
 from karsl.storage.record import canonical_clip
 
 
 def write_block(folder, corpus, *, signs, signers, split="train"):
-    """As the reference project makes it: sign by sign, in each signer by signer, through float16."""
+    """Write a block like the reference project: by sign, then signer, rounded to float16."""
     frames, ids, table = [], [], {}
     for sign, signer in product(signs, signers):
         clips = [a.astype(np.float16) for a in np.load(corpus / f"{signer}-{split}" / f"{sign:04d}.npz").values()]
@@ -31,8 +31,8 @@ def write_block(folder, corpus, *, signs, signers, split="train"):
 
 
 @pytest.mark.parametrize(("signs", "signers"), [((1, 2, 3), ("01", "02", "03")), ((4, 2), ("03", "01"))])
-def test_every_clip_is_found_whatever_order_the_block_was_made_in(signs, signers, corpus, tmp_path):
-    source = open_source(write_block(tmp_path / "block", corpus, signs=signs, signers=signers), trusted=True)
+def test_every_clip_is_found_for_any_order_of_the_block(signs, signers, corpus, tmp_path):
+    source = open_clips(write_block(tmp_path / "block", corpus, signs=signs, signers=signers), trusted=True)
     assert len(source.records) == len(signs) * len(signers) * 5
     for record in source.records:
         folder, sign, number = record["clip_id"].split("/")
@@ -45,17 +45,17 @@ def test_every_clip_is_found_whatever_order_the_block_was_made_in(signs, signers
 
 def test_both_splits_of_a_folder_are_one_source_with_one_set_of_labels(corpus, tmp_path):
     write_block(tmp_path / "block", corpus, signs=(1, 2), signers=("01",))
-    source = open_source(write_block(tmp_path / "block", corpus, signs=(2, 3), signers=("01",), split="test"), trusted=True)
+    source = open_clips(write_block(tmp_path / "block", corpus, signs=(2, 3), signers=("01",), split="test"), trusted=True)
     assert source.metainfo["signs"] == (1, 2, 3)
     assert [(r["split"], r["label"]) for r in source.records[::2]] == [("test", 1), ("test", 2)] + [("train", 0)] * 3 + [
         ("train", 1)
     ] * 2
 
 
-def test_it_is_read_only_when_trusted_and_cannot_run_code(corpus, tmp_path):
+def test_it_must_be_trusted_and_cannot_run_code(corpus, tmp_path):
     folder = write_block(tmp_path / "block", corpus, signs=(1,), signers=("01",))
-    with pytest.raises(ConfigError, match="is a pickle; if you trust where it comes from"):
-        open_source(folder)
+    with pytest.raises(ConfigError, match="is a pickle; if you trust its origin"):
+        open_clips(folder)
 
     class Code:
         def __reduce__(self):
@@ -63,32 +63,32 @@ def test_it_is_read_only_when_trusted_and_cannot_run_code(corpus, tmp_path):
 
     np.save(folder / "train_X_map_samples_lens.npy", {1: Code()})
     with pytest.raises(CorruptRecordError, match="it was not read"):
-        open_source(folder, trusted=True)
+        open_clips(folder, trusted=True)
     assert not (tmp_path / "it_ran").exists()
 
 
 @pytest.mark.parametrize("table", [{1: [3]}, {1: {1: [0]}}, {1: {1: ["a"]}}, [1], {1: {1: 3}}])
-def test_a_table_of_another_kind_is_refused(table, corpus, tmp_path):
+def test_a_table_of_another_structure_is_rejected(table, corpus, tmp_path):
     folder = write_block(tmp_path / "block", corpus, signs=(1,), signers=("01",))
     np.save(folder / "train_X_map_samples_lens.npy", np.array(table, dtype=object).reshape(()) if table != [1] else [1])
     with pytest.raises(CorruptRecordError, match="not a dict of SignID|it was not read"):
-        open_source(folder, trusted=True)
+        open_clips(folder, trusted=True)
 
 
-def test_bytes_shape_and_signs_that_do_not_fit_are_named_together(corpus, tmp_path):
+def test_contradicting_size_shape_and_signs_are_reported_together(corpus, tmp_path):
     folder = write_block(tmp_path / "block", corpus, signs=(1, 2), signers=("01",))
-    whole = (folder / "train_X.mmap").read_bytes()
-    (folder / "train_X.mmap").write_bytes(whole[:-1000])
+    content = (folder / "train_X.mmap").read_bytes()
+    (folder / "train_X.mmap").write_bytes(content[:-1000])
     np.save(folder / "train_X_shape.npy", np.array([7, 184, 4]))
     np.savez(folder / "train_y.npz", np.array([2] * 5 + [1] * 5))
     with pytest.raises(DataProblems) as caught:
-        open_source(folder, trusted=True)
-    said = ("train_X_shape.npy says (7, 184, 4)", "was it cut?", "clips would be mistaken for each other")
-    assert [part in problem for part, problem in zip(said, caught.value.problems, strict=True)] == [True] * 3
+        open_clips(folder, trusted=True)
+    texts = ("train_X_shape.npy says (7, 184, 4)", "was it truncated?", "clips would get wrong labels")
+    assert [text in problem for text, problem in zip(texts, caught.value.problems, strict=True)] == [True] * 3
 
 
-def test_a_block_without_its_table_is_refused(corpus, tmp_path):
+def test_a_block_without_its_table_is_rejected(corpus, tmp_path):
     folder = write_block(tmp_path / "block", corpus, signs=(1,), signers=("01",))
     (folder / "train_X_map_samples_lens.npy").unlink()
     with pytest.raises(DatasetNotFoundError, match="cannot be read without the lengths"):
-        open_source(folder, trusted=True)
+        open_clips(folder, trusted=True)

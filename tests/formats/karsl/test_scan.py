@@ -7,8 +7,9 @@ import torch
 
 from karsl.datasets import KArSLDataset
 from karsl.errors import DatasetNotFoundError
+from karsl.formats.karsl.scan import scan_npz_folders
 from karsl.skeletons import get_skeleton
-from karsl.storage import LabelSheet, scan_npz_folders
+from karsl.storage import LabelSheet
 from karsl.storage.npz import Place, read_at
 
 SKELETON = get_skeleton("karsl_184")
@@ -43,7 +44,7 @@ def test_every_clip_is_listed_in_an_order_of_names(write_clips):
     }
 
 
-def test_other_folders_and_files_beside_the_clips_are_left_alone(write_clips):
+def test_other_folders_and_files_are_ignored(write_clips):
     root = write_clips({"01-train/0001.npz": {"a": 2}})
     (root / "notes").mkdir()
     (root / "01-train" / ".DS_Store").touch()
@@ -53,16 +54,16 @@ def test_other_folders_and_files_beside_the_clips_are_left_alone(write_clips):
 
 
 def test_a_missing_folder_and_a_folder_of_something_else_are_not_found(tmp_path):
-    with pytest.raises(DatasetNotFoundError, match="is not a folder; expected one that holds '01-train/0001.npz'"):
+    with pytest.raises(DatasetNotFoundError, match="is not a folder; expected one that contains '01-train/0001.npz'"):
         scan(tmp_path / "none")
     with pytest.raises(DatasetNotFoundError, match="no clips in data_root=.*expected files like '01-train/0001.npz'"):
         scan(tmp_path)
     (tmp_path / "annotations.json").touch()
-    with pytest.raises(DatasetNotFoundError, match="annotations.json lies there, is ann_file='annotations.json' meant?"):
+    with pytest.raises(DatasetNotFoundError, match="to use its annotations.json, pass ann_file='annotations.json'"):
         scan(tmp_path)
 
 
-def test_all_problems_of_all_files_come_together(write_clips):
+def test_all_problems_of_all_files_are_reported_together(write_clips):
     good = np.zeros((3, 184, 4), np.float32)
     bad_value = good.copy()
     bad_value[2, 7, 1] = np.inf
@@ -79,11 +80,11 @@ def test_all_problems_of_all_files_come_together(write_clips):
     (root / "02-train").mkdir()
     (root / "01-test" / "0001.npz").touch()
     sheet = LabelSheet((1, 2), ("ا", "ب"), ("a", "b"))
-    found = scan(root, sheet=sheet, read_values=True)
+    found = scan(root, label_table=sheet, read_values=True)
     assert [r["clip_id"] for r in found.records] == ["01-test/0002/fine", "01-train/0002/fine"]
     assert found.problems == [
         "01-trian: no split 'trian'; did you mean 01-train? Rename the folder",
-        "02-train: the folder holds no .npz, .npy, .pt file; copy its clips or remove it",
+        "02-train: the folder has no .npz, .npy, .pt file; copy its clips or remove it",
         "01-test/0001.npz: the file is empty; copy it again or remove it",
         "01-train/0001.npz: clip 'rank' has shape (184, 4); a clip is (frames, 184, 3 or 4)",
         "01-train/0001.npz: clip 'points' has 10 keypoints, the skeleton 184, shape (3, 10, 4)",
@@ -92,14 +93,13 @@ def test_all_problems_of_all_files_come_together(write_clips):
         "shape (3, 184, 2)",
         "01-train/0002.npz: clip 'text' holds <U1, not numbers",
         "01-train/0002.npz: clip 'infinite' has 1 values that are NaN or infinite, first in frame 2, keypoint 7",
-        "01-train/0009.npz: sign 9 is not in the label sheet (2 signs, 1-2)",
-        "01-train/hello.npz: a file is named by its SignID, like '0001.npz'; rename it",
-        "01-train/0002.npz: clip 'fine' is also in 01-test/0002.npz; one clip in two splits would be trained and "
-        "tested on, remove one",
+        "01-train/0009.npz: sign 9 is not in the label table (2 signs, 1-2)",
+        "01-train/hello.npz: a file must be named by its SignID, like '0001.npz'; rename it",
+        "01-train/0002.npz: clip 'fine' is also in 01-test/0002.npz; it would be used for training and test, remove one",
     ]
 
 
-def test_headers_alone_do_not_see_values(write_clips):
+def test_values_are_not_checked_by_default(write_clips):
     clip = np.full((2, 184, 4), np.nan, np.float32)
     root = write_clips({"01-train/0001.npz": {"a": clip}})
     assert scan(root).problems == []
@@ -115,7 +115,7 @@ def test_damaged_bytes_are_found_when_values_are_read(write_clips):
     assert "clip 'a' is damaged" in scan(root, read_values=True).problems[0]
 
 
-def test_real_keypoints_are_listed_without_a_problem(shared_data):
+def test_real_keypoints_have_no_problems(shared_data):
     found = scan(shared_data("karsl_layout"), read_values=True)
     assert found.problems == []
     assert len(found.records) == 60
@@ -129,7 +129,7 @@ def test_the_order_does_not_depend_on_when_files_were_written(write_clips):
     assert [r["sign"] for r in scan(first).records] == [1, 2, 10]
 
 
-def test_a_file_a_clip_is_a_layout_too(write_clips, tmp_path):
+def test_one_file_per_clip_is_a_layout_too(write_clips, tmp_path):
     clip = np.random.default_rng(0).random((4, 184, 4), dtype=np.float32)
     root = write_clips({"01-train/0002.npz": {"a": clip}, "01-train/0003/b.npz": {"keypoints": clip}})
     np.save(root / "01-train" / "0003" / "c.npy", clip)
@@ -164,13 +164,13 @@ def test_problems_of_files_of_one_clip_name_them(write_clips):
         "0001/bad.npy: the clip has 2208 values that are NaN or infinite, first in frame 0, keypoint 0",
         "0001/few.npy: the clip has 9 keypoints, the skeleton 184, shape (3, 9, 4)",
         "0001/text.pt: entry None is a str; save one tensor a clip",
-        "hello: a folder is named by its SignID, like '0001'; rename it",
-        "0001.npz: clip 'a' is also in 01-train/0001/a.npy; one clip twice would count double, remove one",
+        "hello: a folder must be named by its SignID, like '0001'; rename it",
+        "0001.npz: clip 'a' is also in 01-train/0001/a.npy; it would count twice, remove one",
     ]
 
 
 @pytest.mark.parametrize("suffix", ["npy", "pt"])
-def test_one_array_without_a_name_is_a_problem_beside_all_others(write_clips, suffix):
+def test_one_array_without_a_name_is_one_of_the_problems(write_clips, suffix):
     root = write_clips({"01-train/0001.npz": {"a": 2}, "01-train/0003.npz": {"b": np.zeros((2, 3))}})
     file = root / f"01-train/0002.{suffix}"
     np.save(file, np.ones((2, 184, 4), np.float32)) if suffix == "npy" else torch.save(torch.ones(2, 184, 4), file)
@@ -191,17 +191,17 @@ def test_a_name_that_is_not_utf_8_is_a_problem(write_clips):
     os.mkdir(os.fsencode(root) + b"/01-tr\xe9in")
     found = scan(root)
     assert [r["clip_id"] for r in found.records] == ["01-train/0001/a"]
-    assert found.problems[0] == r"01-train/0002/caf\xe9.npy: a name that is not UTF-8; rename it"
+    assert found.problems[0] == r"01-train/0002/caf\xe9.npy: the name is not UTF-8; rename it"
     assert found.problems[1].startswith(r"01-tr\xe9in: no split")
 
 
-def test_a_scan_with_a_memory_gives_what_one_without_gives(write_clips, tmp_path):
+def test_a_scan_with_a_cache_equals_one_without(write_clips, tmp_path):
     root = write_clips({"01-train/0001.npz": {"a": 3, "b": 4}, "01-test/0001.npz": {"c": 5}})
     for path in root.rglob("*.npz"):
         os.utime(path, (1, 1))
-    first, again = (scan(root, memory=tmp_path) for _ in range(2))
+    first, again = (scan(root, cache_dir=tmp_path) for _ in range(2))
     assert first.records == again.records == scan(root).records
     write_clips({"01-train/0001.npz": {"z": 9}})
     (root / "01-test" / "0001.npz").unlink()
     write_clips({"01-test/0002.npz": {"d": 1}})
-    assert [r["clip_id"] for r in scan(root, memory=tmp_path).records] == ["01-test/0002/d", "01-train/0001/z"]
+    assert [r["clip_id"] for r in scan(root, cache_dir=tmp_path).records] == ["01-test/0002/d", "01-train/0001/z"]
