@@ -377,7 +377,7 @@ def write_block(out: Path, job: ConversionJob) -> None:
 @register_format(
     "holistic-block",
     description="X.npy (clips, frames, 1662) and y.npy",
-    cannot_store="as holistic; clips of different lengths are refused",
+    cannot_store="as holistic; clips of different lengths are rejected",
     detect=lambda path: (path / CLIPS).is_file() or file_with_suffix(".npy")(path),
     priority=130,
     writer=write_block,
