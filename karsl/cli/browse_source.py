@@ -35,7 +35,7 @@ def _from_files(args: argparse.Namespace) -> Any:
         raise ConfigError(f"{given[0]} changes a config, but '{args.source}' is a folder or a file; leave it out")
     ann_file = find_ann_file(args.ann_file, args.source) if args.ann_file else ""
     return open_clips(
-        args.source, ann_file=ann_file, form=args.form, skeleton=args.source_skeleton, trusted=args.trust_pickle
+        args.source, ann_file=ann_file, format=args.form, skeleton=args.source_skeleton, trusted=args.trust_pickle
     )
 
 

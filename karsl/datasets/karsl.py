@@ -10,9 +10,10 @@ from karsl.datasets.base import KeypointDataset
 from karsl.datasets.filters import keep_records
 from karsl.datasets.index.folder import private_folder
 from karsl.errors import AnnotationError, ConfigError
+from karsl.formats.karsl.scan import scan_npz_folders
 from karsl.registry import DATASETS
 from karsl.skeletons import get_skeleton
-from karsl.storage import class_metainfo, find_label_sheet, read_label_sheet, scan_npz_folders
+from karsl.storage import class_metainfo, find_label_sheet, read_label_sheet
 from karsl.storage.labels import LabelSheet
 
 _SIGN_KEYS = ("signs", "subset")
@@ -73,7 +74,7 @@ class KArSLDataset(KeypointDataset):
             )
         sheet = self._sheet()
         skeleton = self.skeleton or get_skeleton("karsl_184")
-        scan = scan_npz_folders(root, skeleton=skeleton, sheet=sheet, memory=private_folder(self.index_cache))
+        scan = scan_npz_folders(root, skeleton=skeleton, label_table=sheet, cache_dir=private_folder(self.index_cache))
         if scan.problems and (self.on_error == "raise" or not scan.records):
             raise scan.error(root, f"data_root={root!r}")
         self.left_out = tuple(scan.problems)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from karsl.errors import ConfigError
+from karsl.io.sources import ClipSource
 from karsl.remote.session import connect, need_ray
 from karsl.remote.waiting import first_of
-from karsl.storage.clip_source import ClipSource
 from karsl.storage.pack.pool import Answer, Read
 from karsl.storage.pack.shard import Block
 from karsl.storage.pack.writer import Packed, pack_clips
@@ -30,7 +30,7 @@ def pack_on_ray(
     dies, the same call goes on with what is finished.
 
     Args:
-        source: See `karsl.storage.convert.open_source`; its files, and `out`, lie on a path that every node has.
+        source: See `karsl.formats.open_clips`; its files, and `out`, lie on a path that every node has.
         out: Folder of the pack.
         address: Of a Ray cluster; see `karsl.remote.connect`.
         num_tasks: Blocks being written at once: each takes the memory of its clips.

@@ -10,6 +10,9 @@ from karsl.errors import AnnotationError
 from karsl.storage.atomic import atomic_path
 from karsl.storage.labels import LabelSheet
 
+PLACE = "member"
+"""Key of a record: byte range of its array in an archive, a list in the order of `karsl.storage.npz.Place`."""
+
 LOCATOR_KEYS = frozenset(
     ("keypoint_path", "keypoint_key", "member", "frame_start", "byte_start", "dtype", "xxh3", "pack", "sample_idx")
 )

@@ -8,6 +8,7 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from karsl.errors import ConfigError, CorruptRecordError, did_you_mean
+from karsl.storage.annotation import PLACE
 from karsl.storage.archive_reader import ArchiveReader
 from karsl.storage.cache import ArrayCache
 from karsl.storage.npy import MappedFiles
@@ -15,7 +16,6 @@ from karsl.storage.npz import Place
 from karsl.storage.packed import VERIFY, Pack
 from karsl.storage.readahead import FileRanges, fetch
 from karsl.storage.record import canonical_clip, shape_problem
-from karsl.storage.scan import PLACE
 from karsl.storage.tensors import read_tensor
 
 

@@ -17,9 +17,9 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 from karsl.cli.main import main
 from karsl.datasets import keypoint_collate
 from karsl.errors import ConfigError
+from karsl.formats import open_clips
 from karsl.registry import DATASETS
 from karsl.remote import AnnouncedBatches, RemoteDataset, pack_on_ray, to_ray_dataset, waiting
-from karsl.storage.convert import open_source
 from karsl.storage.pack.writer import pack_clips
 
 
@@ -155,7 +155,7 @@ def shards_of(folder):
 
 
 def test_a_cluster_packs_the_same_bytes(cluster, corpus, tmp_path):
-    source = open_source(corpus)
+    source = open_clips(corpus)
     pack_clips(source, tmp_path / "here", shard_bytes=1 << 20)
     done = pack_on_ray(source, tmp_path / "there", address=cluster.address, num_cpus=0.1, shard_bytes=1 << 20)
     assert done.added == len(source.records)

@@ -8,20 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from karsl.formats.convert import convert
+from karsl.io.sources import FunctionSource
 from karsl.storage.atomic import atomic_path
-from karsl.storage.convert import Clips
 from karsl.storage.convert.staging import atomic_target
-from karsl.storage.convert.write import convert_clips
 
 
-def write_pack(source: Clips, path: Path, **options: Any) -> None:
+def write_pack(source: FunctionSource, path: Path, **options: Any) -> None:
     """A pack; see `karsl.storage.pack.writer.pack_clips`."""
     from karsl.storage.pack.writer import pack_clips
 
     pack_clips(source, path, **options)
 
 
-def write_tars(source: Clips, path: Path, **options: Any) -> None:
+def write_tars(source: FunctionSource, path: Path, **options: Any) -> None:
     """WebDataset tars; see `karsl.storage.tar.write.write_tars`."""
     from karsl.storage.tar import write
 
@@ -29,12 +29,12 @@ def write_tars(source: Clips, path: Path, **options: Any) -> None:
         write.write_tars(part, source.metainfo, source.records, source.read, skeleton=source.skeleton, **options)
 
 
-def write_parquet(source: Clips, path: Path, **options: Any) -> None:
+def write_parquet(source: FunctionSource, path: Path, **options: Any) -> None:
     """Parquet as Hugging Face datasets read it; needs the extra `[parquet]`."""
-    convert_clips(source, path, "parquet", **options)
+    convert(source, path, "parquet", **options)
 
 
-def write_jsonl(source: Clips, path: Path) -> None:
+def write_jsonl(source: FunctionSource, path: Path) -> None:
     """A line a clip: its record, `shape`, and `keypoint`, base64 of little-endian float32 (T, V, 4): x, y, z, score.
 
     The first line is the metainfo.

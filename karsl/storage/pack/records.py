@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from karsl.io.sources import FunctionSource
 from karsl.skeletons import Skeleton
-from karsl.storage.clip_source import Clips
 from karsl.storage.pack.writer import pack_clips
 from karsl.storage.packed import shards_of
 
@@ -36,7 +36,7 @@ def pack_records(
     Returns:
         Path of the annotation file, to be given as `ann_file` with `data_root=folder`.
     """
-    source = Clips(metainfo, skeleton, records, read_clip)
+    source = FunctionSource(metainfo, skeleton, records, read_clip)
     return pack_clips(source, folder, **{"mode": "replace", **options}).annotations
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from karsl.storage.clip_source import ClipSource
+from karsl.io.sources import ClipSource
 from karsl.storage.pack.manifest import FileFacts, Manifest, Shard
 from karsl.storage.pack.plan import ShardPlan, plan_blocks
 from karsl.storage.pack.shard import KINDS, Block, reserve

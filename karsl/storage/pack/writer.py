@@ -14,8 +14,8 @@ import numpy as np
 from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import ConfigError, PackError
+from karsl.io.sources import ClipSource, public_record
 from karsl.storage.annotation import write_annotation
-from karsl.storage.clip_source import ClipSource, public
 from karsl.storage.pack.base import Base, begin
 from karsl.storage.pack.manifest import FileFacts, Manifest
 from karsl.storage.pack.merge import Merge, merged
@@ -108,13 +108,13 @@ def _carry_out(
     row_bytes = source.skeleton.num_keypoints * 4 * KINDS[base.manifest.dtype].itemsize
     lengths = np.array([r["num_frames"] for r in merge.new], np.int64)
     shards = plan_shards(lengths, row_bytes=row_bytes, shard_bytes=shard_bytes, first_number=base.first_number)
-    keeps = bool(source.stamp)
+    keeps = bool(source.fingerprint)
     with told_when_full(out, kept=keeps):
-        staging = Staging(out, _fingerprint(source.stamp, base, merge, shards), keeps=keeps)
+        staging = Staging(out, _fingerprint(source.fingerprint, base, merge, shards), keeps=keeps)
         kept = len(staging.done)
         try:
             run = PackRun(source, base.manifest, staging, shards, merge.new, tell)
-            for name, answer in write(run.blocks(), source.stored):
+            for name, answer in write(run.blocks(), source.read_stored):
                 run.note(name, answer)
             manifest = _list(source, base, merge, shards, staging)
         except BaseException:
@@ -126,7 +126,7 @@ def _carry_out(
 
 def _list(source: ClipSource, base: Base, merge: Merge, shards: list[ShardPlan], staging: Staging) -> Manifest:
     """Write annotations and manifest of the pack that it will be."""
-    located = [*merge.old, *_located(merge.new, shards, source.public)]
+    located = [*merge.old, *_located(merge.new, shards, source.public_record)]
     path = write_annotation(staging.folder / ANNOTATIONS, merge.metainfo, located)
     added = [staging.done[frames_name(shard.number)] for shard in shards]
     manifest = replace(base.manifest.with_shards(added), annotations=FileFacts.of(path))
@@ -149,5 +149,5 @@ def _fingerprint(stamp: str, base: Base, merge: Merge, shards: list[ShardPlan]) 
     ends = [(shard.number, shard.end) for shard in shards]
     manifest = base.manifest
     parts = [manifest.dtype, manifest.parts, manifest.annotations.xxh3, merge.metainfo, ends, base.obsolete]
-    parts += [[public(r) for r in merge.new], stamp or uuid4().hex]
+    parts += [[public_record(r) for r in merge.new], stamp or uuid4().hex]
     return xxh3_64_hexdigest(json.dumps(parts, sort_keys=True, default=str).encode())

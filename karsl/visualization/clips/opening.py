@@ -11,12 +11,12 @@ import numpy as np
 
 from karsl.datasets import KArSLDataset, KeypointDataset
 from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataProblems, DatasetNotFoundError, KarslError
+from karsl.formats.base import detect_format
+from karsl.formats.convert import open_clips as open_any_format
+from karsl.formats.safe_pickle import Trusted
+from karsl.io.sources import FunctionSource
 from karsl.skeletons import Skeleton, get_skeleton, skeleton_names
 from karsl.storage import list_members, read_member
-from karsl.storage.clip_source import Clips
-from karsl.storage.convert.forms import guess_form
-from karsl.storage.convert.open import open_source
-from karsl.storage.convert.plain_pickle import Trusted
 from karsl.storage.packed import ANNOTATIONS
 from karsl.storage.record import canonical_clip
 from karsl.visualization.clips.views import SourceView
@@ -28,7 +28,7 @@ def open_clips(
     path: str | Path,
     *,
     ann_file: str = "",
-    form: str | None = None,
+    format: str | None = None,
     skeleton: str | Mapping | Skeleton | None = None,
     trusted: Trusted = (),
 ) -> Any:
@@ -37,9 +37,9 @@ def open_clips(
     Args:
         path: Folder or file.
         ann_file: Annotation file of a folder, relative to it.
-        form: One of `karsl.storage.convert.FORMS`; None guesses.
+        format: One of `karsl.formats.FORMATS`; None guesses.
         skeleton: What the keypoints are, where the files do not say.
-        trusted: Pickles that may be read, see `open_source`.
+        trusted: Pickles that may be read, see `open_clips`.
 
     Raises:
         DatasetNotFoundError: Nothing lies at `path`.
@@ -56,16 +56,16 @@ def open_clips(
     path = Path(path)
     if not path.exists():
         raise DatasetNotFoundError(f"no config, folder or file '{path}' to browse")
-    open_form = partial(open_source, path, skeleton=skeleton, trusted=trusted)
-    if form:
-        return SourceView(open_form(form=form))
+    open_form = partial(open_any_format, path, skeleton=skeleton, trusted=trusted)
+    if format:
+        return SourceView(open_form(format=format))
     if path.is_dir():
-        found = "annotation" if ann_file else guess_form(path).name  # so that who looks sees what is packed
+        found = "annotation" if ann_file else detect_format(path).name  # so that who looks sees what is packed
         if found in ("pack", "annotation"):
             return _annotated(path, path / (ann_file or ANNOTATIONS), skeleton)
         if found == "karsl":
             return KArSLDataset(data_root=str(path), pipeline=_LOAD, skeleton=skeleton or "karsl_184", on_error="skip")
-        return SourceView(open_form(form=found))
+        return SourceView(open_form(format=found))
     if path.suffix.lower() == ".json" and _is_annotation(path):
         return _annotated(path.parent, path, skeleton)
     if path.suffix.lower() not in (".npz", ".npy"):
@@ -79,7 +79,7 @@ def open_clips(
             raise error from None
 
 
-def arrays_of(path: Path, skeleton: str | Mapping | Skeleton | None = None) -> Clips:
+def arrays_of(path: Path, skeleton: str | Mapping | Skeleton | None = None) -> FunctionSource:
     """The arrays of an `.npz`, or the one of an `.npy`, each (T, V, 3 or 4), as clips.
 
     Raises:
@@ -90,13 +90,13 @@ def arrays_of(path: Path, skeleton: str | Mapping | Skeleton | None = None) -> C
     known = _skeleton_of({shape[1] for shape in shapes.values()}, skeleton, path)
     records = [{"clip_id": key, "num_frames": shape[0]} for key, shape in shapes.items()]
     metainfo = {"dataset_name": path.stem, "skeleton": known.name}
-    return Clips(metainfo, known, records, partial(_read, path))
+    return FunctionSource(metainfo, known, records, partial(_read, path))
 
 
 def _annotated(root: Path, ann_file: Path, skeleton: Any) -> Any:
     clips = KeypointDataset(str(ann_file.absolute()), data_root=str(root), pipeline=_LOAD, skeleton=skeleton)
     if clips.skeleton is None:
-        raise AnnotationError(f"{ann_file}: nothing says what the points are; give --source-skeleton NAME (skeleton=...)")
+        raise AnnotationError(f"{ann_file}: the file does not name its skeleton; pass --source-skeleton NAME (skeleton=...)")
     return clips
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from karsl.formats.karsl.layout import category_of
 from karsl.skeletons import Skeleton
 from karsl.visualization.drawing.clip import glosses, visible_points
-from karsl.visualization.page.chapters import chapter_of
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def clip_facts(record: Mapping[str, Any], metainfo: Mapping[str, Any] | None = N
         "arabic": arabic,
         "signer": str(record.get("signer") or ""),
         "split": str(record.get("split") or ""),
-        "chapter": chapter_of(int(sign)) if sign is not None and is_karsl else "",
+        "chapter": category_of(int(sign)) if sign is not None and is_karsl else "",
     }
 
 

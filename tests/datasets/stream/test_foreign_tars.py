@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from karsl.datasets import StreamDataset, TarDataset, keypoint_collate
 from karsl.errors import AnnotationError
-from karsl.storage.convert import open_source
+from karsl.formats import open_clips
 
 PIPELINE = [dict(type="LoadKeypoints"), dict(type="TSNSampleFrames", clip_len=6), dict(type="PackKeypointInputs")]
 
@@ -67,7 +67,7 @@ def test_what_a_json_says_of_a_clip_changes_no_numbers(tmp_path, told):
     (batch,), (wanted,) = (list(DataLoader(d, 2, collate_fn=keypoint_collate)) for d in (dataset, plain))
     assert (batch["inputs"] == wanted["inputs"]).all()
     assert (batch["label"].tolist(), batch["sample_idx"].tolist()) == ([1, 1], [0, 1])
-    source = open_source(path, skeleton="hand_42")
+    source = open_clips(path, skeleton="hand_42")
     assert [(r["label"], type(r["label"]), r["num_frames"]) for r in source.records] == [(1, int, 9)] * 2
     np.testing.assert_array_equal(source.read(source.records[1]), clip_of(1))
 
@@ -76,7 +76,7 @@ def test_what_a_json_says_of_a_clip_changes_no_numbers(tmp_path, told):
 def test_a_label_that_is_no_whole_number_is_named_with_its_sample(tmp_path, label):
     path = write_tar(tmp_path / "told.tar", {"label": label})
     words = r"told.tar: sample 's0' has label .*, not a whole number; correct its .json, or say the label in a .cls"
-    for read in (open_tar, lambda p: open_tar(p, StreamDataset), lambda p: open_source(p, skeleton="hand_42")):
+    for read in (open_tar, lambda p: open_tar(p, StreamDataset), lambda p: open_clips(p, skeleton="hand_42")):
         with pytest.raises(AnnotationError, match=words):
             read(path)
     assert open_tar(write_tar(tmp_path / "cls.tar", {"label": label}, cls=b"2"))[0]["label"] == 2

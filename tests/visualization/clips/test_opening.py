@@ -13,7 +13,7 @@ import pytest
 
 from karsl.cli.main import main
 from karsl.errors import AnnotationError
-from karsl.storage.convert import open_source
+from karsl.formats import open_clips as open_any_format
 from karsl.testing import make_corpus
 from karsl.visualization import show
 from karsl.visualization.clips.opening import open_clips
@@ -51,7 +51,7 @@ def test_an_annotation_file_that_names_no_skeleton_is_told_to(prepared, tmp_path
     content = json.loads(file.read_text(encoding="utf-8"))
     del content["metainfo"]["skeleton"]
     file.write_text(json.dumps(content))
-    with pytest.raises(AnnotationError, match="nothing says what the points are; give --source-skeleton NAME"):
+    with pytest.raises(AnnotationError, match="the file does not name its skeleton; pass --source-skeleton NAME"):
         open_clips(file)
     assert len(open_clips(file, skeleton="karsl_184")) == 6
 
@@ -76,11 +76,11 @@ def test_clips_added_after_prepare_are_seen_browsed_and_packed(prepared, tmp_pat
     with np.load(root / "01-train" / "0001.npz") as file:
         clips = {f"{new}{key}": file[key] for key in file.files for new in ("", "new ")}
     np.savez(root / "01-train" / "0001.npz", **clips)
-    assert len(open_clips(root)) == len(open_source(root).records) == 8
-    assert len(open_clips(root, ann_file="annotations.json")) == len(open_source(root / "annotations.json").records) == 6
+    assert len(open_clips(root)) == len(open_any_format(root).records) == 8
+    assert len(open_clips(root, ann_file="annotations.json")) == len(open_any_format(root / "annotations.json").records) == 6
     pack = shutil.copytree(prepared / "packed", tmp_path / "packed")
     capsys.readouterr()
     assert main(["pack", str(root), str(pack), "--append"]) == 0
     out = capsys.readouterr().out
-    assert "6 clips were in the pack before\n2 clips packed\n8 clips" in out
-    assert f"note: the folders are read, not {root / 'annotations.json'}; name that file to read it" in out
+    assert "6 clips were already in the pack\n2 clips packed\n8 clips" in out
+    assert f"note: the folders are read, not {root / 'annotations.json'}; open that file to use it" in out
