@@ -51,7 +51,7 @@ def bench_open(count: int = 75_300, folder: Path | None = None, *, repeats: int 
         root, pack = place / f"open-{count}", place / f"open-{count}-pack"
         if not pack.exists():
             write_corpus(root, -(-count // _CLIPS_A_SIGN))
-            pack_clips(open_source(root), pack)
+            pack_clips(open_clips(root), pack)
         of_folders = dict(data_root=str(root))
         of_pack = dict(data_root=str(pack), ann_file="annotations.json")
         with tempfile.TemporaryDirectory(dir=place) as index:

@@ -1,4 +1,4 @@
-"""`karsl convert`: bring clips from one form on disk to another, by the names of their points."""
+"""`karsl convert`: convert clips from one format to another, matching keypoints by name."""
 
 from __future__ import annotations
 
@@ -8,74 +8,73 @@ from pathlib import Path
 from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_modules
 from karsl.cli.progress import tracked
 
-SUMMARY = "bring clips from one form to another, by the names of their points"
+SUMMARY = "convert clips from one format to another, matching keypoints by name"
 _DESCRIPTION = """\
-Read the clips of SRC and write DST in another form. Points are found by name, missing ones stay missing, and what the
-target cannot hold is said in one line for each kind. DST appears when all of it is written, or not at all."""
+Read the clips of SRC and write DST in another format. Keypoints are matched by name and missing ones stay missing. What the
+target format cannot store is reported, one line per kind. DST is written completely or not at all."""
 _EXAMPLES = """\
 examples:
   karsl convert data/karsl clips.csv --to spoter                  from KArSL's folders to SPOTER's CSV
-  karsl convert msl150 data/msl --to annotation --skeleton mp_75  what KeypointDataset reads, on a skeleton you share
+  karsl convert msl150 data/msl --to annotation --skeleton mp_75  for KeypointDataset, on a skeleton that corpora share
   karsl convert old.pkl data/old --to parquet --trust-pickle old.pkl --source-skeleton my_points"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options."""
-    from karsl.storage.convert.forms import FORMS
+    """Add the options."""
+    from karsl.formats import FORMATS
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = _DESCRIPTION
-    parser.epilog = f"{form_table()}\n\n{_EXAMPLES}"
+    parser.epilog = f"{format_table()}\n\n{_EXAMPLES}"
     parser.add_argument("source", metavar="SRC", type=Path, help="file or folder to read")
     parser.add_argument("out", metavar="DST", type=Path, help="file or folder to write; must not exist")
-    parser.add_argument("--to", metavar="FORM", required=True, help="form of DST; --help ends with the table of forms")
-    parser.add_argument("--from", dest="form", metavar="FORM", help="form of SRC (default: guessed)")
-    parser.add_argument("--skeleton", metavar="NAME", help="points to write (default: those of the form, else of SRC)")
+    parser.add_argument("--to", metavar="FORMAT", required=True, help="format of DST; see the table below")
+    parser.add_argument("--from", dest="format", metavar="FORMAT", help="format of SRC (default: detected)")
+    parser.add_argument("--skeleton", metavar="NAME", help="skeleton to write (default: that of the format, else of SRC)")
     add_source_skeleton(parser, "SRC")
-    halves = ", ".join(f.name for f in FORMS.values() if f.takes_half)
+    halves = ", ".join(f.name for f in FORMATS.values() if f.supports_half)
     parser.add_argument(
         "--dtype",
         choices=("float32", "float16"),
         default="float32",
-        help=f"float16 halves the bytes of {halves} (default: %(default)s)",
+        help=f"float16 halves the size of {halves} (default: %(default)s)",
     )
-    parser.add_argument("--strict", action="store_true", help="refuse to write when something would be lost")
+    parser.add_argument("--strict", action="store_true", help="fail if information would be lost")
     add_label_sheet(parser)
     add_trust_pickle(parser)
     add_import(parser)
 
 
-def form_table() -> str:
-    """The table of forms for `--help`."""
-    from karsl.storage.convert.forms import FORMS
+def format_table() -> str:
+    """Return the table of formats for `--help`."""
+    from karsl.formats import FORMATS
 
-    lines = ["forms (r read, w written):"]
-    for form in FORMS.values():
-        ways = ("r" if form.reader else "-") + ("w" if form.writer else "-")
-        needs = f"; needs karsl[{form.needs}]" if form.needs else ""
+    lines = ["formats (r read, w written):"]
+    for entry in FORMATS.values():
+        access = "rw" if entry.writer else "r-"
+        extra = f"; needs karsl[{entry.extra}]" if entry.extra else ""
         lines += [
-            f"  {form.name:15} {ways}  {form.layout}",
-            f"{'':21}{'loses' if form.writer else 'read'}: {form.loses}{needs}",
+            f"  {entry.name:15} {access}  {entry.description}",
+            f"{'':21}{'loses' if entry.writer else 'read'}: {entry.cannot_store}{extra}",
         ]
     return "\n".join(lines)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Open, convert, say what was lost."""
-    from karsl.storage.convert import convert_clips, open_source
-    from karsl.storage.convert.forms import find_form
+    """Open, convert and report losses."""
+    from karsl.formats import convert, get_format, open_clips
 
     import_modules(args.imports)
-    find_form(args.to)  # before a long scan
-    source = open_source(
+    get_format(args.to)  # fail before a long scan
+    source = open_clips(
         args.source,
-        form=args.form,
+        format=args.format,
         skeleton=args.source_skeleton,
         trusted=args.trust_pickle,
-        label_sheet=args.label_sheet,
+        label_table=args.label_sheet,
         progress=tracked("listing clips"),
     )
-    done = convert_clips(
+    result = convert(
         source,
         args.out,
         args.to,
@@ -84,13 +83,13 @@ def run(args: argparse.Namespace) -> int:
         dtype=args.dtype,
         progress=tracked("converting"),
     )
-    paths = [done.path] if done.path.is_file() else [p for p in done.path.rglob("*") if p.is_file()]
+    paths = [result.path] if result.path.is_file() else [p for p in result.path.rglob("*") if p.is_file()]
     size = sum(path.stat().st_size for path in paths)
-    print(f"{done.num_clips} clips, {size / 2**20:.1f} MiB in {done.path}")
-    for line in done.losses:
+    print(f"{result.num_clips} clips, {size / 2**20:.1f} MiB in {result.path}")
+    for line in result.losses:
         print(f"lost: {line}")
-    for line in done.notes:
+    for line in result.notes:
         print(f"note: {line}")
     if args.to == "annotation":
-        print(f"to use it: KeypointDataset(ann_file='annotations.json', data_root={str(done.path)!r})")
+        print(f"to use it: KeypointDataset(ann_file='annotations.json', data_root={str(result.path)!r})")
     return 0

@@ -1,4 +1,4 @@
-"""`karsl pack`: put all clips of a source into mapped shards, which batches are read from at memory speed."""
+"""`karsl pack`: write clips to memory-mapped shards; append, remove, verify."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from typing import Any
 from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_modules
 from karsl.cli.progress import bar, tracked
 
-SUMMARY = "put clips into mapped shards; add, remove, verify"
+SUMMARY = "write clips to memory-mapped shards; append, remove, verify"
 
 _DESCRIPTION = """\
-Write every clip of SOURCE to PACK: shards that np.load maps, annotations.json, and manifest.json with checksums. Train from
-it with data_root=PACK and ann_file='annotations.json'. An interrupted run goes on when the same command is given again;
-PACK, which must be empty, not there or a pack, appears when it is complete."""
+Write every clip of SOURCE to PACK: shards that np.load can map, annotations.json, and manifest.json with checksums. Train
+from it with data_root=PACK and ann_file='annotations.json'. Repeat the command to resume an interrupted run. PACK must be
+empty, a pack, or not exist; it appears when it is complete."""
 EPILOG = """examples:
   karsl pack data/karsl packed/karsl                              a data root of KArSL
   karsl pack clips.pkl packed/clips --trust-pickle clips.pkl --source-skeleton coco_17
-                                                                  pyskl's pickle, whose 17 points it does not name
-  karsl pack data/karsl packed/hands --skeleton hand_42           the hands alone
+                                                                  a pickle of pyskl, which does not name its 17 points
+  karsl pack data/karsl packed/hands --skeleton hand_42           only the hands
   karsl pack data/more packed/karsl --append                      clips that the pack lacks
-  karsl pack --verify packed/karsl                                every byte against its checksum
+  karsl pack --verify packed/karsl                                compare every byte with its checksum
   karsl train CONFIG --data-root packed/karsl --ann-file annotations.json
 """
 _GIB = 1 << 30
-_FEW_CLIPS = 2000  # fewer are packed before worker processes have started
-_MOST_WORKERS = 8
+_MIN_CLIPS = 2000  # fewer clips are packed faster than worker processes start
+_MAX_WORKERS = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options."""
+    """Add the options."""
     parser.usage = (
         "karsl pack SOURCE PACK [options] | karsl pack --verify PACK | karsl pack PACK --remove CLIP_ID [CLIP_ID ...]"
     )
@@ -42,46 +42,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument("paths", type=Path, nargs="+", metavar="SOURCE PACK", help=(
-        "a data root, an annotation file, a pack or any form that 'karsl convert' reads; and the folder of the pack"
+        "a data root, an annotation file, a pack or any format that 'karsl convert' reads; then the folder of the pack"
     ))  # fmt: skip
-    act = parser.add_mutually_exclusive_group()
-    act.add_argument("--append", action="store_true", help="add the clips of SOURCE that PACK lacks")
-    act.add_argument("--replace", action="store_true", help="make PACK anew; end trainings on the old one first")
-    act.add_argument(
-        "--remove", nargs="+", metavar="CLIP_ID", help="take clips out of PACK; a new pack of PACK frees their room"
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--append", action="store_true", help="add the clips of SOURCE that PACK lacks")
+    action.add_argument("--replace", action="store_true", help="write PACK again; stop trainings on the old one first")
+    action.add_argument(
+        "--remove", nargs="+", metavar="CLIP_ID", help="remove clips from PACK; packing PACK again frees their space"
     )
-    act.add_argument("--verify", action="store_true", help="compare all bytes of PACK with its checksums")
+    action.add_argument("--verify", action="store_true", help="compare all bytes of PACK with its checksums")
     parser.add_argument("--dtype", choices=("float16", "float32"), help="float16 halves the bytes (default: float16)")
     parser.add_argument(
         "--shard-size",
         type=float,
         default=1.0,
         metavar="GIB",
-        help="of a file, at most; 0 is one file (default: %(default)s)",
+        help="maximum size of a file; 0 writes one file (default: %(default)s)",
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: the cores, 0 for few clips)")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="worker processes (default: number of cores, 0 for few clips)"
+    )
     parser.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help=(
-        "pack on a Ray cluster, whose nodes all have SOURCE and PACK on these paths; without an address, or RAY_ADDRESS, on "
-        "a Ray of this machine; --workers is then how many blocks are written at once (default: 8)"
+        "pack on a Ray cluster whose nodes have SOURCE and PACK at the same paths; without an address or RAY_ADDRESS, start "
+        "Ray on this machine; --workers is then the number of blocks written at once (default: 8)"
     ))  # fmt: skip
     parser.add_argument(
-        "--from", dest="form", metavar="FORM", help="form of SOURCE, as in 'karsl convert' (default: guessed)"
+        "--from", dest="format", metavar="FORMAT", help="format of SOURCE, as in 'karsl convert' (default: detected)"
     )
     add_source_skeleton(parser, "SOURCE")
-    parser.add_argument("--skeleton", metavar="NAME", help="points to pack (default: those of SOURCE)")
+    parser.add_argument("--skeleton", metavar="NAME", help="skeleton to pack (default: that of SOURCE)")
     add_label_sheet(parser)
     add_trust_pickle(parser)
     add_import(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """What the options ask for."""
+    """Pack, verify or remove, as the options request."""
     from karsl.errors import ConfigError
 
-    alone = args.verify or args.remove
-    if len(args.paths) != (1 if alone else 2):
-        wanted = "PACK alone" if alone else "SOURCE and PACK"
-        raise ConfigError(f"{len(args.paths)} paths given, expected {wanted}; see 'karsl pack --help'")
+    single = args.verify or args.remove
+    if len(args.paths) != (1 if single else 2):
+        expected = "PACK only" if single else "SOURCE and PACK"
+        raise ConfigError(f"{len(args.paths)} paths given, expected {expected}; see 'karsl pack --help'")
     if args.verify:
         return _verify(args.paths[0])
     return _remove(args.paths[0], args.remove) if args.remove else _pack(args)
@@ -110,21 +112,21 @@ def _pack(args: argparse.Namespace) -> int:
 
 
 def _open(args: argparse.Namespace) -> Any:
-    """The clips, on the points that are to be packed."""
+    """Open the source on the skeleton to pack."""
+    from karsl.formats import open_clips
+    from karsl.io.sources import RemappedSource
     from karsl.skeletons import get_skeleton
-    from karsl.storage.convert import open_source
-    from karsl.storage.convert.mapped import MappedClips
 
-    source = open_source(
+    source = open_clips(
         args.paths[0] if args.ray is None else args.paths[0].resolve(),
-        form=args.form,
+        format=args.format,
         skeleton=args.source_skeleton or args.skeleton,
-        label_sheet=args.label_sheet,
+        label_table=args.label_sheet,
         trusted=args.trust_pickle,
         progress=tracked("listing clips"),
     )
-    wanted = get_skeleton(args.skeleton) if args.skeleton else source.skeleton
-    return source if wanted == source.skeleton else MappedClips(source, wanted)
+    target = get_skeleton(args.skeleton) if args.skeleton else source.skeleton
+    return source if target == source.skeleton else RemappedSource(source, target)
 
 
 def _packer(args: argparse.Namespace, clips: int) -> Callable:
@@ -134,7 +136,7 @@ def _packer(args: argparse.Namespace, clips: int) -> Callable:
         return partial(pack_clips, workers=_workers(args.workers, clips))
     from karsl.ray import pack_on_ray
 
-    return partial(pack_on_ray, address=args.ray or None, num_tasks=args.workers or _MOST_WORKERS)
+    return partial(pack_on_ray, address=args.ray or None, num_tasks=args.workers or _MAX_WORKERS)
 
 
 def _report(done, out: Path) -> None:
@@ -164,9 +166,7 @@ def _verify(pack: Path) -> int:
     if problems:
         raise DataProblems(str(pack), problems)
     manifest = Manifest.read(pack)
-    print(
-        f"every byte is what was written: {manifest.num_clips} clips, {len(manifest.shards)} shards, {total / 2**20:.0f} MiB"
-    )
+    print(f"all checksums match: {manifest.num_clips} clips, {len(manifest.shards)} shards, {total / 2**20:.0f} MiB")
     return 0
 
 
@@ -174,14 +174,14 @@ def _remove(pack: Path, clip_ids: list[str]) -> int:
     from karsl.pack.edit import remove_clips
 
     manifest = remove_clips(pack, clip_ids)
-    gone = sum(len(shard.removed) for shard in manifest.shards)
-    print(f"{len(clip_ids)} clips taken out of {pack}, {manifest.num_clips} left")
-    print(f'the frames of {gone} clips still take room; "karsl pack {quote(str(pack))} NEW" leaves them behind')
+    removed = sum(len(shard.removed) for shard in manifest.shards)
+    print(f"{len(clip_ids)} clips removed from {pack}, {manifest.num_clips} left")
+    print(f'{removed} removed clips still use disk space; "karsl pack {quote(str(pack))} NEW" writes a pack without them')
     return 0
 
 
-def _workers(given: int | None, clips: int) -> int:
-    if given is not None:
-        return given
+def _num_workers(requested: int | None, clips: int) -> int:
+    if requested is not None:
+        return requested
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 0 if clips < _FEW_CLIPS or cores == 1 else min(cores, _MOST_WORKERS)
+    return 0 if clips < _MIN_CLIPS or cores == 1 else min(cores, _MAX_WORKERS)

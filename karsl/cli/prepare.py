@@ -1,4 +1,4 @@
-"""`karsl prepare`: scan a data root, check it, and write the annotation file that configs name."""
+"""`karsl prepare`: scan a data root, check it, and write its annotation file."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SUMMARY = "check a data root and write its annotation file"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options."""
+    """Add the options."""
     parser.description = (
-        "Read every clip below DATA_ROOT, which holds '01-train/0001.npz' and the like, report everything that is "
-        "wrong with it, and write OpenMMLab's annotation format. With a problem nothing is written, status 2."
+        "Read every clip below DATA_ROOT, a folder with files such as '01-train/0001.npz', report all problems, and write "
+        "an annotation file in OpenMMLab's format. If there are problems, nothing is written and the status is 2."
     )
     parser.add_argument("data_root", type=Path, help="folder with <signer>-<split>/<sign>.npz")
     parser.add_argument("--out", type=Path, help="annotation file (default: DATA_ROOT/annotations.json)")
@@ -25,12 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_skeleton(parser, "DATA_ROOT", "--skeleton")
     parser.set_defaults(source_skeleton="karsl_184")
     add_import(parser)
-    parser.add_argument("--quick", action="store_true", help="read headers only: no check for NaN or damaged bytes")
-    parser.add_argument("--skip-bad", action="store_true", help="write what is good and list the rest")
+    parser.add_argument("--quick", action="store_true", help="read headers only, without checks for NaN and damaged bytes")
+    parser.add_argument("--skip-bad", action="store_true", help="write the valid clips and list the others")
 
 
 def run(args: argparse.Namespace) -> int:
     """Scan, report, write."""
+    from karsl.audit.counts import check_counts
     from karsl.errors import ConfigError, DataProblems
     from karsl.io import class_metainfo, find_label_table, read_label_table, write_annotations
     from karsl.io.pack_reader import MANIFEST
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     scan = scan_npz_folders(
         args.data_root,
         skeleton=get_skeleton(args.source_skeleton),
-        sheet=sheet,
+        label_table=table,
         read_values=not args.quick,
         progress=tracked("reading clips"),
     )
@@ -56,20 +57,21 @@ def run(args: argparse.Namespace) -> int:
     metainfo = {"dataset_name": "karsl", "skeleton": args.source_skeleton, **class_metainfo(scan.signs, sheet)}
     out = write_annotations(out, metainfo, scan.records)
     if scan.problems:
-        print(f"left out, {DataProblems(str(args.data_root), scan.problems)}")
-    print(_summary(scan.records))
-    for note in audit_notes(scan.records, scan.unseen):
-        print(f"note: {note}")
-    print(f"label sheet: {sheet_path or 'none, classes are called by SignID'}\nannotation file: {out}")
+        skipped = DataProblems(str(args.data_root), scan.problems)
+        print(f"skipped, {skipped}")
+    print(_summarize(scan.records))
+    for warning in check_counts(scan.records, scan.empty_clips):
+        print(f"note: {warning}")
+    print(f"label table: {table_path or 'none, classes are named by SignID'}\nannotation file: {out}")
     name = out.relative_to(args.data_root) if out.is_relative_to(args.data_root) else out
-    words = f"--data-root {quote(str(args.data_root))} --ann-file {quote(str(name))}"
-    print(f"to use it: karsl train CONFIG {words}; without, folders are scanned")
+    options = f"--data-root {quote(str(args.data_root))} --ann-file {quote(str(name))}"
+    print(f"to use it: karsl train CONFIG {options}; without it, folders are scanned")
     if args.source_skeleton != "karsl_184":
-        print(f"without the file, datasets of the config need skeleton='{args.source_skeleton}', unless their class says it")
+        print(f"without the file, datasets of the config need skeleton='{args.source_skeleton}', unless their class sets it")
     return 0
 
 
-def _summary(records: list[dict]) -> str:
+def _summarize(records: list[dict]) -> str:
     lengths = [r["num_frames"] for r in records]
     folders = Counter(f"{r['signer']}-{r['split']}" for r in records)
     counts = ", ".join(f"{name} {count}" for name, count in sorted(folders.items()))

@@ -6,13 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from karsl.errors import ConfigError, DatasetNotFoundError, did_you_mean
-
-SUBSETS: dict[str, range] = {
-    "karsl100": range(71, 171),
-    "karsl190": range(1, 191),
-    "karsl502": range(1, 503),
-}
-"""SignIDs of the subsets that papers report on."""
+from karsl.formats.karsl.layout import signs_of_subset
 
 Keep = Callable[[dict], bool]
 
@@ -64,19 +58,8 @@ FILTERS: dict[str, Callable[[Any], Keep]] = {
     "min_frames": _by_length,
     "labels": _by_label,
     "signs": _by_sign,
-    "subset": lambda name: _by_sign(subset_signs(name)),
+    "subset": lambda name: _by_sign(signs_of_subset(name)),
 }
-
-
-def subset_signs(name: str) -> range:
-    """SignIDs of a named subset.
-
-    Raises:
-        ConfigError: No such subset.
-    """
-    if name not in SUBSETS:
-        raise ConfigError(f"filter_cfg: subset={name!r}; expected one of {', '.join(SUBSETS)}")
-    return SUBSETS[name]
 
 
 def keep_records(records: list[dict], filter_cfg: Mapping | None, *, source: str) -> list[dict]:
@@ -130,7 +113,7 @@ def absent_values(kept: Sequence[Mapping], filter_cfg: Mapping | None) -> str:
         absent = sorted(wanted - {called(name) for name in {r.get(field) for r in kept}}) if wanted else []
         said += [f"{key} {', '.join(absent)}"] if absent else []
     for key, values in (("signs", asked.get("signs")), ("subset", asked.get("subset"))):
-        wanted_signs = _as_set(() if values is None else subset_signs(values) if key == "subset" else values)
+        wanted_signs = _as_set(() if values is None else signs_of_subset(values) if key == "subset" else values)
         lacking = sorted(wanted_signs - {r.get("sign") for r in kept}) if wanted_signs else []
         some = ", ".join(map(str, lacking[:3])) + (", ..." if len(lacking) > 3 else "")
         said += [f"{len(lacking)} of {len(wanted_signs)} signs ({some})"] if lacking else []

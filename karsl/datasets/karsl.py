@@ -74,7 +74,7 @@ class KArSLDataset(KeypointDataset):
             )
         sheet = self._sheet()
         skeleton = self.skeleton or get_skeleton("karsl_184")
-        scan = scan_npz_folders(root, skeleton=skeleton, sheet=sheet, memory=private_folder(self.index_cache))
+        scan = scan_npz_folders(root, skeleton=skeleton, label_table=sheet, cache_dir=private_folder(self.index_cache))
         if scan.problems and (self.on_error == "raise" or not scan.records):
             raise scan.error(root, f"data_root={root!r}")
         self.left_out = tuple(scan.problems)

@@ -1,4 +1,4 @@
-"""`karsl pack`: one line for what was done, one for what is wrong."""
+"""`karsl pack`: packs, appends, removes, verifies, and reports each in one line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def clip_ids(pack) -> list[str]:
     return [r["clip_id"] for r in content["data_list"]]
 
 
-def test_a_data_root_is_packed_and_how_to_train_is_said(pack, capsys):
+def test_a_data_root_is_packed_with_a_hint_for_training(pack, capsys):
     out = capsys.readouterr().out
     assert "84 clips packed\n84 clips, 4 MiB of float16, 5 shards in " in out
     assert "largest rounding to float16: 0.000" in out
@@ -32,11 +32,11 @@ def test_a_data_root_is_packed_and_how_to_train_is_said(pack, capsys):
 def test_clips_are_removed_appended_and_verified(corpus, pack, capsys):
     ids = clip_ids(pack)
     assert main(["pack", str(pack), "--remove", ids[3], ids[50]]) == 0
-    assert "2 clips taken out of" in capsys.readouterr().out
+    assert "2 clips removed from" in capsys.readouterr().out
     assert main(["pack", "--verify", str(pack)]) == 0
-    assert "every byte is what was written: 82 clips, 5 shards" in capsys.readouterr().out
+    assert "all checksums match: 82 clips, 5 shards" in capsys.readouterr().out
     assert main(["pack", str(corpus), str(pack), "--append"]) == 0
-    assert "82 clips were in the pack before\n2 clips packed\n84 clips" in capsys.readouterr().out
+    assert "82 clips were already in the pack\n2 clips packed\n84 clips" in capsys.readouterr().out
     assert clip_ids(pack) == [*(i for i in ids if i not in (ids[3], ids[50])), ids[3], ids[50]]
     assert (
         main(["pack", str(pack), str(pack.with_name("wide")), "--dtype", "float32", "--shard-size", "0", "--workers", "1"])
@@ -56,7 +56,7 @@ def test_a_flipped_bit_ends_with_status_2_and_names_the_clip(pack, capsys):
     assert f"({clip_ids(pack)[0]}) are not what was written; copy the shard again" in error
 
 
-def test_options_that_say_nothing_useful_are_refused(corpus, pack, capsys):
+def test_invalid_options_are_rejected(corpus, pack, capsys):
     for arguments, words in (
         ([str(corpus)], "1 paths given, expected SOURCE and PACK"),
         (["--verify", str(corpus), str(pack)], "2 paths given, expected PACK alone"),
@@ -64,7 +64,7 @@ def test_options_that_say_nothing_useful_are_refused(corpus, pack, capsys):
         ([str(corpus), str(pack) + "2", "--workers", "-1"], "expected 0 or more"),
         (["--verify", str(corpus)], "holds no manifest.json, so it is no finished pack"),
         ([str(corpus / "none"), str(pack)], "no file or folder"),
-        ([str(pack), "--remove", "nobody"], "no clip 'nobody'"),
+        ([str(pack), "--remove", "unknown"], "no clip 'unknown'"),
     ):
         assert main(["pack", *arguments]) == 2
         error = capsys.readouterr().err
@@ -74,7 +74,7 @@ def test_options_that_say_nothing_useful_are_refused(corpus, pack, capsys):
 
 @pytest.fixture
 def pyskl(tmp_path):
-    """A pickle as pyskl writes it for two clips of COCO's points, which it does not name."""
+    """Write a pickle like pyskl with two clips of COCO keypoints, which it does not name."""
     points = np.random.default_rng(0).random((1, 9, 17, 2), np.float32)
     clip = {"label": 0, "img_shape": (1, 1), "keypoint": points, "keypoint_score": np.ones((1, 9, 17), np.float32)}
     annotations = [{**clip, "frame_dir": name, "total_frames": 9} for name in ("a", "b")]
@@ -83,10 +83,10 @@ def pyskl(tmp_path):
     return path
 
 
-def test_a_pickle_of_pyskl_is_packed_and_browsed_once_its_points_are_said(pyskl, tmp_path, capsys):
+def test_a_pickle_of_pyskl_is_packed_and_browsed_with_a_source_skeleton(pyskl, tmp_path, capsys):
     trusted, out = ["--trust-pickle", str(pyskl)], tmp_path / "pack"
     assert main(["pack", str(pyskl), str(out), *trusted]) == 2
-    assert "nothing says what the points are; give --source-skeleton NAME" in capsys.readouterr().err
+    assert "the file does not name its skeleton; pass --source-skeleton NAME" in capsys.readouterr().err
     assert main(["pack", str(pyskl), *trusted, str(out), "--source-skeleton", "coco_17", "--skeleton", "mp_75"]) == 0
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["skeleton"] == "mp_75"
@@ -95,7 +95,7 @@ def test_a_pickle_of_pyskl_is_packed_and_browsed_once_its_points_are_said(pyskl,
     assert (tmp_path / "shown" / "overview.png").is_file()
 
 
-def test_a_skeleton_of_ones_own_is_registered_by_an_imported_module(pyskl, tmp_path, monkeypatch, capsys):
+def test_a_custom_skeleton_is_registered_by_an_imported_module(pyskl, tmp_path, monkeypatch, capsys):
     (tmp_path / "my_points_of_pack.py").write_text(
         "from karsl.skeletons import Skeleton, register_skeleton\n"
         "register_skeleton(Skeleton('my_17', (('pose', tuple(f'point_{n}' for n in range(17))),)))\n",
@@ -115,6 +115,6 @@ def test_a_data_root_is_not_written_into(corpus, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("command", ["pack", "train"])
-def test_help_teaches_by_examples(command, capsys):
+def test_help_has_examples(command, capsys):
     assert main([command, "--help"]) == 0
     assert capsys.readouterr().out.count(f"  karsl {command} ") >= 5

@@ -1,3 +1,5 @@
+"""`karsl prepare`: writes an annotation file, or reports all problems."""
+
 import json
 
 import numpy as np
@@ -31,7 +33,7 @@ def test_problems_end_with_status_2_and_nothing_written(write_clips, capsys):
     assert len(json.loads((root / "new" / "ann.json").read_text())["data_list"]) == 1
 
 
-def test_only_headers_are_read_when_quick(write_clips):
+def test_quick_reads_headers_only(write_clips):
     root = write_clips({"01-train/0002.npz": {"a": np.full((3, 184, 4), np.nan, np.float32)}})
     assert main(["prepare", str(root), "--quick"]) == 0
 
@@ -47,13 +49,13 @@ def test_the_same_folder_gives_the_same_bytes(corpus, tmp_path):
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 
 
-def test_it_is_said_how_the_file_is_used(write_clips, capsys):
+def test_the_output_explains_how_to_use_the_file(write_clips, capsys):
     root = write_clips({"01-train/0002.npz": {"a": 3}})
     assert main(["prepare", str(root)]) == 0
     assert f"to use it: karsl train CONFIG --data-root {root} --ann-file annotations.json" in capsys.readouterr().out
 
 
-def test_a_skeleton_of_ones_own_comes_from_a_module(write_clips, tmp_path, monkeypatch):
+def test_a_custom_skeleton_is_registered_by_an_imported_module(write_clips, tmp_path, monkeypatch):
     (tmp_path / "my_points_of_prepare.py").write_text(OWN_SKELETON, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     root = write_clips({"01-train/0001.npz": {"a": np.ones((3, 2, 4), np.float32)}})
@@ -68,7 +70,7 @@ def notes(out: str) -> list[str]:
     return [line.removeprefix("note: ") for line in out.splitlines() if line.startswith("note: ")]
 
 
-def test_what_is_odd_about_a_copy_is_noted_and_does_not_fail(write_clips, capsys):
+def test_irregular_counts_are_noted_without_failing(write_clips, capsys):
     usual = dict.fromkeys("abcd", 2)
     files = {f"{folder}/{sign:04d}.npz": usual for folder in ("01-train", "02-train") for sign in (1, 2, 3, 600)}
     files |= {"01-test/0001.npz": {"t": 2}, "01-test/0002.npz": {"t": 2}, "01-test/0003.npz": {"t": 2}}
@@ -81,11 +83,11 @@ def test_what_is_odd_about_a_copy_is_noted_and_does_not_fail(write_clips, capsys
         "01-test lacks 0600",
         "02-train lacks 0002",
         "SignIDs above 502, the last of KArSL: 0600",
-        "unusual numbers of clips: 01-train/0003 has 1; usual are 1 in test and 4 in train",
+        "unusual numbers of clips: 01-train/0003 has 1; the median is 1 in test and 4 in train",
     ]
 
 
-def test_a_whole_copy_has_no_notes_and_a_poor_one_at_most_six(corpus, write_clips, tmp_path, capsys):
+def test_a_complete_copy_has_no_notes_and_a_poor_one_at_most_six(corpus, write_clips, tmp_path, capsys):
     assert main(["prepare", str(corpus), "--out", str(tmp_path / "a.json")]) == 0
     assert notes(capsys.readouterr().out) == []
     root = write_clips({f"{n:02d}-train/{n:04d}.npz": {"a": 2} for n in range(1, 10)})
@@ -98,25 +100,21 @@ def test_a_whole_copy_has_no_notes_and_a_poor_one_at_most_six(corpus, write_clip
     assert len(notes(capsys.readouterr().out)) == 6
 
 
-def test_clips_in_which_nothing_was_found_are_counted_and_named(write_clips, capsys):
-    unseen = np.zeros((3, 184, 4), np.float32)
-    unseen[..., 3] = 0.5  # a visibility of points that are not there
+def test_clips_without_any_point_are_listed(write_clips, capsys):
+    empty = np.zeros((3, 184, 4), np.float32)
+    empty[..., 3] = 0.5  # visibility of points that are missing
     once = np.zeros((3, 184, 4), np.float32)
     once[2, 5, 0] = 0.5
-    root = write_clips(
-        {"01-train/0001.npz": {"a": unseen, "b": once, "c": 2}, "01-train/0002/d.npz": {"x": unseen[:, :, :3]}}
-    )
+    root = write_clips({"01-train/0001.npz": {"a": empty, "b": once, "c": 2}, "01-train/0002/d.npz": {"x": empty[:, :, :3]}})
     assert main(["prepare", str(root)]) == 0
-    assert notes(capsys.readouterr().out) == [
-        "2 clips in which no point was found in any frame: 01-train/0001/a, 01-train/0002/d"
-    ]
+    assert notes(capsys.readouterr().out) == ["2 clips without a point in any frame: 01-train/0001/a, 01-train/0002/d"]
     assert main(["prepare", str(root), "--quick"]) == 0
     assert notes(capsys.readouterr().out) == []
 
 
-def test_the_list_of_a_pack_is_not_written_over(corpus, tmp_path, capsys):
+def test_the_annotation_file_of_a_pack_is_not_overwritten(corpus, tmp_path, capsys):
     assert main(["pack", str(corpus), str(tmp_path / "pack"), "--workers", "0"]) == 0
     before = (tmp_path / "pack" / "annotations.json").read_bytes()
     assert main(["prepare", str(corpus), "--quick", "--out", str(tmp_path / "pack" / "annotations.json")]) == 2
-    assert "is a pack, whose list of clips belongs to it; give --out another folder" in capsys.readouterr().err
+    assert "is a pack, which has its own annotation file; choose another folder for --out" in capsys.readouterr().err
     assert (tmp_path / "pack" / "annotations.json").read_bytes() == before

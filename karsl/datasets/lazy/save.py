@@ -16,8 +16,8 @@ from karsl.datasets.lazy.identity import CannotTell, items_identity
 from karsl.datasets.lazy.spool import Spool
 from karsl.datasets.lazy.write import WRITERS
 from karsl.errors import ConfigError
+from karsl.io.sources import FunctionSource
 from karsl.skeletons import describe_skeleton
-from karsl.storage.convert import Clips
 
 if TYPE_CHECKING:
     from karsl.datasets.lazy.dataset import LazyDataset
@@ -78,7 +78,7 @@ class Saving:
         records, total = self.spool.records, len(self.dataset)
         if not records:
             raise ConfigError(f"flush(): no item of {total} was used yet, so {self.path} is not made")
-        source = Clips(self.metainfo, self.skeleton, records, self.spool.read)
+        source = FunctionSource(self.metainfo, self.skeleton, records, self.spool.read)
         WRITERS[self.form](source, self.path, **self.options)
         self.spool.remove()
         if len(records) < total:

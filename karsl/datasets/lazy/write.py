@@ -28,12 +28,12 @@ def write_tars(source: Clips, path: Path, **options: Any) -> None:
         write.write_tars(part, source.metainfo, source.records, source.read, skeleton=source.skeleton, **options)
 
 
-def write_parquet(source: Clips, path: Path, **options: Any) -> None:
+def write_parquet(source: FunctionSource, path: Path, **options: Any) -> None:
     """Parquet as Hugging Face datasets read it; needs the extra `[parquet]`."""
-    convert_clips(source, path, "parquet", **options)
+    convert(source, path, "parquet", **options)
 
 
-def write_jsonl(source: Clips, path: Path) -> None:
+def write_jsonl(source: FunctionSource, path: Path) -> None:
     """A line a clip: its record, `shape`, and `keypoint`, base64 of little-endian float32 (T, V, 4): x, y, z, score.
 
     The first line is the metainfo.

@@ -14,8 +14,8 @@ from karsl.datasets import KArSLDataset, keypoint_collate
 from karsl.datasets.lazy import LazyDataset
 from karsl.datasets.lazy.plan import imported
 from karsl.errors import ConfigError, DataProblems
+from karsl.formats import open_clips
 from karsl.registry import DATASETS
-from karsl.storage.convert import open_source
 
 LOAD, PACK = dict(type="LoadKeypoints"), dict(type="PackKeypointInputs")
 
@@ -134,7 +134,7 @@ def test_saved_as_jsonl_it_holds_every_bit(small, tmp_path):
 def test_saved_as_parquet_and_tars(small, tmp_path):
     pytest.importorskip("pyarrow")
     small.save_as(tmp_path / "parquet", format="parquet")
-    source = open_source(tmp_path / "parquet")
+    source = open_clips(tmp_path / "parquet")
     assert len(source.records) == 5
     np.testing.assert_array_equal(source.read(source.records[0])[..., :3], clips_of(small)[0])
     small.save_as(tmp_path / "tars", format="tars")

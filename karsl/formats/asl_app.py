@@ -1,0 +1,128 @@
+"""Sign files of the ASL-App: one json per sign, with lists of points per frame and group, `null` for a missing point."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
+from karsl.formats.base import register_format
+from karsl.io.sources import FunctionSource
+from karsl.skeletons import get_skeleton
+from karsl.storage.packed import ANNOTATIONS
+
+_GROUPS = {"pose": "pose", "face": "face", "lh": "left_hand", "rh": "right_hand"}
+
+
+def _sign_files(folder: Path) -> list[Path]:
+    return [p for p in sorted(folder.glob("*.json")) if p.name != "metadata.json"]
+
+
+def _is_asl_app(path: Path) -> bool:
+    """Return True if a json file, or the first one of a folder without annotation file, begins like a sign."""
+    if path.is_dir() and (path / ANNOTATIONS).is_file():
+        return False
+    file = path if path.is_file() else next(iter(_sign_files(path)), None)
+    if file is None or file.suffix != ".json":
+        return False
+    with file.open("rb") as stream:
+        head = stream.read(4096)
+    return b'"frames"' in head and b'"metainfo"' not in head  # a class of an annotation file may be "frames"
+
+
+@dataclass(frozen=True)
+class _SignReader:
+    root: Path
+
+    def __call__(self, record: dict) -> np.ndarray:
+        path = self.root / record["file"]
+        return to_clip(_load_sign(path)["frames"], where=str(path))
+
+
+def to_clip(frames: list[dict], *, where: str) -> np.ndarray:
+    """Convert the frames of a sign to a canonical clip. Present points have score 1, since the format stores no scores.
+
+    Args:
+        frames: Dicts `{"pose": [[x, y, z] or None] * 33, "face": ..., "left_hand": ..., "right_hand": ...}`. A group that
+            is None is missing entirely.
+        where: Name of the clip, for errors.
+
+    Returns:
+        float32 (T, V, 4) of `asl_app_108`.
+
+    Raises:
+        CorruptRecordError: If a group has the wrong number of points, or a point is not three finite numbers.
+    """
+    skeleton = get_skeleton("asl_app_108")
+    clip = np.zeros((len(frames), skeleton.num_keypoints, 4), np.float32)
+    for group, part in skeleton.groups.items():
+        for number, frame in enumerate(frames):
+            points = frame.get(_GROUPS[group]) or [None] * (part.stop - part.start)
+            if len(points) != part.stop - part.start:
+                raise CorruptRecordError(f"{where}: frame {number} has {len(points)} points of {_GROUPS[group]}")
+            present = [index for index, point in enumerate(points, start=part.start) if point is not None]
+            if present:
+                clip[number, present, :3] = _coordinates([p for p in points if p is not None], f"{where}: frame {number}")
+                clip[number, present, 3] = 1
+    return clip
+
+
+def _coordinates(points: list, where: str) -> np.ndarray:
+    try:
+        values = np.array(points, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise CorruptRecordError(f"{where}: points are not x, y, z ({error}); export it again") from error
+    if values.shape != (len(points), 3) or not np.isfinite(values).all():
+        raise CorruptRecordError(f"{where}: points are not three finite numbers each, but {values.shape}; export it again")
+    return values
+
+
+def _load_sign(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise CorruptRecordError(f"{path}: not readable as json ({error}); export it again") from error
+    if not isinstance(content, dict) or not isinstance(content.get("frames"), list) or not content["frames"]:
+        raise CorruptRecordError(f"{path}: not a dict with a list of 'frames'; remove it or export it again")
+    return content
+
+
+@register_format(
+    "asl-app",
+    description="<sign>.json, a list of frames by group (ASL-App)",
+    cannot_store="everything",
+    detect=_is_asl_app,
+    priority=30,
+    skeleton="asl_app_108",
+)
+def open_asl_app(path: Path, **_: Any) -> FunctionSource:
+    """Open a sign file or a folder of them. The class is the value of 'sign', or the file name.
+
+    Raises:
+        DatasetNotFoundError: If the folder has no json file.
+        DataProblems: If files are not of this format, with all of them.
+    """
+    root, files = (path, _sign_files(path)) if path.is_dir() else (path.parent, [path])
+    if not files:
+        raise DatasetNotFoundError(f"no .json in {path}; expected one file per sign, such as 'hello.json'")
+    signs, records, problems = [], [], []
+    for file in files:
+        try:
+            content = _load_sign(file)
+        except CorruptRecordError as error:
+            problems.append(str(error))
+            continue
+        signs.append(str(content.get("sign", file.stem)))
+        fps = {"fps": float(content["fps"])} if isinstance(content.get("fps"), (int, float)) else {}
+        records.append({"clip_id": file.stem, "num_frames": len(content["frames"]), **fps, "file": file.name})
+    if problems:
+        raise DataProblems(str(path), problems)
+    classes = tuple(sorted(set(signs)))
+    label = {sign: i for i, sign in enumerate(classes)}
+    labelled = [{**record, "label": label[sign]} for record, sign in zip(records, signs, strict=True)]
+    metainfo = {"dataset_name": root.name, "skeleton": "asl_app_108", "classes": classes}
+    return FunctionSource(metainfo, get_skeleton("asl_app_108"), labelled, _SignReader(root))

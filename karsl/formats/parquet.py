@@ -1,0 +1,237 @@
+"""Parquet files that Hugging Face `datasets` loads: one file per split, one row per clip, arrays as bytes with a shape.
+
+| column | type | content |
+| --- | --- | --- |
+| `clip_id` `gloss` `gloss_ar` `signer` `split` | string | metadata of the clip, null if unknown |
+| `label` `sign` `num_frames` | int64 | label from 0, SignID from 1 |
+| `fps` | float64 | null if unknown |
+| `keypoint` | binary | T x V x 4 numbers, little-endian: x, y, z, score, with four zeros for a missing point |
+| `dtype` | string | `float32` or `float16` |
+| `shape` | list of int64 | T, V, 4 |
+
+Metainfo, including keypoint names, is stored as json under the key `karsl` of the file's metadata.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from karsl.errors import AnnotationError, CorruptRecordError, DatasetNotFoundError, missing_extra
+from karsl.formats.base import (
+    SUPPORTS_ALL,
+    ConversionJob,
+    file_with_suffix,
+    folder_with,
+    register_format,
+    resolve_skeleton,
+)
+from karsl.formats.folders import class_folders
+from karsl.io.lru import LRU
+from karsl.io.sources import FunctionSource, public_record
+from karsl.skeletons import Skeleton, describe_skeleton
+from karsl.storage.record import canonical_clip, shape_problem
+
+ROWS_PER_GROUP = 64  # clips in memory at once
+CACHED_GROUPS = 8  # a reader that alternates between signers and splits decodes each group once
+WRITE_OPTIONS = {"compression": "zstd", "write_page_checksum": True}
+_METADATA = ("clip_id", "label", "sign", "signer", "split", "fps", "num_frames")
+
+
+def require_pyarrow() -> Any:
+    """Import pyarrow with its parquet module.
+
+    Raises:
+        MissingExtraError: If it is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise missing_extra("parquet", "pyarrow") from None
+    return pyarrow
+
+
+def open_parquet_file(path: Path) -> Any:
+    """Open a file as `pyarrow.parquet.ParquetFile`.
+
+    Raises:
+        CorruptRecordError: If it is not a parquet file.
+    """
+    arrow = require_pyarrow()
+    try:
+        return arrow.parquet.ParquetFile(path, memory_map=True, page_checksum_verification=True)
+    except (arrow.ArrowException, OSError) as error:
+        raise CorruptRecordError(f"{path}: not a readable parquet file ({error}); export it again") from error
+
+
+def read_columns(path: Path, columns: Sequence[str], *, group: int | None = None) -> Any:
+    """Read some columns, without those that do not exist, of a file or of one of its row groups.
+
+    Raises:
+        CorruptRecordError: If the file is damaged. Pages with a checksum, such as karsl's, are verified.
+    """
+    arrow, reader = require_pyarrow(), open_parquet_file(path)
+    existing = [c for c in columns if c in reader.schema_arrow.names]
+    try:
+        return reader.read(columns=existing) if group is None else reader.read_row_group(group, columns=existing)
+    except (arrow.ArrowException, OSError) as error:
+        raise CorruptRecordError(f"{path}: cannot be read ({error}); export it again") from error
+
+
+@dataclass(frozen=True)
+class _RowReader:
+    """Reads clips by file, row group and row. Caches the most recently used row groups."""
+
+    root: Path
+    num_keypoints: int
+    _groups: LRU = field(default_factory=lambda: LRU(CACHED_GROUPS), repr=False, compare=False)
+
+    def __call__(self, record: dict) -> np.ndarray:
+        row = self._group(record["file"], record["group"]).slice(record["row"], 1).to_pylist()[0]
+        where = f"{record['file']}: clip {record['clip_id']!r}"
+        raw = _to_array(row, where)
+        problem = shape_problem(raw.shape, raw.dtype, self.num_keypoints)
+        if problem:
+            raise CorruptRecordError(f"{where} {problem}; is the skeleton right?")
+        if raw.shape[2] == 3 or "dtype" not in row:
+            return canonical_clip(raw, where=where)
+        clip = raw.astype(np.float32)
+        clip[clip[..., 3] <= 0] = 0
+        return clip
+
+    def _group(self, file: str, group: int) -> Any:
+        columns = ("keypoint", "dtype", "shape")
+        return self._groups.get_or_load((file, group), lambda: read_columns(self.root / file, columns, group=group))
+
+
+def _to_array(row: dict, where: str) -> np.ndarray:
+    """Return the array of a row: bytes with dtype and shape, or nested lists."""
+    value = row["keypoint"]
+    try:
+        if not isinstance(value, bytes):
+            return np.array(value, dtype=np.float32)
+        return np.frombuffer(value, np.dtype(row["dtype"]).newbyteorder("<")).reshape(row["shape"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise CorruptRecordError(f"{where}: keypoint is not an array ({error}); export it again") from error
+
+
+def write_parquet(out: Path, job: ConversionJob) -> None:
+    """Write one file per split (`train` for clips without one), in row groups, so that memory is bounded."""
+    arrow = require_pyarrow()
+    schema = _schema(arrow, {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)})
+    splits = sorted({_split(r) for r in job.source.records})
+    writers = {
+        split: arrow.parquet.ParquetWriter(out / f"{name}-00000-of-00001.parquet", schema, **WRITE_OPTIONS)
+        for split, name in zip(splits, class_folders(splits), strict=True)
+    }
+    try:
+        for split, rows in _row_groups(job):
+            writers[split].write_table(arrow.Table.from_pylist(rows, schema=schema))
+    finally:
+        for writer in writers.values():
+            writer.close()
+
+
+def _split(record: dict) -> str:
+    return record.get("split") or "train"
+
+
+def _row_groups(job: ConversionJob) -> Iterator[tuple[str, list[dict]]]:
+    """Yield a split and up to `ROWS_PER_GROUP` rows of it."""
+    rows: list[dict] = []
+    last = ""
+    for record, clip in job.clips(key=_split):
+        split = _split(record)
+        if rows and (split != last or len(rows) == ROWS_PER_GROUP):
+            yield last, rows
+            rows = []
+        last = split
+        rows.append(_row(job, record, clip))
+    if rows:
+        yield last, rows
+
+
+def _row(job: ConversionJob, record: dict, clip: np.ndarray) -> dict:
+    arabic: Sequence[str] | None = job.metainfo.get("classes_ar")
+    return {
+        **public_record(record),
+        "gloss": job.gloss(record),
+        "gloss_ar": None if arabic is None else arabic[record["label"]],
+        "keypoint": clip.astype(clip.dtype.newbyteorder("<"), copy=False).tobytes(),
+        "dtype": clip.dtype.name,
+        "shape": list(clip.shape),
+    }
+
+
+def _schema(arrow: Any, metainfo: dict) -> Any:
+    text, integer = arrow.string(), arrow.int64()
+    columns = {"clip_id": text, "label": integer, "sign": integer, "gloss": text, "gloss_ar": text, "signer": text}
+    columns |= {"split": text, "fps": arrow.float64(), "num_frames": integer, "keypoint": arrow.binary(), "dtype": text}
+    columns |= {"shape": arrow.list_(integer)}
+    return arrow.schema(list(columns.items()), metadata={"karsl": json.dumps(metainfo, ensure_ascii=False)})
+
+
+@register_format(
+    "parquet",
+    description="<split>-00000-of-00001.parquet, one row per clip; Hugging Face datasets load it",
+    cannot_store="nothing",
+    detect=lambda path: file_with_suffix(".parquet")(path) or folder_with("*.parquet")(path),
+    priority=80,
+    writer=write_parquet,
+    supports=SUPPORTS_ALL,
+    supports_half=True,
+    extra="parquet",
+)
+def open_parquet(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> FunctionSource:
+    """Open a file or a folder of files, of karsl or with columns `clip_id`, `label` and nested lists in `keypoint`.
+
+    Raises:
+        AnnotationError: If a column is missing, or neither the file nor `skeleton` names the skeleton.
+        DatasetNotFoundError: If the folder has no `.parquet` file.
+        MissingExtraError: If pyarrow is not installed.
+    """
+    require_pyarrow()
+    root, files = (path, sorted(path.glob("*.parquet"))) if path.is_dir() else (path.parent, [path])
+    if not files:
+        raise DatasetNotFoundError(f"no .parquet in {path}; expected files like 'train-00000-of-00001.parquet'")
+    records: list[dict] = []
+    metainfo: dict = {}
+    for file in files:
+        reader = open_parquet_file(file)
+        metainfo = metainfo or _metainfo(reader)
+        records += _records(reader, file)
+    points = resolve_skeleton(metainfo.get("skeleton"), skeleton, where=path)
+    metainfo = {"dataset_name": path.stem, "classes": _classes(records), **metainfo, "skeleton": describe_skeleton(points)}
+    return FunctionSource(metainfo, points, records, _RowReader(root, points.num_keypoints))
+
+
+def _metainfo(reader: Any) -> dict:
+    text = (reader.schema_arrow.metadata or {}).get(b"karsl")
+    return json.loads(text) if text else {}
+
+
+def _records(reader: Any, file: Path) -> list[dict]:
+    existing = set(reader.schema_arrow.names)
+    missing = {"clip_id", "label", "keypoint"} - existing
+    if missing:
+        raise AnnotationError(f"{file}: no column {sorted(missing)}; it has {sorted(existing)}")
+    columns = (*_METADATA, "gloss", "shape", *(() if "num_frames" in existing else ("keypoint",)))
+    records = []
+    for group in range(reader.num_row_groups):
+        for number, row in enumerate(read_columns(file, columns, group=group).to_pylist()):
+            record = {k: row[k] for k in (*_METADATA, "gloss") if row.get(k) is not None}
+            if "num_frames" not in record:
+                record["num_frames"] = row["shape"][0] if row.get("shape") else len(row.get("keypoint", ()))
+            records.append({**record, "file": file.name, "group": group, "row": number})
+    return records
+
+
+def _classes(records: list[dict]) -> tuple[str, ...]:
+    names = {r["label"]: r.get("gloss", f"{r['label']:04d}") for r in records}
+    return tuple(names.get(label, f"{label:04d}") for label in range(max(names, default=-1) + 1))

@@ -1,0 +1,330 @@
+"""`.pose` files (sign-language-processing/pose), one per clip, read and written with the pose-format library.
+
+Keypoint names are translated from and to the components of MediaPipe Holistic and OpenPose.
+
+Source: https://github.com/sign-language-processing/pose/blob/master/docs/specs/v0.2.md, and the components in
+`pose_format.utils.holistic` and `pose_format.utils.openpose`.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from karsl.errors import CorruptRecordError, DataProblems, missing_extra
+from karsl.formats.base import SUPPORTS_ALL, ConversionJob, file_with_suffix, register_format
+from karsl.formats.folders import SIDECAR, UniqueNames, class_folders, read_sidecar, records_of_folders
+from karsl.io.sources import FunctionSource, public_record, remap_clip
+from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton, skeleton_names
+from karsl.skeletons.facemesh import VERTEX_NAMES
+from karsl.skeletons.mediapipe import POSE_33, hand, mediapipe_skeleton
+from karsl.skeletons.openpose import BODY_25, FACE_70
+from karsl.storage.annotation import write_list
+from karsl.storage.npy import BROKEN
+
+IMAGE_SIZE = 1000  # width and height that are written, since coordinates in files are pixels
+DEFAULT_FPS = 25.0  # required by the format; copies of KArSL disagree between 25 and 30
+NOT_READ = {"POSE_WORLD_LANDMARKS": "it repeats the pose in metres relative to the hips"}
+_BROKEN = (*BROKEN, struct.error, MemoryError, AttributeError)
+
+# Names of components and points.
+
+OWN_PREFIX = "KARSL_"  # KARSL_<group> holds points that neither vocabulary has, under karsl's names
+_GROUPS = {
+    "POSE_LANDMARKS": "pose",
+    "FACE_LANDMARKS": "face",
+    "LEFT_HAND_LANDMARKS": "lh",
+    "RIGHT_HAND_LANDMARKS": "rh",
+    "pose_keypoints_2d": "pose",
+    "face_keypoints_2d": "face",
+    "hand_left_keypoints_2d": "lh",
+    "hand_right_keypoints_2d": "rh",
+}
+_OPENPOSE_BODY = (
+    *("Nose", "Neck", "RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow", "LWrist", "MidHip", "RHip", "RKnee", "RAnkle"),
+    *("LHip", "LKnee", "LAnkle", "REye", "LEye", "REar", "LEar"),
+    *("LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel"),
+)
+Vocabulary = dict[str, dict[str, str]]
+
+
+def _mediapipe_hand_point(name: str) -> str:
+    """Return INDEX_FINGER_MCP for 'left_hand_index_mcp', THUMB_CMC for 'left_hand_thumb_cmc'."""
+    return re.sub(r"^(index|middle|ring)_", r"\1_finger_", name.split("_hand_")[1]).upper()
+
+
+def _openpose_hand() -> tuple[str, ...]:
+    thumb = ("T_STT", "T_BCMC", "T_MCP", "T_IP")
+    return ("BASE", *thumb, *(f"{f}_{joint}" for f in "IMRP" for joint in ("CMC", "MCP", "PIP", "DIP")))
+
+
+def _openpose_face() -> tuple[str, ...]:
+    spans = {"FB": range(17), "FEB": range(17, 27), "FN": range(27, 36), "FE": range(36, 48)}
+    spans |= {"FLO": range(48, 60), "FLI": range(60, 68), "FP": range(68, 70)}
+    return tuple(f"{part}_{number}" for part, numbers in spans.items() for number in numbers)
+
+
+@cache
+def vocabularies() -> tuple[Vocabulary, Vocabulary]:
+    """Return the components of MediaPipe and OpenPose: per component, karsl's name of each point to the file's name.
+
+    Example:
+        >>> mediapipe, openpose = vocabularies()
+        >>> mediapipe["LEFT_HAND_LANDMARKS"]["left_hand_index_mcp"], openpose["pose_keypoints_2d"]["left_big_toe"]
+        ('INDEX_FINGER_MCP', 'LBigToe')
+    """
+    hands = {"LEFT_HAND_LANDMARKS": hand("left"), "RIGHT_HAND_LANDMARKS": hand("right")}
+    mediapipe = {
+        "POSE_LANDMARKS": {name: name.upper() for name in POSE_33},
+        "FACE_LANDMARKS": {name: str(vertex) for vertex, name in enumerate(VERTEX_NAMES)},
+        **{component: {name: _mediapipe_hand_point(name) for name in names} for component, names in hands.items()},
+    }
+    openpose = {
+        "pose_keypoints_2d": dict(zip(BODY_25, _OPENPOSE_BODY, strict=True)),
+        "face_keypoints_2d": dict(zip(FACE_70, _openpose_face(), strict=True)),
+        "hand_left_keypoints_2d": dict(zip(hand("left"), _openpose_hand(), strict=True)),
+        "hand_right_keypoints_2d": dict(zip(hand("right"), _openpose_hand(), strict=True)),
+    }
+    return mediapipe, openpose
+
+
+@cache
+def _file_to_karsl(component: str) -> dict[str, str] | None:
+    """Return the file's point names of a component to karsl's. None if neither vocabulary has the component."""
+    known = next((v[component] for v in vocabularies() if component in v), None)
+    return None if known is None else {file_name: name for name, file_name in known.items()}
+
+
+def group_of(component: str) -> str:
+    """Return the skeleton group of a component.
+
+    Example:
+        >>> group_of("hand_left_keypoints_2d"), group_of("KARSL_tail"), group_of("Tongue")
+        ('lh', 'tail', 'tongue')
+    """
+    if component.startswith(OWN_PREFIX):
+        return component.removeprefix(OWN_PREFIX)
+    return _GROUPS.get(component, component.lower())
+
+
+def karsl_names(component: str, points: list[str]) -> tuple[str | None, ...]:
+    """Return karsl's names of a component's points. None for a point that its vocabulary does not have.
+
+    Example:
+        >>> karsl_names("RIGHT_HAND_LANDMARKS", ["WRIST", "PINKY_TIP"]), karsl_names("Tongue", ["Tip"])
+        (('right_hand_wrist', 'right_hand_pinky_tip'), ('tongue_tip',))
+    """
+    known, is_own = _file_to_karsl(component), component.startswith(OWN_PREFIX)
+    name: Callable[[str], str | None] = known.get if known else (lambda p: p if is_own else f"{component}_{p}".lower())
+    return tuple(name(point) for point in points)
+
+
+def components_of(parts: tuple[tuple[str, tuple[str, ...]], ...]) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """Return the components to write for the groups of a skeleton: component, karsl's names, names in the file.
+
+    The vocabulary that has more of the points is used. Other points go to components with `OWN_PREFIX`.
+
+    Example:
+        >>> components_of((("pose", ("right_wrist", "nose", "tail_0")),))
+        [('POSE_LANDMARKS', ('nose', 'right_wrist'), ('NOSE', 'RIGHT_WRIST')), ('KARSL_pose', ('tail_0',), ('tail_0',))]
+    """
+    remaining = {name for _, names in parts for name in names}
+    vocabulary = max(vocabularies(), key=lambda v: sum(len(remaining & points.keys()) for points in v.values()))
+    components = []
+    for component, points in vocabulary.items():
+        names = tuple(n for n in points if n in remaining)
+        if names:
+            components.append((component, names, tuple(points[n] for n in names)))
+            remaining -= set(names)
+    for group, group_names in parts:
+        names = tuple(n for n in group_names if n in remaining)
+        if names:
+            components.append((OWN_PREFIX + group, names, names))
+    return components
+
+
+# Reading.
+
+
+def _require_pose_format() -> Any:
+    try:
+        import pose_format
+    except ImportError:
+        raise missing_extra("pose", "pose-format") from None
+    return pose_format
+
+
+def _read(path: Path, *, header_only: bool = False) -> Any:
+    pose_format = _require_pose_format()
+    from pose_format.pose_body import EmptyPoseBody
+
+    if not path.is_file():
+        raise CorruptRecordError(f"{path}: no such file; was it moved after it was listed?")
+    try:
+        with path.open("rb") as stream:
+            if not header_only:
+                return pose_format.Pose.read(stream.read())
+            return pose_format.Pose.read(stream, pose_body=EmptyPoseBody)
+    except NotImplementedError:  # version 0.0 has no frame count that can be read alone
+        if header_only:
+            return _read(path)
+        raise CorruptRecordError(f"{path}: pose-format does not support this version of .pose; convert the file") from None
+    except _BROKEN as error:
+        raise CorruptRecordError(f"{path}: not a readable .pose file ({error}); export it again") from error
+
+
+def _file_skeleton(components: Sequence[Any]) -> tuple[Skeleton, np.ndarray]:
+    """Return the skeleton of a file, and the index, int64 (V,), of its points among all points of the file.
+
+    Components in `NOT_READ` and points without a name of karsl are left out. A skeleton with equal names is preferred over a
+    new one.
+    """
+    parts, indices, start = [], [], 0
+    for component in components:
+        names = karsl_names(component.name, component.points)
+        used = [(i, n) for i, n in enumerate(names) if n and component.name not in NOT_READ]
+        if used:
+            parts.append((group_of(component.name), tuple(n for _, n in used)))
+            indices += [start + i for i, _ in used]
+        start += len(component.points)
+    skeleton = mediapipe_skeleton("pose_file", *parts)
+    known = (get_skeleton(n) for n in skeleton_names())
+    return next((s for s in known if s.names == skeleton.names), skeleton), np.array(indices, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class _PoseReader:
+    root: Path
+    skeleton: Skeleton
+
+    def __call__(self, record: dict) -> np.ndarray:
+        path = self.root / record["file"]
+        pose = _read(path)
+        skeleton, indices = _file_skeleton(pose.header.components)
+        clip = _to_clip(pose, where=str(path))[:, indices]
+        return clip if skeleton.names == self.skeleton.names else remap_clip(clip, self.skeleton.mapping_from(skeleton))
+
+
+def _to_clip(pose: Any, *, where: str) -> np.ndarray:
+    """Return float32 (T, all points of the file, 4) of the most visible person, with pixels divided by the image size."""
+    data, score = np.ma.getdata(pose.body.data), np.clip(np.asarray(pose.body.confidence, np.float32), 0, 1)
+    size = pose.header.dimensions
+    if data.ndim != 4 or not data.shape[0] or not data.shape[1] or min(size.width, size.height) < 1:
+        raise CorruptRecordError(
+            f"{where}: data has shape {data.shape}, the image {size.width} x {size.height}; export it again"
+        )
+    person = int(score.sum((0, 2)).argmax())
+    clip = np.zeros((*score[:, person].shape, 4), np.float32)
+    axes = min(3, data.shape[3])
+    clip[..., :axes], clip[..., 3] = data[:, person, :, :axes], score[:, person]
+    clip[..., :2] /= np.array([size.width, size.height], np.float32)
+    clip[clip[..., 3] == 0] = 0
+    if not np.isfinite(clip).all():
+        raise CorruptRecordError(f"{where}: points with a confidence above 0 have non-finite coordinates; export it again")
+    return clip
+
+
+def write_pose(out: Path, job: ConversionJob) -> None:
+    """Write one file per clip, in one folder per class, and the sidecar."""
+    _require_pose_format()
+    from pose_format import Pose
+    from pose_format.numpy import NumPyPoseBody
+    from pose_format.pose_header import PoseHeader, PoseHeaderDimensions
+
+    components, order = _header_components(job.skeleton)
+    header = PoseHeader(0.2, PoseHeaderDimensions(IMAGE_SIZE, IMAGE_SIZE, 0), components)
+    folders, names, records = class_folders(job.metainfo["classes"]), UniqueNames(), []
+    for record, clip in job.clips():
+        clip = clip[:, order]
+        data = clip[:, None, :, :3] * np.array([IMAGE_SIZE, IMAGE_SIZE, 1], np.float32)
+        body = NumPyPoseBody(float(record.get("fps", DEFAULT_FPS)), data, clip[:, None, :, 3])
+        folder = folders[record["label"]]
+        file = f"{folder}/{names.name(folder, record['clip_id'])}.pose"
+        (out / folder).mkdir(exist_ok=True)
+        with (out / file).open("wb") as stream:
+            Pose(header, body).write(stream)
+        records.append({**public_record(record), "file": file})
+    write_list(out / SIDECAR, {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)}, records)
+
+
+def _header_components(skeleton: Skeleton) -> tuple[list[Any], np.ndarray]:
+    """Return pose-format's components of a skeleton, and the indices of its points in their order."""
+    from pose_format.pose_header import PoseHeaderComponent
+
+    components, order = [], []
+    for name, names, file_names in components_of(skeleton.parts):
+        index = {n: i for i, n in enumerate(names)}
+        limbs = [(index[a], index[b]) for a, b in skeleton.bones if a in index and b in index]
+        colors = [(31, 119, 180)] * max(1, len(limbs))
+        components.append(PoseHeaderComponent(name, list(file_names), limbs, colors, "XYZC"))
+        order += list(names)
+    return components, skeleton.indices(order)
+
+
+@register_format(
+    "pose",
+    description="<class>/<clip>.pose, MediaPipe Holistic or OpenPose; pose-format reads it",
+    cannot_store="nothing; read: world landmarks, further persons",
+    detect=lambda path: file_with_suffix(".pose")(path) or (path.is_dir() and any(path.rglob("*.pose"))),
+    priority=90,
+    writer=write_pose,
+    supports=SUPPORTS_ALL,
+    extra="pose",
+)
+def open_pose(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> FunctionSource:
+    """Open a file or a folder of files. Folders are classes unless there is a `clips.json`.
+
+    Raises:
+        MissingExtraError: If pose-format is not installed.
+        DataProblems: If files cannot be read or, without `skeleton`, differ in their points, with all of them.
+    """
+    root = path if path.is_dir() else path.parent
+    sidecar = read_sidecar(root) if path.is_dir() else None
+    metainfo, records = sidecar or (records_of_folders(root, "*.pose") if path.is_dir() else _single_file(path))
+    if sidecar and skeleton is None and "skeleton" in metainfo:
+        skeleton = get_skeleton(metainfo["skeleton"])
+    first, notes, problems = skeleton, set(), []
+    for record in records:
+        try:
+            pose = _read(root / record["file"], header_only=True)
+        except CorruptRecordError as error:
+            problems.append(str(error))
+            continue
+        found, _indices = _file_skeleton(pose.header.components)
+        first = first or found
+        if skeleton is None and found.names != first.names:
+            problems.append(
+                f"{record['file']} has {found.num_keypoints} points that differ from the first file's; pass a skeleton"
+            )
+        record |= {"num_frames": pose.body.data.shape[0], "fps": float(pose.body.fps)}
+        notes |= _notes(pose)
+    if problems or first is None:
+        raise DataProblems(str(path), problems)
+    metainfo = {**metainfo, "skeleton": describe_skeleton(first)}
+    return FunctionSource(metainfo, first, records, _PoseReader(root, first), tuple(sorted(notes)))
+
+
+def _single_file(path: Path) -> tuple[dict, list[dict]]:
+    return {"dataset_name": path.stem, "classes": (path.stem,)}, [{"clip_id": path.stem, "label": 0, "file": path.name}]
+
+
+def _notes(pose: Any) -> set[str]:
+    """Return one sentence for each kind of content that is not read."""
+    notes = set()
+    for component in pose.header.components:
+        if component.name in NOT_READ:
+            notes.add(f"component {component.name} is not read: {NOT_READ[component.name]}")
+        elif None in karsl_names(component.name, component.points):
+            notes.add(f"component {component.name} has unknown points, which are not read")
+        if component.format not in ("XYC", "XYZC"):
+            notes.add(f"points have the values {component.format}; only x, y, z and confidence are read")
+    if pose.body.data.shape[1] > 1:
+        notes.add("some files have several persons; only the most visible one is read")
+    return notes

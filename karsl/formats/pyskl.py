@@ -1,0 +1,188 @@
+"""Pickles of mmaction2 and pyskl, `{"split": {...}, "annotations": [...]}`, with all clips in one file.
+
+Source: https://mmaction2.readthedocs.io/en/latest/user_guides/prepare_dataset.html (skeleton-based action recognition).
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from karsl.errors import AnnotationError, CorruptRecordError, DataProblems
+from karsl.formats.base import (
+    SUPPORTS_ALL,
+    ConversionJob,
+    class_list,
+    file_with_suffix,
+    register_format,
+    resolve_skeleton,
+)
+from karsl.formats.safe_pickle import Trusted, load_safe_pickle
+from karsl.io.sources import FunctionSource, public_record
+from karsl.skeletons import Skeleton, describe_skeleton
+
+_KEYS = ("frame_dir", "label", "keypoint")
+
+
+@dataclass(frozen=True)
+class _PickleReader:
+    """Reads clips from memory. A pickled copy contains all clips."""
+
+    path: Path
+    clips: list[dict]
+
+    def __call__(self, record: dict) -> np.ndarray:
+        return to_clip(self.clips[record["index"]], where=f"{self.path}: clip {record['clip_id']!r}")
+
+
+def to_clip(annotation: dict, *, where: str) -> np.ndarray:
+    """Convert the most visible person of an annotation to a canonical clip, with pixels divided by the image size.
+
+    Args:
+        annotation: `keypoint` (M, T, V, 2 or 3), and optionally `keypoint_score` (M, T, V) and `img_shape` (height, width).
+        where: Name of the clip, for errors.
+
+    Returns:
+        float32 (T, V, 4).
+
+    Raises:
+        CorruptRecordError: If a point with a score above 0 has a coordinate that is not finite.
+    """
+    keypoint = np.asarray(annotation["keypoint"], np.float32)
+    score = annotation.get("keypoint_score")
+    # without scores, zeros are missing points, as in the 3D skeletons of NTU
+    score = (keypoint != 0).any(-1).astype(np.float32) if score is None else np.asarray(score, np.float32)
+    person = int(score.sum((1, 2)).argmax())
+    xyz, score = keypoint[person], np.clip(score[person], 0, 1)
+    height, width = annotation.get("img_shape") or (1, 1)
+    clip = np.zeros((*score.shape, 4), np.float32)
+    clip[..., : xyz.shape[-1]], clip[..., 3] = xyz, score
+    clip[..., :2] /= np.array([width, height], np.float32)
+    clip[score <= 0] = 0
+    if not np.isfinite(clip).all():
+        raise CorruptRecordError(f"{where} has points with a score above 0 and non-finite coordinates; export it again")
+    return clip
+
+
+def write_pyskl(out: Path, job: ConversionJob) -> None:
+    """Write x, y, z and scores."""
+    _write(out, job, num_coordinates=3)
+
+
+def write_pyskl_2d(out: Path, job: ConversionJob) -> None:
+    """Write x, y and scores, for the 2D models of mmaction2 and pyskl."""
+    _write(out, job, num_coordinates=2)
+
+
+def _write(out: Path, job: ConversionJob, *, num_coordinates: int) -> None:
+    """Write the pickle. Coordinates are fractions of the image size, so `img_shape` is (1, 1)."""
+    annotations: list[dict] = []
+    split: dict[str, list[str]] = {}
+    for record, clip in job.clips():
+        metadata = {k: v for k, v in public_record(record).items() if k in ("label", "sign", "signer", "fps")}
+        annotations.append(
+            {
+                "frame_dir": record["clip_id"],
+                **metadata,
+                "total_frames": len(clip),
+                "img_shape": (1, 1),
+                "original_shape": (1, 1),
+                "keypoint": np.ascontiguousarray(clip[..., :num_coordinates])[None],
+                "keypoint_score": np.ascontiguousarray(clip[..., 3])[None],
+            }
+        )
+        split.setdefault(record.get("split", "train"), []).append(record["clip_id"])
+    metainfo = {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)}
+    with out.open("wb") as stream:
+        pickle.dump({"split": split, "annotations": annotations, "metainfo": metainfo}, stream, protocol=4)
+
+
+@register_format(
+    "pyskl",
+    description="one pickle of mmaction2 and pyskl: keypoint (M, T, V, 3), keypoint_score; read with --trust-pickle FILE",
+    cannot_store="nothing; read: further persons",
+    detect=file_with_suffix(".pkl", ".pickle"),
+    priority=100,
+    writer=write_pyskl,
+    is_file=True,
+    supports=SUPPORTS_ALL,
+    supports_half=True,
+)
+@register_format(
+    "pyskl2d",
+    description="the same with keypoint (M, T, V, 2), for 2D models",
+    cannot_store="z",
+    priority=101,
+    writer=write_pyskl_2d,
+    is_file=True,
+    supports=frozenset({"score", "mask"}),
+    supports_half=True,
+)
+def open_pyskl(path: Path, *, skeleton: Skeleton | None = None, trusted: Trusted = (), **_: Any) -> FunctionSource:
+    """Open a trusted pickle. Only the most visible person of a clip is read.
+
+    Raises:
+        ConfigError: If the file is not trusted.
+        AnnotationError: If it is not of this format, or neither it nor `skeleton` names the skeleton.
+        DataProblems: If clips are invalid, with all of them.
+    """
+    content = load_safe_pickle(path, trusted=trusted)
+    if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
+        raise AnnotationError(f"{path}: not a dict with 'split' and 'annotations'; is it a file of mmaction2 or pyskl?")
+    stored = content.get("metainfo") or {}
+    points = resolve_skeleton(stored.get("skeleton"), skeleton, where=path)
+    splits = content.get("split") or {}
+    split_of = {clip: name for name, clips in splits.items() for clip in clips}
+    clips = content["annotations"]
+    problems = [
+        f"annotation {index} {problem}"
+        for index, clip in enumerate(clips)
+        if (problem := _problem(clip, points.num_keypoints))
+    ]
+    if problems:
+        raise DataProblems(str(path), problems)
+    records = [_record(clip, index, split_of) for index, clip in enumerate(clips)]
+    metainfo = {"dataset_name": path.stem, "classes": class_list(r["label"] for r in records), **stored}
+    metainfo["skeleton"] = describe_skeleton(points)
+    return FunctionSource(metainfo, points, records, _PickleReader(path, clips), tuple(_notes(clips, splits)))
+
+
+def _notes(clips: list[dict], splits: dict) -> Iterator[str]:
+    several = sum(len(clip["keypoint"]) > 1 for clip in clips)
+    if several:
+        yield f"{several} clips have several persons; only the most visible one is read"
+    counts = Counter(clip for names in splits.values() for clip in names)
+    repeated = sum(count > 1 for count in counts.values())
+    if repeated:
+        yield f"{repeated} clips are in several splits; the last one is used"
+
+
+def _problem(clip: Any, num_keypoints: int) -> str | None:
+    if not isinstance(clip, dict) or any(key not in clip for key in _KEYS):
+        return f"is not a dict with {_KEYS}"
+    name, keypoint, score, label = repr(clip["frame_dir"]), clip["keypoint"], clip.get("keypoint_score"), clip["label"]
+    if not isinstance(label, int) or label < 0:
+        return f"({name}): label {label!r} is not an integer from 0"
+    if not isinstance(keypoint, np.ndarray) or keypoint.ndim != 4 or not keypoint.shape[0] or not keypoint.shape[1]:
+        return f"({name}): keypoint is not an array (persons, frames, points, 2 or 3)"
+    if keypoint.shape[2] != num_keypoints or keypoint.shape[3] not in (2, 3):
+        return f"({name}): keypoint has shape {keypoint.shape}, the skeleton has {num_keypoints} points"
+    if not all(isinstance(side, (int, float)) and side > 0 for side in clip.get("img_shape") or (1, 1)):
+        return f"({name}): img_shape is {clip['img_shape']!r}; expected height and width"
+    if score is not None and np.shape(score) != keypoint.shape[:3]:
+        return f"({name}): keypoint_score has shape {np.shape(score)}, keypoint {keypoint.shape}"
+    return None
+
+
+def _record(clip: dict, index: int, split_of: dict) -> dict:
+    record = {"clip_id": str(clip["frame_dir"]), "label": int(clip["label"]), "num_frames": clip["keypoint"].shape[1]}
+    record |= {key: clip[key] for key in ("sign", "signer", "fps") if key in clip}
+    if clip["frame_dir"] in split_of:
+        record["split"] = split_of[clip["frame_dir"]]
+    return {**record, "index": index}

@@ -1,0 +1,188 @@
+"""SPOTER's CSV: one row per clip, one column per landmark and axis, whose cells list the values of all frames.
+
+Columns are `nose_X`, `nose_Y`, ..., `wrist_0_X` of the left and `wrist_1_X` of the right hand. `labels` starts at 0. Files
+of karsl also have `clip_id`, `gloss`, `gloss_ar`, `sign`, `signer` and `split`, which SPOTER ignores.
+
+Source: https://github.com/matyasbohacek/spoter, datasets/czech_slr_dataset.py and the identifiers of its normalization.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from karsl.errors import AnnotationError, CorruptRecordError, DataProblems
+from karsl.formats.base import ConversionJob, file_with_suffix, register_format
+from karsl.io.sources import FunctionSource
+from karsl.skeletons import get_skeleton
+
+_METADATA = ("clip_id", "gloss", "gloss_ar", "sign", "signer", "split")
+_MAX_CELL_BYTES = 1 << 26  # csv rejects cells above 128 KiB by default; landmarks of a long clip need more
+_DIGITS = 9  # enough to restore the same float32
+
+
+def landmark(name: str) -> str:
+    """Return SPOTER's identifier of a keypoint.
+
+    Example:
+        >>> landmark("left_wrist"), landmark("right_hand_pinky_mcp"), landmark("left_hand_thumb_mcp"), landmark("neck")
+        ('leftWrist', 'littleMCP_1', 'thumbMP_0', 'neck')
+    """
+    side, is_hand, point = name.partition("_hand_")
+    if not is_hand:
+        return re.sub(r"_(\w)", lambda m: m[1].upper(), name)
+    finger, _, joint = point.partition("_")
+    joint = "MP" if finger == "thumb" and joint == "mcp" else joint.title() if joint == "tip" else joint.upper()
+    return f"{'little' if finger == 'pinky' else finger}{joint}_{'01'[side == 'right']}"
+
+
+def _columns() -> list[str]:
+    return [f"{landmark(name)}_{axis}" for name in get_skeleton("spoter_54").names for axis in "XY"]
+
+
+def _normalize_column(column: str) -> str:
+    """Replace the side of a hand by its number, as SPOTER's loader does."""
+    return re.sub(r"_right_", "_1_", re.sub(r"_left_", "_0_", column, flags=re.IGNORECASE), flags=re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class _LineReader:
+    path: Path
+    header: tuple[str, ...]
+
+    def __call__(self, record: dict) -> np.ndarray:
+        with self.path.open("rb") as stream:
+            stream.seek(record["byte"])
+            line = stream.read(record["bytes"]).decode("utf-8")
+        return to_clip(_to_row(line, self.header), where=f"{self.path}: row {record['row']}")
+
+
+def to_clip(row: dict[str, str], *, where: str) -> np.ndarray:
+    """Convert a row to a canonical clip, float32 (T, 54, 4). A point at (0, 0) is missing. `neck` columns are optional.
+
+    Raises:
+        CorruptRecordError: If a cell is not a list of finite numbers, or lists differ in length.
+    """
+    names = get_skeleton("spoter_54").names
+    values = {c: _parse_numbers(row[c], f"{where}, column {c}") for c in _columns() if c in row}
+    lengths = sorted({len(v) for v in values.values()})
+    if len(lengths) != 1 or not lengths[0]:
+        raise CorruptRecordError(f"{where}: landmarks have {lengths} frames; every cell must list one value per frame")
+    clip = np.zeros((lengths[0], len(names), 4), np.float32)
+    for index, name in enumerate(names):
+        for axis, letter in enumerate("XY"):
+            clip[:, index, axis] = values.get(f"{landmark(name)}_{letter}", 0)
+    if not np.isfinite(clip).all():
+        raise CorruptRecordError(f"{where}: a coordinate is not finite; export it again")
+    clip[..., 3] = (clip[..., :2] != 0).any(-1)
+    return clip
+
+
+def _parse_numbers(cell: str, where: str) -> list:
+    try:
+        values = json.loads(cell)
+    except ValueError as error:
+        raise CorruptRecordError(f"{where}: {cell[:30]!r} is not a list of numbers ({error})") from error
+    if not isinstance(values, list) or not all(isinstance(v, (int, float)) for v in values):
+        raise CorruptRecordError(f"{where}: {cell[:30]!r} is not a list of numbers")
+    return values
+
+
+def write_spoter(out: Path, job: ConversionJob) -> None:
+    """Write one row per clip: x and y in image coordinates, y downwards, (0, 0) for a missing point."""
+    columns = _columns()
+    arabic = job.metainfo.get("classes_ar")
+    with out.open("w", encoding="utf-8", newline="") as stream:
+        rows = csv.writer(stream, lineterminator="\n")
+        rows.writerow(("labels", *_METADATA, *columns))
+        for record, clip in job.clips():
+            metadata = {**record, "gloss": job.gloss(record), "gloss_ar": arabic[record["label"]] if arabic else ""}
+            xy = clip[..., :2].reshape(len(clip), -1).T
+            cells = ["[" + ", ".join([f"{v:.{_DIGITS}g}" for v in values]) + "]" for values in xy.tolist()]
+            rows.writerow((record["label"], *(metadata.get(key, "") for key in _METADATA), *cells))
+
+
+@register_format(
+    "spoter",
+    description="SPOTER's CSV: one row per clip, 54 points, x and y",
+    cannot_store="points outside SPOTER's 54; z; scores",
+    detect=file_with_suffix(".csv"),
+    priority=140,
+    writer=write_spoter,
+    is_file=True,
+    skeleton="spoter_54",
+    supports=frozenset(),
+)
+def open_spoter(path: Path, **_: Any) -> FunctionSource:
+    """Open a CSV file. Rows are read on demand, by their byte offset.
+
+    Raises:
+        AnnotationError: If a column is missing.
+        DataProblems: If rows do not match the header, with all of them.
+    """
+    lines = _read_lines(path)
+    header = tuple(_normalize_column(c) for c in _split_cells(next(lines, ("", 0, 0))[0]))
+    missing = [c for c in ("labels", *_columns()) if c not in header and not c.startswith("neck_")]
+    if missing:
+        raise AnnotationError(f"{path}: no column {missing[0]!r} (and {len(missing) - 1} more); is it a file of SPOTER?")
+    records: list[dict] = []
+    problems: list[str] = []
+    glosses: dict[int, tuple[str, str, int | None]] = {}
+    for number, (line, byte, size) in enumerate(lines, start=1):
+        row = _to_row(line, header)
+        count = len(_split_cells(line))
+        if count != len(header) or not (row.get("labels") or "").strip().isdecimal():
+            problems.append(f"row {number} has {count} cells of {len(header)}, labels {row.get('labels')!r}")
+            continue
+        record = _record(row, path.stem, number) | {"row": number, "byte": byte, "bytes": size}
+        label = record["label"]
+        glosses[label] = (row.get("gloss") or f"{label:04d}", row.get("gloss_ar") or "", record.get("sign"))
+        records.append(record)
+    if problems or not records:
+        raise DataProblems(str(path), problems or ["the file has no rows"])
+    return FunctionSource(_metainfo(path, glosses), get_skeleton("spoter_54"), records, _LineReader(path, header))
+
+
+def _record(row: dict[str, str], stem: str, number: int) -> dict:
+    record: dict = {"clip_id": row.get("clip_id") or f"{stem}/{number:06d}", "label": int(row["labels"])}
+    record |= {"num_frames": row["leftEar_X"].count(",") + 1}
+    record |= {key: row[key] for key in ("signer", "split") if row.get(key)}
+    return record | ({"sign": int(row["sign"])} if row.get("sign") else {})
+
+
+def _metainfo(path: Path, glosses: dict[int, tuple[str, str, int | None]]) -> dict:
+    rows = [glosses.get(label, (f"{label:04d}", "", None)) for label in range(max(glosses) + 1)]
+    english, arabic, signs = zip(*rows, strict=True)
+    metainfo: dict = {"dataset_name": path.stem, "skeleton": "spoter_54", "classes": english}
+    if any(arabic):
+        metainfo["classes_ar"] = arabic
+    if all(sign is not None for sign in signs):
+        metainfo["signs"] = signs
+    return metainfo
+
+
+def _read_lines(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Yield each line with its byte offset and size, without a byte-order mark."""
+    with path.open("rb") as stream:
+        start = 3 if stream.read(3) == b"\xef\xbb\xbf" else 0
+        stream.seek(start)
+        for raw in stream:
+            if raw.strip():
+                yield raw.decode("utf-8"), start, len(raw)
+            start += len(raw)
+
+
+def _split_cells(line: str) -> list[str]:
+    csv.field_size_limit(_MAX_CELL_BYTES)
+    return next(csv.reader([line]), [])
+
+
+def _to_row(line: str, header: tuple[str, ...]) -> dict[str, str]:
+    return dict(zip(header, _split_cells(line), strict=False))

@@ -1,0 +1,80 @@
+"""Local WebDataset tars: one `.npy` and one `.json` per clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from karsl.errors import AnnotationError, ConfigError, DatasetNotFoundError
+from karsl.formats.base import ConversionJob, class_list, file_with_suffix, folder_with, register_format, resolve_skeleton
+from karsl.io.sources import IndexedSource, public_record
+from karsl.skeletons import Skeleton, describe_skeleton
+from karsl.storage.tar.facts import record_of
+from karsl.storage.tar.index import SUFFIX, TarIndex, index_tar
+from karsl.storage.tar.write import TARS, read_tars, write_tars
+
+
+def write_tar(out: Path, job: ConversionJob) -> None:
+    """Write `clips-000000.tar` and so on, an index next to each, and `tars.json`."""
+    clips = job.clips()
+    metainfo = {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)}
+    records = [public_record(record) for record in job.source.records]
+
+    def read(record: dict) -> np.ndarray:
+        return next(clips)[1]
+
+    write_tars(out, metainfo, records, read, skeleton=job.skeleton, dtype=job.dtype.name)
+    next(clips, None)  # raises the problems that the iteration collected
+
+
+@register_format(
+    "tar",
+    description="WebDataset: clips-000000.tar with one .npy and one .json per clip, and an index",
+    cannot_store="nothing",
+    detect=lambda path: file_with_suffix(".tar")(path) or folder_with("*.tar")(path),
+    priority=60,
+    writer=write_tar,
+    supports_half=True,
+)
+def open_tars(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> IndexedSource:
+    """Open an uncompressed tar, or a folder of them, whose clips are `.npy` arrays of four numbers per point.
+
+    Raises:
+        DatasetNotFoundError: If the folder has no tar.
+        ConfigError: If clips cannot be memory-mapped: compressed, in `.npz`, or of another shape.
+        AnnotationError: If neither `tars.json` nor `skeleton` names the skeleton, or a clip has no integer label.
+    """
+    root, tars = (path, sorted(path.glob("*.tar"))) if path.is_dir() else (path.parent, [path])
+    tars = [tar for tar in tars if not tar.name.startswith(".")]  # hidden ones are leftovers of killed writers
+    if not tars:
+        raise DatasetNotFoundError(f"no .tar in {path}; expected files like 'clips-000000.tar'")
+    stored = read_tars(root / TARS).get("metainfo", {})
+    points = resolve_skeleton(stored.get("skeleton"), skeleton, where=path)
+    signs = {s: i for i, s in enumerate(stored.get("signs", ()))}
+    records = [record for tar in tars for record in _records(tar, points, signs)]
+    unlabelled = next((r["clip_id"] for r in records if "label" not in r), None)
+    if unlabelled is not None:
+        raise AnnotationError(f"{path}: clip {unlabelled!r} has no label; add one to its .json or .cls")
+    metainfo = {"dataset_name": path.stem, "classes": class_list(r["label"] for r in records), **stored}
+    return IndexedSource({**metainfo, "skeleton": describe_skeleton(points)}, points, records, root.resolve())
+
+
+def _records(tar: Path, points: Skeleton, signs: dict[int, int]) -> Iterator[dict]:
+    index_file = tar.with_name(tar.name + SUFFIX)
+    index = TarIndex.read(index_file) if index_file.is_file() else None
+    if index is None or index.size != tar.stat().st_size:
+        index = index_tar(tar)
+    if not index.mapped:
+        raise ConfigError(
+            f"{tar}: its clips are not (frames, points, 4) float arrays with zeros for missing points; use TarDataset"
+        )
+    if index.clips and index.num_keypoints != points.num_keypoints:
+        raise AnnotationError(
+            f"{tar}: clips have {index.num_keypoints} points, skeleton {points.name!r} has {points.num_keypoints}"
+        )
+    for clip in index.clips:
+        location = {"keypoint_path": tar.name, "byte_start": clip.start, "dtype": clip.dtype, "xxh3": clip.xxh3}
+        yield {**record_of(clip.key, clip.facts, signs, str(tar)), "num_frames": clip.frames, **location}

@@ -1,0 +1,203 @@
+"""Sources of clips: a list of records and a way to read one of them, whatever the file format."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from karsl.skeletons import Skeleton, describe_skeleton
+from karsl.storage.annotation import LOCATOR_KEYS
+from karsl.storage.reader import ClipReader
+from karsl.storage.stamp import files_at, stamp_of
+
+_PUBLIC_KEYS = ("clip_id", "label", "sign", "signer", "split", "num_frames", "fps")
+
+
+def public_record(record: dict) -> dict:
+    """Return the keys of a record that do not depend on the file format or location of its clip.
+
+    Example:
+        >>> public_record({"clip_id": "a", "signer": None, "num_frames": 3, "keypoint_path": "a.npy"})
+        {'clip_id': 'a', 'num_frames': 3}
+    """
+    return {key: record[key] for key in _PUBLIC_KEYS if record.get(key) is not None}
+
+
+class ClipSource(ABC):
+    """Base class of clip sources. A source is picklable and holds no open file, so that workers can read from it.
+
+    A subclass sets the attributes and implements `read`. The other methods have defaults.
+
+    Attributes:
+        metainfo: `dataset_name`, `skeleton` as in a config, `classes` (K), and `classes_ar`, `signs` if known.
+        skeleton: Skeleton of every clip that `read` returns.
+        records: One dict per clip: `clip_id`, `num_frames`, `label` (index into `classes`), and `sign`, `signer`, `split` if
+            known. Other keys locate the clip and belong to the source.
+        notes: One sentence for each kind of content in the files that is not read.
+    """
+
+    metainfo: dict
+    skeleton: Skeleton
+    records: list[dict]
+    notes: tuple[str, ...] = ()
+
+    @abstractmethod
+    def read(self, record: dict) -> np.ndarray:
+        """Return the canonical clip of a record: float32 (T, V, 4), x y z score, four zeros for a missing keypoint."""
+
+    def read_stored(self, record: dict) -> np.ndarray:
+        """Return the canonical clip in its stored dtype, float16 or float32."""
+        return self.read(record)
+
+    def public_record(self, record: dict) -> dict:
+        """Return the keys of a record that a pack stores."""
+        return public_record(record)
+
+    @property
+    def fingerprint(self) -> str:
+        """State of the files as a hash, so that work is resumed on the same files only. Empty if unknown."""
+        return ""
+
+
+@dataclass(frozen=True)
+class FunctionSource(ClipSource):
+    """A source made of a list of records and a function that reads one of them.
+
+    Args:
+        metainfo, skeleton, records, notes: See `ClipSource`.
+        reader: Picklable function that maps a record to its canonical clip.
+        root: File or folder that `reader` reads from. None disables resuming an interrupted `pack_clips`.
+
+    Example:
+        >>> from karsl.skeletons import Skeleton
+        >>> dot = Skeleton("dot", (("pose", ("nose",)),))
+        >>> records = [{"clip_id": "a", "label": 0, "num_frames": 2}]
+        >>> source = FunctionSource({"classes": ("hello",)}, dot, records, lambda record: np.ones((2, 1, 4)))
+        >>> isinstance(source, ClipSource), source.read(source.records[0]).shape
+        (True, (2, 1, 4))
+    """
+
+    metainfo: dict
+    skeleton: Skeleton
+    records: list[dict]
+    reader: Callable[[dict], np.ndarray]
+    notes: tuple[str, ...] = ()
+    root: Path | None = None
+
+    def read(self, record: dict) -> np.ndarray:
+        """Return the canonical clip of a record, float32 (T, V, 4)."""
+        return self.reader(record)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of names, sizes and modification times of all files below `root`. Empty without a root."""
+        if self.root is None:
+            return ""
+        return stamp_of(self.root if self.root.is_dir() else self.root.parent, files_at(self.root))
+
+
+@dataclass(frozen=True)
+class IndexedSource(ClipSource):
+    """A source whose records locate their clips, see `ClipReader`. Files are opened in the process that reads.
+
+    Args:
+        metainfo, skeleton, records, notes: See `ClipSource`.
+        root: Folder that the paths of the records are relative to.
+    """
+
+    metainfo: dict
+    skeleton: Skeleton
+    records: list[dict]
+    root: Path
+    notes: tuple[str, ...] = ()
+    _reader: ClipReader = field(default_factory=lambda: ClipReader(cache_bytes=0), repr=False, compare=False)
+
+    def read(self, record: dict) -> np.ndarray:
+        """Return the canonical clip of a record, float32 (T, V, 4)."""
+        return self.read_stored(record).astype(np.float32)
+
+    def read_stored(self, record: dict) -> np.ndarray:
+        """Return the canonical clip in its stored dtype, without a copy if the file is memory-mapped."""
+        path = os.path.join(self.root, record["keypoint_path"])
+        return self._reader.read({**record, "keypoint_path": path}, self.skeleton.num_keypoints)
+
+    def public_record(self, record: dict) -> dict:
+        """Return a record without the keys that locate its clip."""
+        return {key: value for key, value in record.items() if key not in LOCATOR_KEYS}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of names, sizes and modification times of the files that the records name."""
+        return stamp_of(self.root, (r["keypoint_path"] for r in self.records))
+
+
+class RemappedSource(ClipSource):
+    """The clips of another source on a different skeleton. Keypoints are matched by name.
+
+    Args:
+        source: Source of the clips.
+        skeleton: Skeleton to return. Keypoints that `source` lacks are missing in every frame.
+    """
+
+    def __init__(self, source: ClipSource, skeleton: Skeleton) -> None:
+        self.source, self.skeleton = source, skeleton
+        self.metainfo = {**source.metainfo, "skeleton": describe_skeleton(skeleton)}
+        self.records, self.notes = source.records, source.notes
+
+    def read(self, record: dict) -> np.ndarray:
+        """Return the canonical clip on `skeleton`, float32 (T, V, 4)."""
+        return remap_clip(self.source.read(record), self.skeleton.mapping_from(self.source.skeleton))
+
+    def public_record(self, record: dict) -> dict:
+        """Return the public keys of the wrapped source's record."""
+        return self.source.public_record(record)
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the wrapped source."""
+        return self.source.fingerprint
+
+
+def remap_clip(clip: np.ndarray, mapping: np.ndarray) -> np.ndarray:
+    """Reorder the keypoints of a canonical clip.
+
+    Args:
+        clip: (T, V, 4).
+        mapping: int64 (V',), index into `clip` of each output keypoint, -1 for a missing one.
+
+    Returns:
+        (T, V', 4) of the dtype of `clip`.
+
+    Example:
+        >>> remap_clip(np.array([[[1, 2, 3, 1], [4, 5, 6, 1]]]), np.array([1, -1])).tolist()
+        [[[4, 5, 6, 1], [0, 0, 0, 0]]]
+    """
+    out = np.zeros((len(clip), len(mapping), 4), clip.dtype)
+    present = mapping >= 0
+    out[:, present] = clip[:, mapping[present]]
+    return out
+
+
+def dropped_points(source: Skeleton, target: Skeleton) -> np.ndarray:
+    """Return the indices, int64, of the keypoints of `source` that `target` does not have."""
+    known = set(target.names)
+    return np.array([i for i, name in enumerate(source.names) if name not in known], dtype=np.int64)
+
+
+def describe_points(skeleton: Skeleton, points: np.ndarray) -> str:
+    """Summarize some keypoints of a skeleton for a message.
+
+    Example:
+        >>> from karsl.skeletons import get_skeleton
+        >>> describe_points(get_skeleton("karsl_184"), np.arange(2, 10))
+        "4 of pose, 4 of face, e.g. 'left_elbow'"
+    """
+    counts = np.bincount(skeleton.group_of[points], minlength=len(skeleton.groups))
+    groups = ", ".join(f"{count} of {group}" for group, count in zip(skeleton.groups, counts, strict=True) if count)
+    return f"{groups}, e.g. {skeleton.names[int(points[0])]!r}"

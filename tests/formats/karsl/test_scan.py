@@ -1,0 +1,207 @@
+import os
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from karsl.datasets import KArSLDataset
+from karsl.errors import DatasetNotFoundError
+from karsl.io import LabelTable
+from karsl.io.npz import ByteRange, read_range
+from karsl.skeletons import get_skeleton
+from karsl.storage.scan import scan_npz_folders
+
+SKELETON = get_skeleton("karsl_184")
+
+
+def scan(root, **kwargs):
+    return scan_npz_folders(root, skeleton=SKELETON, **kwargs)
+
+
+def test_every_clip_is_listed_in_an_order_of_names(write_clips):
+    root = write_clips({"02-train/0003.npz": {"z": 5, "y": 6}, "01-test/0001.npz": {"c": 2}, "01-test/0002.npz": {"b": 3}})
+    found = scan(root)
+    assert found.problems == []
+    assert found.signs == (1, 2, 3)
+    assert [(r["clip_id"], r["num_frames"]) for r in found.records] == [
+        ("01-test/0001/c", 2),
+        ("01-test/0002/b", 3),
+        ("02-train/0003/z", 5),
+        ("02-train/0003/y", 6),
+    ]
+    record = found.records[2]
+    place = ByteRange(*record.pop("member"))
+    assert read_range(root / "02-train/0003.npz", "z", place).shape == (5, 184, 4)
+    assert record == {
+        "clip_id": "02-train/0003/z",
+        "keypoint_path": "02-train/0003.npz",
+        "keypoint_key": "z",
+        "sign": 3,
+        "signer": "02",
+        "split": "train",
+        "num_frames": 5,
+    }
+
+
+def test_other_folders_and_files_are_ignored(write_clips):
+    root = write_clips({"01-train/0001.npz": {"a": 2}})
+    (root / "notes").mkdir()
+    (root / "01-train" / ".DS_Store").touch()
+    (root / "01-train" / "._0001.npz").touch()
+    assert len(scan(root).records) == 1
+    assert scan(root).problems == []
+
+
+def test_a_missing_folder_and_a_folder_of_something_else_are_not_found(tmp_path):
+    with pytest.raises(DatasetNotFoundError, match="is not a folder; expected one that contains '01-train/0001.npz'"):
+        scan(tmp_path / "none")
+    with pytest.raises(DatasetNotFoundError, match="no clips in data_root=.*expected files like '01-train/0001.npz'"):
+        scan(tmp_path)
+    (tmp_path / "annotations.json").touch()
+    with pytest.raises(DatasetNotFoundError, match="to use its annotations.json, pass ann_file='annotations.json'"):
+        scan(tmp_path)
+
+
+def test_all_problems_of_all_files_are_reported_together(write_clips):
+    good = np.zeros((3, 184, 4), np.float32)
+    bad_value = good.copy()
+    bad_value[2, 7, 1] = np.inf
+    root = write_clips(
+        {
+            "01-train/0001.npz": {"rank": good[0], "points": good[:, :10], "frames": good[:0], "columns": good[..., :2]},
+            "01-train/0002.npz": {"text": np.array(["a"]), "fine": good + 0.5, "infinite": bad_value},
+            "01-train/hello.npz": {"a": 3},
+            "01-train/0009.npz": {"a": 3},
+            "01-test/0002.npz": {"fine": 3},
+            "01-trian/0001.npz": {"a": 3},
+        }
+    )
+    (root / "02-train").mkdir()
+    (root / "01-test" / "0001.npz").touch()
+    sheet = LabelTable((1, 2), ("ا", "ب"), ("a", "b"))
+    found = scan(root, sheet=sheet, read_values=True)
+    assert [r["clip_id"] for r in found.records] == ["01-test/0002/fine", "01-train/0002/fine"]
+    assert found.problems == [
+        "01-trian: no split 'trian'; did you mean 01-train? Rename the folder",
+        "02-train: the folder has no .npz, .npy, .pt file; copy its clips or remove it",
+        "01-test/0001.npz: the file is empty; copy it again or remove it",
+        "01-train/0001.npz: clip 'rank' has shape (184, 4); a clip is (frames, 184, 3 or 4)",
+        "01-train/0001.npz: clip 'points' has 10 keypoints, the skeleton 184, shape (3, 10, 4)",
+        "01-train/0001.npz: clip 'frames' has no frames, shape (0, 184, 4)",
+        "01-train/0001.npz: clip 'columns' has 2 values per keypoint; x, y, z and optionally visibility are expected, "
+        "shape (3, 184, 2)",
+        "01-train/0002.npz: clip 'text' holds <U1, not numbers",
+        "01-train/0002.npz: clip 'infinite' has 1 values that are NaN or infinite, first in frame 2, keypoint 7",
+        "01-train/0009.npz: sign 9 is not in the label table (2 signs, 1-2)",
+        "01-train/hello.npz: a file must be named by its SignID, like '0001.npz'; rename it",
+        "01-train/0002.npz: clip 'fine' is also in 01-test/0002.npz; it would be used for training and test, remove one",
+    ]
+
+
+def test_values_are_not_checked_by_default(write_clips):
+    clip = np.full((2, 184, 4), np.nan, np.float32)
+    root = write_clips({"01-train/0001.npz": {"a": clip}})
+    assert scan(root).problems == []
+    assert len(scan(root, read_values=True).problems) == 1
+
+
+def test_damaged_bytes_are_found_when_values_are_read(write_clips):
+    root = write_clips({"01-train/0001.npz": {"a": 4}})
+    path = root / "01-train" / "0001.npz"
+    data = bytearray(path.read_bytes())
+    data[3000] ^= 255
+    path.write_bytes(data)
+    assert "clip 'a' is damaged" in scan(root, read_values=True).problems[0]
+
+
+def test_real_keypoints_have_no_problems(shared_data):
+    found = scan(shared_data("karsl_layout"), read_values=True)
+    assert found.problems == []
+    assert len(found.records) == 60
+    assert {r["num_frames"] for r in found.records} == {30}
+
+
+def test_the_order_does_not_depend_on_when_files_were_written(write_clips):
+    first = write_clips({"01-train/0002.npz": {"a": 2}})
+    write_clips({"01-train/0001.npz": {"a": 2}, "01-train/0010.npz": {"a": 2}})
+    os.utime(first / "01-train" / "0002.npz", (1, 1))
+    assert [r["sign"] for r in scan(first).records] == [1, 2, 10]
+
+
+def test_one_file_per_clip_is_a_layout_too(write_clips, tmp_path):
+    clip = np.random.default_rng(0).random((4, 184, 4), dtype=np.float32)
+    root = write_clips({"01-train/0002.npz": {"a": clip}, "01-train/0003/b.npz": {"keypoints": clip}})
+    np.save(root / "01-train" / "0003" / "c.npy", clip)
+    torch.save(torch.from_numpy(clip), root / "01-train" / "0003" / "d.pt")
+    torch.save({"e": torch.from_numpy(clip), "f": torch.from_numpy(clip)}, root / "01-train" / "0004.pt")
+    np.savez(root / "01-train" / "0003" / "two.npz", x=clip, y=clip)
+    (root / "01-train" / "0003" / "notes.txt").touch()
+    found = scan(root, read_values=True)
+    assert found.problems == []
+    assert [(r["clip_id"], r["sign"]) for r in found.records] == [
+        ("01-train/0002/a", 2),
+        ("01-train/0003/b", 3),
+        ("01-train/0003/c", 3),
+        ("01-train/0003/d", 3),
+        ("01-train/0003/two/x", 3),
+        ("01-train/0003/two/y", 3),
+        ("01-train/0004/e", 4),
+        ("01-train/0004/f", 4),
+    ]
+    dataset = KArSLDataset(data_root=str(root), pipeline=[dict(type="LoadKeypoints")])
+    assert all(np.array_equal(np.nan_to_num(dataset[n]["keypoint"]), clip[..., :3]) for n in range(8))
+
+
+def test_problems_of_files_of_one_clip_name_them(write_clips):
+    root = write_clips({"01-train/0001.npz": {"a": 3}, "01-train/hello/x.npz": {"a": 3}})
+    (root / "01-train" / "0001").mkdir()
+    np.save(root / "01-train" / "0001" / "a.npy", np.zeros((3, 184, 4)))
+    np.save(root / "01-train" / "0001" / "bad.npy", np.full((3, 184, 4), np.nan))
+    np.save(root / "01-train" / "0001" / "few.npy", np.zeros((3, 9, 4)))
+    torch.save("no tensor", root / "01-train" / "0001" / "text.pt")
+    assert [p.partition("/")[2] for p in scan(root, read_values=True).problems] == [
+        "0001/bad.npy: the clip has 2208 values that are NaN or infinite, first in frame 0, keypoint 0",
+        "0001/few.npy: the clip has 9 keypoints, the skeleton 184, shape (3, 9, 4)",
+        "0001/text.pt: entry None is a str; save one tensor per clip",
+        "hello: a folder is named by its SignID, like '0001'; rename it",
+        "0001.npz: clip 'a' is also in 01-train/0001/a.npy; one clip twice would count double, remove one",
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["npy", "pt"])
+def test_one_array_without_a_name_is_one_of_the_problems(write_clips, suffix):
+    root = write_clips({"01-train/0001.npz": {"a": 2}, "01-train/0003.npz": {"b": np.zeros((2, 3))}})
+    file = root / f"01-train/0002.{suffix}"
+    np.save(file, np.ones((2, 184, 4), np.float32)) if suffix == "npy" else torch.save(torch.ones(2, 184, 4), file)
+    found = scan(root)
+    assert [r["clip_id"] for r in found.records] == ["01-train/0001/a"]
+    assert found.problems[0] == (
+        f"01-train/0002.{suffix}: one array without a name; move it to a folder of its sign, 01-train/0002/1.{suffix}"
+    )
+    assert found.problems[1].startswith("01-train/0003.npz: clip 'b' has shape")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are Unicode there")
+def test_a_name_that_is_not_utf_8_is_a_problem(write_clips):
+    root = write_clips({"01-train/0001.npz": {"a": 2}})
+    (root / "01-train" / "0002").mkdir()
+    with open(os.fsencode(root / "01-train" / "0002") + b"/caf\xe9.npy", "wb") as stream:
+        np.save(stream, np.ones((2, 184, 4), np.float32))
+    os.mkdir(os.fsencode(root) + b"/01-tr\xe9in")
+    found = scan(root)
+    assert [r["clip_id"] for r in found.records] == ["01-train/0001/a"]
+    assert found.problems[0] == r"01-train/0002/caf\xe9.npy: the name is not UTF-8; rename it"
+    assert found.problems[1].startswith(r"01-tr\xe9in: no split")
+
+
+def test_a_scan_with_a_cache_equals_one_without(write_clips, tmp_path):
+    root = write_clips({"01-train/0001.npz": {"a": 3, "b": 4}, "01-test/0001.npz": {"c": 5}})
+    for path in root.rglob("*.npz"):
+        os.utime(path, (1, 1))
+    first, again = (scan(root, cache_dir=tmp_path) for _ in range(2))
+    assert first.records == again.records == scan(root).records
+    write_clips({"01-train/0001.npz": {"z": 9}})
+    (root / "01-test" / "0001.npz").unlink()
+    write_clips({"01-test/0002.npz": {"d": 1}})
+    assert [r["clip_id"] for r in scan(root, cache_dir=tmp_path).records] == ["01-test/0002/d", "01-train/0001/z"]

@@ -1,0 +1,119 @@
+"""Registration and detection of formats: one file adds one, priorities decide, names are unique."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import karsl.formats
+from karsl.errors import ConfigError
+from karsl.formats import FORMATS, detect_format, get_format, register_format, writable_formats
+
+ASL_APP = '{"sign": "a", "frames": [{}]}'
+ANNOTATION = '{"metainfo": {"classes": ["frames"]}, "data_list": []}'
+
+
+@pytest.fixture
+def write(tmp_path):
+    """`write("a/b.json", text)` creates a file below a folder, and returns the folder."""
+
+    def write_file(name: str, text: str = "") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return tmp_path
+
+    return write_file
+
+
+def test_formats_are_tried_in_this_order():
+    assert list(FORMATS) == [
+        *("pack", "karsl", "asl-app", "annotation", "karsl-block", "tar", "kaggle", "parquet", "pose", "pyskl", "pyskl2d"),
+        *("holistic", "holistic-frames", "holistic-block", "spoter", "msl150"),
+    ]
+    assert list(writable_formats()) == [name for name, format in FORMATS.items() if format.writer]
+
+
+def test_no_two_formats_have_the_same_priority():
+    assert len({format.priority for format in FORMATS.values()}) == len(FORMATS)
+
+
+def test_a_new_file_in_the_package_adds_a_format(tmp_path):
+    code = (
+        "from karsl.formats.base import register_format\n"
+        "@register_format('new', description='a test', cannot_store='nothing')\n"
+        "def open_new(path, **_): ...\n"
+    )
+    script = (
+        "import importlib.util, sys\n"
+        "spec = importlib.util.find_spec('karsl.formats')\n"
+        "spec.submodule_search_locations.append(sys.argv[1])\n"
+        "module = importlib.util.module_from_spec(spec)\n"
+        "sys.modules['karsl.formats'] = module\n"
+        "spec.loader.exec_module(module)\n"
+        "print(list(module.FORMATS)[-1])\n"
+    )
+    (tmp_path / "new_format.py").write_text(code)
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.stdout == "new\n", done.stderr
+
+
+def test_a_name_is_registered_once():
+    with pytest.raises(ConfigError, match="format 'karsl' is already registered"):
+        register_format("karsl", description="", cannot_store="")
+
+
+def test_a_lower_priority_is_tried_first(tmp_path):
+    register_format("first", description="", cannot_store="", detect=lambda path: True, priority=-1)(lambda path, **_: None)
+    try:
+        assert list(FORMATS)[0] == detect_format(tmp_path).name == "first"
+    finally:
+        FORMATS.pop("first")
+
+
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [
+        ({"manifest.json": "", "annotations.json": ANNOTATION}, "pack"),
+        ({"01-train/0001.npz": "", "annotations.json": ANNOTATION}, "karsl"),
+        ({"01-val/0001.npz": "", "annotations.json": ANNOTATION}, "annotation"),
+        ({"01-val/0001.npz": ""}, "karsl"),
+        ({"a.json": ASL_APP, "metadata.json": ""}, "asl-app"),
+        ({"a.json": ASL_APP, "annotations.json": ANNOTATION}, "annotation"),
+        ({"clips.json": ANNOTATION, "hello/a.pose": ""}, "pose"),
+        ({"train_X.mmap": ""}, "karsl-block"),
+        ({"train.csv": "", "a.parquet": ""}, "kaggle"),
+        ({"a.parquet": ""}, "parquet"),
+    ],
+)
+def test_a_folder_is_detected_by_its_files(files, name, write):
+    for file, text in files.items():
+        folder = write(file, text)
+    assert detect_format(folder).name == name
+
+
+def test_a_json_file_is_an_annotation_unless_it_begins_like_a_sign(write):
+    assert detect_format(write("a.json", ASL_APP) / "a.json").name == "asl-app"
+    assert detect_format(write("b.json", ANNOTATION) / "b.json").name == "annotation"
+    assert detect_format(write("c.json", json.dumps({"other": 1})) / "c.json").name == "annotation"
+
+
+def test_a_folder_that_is_not_detected_gets_the_hint_of_karsl(write):
+    with pytest.raises(ConfigError, match="for KArSL's folders: it contains '1_train/0001.npz': rename '1_train'"):
+        detect_format(write("1_train/0001.npz"))
+
+
+def test_arrays_are_detected_by_their_number_of_columns(tmp_path):
+    for columns, name in ((1662, "holistic"), (226, "msl150")):
+        np.savez(tmp_path / "a.npz", a=np.zeros((2, columns), np.float32))
+        assert detect_format(tmp_path) is get_format(name)
+
+
+def test_every_format_is_described():
+    assert karsl.formats.FORMATS is FORMATS
+    assert all(format.description and format.cannot_store and callable(format.reader) for format in FORMATS.values())

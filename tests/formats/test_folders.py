@@ -1,0 +1,38 @@
+"""Names of files: safe, unique, reproducible; classes from folders; sidecars."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from karsl.errors import DatasetNotFoundError
+from karsl.formats.folders import SIDECAR, UniqueNames, class_folders, read_sidecar, records_of_folders, safe_name
+
+
+@given(st.text())
+def test_a_safe_name_is_one_visible_component(text):
+    name = safe_name(text)
+    assert name
+    assert not name.startswith(".")
+    assert not set(name) & set('/\\:*?"<>|\0 ')
+
+
+@given(st.lists(st.sampled_from(["a", "A", "x/a", "b", "a-2"]), max_size=8))
+def test_unique_names_differ_in_any_case(clip_ids):
+    names = UniqueNames()
+    found = [names.name("folder", clip_id).lower() for clip_id in clip_ids]
+    assert len(set(found)) == len(found)
+
+
+@given(st.lists(st.text(max_size=4), max_size=6))
+def test_class_folders_are_reproducible_and_one_per_class(classes):
+    assert len(class_folders(classes)) == len(classes)
+    assert class_folders(classes) == class_folders(classes)
+
+
+def test_a_folder_without_sidecar_or_files_is_reported(tmp_path):
+    assert read_sidecar(tmp_path) is None
+    with pytest.raises(DatasetNotFoundError, match="expected files like 'hello/001.pose', with one folder per class"):
+        records_of_folders(tmp_path, "*.pose")
+    assert SIDECAR == "clips.json"

@@ -1,0 +1,85 @@
+"""Pickles of mmaction2 and pyskl by other writers: pixels, persons, splits, no scores; all invalid clips reported."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from karsl.errors import AnnotationError, DataProblems
+from karsl.formats import open_clips
+
+
+def annotation(**changes) -> dict:
+    """Return a clip of one frame with both hands, in an image of 200 x 100."""
+    keypoint = np.zeros((1, 1, 42, 2), np.float16)
+    keypoint[0, 0, 0] = (50, 25)
+    score = np.zeros((1, 1, 42), np.float16)
+    score[0, 0, 0] = 0.5
+    metadata = {"frame_dir": "S001", "label": 3, "img_shape": (100, 200), "total_frames": 1}
+    return {**metadata, "keypoint": keypoint, "keypoint_score": score, **changes}
+
+
+@pytest.fixture
+def open_pickle(tmp_path):
+    def write_and_open(*annotations, split=None, **options):
+        path = tmp_path / "x.pkl"
+        path.write_bytes(pickle.dumps({"annotations": list(annotations), "split": split or {}}))
+        return open_clips(path, trusted=True, **{"skeleton": "hand_42", **options})
+
+    return write_and_open
+
+
+def test_pixels_become_fractions_of_the_image_and_score_0_is_missing(open_pickle):
+    source = open_pickle(annotation(), split={"xsub_train": ["S001"]})
+    clip = source.read(source.records[0])
+    assert clip[0, 0].tolist() == [0.25, 0.25, 0, 0.5]
+    assert not clip[0, 1:].any()
+    assert source.records[0] == {"clip_id": "S001", "label": 3, "num_frames": 1, "split": "xsub_train", "index": 0}
+    assert source.metainfo["classes"] == ("0000", "0001", "0002", "0003")
+
+
+def test_without_scores_zeros_are_missing(open_pickle):
+    keypoint = np.zeros((1, 1, 42, 3))
+    keypoint[0, 0, 1] = (0, 0, 0.5)
+    source = open_pickle(annotation(keypoint=keypoint, keypoint_score=None, img_shape=None))
+    assert source.read(source.records[0])[0, :3].tolist() == [[0, 0, 0, 0], [0, 0, 0.5, 1], [0, 0, 0, 0]]
+
+
+def test_the_most_visible_of_several_persons_is_read_with_a_note(open_pickle):
+    keypoint = np.stack([np.full((1, 42, 2), 10.0), np.full((1, 42, 2), 50.0)])
+    score = np.stack([np.full((1, 42), 0.25), np.full((1, 42), 0.5)])
+    splits = {"xsub_train": ["S001"], "xview_val": ["S001"]}
+    source = open_pickle(annotation(keypoint=keypoint, keypoint_score=score), split=splits)
+    assert source.read(source.records[0])[0, 0].tolist() == [0.25, 0.5, 0, 0.5]
+    assert source.notes == (
+        "1 clips have several persons; only the most visible one is read",
+        "1 clips are in several splits; the last one is used",
+    )
+
+
+def test_all_invalid_annotations_are_reported(open_pickle):
+    with pytest.raises(DataProblems) as caught:
+        open_pickle(
+            {"frame_dir": "a"},
+            annotation(keypoint=np.zeros((1, 1, 17, 2))),
+            annotation(keypoint_score=np.zeros((1, 2, 42))),
+            annotation(label=[1, 2]),
+            annotation(img_shape=(0, 100)),
+            annotation(keypoint=np.zeros((0, 1, 42, 2))),
+        )
+    texts = [
+        "is not a dict with",
+        "the skeleton has 42 points",
+        "keypoint_score has shape (1, 2, 42)",
+        "label [1, 2] is not an integer",
+        "img_shape is (0, 100)",
+        "keypoint is not an array",
+    ]
+    assert [text in p for text, p in zip(texts, caught.value.problems, strict=True)] == [True] * 6
+
+
+def test_a_file_that_does_not_name_its_skeleton_requires_one(open_pickle):
+    with pytest.raises(AnnotationError, match="the file does not name its skeleton; pass --source-skeleton"):
+        open_pickle(annotation(), skeleton=None)
