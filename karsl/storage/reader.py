@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from xxhash import xxh3_64_intdigest
@@ -54,8 +54,13 @@ class ClipReader:
         self._packs: dict[str, Pack] = {}
         self._seen: set[int] = set()
 
-    def read(self, record: dict, num_keypoints: int) -> np.ndarray:
+    def read(self, record: dict, num_keypoints: int, *, fill: Callable | None = None) -> np.ndarray:
         """The clip as a float array (T, V, 4): x, y, z, score, zeros where missing; not to be edited.
+
+        Args:
+            record: Record of the clip.
+            num_keypoints: V.
+            fill: Compiled function for `canonical_clip`.
 
         Raises:
             FileNotFoundError: The file is gone.
@@ -67,7 +72,7 @@ class ClipReader:
         if "byte_start" in record:
             return self._bytes(record, num_keypoints)
         key = record.get("keypoint_key")
-        return self.cache.get((path, key, num_keypoints), lambda: self._decode(record, path, key, num_keypoints))
+        return self.cache.get((path, key, num_keypoints), lambda: self._decode(record, path, key, num_keypoints, fill))
 
     def pack(self, path: str, num_keypoints: int) -> Pack:
         """The shard at a path, mapped at the first call.
@@ -154,13 +159,13 @@ class ClipReader:
             )
         self._seen.add(address)
 
-    def _decode(self, record: dict, path: str, key: str | None, num_keypoints: int) -> np.ndarray:
+    def _decode(self, record: dict, path: str, key: str | None, num_keypoints: int, fill: Callable | None) -> np.ndarray:
         raw = self._raw(record, path, key)
         where = path if key is None else f"{path}: clip {key!r}"
         problem = shape_problem(raw.shape, raw.dtype, num_keypoints)
         if problem:
             raise CorruptRecordError(f"{where} {problem}; is the skeleton of the dataset right?")
-        return canonical_clip(raw, where=where, nonfinite=self.nonfinite)
+        return canonical_clip(raw, where=where, nonfinite=self.nonfinite, fill=fill)
 
     def _raw(self, record: dict, path: str, key: str | None) -> np.ndarray:
         if path.endswith(".npy"):

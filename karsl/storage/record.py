@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 
 import numpy as np
 
@@ -40,7 +40,13 @@ def value_problem(raw: np.ndarray) -> str | None:
     return f"has {int(bad.sum())} values that are NaN or infinite, first in frame {frame}, keypoint {keypoint}"
 
 
-def canonical_clip(raw: np.ndarray, *, where: str = "clip", nonfinite: str = "raise") -> np.ndarray:
+def canonical_clip(
+    raw: np.ndarray,
+    *,
+    where: str = "clip",
+    nonfinite: str = "raise",
+    fill: Callable[[np.ndarray, np.ndarray], bool] | None = None,
+) -> np.ndarray:
     """One form for every store: x, y, z, score, where a missing point is four zeros.
 
     A keypoint is missing when x, y and z are all exactly 0, which is how MediaPipe exports write it. A present keypoint
@@ -50,6 +56,8 @@ def canonical_clip(raw: np.ndarray, *, where: str = "clip", nonfinite: str = "ra
         raw: (T, V, 3) x y z or (T, V, 4) x y z visibility, any number type.
         where: Names the clip in errors.
         nonfinite: `'raise'`, or `'missing'` to take NaN and infinite points as missing.
+        fill: Compiled function that fills a clip (T, V, 4) from `raw`, or returns False where a value may not be finite;
+            `karsl.datasets.batching.kernel.fill_canonical`. None uses NumPy, with the same result.
 
     Returns:
         float32 (T, V, 4), score in [0, 1].
@@ -59,19 +67,11 @@ def canonical_clip(raw: np.ndarray, *, where: str = "clip", nonfinite: str = "ra
     """
     with np.errstate(over="ignore"):
         raw = np.ascontiguousarray(raw, np.float32)
-    if "numba" in sys.modules:  # which takes half a second to load, and is there where batches are made
-        clip = _compiled(raw)
-        if clip is not None:
+    if fill is not None:
+        clip = np.empty((*raw.shape[:2], 4), np.float32)
+        if fill(raw, clip):
             return clip
     return _with_numpy(raw, where, nonfinite)
-
-
-def _compiled(raw: np.ndarray) -> np.ndarray | None:
-    """None where a value may not be finite."""
-    from karsl.storage.record_compiled import fill_canonical
-
-    clip = np.empty((*raw.shape[:2], 4), np.float32)
-    return clip if fill_canonical(raw, clip) else None
 
 
 def _with_numpy(raw: np.ndarray, where: str, nonfinite: str) -> np.ndarray:
