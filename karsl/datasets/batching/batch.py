@@ -1,158 +1,130 @@
-"""Clips of one dataset, or of several, written into one batch."""
+"""Batches of the clips of one dataset or of several, made in one pass."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, Protocol
 
 import numpy as np
 
-from karsl.datasets.fused.frames import Frames
-from karsl.datasets.fused.pending import PendingClips
-from karsl.datasets.fused.pipeline import BatchPipeline
-from karsl.datasets.transfer.batch import batch_buffer
-from karsl.datasets.transforms.normalize import FillMissing
-from karsl.errors import ConfigError, KarslError
+from karsl.datasets.batching.frames import FrameBlock
+from karsl.datasets.batching.pipeline import BatchPipeline
+from karsl.datasets.batching.segment import BatchSegment, Column, join_segments
+from karsl.datasets.index.buffer import SerializedList
+from karsl.datasets.transfer import allocate_shared
+from karsl.errors import ConfigError, KarslError, TransformError
 from karsl.skeletons import Skeleton
 
+__all__ = [
+    "BatchPipeline",
+    "BatchSegment",
+    "FrameBlock",
+    "LazyBatch",
+    "allocate_batch",
+    "join_segments",
+    "make_batch",
+    "make_segment",
+    "write_batch",
+    "write_segments",
+]
+
 Arrays = dict[str, np.ndarray]
-Resident = Callable[[], "tuple[int, np.ndarray] | None"]
 
 
-@dataclass
-class BatchPart:
-    """Clips of one pipeline in a batch.
+class TransformChain(Protocol):
+    """Callable pipeline with its transforms, such as `karsl.datasets.Pipeline`."""
 
-    Attributes:
-        steps: The pipeline, split.
-        frames: N clips.
-        skeleton: Of the frames.
-        keys: uint64 (N,), random keys of the samples.
-        labels: int64 (N,), or None where there are none.
-        sample_idx: int64 (N,).
-        at: int64 (N,), their rows of the batch; None for all rows in order.
-        resident: Gives the digest of the whole pack and int64 (N,), the clips' first rows in it, or None.
-    """
+    transforms: Sequence[Callable]
 
-    steps: BatchPipeline
-    frames: Frames
-    skeleton: Skeleton
-    keys: np.ndarray
-    labels: np.ndarray | None
-    sample_idx: np.ndarray
-    at: np.ndarray | None = None
-    resident: Resident | None = None
-
-    @cached_property
-    def clips(self) -> PendingClips:
-        """The clips with every deferred step noted."""
-        return self.steps.pending(self.frames, self.skeleton, self.keys)
-
-    @property
-    def channels(self) -> int:
-        """C of the batch."""
-        return 4 if self.steps.pack and self.steps.pack.with_score else 3
-
-    @property
-    def fill(self) -> float:
-        """Coordinate of missing points in the batch."""
-        return self.filled(self.steps.pack.fill if self.steps.pack else 0.0)
-
-    def filled(self, otherwise: float) -> float:
-        """What the steps fill missing points with, or `otherwise`."""
-        deferred = self.steps.deferred
-        return deferred[-1].value if deferred and isinstance(deferred[-1], FillMissing) else otherwise
-
-    def shape(self) -> tuple[int, int, int] | None:
-        """(T, V, C) of every clip; None where they differ, or where a step is left that sees one clip at a time."""
-        if self.steps.pack is None or self.steps.pack.meta_keys:
-            return None
-        lengths = self.clips.num_frames
-        same = (lengths == lengths[0]).all()
-        return (int(lengths[0]), self.clips.skeleton.num_keypoints, self.channels) if same else None
+    def __call__(self, results: dict, first: int = 0) -> dict | None:
+        """Apply the transforms from number `first`."""
 
 
 class LazyBatch(MutableSequence):
-    """N samples, made together when they are first asked for.
+    """N samples that are made together when they are first needed.
 
-    `keypoint_collate` takes `finished()`: tensors that may travel to the main process without a copy. Any other collate
-    function sees a list of N samples; from then on these are the batch, since it may have edited them.
+    `keypoint_collate` calls `collate()`: tensors that can be sent to the main process without a copy. Any other collate
+    function sees a list of N samples; from then on these are the batch, since they may be edited.
 
     Args:
         length: N.
-        parts: Gives the clips; None or an error of the data where samples are to be made one by one, which says which clip
-            it is, or skips it.
-        samples: Gives the N samples.
+        make_segments: Returns the clips; None or an error of the data if samples must be made one by one, which names the
+            clip, or skips it.
+        make_samples: Returns the N samples.
     """
 
     def __init__(
-        self, length: int, parts: Callable[[], Sequence[BatchPart] | None], samples: Callable[[], Sequence[Any]]
+        self,
+        length: int,
+        make_segments: Callable[[], Sequence[BatchSegment] | None],
+        make_samples: Callable[[], Sequence[Any]],
     ) -> None:
-        self._length, self._parts, self._make_samples = length, parts, samples
+        self._length, self._make_segments, self._make_samples = length, make_segments, make_samples
 
-    def finished(self) -> dict[str, Any] | None:
-        """The batch as tensors, or None where samples must be stacked one by one, as those that were looked at."""
-        parts = self._fitting()
-        return None if parts is None else assemble(parts)
+    def collate(self) -> dict[str, Any] | None:
+        """Return the batch as tensors, or None if samples must be stacked one by one, such as samples already made."""
+        segments = self._matching_segments()
+        return None if segments is None else write_batch(segments)
 
-    def planned(self, *, resident: bool) -> dict[str, Any] | None:
-        """What `KeypointDataPreprocessor` makes the batch of: a plan, and raw frames or their numbers in the pack.
+    def to_plan(self, *, resident: bool) -> dict[str, Any] | None:
+        """Return the input of `KeypointDataPreprocessor`: a plan, and raw frames or their rows in the pack.
 
         Args:
-            resident: Send numbers alone.
+            resident: Send rows only.
 
         Returns:
-            The finished batch where steps read frames twice, or clips of several pipelines meet; None where samples must be
+            The collated batch if frames are read twice, or clips of several pipelines meet; None if samples must be
             stacked one by one.
 
         Raises:
-            ConfigError: `resident`, and the clips are not in one pack.
+            ConfigError: `resident` is True and the clips are not in one pack.
         """
-        parts = self._fitting()
-        if parts is None:
+        segments = self._matching_segments()
+        if segments is None:
             return None
-        pack = parts[0].resident() if resident and len(parts) == 1 and parts[0].resident else None
+        pack = segments[0].pack_rows() if resident and len(segments) == 1 and segments[0].pack_rows else None
         if resident and pack is None:
             raise ConfigError("plan_collate: mode='resident' needs clips of a pack; make one with 'karsl pack'")
-        return assemble(parts) if len(parts) > 1 or parts[0].clips.settled else _planned(parts[0], pack)
+        if len(segments) > 1 or segments[0].deferred.materialized:
+            return write_batch(segments)
+        return _plan_batch(segments[0], pack)
 
-    def _fitting(self) -> Sequence[BatchPart] | None:
+    def _matching_segments(self) -> Sequence[BatchSegment] | None:
         if "_samples" in self.__dict__:
             return None
         try:
-            parts = self._parts()
-            shapes = {part.shape() for part in parts or ()}
+            segments = self._make_segments()
+            shapes = {segment.shape() for segment in segments or ()}
         except (KarslError, OSError):
             return None
-        return parts if parts and len(shapes) == 1 and None not in shapes else None
+        return segments if segments and len(shapes) == 1 and None not in shapes else None
 
     def __len__(self) -> int:
         return len(self.__dict__.get("_samples", range(self._length)))
 
-    def __getitem__(self, at: Any) -> Any:
-        return self._samples[at]
+    def __getitem__(self, index: Any) -> Any:
+        return self._samples[index]
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._samples)
 
-    def __setitem__(self, at: Any, value: Any) -> None:
-        self._samples[at] = value
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._samples[index] = value
 
-    def __delitem__(self, at: Any) -> None:
-        del self._samples[at]
+    def __delitem__(self, index: Any) -> None:
+        del self._samples[index]
 
     def insert(self, index: int, value: Any) -> None:
-        """As of a list."""
+        """Insert a sample, as `list.insert`."""
         self._samples.insert(index, value)
 
-    def sort(self, **how: Any) -> None:
-        """As of a list."""
-        self._samples.sort(**how)
+    def sort(self, **options: Any) -> None:
+        """Sort the samples, as `list.sort`."""
+        self._samples.sort(**options)
 
     def copy(self) -> list[Any]:
-        """The samples as a list."""
+        """Return the samples as a list."""
         return list(self._samples)
 
     def __add__(self, other: Iterable) -> list[Any]:
@@ -162,83 +134,190 @@ class LazyBatch(MutableSequence):
         return [*other, *self._samples]
 
     def __reduce__(self) -> tuple:
-        return list, (list(self),)  # a worker whose collate function gives the samples themselves
+        return list, (list(self),)  # a worker whose collate function returns the samples
 
     @cached_property
     def _samples(self) -> list[Any]:
         return list(self._make_samples())
 
 
-def assemble(parts: Sequence[BatchPart]) -> dict[str, Any] | None:
-    """Write the clips of all parts into one batch.
+# ---- batches of one dataset ----
+
+
+def make_batch(
+    pipeline: TransformChain,
+    skeleton: Skeleton | None,
+    records: SerializedList | Sequence[dict],
+    indices: np.ndarray,
+    *,
+    rng_keys: np.ndarray,
+    initial_results: Callable[[int], dict],
+    get_sample: Callable[[int], Any],
+    column: Column | None = None,
+) -> LazyBatch | None:
+    """Return the samples at some indices of a dataset as a batch to be made.
 
     Args:
-        parts: At least one; their `at` together are the rows of the batch.
+        pipeline: Pipeline of the dataset.
+        skeleton: Skeleton of the stored clips.
+        records: All records of the dataset.
+        indices: int64 (N,), each in [0, n).
+        rng_keys: uint64 (N,), random keys of the samples.
+        initial_results: Returns the input of the pipeline at an index.
+        get_sample: Returns the sample at an index, made on its own.
+        column: Returns a column of `records`, such as a cached `records.column`.
 
     Returns:
-        inputs (N, T, V, C), keypoint_mask (N, T, V), sample_idx, and label where every part has it; None where clips differ
-        in shape, or a step is left.
+        None if the pipeline does not begin with LoadKeypoints, or there is no skeleton.
     """
-    shapes = {part.shape() for part in parts}
+    divided = BatchPipeline.from_transforms(pipeline.transforms)
+    if divided is None or skeleton is None:
+        return None
+    make = partial(BatchSegment.from_records, divided, skeleton, records, indices, rng_keys=rng_keys, column=column)
+
+    def make_samples() -> list[Any]:
+        try:
+            return list(_samples_of(make(), pipeline, initial_results, get_sample))
+        except (KarslError, OSError):
+            return [get_sample(index) for index in indices.tolist()]
+
+    return LazyBatch(len(indices), lambda: [make()], make_samples)
+
+
+def make_segment(
+    pipeline: TransformChain,
+    skeleton: Skeleton | None,
+    records: SerializedList | Sequence[dict],
+    indices: np.ndarray,
+    *,
+    rng_keys: np.ndarray,
+    rows: np.ndarray | None = None,
+    column: Column | None = None,
+) -> BatchSegment | None:
+    """Return the clips at some indices of a dataset as a segment of a batch.
+
+    Args:
+        pipeline: Pipeline of the dataset.
+        skeleton: Skeleton of the stored clips.
+        records: All records of the dataset.
+        indices: int64 (N,), each in [0, n).
+        rng_keys: uint64 (N,), random keys of the samples.
+        rows: int64 (N,), rows of the batch.
+        column: Returns a column of `records`, such as a cached `records.column`.
+
+    Returns:
+        None if the pipeline does not begin with LoadKeypoints, or there is no skeleton.
+
+    Raises:
+        KarslError, OSError: A clip cannot be read.
+    """
+    divided = BatchPipeline.from_transforms(pipeline.transforms)
+    if divided is None or skeleton is None:
+        return None
+    return BatchSegment.from_records(divided, skeleton, records, indices, rng_keys=rng_keys, rows=rows, column=column)
+
+
+def _samples_of(
+    segment: BatchSegment,
+    pipeline: TransformChain,
+    initial_results: Callable[[int], dict],
+    get_sample: Callable[[int], Any],
+) -> Iterator[Any]:
+    """Apply deferred transforms to all clips and the others to each."""
+    batch = segment.deferred
+    points, mask = batch.write(channels=4, fill=segment.fill_value(np.nan))
+    ends = np.concatenate([[0], np.cumsum(batch.num_frames)])
+    for n, index in enumerate(segment.sample_idx.tolist()):
+        frames = slice(ends[n], ends[n + 1])
+        results = {
+            **initial_results(index),
+            "sample_key": segment.rng_keys[n],
+            **batch.metadata(n),
+            "keypoint": points[frames, :, :3],
+            "keypoint_score": np.where(mask[frames], points[frames, :, 3], np.float32(0)),
+            "num_frames": int(ends[n + 1] - ends[n]),
+        }
+        try:
+            sample = pipeline(results, first=1 + len(segment.pipeline.deferred))
+        except TransformError:
+            sample = None
+        # None or an error: making the sample on its own raises the error again, or replaces the clip where allowed
+        yield get_sample(index) if sample is None else sample
+
+
+# ---- memory of a batch ----
+
+
+def write_batch(segments: Sequence[BatchSegment]) -> dict[str, Any] | None:
+    """Write the clips of all segments into one batch.
+
+    Args:
+        segments: At least one; their `rows` together are the rows of the batch.
+
+    Returns:
+        inputs (N, T, V, C), keypoint_mask (N, T, V), sample_idx, and label if every segment has it; None if clips differ
+        in shape, or a transform needs one clip at a time.
+    """
+    shapes = {segment.shape() for segment in segments}
     shape = shapes.pop()
     if shapes or shape is None:
         return None
-    arrays, batch = batch_memory(parts, shape)
-    write_parts(parts, arrays)
+    arrays, batch = allocate_batch(segments, shape)
+    write_segments(segments, arrays)
     return batch
 
 
-def batch_memory(parts: Sequence[BatchPart], shape: tuple[int, int, int]) -> tuple[Arrays, dict[str, Any]]:
-    """Memory for clips of one shape (T, V, C), label and sample_idx filled: arrays to write to, and the batch over them."""
-    n, (frames, points, _) = sum(len(part.frames) for part in parts), shape
+def allocate_batch(segments: Sequence[BatchSegment], shape: tuple[int, int, int]) -> tuple[Arrays, dict[str, Any]]:
+    """Allocate a batch of clips of one shape (T, V, C), with label and sample_idx; return arrays to fill and the batch."""
+    n, (frames, points, _) = sum(len(segment.frames) for segment in segments), shape
     spec = {"inputs": ((n, *shape), np.float32), "keypoint_mask": ((n, frames, points), np.bool_)}
-    return _filled(parts, {}, spec)
+    return _allocate(segments, {}, spec)
 
 
-def write_parts(parts: Sequence[BatchPart], arrays: Arrays) -> None:
-    """Do what waits for the clips of all parts, into `batch_memory`."""
+def write_segments(segments: Sequence[BatchSegment], arrays: Arrays) -> None:
+    """Apply the deferred transforms of all segments, into the arrays of `allocate_batch`."""
     _, frames, points, channels = arrays["inputs"].shape
     inputs, mask = arrays["inputs"].reshape(-1, points, channels), arrays["keypoint_mask"].reshape(-1, points)
-    for part in parts:
-        rows = None if part.at is None else part.at * frames
-        part.clips.write(channels=channels, fill=part.fill, out=inputs, mask=mask, rows=rows)
+    for segment in segments:
+        rows = None if segment.rows is None else segment.rows * frames
+        segment.deferred.write(channels=channels, fill=segment.fill_value(), out=inputs, mask=mask, rows=rows)
 
 
-def _planned(part: BatchPart, pack: tuple[int, np.ndarray] | None) -> dict[str, Any]:
-    frames = part.frames
-    plan = part.clips.plan(frames.first_rows if pack is None else pack[1])
+def _plan_batch(segment: BatchSegment, pack: tuple[int, np.ndarray] | None) -> dict[str, Any]:
+    frames = segment.frames
+    plan = segment.deferred.plan(frames.first_rows if pack is None else pack[1])
     if pack is not None:
-        batch = _filled([part], plan.arrays())[1]
+        batch = _allocate([segment], plan.arrays())[1]
     else:
         used, small = plan.used_frames()
-        arrays, batch = _filled([part], small, {"frames": ((len(used), frames.num_keypoints, 4), frames.dtype)})
+        arrays, batch = _allocate([segment], small, {"frames": ((len(used), frames.num_keypoints, 4), frames.dtype)})
         frames.copy_to(arrays["frames"], used)
     batch["frame_plan"] = {  # plain numbers: read without waiting for a device
-        "channels": part.channels,
-        "fill": part.fill,
+        "channels": segment.channels,
+        "fill": segment.fill_value(),
         "missing_is_zero": plan.missing_is_zero,
         "pack": None if pack is None else pack[0],
     }
     return batch
 
 
-def _filled(parts: Sequence[BatchPart], small: Arrays, spec: Mapping | None = None) -> tuple[Arrays, dict[str, Any]]:
-    """Memory for a batch: entries of `spec` to be filled, `small` arrays, label and sample_idx as they are."""
+def _allocate(segments: Sequence[BatchSegment], small: Arrays, spec: Mapping | None = None) -> tuple[Arrays, dict[str, Any]]:
+    """Allocate a batch: entries of `spec` to be filled; `small` arrays, label and sample_idx copied."""
     small = dict(small)
-    if all(part.labels is not None for part in parts):
-        small["label"] = _gathered(parts, "labels")
-    small["sample_idx"] = _gathered(parts, "sample_idx")
-    kinds = {k: v.dtype if v.dtype.kind in "fb" else np.int64 for k, v in small.items()}
-    arrays, batch = batch_buffer({**(spec or {}), **{k: (v.shape, kinds[k]) for k, v in small.items()}})
+    if all(segment.labels is not None for segment in segments):
+        small["label"] = _gather(segments, "labels")
+    small["sample_idx"] = _gather(segments, "sample_idx")
+    dtypes = {k: v.dtype if v.dtype.kind in "fb" else np.int64 for k, v in small.items()}
+    arrays, batch = allocate_shared({**(spec or {}), **{k: (v.shape, dtypes[k]) for k, v in small.items()}})
     for key, value in small.items():
         arrays[key][...] = value
     return arrays, batch
 
 
-def _gathered(parts: Sequence[BatchPart], name: str) -> np.ndarray:
-    if len(parts) == 1 and parts[0].at is None:
-        return getattr(parts[0], name)
-    out = np.empty(sum(len(part.frames) for part in parts), np.int64)
-    for part in parts:
-        out[slice(None) if part.at is None else part.at] = getattr(part, name)
+def _gather(segments: Sequence[BatchSegment], name: str) -> np.ndarray:
+    if len(segments) == 1 and segments[0].rows is None:
+        return getattr(segments[0], name)
+    out = np.empty(sum(len(segment.frames) for segment in segments), np.int64)
+    for segment in segments:
+        out[slice(None) if segment.rows is None else segment.rows] = getattr(segment, name)
     return out

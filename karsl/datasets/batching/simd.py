@@ -1,11 +1,11 @@
-"""The innermost loop in vector instructions: a few points (x, y, z, score) of two frames, blended, moved, written at once.
+"""Vector instructions, float16 conversion and memory access by address, as LLVM code for the compiled pass.
 
-numba makes shuffles or scalar code of a loop over points of four numbers (measured: 18 us a clip instead of 9), so the few
-operations are spelled out in LLVM's portable vectors; which instructions they become is the compiler's business. Products
-and sums stay separate operations: a fused one would round otherwise on another processor.
+numba compiles a loop over points of four numbers to shuffles or scalar code (measured: 18 us per clip instead of 9), so
+`span` emits the operations in LLVM's portable vectors. Products and sums stay separate operations, since a fused one would
+round differently on another processor. Everything is read and written by address; the caller has checked the lengths.
 
-Everything is read and written by address. Whoever calls has checked that the clips are as long as said. After a change
-here touch `kernel.py`: numba finds its compiled code by the time stamp of the file that the compiled function is in.
+numba caches compiled code by the time stamp of the file that the compiled function is in: touch `kernel.py` and `stats.py`
+after a change here.
 """
 
 from __future__ import annotations
@@ -13,50 +13,115 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
+_CACHE_LINE = 64  # bytes
 _BIT, _BYTE, _SHORT, _INT, _LONG = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 _HALF, _FLOAT, _DOUBLE = ir.HalfType(), ir.FloatType(), ir.DoubleType()
-_SWAPPED = (1, 0, 2, 3)  # x and y change places
+_SWAPPED = (1, 0, 2, 3)  # x and y swapped
 
 
-def stretch(points: int, *, gathered: bool, channels: int) -> Callable[..., int]:
-    """Compiled code that writes points [first, last) of one frame, `points` at a time.
+# ---- memory and float16 ----
+
+
+def _pointer(typing_context, like, address):
+    """Convert an address to a pointer to values of the dtype of an array."""
+
+    def generate(context, builder, signature, args):
+        return builder.inttoptr(args[1], context.get_value_type(types.CPointer(like.dtype)))
+
+    return types.CPointer(like.dtype)(like, types.int64), generate
+
+
+def _prefetch_lines(typing_context, address, lines):
+    """Have the processor load cache lines."""
+
+    def generate(context, builder, signature, args):
+        pointer_type = _BYTE.as_pointer()
+        function_type = ir.FunctionType(ir.VoidType(), [pointer_type, _INT, _INT, _INT])
+        fetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer_type], function_type)
+        read, second_level, data = (ir.Constant(_INT, n) for n in (0, 2, 1))
+        with cgutils.for_range(builder, args[1]) as loop:
+            line = builder.add(args[0], builder.mul(loop.index, ir.Constant(_LONG, _CACHE_LINE)))
+            builder.call(fetch, [builder.inttoptr(line, pointer_type), read, second_level, data])
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.int64), generate
+
+
+def _extend(typing_context, bits):
+    """Convert the uint16 bits of a float16 to float32 by LLVM's fpext (vcvtph2ps on processors with F16C)."""
+
+    def generate(context, builder, signature, args):
+        return builder.fpext(builder.bitcast(args[0], ir.HalfType()), ir.FloatType())
+
+    return types.float32(types.uint16), generate
+
+
+# Compiled code calls an intrinsic without its first parameter, which is the compiler's.
+pointer = cast(Callable[..., Any], intrinsic(_pointer))
+_prefetch = cast(Callable[..., None], intrinsic(_prefetch_lines))
+_half_bits_to_float = cast(Callable[[Any], np.float32], intrinsic(_extend))
+
+
+@njit(inline="always")
+def prefetch(address, nbytes, part, parts):
+    """Load one of `parts` equal parts of a range of memory into the cache."""
+    lines = nbytes // _CACHE_LINE
+    first, end = part * lines // parts, (part + 1) * lines // parts
+    _prefetch(address + _CACHE_LINE * first, end - first)
+
+
+def half_to_float(value):
+    """Convert one stored value, a float32 or the uint16 bits of a float16, to float32. Ten times as fast as NumPy."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(half_to_float, inline="always")
+def _half_to_float(value):
+    if value == types.uint16:
+        return lambda value: _half_bits_to_float(value)
+    return lambda value: np.float32(value)
+
+
+# ---- vectors ----
+
+
+def span(points: int, *, gathered: bool, channels: int) -> Callable[..., int]:
+    """Return compiled code that writes points [first, last) of one frame, `points` at a time.
 
     Args:
-        points: Points a step, 1 or a power of two.
-        gathered: Output point k is stored point `order[k]`, else stored point k.
-        channels: 3, or 4 to write the score too.
+        points: Points per step, 1 or a power of two.
+        gathered: True if output point k is stored point `order[k]`, False if it is stored point k.
+        channels: 3, or 4 to write the score.
 
     Returns:
-        A function of `like frame0 frame1 order hidden weight zero move fill out mask first last`, see `_written`; it gives
-        the first point that was left over.
+        Function of `like frame0 frame1 order hidden weight zero move fill out mask first last`, see `_SpanWriter.write`. It
+        returns the first point that did not fill a step.
     """
 
-    def typed(typing_context, like, *rest):
+    def signature(typing_context, like, frame0, frame1, order, hidden, weight, zero, move, fill, out, mask, first, last):
         def generate(context, builder, signature, args):
             half = like.dtype == types.uint16
-            return _Writer(builder, points, gathered, channels, half=half).written(*args[1:])
+            return _SpanWriter(builder, points, gathered, channels, half=half).write(*args[1:])
 
-        place = types.int64
-        given = (like, place, place, place, place, types.float64, types.boolean, place, types.float32, *[place] * 4)
+        address = types.int64
+        given = (like, *[address] * 4, types.float64, types.boolean, address, types.float32, *[address] * 4)
         return types.int64(*given), generate
-
-    def signature(typing_context, like, frame0, frame1, order, hidden, weight, zero, move, fill, out, mask, first, last):
-        return typed(typing_context, like)
 
     return cast(Callable[..., int], intrinsic(signature))
 
 
-class _Writer:
-    """Emits the code of one `stretch`.
+class _SpanWriter:
+    """Emitter of the code of one `span`.
 
     Args:
-        builder: Of the function that is compiled.
-        half: The store holds float16, else float32.
+        builder: LLVM builder of the function that is compiled.
+        half: True if the stored values are float16, False if they are float32.
     """
 
     def __init__(self, builder: Any, points: int, gathered: bool, channels: int, *, half: bool) -> None:
@@ -64,89 +129,90 @@ class _Writer:
         self.lanes, self.word, self.size = 4 * points, _SHORT if half else _INT, 2 if half else 4
         self.scores = [4 * (lane // 4) + 3 for lane in range(self.lanes)]
 
-    def written(self, frame0, frame1, order, hidden, weight, zero, move, fill, out, mask, first, last):
-        """The loop.
+    def write(self, frame0, frame1, order, hidden, weight, zero, move, fill, out, mask, first, last):
+        """Emit the loop.
 
         Args:
             frame0, frame1: Addresses of stored frames (V, 4).
-            order: Of int32 (V',), stored points.
-            hidden: Of bytes (V',), 1 for points to leave out.
-            weight: Share of `frame1`.
-            zero: Blend missing points as zeros.
-            move: Of float32 (3, 4): factors of x y z score, factors of y x z score, offsets.
+            order: Address of int32 (V',), stored points.
+            hidden: Address of bytes (V',), 1 for points to hide.
+            weight: Weight of `frame1`.
+            zero: Interpolate missing points as zeros.
+            move: Address of float32 (3, 4): factors of x y z score, factors of y x z score, offsets.
             fill: Coordinate of missing points.
-            out, mask: Of float32 (V', C) and bytes (V',), to be written.
+            out, mask: Addresses of float32 (V', C) and bytes (V',), the output.
         """
-        b, step = self.builder, _number(self.points)
-        factors = [self.repeated(b.add(move, _number(16 * row))) for row in range(3)]
+        b, step = self.builder, _int64(self.points)
+        factors = [self.repeat(b.add(move, _int64(16 * row))) for row in range(3)]
         weights, as_zero = self.splat(b.fptrunc(weight, _FLOAT)), self.splat(b.trunc(zero, _BIT))
-        rests = self.splat(b.fptrunc(b.fsub(ir.Constant(_DOUBLE, 1.0), weight), _FLOAT))
+        remaining = self.splat(b.fptrunc(b.fsub(ir.Constant(_DOUBLE, 1.0), weight), _FLOAT))
         fills = self.shuffle(self.splat(fill), [self.lanes if i % 4 == 3 else 0 for i in range(self.lanes)], self.nil)
         steps = b.udiv(b.sub(last, first), step)
         with cgutils.for_range(b, steps) as loop:
             k = b.add(first, b.mul(loop.index, step))
-            places = self.places(order, k)
-            raw0, raw1 = self.stored(frame0, places), self.stored(frame1, places)
+            offsets = self.offsets(order, k)
+            raw0, raw1 = self.stored(frame0, offsets), self.stored(frame1, offsets)
             hide = self.load(b.add(hidden, k), ir.VectorType(_BYTE, self.points), 1)
-            here = b.add(out, b.mul(k, _number(4 * self.channels))), b.add(mask, k)
-            v0, v1 = self.widened(raw0), self.widened(raw1)
-            with b.if_else(self.all_there(raw0, raw1, hide), likely=True) as (then, otherwise):
+            target = b.add(out, b.mul(k, _int64(4 * self.channels))), b.add(mask, k)
+            v0, v1 = self.to_float(raw0), self.to_float(raw1)
+            with b.if_else(self.all_present(raw0, raw1, hide), likely=True) as (then, otherwise):
                 with then:
-                    self.put(self.moved(self.blended(v0, v1, weights), factors), _vector(_BYTE, [1] * self.points), here)
+                    moved = self.move(self.interpolate(v0, v1, weights), factors)
+                    self.store(moved, _vector(_BYTE, [1] * self.points), target)
                 with otherwise:
-                    mixed = self.blended(v0, v1, self.share(v0, v1, weights, as_zero))
-                    fades = b.and_(as_zero, b.not_(self.has_score(v1)))  # into zeros: a share near 1 leaves few digits
-                    mixed = b.select(fades, b.fmul(v0, rests), mixed)
+                    mixed = self.interpolate(v0, v1, self.select_weight(v0, v1, weights, as_zero))
+                    fades = b.and_(as_zero, b.not_(self.has_score(v1)))  # a weight near 1 leaves few digits
+                    mixed = b.select(fades, b.fmul(v0, remaining), mixed)
                     shown = b.icmp_unsigned("==", hide, _vector(_BYTE, [0] * self.points))
-                    seen = b.and_(self.has_score(mixed), self.each(shown))
+                    seen = b.and_(self.has_score(mixed), self.per_lane(shown))
                     flags = b.zext(self.shuffle(seen, range(0, self.lanes, 4)), ir.VectorType(_BYTE, self.points))
-                    self.put(b.select(seen, self.moved(mixed, factors), fills), flags, here)
+                    self.store(b.select(seen, self.move(mixed, factors), fills), flags, target)
         return b.add(first, b.mul(steps, step))
 
-    # ---- what a step is made of ----
+    # ---- operations of a step ----
 
-    def places(self, order, k):
-        """Byte offsets of the points in a frame: one a point, or one for all."""
+    def offsets(self, order, k):
+        """Byte offsets of the points in a frame: one per point, or one for all."""
         b = self.builder
         if not self.gathered:
-            return [b.mul(k, _number(4 * self.size))]
-        numbers = [self.load(b.add(order, b.mul(b.add(k, _number(p)), _number(4))), _INT, 4) for p in range(self.points)]
-        return [b.mul(b.zext(number, _LONG), _number(4 * self.size)) for number in numbers]
+            return [b.mul(k, _int64(4 * self.size))]
+        indices = [self.load(b.add(order, b.mul(b.add(k, _int64(p)), _int64(4))), _INT, 4) for p in range(self.points)]
+        return [b.mul(b.zext(index, _LONG), _int64(4 * self.size)) for index in indices]
 
-    def stored(self, frame, places):
-        """The points as they are stored, as integers."""
-        kind = ir.VectorType(self.word, self.lanes // len(places))
-        parts = [self.load(self.builder.add(frame, place), kind, self.size) for place in places]
-        while len(parts) > 1:
-            width = range(2 * parts[0].type.count)
-            parts = [self.shuffle(a, width, other) for a, other in zip(parts[::2], parts[1::2], strict=True)]
-        return parts[0]
+    def stored(self, frame, offsets):
+        """The stored points as integers."""
+        vector_type = ir.VectorType(self.word, self.lanes // len(offsets))
+        vectors = [self.load(self.builder.add(frame, offset), vector_type, self.size) for offset in offsets]
+        while len(vectors) > 1:
+            width = range(2 * vectors[0].type.count)
+            vectors = [self.shuffle(a, width, other) for a, other in zip(vectors[::2], vectors[1::2], strict=True)]
+        return vectors[0]
 
-    def widened(self, raw):
+    def to_float(self, raw):
         b, wide = self.builder, ir.VectorType(_FLOAT, self.lanes)
         return b.fpext(b.bitcast(raw, ir.VectorType(_HALF, self.lanes)), wide) if self.half else b.bitcast(raw, wide)
 
-    def all_there(self, raw0, raw1, hide):
-        """Whether every point is there in both frames and none is hidden; a float above 0 is an integer above 0."""
+    def all_present(self, raw0, raw1, hide):
+        """True if every point is present in both frames and none is hidden; a float above 0 is an integer above 0."""
         b, bits, bytes_ = self.builder, ir.IntType(self.lanes), ir.IntType(8 * self.points)
-        least = b.select(b.icmp_signed("<", raw0, raw1), raw0, raw1)
-        least = b.and_(least, _vector(self.word, [-1 if lane % 4 == 3 else 0 for lane in range(self.lanes)]))
-        least = b.or_(least, _vector(self.word, [0 if lane % 4 == 3 else 1 for lane in range(self.lanes)]))
-        there = b.bitcast(b.icmp_signed(">", least, _vector(self.word, [0] * self.lanes)), bits)
+        lower = b.select(b.icmp_signed("<", raw0, raw1), raw0, raw1)
+        lower = b.and_(lower, _vector(self.word, [-1 if lane % 4 == 3 else 0 for lane in range(self.lanes)]))
+        lower = b.or_(lower, _vector(self.word, [0 if lane % 4 == 3 else 1 for lane in range(self.lanes)]))
+        present = b.bitcast(b.icmp_signed(">", lower, _vector(self.word, [0] * self.lanes)), bits)
         shown = b.icmp_unsigned("==", b.bitcast(hide, bytes_), ir.Constant(bytes_, 0))
-        return b.and_(b.icmp_unsigned("==", there, ir.Constant(bits, -1)), shown)
+        return b.and_(b.icmp_unsigned("==", present, ir.Constant(bits, -1)), shown)
 
-    def share(self, v0, v1, weights, as_zero):
-        """Share of the later frame: `weights` where both have the point, else all or nothing."""
-        b, here0, here1 = self.builder, self.has_score(v0), self.has_score(v1)
-        one = b.select(here1, _vector(_FLOAT, [1.0] * self.lanes), self.nil)
-        return b.select(b.or_(b.and_(here0, here1), as_zero), weights, one)
+    def select_weight(self, v0, v1, weights, as_zero):
+        """Weight of the later frame: `weights` where both frames have the point, else 0 or 1."""
+        b, present0, present1 = self.builder, self.has_score(v0), self.has_score(v1)
+        one = b.select(present1, _vector(_FLOAT, [1.0] * self.lanes), self.nil)
+        return b.select(b.or_(b.and_(present0, present1), as_zero), weights, one)
 
-    def blended(self, v0, v1, weights):
+    def interpolate(self, v0, v1, weights):
         b = self.builder
         return b.fadd(v0, b.fmul(b.fsub(v1, v0), weights))
 
-    def moved(self, v, factors):
+    def move(self, v, factors):
         b, (straight, crossed, offset) = self.builder, factors
         swapped = self.shuffle(v, [4 * (lane // 4) + _SWAPPED[lane % 4] for lane in range(self.lanes)])
         return b.fadd(b.fadd(b.fmul(v, straight), b.fmul(swapped, crossed)), offset)
@@ -154,10 +220,10 @@ class _Writer:
     def has_score(self, v):
         return self.builder.fcmp_ordered(">", self.shuffle(v, self.scores), self.nil)
 
-    def put(self, values, flags, here):
+    def store(self, values, flags, target):
         if self.channels == 3:
             values = self.shuffle(values, [4 * (i // 3) + i % 3 for i in range(3 * self.points)])
-        for value, address, alignment in zip((values, flags), here, (4, 1), strict=True):
+        for value, address, alignment in zip((values, flags), target, (4, 1), strict=True):
             self.builder.store(value, self.builder.inttoptr(address, value.type.as_pointer())).align = alignment
 
     # ---- vectors ----
@@ -166,12 +232,12 @@ class _Writer:
     def nil(self):
         return _vector(_FLOAT, [0.0] * self.lanes)
 
-    def repeated(self, address):
-        """Four numbers, for each point."""
+    def repeat(self, address):
+        """Four numbers, repeated for each point."""
         return self.shuffle(self.load(address, ir.VectorType(_FLOAT, 4), 4), [lane % 4 for lane in range(self.lanes)])
 
-    def each(self, flags):
-        """One flag a point to one a lane."""
+    def per_lane(self, flags):
+        """One flag per lane from one flag per point."""
         return self.shuffle(flags, [lane // 4 for lane in range(self.lanes)])
 
     def splat(self, value):
@@ -181,15 +247,15 @@ class _Writer:
     def shuffle(self, v, lanes, other=None):
         return self.builder.shuffle_vector(v, v if other is None else other, _vector(_INT, lanes))
 
-    def load(self, address, kind, alignment):
-        value = self.builder.load(self.builder.inttoptr(address, kind.as_pointer()))
+    def load(self, address, value_type, alignment):
+        value = self.builder.load(self.builder.inttoptr(address, value_type.as_pointer()))
         value.align = alignment
         return value
 
 
-def _vector(kind: Any, values: Sequence[float]) -> Any:
-    return ir.Constant(ir.VectorType(kind, len(values)), list(values))
+def _vector(element_type: Any, values: Sequence[float]) -> Any:
+    return ir.Constant(ir.VectorType(element_type, len(values)), list(values))
 
 
-def _number(value: int) -> Any:
+def _int64(value: int) -> Any:
     return ir.Constant(_LONG, value)

@@ -1,61 +1,81 @@
-"""Compiled statistics of single points of clips, read through positions, permutation and moves that are still pending."""
+"""Compiled statistics of points of clips, read through the deferred resampling, permutation and affines."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import carray, njit
 
-from karsl.datasets.fused.half import number
-from karsl.datasets.fused.memory import pointer
+from karsl.datasets.batching.simd import half_to_float, pointer
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 
 
+class PointTable(NamedTuple):
+    """Origin of the current points of N clips.
+
+    Attributes:
+        table: int64 (P, V), stored point of each current point, -1 for none.
+        row: int64 (N,), row of `table` for each clip.
+        hidden: bool (N, V), points that are hidden, or (N, 0).
+        hidden_frames: bool (F,), frames that are hidden, or (0,).
+    """
+
+    table: np.ndarray
+    row: np.ndarray
+    hidden: np.ndarray
+    hidden_frames: np.ndarray
+
+
 @njit(inline="always")
 def _point(clip, position, q, missing_is_zero):
-    """(x, y, seen) of stored point `q` of a clip (T, V, 4) at a fractional position."""
+    """Return (x, y, present) of stored point `q` of a clip (T, V, 4) at a fractional position."""
     f0 = int(position)
     f1 = min(f0 + 1, clip.shape[0] - 1)
-    share = position - f0
-    weight = np.float32(share)
-    here0 = number(clip[f0, q, 3]) > 0
-    here1 = weight > 0 and number(clip[f1, q, 3]) > 0
-    x0, y0 = number(clip[f0, q, 0]), number(clip[f0, q, 1])
-    x1, y1 = number(clip[f1, q, 0]), number(clip[f1, q, 1])
-    if missing_is_zero:  # as `blend_frames` does it: a unit may be as small as what is left of a point that fades
-        x, y = (1 - share) * x0 + share * x1, (1 - share) * y0 + share * y1
-        return np.float32(x), np.float32(y), here0 or here1
-    if not (here0 and here1):
-        weight = np.float32(1 if here1 and not here0 else 0)
-    return x0 + (x1 - x0) * weight, y0 + (y1 - y0) * weight, here0 or here1
+    fraction = position - f0
+    weight = np.float32(fraction)
+    present0 = half_to_float(clip[f0, q, 3]) > 0
+    present1 = weight > 0 and half_to_float(clip[f1, q, 3]) > 0
+    x0, y0 = half_to_float(clip[f0, q, 0]), half_to_float(clip[f0, q, 1])
+    x1, y1 = half_to_float(clip[f1, q, 0]), half_to_float(clip[f1, q, 1])
+    if missing_is_zero:  # in float64 as in `interpolate_frames`: a point that fades into zeros may be the unit
+        x, y = (1 - fraction) * x0 + fraction * x1, (1 - fraction) * y0 + fraction * y1
+        return np.float32(x), np.float32(y), present0 or present1
+    if not (present0 and present1):
+        weight = np.float32(1 if present1 and not present0 else 0)
+    return x0 + (x1 - x0) * weight, y0 + (y1 - y0) * weight, present0 or present1
 
 
 @_compiled
-def anchor_stats(
-    like, addresses, lengths, width, positions, ends, table, table_of, hidden, hidden_frames, missing_is_zero,
-    points, groups, num_origin, affine, place, distance, seen_frames,
-):  # fmt: skip
-    """Mean place of the first `num_origin` of `points` and mean distance of the two after them, where all are seen.
+def anchor_stats(reads, origins, points, groups, num_origin, affine, mean, distance, seen_frames):
+    """Compute the mean of the first `num_origin` of `points` and the mean distance of the last two, where all are present.
 
     Args:
-        points: int64 (K,), output points; `groups` (K,) their groups, for `affine` float64 (N, G, 7).
-        place: float64 (N, 2), distance: float64 (N,), seen_frames: int64 (N,): filled.
+        reads: `FrameReads` of the clips.
+        origins: `PointTable` of the clips.
+        points: int64 (K,), current points.
+        groups: int64 (K,), their groups.
+        num_origin: Number of points of the mean.
+        affine: float64 (N, G, 7).
+        mean, distance, seen_frames: float64 (N, 2), float64 (N,) and int64 (N,), the output.
     """
+    positions, ends, hidden, hidden_frames = reads.positions, reads.ends, origins.hidden, origins.hidden_frames
     xy, k_all = np.empty((points.size, 2)), points.size
-    for n in range(addresses.size):
-        clip = carray(pointer(like, addresses[n]), (lengths[n], width, 4))
+    for n in range(reads.addresses.size):
+        clip = carray(pointer(reads.like, reads.addresses[n]), (reads.lengths[n], reads.width, 4))
         count, px, py, d = 0, 0.0, 0.0, 0.0
         for t in range(ends[n], ends[n + 1]):
             seen = not (hidden_frames.size > 0 and hidden_frames[t])
             for k in range(k_all):
-                q = table[table_of[n], points[k]]
+                q = origins.table[origins.row[n], points[k]]
                 if not seen or q < 0 or (hidden.shape[1] > 0 and hidden[n, points[k]]):
                     seen = False
                     break
-                x, y, there = _point(clip, positions[t], q, missing_is_zero)
+                x, y, present = _point(clip, positions[t], q, reads.missing_is_zero)
                 m = affine[n, groups[k]]
                 xy[k, 0], xy[k, 1] = m[0] * x + m[1] * y + m[4], m[2] * x + m[3] * y + m[5]
-                seen = seen and there
+                seen = seen and present
             if seen:
                 count += 1
                 for k in range(num_origin):
@@ -64,30 +84,37 @@ def anchor_stats(
                 d += np.hypot(xy[k_all - 2, 0] - xy[k_all - 1, 0], xy[k_all - 2, 1] - xy[k_all - 1, 1])
         seen_frames[n] = count
         if count:
-            place[n, 0], place[n, 1], distance[n] = px / count / num_origin, py / count / num_origin, d / count
+            mean[n, 0], mean[n, 1], distance[n] = px / count / num_origin, py / count / num_origin, d / count
 
 
 @_compiled
-def spread_stats(
-    like, addresses, lengths, width, positions, ends, table, table_of, hidden, hidden_frames, missing_is_zero,
-    first, last, group_of, affine, wanted, place, radius, seen_points,
-):  # fmt: skip
-    """Mean and root-mean-square radius of the seen points among output points [first, last), for clips `wanted`."""
-    for n in range(addresses.size):
+def scale_stats(reads, origins, first, last, group_of, affine, wanted, mean, radius, seen_points):
+    """Compute mean and root-mean-square radius of the present points in [first, last), for clips `wanted`.
+
+    Args:
+        reads: `FrameReads` of the clips.
+        origins: `PointTable` of the clips.
+        group_of: int64 (V,), group of each current point.
+        affine: float64 (N, G, 7).
+        wanted: bool (N,).
+        mean, radius, seen_points: float64 (N, 2), float64 (N,) and int64 (N,), the output.
+    """
+    positions, ends, hidden, hidden_frames = reads.positions, reads.ends, origins.hidden, origins.hidden_frames
+    for n in range(reads.addresses.size):
         if not wanted[n]:
             continue
-        clip = carray(pointer(like, addresses[n]), (lengths[n], width, 4))
+        clip = carray(pointer(reads.like, reads.addresses[n]), (reads.lengths[n], reads.width, 4))
         count, sx, sy, sxx = 0, 0.0, 0.0, 0.0
-        for again in range(2):  # mean first, then radius about it: one pass loses digits
+        for again in range(2):  # first the mean, then the radius about it: one pass loses digits
             for t in range(ends[n], ends[n + 1]):
                 if hidden_frames.size > 0 and hidden_frames[t]:
                     continue
                 for v in range(first, last):
-                    q = table[table_of[n], v]
+                    q = origins.table[origins.row[n], v]
                     if q < 0 or (hidden.shape[1] > 0 and hidden[n, v]):
                         continue
-                    x, y, there = _point(clip, positions[t], q, missing_is_zero)
-                    if not there:
+                    x, y, present = _point(clip, positions[t], q, reads.missing_is_zero)
+                    if not present:
                         continue
                     m = affine[n, group_of[v]]
                     mx, my = m[0] * x + m[1] * y + m[4], m[2] * x + m[3] * y + m[5]
@@ -102,12 +129,12 @@ def spread_stats(
                 sy /= count
         seen_points[n] = count
         if count:
-            place[n, 0], place[n, 1], radius[n] = sx, sy, np.sqrt(sxx / count)
+            mean[n, 0], mean[n, 1], radius[n] = sx, sy, np.sqrt(sxx / count)
 
 
 @_compiled
 def compose(after, before):
-    """float64 (N, G, 7), `before` and then `after`, rows m00 m01 m10 m11 dx dy z; either may have G = 1."""
+    """Return float64 (N, G, 7) affines that apply `before` and then `after`; either may have G = 1."""
     groups = max(after.shape[1], before.shape[1])
     out = np.empty((before.shape[0], groups, 7))
     for n in range(before.shape[0]):
@@ -125,7 +152,7 @@ def compose(after, before):
 
 @_compiled
 def mirrored_x(affine, flip, twice_pivot):
-    """float64 (N, G, 7), and then x becomes `twice_pivot` - x where bool (N,) `flip`."""
+    """Return float64 (N, G, 7) affines followed by x -> `twice_pivot` - x where bool (N,) `flip`."""
     out = affine.copy()
     for n in range(flip.size):
         if flip[n]:

@@ -1,23 +1,20 @@
-"""Take points away or shake them, as a detector does."""
+"""Augmentation by missing points and noise, as a detector produces them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from karsl.checks import check_number, check_prob
 from karsl.datasets.draws import Draw
-from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params, check_number, check_prob
+from karsl.datasets.transforms.base import ClipMeta, DeferredOps, KeypointTransform, Params
 from karsl.errors import ConfigError, SkeletonError
 from karsl.registry import TRANSFORMS
 
-if TYPE_CHECKING:
-    from karsl.datasets.fused.pending import PendingClips
 
-
-def hide(results: dict, hidden: np.ndarray) -> dict:
-    """The changed keys when the points of a bool (T, V) mask go missing: NaN and score 0."""
+def mask_points(results: dict, hidden: np.ndarray) -> dict:
+    """Return the changed keys when the points of a bool (T, V) mask are missing: NaN and score 0."""
     return {
         "keypoint": np.where(hidden[..., None], np.float32(np.nan), results["keypoint"]),
         "keypoint_score": np.where(hidden, np.float32(0), results["keypoint_score"]),
@@ -26,7 +23,7 @@ def hide(results: dict, hidden: np.ndarray) -> dict:
 
 @TRANSFORMS.register_module()
 class KeypointDropout(KeypointTransform):
-    """Hide keypoints, or whole groups, for all of a clip.
+    """Hide keypoints, or entire groups, in all frames of a clip.
 
     Required Keys:
         keypoint, keypoint_score, skeleton
@@ -35,14 +32,16 @@ class KeypointDropout(KeypointTransform):
         keypoint_score: float32 (T, V), 0 where hidden.
 
     Args:
-        prob: Probability for each keypoint, or each group.
+        prob: Probability of hiding a keypoint, or a group.
         level: `'keypoint'` or `'group'`.
-        groups: Groups that may lose points; None is all.
+        groups: Groups that may lose points; None means all.
 
     Raises:
-        ConfigError: An unknown level or a probability outside [0, 1].
+        ConfigError: `level` is unknown, `prob` is outside [0, 1], or `groups` is a string.
         SkeletonError: The skeleton has no such group.
     """
+
+    modified_keys = ("keypoint", "keypoint_score")
 
     def __init__(self, prob: float = 0.1, *, level: str = "keypoint", groups: Sequence[str] | None = None) -> None:
         if level not in ("keypoint", "group"):
@@ -52,29 +51,29 @@ class KeypointDropout(KeypointTransform):
             raise ConfigError(f"KeypointDropout: groups={groups!r}; expected a list, e.g. [{groups!r}]")
         self.groups = None if groups is None else tuple(groups)
 
-    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
-        parts = meta.skeleton.groups
-        unknown = set(self.groups or ()) - set(parts)
+    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
+        slices = meta.skeleton.groups
+        unknown = set(self.groups or ()) - set(slices)
         if unknown:
-            raise SkeletonError(f"KeypointDropout: no group {sorted(unknown)} in {meta.skeleton.name!r}: {list(parts)}")
-        hidden = np.zeros((len(draw), meta.skeleton.num_keypoints), bool)
-        by_keypoint = draw.chance("hide", self.prob, meta.skeleton.num_keypoints)
-        by_group = draw.chance("hide group", self.prob, len(parts))
-        for number, (group, part) in enumerate(parts.items()):
+            raise SkeletonError(f"KeypointDropout: no group {sorted(unknown)} in {meta.skeleton.name!r}: {list(slices)}")
+        hidden = np.zeros((len(rng), meta.skeleton.num_keypoints), bool)
+        by_keypoint = rng.chance("hide", self.prob, meta.skeleton.num_keypoints)
+        by_group = rng.chance("hide group", self.prob, len(slices))
+        for g, (group, part) in enumerate(slices.items()):
             if self.groups is None or group in self.groups:
-                hidden[:, part] = by_keypoint[:, part] if self.level == "keypoint" else by_group[:, number, None]
+                hidden[:, part] = by_keypoint[:, part] if self.level == "keypoint" else by_group[:, g, None]
         return {"hidden": hidden}
 
     def apply(self, results: dict, params: Params) -> dict:
-        return hide(results, np.broadcast_to(params["hidden"], results["keypoint_score"].shape))
+        return mask_points(results, np.broadcast_to(params["hidden"], results["keypoint_score"].shape))
 
-    def defer(self, clips: PendingClips, params: Params) -> None:
-        clips.hide(params["hidden"])
+    def defer(self, batch: DeferredOps, params: Params) -> None:
+        batch.mask(params["hidden"])
 
 
 @TRANSFORMS.register_module()
 class FrameDropout(KeypointTransform):
-    """Hide every point of some frames, as when detection fails; one frame at least stays.
+    """Hide all points of some frames, as if detection failed there. At least one frame remains.
 
     Required Keys:
         keypoint, keypoint_score
@@ -83,28 +82,33 @@ class FrameDropout(KeypointTransform):
         keypoint_score: float32 (T, V), 0 where hidden.
 
     Args:
-        prob: Probability for each frame.
+        prob: Probability of hiding a frame.
+
+    Raises:
+        ConfigError: `prob` is outside [0, 1].
     """
+
+    modified_keys = ("keypoint", "keypoint_score")
 
     def __init__(self, prob: float = 0.1) -> None:
         self.prob = check_prob(self, "prob", prob)
 
-    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
+    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
         longest = int(meta.num_frames.max())
-        hidden = draw.chance("hide", self.prob, longest)
-        hidden[np.arange(len(hidden)), draw.integers("keep", meta.num_frames)] = False
+        hidden = rng.chance("hide", self.prob, longest)
+        hidden[np.arange(len(hidden)), rng.integers("keep", meta.num_frames)] = False
         return {"hidden": hidden}
 
     def apply(self, results: dict, params: Params) -> dict:
         score = results["keypoint_score"]
-        return hide(results, np.broadcast_to(params["hidden"][: len(score), None], score.shape))
+        return mask_points(results, np.broadcast_to(params["hidden"][: len(score), None], score.shape))
 
-    def defer(self, clips: PendingClips, params: Params) -> None:
-        clips.hide_frames([h[:t] for h, t in zip(params["hidden"], clips.num_frames, strict=True)])
+    def defer(self, batch: DeferredOps, params: Params) -> None:
+        batch.mask_frames([row[:frames] for row, frames in zip(params["hidden"], batch.num_frames, strict=True)])
 
 
 @TRANSFORMS.register_module()
-class GaussianJitter(KeypointTransform):
+class RandomGaussianNoise(KeypointTransform):
     """Add independent normal noise to every coordinate of every present point.
 
     Required Keys:
@@ -116,16 +120,20 @@ class GaussianJitter(KeypointTransform):
         sigma: Standard deviation, in units of the coordinates.
 
     Raises:
-        ConfigError: `sigma` is no finite number of 0 or more.
+        ConfigError: `sigma` is not a finite number of 0 or more.
     """
+
+    rng_name = "GaussianJitter"
+    modified_keys = ("keypoint",)
 
     def __init__(self, sigma: float = 0.005) -> None:
         self.sigma = check_number(self, "sigma", sigma, low=0)
 
-    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
-        return {"noise_key": draw.bits("noise")}
+    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
+        return {"noise_key": rng.bits("noise")}
 
     def apply(self, results: dict, params: Params) -> dict:
         keypoint = results["keypoint"]
-        noise = np.random.Generator(np.random.Philox(key=int(params["noise_key"])))
-        return {"keypoint": keypoint + np.float32(self.sigma) * noise.standard_normal(keypoint.shape, dtype=np.float32)}
+        generator = np.random.Generator(np.random.Philox(key=int(params["noise_key"])))
+        noise = generator.standard_normal(keypoint.shape, dtype=np.float32)
+        return {"keypoint": keypoint + np.float32(self.sigma) * noise}

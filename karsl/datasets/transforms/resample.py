@@ -1,87 +1,83 @@
-"""Change how long a clip is: pad or crop it, or play it at another speed."""
+"""Resampling of clips in time, without inventing points that were never detected."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from karsl.checks import check_range
 from karsl.datasets.draws import Draw
-from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params, check_clip_len, check_range
-from karsl.datasets.transforms.blend import disk_positions, frame_update
-from karsl.errors import ConfigError
+from karsl.datasets.transforms.base import ClipMeta, DeferredOps, KeypointTransform, Params
 from karsl.registry import TRANSFORMS
 
-if TYPE_CHECKING:
-    from karsl.datasets.fused.pending import PendingClips
 
+def interpolate_frames(
+    keypoint: np.ndarray, score: np.ndarray, positions: np.ndarray, *, missing_is_zero: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Interpolate linearly between the two frames around each position, point by point.
 
-@TRANSFORMS.register_module()
-class PadFrames(KeypointTransform):
-    """Bring a clip to exactly `clip_len` frames without resampling: pad a shorter one, crop a longer one.
-
-    Required Keys:
-        keypoint, keypoint_score
-    Modified Keys:
-        keypoint: float32 (clip_len, V, C).
-        keypoint_score: float32 (clip_len, V).
-        num_frames: clip_len.
-    Added Keys:
-        frame_inds: float64 (clip_len,), positions in the clip on disk, NaN for padding.
+    A point that is missing in one of the two frames is copied from the other; a point that is missing in both stays
+    missing. An integer position returns exactly its frame.
 
     Args:
-        clip_len: Frames to give.
-        mode: `'missing'` pads with missing points, `'repeat'` holds the last frame, `'loop'` starts again.
-        crop: Where a longer clip is cut: `'start'`, `'centre'` or `'random'`.
+        keypoint: float32 (T, V, C), NaN where missing.
+        score: float32 (T, V), 0 where missing.
+        positions: float64 (L,), each in [0, T - 1].
+        missing_is_zero: Interpolate missing points as the coordinate 0, as the reference project does. This creates
+            points between the true one and the corner of the image.
 
-    Raises:
-        ConfigError: An unknown mode or crop.
+    Returns:
+        keypoint float32 (L, V, C), score float32 (L, V).
+
+    Example:
+        >>> x = np.array([[[1.0]], [[3.0]], [[np.nan]]], np.float32)
+        >>> points, _ = interpolate_frames(x, np.array([[1.0], [1.0], [0.0]], np.float32), np.array([0.5, 1.75, 2.0]))
+        >>> points.ravel().tolist()
+        [2.0, 3.0, nan]
     """
+    first = np.floor(positions).astype(np.int64)
+    second = np.minimum(first + 1, len(keypoint) - 1)
+    weight = (positions - first)[:, None]
+    score0, score1 = score[first], score[second]
+    present0, present1 = score0 > 0, (score1 > 0) & (weight > 0)
+    if missing_is_zero:
+        keypoint = np.where(score[..., None] > 0, keypoint, np.float32(0))
+        point = (1 - weight[..., None]) * keypoint[first] + weight[..., None] * keypoint[second]
+        new_keypoint, new_score = point.astype(np.float32), ((1 - weight) * score0 + weight * score1).astype(np.float32)
+    else:
+        weight = np.where(present0 & present1, weight.astype(np.float32), present1.astype(np.float32))
+        new_keypoint = _interpolate(keypoint[first], keypoint[second], weight[..., None])
+        new_score = _interpolate(score0, score1, weight)
+    present = present0 | present1
+    return np.where(present[..., None], new_keypoint, np.float32(np.nan)), np.where(present, new_score, np.float32(0))
 
-    MODES, CROPS = ("missing", "repeat", "loop"), ("start", "centre", "random")
 
-    def __init__(self, clip_len: int, *, mode: str = "missing", crop: str = "centre") -> None:
-        if mode not in self.MODES or crop not in self.CROPS:
-            raise ConfigError(f"PadFrames: mode={mode!r}, crop={crop!r}; expected {self.MODES} and {self.CROPS}")
-        self.clip_len, self.mode, self.crop = check_clip_len(self, clip_len), mode, crop
+def _interpolate(start: np.ndarray, end: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return `start` at weight 0 and `end` at weight 1, both exactly, even where the other is NaN."""
+    return np.where(weight == 0, start, np.where(weight == 1, end, start + (end - start) * weight))
 
-    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
-        room = np.maximum(meta.num_frames - self.clip_len, 0)
-        start = {
-            "start": lambda: np.zeros_like(room),
-            "centre": lambda: room // 2,
-            "random": lambda: draw.integers("start", room + 1),
-        }[self.crop]()
-        return {"start": start}
 
-    def apply(self, results: dict, params: Params) -> dict:
-        source, padding = self._places(params["start"], len(results["keypoint"]))
-        keypoint, score = results["keypoint"][source], results["keypoint_score"][source]
-        inds = disk_positions(results, source.astype(np.float64))
-        if self.mode == "missing":
-            keypoint[padding], score[padding] = np.nan, 0
-        return {
-            "keypoint": keypoint,
-            "keypoint_score": score,
-            "num_frames": self.clip_len,
-            "frame_inds": np.where(padding, np.nan, inds),
-        }
+def frame_update(results: dict, positions: np.ndarray, **options: bool) -> dict:
+    """Return the keys that change when a clip is read at `positions`."""
+    keypoint, score = interpolate_frames(results["keypoint"], results["keypoint_score"], positions, **options)
+    return {
+        "keypoint": keypoint,
+        "keypoint_score": score,
+        "num_frames": len(positions),
+        "frame_inds": source_positions(results, positions),
+    }
 
-    def defer(self, clips: PendingClips, params: Params) -> None:
-        source, padding = self._places(params["start"][:, None], clips.num_frames[:, None])
-        clips.read_at(source, padding=padding)
-        if self.mode == "missing" and padding.any():
-            clips.hide_frames(list(padding))
 
-    def _places(self, start: np.ndarray, frames: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
-        """Frame numbers (..., clip_len) and bool where they are padding."""
-        wanted = start + np.arange(self.clip_len)
-        return wanted % frames if self.mode == "loop" else np.minimum(wanted, frames - 1), wanted >= frames
+def source_positions(results: dict, positions: np.ndarray) -> np.ndarray:
+    """Map current positions (L,) to float64 (L,) positions in the stored clip, through earlier temporal transforms."""
+    earlier = results.get("frame_inds")
+    if earlier is None:
+        return np.asarray(positions, dtype=np.float64)
+    return np.interp(positions, np.arange(len(earlier)), earlier)
 
 
 @TRANSFORMS.register_module()
-class RandomSpeed(KeypointTransform):
-    """Play a clip faster or slower: resample T frames to round(T / speed).
+class RandomResample(KeypointTransform):
+    """Change the speed of a clip: resample T frames to round(T / speed).
 
     Required Keys:
         keypoint, keypoint_score
@@ -90,30 +86,34 @@ class RandomSpeed(KeypointTransform):
         keypoint_score: float32 (T', V).
         num_frames: T', at least 1.
     Added Keys:
-        frame_inds: float64 (T',), positions in the clip on disk.
+        frame_inds: float64 (T',), positions in the stored clip.
 
     Args:
-        speed: (slowest, fastest); drawn so that half and double speed are as likely.
+        speed: (slowest, fastest). The logarithm is uniform, so half and double speed are equally likely.
 
     Raises:
         ConfigError: `speed` is not an ascending pair of positive numbers.
     """
 
+    rng_name = "RandomSpeed"
+    modified_keys = ("keypoint", "keypoint_score", "num_frames", "frame_inds")
+
     def __init__(self, speed: tuple[float, float] = (0.8, 1.25)) -> None:
         self.speed = check_range(self, "speed", speed, low=1e-3)
 
-    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
+    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
         low, high = np.log(self.speed)
-        return {"speed": np.exp(draw.uniform("speed", low=low, high=high))}
+        return {"speed": np.exp(rng.uniform("speed", low=low, high=high))}
 
     def apply(self, results: dict, params: Params) -> dict:
-        return frame_update(results, _resampled(len(results["keypoint"]), float(params["speed"])))
+        return frame_update(results, _speed_positions(len(results["keypoint"]), float(params["speed"])))
 
-    def defer(self, clips: PendingClips, params: Params) -> None:
-        clips.read_at([_resampled(int(t), float(s)) for t, s in zip(clips.num_frames, params["speed"], strict=True)])
+    def defer(self, batch: DeferredOps, params: Params) -> None:
+        pairs = zip(batch.num_frames, params["speed"], strict=True)
+        batch.resample([_speed_positions(int(frames), float(speed)) for frames, speed in pairs])
 
 
-def _resampled(frames: int, speed: float) -> np.ndarray:
-    """float64 (T',), positions of a clip of T frames played at a speed."""
+def _speed_positions(frames: int, speed: float) -> np.ndarray:
+    """Return float64 (T',) positions of a clip of `frames` frames played at `speed`."""
     length = max(1, round(frames / speed))
     return np.clip((np.arange(length) + 0.5) * frames / length - 0.5, 0, frames - 1)
