@@ -1,14 +1,13 @@
 """Transfer of batches from workers to the main process, over shared memory that is reused.
 
-torch creates, maps, zero-fills, unmaps and unlinks a segment for every tensor of every batch. Here a worker has a ring of
-slots (`SlotPool`); a batch with all its tensors is in one slot, and about 250 bytes cross the queue. The receiver maps a
-slot once and frees it when the last tensor over it is garbage collected, so a batch that is in use is never overwritten.
+torch creates, maps and unlinks a segment for every tensor of every batch. Here a worker has a ring of slots (`SlotPool`); a
+batch with all its tensors is in one slot, and about 250 bytes cross the queue. The receiver maps a slot once and frees it
+when the last tensor over it is garbage collected, so a batch in use is never overwritten.
 
-The receiver opens a slot as `/proc/PID/fd/N`. Passing descriptors over a socket, as torch does
-(`multiprocessing.reduction.DupFd`), also needs the living worker, which serves them from a thread, and leaves a socket
-folder behind when the worker is killed. A loader reads all that a worker sent before it ends the worker. Without `memfd` or
-`/proc`, without permission, or beyond the bounds of the pool, batches are sent as torch does; KARSL_BATCH_TRANSFER=torch
-forces that. The entry point is `allocate_shared`.
+The receiver opens a slot as `/proc/PID/fd/N`. Passing descriptors over a socket (`multiprocessing.reduction.DupFd`) also
+needs the living worker, and leaves a folder behind when the worker is killed. A loader reads all that a worker sent before
+it ends the worker. Without `memfd`, `/proc` or permission, or beyond the bounds of the pool, batches are sent as torch
+does; KARSL_BATCH_TRANSFER=torch forces that. The entry point is `allocate_shared`.
 """
 
 from __future__ import annotations
@@ -35,8 +34,7 @@ from karsl.datasets.shared_file import SharedFile
 from karsl.errors import BatchLostError
 
 MEMFD_NAME = "karsl-batch"
-MAX_SLOTS = 64  # one descriptor each in the worker; a usual limit is 1,024
-MAX_BYTES = 1 << 30  # per worker, reached only if batches are kept
+MAX_SLOTS, MAX_BYTES = 64, 1 << 30  # per worker, reached only if batches are kept; each slot has a descriptor
 HEADER_BYTES = 4096  # one page, so that the batch behind it starts on a page
 FREE, SENT, HELD, RETIRED = range(4)
 _ALIGNMENT = 64  # bytes: a cache line
@@ -52,26 +50,10 @@ _forks = 0  # of this process so far
 
 
 class Lease:
-    """Owner of the bytes of one batch; `end` is called when the last array or tensor over them is garbage collected.
+    """Owner of the bytes of one batch, uint8: calls `end` once, in any thread, when nothing refers to them any more.
 
     Views, slices, `tensor.numpy()` and everything that shares a tensor's storage keep the lease alive. A process that
     inherits a lease through a fork does not end it.
-
-    Args:
-        memory: uint8 (bytes,).
-        end: Called once, in any thread.
-        args: Arguments of `end`.
-
-    Example:
-        >>> ended = []
-        >>> array = Lease(np.zeros(8, np.uint8), ended.append, "now").array()
-        >>> tensor = torch.from_numpy(array)[2:4]
-        >>> del array
-        >>> ended
-        []
-        >>> del tensor
-        >>> ended
-        ['now']
     """
 
     def __init__(self, memory: np.ndarray, end: Callable, *args: object) -> None:
@@ -81,7 +63,7 @@ class Lease:
         self._end.atexit = False
 
     def array(self) -> np.ndarray:
-        """Return uint8 (bytes,) that keeps this lease alive."""
+        """Return the bytes as an array that keeps this lease alive."""
         return np.asarray(self)
 
     def detach(self) -> bool:
@@ -102,22 +84,8 @@ def has_room(size: int, nbytes: int) -> bool:
 class BufferPool:
     """Memory of batches within one process, reused to avoid page faults.
 
-    glibc recycles blocks below 32 MiB and returns larger ones to the system: a batch (256, 50, 184, 4) was filled in 4 ms in
-    reused memory and in 24 ms in fresh memory, one of 64 clips in 0.5 ms in both.
-
-    Args:
-        max_free: Maximum number of unused blocks; a training loop uses one batch and fills another.
-
-    Example:
-        >>> pool = BufferPool()
-        >>> first, second = pool.acquire(1000), pool.acquire(1000)
-        >>> address, view = first.ctypes.data, first[10:20]
-        >>> del first, second
-        >>> pool.acquire(1000).ctypes.data == address
-        False
-        >>> del view
-        >>> pool.acquire(900).ctypes.data == address
-        True
+    glibc recycles only blocks below 32 MiB: a batch (256, 50, 184, 4) was filled in 4 ms in reused memory and in 24 ms in
+    fresh memory. At most `max_free` unused blocks are kept: a training loop uses one batch and fills another.
     """
 
     def __init__(self, *, max_free: int = 2) -> None:
@@ -146,27 +114,16 @@ class Slot:
 
     Only one side at a time writes the state, so no lock is needed: the worker changes FREE to SENT, the receiver SENT to
     HELD, and to FREE when the batch is garbage collected, or to RETIRED if the slot must not be used again.
-
-    Args:
-        mapped: uint8 (bytes,), shared and writable.
     """
 
     def __init__(self, mapped: np.ndarray) -> None:
         self._state, self._generation, self.memory = mapped[:1], mapped[8:16].view(np.uint64), mapped[HEADER_BYTES:]
-        self._lease: Callable[[], Lease | None] = _no_lease
+        self._lease: Callable[[], Lease | None] = lambda: None
 
     @classmethod
     def create(cls, fd: int, size: int) -> Slot:
-        """Allocate the memory of an empty file at once: 4 ms for 9 MB, by page faults 15 ms. Called in the worker.
-
-        Args:
-            fd: Descriptor of the file.
-            size: Size of header and batch in bytes.
-
-        Raises:
-            OSError: There is not enough memory, which would otherwise be a bus error later.
-        """
-        os.posix_fallocate(fd, 0, size)
+        """Allocate the memory of an empty file at once: 4 ms for 9 MB, by page faults 15 ms. Called in the worker."""
+        os.posix_fallocate(fd, 0, size)  # an OSError without memory, which would otherwise be a bus error later
         region = mmap.mmap(fd, size)
         with suppress(OSError):  # Linux before 5.14
             region.madvise(_MADV_POPULATE_WRITE)
@@ -174,13 +131,8 @@ class Slot:
 
     @classmethod
     def open(cls, fd: int, size: int) -> Slot:
-        """Map the file of a worker. Called in the receiver.
-
-        torch maps by name without a descriptor; Python's mmap keeps one per slot, so kept batches would end at EMFILE.
-
-        Raises:
-            RuntimeError: The file cannot be mapped.
-        """
+        """Map the file of a worker, or raise RuntimeError. Called in the receiver."""
+        # mapped by torch without a descriptor; Python's mmap keeps one per slot, so kept batches would end at EMFILE
         return cls(torch.from_file(f"/proc/self/fd/{fd}", shared=True, size=size, dtype=torch.uint8).numpy())
 
     @property
@@ -217,16 +169,12 @@ class Slot:
 
 
 def _set_free(state: np.ndarray, forks_before: int) -> None:
-    state[0] = FREE if _forks == forks_before else RETIRED  # a child forked meanwhile may hold the batch too
+    state[0] = FREE if _forks == forks_before else RETIRED  # a child forked since may hold the batch too
 
 
 def _count_fork() -> None:
     global _forks
     _forks += 1
-
-
-def _no_lease() -> None:
-    return None
 
 
 # ---- in the worker ----
@@ -241,26 +189,17 @@ class Address(NamedTuple):
     size: int
     generation: int
 
+    @property
+    def path(self) -> str:
+        """File of the slot, as other processes open it."""
+        return f"/proc/{self.pid}/fd/{self.fd}"
+
 
 class SlotPool:
     """Slots in anonymous memory (`memfd`), which has no name and is freed with the last process that maps it.
 
-    The first free slot is used, so that a loop that drops its batches uses few slots; a slot is added if none is free.
-    Only the process `pid` may use the pool.
-
-    Args:
-        max_slots: Maximum number of slots.
-        max_bytes: Maximum size of all slots in bytes.
-
-    Example:
-        >>> import pytest; _ = hasattr(os, "memfd_create") or pytest.skip("no memfd")
-        >>> pool = SlotPool(max_slots=1)
-        >>> lease, address = pool.acquire(1000)
-        >>> pool.acquire(1000) is None
-        True
-        >>> del lease
-        >>> pool.acquire(1000)[1].generation
-        2
+    The first free slot is used, so that a loop that drops its batches uses few slots. If none is free a slot is added, up
+    to `max_slots` of together `max_bytes` bytes. Only the process `pid` may use the pool.
     """
 
     def __init__(self, *, max_slots: int = MAX_SLOTS, max_bytes: int = MAX_BYTES) -> None:
@@ -278,7 +217,9 @@ class SlotPool:
         with self._lock:
             self._slots = [entry for entry in self._slots if entry[0].state != RETIRED]
             usable = (entry for entry in self._slots if entry[0].is_free and has_room(len(entry[0].memory), nbytes))
-            entry = next(usable, None) or self._add(HEADER_BYTES + _round_up(nbytes))
+            # rounded up to pages and by at most an eighth, so that batches of similar size share slots
+            step = max(HEADER_BYTES, 1 << max(0, nbytes.bit_length() - 4))
+            entry = next(usable, None) or self._add(HEADER_BYTES + -(-nbytes // step) * step)
             if entry is None:
                 return None
             lease, generation = entry[0].acquire()
@@ -304,17 +245,11 @@ class SlotPool:
         return False
 
 
-def _round_up(nbytes: int) -> int:
-    """Round up to pages and by at most an eighth, so that batches of similar size share slots."""
-    step = max(HEADER_BYTES, 1 << max(0, nbytes.bit_length() - 4))
-    return -(-nbytes // step) * step
-
-
 def can_share_with_parent() -> bool:
     """Return True if the parent process may open descriptors of this one through `/proc`.
 
-    Checked in the other direction, since a worker cannot wait for an answer: a process that may read the `/proc` entries of
-    its parent and has the same user, groups, capabilities and namespace may be read by it (`ptrace(2)`).
+    Checked in the other direction: a process that may read the `/proc` entries of its parent and has the same user,
+    groups, capabilities and namespace may be read by it (`ptrace(2)`).
     """
     parent = multiprocessing.parent_process()
     if parent is None or not hasattr(os, "memfd_create"):
@@ -337,24 +272,14 @@ _pool: SlotPool | None = None
 
 
 class SharedBatch(dict):
-    """Dict of tensors over one piece of shared memory, returned by a worker; the receiver gets a plain dict.
+    """Dict of tensors over uint8 `memory`, returned by a worker; the receiver gets a plain dict.
 
     Entries may be added, removed, sliced or replaced before it is sent: contiguous tensors in the shared memory are sent as
-    handles, all other entries as usual.
-
-    Args:
-        tensors: Tensors, all in `memory`.
-        memory: uint8, the shared memory.
-        lease: Lease of the slot; None if `memory` is a shared tensor of torch.
-        address: Address of the slot.
+    handles, all other entries as usual. Without lease and address of a slot, `memory` is a shared tensor of torch.
     """
 
     def __init__(
-        self,
-        tensors: Mapping[str, torch.Tensor],
-        memory: torch.Tensor,
-        lease: Lease | None = None,
-        address: Address | None = None,
+        self, tensors: Mapping, memory: torch.Tensor, lease: Lease | None = None, address: Address | None = None
     ) -> None:
         super().__init__(tensors)
         self.memory, self.lease, self.address = memory, lease, address
@@ -397,12 +322,11 @@ def allocate_shared(spec: Spec) -> tuple[dict[str, np.ndarray], dict[str, torch.
         # one tensor of torch for all entries, since each on its queue costs 0.55 ms; shared already, so not copied later
         storage = torch.UntypedStorage._new_shared(nbytes)
         memory = torch.empty(0, dtype=torch.uint8).set_(storage)
-        arrays = _arrays(memory.numpy(), layout)
-        return arrays, SharedBatch(_tensors(arrays), memory)
-    lease, address = slot
-    raw = lease.array()
-    arrays = _arrays(raw, layout)
-    return arrays, SharedBatch(_tensors(arrays), torch.from_numpy(raw), lease, address)
+        slot = None, None
+    else:
+        memory = torch.from_numpy(slot[0].array())
+    arrays = _arrays(memory.numpy(), layout)
+    return arrays, SharedBatch(_tensors(arrays), memory, *slot)
 
 
 def _acquire_slot(nbytes: int) -> tuple[Lease, Address] | None:
@@ -452,12 +376,12 @@ _received: dict[int, dict[int, tuple[Slot, Address]]] = {}  # slots by pid of th
 def _receive_batch(source: tuple | torch.Tensor, entries: list[tuple[str, tuple | None]], others: dict) -> dict:
     """Return the batch as a plain dict of tensors."""
     raw = source.numpy() if isinstance(source, torch.Tensor) else receive(Address(*source))
-    return {key: others[key] if handle is None else _tensor(raw, *handle) for key, handle in entries}
 
+    def tensor(dtype: torch.dtype, shape: tuple[int, ...], offset: int) -> torch.Tensor:
+        nbytes = dtype.itemsize * math.prod(shape)
+        return torch.from_numpy(raw[offset : offset + nbytes]).view(dtype).view(shape)
 
-def _tensor(raw: np.ndarray, dtype: torch.dtype, shape: tuple[int, ...], offset: int) -> torch.Tensor:
-    nbytes = dtype.itemsize * math.prod(shape)
-    return torch.from_numpy(raw[offset : offset + nbytes]).view(dtype).view(shape)
+    return {key: others[key] if handle is None else tensor(*handle) for key, handle in entries}
 
 
 def receive(address: Address) -> np.ndarray:
@@ -497,30 +421,21 @@ def _remove_worker(pid: int, slots: dict) -> None:
         del _received[pid]
 
 
-def _remove_all_workers() -> None:
-    for pid, slots in list(_received.items()):
-        _remove_worker(pid, slots)
-
-
 def _is_alive(slots: dict[int, tuple[Slot, Address]]) -> bool:
     """Return True if the worker exists, for receivers that are not its parent and have no `Process` object of it."""
     with suppress(OSError):
-        return any(os.stat(_fd_path(address)).st_ino == address.inode for _, address in list(slots.values())[-1:])
+        return any(os.stat(address.path).st_ino == address.inode for _, address in list(slots.values())[-1:])
     return False
-
-
-def _fd_path(address: Address) -> str:
-    return f"/proc/{address.pid}/fd/{address.fd}"
 
 
 def _open(address: Address) -> Slot:
     try:
         # pids are reused: check the name before the file is opened
-        if not os.readlink(_fd_path(address)).startswith(f"/memfd:{MEMFD_NAME}"):
-            raise FileNotFoundError(f"{_fd_path(address)} is another file")
-        with open(_fd_path(address), "r+b", buffering=0) as file:  # closed even if torch's signal handler raises here
+        if not os.readlink(address.path).startswith(f"/memfd:{MEMFD_NAME}"):
+            raise FileNotFoundError(f"{address.path} is another file")
+        with open(address.path, "r+b", buffering=0) as file:  # closed even if torch's signal handler raises here
             if os.fstat(file.fileno()).st_ino != address.inode:
-                raise FileNotFoundError(f"{_fd_path(address)} is another file")
+                raise FileNotFoundError(f"{address.path} is another file")
             return Slot.open(file.fileno(), address.size)
     except (OSError, RuntimeError) as error:  # torch reports a failed map as a RuntimeError
         raise BatchLostError(
@@ -531,5 +446,5 @@ def _open(address: Address) -> Slot:
 
 if hasattr(os, "register_at_fork"):
     # a child does not keep the memory of other workers alive; batches that it inherits stay mapped
-    os.register_at_fork(before=_count_fork, after_in_child=_remove_all_workers)
+    os.register_at_fork(before=_count_fork, after_in_child=lambda: [_remove_worker(*item) for item in [*_received.items()]])
 ForkingPickler.register(SharedBatch, _send)

