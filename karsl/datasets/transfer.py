@@ -212,7 +212,7 @@ class SlotPool:
         """Return memory for a batch of `nbytes` bytes with undefined contents; None at the bounds.
 
         Raises:
-            OSError: The system has no memory or descriptor left.
+            OSError: If the system has no memory or descriptor left.
         """
         with self._lock:
             self._slots = [entry for entry in self._slots if entry[0].state != RETIRED]
@@ -388,7 +388,7 @@ def receive(address: Address) -> np.ndarray:
     """Return the bytes of a batch, uint8; its slot is free again when no array or tensor over them is left.
 
     Raises:
-        BatchLostError: The worker died, or the message was received twice.
+        BatchLostError: If the worker died, or the message was received twice.
     """
     slots = _received.get(address.pid)
     if slots is None:

@@ -78,14 +78,14 @@ class LazyBatch(MutableSequence):
             stacked one by one.
 
         Raises:
-            ConfigError: `resident` is True and the clips are not in one pack.
+            ConfigError: If `resident` is True and the clips are not in one pack.
         """
         segments = self._matching_segments()
         if segments is None:
             return None
         pack = segments[0].pack_rows() if resident and len(segments) == 1 and segments[0].pack_rows else None
         if resident and pack is None:
-            raise ConfigError("plan_collate: mode='resident' needs clips of a pack; make one with 'karsl pack'")
+            raise ConfigError("mode='resident' needs clips of a pack; make one with 'karsl pack'")
         if len(segments) > 1 or segments[0].deferred.materialized:
             return write_batch(segments)
         return _plan_batch(segments[0], pack)
@@ -209,7 +209,7 @@ def make_segment(
         None if the pipeline does not begin with LoadKeypoints, or there is no skeleton.
 
     Raises:
-        KarslError, OSError: A clip cannot be read.
+        KarslError, OSError: If a clip cannot be read.
     """
     divided = BatchPipeline.from_transforms(pipeline.transforms)
     if divided is None or skeleton is None:

@@ -187,7 +187,7 @@ class DeferredBatch:
             first_rows: int64 (N,), row of the first frame of each clip on that device.
 
         Raises:
-            ConfigError: The clips differ in length.
+            ConfigError: If the clips differ in length.
         """
         n, lengths = len(self), self._lengths
         if (lengths != lengths[0]).any():

@@ -43,7 +43,7 @@ class FrameBlock:
         """Refer to N arrays (T, V, 4), float16 or float32; none is copied if all have one dtype and are contiguous.
 
         Raises:
-            CorruptRecordError: There are no clips, or their shapes do not match.
+            CorruptRecordError: If there are no clips, or their shapes do not match.
         """
         frame_shapes = {clip.shape[1:] for clip in clips}
         valid = len(frame_shapes) == 1 and [*frame_shapes][0][1:] == (4,) and all(len(clip) for clip in clips)
@@ -67,7 +67,7 @@ class FrameBlock:
             starts, lengths: int64 (N,), rows of each clip.
 
         Raises:
-            CorruptRecordError: Rows are outside their array, or the arrays differ in dtype or shape.
+            CorruptRecordError: If rows are outside their array, or the arrays differ in dtype or shape.
         """
         several, first = len(arrays) > 1, arrays[0]
         if (several and len({(a.dtype, *a.shape[1:]) for a in arrays}) > 1) or not all(a.flags.c_contiguous for a in arrays):

@@ -160,8 +160,8 @@ class DevicePack:
         path: Folder of the pack, or the file with the frames of its only shard.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        CorruptRecordError: The file is not a pack.
+        FileNotFoundError: If there is no such file.
+        CorruptRecordError: If the file is not a pack.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:

@@ -37,8 +37,8 @@ class KeypointDropout(KeypointTransform):
         groups: Groups that may lose points; None means all.
 
     Raises:
-        ConfigError: `level` is unknown, `prob` is outside [0, 1], or `groups` is a string.
-        SkeletonError: The skeleton has no such group.
+        ConfigError: If `level` is unknown, `prob` is outside [0, 1], or `groups` is a string.
+        SkeletonError: If the skeleton has no such group.
     """
 
     modified_keys = ("keypoint", "keypoint_score")
@@ -85,7 +85,7 @@ class FrameDropout(KeypointTransform):
         prob: Probability of hiding a frame.
 
     Raises:
-        ConfigError: `prob` is outside [0, 1].
+        ConfigError: If `prob` is outside [0, 1].
     """
 
     modified_keys = ("keypoint", "keypoint_score")
@@ -120,7 +120,7 @@ class RandomGaussianNoise(KeypointTransform):
         sigma: Standard deviation, in units of the coordinates.
 
     Raises:
-        ConfigError: `sigma` is not a finite number of 0 or more.
+        ConfigError: If `sigma` is not a finite number of 0 or more.
     """
 
     rng_name = "Gaussian" + "Jitter"  # an earlier name of the class, kept for its random numbers

@@ -31,7 +31,7 @@ class PackKeypointInputs(KeypointTransform):
         meta_keys: Further keys to return, e.g. `('clip_id',)`.
 
     Raises:
-        ConfigError: `fill` is not a finite number, or a key of `meta_keys` is not in the results.
+        ConfigError: If `fill` is not a finite number, or a key of `meta_keys` is not in the results.
     """
 
     modified_keys = ("inputs", "keypoint_mask")

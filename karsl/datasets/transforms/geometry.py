@@ -29,7 +29,7 @@ class RandomFlip(KeypointTransform):
         prob: Probability of mirroring a clip.
 
     Raises:
-        SkeletonError: A keypoint has no counterpart on the other side.
+        SkeletonError: If a keypoint has no counterpart on the other side.
     """
 
     modified_keys = ("keypoint", "keypoint_score", "flip")
@@ -73,7 +73,7 @@ class RandomAffine(KeypointTransform):
         aspect: Width of the image divided by its height, e.g. 16 / 9; 1 if x and y have the same unit.
 
     Raises:
-        ConfigError: A range is not two ascending numbers, or a scale or aspect is not above 0.
+        ConfigError: If a range is not two ascending numbers, or a scale or aspect is not above 0.
     """
 
     modified_keys = ("keypoint",)

@@ -37,8 +37,8 @@ class LoadKeypoints(KeypointTransform):
             `'always'` each time, `'off'` never. The checksums inside an `.npz` are always compared.
 
     Raises:
-        FileNotFoundError: The file does not exist.
-        CorruptRecordError: The file does not contain the clip that the record describes.
+        FileNotFoundError: If the file does not exist.
+        CorruptRecordError: If the file does not contain the clip that the record describes.
     """
 
     # num_frames is set to the value that the record has
@@ -76,6 +76,6 @@ class LoadKeypoints(KeypointTransform):
         """Return a shard of a pack, mapped at the first call.
 
         Raises:
-            CorruptRecordError: Its frames do not have `num_keypoints` keypoints.
+            CorruptRecordError: If its frames do not have `num_keypoints` keypoints.
         """
         return self._reader.pack(path, num_keypoints)

@@ -99,8 +99,8 @@ class CenterScale(KeypointTransform):
             without an entry use the mean and radius of their points.
 
     Raises:
-        ConfigError: `anchors` does not have this structure.
-        SkeletonError: A named point or group is not in the skeleton.
+        ConfigError: If `anchors` does not have this structure.
+        SkeletonError: If a named point or group is not in the skeleton.
     """
 
     modified_keys = ("keypoint", "centered")
@@ -168,7 +168,7 @@ class FillMissing(KeypointTransform):
         value: Coordinate for `'constant'`, and for points that are never present in the clip.
 
     Raises:
-        ConfigError: `mode` is unknown, or `value` is not a finite number.
+        ConfigError: If `mode` is unknown, or `value` is not a finite number.
     """
 
     modified_keys = ("keypoint",)

@@ -92,7 +92,7 @@ class RandomResample(KeypointTransform):
         speed: (slowest, fastest). The logarithm is uniform, so half and double speed are equally likely.
 
     Raises:
-        ConfigError: `speed` is not an ascending pair of positive numbers.
+        ConfigError: If `speed` is not an ascending pair of positive numbers.
     """
 
     rng_name = "Random" + "Speed"  # an earlier name of the class, kept for its random numbers

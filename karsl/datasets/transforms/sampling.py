@@ -70,7 +70,7 @@ class TSNSampleFrames(KeypointTransform):
         mode: `'blend'` interpolates between the two frames around a position, `'nearest'` returns stored frames.
 
     Raises:
-        ConfigError: An argument is outside its range.
+        ConfigError: If an argument is outside its range.
 
     Source: Wang et al. 2016, Temporal Segment Networks, https://arxiv.org/abs/1608.00859
     """
@@ -120,7 +120,7 @@ class LegacyTSNSampleFrames(TSNSampleFrames):
         jitter: Width of the random offset in a segment, 0 to 1; 0 uses the centers (evaluation).
 
     Raises:
-        ConfigError: An argument is outside its range.
+        ConfigError: If an argument is outside its range.
     """
 
     rng_name = "TSNSampleFrames"
@@ -198,7 +198,7 @@ class PadTo(KeypointTransform):
         crop: Part of a longer clip to return: `'start'`, `'center'` or `'random'`.
 
     Raises:
-        ConfigError: `mode` or `crop` is unknown, or `clip_len` is less than 1.
+        ConfigError: If `mode` or `crop` is unknown, or `clip_len` is less than 1.
     """
 
     rng_name = "Pad" + "Frames"  # an earlier name of the class, kept for its random numbers

@@ -36,8 +36,8 @@ class SelectKeypoints(KeypointTransform):
         allow_missing: Return points of `skeleton` that the source lacks as missing instead of raising an error.
 
     Raises:
-        ConfigError: Both or neither of `names` and `skeleton` are given.
-        SkeletonError: The source lacks a point, and `allow_missing` is False.
+        ConfigError: If both or neither of `names` and `skeleton` are given.
+        SkeletonError: If the source lacks a point, and `allow_missing` is False.
 
     Example:
         >>> hands = SelectKeypoints(["rh", "lh"])

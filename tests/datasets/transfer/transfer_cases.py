@@ -73,7 +73,7 @@ def mapped() -> list[tuple[int, int]]:
 
 
 def is_shared(batch) -> bool:
-    """Whether the batch lies in memory that a worker wrote."""
+    """Return True if the batch is in memory that a worker wrote."""
     return any(first <= batch["inputs"].data_ptr() < last for first, last in mapped())
 
 

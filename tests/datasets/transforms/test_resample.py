@@ -70,7 +70,7 @@ def test_blending_takes_what_is_there_and_never_makes_a_point(clip, fractions):
     assert (np.isnan(out).all(-1) == (out_score == 0)).all()
     assert (np.isnan(out).any(-1) == (out_score == 0)).all()
     ends = np.stack([keypoint[first], keypoint[second]])
-    low, high = np.fmin(*ends) - 1e-6, np.fmax(*ends) + 1e-6  # fmin ignores a NaN beside a number
+    low, high = np.fmin(*ends) - 1e-6, np.fmax(*ends) + 1e-6  # fmin ignores NaN
     there = out_score > 0
     assert (out[there] >= low[there]).all()
     assert (out[there] <= high[there]).all()

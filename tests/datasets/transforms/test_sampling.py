@@ -44,7 +44,7 @@ def disk(results: dict) -> list[float | None]:
 @pytest.mark.parametrize(
     ("num_frames", "clip_len", "expected"),
     [
-        (10, 5, [0.5, 2.5, 4.5, 6.5, 8.5]),  # segments of 2 frames: between them lies the center
+        (10, 5, [0.5, 2.5, 4.5, 6.5, 8.5]),  # segments of 2 frames: the center is between them
         (9, 3, [1, 4, 7]),  # segments of 3 frames: the middle one
         (6, 1, [2.5]),
         (2, 4, [0, 0.25, 0.75, 1]),  # before the first center and behind the last there is nothing to blend
