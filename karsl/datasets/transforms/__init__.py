@@ -1,7 +1,7 @@
 """Transforms of a pipeline, registered in TRANSFORMS under their class names."""
 
 from karsl.datasets.transforms.augment import FrameDropout, KeypointDropout, RandomGaussianNoise
-from karsl.datasets.transforms.base import ClipMeta, DeferredOps, KeypointTransform
+from karsl.datasets.transforms.base import ClipMeta, KeypointTransform
 from karsl.datasets.transforms.formatting import PackKeypointInputs
 from karsl.datasets.transforms.geometry import RandomAffine, RandomFlip
 from karsl.datasets.transforms.loading import LoadKeypoints
@@ -13,7 +13,6 @@ from karsl.datasets.transforms.select import SelectKeypoints
 __all__ = [
     "CenterScale",
     "ClipMeta",
-    "DeferredOps",
     "FillMissing",
     "FrameDropout",
     "KeypointDropout",
