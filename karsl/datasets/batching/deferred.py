@@ -21,8 +21,8 @@ _NO_FRAMES = np.zeros(0, bool)
 class DeferredBatch:
     """N clips and the operations to apply to them: frame positions, point order, hidden points, one affine per group.
 
-    Implements `karsl.datasets.transforms.base.DeferredOps`. An operation that cannot be combined with the recorded ones (such
-    as a second resampling) has them applied first, so every order of operations is right; the usual orders are one pass.
+    Implements `DeferredOps`. An operation that cannot be combined with the recorded ones, such as a second resampling, has
+    them applied first, so every order of operations is right; the usual orders are one pass.
 
     Args:
         source: Frames of the clips.
