@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.fileio import join_path
 
 from karsl.datasets.annotation import check_labels, complete_metainfo, read_annotation
-from karsl.datasets.batched import batching_module
+from karsl.datasets.batching import compiled
 from karsl.datasets.epoch import EpochState, check_whole
 from karsl.datasets.filters import keep_records
 from karsl.datasets.pipeline import Pipeline, output_channels, output_skeleton
@@ -116,7 +116,7 @@ class KeypointDataset(SampledDataset):
             self._metainfo["skeleton"] = self._skeleton.name
         self.pipeline = Pipeline(pipeline)
         if self.pipeline.transforms:
-            batching_module()  # before workers are forked, so that they share its pages
+            compiled()  # before workers are forked, so that they share its pages
         if not lazy_init:
             self.full_init()
 

@@ -9,10 +9,8 @@ from typing import Any
 import torch
 from mmengine.model import BaseDataPreprocessor
 
-from karsl.datasets.fused.plan import PREFIX, FramePlan
+from karsl.datasets.batching.plan import PREFIX, DevicePack, FramePlan, apply_plan
 from karsl.errors import ConfigError
-from karsl.models.frame_pass import run_plan
-from karsl.models.resident import ResidentPack
 from karsl.registry import MODELS
 
 _DTYPES = {
@@ -48,7 +46,7 @@ class KeypointDataPreprocessor(BaseDataPreprocessor):
     ) -> None:
         super().__init__(non_blocking=non_blocking)
         paths = [] if pack is None else [pack] if isinstance(pack, (str, os.PathLike)) else pack
-        self.packs = [ResidentPack(path) for path in paths]
+        self.packs = [DevicePack(path) for path in paths]
 
     def forward(self, data: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
         """Prepare one batch.
@@ -84,14 +82,14 @@ class KeypointDataPreprocessor(BaseDataPreprocessor):
             elif key != "frame_plan":
                 others[key] = value
         frames = tensors["frames"] if numbers["pack"] is None else self._resident(numbers["pack"])
-        plan = FramePlan.of_batch(tensors, numbers["missing_is_zero"])
-        inputs, mask = run_plan(frames, plan, channels=numbers["channels"], fill=numbers["fill"])
+        plan = FramePlan.from_batch(tensors, numbers["missing_is_zero"])
+        inputs, mask = apply_plan(frames, plan, channels=numbers["channels"], fill=numbers["fill"])
         return {"inputs": inputs, "keypoint_mask": mask, **others}
 
     def _resident(self, digest: int) -> torch.Tensor:
         for pack in self.packs:
             if pack.digest == digest:
-                return pack.on(self.device)
+                return pack.to(self.device)
         held = [str(pack.path) for pack in self.packs]
         raise ConfigError(
             f"the batch names frames of a pack that KeypointDataPreprocessor does not hold, pack={held}; give it the pack "
@@ -111,6 +109,6 @@ def _stack(key: str, values: Sequence[Any]) -> torch.Tensor:
     if len(shapes) > 1:
         raise ValueError(
             f"clips of one batch differ in shape, '{key}' has {shapes}; "
-            "give every clip one length with TSNSampleFrames, UniformSampleFrames or PadFrames"
+            "give every clip one length with TSNSampleFrames, UniformSampleFrames or PadTo"
         )
     return torch.stack(tensors)

@@ -54,7 +54,7 @@ class DatasetActor:
             self._drawn = draws
         dataset = self.dataset
         samples = dataset.__getitems__(indices) if hasattr(dataset, "__getitems__") else [dataset[i] for i in indices]
-        batch = samples.finished() if hasattr(samples, "finished") else None
+        batch = samples.collate() if hasattr(samples, "collate") else None
         if batch is None:
             samples = list(samples)
             alike = samples and all(isinstance(s, dict) and "inputs" in s for s in samples)

@@ -148,7 +148,7 @@ class RemoteDataset(Dataset):
             found = self.__getitems__(chosen)
             if not isinstance(found, RemoteBatch):
                 raise ConfigError("RemoteDataset.batches: clips differ in shape; end the pipeline with PackKeypointInputs")
-            yield found.finished()
+            yield found.collate()
 
     def close(self) -> None:
         """End the actors."""
@@ -171,7 +171,7 @@ class RemoteBatch(Sequence):
     def __init__(self, arrays: dict[str, Any], length: int) -> None:
         self._arrays, self._length = arrays, length
 
-    def finished(self) -> dict[str, Any]:
+    def collate(self) -> dict[str, Any]:
         """Tensors with memory of their own."""
         return {k: torch.from_numpy(v.copy()) if isinstance(v, np.ndarray) else v for k, v in self._arrays.items()}
 

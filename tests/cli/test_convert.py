@@ -96,7 +96,7 @@ def test_three_corpora_come_to_one_skeleton_through_a_config(shared_data, tmp_pa
 
     pipeline = [
         dict(type="LoadKeypoints"),
-        dict(type="SelectKeypoints", skeleton="karsl_184", absent="missing"),
+        dict(type="SelectKeypoints", skeleton="karsl_184", allow_missing=True),
         dict(type="TSNSampleFrames", clip_len=16),
         dict(type="PackKeypointInputs"),
     ]

@@ -9,7 +9,7 @@ from typing import Any
 from karsl.errors import AnnotationError, CorruptRecordError
 from karsl.storage.annotation import LOCATOR_KEYS
 
-_OF_PIPELINES = frozenset(("keypoint", "keypoint_score", "frame_inds", "centred", "inputs", "skeleton", "sample_key"))
+_OF_PIPELINES = frozenset(("keypoint", "keypoint_score", "frame_inds", "centered", "inputs", "skeleton", "sample_key"))
 _RESERVED = LOCATOR_KEYS | _OF_PIPELINES
 
 

@@ -136,7 +136,7 @@ def _body_and_hands(clip: ClipView, body: Viewport, x: float, top: float, width:
 
 
 def _groups_apart(clip: ClipView, x: float, top: float, width: float) -> list[Panel]:
-    """Data centred group by group: each in a panel of its own, two in a row."""
+    """Data centered group by group: each in a panel of its own, two in a row."""
     size = (width / 2, width / 2)
     views = [fit([clip.points[:, part]], size, pad=8) for part in clip.skeleton.groups.values()]
     return [

@@ -108,7 +108,7 @@ class ClipView:
         return int(np.argmax(score))
 
     def hands_float(self) -> bool:
-        """Whether hands lie far from both wrists: each group was centred by itself, so one picture of all misleads."""
+        """Whether hands lie far from both wrists: each group was centered by itself, so one picture of all misleads."""
         skeleton, gaps = self.skeleton, []
         if not {"left_shoulder", "right_shoulder", "left_wrist", "right_wrist"} <= set(skeleton.names):
             return False

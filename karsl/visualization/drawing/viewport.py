@@ -54,7 +54,7 @@ def fit(parts: list[np.ndarray], size: tuple[float, float], *, pad: float = 6.0)
 
 
 def fit_following(points: np.ndarray, size: tuple[float, float], *, pad: float = 8.0) -> list[Viewport]:
-    """One viewport a frame, all of one scale, each centred on its frame's points: a hand row.
+    """One viewport a frame, all of one scale, each centered on its frame's points: a hand row.
 
     Args:
         points: (T, V, 2) of one group.

@@ -158,7 +158,7 @@ def pack_of(stores, pipeline=PIPELINE, **options):
 def test_a_dataset_that_is_given_another_pipeline_stays_as_it_is(stores, kind):
     dataset = pack_of(stores, seed=5) if kind is KeypointDataset else TarDataset(stores / "tars", PIPELINE, seed=5)
     steps, sample = dataset.pipeline, dataset[3]
-    short = [PIPELINE[0], dict(type="PadFrames", clip_len=3), PIPELINE[-1]]
+    short = [PIPELINE[0], dict(type="PadTo", clip_len=3), PIPELINE[-1]]
     stream, other = (StreamDataset(source, short, window=20, chunk=7) for source in (dataset, path_of(stores, kind)))
     for each in (stream, other):
         each.set_epoch(2, seed=5)

@@ -143,7 +143,7 @@ def test_a_sheet_of_a_sign_shows_every_clip_whole_and_in_one_scale(results, meta
 def test_every_step_has_rows_of_its_own_and_steps_in_like_units_share_a_frame(results):
     sampled = TSNSampleFrames(clip_len=16)({**results, "sample_key": np.uint64(1), "sample_idx": 0})
     moved = {**sampled, "keypoint": sampled["keypoint"] + np.float32([0.2, 0, 0])}
-    stages = [("original", results), ("sampled", sampled), ("moved", moved), ("centred", CenterScale()(moved))]
+    stages = [("original", results), ("sampled", sampled), ("moved", moved), ("centered", CenterScale()(moved))]
     assert pipeline_sheet(stages).size[1] > 3.5 * clip_sheet(results).size[1]
     shared = body_views([ClipView.of(r) for _, r in stages])
     assert shared[0] is shared[1] is shared[2] is not shared[3]

@@ -128,7 +128,7 @@ function paintLegend() {
     ...stage.skeleton.groups.map((group) => key(`key-${group.role}`, group.label)),
     key("key-missing", "not seen"),
     stage.skeleton.tethers.length && !stage.floats ? key("key-tether", "hand to its own wrist") : "",
-    stage.floats ? "parts were centred by themselves: each has a panel of its own" : "",
+    stage.floats ? "parts were centered by themselves: each has a panel of its own" : "",
   );
 }
 

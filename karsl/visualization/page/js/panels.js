@@ -70,7 +70,7 @@ function paintStage(panel, stage, t, viewOf, options = {}) {
   });
 }
 
-// Groups that were centred by themselves: each in a field of its own, side by side in one panel.
+// Groups that were centered by themselves: each in a field of its own, side by side in one panel.
 function drawParted(pen, stage, t, width, height, options = {}) {
   const groups = stage.skeleton.groups;
   const columns = Math.ceil(Math.sqrt(groups.length)),
