@@ -116,7 +116,7 @@ class KeypointDataset(SampledDataset):
             self._metainfo["skeleton"] = self._skeleton.name
         self.pipeline = Pipeline(pipeline)
         if self.pipeline.transforms:
-            batching_module()  # before workers are forked, so that they share its pages
+            compiled()  # before workers are forked, so that they share its pages
         if not lazy_init:
             self.full_init()
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 import operator
 from abc import abstractmethod
 from collections.abc import Sequence
-from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from karsl.datasets.batching import compiled
 from karsl.datasets.indexed import IndexedDataset
 from karsl.datasets.pipeline import Pipeline
 from karsl.skeletons import Skeleton
 
 if TYPE_CHECKING:
-    from karsl.datasets.fused.batching import BatchPart
+    from karsl.datasets.batching.segment import BatchSegment
 
 
 class BatchedDataset(IndexedDataset):
@@ -42,13 +40,24 @@ class BatchedDataset(IndexedDataset):
         numba, or where a subclass changed how a sample is made, samples are made one by one.
         """
         places, batching = _inside(indices, len(self)), self._batching()
-        batch = None if places is None or batching is None else batching.batch_of(self, places)
+        if places is None or batching is None:
+            return [self[i] for i in indices]
+        batch = batching.make_batch(
+            self.pipeline,
+            self.skeleton,
+            self.index if self.serialize_data else self.data_list,
+            places,
+            rng_keys=self.sample_keys(places),
+            initial_results=self.start,
+            get_sample=self.__getitem__,
+            column=self.column,
+        )
         return [self[i] for i in indices] if batch is None else batch
 
     def batch_part(
         self, places: np.ndarray, *, keys: np.ndarray | None = None, at: np.ndarray | None = None
-    ) -> BatchPart | None:
-        """The clips at some places as a part of a batch, for `karsl.datasets.fused.assembly.assemble`.
+    ) -> BatchSegment | None:
+        """The clips at some places as a part of a batch, for `karsl.datasets.batching.batch.write_batch`.
 
         Args:
             places: int64 (N,), each in [0, n).
@@ -62,12 +71,22 @@ class BatchedDataset(IndexedDataset):
             KarslError, OSError: A clip cannot be read.
         """
         batching = self._batching()
-        return None if batching is None else batching.part_of(self, places, keys=keys, at=at)
+        if batching is None:
+            return None
+        return batching.make_segment(
+            self.pipeline,
+            self.skeleton,
+            self.index if self.serialize_data else self.data_list,
+            places,
+            rng_keys=self.sample_keys(places) if keys is None else keys,
+            rows=at,
+            column=self.column,
+        )
 
     def _batching(self) -> ModuleType | None:
         """The module of batches, if samples here are what it makes."""
         usual = type(self.pipeline) is Pipeline and self.skeleton is not None and self._samples_are_usual()
-        return batching_module() if usual else None
+        return compiled() if usual else None
 
 
 def _inside(indices: Sequence[int], length: int) -> np.ndarray | None:
@@ -82,11 +101,3 @@ def _inside(indices: Sequence[int], length: int) -> np.ndarray | None:
         if places.min() < 0 or places.max() >= length:
             return None
     return places
-
-
-@cache
-def batching_module() -> ModuleType | None:
-    """`karsl.datasets.fused.batching`, or None without numba; an index alone does without its 0.4 s and 100 MiB."""
-    if find_spec("numba") is None:
-        return None
-    return import_module("karsl.datasets.fused.batching")

@@ -33,7 +33,7 @@ def plan_collate(samples: Sequence[dict], mode: str = "frames") -> dict:
     if mode not in ("frames", "resident"):
         raise ConfigError(f"plan_collate: mode={mode!r}; expected 'frames' or 'resident'")
     samples = _gathered(samples)
-    planned = getattr(samples, "planned", None)  # a LazyBatch, or anything that makes batches
+    planned = getattr(samples, "to_plan", None)  # a LazyBatch, or anything that makes batches
     batch = None if planned is None else planned(resident=mode == "resident")
     return keypoint_collate(samples) if batch is None else batch
 
@@ -58,7 +58,7 @@ def keypoint_collate(samples: Sequence[dict]) -> dict:
         ((2, 8, 5, 3), tensor([1, 1]))
     """
     samples = _gathered(samples)
-    finished = getattr(samples, "finished", None)  # a LazyBatch, or anything that is a batch already
+    finished = getattr(samples, "collate", None)  # a LazyBatch, or anything that is a batch already
     batch = None if finished is None else finished()
     if batch is not None:
         return batch
@@ -74,7 +74,7 @@ def keypoint_collate(samples: Sequence[dict]) -> dict:
     if len(shapes) > 1:
         raise ConfigError(
             f"clips of different shapes in one batch: {shapes[0]} and {shapes[-1]}; "
-            "end the pipeline's temporal part with TSNSampleFrames, UniformSampleFrames or PadFrames"
+            "end the pipeline's temporal part with TSNSampleFrames, UniformSampleFrames or PadTo"
         )
     differing = sorted(set().union(*samples).difference(set(samples[0]).intersection(*samples)))
     if differing:

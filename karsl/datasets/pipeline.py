@@ -42,12 +42,12 @@ class Pipeline(Compose):
         seen: Counter[str] = Counter()
         for place, step in enumerate(self.transforms):
             if isinstance(step, KeypointTransform):
-                name = type(step).__name__
+                name = step.rng_name
                 seen[name] += 1
                 stream = name_code(f"{name}#{seen[name]}" if seen[name] > 1 else name)
-                if step.stream != stream:  # the step given may be in another pipeline too, so it keeps its own
+                if step.transform_id != stream:  # the step given may be in another pipeline too, so it keeps its own
                     self.transforms[place] = step = copy.copy(step)
-                    step.stream = stream
+                    step.transform_id = stream
 
     def __call__(self, results: dict, first: int = 0) -> dict | None:
         """Run every step from number `first`; stops at one that gives None."""

@@ -49,7 +49,7 @@ def test_other_keys_come_as_lists():
 
 
 def test_clips_of_different_lengths_name_the_step_that_would_help():
-    with pytest.raises(ConfigError, match=r"\(4, 67, 3\) and \(6, 67, 3\); end .*TSNSampleFrames.*PadFrames"):
+    with pytest.raises(ConfigError, match=r"\(4, 67, 3\) and \(6, 67, 3\); end .*TSNSampleFrames.*PadTo"):
         keypoint_collate([packed(6), packed(4)])
 
 

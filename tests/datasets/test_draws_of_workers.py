@@ -15,11 +15,11 @@ from karsl.errors import ConfigError
 
 PIPELINE = [
     dict(type="LoadKeypoints"),
-    dict(type="RandomSpeed"),
+    dict(type="RandomResample"),
     dict(type="TSNSampleFrames", clip_len=8, jitter=1.0),
     dict(type="RandomFlip"),
     dict(type="RandomAffine"),
-    dict(type="GaussianJitter"),
+    dict(type="RandomGaussianNoise"),
     dict(type="FrameDropout"),
 ]
 

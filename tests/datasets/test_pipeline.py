@@ -200,7 +200,7 @@ def test_a_users_step_leaves_the_global_generators_as_they_were(last):
 def test_our_own_steps_touch_no_global_generator_at_all(monkeypatch):
     before = global_states()
     monkeypatch.setattr(np.random, "seed", fail)
-    Pipeline([dict(type="RandomFlip"), dict(type="GaussianJitter"), dict(type="PackKeypointInputs")])(clip())
+    Pipeline([dict(type="RandomFlip"), dict(type="RandomGaussianNoise"), dict(type="PackKeypointInputs")])(clip())
     assert global_states() == before
 
 

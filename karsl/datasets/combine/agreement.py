@@ -77,7 +77,7 @@ def one_skeleton(dataset: Combinator, *, only_if_packed: bool = False) -> Skelet
             raise SkeletonError(
                 f"{first} ends with {expected.num_keypoints} keypoints of {expected.name!r} and {path} with "
                 f"{skeleton.num_keypoints} of {skeleton.name!r}; put SelectKeypoints(skeleton={expected.name!r}, "
-                "absent='missing') into the pipeline of each"
+                "allow_missing=True) into the pipeline of each"
             )
     return expected
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from importlib import import_module
-from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from karsl.datasets.base import KeypointDataset
+from karsl.datasets.batching import compiled
 from karsl.datasets.combine.labels import relabelled_all
 from karsl.datasets.combine.leaves import LeafClips, leaf_clips, leaves_of
 from karsl.datasets.combine.naming import at_member
@@ -36,7 +36,6 @@ class Reader:
         self._dataset = dataset
         self._chains: dict[tuple[int, ...], tuple[tuple[Callable, ...], Pipeline]] = {}
         self._fused: dict[int, Any] = {}
-        self._codes: dict[int, Any] = {}
 
     def one(self, place: int, key: np.uint64) -> Any:
         """The sample at a place; in training, where a step gives None or `on_error='skip'`, that of another place."""
@@ -86,18 +85,13 @@ class Reader:
         return self._chains[name][1]
 
     def fused_steps(self, clips: LeafClips) -> Any:
-        """The same, split for a batch; None where samples must be made one by one."""
+        """The same, split for a batch, one object for equal steps; None where samples must be made one by one."""
         chain, batching = self.chain(clips), fused_batching()
         if id(chain) not in self._fused:
-            self._fused[id(chain)] = None if batching is None else batching.fused_steps(chain.transforms)
+            steps = None if batching is None else batching.fused_steps(chain.transforms)
+            known = (other for other in self._fused.values() if steps is not None and other is not None)
+            self._fused[id(chain)] = next((other for other in known if other.same_as(steps)), steps)
         return self._fused[id(chain)]
-
-    def steps_code(self, clips: LeafClips) -> Any:
-        """Equal for datasets whose clips can go through one pass."""
-        chain, batching = self.chain(clips), fused_batching()
-        if id(chain) not in self._codes:
-            self._codes[id(chain)] = None if batching is None else batching.steps_code(self.fused_steps(clips))
-        return self._codes[id(chain)]
 
     def _raw(self, clips: LeafClips, key: np.uint64) -> Any:
         dataset, place = clips.dataset, int(clips.places[0])
@@ -176,4 +170,4 @@ def _takes_keys(kind: type) -> bool:
 @cache
 def fused_batching() -> ModuleType | None:
     """The module of combined batches, or None without numba."""
-    return None if find_spec("numba") is None else import_module("karsl.datasets.combine.batch")
+    return None if compiled() is None else import_module("karsl.datasets.combine.batch")

@@ -12,7 +12,6 @@ from karsl.datasets.pipeline import Pipeline
 from karsl.datasets.transforms.base import KeypointTransform
 
 _OF_THE_CLIP = frozenset(("keypoint", "keypoint_score", "skeleton", "inputs", "keypoint_mask"))
-_TIME = ("sampling", "temporal")  # modules of transforms that change the number of frames
 
 
 class ClipView(Mapping):
@@ -75,7 +74,4 @@ def may_change(key: str, clips: LeafClips) -> bool:
 def _changes(step: Callable, key: str) -> bool:
     if isinstance(step, SetLabels):
         return False  # get_data_info has done it
-    module = type(step).__module__
-    if not isinstance(step, KeypointTransform) or not module.startswith("karsl."):
-        return True
-    return key == "num_frames" and module.rpartition(".")[2] in _TIME
+    return not isinstance(step, KeypointTransform) or step.modified_keys is None or key in step.modified_keys

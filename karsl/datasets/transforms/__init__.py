@@ -1,29 +1,30 @@
-"""Steps of a pipeline, one idea a file; each is registered in TRANSFORMS under its class name."""
+"""Transforms of a pipeline, registered in TRANSFORMS under their class names."""
 
+from karsl.datasets.transforms.augment import FrameDropout, KeypointDropout, RandomGaussianNoise
 from karsl.datasets.transforms.base import ClipMeta, KeypointTransform
 from karsl.datasets.transforms.formatting import PackKeypointInputs
 from karsl.datasets.transforms.geometry import RandomAffine, RandomFlip
 from karsl.datasets.transforms.loading import LoadKeypoints
-from karsl.datasets.transforms.masking import FrameDropout, GaussianJitter, KeypointDropout
 from karsl.datasets.transforms.normalize import CenterScale, FillMissing
-from karsl.datasets.transforms.sampling import TSNSampleFrames, UniformSampleFrames
+from karsl.datasets.transforms.resample import RandomResample
+from karsl.datasets.transforms.sampling import LegacyTSNSampleFrames, PadTo, TSNSampleFrames, UniformSampleFrames
 from karsl.datasets.transforms.select import SelectKeypoints
-from karsl.datasets.transforms.temporal import PadFrames, RandomSpeed
 
 __all__ = [
     "CenterScale",
     "ClipMeta",
     "FillMissing",
     "FrameDropout",
-    "GaussianJitter",
     "KeypointDropout",
     "KeypointTransform",
+    "LegacyTSNSampleFrames",
     "LoadKeypoints",
     "PackKeypointInputs",
-    "PadFrames",
+    "PadTo",
     "RandomAffine",
     "RandomFlip",
-    "RandomSpeed",
+    "RandomGaussianNoise",
+    "RandomResample",
     "SelectKeypoints",
     "TSNSampleFrames",
     "UniformSampleFrames",

@@ -1,66 +1,129 @@
-"""What every keypoint transform is: numbers drawn for many clips at once, then a pure function of one clip."""
+"""Base class of keypoint transforms: parameters for N clips at once, then a pure function of one clip."""
 
 from __future__ import annotations
 
-import math
-import operator
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from numbers import Real
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 
 from karsl.datasets.draws import Draw, name_code
-from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton
-
-if TYPE_CHECKING:
-    from karsl.datasets.fused.pending import PendingClips
 
 Params = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class ClipMeta:
-    """What a transform may know of N clips before it draws.
+    """Properties of N clips that a transform may use to choose its parameters.
 
     Attributes:
         num_frames: int64 (N,), current lengths.
-        skeleton: Of all N.
-        centred: Whether coordinates are about an origin of the body (after CenterScale) or of the image, [0, 1].
+        skeleton: Skeleton of all N clips.
+        centered: True if coordinates are relative to an origin on the body (after CenterScale), False if they are image
+            coordinates in [0, 1].
     """
 
     num_frames: np.ndarray
     skeleton: Skeleton
-    centred: bool = False
+    centered: bool = False
 
     @property
     def pivot(self) -> float:
-        """x and y of the point to mirror and rotate about: the image's centre, or the origin."""
-        return 0.0 if self.centred else 0.5
+        """x and y of the point to mirror and rotate about: the image center, or the origin."""
+        return 0.0 if self.centered else 0.5
+
+
+class DeferredOps(Protocol):
+    """Operations that `KeypointTransform.defer` may record for N clips; `DeferredBatch` implements them.
+
+    Affines are float64 (N, 1 or G, 7), one row per clip and group: m00 m01 m10 m11 dx dy, and the scale of z.
+
+    Attributes:
+        skeleton: Current skeleton.
+        centered: See `ClipMeta`.
+        fill_value: Coordinate of missing points in the batch; None leaves it to the packing transform.
+    """
+
+    skeleton: Skeleton
+    centered: bool
+    fill_value: float | None
+
+    def __len__(self) -> int:
+        """Return N."""
+
+    @property
+    def num_frames(self) -> np.ndarray:
+        """int64 (N,), current lengths."""
+
+    @property
+    def meta(self) -> ClipMeta:
+        """Current properties of the clips."""
+
+    def resample(
+        self,
+        positions: Sequence[np.ndarray] | np.ndarray,
+        *,
+        missing_is_zero: bool = False,
+        padding: np.ndarray | None = None,
+    ) -> None:
+        """Read each clip at fractional frame positions; bool (N, L) `padding` marks positions that are only padding."""
+
+    def mirror(self, flip: np.ndarray) -> None:
+        """Mirror the clips where bool (N,) `flip`."""
+
+    def affine(self, affine: np.ndarray) -> None:
+        """Apply an affine to the points of each group."""
+
+    def mask(self, points: np.ndarray) -> None:
+        """Hide points, bool (N, V)."""
+
+    def mask_frames(self, frames: Sequence[np.ndarray]) -> None:
+        """Hide all points of some frames, N bool arrays of the current lengths."""
+
+    def select(self, skeleton: Skeleton, mapping: np.ndarray) -> None:
+        """Change the skeleton; int64 (V',) `mapping` holds the current index of each new point, -1 for none."""
+
+    def group_anchors(self, origin: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the mean (N, 2) of `origin` points, the mean distance (N,) of two `scale` points, and bool (N,) found."""
+
+    def group_scale(self, part: slice, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return mean (N, 2), radius (N,) and number of present points (N,) of a range of points, for clips `wanted`."""
 
 
 class KeypointTransform(ABC):
-    """A step of a pipeline: `results` in, a new `results` out; the input is left as it was.
+    """Transform of a pipeline: maps `results` to a new `results` and leaves its input unchanged.
 
-    A subclass says what it draws in `sample_params` (batch first: N clips at once) and what it does to one clip in
-    `apply`, which returns the changed keys alone. Draws depend on (seed, epoch, sample, this transform's `stream`).
-    A step called by hand, on results without `sample_key`, draws from numpy's global generator.
+    A subclass draws its random parameters in `get_params` (for N clips at once) and transforms one clip in `apply`, which
+    returns only the changed keys. Random numbers depend on (seed, epoch, sample, `transform_id`). A transform that is
+    called directly, on results without `sample_key`, draws from NumPy's global generator.
+
+    Attributes:
+        rng_name: Name that the random numbers depend on, the class name by default. Set it in a class that is renamed to
+            keep its random numbers.
+        transform_id: Number that the random numbers depend on, from `rng_name`. `Pipeline` sets another one for the second
+            transform of a name.
+        modified_keys: Keys of `results` that the transform may change or add; None means any key. Not inherited.
     """
 
-    stream: int
+    rng_name: str
+    transform_id: int
+    modified_keys: tuple[str, ...] | None = None
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
-        cls.stream = name_code(cls.__name__)
+        cls.rng_name = vars(cls).get("rng_name", cls.__name__)
+        cls.transform_id = name_code(cls.rng_name)
+        cls.modified_keys = vars(cls).get("modified_keys")
 
-    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
-        """Draw for N clips.
+    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
+        """Draw the parameters of N clips.
 
         Returns:
-            Arrays with N as first axis. None are drawn here.
+            Arrays with N as first axis; empty here.
         """
         return {}
 
@@ -69,110 +132,81 @@ class KeypointTransform(ABC):
         """Transform one clip.
 
         Args:
-            results: Not to be edited, nor its arrays.
-            params: One row of what `sample_params` gave.
+            results: Must not be edited, nor its arrays.
+            params: One row of the arrays that `get_params` returned.
 
         Returns:
-            The keys that change, with their new values.
+            The changed keys with their new values.
         """
 
-    def defer(self, clips: PendingClips, params: Params) -> None:
-        """Note what `apply` does, for N clips at once, instead of doing it; see `can_defer`.
+    def defer(self, batch: DeferredOps, params: Params) -> None:
+        """Record for N clips at once what `apply` does to each; see `supports_batching`.
 
         Args:
-            clips: Takes frame positions, mirrorings, affines, hidden points.
-            params: What `sample_params` gave.
+            batch: Records the operations.
+            params: Arrays that `get_params` returned.
         """
         raise NotImplementedError(f"{type(self).__name__} works on one clip at a time")
 
     def output_skeleton(self, skeleton: Skeleton) -> Skeleton:
-        """The skeleton of the results after this step, given the one before; a model is built for the last one."""
+        """Return the skeleton of the results after this transform, given the one before."""
         return skeleton
 
     def output_channels(self, channels: int) -> int:
-        """C after this step, given C before."""
+        """Return C after this transform, given C before."""
         return channels
 
-    def can_defer(self) -> bool:
-        """Whether `defer` stands for `apply`: it is written, and nobody changed `apply` or `__call__` alone."""
-        return _defer_stands_for_apply(type(self)) and ("apply" not in vars(self) or "defer" in vars(self))
+    def supports_batching(self) -> bool:
+        """Return True if `defer` is defined and neither `apply` nor `__call__` alone is overridden further down."""
+        return _defer_matches_apply(type(self)) and ("apply" not in vars(self) or "defer" in vars(self))
+
+    def same_as(self, other: object) -> bool:
+        """Return True if `other` does the same with the same random numbers: equal type, attributes and `transform_id`."""
+        if self is other:
+            return True
+        if type(self) is not type(other) or self.transform_id != other.transform_id:
+            return False
+        try:
+            return bool(vars(self) == vars(other))
+        except ValueError:  # arrays among the attributes
+            return False
 
     def __call__(self, results: dict) -> dict | None:
-        """Draw for one clip and apply."""
+        """Draw the parameters of one clip and apply them."""
         key = results.get("sample_key")
         keys = np.random.randint(0, 2**63, size=1, dtype=np.int64).astype(np.uint64) if key is None else [key]
-        batch = self.sample_params(clip_meta(results), Draw(np.asarray(keys), stream=self.stream))
-        return {**results, **self.apply(results, {name: values[0] for name, values in batch.items()})}
+        params = self.get_params(clip_meta(results), Draw(np.asarray(keys), stream=self.transform_id))
+        return {**results, **self.apply(results, {name: values[0] for name, values in params.items()})}
 
     def __repr__(self) -> str:
-        shown = {k: v for k, v in vars(self).items() if not k.startswith("_") and k != "stream"}
+        shown = {k: v for k, v in vars(self).items() if not k.startswith("_") and k != "transform_id"}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
 
 
 def clip_meta(results: dict) -> ClipMeta:
-    """The meta of one clip, N = 1."""
+    """Return the properties of one clip, N = 1."""
     frames = results["keypoint"].shape[0] if "keypoint" in results else results.get("num_frames", 0)
-    skeleton: Skeleton = results.get("skeleton")  # type: ignore[assignment]  # absent where no step needs it
-    return ClipMeta(np.array([frames]), skeleton, results.get("centred", False))
+    skeleton: Any = results.get("skeleton")  # absent where no transform needs it
+    return ClipMeta(np.array([frames]), skeleton, results.get("centered", False))
 
 
-def check_range(owner: object, name: str, value: tuple[float, float], *, low: float | None = None) -> tuple[float, float]:
-    """Check a (from, to) argument.
-
-    Raises:
-        ConfigError: Not two ascending finite numbers, or below `low`.
-    """
-    pair = tuple(value) if isinstance(value, (tuple, list)) and all(map(_is_finite, value)) else ()
-    if len(pair) != 2 or not pair[0] <= pair[1] or (low is not None and pair[0] < low):
-        least = f" of at least {low}" if low is not None else ""
-        raise ConfigError(f"{type(owner).__name__}: {name}={value!r}; expected two ascending numbers{least}, (from, to)")
-    return float(pair[0]), float(pair[1])
+def identity_affine(n: int, groups: int) -> np.ndarray:
+    """Return float64 (N, G, 7) affines that change nothing."""
+    affine = np.zeros((n, groups, 7))
+    affine[..., 0] = affine[..., 3] = affine[..., 6] = 1  # ten times as fast as indexing with a list
+    return affine
 
 
-def check_number(owner: object, name: str, value: float, *, low: float = -math.inf) -> float:
-    """Check a single number.
-
-    Raises:
-        ConfigError: Not finite, or below `low`.
-    """
-    if not _is_finite(value) or value < low:
-        least = f" of at least {low}" if low > -math.inf else ""
-        raise ConfigError(f"{type(owner).__name__}: {name}={value!r}; expected a finite number{least}")
-    return float(value)
-
-
-def check_prob(owner: object, name: str, value: float) -> float:
-    """Check a probability.
-
-    Raises:
-        ConfigError: Outside [0, 1].
-    """
-    if not isinstance(value, Real) or not 0 <= value <= 1:
-        raise ConfigError(f"{type(owner).__name__}: {name}={value!r} is not a probability in [0, 1]")
-    return float(value)
-
-
-def check_clip_len(owner: object, clip_len: int) -> int:
-    """Check a number of frames.
-
-    Raises:
-        ConfigError: Not a whole number of at least 1.
-    """
-    try:
-        length = operator.index(clip_len)
-    except TypeError:
-        length = 0
-    if length < 1:
-        raise ConfigError(f"{type(owner).__name__}: clip_len={clip_len!r}; expected a whole number of at least 1 frame")
-    return length
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, Real) and math.isfinite(value)
+def similarity_affine(scale: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Return float64 (N, 1, 7) affines `x * scale + offset` for scale (N,) and offset (N, 2)."""
+    affine = identity_affine(len(scale), 1)
+    affine[:, 0, 0] = affine[:, 0, 3] = affine[:, 0, 6] = scale
+    affine[:, 0, 4:6] = offset
+    return affine
 
 
 @cache
-def _defer_stands_for_apply(cls: type[KeypointTransform]) -> bool:
-    rank = {name: place for place, base in reversed(list(enumerate(cls.__mro__))) for name in vars(base)}
-    written = cls.__mro__[rank["defer"]] is not KeypointTransform
-    return written and rank["defer"] <= min(rank["apply"], rank["__call__"])
+def _defer_matches_apply(cls: type[KeypointTransform]) -> bool:
+    depth = {name: i for i, base in reversed(list(enumerate(cls.__mro__))) for name in vars(base)}
+    defined = cls.__mro__[depth["defer"]] is not KeypointTransform
+    return defined and depth["defer"] <= min(depth["apply"], depth["__call__"])

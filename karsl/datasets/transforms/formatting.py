@@ -1,4 +1,4 @@
-"""From results to the plain dict of tensors that a model eats."""
+"""Packing of results into the dict of tensors that a model takes."""
 
 from __future__ import annotations
 
@@ -7,38 +7,41 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from karsl.datasets.transforms.base import KeypointTransform, Params, check_number
+from karsl.checks import check_number
+from karsl.datasets.transforms.base import KeypointTransform, Params
 from karsl.errors import ConfigError
 from karsl.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
 class PackKeypointInputs(KeypointTransform):
-    """Give the model's inputs; here, and only here, missing becomes a number plus a mask.
+    """Pack the inputs of a model. Missing points become `fill` and False in the mask.
 
     Required Keys:
         keypoint, keypoint_score
     Added Keys:
         inputs: float32 tensor (T, V, C), `fill` where missing.
-        keypoint_mask: bool tensor (T, V), True where a point was seen.
-        label: int, where the record has one.
-        sample_idx: int, where the record has one.
+        keypoint_mask: bool tensor (T, V), True where a point is present.
+        label: int, if the record has one.
+        sample_idx: int, if the record has one.
 
     Args:
         fill: Coordinate of missing points.
         with_score: Append the score as last channel.
-        meta_keys: Further keys to pass on, e.g. `('clip_id',)`.
+        meta_keys: Further keys to return, e.g. `('clip_id',)`.
 
     Raises:
-        ConfigError: `fill` is no finite number, or a key of `meta_keys` is not in the results.
+        ConfigError: If `fill` is not a finite number, or a key of `meta_keys` is not in the results.
     """
+
+    modified_keys = ("inputs", "keypoint_mask")
 
     def __init__(self, *, fill: float = 0.0, with_score: bool = False, meta_keys: Sequence[str] = ()) -> None:
         self.fill = check_number(self, "fill", fill)
         self.with_score, self.meta_keys = with_score, tuple(meta_keys)
 
     def __call__(self, results: dict) -> dict:
-        """Pack; the packed keys alone are returned."""
+        """Return the packed keys only."""
         return self.apply(results, {})
 
     def output_channels(self, channels: int) -> int:

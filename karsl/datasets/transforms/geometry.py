@@ -1,25 +1,21 @@
-"""Move a signer in the picture: mirror, turn, scale, shift."""
+"""Geometric transforms in the image plane: mirror, rotate, scale, translate."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from karsl.checks import check_prob, check_range
 from karsl.datasets.draws import Draw
-from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params, check_prob, check_range, clip_meta
+from karsl.datasets.transforms.base import ClipMeta, DeferredOps, KeypointTransform, Params, clip_meta
 from karsl.errors import ConfigError
 from karsl.registry import TRANSFORMS
-
-if TYPE_CHECKING:
-    from karsl.datasets.fused.pending import PendingClips
 
 
 @TRANSFORMS.register_module()
 class RandomFlip(KeypointTransform):
-    """Mirror a signer: x is reflected and every left point changes place with its right partner.
+    """Mirror a clip: reflect x and swap each left point with its right counterpart.
 
-    Some signs are performed with either hand, so this is a legitimate augmentation of KArSL.
+    Some signs of KArSL are performed with either hand, so mirrored clips are valid samples.
 
     Required Keys:
         keypoint, keypoint_score, skeleton
@@ -27,20 +23,22 @@ class RandomFlip(KeypointTransform):
         keypoint: float32 (T, V, C).
         keypoint_score: float32 (T, V).
     Added Keys:
-        flip: bool, whether this clip was mirrored.
+        flip: bool, True if this clip was mirrored.
 
     Args:
         prob: Probability of mirroring a clip.
 
     Raises:
-        SkeletonError: A keypoint has no partner of the other side.
+        SkeletonError: If a keypoint has no counterpart on the other side.
     """
+
+    modified_keys = ("keypoint", "keypoint_score", "flip")
 
     def __init__(self, prob: float = 0.5) -> None:
         self.prob = check_prob(self, "prob", prob)
 
-    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
-        return {"flip": draw.chance("flip", self.prob)}
+    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
+        return {"flip": rng.chance("flip", self.prob)}
 
     def apply(self, results: dict, params: Params) -> dict:
         mirror = results["skeleton"].mirror
@@ -50,17 +48,17 @@ class RandomFlip(KeypointTransform):
         keypoint[..., 0] = np.float32(2 * clip_meta(results).pivot) - keypoint[..., 0]
         return {"keypoint": keypoint, "keypoint_score": np.take(results["keypoint_score"], mirror, axis=1), "flip": True}
 
-    def defer(self, clips: PendingClips, params: Params) -> None:
-        clips.mirror(params["flip"])
+    def defer(self, batch: DeferredOps, params: Params) -> None:
+        batch.mirror(params["flip"])
 
 
 @TRANSFORMS.register_module()
 class RandomAffine(KeypointTransform):
-    """Turn, scale and shift a clip in the picture plane, one draw for all its frames.
+    """Rotate, scale and translate a clip in the image plane, with the same parameters for all its frames.
 
-    The whole body turns about the image's centre (about the origin after CenterScale); with `per_group` each group
-    turns about the mean of its own points and is drawn on its own. z is scaled along, not turned. Where x and y are shares
-    of a picture that is not square, tell its `aspect`: a turn shears the signer otherwise.
+    The body is rotated about the center of the image (about the origin after CenterScale). With `per_group` each group has
+    its own parameters and is rotated about the mean of its points. z is scaled, not rotated. If x and y are fractions of an
+    image that is not square, give its `aspect`; otherwise a rotation shears the body.
 
     Required Keys:
         keypoint, keypoint_score, skeleton
@@ -68,15 +66,17 @@ class RandomAffine(KeypointTransform):
         keypoint: float32 (T, V, C).
 
     Args:
-        rotation_deg: (from, to) in degrees, positive turns from x to y.
+        rotation_deg: (from, to) in degrees, positive from x to y.
         scale: (from, to) ratio.
         shift: (from, to) of x and of y, in units of the coordinates.
-        per_group: Draw for each group instead of once for the body.
-        aspect: Width of the picture over its height, 16 / 9 say; 1 where x and y have one unit.
+        per_group: Draw parameters for each group instead of once for the body.
+        aspect: Width of the image divided by its height, e.g. 16 / 9; 1 if x and y have the same unit.
 
     Raises:
-        ConfigError: A range that is not two ascending numbers, a scale or an aspect of 0 or below.
+        ConfigError: If a range is not two ascending numbers, or a scale or aspect is not above 0.
     """
+
+    modified_keys = ("keypoint",)
 
     def __init__(
         self,
@@ -91,21 +91,21 @@ class RandomAffine(KeypointTransform):
         self.scale = check_range(self, "scale", scale, low=1e-6)
         self.shift = check_range(self, "shift", shift)
         if not isinstance(aspect, (int, float)) or not 0 < aspect < np.inf:
-            raise ConfigError(f"RandomAffine: aspect={aspect!r}; expected the picture's width over its height, above 0")
+            raise ConfigError(f"RandomAffine: aspect={aspect!r}; expected the image's width divided by its height, above 0")
         self.per_group, self.aspect = per_group, float(aspect)
 
-    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
+    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
         groups = len(meta.skeleton.groups) if self.per_group else 1
 
-        def between(lane: str, pair: tuple[float, float], *shape: int) -> np.ndarray:
-            return draw.uniform(lane, groups, *shape, low=pair[0], high=pair[1])
+        def uniform(name: str, limits: tuple[float, float], *shape: int) -> np.ndarray:
+            return rng.uniform(name, groups, *shape, low=limits[0], high=limits[1])
 
-        angle, scale = np.deg2rad(between("rotation", self.rotation_deg)), between("scale", self.scale)
+        angle, scale = np.deg2rad(uniform("rotation", self.rotation_deg)), uniform("scale", self.scale)
         matrix = np.empty((*angle.shape, 2, 2))
         matrix[..., 0, 0] = matrix[..., 1, 1] = np.cos(angle) * scale
-        turned = np.sin(angle) * scale
-        matrix[..., 1, 0], matrix[..., 0, 1] = turned * self.aspect, -turned / self.aspect
-        return {"matrix": matrix, "scale": scale, "shift": between("shift", self.shift, 2)}
+        sine = np.sin(angle) * scale
+        matrix[..., 1, 0], matrix[..., 0, 1] = sine * self.aspect, -sine / self.aspect
+        return {"matrix": matrix, "scale": scale, "shift": uniform("shift", self.shift, 2)}
 
     def apply(self, results: dict, params: Params) -> dict:
         keypoint, score = results["keypoint"].copy(), results["keypoint_score"]
@@ -120,17 +120,17 @@ class RandomAffine(KeypointTransform):
             points[..., 2:] *= np.float32(scale)
         return {"keypoint": keypoint}
 
-    def defer(self, clips: PendingClips, params: Params) -> None:
-        matrix, scale, pivot = params["matrix"], params["scale"], clips.meta.pivot
+    def defer(self, batch: DeferredOps, params: Params) -> None:
+        matrix, scale, pivot = params["matrix"], params["scale"], batch.meta.pivot
         affine = np.empty((*scale.shape, 7))
         affine[..., :4] = matrix.reshape(*scale.shape, 4)
         if self.per_group:
             pivots = np.full((*scale.shape, 2), pivot)
-            for number, part in enumerate(clips.skeleton.groups.values()):
-                place, _, seen = clips.spread(part, np.ones(len(scale), bool))
-                pivots[:, number] = np.where(seen[:, None] > 0, place, pivot)
+            for g, part in enumerate(batch.skeleton.groups.values()):
+                mean, _, count = batch.group_scale(part, np.ones(len(scale), bool))
+                pivots[:, g] = np.where(count[:, None] > 0, mean, pivot)
             affine[..., 4:6] = params["shift"] + pivots - (matrix @ pivots[..., None])[..., 0]
         else:
             affine[..., 4:6] = params["shift"] + pivot - (matrix[..., 0] + matrix[..., 1]) * pivot
         affine[..., 6] = scale
-        clips.move(affine)
+        batch.affine(affine)

@@ -1,8 +1,8 @@
-"""Fetch a clip's arrays by its locator."""
+"""Loading of clips from the files that records refer to."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -18,29 +18,32 @@ class LoadKeypoints(KeypointTransform):
     """Read the clip that a record points to, see `karsl.io.ClipReader`: an array of an `.npz`, a `.npy` or `.pt` file,
     rows of a pack, or an array inside a mapped file.
 
-    Clips of packs and mapped files are read from mapped pages. Decoded clips of files stay in a least-recently-used cache
-    bounded in bytes, one for each pipeline and process; no archive stays open. The arrays given are read-only: a step of
-    one's own copies before it edits.
+    Packs and mapped files are read through memory maps. Clips decoded from other files are cached up to `cache_bytes`, per
+    pipeline and process, and the least recently used are evicted; no archive stays open. The returned arrays are
+    read-only: copy them before you edit them. See `karsl.storage.ClipReader`.
 
     Required Keys:
         keypoint_path, skeleton
     Added Keys:
         keypoint: float32 (T, V, 3), NaN where missing.
         keypoint_score: float32 (T, V) in [0, 1], 0 where missing.
-        total_frames: T on disk.
+        total_frames: T of the stored clip.
     Modified Keys:
         num_frames: T.
 
     Args:
-        cache_bytes: Bytes of decoded clips to keep in each process; 0 reads every time.
-        nonfinite: `'raise'` on NaN or infinity in the file, or `'missing'` to drop those points.
-        verify: Checksums of packed clips: `'first touch'` compares a clip's the first time that a process reads it,
-            `'always'` each time, `'off'` never. An `.npz` has checksums of its own, which are always compared.
+        cache_bytes: Maximum size of the cache in bytes, per process; 0 disables it.
+        nonfinite: `'raise'` on NaN or infinity in the file, or `'missing'` to treat those points as missing.
+        verify: Time to compare checksums of packed clips: `'first touch'` the first time that a process reads a clip,
+            `'always'` each time, `'off'` never. The checksums inside an `.npz` are always compared.
 
     Raises:
-        FileNotFoundError: The file is gone.
-        CorruptRecordError: The file does not hold the clip that the index promises.
+        FileNotFoundError: If the file does not exist.
+        CorruptRecordError: If the file does not contain the clip that the record describes.
     """
+
+    # num_frames is set to the value that the record has
+    modified_keys = ("keypoint", "keypoint_score", "total_frames")
 
     def __init__(self, *, cache_bytes: int = 64 << 20, nonfinite: str = "raise", verify: str = "first touch") -> None:
         self.cache_bytes, self.nonfinite, self.verify = cache_bytes, nonfinite, verify
@@ -51,24 +54,29 @@ class LoadKeypoints(KeypointTransform):
         keypoint.flags.writeable = score.flags.writeable = False
         return {"keypoint": keypoint, "keypoint_score": score, "num_frames": len(score), "total_frames": len(score)}
 
-    def read_clip(self, record: dict) -> np.ndarray:
-        """The clip of a record as one float array (T, V, 4): x, y, z, score, zeros where missing; not to be edited."""
-        return self._reader.read(record, record["skeleton"].num_keypoints)
+    def read_clip(self, record: dict, *, fill: Callable | None = None) -> np.ndarray:
+        """Return the clip of a record as a float array (T, V, 4): x, y, z, score, zeros where missing. Do not edit it.
+
+        Args:
+            record: Record with its `skeleton`.
+            fill: Compiled function for `canonical_clip`; None uses NumPy.
+        """
+        return self._reader.read(record, record["skeleton"].num_keypoints, fill=fill)
 
     def close(self) -> None:
-        """Let go of every map and every decoded clip; they are opened again when a clip is read."""
+        """Close all memory maps and clear the cache; both are filled again when a clip is read."""
         self._reader.close()
 
     def addresses(
         self, paths: Sequence[str], which: np.ndarray, starts: np.ndarray, nbytes: np.ndarray, checksums: np.ndarray
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Where runs of bytes of mapped files lie, after they were compared, see `ClipReader.addresses`."""
+        """Return the addresses of byte ranges of mapped files after their checksums are compared; see `ClipReader`."""
         return self._reader.addresses(paths, which, starts, nbytes, checksums)
 
-    def pack(self, path: str, num_keypoints: int) -> Pack:
-        """A shard of a pack, mapped at the first call.
+    def block(self, path: str, num_keypoints: int) -> Pack:
+        """Return a shard of a pack, mapped at the first call.
 
         Raises:
-            CorruptRecordError: Its frames have another number of keypoints.
+            CorruptRecordError: If its frames do not have `num_keypoints` keypoints.
         """
         return self._reader.pack(path, num_keypoints)

@@ -1,22 +1,21 @@
-"""Make signers comparable: place and size by named points; and give missing points a number where one is needed."""
+"""Normalization of position and scale by named points, and filling of missing points."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from karsl.datasets.transforms.affine import similarity
-from karsl.datasets.transforms.base import KeypointTransform, Params, check_number
+from karsl.checks import check_number
+from karsl.datasets.transforms.base import DeferredOps, KeypointTransform, Params, similarity_affine
 from karsl.errors import ConfigError, SkeletonError
 from karsl.registry import TRANSFORMS
 from karsl.skeletons import Skeleton
 
-Anchor = Mapping[str, Sequence[str]]
-BODY: Anchor = {"origin": ("left_shoulder", "right_shoulder"), "scale": ("left_shoulder", "right_shoulder")}
-GROUPS: Mapping[str, Anchor] = {
+AnchorNames = Mapping[str, Sequence[str]]
+BODY: AnchorNames = {"origin": ("left_shoulder", "right_shoulder"), "scale": ("left_shoulder", "right_shoulder")}
+GROUPS: Mapping[str, AnchorNames] = {
     "pose": BODY,
     "face": {
         "origin": ("left_eye_lower_0", "right_eye_lower_0"),
@@ -26,50 +25,47 @@ GROUPS: Mapping[str, Anchor] = {
     "lh": {"origin": ("left_hand_wrist",), "scale": ("left_hand_wrist", "left_hand_middle_mcp")},
 }
 
-if TYPE_CHECKING:
-    from karsl.datasets.fused.pending import PendingClips
-
 
 @dataclass(frozen=True)
-class Frame:
+class Anchor:
     """Origin (2,) and scale of a set of points over a clip."""
 
     origin: np.ndarray
     scale: float
 
 
-def anchor_frame(keypoint: np.ndarray, present: np.ndarray, origin: np.ndarray, scale: np.ndarray) -> Frame | None:
-    """Mean place of some named points and mean distance of two others, over the frames where they are seen.
+def anchor_of(keypoint: np.ndarray, present: np.ndarray, origin: np.ndarray, scale: np.ndarray) -> Anchor | None:
+    """Return the mean of some points and the mean distance of two points, over the frames where all are present.
 
     Args:
         keypoint: float32 (T, V, C).
         present: bool (T, V).
-        origin: Keypoint numbers whose mean is the origin.
-        scale: Two keypoint numbers whose distance in the picture is the unit.
+        origin: Indices of the keypoints whose mean is the origin.
+        scale: Indices of two keypoints whose distance in the image plane is the scale.
 
     Returns:
-        None where the points are never seen together, or lie on each other.
+        None if the points are never present together, or coincide.
     """
     seen = present[:, origin].all(1) & present[:, scale].all(1)
     if not seen.any():
         return None
-    place = keypoint[:, origin, :2][seen].mean((0, 1), dtype=np.float64)
+    mean = keypoint[:, origin, :2][seen].mean((0, 1), dtype=np.float64)
     a, b = keypoint[:, scale[0], :2][seen], keypoint[:, scale[1], :2][seen]
-    unit = float(np.linalg.norm((a - b).astype(np.float64), axis=-1).mean())
-    return Frame(place, unit) if unit > 1e-9 else None
+    distance = float(np.linalg.norm((a - b).astype(np.float64), axis=-1).mean())
+    return Anchor(mean, distance) if distance > 1e-9 else None
 
 
-def spread_frame(keypoint: np.ndarray, present: np.ndarray) -> Frame:
-    """Mean and root-mean-square radius of all present points; what serves where the named points are never seen."""
+def scale_of(keypoint: np.ndarray, present: np.ndarray) -> Anchor:
+    """Return the mean and the root-mean-square radius of all present points."""
     points = keypoint[present][:, :2].astype(np.float64)
     if not len(points):
-        return Frame(np.zeros(2), 1.0)
+        return Anchor(np.zeros(2), 1.0)
     radius = float(np.sqrt(((points - points.mean(0)) ** 2).sum(-1).mean()))
-    return Frame(points.mean(0), radius if radius > 1e-9 else 1.0)
+    return Anchor(points.mean(0), radius if radius > 1e-9 else 1.0)
 
 
 def _are_names(value: object, count: int | None = None) -> bool:
-    """Whether a value is a list or tuple of (`count`) names."""
+    """Return True if `value` is a list or tuple of (`count`) names."""
     if not isinstance(value, (list, tuple)) or not value:
         return False
     return count in (None, len(value)) and all(isinstance(v, str) for v in value)
@@ -83,38 +79,40 @@ def _is_anchor(value: object) -> bool:
 
 @TRANSFORMS.register_module()
 class CenterScale(KeypointTransform):
-    """Put the origin at named points and make a named distance 1, once a clip, so that motion stays.
+    """Move the origin to named points and scale a named distance to 1, once per clip, so that motion is preserved.
 
-    By default the whole body is moved by the middle of the shoulders and scaled by their distance. With `per_group`
-    each group has its own: face by the outer eye corners, hands by wrist and middle knuckle. z is only scaled, since
-    MediaPipe gives each group a z of its own. Where the named points are never seen, the mean and spread of the
-    points that are seen serve.
+    By default the origin is the middle of the shoulders and the scale their distance. With `per_group` each group has its
+    own: the face uses the outer eye corners, a hand its wrist and middle knuckle. z is only scaled, since MediaPipe has a
+    separate z per group. If the named points are never present, the mean and the root-mean-square radius of all present
+    points are used.
 
     Required Keys:
         keypoint, keypoint_score, skeleton
     Modified Keys:
         keypoint: float32 (T, V, C).
     Added Keys:
-        centred: True; flip and affine then work about the origin.
+        centered: True; RandomFlip and RandomAffine then use the origin.
 
     Args:
-        per_group: Each group by its own points.
-        anchors: Own points: group (`'body'` without `per_group`) to `{'origin': names, 'scale': (name, name)}`; groups
-            that are not named take mean and spread.
+        per_group: Normalize each group by its own points.
+        anchors: Points per group (`'body'` without `per_group`): `{'origin': names, 'scale': (name, name)}`. Groups
+            without an entry use the mean and radius of their points.
 
     Raises:
-        ConfigError: `anchors` is not of that form.
-        SkeletonError: A named point or group is not in the skeleton.
+        ConfigError: If `anchors` does not have this structure.
+        SkeletonError: If a named point or group is not in the skeleton.
     """
 
-    def __init__(self, *, per_group: bool = False, anchors: Mapping[str, Anchor] | None = None) -> None:
+    modified_keys = ("keypoint", "centered")
+
+    def __init__(self, *, per_group: bool = False, anchors: Mapping[str, AnchorNames] | None = None) -> None:
         if anchors is not None and not (isinstance(anchors, Mapping) and all(map(_is_anchor, anchors.values()))):
             raise ConfigError(
                 f"CenterScale: anchors={anchors!r}; expected groups, each as {{'origin': names, 'scale': two names}}"
             )
         self.per_group = per_group
         self.anchors = None if anchors is None else {group: dict(anchor) for group, anchor in anchors.items()}
-        self._anchors: Mapping[str, Anchor] = self.anchors or (GROUPS if per_group else {"body": BODY})
+        self._anchors: Mapping[str, AnchorNames] = self.anchors or (GROUPS if per_group else {"body": BODY})
         if not per_group and set(self._anchors) != {"body"}:
             raise ConfigError(f"CenterScale: anchors of {sorted(self._anchors)} need per_group=True; else give 'body'")
 
@@ -122,30 +120,30 @@ class CenterScale(KeypointTransform):
         skeleton = results["skeleton"]
         keypoint, present = results["keypoint"].copy(), results["keypoint_score"] > 0
         for group, part in self._slices(skeleton).items():
-            frame = None
+            anchor = None
             if group in self._anchors:
-                anchor = self._anchors[group]
-                origin, scale = skeleton.indices(anchor["origin"]), skeleton.indices(anchor["scale"])
-                frame = anchor_frame(results["keypoint"], present, origin, scale)
-            frame = frame or spread_frame(results["keypoint"][:, part], present[:, part])
-            keypoint[:, part, :2] -= frame.origin.astype(np.float32)
-            keypoint[:, part] /= np.float32(frame.scale)
-        return {"keypoint": keypoint, "centred": True}
+                anchor = anchor_of(results["keypoint"], present, *self._indices(group, skeleton))
+            anchor = anchor or scale_of(results["keypoint"][:, part], present[:, part])
+            keypoint[:, part, :2] -= anchor.origin.astype(np.float32)
+            keypoint[:, part] /= np.float32(anchor.scale)
+        return {"keypoint": keypoint, "centered": True}
 
-    def defer(self, clips: PendingClips, params: Params) -> None:
-        moves = []
-        for group, part in self._slices(clips.skeleton).items():
-            place, unit, found = np.zeros((len(clips), 2)), np.ones(len(clips)), np.zeros(len(clips), bool)
+    def defer(self, batch: DeferredOps, params: Params) -> None:
+        affines, n = [], len(batch)
+        for group, part in self._slices(batch.skeleton).items():
+            origin, scale, found = np.zeros((n, 2)), np.ones(n), np.zeros(n, bool)
             if group in self._anchors:
-                anchor = self._anchors[group]
-                origin, scale = clips.skeleton.indices(anchor["origin"]), clips.skeleton.indices(anchor["scale"])
-                place, unit, found = clips.anchors(origin, scale)
+                origin, scale, found = batch.group_anchors(*self._indices(group, batch.skeleton))
             if not found.all():
-                mean, radius, _ = clips.spread(part, ~found)
-                place, unit = np.where(found[:, None], place, mean), np.where(found, unit, radius)
-            moves.append(similarity(1 / unit, -place / unit[:, None]))
-        clips.move(np.concatenate(moves, axis=1))
-        clips.centred = True
+                mean, radius, _ = batch.group_scale(part, ~found)
+                origin, scale = np.where(found[:, None], origin, mean), np.where(found, scale, radius)
+            affines.append(similarity_affine(1 / scale, -origin / scale[:, None]))
+        batch.affine(np.concatenate(affines, axis=1))
+        batch.centered = True
+
+    def _indices(self, group: str, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
+        names = self._anchors[group]
+        return skeleton.indices(names["origin"]), skeleton.indices(names["scale"])
 
     def _slices(self, skeleton: Skeleton) -> dict[str, slice]:
         slices = skeleton.groups if self.per_group else {"body": slice(0, skeleton.num_keypoints)}
@@ -157,7 +155,7 @@ class CenterScale(KeypointTransform):
 
 @TRANSFORMS.register_module()
 class FillMissing(KeypointTransform):
-    """Give missing points coordinates; their score stays 0, so a mask still tells them apart. Use it last.
+    """Fill the coordinates of missing points. Their score stays 0, so a mask still shows them. Use it last.
 
     Required Keys:
         keypoint, keypoint_score
@@ -165,15 +163,16 @@ class FillMissing(KeypointTransform):
         keypoint: float32 (T, V, C) without NaN.
 
     Args:
-        mode: `'constant'`; `'hold'` takes the point's last seen place (first seen before that); `'linear'` goes
-            straight from the last to the next seen place.
-        value: For `'constant'`, and for points never seen in the clip.
+        mode: `'constant'` uses `value`; `'previous'` the last present position of the point, or the first one for frames
+            before it; `'linear'` interpolates between the last and the next present position.
+        value: Coordinate for `'constant'`, and for points that are never present in the clip.
 
     Raises:
-        ConfigError: An unknown mode, or a value that is no finite number.
+        ConfigError: If `mode` is unknown, or `value` is not a finite number.
     """
 
-    MODES = ("constant", "hold", "linear")
+    modified_keys = ("keypoint",)
+    MODES = ("constant", "previous", "linear")
 
     def __init__(self, mode: str = "constant", *, value: float = 0.0) -> None:
         if mode not in self.MODES:
@@ -183,7 +182,7 @@ class FillMissing(KeypointTransform):
     def apply(self, results: dict, params: Params) -> dict:
         keypoint, present = results["keypoint"].copy(), results["keypoint_score"] > 0
         if self.mode != "constant":
-            before, after = _nearest_seen(present)
+            before, after = _nearest_present(present)
             first, last = np.where(before < 0, after, before), np.where(after < 0, before, after)
             never = first < 0
             weight = np.zeros(present.shape, np.float32)
@@ -197,15 +196,15 @@ class FillMissing(KeypointTransform):
         keypoint[np.isnan(keypoint)] = self.value
         return {"keypoint": keypoint}
 
-    def can_defer(self) -> bool:
-        return self.mode == "constant" and super().can_defer()
+    def supports_batching(self) -> bool:
+        return self.mode == "constant" and super().supports_batching()
 
-    def defer(self, clips: PendingClips, params: Params) -> None:
-        clips.fill = self.value
+    def defer(self, batch: DeferredOps, params: Params) -> None:
+        batch.fill_value = self.value
 
 
-def _nearest_seen(present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """int64 (T, V) twice: the last frame at or before, and the first at or after, in which a point is seen; else -1."""
+def _nearest_present(present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return int64 (T, V) twice: the last frame at or before and the first at or after with the point present, else -1."""
     frames = len(present)
     time = np.arange(frames)[:, None]
     before = np.maximum.accumulate(np.where(present, time, -1), axis=0)

@@ -38,7 +38,7 @@ def untold(results):
 
 def recorded(what, root):
     """A dataset given as an object, so that no config tells what it does."""
-    signer, steps = ("02" if "signer" in what else "01"), [CENTRE] if "centred" in what else []
+    signer, steps = ("02" if "signer" in what else "01"), [CENTRE] if "centered" in what else []
     clips = KArSLDataset(data_root=root, pipeline=[LOAD, *steps], filter_cfg=dict(signers=signer))
     lazy = LazyDataset(SliceDataset(clips, 6) if "sliced" in what else clips.get_subset(6), seed=0)
     return lazy.map([noted, untold] if "untold" in what else noted)

@@ -58,4 +58,4 @@ def test_a_recorded_dataset_nests_in_combinators(corpus):
         )
     )
     assert len(both) == 16 + 3
-    assert both.__getitems__([0, 18]).finished()["inputs"].shape == (2, 4, 184, 3)
+    assert both.__getitems__([0, 18]).collate()["inputs"].shape == (2, 4, 184, 3)

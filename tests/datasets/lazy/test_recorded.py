@@ -33,7 +33,7 @@ def short(item):
 
 def test_a_batch_of_a_mix_is_made_in_one_pass(recorded):
     lazy = recorded()
-    batch = lazy.__getitems__([0, 3, len(lazy) - 1]).finished()
+    batch = lazy.__getitems__([0, 3, len(lazy) - 1]).collate()
     assert batch["inputs"].shape == (3, 6, 184, 3)
     one_by_one = keypoint_collate([lazy[i] for i in (0, 3, -1)])
     torch.testing.assert_close(batch["inputs"], one_by_one["inputs"], rtol=0, atol=1e-5)

@@ -30,7 +30,9 @@ def in_a_process(corpus, folder, *whats, **env):
 def test_a_killed_save_is_gone_on_with_by_the_same_dataset_only(corpus, tmp_path):
     assert in_a_process(corpus, tmp_path, "object", "sliced", "untold", DIE_AT="3") == ""
     assert {path.name for path in tmp_path.glob(".*.items")} == {".object.items", ".sliced.items", ".untold.items"}
-    told = in_a_process(corpus, tmp_path, "object-centred", "object-signer", "object", "sliced-centred", "sliced", "untold")
+    told = in_a_process(
+        corpus, tmp_path, "object-centered", "object-signer", "object", "sliced-centered", "sliced", "untold"
+    )
     answers = dict(line.split(": ", 1) for line in told.splitlines())
     assert [what for what, answer in answers.items() if answer == "written"] == ["object", "sliced", "untold"]
     assert sum("holds items of another recorded dataset" in answer for answer in answers.values()) == 3

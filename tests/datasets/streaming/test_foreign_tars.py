@@ -50,7 +50,7 @@ def open_tar(path: Path, kind: type = TarDataset):
         {"member": [1, 2, 3]},
         {"byte_start": 0, "dtype": "int8", "xxh3": 3, "pack": "p"},
         {"skeleton": "mediapipe", "sample_key": 3, "sample_idx": 7},
-        {"frame_inds": [0, 0], "centred": True, "inputs": 1},
+        {"frame_inds": [0, 0], "centered": True, "inputs": 1},
         {"num_frames": 999, "clip_id": 12, "sign": [1]},
         {"label": 1.0},
     ],

@@ -1,4 +1,4 @@
-"""Batches cross from worker to parent right, once, and without traces; a batch that somebody holds never changes."""
+"""Batches cross from worker to parent right, once, and without traces; a batch that is in use never changes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from karsl.datasets.transfer import batch as transfer
-from karsl.datasets.transfer.arena import BatchArena, parent_reaches_us
-from karsl.datasets.transfer.batch import SharedBatch, batch_buffer
+from karsl.datasets import transfer
+from karsl.datasets.transfer import BufferPool, Lease, SharedBatch, SlotPool, allocate_shared, can_share_with_parent
 from karsl.errors import BatchLostError
 from tests.datasets.transfer import transfer_cases as cases
 from tests.datasets.transfer.transfer_cases import Numbers, is_right, is_shared, loader_of
@@ -43,14 +42,14 @@ def run_case(*args, deadline_s=300):
     )
 
 
-def shared_batch(arena):
+def shared_batch(pool):
     """As a worker makes it, here in one process."""
-    places, nbytes = transfer._layout(SPEC)
-    loan, address = arena.take(nbytes)
-    arrays = transfer._arrays(loan.array(), places)
+    layout, nbytes = transfer._layout(tuple((key, shape, np.dtype(dtype)) for key, (shape, dtype) in SPEC.items()))
+    lease, address = pool.acquire(nbytes)
+    arrays = transfer._arrays(lease.array(), layout)
     for array in arrays.values():
         array[:] = 1
-    return SharedBatch(transfer._tensors(arrays), torch.from_numpy(loan.array()), loan, address)
+    return SharedBatch(transfer._tensors(arrays), torch.from_numpy(lease.array()), lease, address)
 
 
 @pytest.mark.parametrize("persistent", [False, True], ids=["new workers", "persistent workers"])
@@ -80,8 +79,8 @@ def test_nothing_is_left_when_a_loader_and_its_batches_are_gone():
 
 def test_a_loop_that_drops_its_batches_stays_on_few_slots():
     loader = loader_of(Numbers(200), persistent_workers=True)
-    places = {batch["inputs"].data_ptr() for _ in range(4) for batch in loader}
-    assert len(places) <= 2 * 6, "200 batches of 2 workers: two fetched ahead, one on its way, one in use, one kept"
+    addresses = {batch["inputs"].data_ptr() for _ in range(4) for batch in loader}
+    assert len(addresses) <= 2 * 6, "200 batches of 2 workers: two fetched ahead, one on its way, one in use, one kept"
 
 
 @pytest.mark.parametrize("frames", [3, 400])
@@ -233,7 +232,7 @@ def change(batch):
     """A user's collate function around ours."""
     inputs = batch.pop("inputs")
     extra = {"head": inputs[:2], "turned": inputs.transpose(1, 2), "double": inputs * 2, "names": ["a"], "empty": inputs[:0]}
-    return [SharedBatch({**batch, **extra, "inputs": inputs}, batch.memory, batch.loan, batch.address), "and more"]
+    return [SharedBatch({**batch, **extra, "inputs": inputs}, batch.memory, batch.lease, batch.address), "and more"]
 
 
 def test_a_batch_may_be_changed_on_the_way():
@@ -288,14 +287,14 @@ class Failing(Numbers):
 
 def test_an_error_in_a_worker_frees_the_slot():
     batches = iter(loader_of(Failing(800), workers=1))
-    places, errors = set(), 0
+    addresses, errors = set(), 0
     for _ in range(200):
         try:
-            places.add(next(batches)["inputs"].data_ptr())
+            addresses.add(next(batches)["inputs"].data_ptr())
         except ValueError:
             errors += 1
     assert errors == 100
-    assert len(places) <= 6
+    assert len(addresses) <= 6
 
 
 @pytest.mark.parametrize("why", ["asked for", "no /proc or no permission", "batches larger than the bound"])
@@ -303,9 +302,9 @@ def test_batches_go_torch_way_where_ours_is_not_possible(why, monkeypatch):
     if why == "asked for":
         monkeypatch.setenv("KARSL_BATCH_TRANSFER", "torch")
     elif why == "batches larger than the bound":
-        monkeypatch.setattr(transfer, "BatchArena", partial(BatchArena, max_bytes=4096))
+        monkeypatch.setattr(transfer, "SlotPool", partial(SlotPool, max_bytes=4096))
     else:
-        monkeypatch.setattr(transfer, "parent_reaches_us", lambda: False)
+        monkeypatch.setattr(transfer, "can_share_with_parent", lambda: False)
     batches = list(loader_of())
     assert all(map(is_right, batches))
     assert not any(map(is_shared, batches))
@@ -313,7 +312,7 @@ def test_batches_go_torch_way_where_ours_is_not_possible(why, monkeypatch):
 
 
 def test_a_process_without_parent_does_not_count_on_being_reached():
-    assert parent_reaches_us() is False
+    assert can_share_with_parent() is False
 
 
 def size_of_message(batch):
@@ -325,8 +324,8 @@ def test_a_message_is_small():
 
 
 def test_a_message_is_received_once():
-    arena = BatchArena()
-    message = bytes(ForkingPickler.dumps(shared_batch(arena)))
+    pool = SlotPool()
+    message = bytes(ForkingPickler.dumps(shared_batch(pool)))
     batch = pickle.loads(message)
     assert batch["inputs"].tolist() == [[1, 1, 1], [1, 1, 1]]
     with pytest.raises(BatchLostError, match="received twice"):
@@ -334,12 +333,12 @@ def test_a_message_is_received_once():
 
 
 def test_a_late_message_does_not_take_the_batch_that_followed():
-    arena = BatchArena()
-    first = shared_batch(arena)
+    pool = SlotPool()
+    first = shared_batch(pool)
     message = bytes(ForkingPickler.dumps(first))
     del first
     pickle.loads(message)
-    second = shared_batch(arena)
+    second = shared_batch(pool)
     with pytest.raises(BatchLostError):
         pickle.loads(message)
     assert second["label"].tolist() == [1, 1]
@@ -348,7 +347,7 @@ def test_a_late_message_does_not_take_the_batch_that_followed():
 def test_a_batch_of_a_dead_worker_is_reported():
     child = psutil.Popen([sys.executable, "-c", ""])
     child.wait()
-    batch = shared_batch(BatchArena())
+    batch = shared_batch(SlotPool())
     batch.address = batch.address._replace(pid=child.pid)
     message = bytes(ForkingPickler.dumps(batch))
     with pytest.raises(BatchLostError, match=f"worker {child.pid} cannot be reached"):
@@ -356,8 +355,8 @@ def test_a_batch_of_a_dead_worker_is_reported():
 
 
 def test_a_foreign_file_is_never_opened(tmp_path):
-    arena = BatchArena()
-    batch = shared_batch(arena)
+    pool = SlotPool()
+    batch = shared_batch(pool)
     with open(tmp_path / "other", "w+b") as other:
         batch.address = batch.address._replace(fd=other.fileno(), inode=1)
         message = bytes(ForkingPickler.dumps(batch))
@@ -366,8 +365,36 @@ def test_a_foreign_file_is_never_opened(tmp_path):
     assert (tmp_path / "other").read_bytes() == b""
 
 
+def test_a_lease_ends_with_the_last_tensor_over_its_memory():
+    ended = []
+    array = Lease(np.zeros(8, np.uint8), ended.append, "now").array()
+    tensor = torch.from_numpy(array)[2:4]
+    del array
+    assert ended == []
+    del tensor
+    assert ended == ["now"]
+
+
+def test_a_buffer_is_used_again_when_no_view_of_it_is_left():
+    pool = BufferPool()
+    first, second = pool.acquire(1000), pool.acquire(1000)
+    address, view = first.ctypes.data, first[10:20]
+    del first, second
+    assert pool.acquire(1000).ctypes.data != address
+    del view
+    assert pool.acquire(900).ctypes.data == address
+
+
+def test_a_slot_is_used_again_with_another_generation():
+    pool = SlotPool(max_slots=1)
+    lease, _ = pool.acquire(1000)
+    assert pool.acquire(1000) is None
+    del lease
+    assert pool.acquire(1000)[1].generation == 2
+
+
 def test_copies_of_a_batch_are_plain_and_apart():
-    batch = shared_batch(BatchArena())
+    batch = shared_batch(SlotPool())
     twin = copy.deepcopy(batch)
     read = pickle.loads(pickle.dumps(batch))
     batch["inputs"].zero_()
@@ -376,29 +403,29 @@ def test_copies_of_a_batch_are_plain_and_apart():
         assert other["inputs"].sum() == 6
 
 
-def test_an_arena_makes_room_for_batches_of_another_size():
-    arena = BatchArena(max_slots=4, max_bytes=1 << 24)
-    small = [arena.take(5000) for _ in range(4)]
-    assert arena.take(1 << 20) is None
+def test_a_slot_pool_makes_room_for_batches_of_another_size():
+    pool = SlotPool(max_slots=4, max_bytes=1 << 24)
+    small = [pool.acquire(5000) for _ in range(4)]
+    assert pool.acquire(1 << 20) is None
     del small[:2]
-    large = [arena.take(1 << 20) for _ in range(2)]
+    large = [pool.acquire(1 << 20) for _ in range(2)]
     assert all(large)
-    assert arena.take(5000) is None
-    assert arena.take(1 << 25) is None
+    assert pool.acquire(5000) is None
+    assert pool.acquire(1 << 25) is None
 
 
 def test_in_the_main_process_memory_is_used_again_but_never_while_held():
     spec = {"inputs": ((64, 50, 8, 4), np.float32)}
-    kept, places = [], set()
+    kept, addresses = [], set()
     for i in range(20):
-        arrays, batch = batch_buffer(spec)
+        arrays, batch = allocate_shared(spec)
         arrays["inputs"][:] = i
-        places.add(batch["inputs"].data_ptr())
+        addresses.add(batch["inputs"].data_ptr())
         if i % 5 == 0:
             kept.append(batch["inputs"][3:4].numpy())
         del arrays, batch
     assert [float(x.max()) for x in kept] == [float(x.min()) for x in kept] == [0, 5, 10, 15]
-    assert len(places) <= 6
+    assert len(addresses) <= 6
 
 
 def test_workers_that_inherit_held_batches_do_not_free_them():

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from karsl.datasets.transfer.batch import batch_buffer
+from karsl.datasets.transfer import allocate_shared
 from karsl.errors import BatchLostError
 
 
@@ -41,7 +41,7 @@ class Numbers(Dataset):
             "label": ((n,), np.int64),
             "sample_idx": ((n,), np.int64),
         }
-        arrays, batch = batch_buffer(spec)
+        arrays, batch = allocate_shared(spec)
         ids = np.asarray(indices)
         arrays["inputs"][:] = ids[:, None, None, None] + np.arange(self.frames)[:, None, None] / 1024
         arrays["keypoint_mask"][:] = (ids % 2 == 0)[:, None, None]
@@ -73,7 +73,7 @@ def mapped() -> list[tuple[int, int]]:
 
 
 def is_shared(batch) -> bool:
-    """Whether the batch lies in memory that a worker wrote."""
+    """Return True if the batch is in memory that a worker wrote."""
     return any(first <= batch["inputs"].data_ptr() < last for first, last in mapped())
 
 

@@ -21,7 +21,7 @@ def test_missing_becomes_fill_and_a_mask(clip):
 
 
 def test_filled_points_keep_their_number_and_stay_out_of_the_mask(clip):
-    out = PackKeypointInputs()(FillMissing("hold")(clip([[5], [None]])))
+    out = PackKeypointInputs()(FillMissing("previous")(clip([[5], [None]])))
     assert out["inputs"][..., 0].tolist() == [[5], [5]]
     assert out["keypoint_mask"].tolist() == [[True], [False]]
 

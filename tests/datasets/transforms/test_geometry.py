@@ -36,11 +36,11 @@ def test_flip_moves_the_score_along(clip, xs):
 def test_flip_brings_every_point_of_every_skeleton_to_its_named_partner(name):
     clip = make_clip(2, name)
     out, names = FLIP(clip), clip["skeleton"].names
-    for point, place in zip(names, range(len(names)), strict=True):
+    for point, index in zip(names, range(len(names)), strict=True):
         partner = clip["skeleton"].index(mirror_name(point))
-        x, y, z = clip["keypoint"][:, place].T
+        x, y, z = clip["keypoint"][:, index].T
         np.testing.assert_array_equal(out["keypoint"][:, partner], np.stack([1 - x, y, z], -1), err_msg=point)
-        np.testing.assert_array_equal(out["keypoint_score"][:, partner], clip["keypoint_score"][:, place])
+        np.testing.assert_array_equal(out["keypoint_score"][:, partner], clip["keypoint_score"][:, index])
 
 
 @pytest.mark.parametrize("name", _FACTORIES)  # those that are shipped: tests register others
@@ -60,12 +60,12 @@ def test_flip_moves_left_wrist_to_right_and_keeps_the_midline_on_every_skeleton(
     assert out["keypoint"][0, middle, 0].tolist() == [1 - k / 1024 for k in range(len(middle))]
 
 
-def test_flip_after_centring_mirrors_about_the_origin(clip):
-    out = FLIP(clip([[3, -1, 0.5]], ARMS, centred=True))
+def test_flip_after_centering_mirrors_about_the_origin(clip):
+    out = FLIP(clip([[3, -1, 0.5]], ARMS, centered=True))
     assert out["keypoint"][0, :, 0].tolist() == [1, -3, -0.5]
 
 
-def test_flip_and_centring_may_change_places():
+def test_flip_and_centering_may_change_places():
     clip = make_clip(4, "karsl_184", missing="scattered", seed=3)
     one, other = FLIP(CenterScale()(clip)), CenterScale()(FLIP(clip))
     np.testing.assert_allclose(one["keypoint"], other["keypoint"], atol=1e-5)
@@ -84,8 +84,8 @@ def test_flipping_twice_is_the_identity_to_the_last_bit(name, centred):
 def test_flip_is_an_involution_that_swaps_names_on_any_skeleton(clip):
     once = FLIP(clip)
     for point in clip["skeleton"].names:
-        here, there = clip["skeleton"].index(point), clip["skeleton"].index(mirror_name(point))
-        np.testing.assert_array_equal(once["keypoint"][:, there, 0], 1 - clip["keypoint"][:, here, 0])
+        index, partner = clip["skeleton"].index(point), clip["skeleton"].index(mirror_name(point))
+        np.testing.assert_array_equal(once["keypoint"][:, partner, 0], 1 - clip["keypoint"][:, index, 0])
     np.testing.assert_array_equal(FLIP(once)["keypoint"], clip["keypoint"])
 
 
@@ -116,14 +116,14 @@ def test_flip_refuses_what_is_no_probability(prob):
 # ---- RandomAffine ------------------------------------------------------------------------------------------------------
 
 
-def test_affine_turns_from_x_to_y_about_the_centre_of_the_picture(clip):
+def test_affine_turns_from_x_to_y_about_the_center_of_the_image(clip):
     turn = RandomAffine((90, 90), (1, 1), shift=(0, 0))
     out = turn(clip([[(1, 0.5, 7), (0.5, 1, 7), (0.5, 0.5, 7), (0, 0, 7)]]))
     expected = [[0.5, 1, 7], [0, 0.5, 7], [0.5, 0.5, 7], [1, 0, 7]]
     np.testing.assert_allclose(out["keypoint"][0], expected, atol=1e-6)
 
 
-def test_affine_scales_about_the_centre_and_z_along(clip):
+def test_affine_scales_about_the_center_and_z_along(clip):
     out = RandomAffine((0, 0), (2, 2), shift=(0, 0))(clip([[(1, 0.5, 7), (0.5, 0.25, -1)]]))
     assert out["keypoint"][0].tolist() == [[1.5, 0.5, 14], [0.5, 0, -2]]
 
@@ -139,8 +139,8 @@ def test_affine_shifts_after_turning_and_scaling(clip):
     np.testing.assert_allclose(out["keypoint"][0], [[0.75, 1.75, 0]], atol=1e-6)
 
 
-def test_affine_after_centring_turns_about_the_origin(clip):
-    out = AFFINE(clip([[(1, 0, 1), (0, 0, 1), (0, 3, 1)]], centred=True))
+def test_affine_after_centering_turns_about_the_origin(clip):
+    out = AFFINE(clip([[(1, 0, 1), (0, 0, 1), (0, 3, 1)]], centered=True))
     np.testing.assert_allclose(out["keypoint"][0], [[0, 2, 2], [0, 0, 2], [-6, 0, 2]], atol=1e-6)
 
 
@@ -199,6 +199,6 @@ def test_affine_refuses_ranges_that_are_none(options):
 
 
 @pytest.mark.parametrize("aspect", [0, -1, "16:9", float("inf")])
-def test_affine_refuses_a_picture_of_no_width(aspect):
-    with pytest.raises(ConfigError, match="RandomAffine: aspect=.*width over its height"):
+def test_affine_refuses_an_image_of_no_width(aspect):
+    with pytest.raises(ConfigError, match="RandomAffine: aspect=.*width divided by its height"):
         RandomAffine(aspect=aspect)

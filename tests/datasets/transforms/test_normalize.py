@@ -27,7 +27,7 @@ GROUPS = Skeleton(
 def test_the_middle_of_the_shoulders_becomes_0_and_their_distance_1(clip):
     out = CenterScale()(clip([[(6, 2, 4), (2, 2, 4), (4, 0, 8)]], BODY))
     assert out["keypoint"][0].tolist() == [[0.5, 0, 1], [-0.5, 0, 1], [0, -0.5, 2]]
-    assert out["centred"] is True
+    assert out["centered"] is True
 
 
 def test_one_origin_and_unit_serve_the_whole_clip_so_that_motion_stays(clip, xs):
@@ -144,7 +144,7 @@ ROWS = [[None, 1, None], [4, None, None], [None, None, None], [8, 4, None], [Non
     ("mode", "expected"),
     [
         ("constant", [[9, 1, 9], [4, 9, 9], [9, 9, 9], [8, 4, 9], [9, 9, 9]]),
-        ("hold", [[4, 1, 9], [4, 1, 9], [4, 1, 9], [8, 4, 9], [8, 4, 9]]),
+        ("previous", [[4, 1, 9], [4, 1, 9], [4, 1, 9], [8, 4, 9], [8, 4, 9]]),
         ("linear", [[4, 1, 9], [4, 2, 9], [6, 3, 9], [8, 4, 9], [8, 4, 9]]),
     ],
 )

@@ -1,4 +1,4 @@
-"""Samplers: true centres, whole frames, loops, and the reference project's numbers."""
+"""Samplers and padding: true centers, whole frames, loops, and the reference project's numbers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from karsl.datasets.draws import Draw, sample_keys
-from karsl.datasets.transforms import ClipMeta, PackKeypointInputs, TSNSampleFrames, UniformSampleFrames
-from karsl.datasets.transforms.sampling import tsn_positions
+from karsl.datasets.transforms import (
+    ClipMeta,
+    LegacyTSNSampleFrames,
+    PackKeypointInputs,
+    PadTo,
+    TSNSampleFrames,
+    UniformSampleFrames,
+)
+from karsl.datasets.transforms.sampling import segment_positions
 from karsl.errors import ConfigError
 from karsl.skeletons import get_skeleton
 from karsl.testing.strategies import clips, make_clip
@@ -17,13 +24,18 @@ from karsl.testing.strategies import clips, make_clip
 KARSL = get_skeleton("karsl_184")
 
 
-def centres(num_frames: int, clip_len: int, **options: str) -> list[float]:
-    return tsn_positions(np.array([num_frames]), np.full((1, clip_len), 0.5), **options)[0].tolist()
+def centers(num_frames: int, clip_len: int, **options: str) -> list[float]:
+    return segment_positions(np.array([num_frames]), np.full((1, clip_len), 0.5), **options)[0].tolist()
 
 
 def positions_of(transform, num_frames: int, key: int = 0) -> np.ndarray:
     meta = ClipMeta(np.array([num_frames]), KARSL)
-    return transform.sample_params(meta, Draw(sample_keys(0, key, np.array([5])), stream=transform.stream))["positions"][0]
+    rng = Draw(sample_keys(0, key, np.array([5])), stream=transform.transform_id)
+    return transform.get_params(meta, rng)["positions"][0]
+
+
+def disk(results: dict) -> list[float | None]:
+    return [None if np.isnan(i) else float(i) for i in results["frame_inds"]]
 
 
 # ---- TSNSampleFrames ---------------------------------------------------------------------------------------------------
@@ -32,36 +44,36 @@ def positions_of(transform, num_frames: int, key: int = 0) -> np.ndarray:
 @pytest.mark.parametrize(
     ("num_frames", "clip_len", "expected"),
     [
-        (10, 5, [0.5, 2.5, 4.5, 6.5, 8.5]),  # segments of 2 frames: between them lies the centre
+        (10, 5, [0.5, 2.5, 4.5, 6.5, 8.5]),  # segments of 2 frames: the center is between them
         (9, 3, [1, 4, 7]),  # segments of 3 frames: the middle one
         (6, 1, [2.5]),
-        (2, 4, [0, 0.25, 0.75, 1]),  # before the first centre and behind the last there is nothing to blend
+        (2, 4, [0, 0.25, 0.75, 1]),  # before the first center and behind the last there is nothing to blend
         (1, 3, [0, 0, 0]),
         (3, 3, [0, 1, 2]),
     ],
 )
-def test_tsn_reads_the_centres_of_equal_segments(num_frames, clip_len, expected):
-    assert centres(num_frames, clip_len) == expected
+def test_tsn_reads_the_centers_of_equal_segments(num_frames, clip_len, expected):
+    assert centers(num_frames, clip_len) == expected
 
 
 @pytest.mark.parametrize(
     ("num_frames", "clip_len", "expected"),
     [(10, 5, [1, 3, 5, 7, 9]), (9, 3, [1, 4, 7]), (2, 4, [0, 0, 1, 1]), (1, 3, [0, 0, 0]), (3, 3, [0, 1, 2])],
 )
-def test_tsn_nearest_takes_the_frame_that_holds_the_centre(num_frames, clip_len, expected):
-    assert centres(num_frames, clip_len, mode="nearest") == expected
+def test_tsn_nearest_takes_the_frame_that_contains_the_center(num_frames, clip_len, expected):
+    assert centers(num_frames, clip_len, mode="nearest") == expected
 
 
 def test_what_is_whole_comes_out_whole_for_every_length():
     """(i + 0.5) * (T / L) misses 355 of these by one rounding, and with it a frame or a point."""
     for num_frames in range(1, 120):
         for clip_len in range(1, 70):
-            twice = (2 * np.arange(clip_len) + 1) * num_frames  # the centre times 2 L, in integers
+            twice = (2 * np.arange(clip_len) + 1) * num_frames  # the center times 2 L, in integers
             whole = (twice - clip_len) % (2 * clip_len) == 0
-            found = np.array(centres(num_frames, clip_len))
+            found = np.array(centers(num_frames, clip_len))
             inside = whole & (found > 0) & (found < num_frames - 1)
             assert (found[inside] == np.floor(found[inside])).all(), (num_frames, clip_len)
-            nearest = np.array(centres(num_frames, clip_len, mode="nearest"))
+            nearest = np.array(centers(num_frames, clip_len, mode="nearest"))
             assert (nearest == twice // (2 * clip_len)).all(), (num_frames, clip_len)
 
 
@@ -88,17 +100,18 @@ def test_tsn_of_a_shorter_clip_repeats_its_ends(clip, xs):
 
 
 def test_tsn_of_one_frame_repeats_it_also_with_jitter_and_in_every_mode(clip, xs):
-    for mode in TSNSampleFrames.MODES:
-        assert xs(TSNSampleFrames(3, 1.0, mode=mode)(clip([[5, None]]))) == [[5, None]] * 3
+    transforms = [TSNSampleFrames(3, 1.0, mode=mode) for mode in TSNSampleFrames.MODES]
+    for transform in (*transforms, LegacyTSNSampleFrames(3, 1.0)):
+        assert xs(transform(clip([[5, None]]))) == [[5, None]] * 3
 
 
 @pytest.mark.parametrize("jitter", [0.3, 1.0])
 def test_jitter_stays_inside_its_segment_and_fills_it(jitter):
     transform, num_frames, clip_len = TSNSampleFrames(5, jitter), 40, 5
     drawn = np.stack([positions_of(transform, num_frames, epoch) for epoch in range(300)]) + 0.5  # in clip time
-    place = drawn * clip_len / num_frames - np.arange(clip_len)
-    assert (np.abs(place - 0.5) <= jitter / 2).all()
-    assert (place.max(0) - place.min(0) > 0.9 * jitter).all()
+    offset = drawn * clip_len / num_frames - np.arange(clip_len)
+    assert (np.abs(offset - 0.5) <= jitter / 2).all()
+    assert (offset.max(0) - offset.min(0) > 0.9 * jitter).all()
 
 
 def test_jitter_with_nearest_stays_inside_its_segment():
@@ -120,32 +133,35 @@ def reference(x: np.ndarray, clip_len: int) -> np.ndarray:
 
 @pytest.mark.parametrize("missing", ["none", "scattered", "other frames", "group", "all"])
 @pytest.mark.parametrize(("num_frames", "clip_len"), [(50, 50), (30, 50), (116, 50), (15, 50), (2, 50), (48, 30), (7, 1)])
-def test_tsn_reference_gives_the_reference_projects_numbers_to_the_last_bit(num_frames, clip_len, missing):
+def test_legacy_tsn_gives_the_reference_projects_numbers_to_the_last_bit(num_frames, clip_len, missing):
     clip = make_clip(num_frames, missing=missing, seed=num_frames)
     xyz_score = np.concatenate([np.nan_to_num(clip["keypoint"]), clip["keypoint_score"][..., None]], -1)
-    out = PackKeypointInputs(with_score=True)(TSNSampleFrames(clip_len, mode="reference")(clip))
+    out = PackKeypointInputs(with_score=True)(LegacyTSNSampleFrames(clip_len)(clip))
     np.testing.assert_array_equal(out["inputs"].numpy(), reference(xyz_score, clip_len))
 
 
-def test_tsn_reference_is_half_a_frame_late():
-    assert centres(50, 50, mode="reference")[:3] == [0.5, 1.5, 2.5]
-    assert centres(50, 50, mode="reference")[-1] == pytest.approx(49 - 1e-6)
-    assert centres(1, 2, mode="reference") == [0, 0]
+def test_legacy_tsn_is_half_a_frame_late():
+    assert centers(50, 50, mode="legacy")[:3] == [0.5, 1.5, 2.5]
+    assert centers(50, 50, mode="legacy")[-1] == pytest.approx(49 - 1e-6)
+    assert centers(1, 2, mode="legacy") == [0, 0]
 
 
-def test_tsn_reference_jitter_draws_start_plus_width_times_margin_plus_u_jitter():
-    transform, draw = TSNSampleFrames(4, 0.5, mode="reference"), Draw(np.array([9], np.uint64), stream=3)
-    u = draw.uniform("place", 4)[0]
+def test_legacy_tsn_jitter_draws_start_plus_width_times_margin_plus_u_jitter():
+    transform, rng = LegacyTSNSampleFrames(4, 0.5), Draw(np.array([9], np.uint64), stream=3)
+    u = rng.uniform("place", 4)[0]
     start, width, margin = np.linspace(0, 20, 5)[:-1], 5, 0.25
-    got = transform.sample_params(ClipMeta(np.array([20]), KARSL), draw)["positions"][0]
+    got = transform.get_params(ClipMeta(np.array([20]), KARSL), rng)["positions"][0]
     np.testing.assert_allclose(got, np.clip(start + width * (margin + u * 0.5), 0, 19 - 1e-6), rtol=1e-12)
 
 
 @given(
-    st.integers(1, 200), st.integers(1, 80), st.floats(0, 1), st.sampled_from(TSNSampleFrames.MODES), st.integers(0, 1000)
-)
+    st.integers(1, 200), st.integers(1, 80), st.floats(0, 1), st.sampled_from(["blend", "nearest", "legacy"]),
+    st.integers(0, 1000),
+)  # fmt: skip
 def test_tsn_positions_never_go_back_and_stay_in_the_clip(num_frames, clip_len, jitter, mode, epoch):
-    positions = positions_of(TSNSampleFrames(clip_len, jitter, mode=mode), num_frames, epoch)
+    legacy = mode == "legacy"
+    transform = LegacyTSNSampleFrames(clip_len, jitter) if legacy else TSNSampleFrames(clip_len, jitter, mode=mode)
+    positions = positions_of(transform, num_frames, epoch)
     assert positions.shape == (clip_len,)
     assert (np.diff(positions) >= 0).all()
     assert positions[0] >= 0
@@ -163,7 +179,7 @@ def test_tsn_never_makes_a_point_that_no_frame_has(clip, clip_len):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (dict(clip_len=0), "TSNSampleFrames: clip_len=0; expected a whole number of at least 1 frame"),
+        (dict(clip_len=0), "TSNSampleFrames: clip_len=0; expected an integer of at least 1 frame"),
         (dict(clip_len=2.5), "clip_len=2.5"),
         (dict(clip_len="50"), "clip_len='50'"),
         (dict(clip_len=5, jitter=1.5), "TSNSampleFrames: jitter=1.5 is not a probability"),
@@ -207,3 +223,68 @@ def test_uniform_gives_frames_as_they_are(clip, xs):
 def test_uniform_refuses_a_length_below_one():
     with pytest.raises(ConfigError, match="UniformSampleFrames: clip_len=0"):
         UniformSampleFrames(0)
+
+
+# ---- PadTo -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("missing", [[1, 2], [3, None], [None, None], [None, None], [None, None]]),
+        ("repeat", [[1, 2], [3, None], [3, None], [3, None], [3, None]]),
+        ("loop", [[1, 2], [3, None], [1, 2], [3, None], [1, 2]]),
+    ],
+)
+@pytest.mark.parametrize("crop", PadTo.CROPS)
+def test_a_short_clip_is_padded_at_its_end(clip, xs, mode, crop, expected):
+    out = PadTo(5, mode=mode, crop=crop)(clip([[1, 2], [3, None]]))
+    assert xs(out) == expected
+    assert out["num_frames"] == 5
+    assert disk(out) == [0, 1, None, None, None]
+
+
+@pytest.mark.parametrize("mode", PadTo.MODES)
+@pytest.mark.parametrize(("crop", "expected"), [("start", [0, 1]), ("center", [1, 2])])
+def test_a_long_clip_is_cut_where_asked(clip, xs, mode, crop, expected):
+    out = PadTo(2, mode=mode, crop=crop)(clip([[0], [1], [2], [3], [4]]))
+    assert xs(out) == [[x] for x in expected]
+    assert disk(out) == expected
+
+
+@pytest.mark.parametrize("mode", PadTo.MODES)
+def test_a_random_crop_starts_anywhere_that_leaves_enough(clip, mode):
+    crop = PadTo(2, mode=mode, crop="random")
+    starts = {tuple(disk(crop(clip([[0], [1], [2], [3]], sample_key=np.uint64(key))))) for key in range(50)}
+    assert starts == {(0, 1), (1, 2), (2, 3)}
+
+
+@pytest.mark.parametrize("mode", PadTo.MODES)
+@pytest.mark.parametrize("crop", PadTo.CROPS)
+def test_a_clip_of_the_right_length_stays(clip, xs, mode, crop):
+    out = PadTo(2, mode=mode, crop=crop)(clip([[0, None], [1, 5]]))
+    assert xs(out) == [[0, None], [1, 5]]
+    assert disk(out) == [0, 1]
+
+
+def test_padding_after_a_sampler_names_the_frames_on_disk(clip):
+    sampled = TSNSampleFrames(2, mode="nearest")(clip([[0], [1], [2], [3], [4], [5]]))
+    assert disk(PadTo(3)(sampled)) == [1, 4, None]
+
+
+def test_sampling_after_padding_takes_what_is_there(clip, xs):
+    padded = PadTo(4)(clip([[2], [4], [6]]))
+    out = TSNSampleFrames(4)(padded)
+    assert xs(out) == [[2], [4], [6], [None]]
+    assert disk(out) == [0, 1, 2, None]
+
+
+@pytest.mark.parametrize("options", [dict(mode="zero"), dict(crop="end")])
+def test_pad_refuses_modes_it_does_not_know(options):
+    with pytest.raises(ConfigError, match="PadTo: mode=.*crop=.*; expected"):
+        PadTo(3, **options)
+
+
+def test_pad_refuses_a_length_below_one():
+    with pytest.raises(ConfigError, match="PadTo: clip_len=-1"):
+        PadTo(-1)

@@ -71,7 +71,7 @@ def test_another_skeleton_is_reached_by_names(clip, xs):
 
 def test_holistic_clips_become_karsl_clips_with_hands_in_place_and_irises_missing():
     clip = make_clip(2, "holistic_543")
-    out = SelectKeypoints(skeleton="karsl_184", absent="missing")(clip)
+    out = SelectKeypoints(skeleton="karsl_184", allow_missing=True)(clip)
     assert out["skeleton"] is get_skeleton("karsl_184")
     source, target = clip["skeleton"], out["skeleton"]
     for name in target.names:
@@ -108,8 +108,8 @@ def test_a_mistyped_name_gets_suggestions(clip):
 
 @pytest.mark.parametrize(
     "options",
-    [dict(), dict(names=["rh"], skeleton="msl_226"), dict(names=["rh"], absent="zero"), dict(names=[]), dict(names="rh"),
-     dict(names=[1, 2])],
+    [dict(), dict(names=["rh"], skeleton="msl_226"), dict(names=["rh"], allow_missing="missing"), dict(names=[]),
+     dict(names="rh"), dict(names=[1, 2])],
 )  # fmt: skip
 def test_arguments_that_say_nothing_or_too_much_are_refused(options):
     with pytest.raises(ConfigError, match="SelectKeypoints: names="):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from karsl.datasets.transforms import FrameDropout, GaussianJitter, KeypointDropout
+from karsl.datasets.transforms import FrameDropout, KeypointDropout, RandomGaussianNoise
 from karsl.errors import ConfigError, SkeletonError
 from karsl.skeletons import Skeleton
 from karsl.testing.strategies import make_clip
@@ -93,12 +93,12 @@ def test_frames_go_as_often_as_asked_and_never_with_probability_0(clip, xs):
     assert xs(FrameDropout(0.0)(clip([[1], [2]]))) == [[1], [2]]
 
 
-# ---- GaussianJitter ----------------------------------------------------------------------------------------------------
+# ---- RandomGaussianNoise -----------------------------------------------------------------------------------------------
 
 
 def test_jitter_has_the_asked_spread_in_every_coordinate_and_no_drift():
     clip = make_clip(60)
-    noise = (GaussianJitter(0.5)(clip)["keypoint"] - clip["keypoint"]).astype(np.float64)
+    noise = (RandomGaussianNoise(0.5)(clip)["keypoint"] - clip["keypoint"]).astype(np.float64)
     assert np.abs(noise.mean((0, 1))).max() < 0.02
     np.testing.assert_allclose(noise.std((0, 1)), 0.5, rtol=0.03)
     neighbours = noise[:, 1:, 0] * noise[:, :-1, 0]
@@ -107,16 +107,16 @@ def test_jitter_has_the_asked_spread_in_every_coordinate_and_no_drift():
 
 def test_jitter_leaves_missing_points_missing():
     clip = make_clip(4, missing="scattered")
-    out = GaussianJitter(0.5)(clip)
+    out = RandomGaussianNoise(0.5)(clip)
     np.testing.assert_array_equal(np.isnan(out["keypoint"]), np.isnan(clip["keypoint"]))
 
 
 def test_jitter_of_sigma_0_is_the_identity():
     clip = make_clip(4)
-    np.testing.assert_array_equal(GaussianJitter(0.0)(clip)["keypoint"], clip["keypoint"])
+    np.testing.assert_array_equal(RandomGaussianNoise(0.0)(clip)["keypoint"], clip["keypoint"])
 
 
 @pytest.mark.parametrize("sigma", [-1, float("nan"), "0.1"])
 def test_jitter_refuses_a_sigma_that_is_none(sigma):
-    with pytest.raises(ConfigError, match=f"GaussianJitter: sigma={sigma!r}; expected a finite number of at least 0"):
-        GaussianJitter(sigma)
+    with pytest.raises(ConfigError, match=f"RandomGaussianNoise: sigma={sigma!r}; expected a finite number of at least 0"):
+        RandomGaussianNoise(sigma)

@@ -1,4 +1,4 @@
-"""A plan carried out with torch gives what the compiled pass gives, from sent frames and from a resident pack."""
+"""A plan applied with torch gives the numbers of the compiled pass, from sent frames and from a pack on the device."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from torch.utils.data import DataLoader, default_collate
 
 from karsl.cli.main import main
 from karsl.datasets import KArSLDataset, keypoint_collate, plan_collate
+from karsl.datasets.batching.deferred import DeferredBatch
+from karsl.datasets.batching.frames import FrameBlock
+from karsl.datasets.batching.plan import FramePlan, apply_plan
 from karsl.datasets.draws import Draw
-from karsl.datasets.fused.frames import Frames
-from karsl.datasets.fused.pending import PendingClips
-from karsl.datasets.fused.plan import FramePlan
 from karsl.datasets.transforms import (
     CenterScale,
     FrameDropout,
     KeypointDropout,
+    LegacyTSNSampleFrames,
     RandomAffine,
     RandomFlip,
-    RandomSpeed,
+    RandomResample,
     SelectKeypoints,
     TSNSampleFrames,
 )
-from karsl.datasets.transforms.masking import hide
+from karsl.datasets.transforms.augment import mask_points
 from karsl.errors import ConfigError, KarslError
 from karsl.models import KeypointDataPreprocessor
 from karsl.models.frame_pass import run_plan
@@ -45,18 +46,18 @@ TRAIN = [
 MODES = ("frames", "resident")
 
 
-def pending(steps, clips, dtype):
-    """Clips with steps noted on them, over frames of a dtype."""
+def deferred(steps, clips, dtype):
+    """Clips with recorded transforms, over frames of a dtype."""
     keys, skeleton = np.array([c["sample_key"] for c in clips]), clips[0]["skeleton"]
     arrays = [np.concatenate([np.nan_to_num(c["keypoint"]), c["keypoint_score"][..., None]], -1) for c in clips]
-    clips = PendingClips(Frames.of_clips([array.astype(dtype) for array in arrays]), skeleton)
+    clips = DeferredBatch(FrameBlock.from_clips([array.astype(dtype) for array in arrays]), skeleton)
     for step in steps:
-        step.defer(clips, step.sample_params(clips.meta, Draw(keys, stream=step.stream)))
+        step.defer(clips, step.get_params(clips.meta, Draw(keys, stream=step.transform_id)))
     return clips
 
 
-def carried_out(clips, *, compact, device="cpu", **kwargs):
-    """`run_plan` of pending clips: over the frames that are read, or over all."""
+def applied(clips, *, compact, device="cpu", **kwargs):
+    """`apply_plan` of a deferred batch: over the frames that are read, or over all."""
     source = clips.source
     plan, frames = clips.plan(source.first_rows), torch.from_numpy(source.copy(np.arange(source.lengths.sum())))
     arrays = plan.arrays()
@@ -64,7 +65,7 @@ def carried_out(clips, *, compact, device="cpu", **kwargs):
         used, arrays = plan.used_frames()
         frames = frames[torch.from_numpy(used)]
     tensors = {key: torch.from_numpy(np.ascontiguousarray(value)).to(device) for key, value in arrays.items()}
-    return run_plan(frames.to(device), FramePlan.of_batch(tensors, plan.missing_is_zero), **kwargs)
+    return apply_plan(frames.to(device), FramePlan.from_batch(tensors, plan.missing_is_zero), **kwargs)
 
 
 def assert_same(clips, *, device="cpu", fill=-3.0):
@@ -72,7 +73,7 @@ def assert_same(clips, *, device="cpu", fill=-3.0):
     for channels in (3, 4):
         want, want_mask = clips.write(channels=channels, fill=fill)
         for compact in (False, True):
-            found, mask = carried_out(clips, compact=compact, device=device, channels=channels, fill=fill)
+            found, mask = applied(clips, compact=compact, device=device, channels=channels, fill=fill)
             found, mask = found.cpu().numpy(), mask.cpu().numpy()
             assert found.dtype == np.float32
             np.testing.assert_array_equal(mask.reshape(want_mask.shape), want_mask)
@@ -94,7 +95,7 @@ def test_any_chain_of_deferred_steps_gives_the_compiled_numbers(chain, frames, m
         make_clip(t, "karsl_184", missing=m, seed=seed + n) for n, (t, m) in enumerate(zip(frames, missing, strict=False))
     ]
     try:
-        together = pending(steps, clips, dtype)
+        together = deferred(steps, clips, dtype)
     except KarslError:  # CenterScale's named points were dropped, say
         return
     if len(set(together.num_frames.tolist())) == 1:
@@ -103,36 +104,36 @@ def test_any_chain_of_deferred_steps_gives_the_compiled_numbers(chain, frames, m
     with pytest.raises(ConfigError, match="frames in one plan; end the pipeline's temporal part"):
         together.plan(together.source.first_rows)
     for clip in clips:
-        assert_same(pending(steps, [clip], dtype))
+        assert_same(deferred(steps, [clip], dtype))
 
 
 def test_points_that_fade_into_zeros_keep_their_digits():
     clip = make_clip(2, "karsl_184", missing="none", seed=4)
-    gone = hide(clip, np.array([[False], [True]]).repeat(184, axis=1))
+    gone = mask_points(clip, np.array([[False], [True]]).repeat(184, axis=1))
     clips = [{**clip, **gone, "sample_key": np.uint64(key)} for key in range(12)]
-    assert_same(pending([TSNSampleFrames(1, 1.0, mode="reference"), CenterScale()], clips, np.float32))
+    assert_same(deferred([LegacyTSNSampleFrames(1, 1.0), CenterScale()], clips, np.float32))
 
 
 def test_points_that_a_skeleton_lacks_stay_missing():
     steps = [
         TSNSampleFrames(5),
         RandomFlip(1.0),
-        SelectKeypoints(skeleton="holistic_543", absent="missing"),
+        SelectKeypoints(skeleton="holistic_543", allow_missing=True),
         KeypointDropout(0.3),
     ]
-    assert_same(pending(steps, [make_clip(9, missing="scattered", seed=n) for n in range(3)], np.float16))
+    assert_same(deferred(steps, [make_clip(9, missing="scattered", seed=n) for n in range(3)], np.float16))
 
 
 def test_positions_on_whole_frames_need_no_second_frame():
-    clips = pending([TSNSampleFrames(4, mode="nearest"), RandomAffine()], [make_clip(9, seed=1)], np.float32)
+    clips = deferred([TSNSampleFrames(4, mode="nearest"), RandomAffine()], [make_clip(9, seed=1)], np.float32)
     plan = clips.plan(clips.source.first_rows)
-    assert plan.after is plan.weight is None
-    assert sorted(plan.arrays()) == ["plan_affine", "plan_before", "plan_group", "plan_points", "plan_row"]
+    assert plan.frame1 is plan.weight is None
+    assert sorted(plan.arrays()) == ["plan_affine", "plan_frame0", "plan_group", "plan_points", "plan_row"]
 
 
 def test_two_readings_are_noticed():
-    assert pending([RandomSpeed(), TSNSampleFrames(4)], [make_clip(9)], np.float32).settled
-    assert not pending([TSNSampleFrames(4), CenterScale()], [make_clip(9)], np.float32).settled
+    assert deferred([RandomResample(), TSNSampleFrames(4)], [make_clip(9)], np.float32).materialized
+    assert not deferred([TSNSampleFrames(4), CenterScale()], [make_clip(9)], np.float32).materialized
 
 
 # ---- from a pack, through a loader ----
@@ -207,7 +208,7 @@ def own_step(results):
 
 @pytest.mark.parametrize(
     "pipeline",
-    [[*TRAIN[:2], own_step, *TRAIN[2:]], [TRAIN[0], dict(type="RandomSpeed"), *TRAIN[1:]]],
+    [[*TRAIN[:2], own_step, *TRAIN[2:]], [TRAIN[0], dict(type="RandomResample"), *TRAIN[1:]]],
     ids=["own", "two readings"],
 )
 @pytest.mark.parametrize("mode", MODES)
@@ -267,8 +268,8 @@ def test_the_resident_pack_is_in_no_checkpoint_copy_or_cast(packs):
     (pack,) = prepare.packs
     assert (dict(prepare.state_dict()), list(prepare.buffers())) == ({}, [])
     assert copy.deepcopy(prepare.half()).packs[0] is pack
-    assert pack.on("cpu") is pack.on("cpu")
-    assert pack.on("cpu").dtype == torch.float16
+    assert pack.to("cpu") is pack.to("cpu")
+    assert pack.to("cpu").dtype == torch.float16
     assert pickle.loads(pickle.dumps(pack)).digest == pack.digest
 
 
@@ -334,7 +335,7 @@ def test_a_run_from_a_config_learns_the_same_either_way(packs, tmp_path):
 def test_cuda_gives_the_numbers_of_the_cpu(packs):
     clips = [make_clip(t, missing="scattered", seed=t) for t in (1, 9, 30)]
     chain = [TSNSampleFrames(8, 1.0), RandomFlip(), RandomAffine(), CenterScale(), KeypointDropout(0.2), FrameDropout(0.2)]
-    assert_same(pending(chain, clips, np.float16), device="cuda")
+    assert_same(deferred(chain, clips, np.float16), device="cuda")
     prepare = KeypointDataPreprocessor(pack=packs / "float16").cuda()
     dataset = dataset_of(packs / "float16")
     for mode in MODES:

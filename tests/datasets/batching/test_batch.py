@@ -1,4 +1,4 @@
-"""Batches born as batches: the same as samples one by one, whoever loads and collates them."""
+"""Batches that are made in one pass equal samples that are made one by one, for any loader and collate function."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, Subset, default_collate
 
 from karsl.cli.main import main
 from karsl.datasets import KArSLDataset, KeypointDataset, keypoint_collate
+from karsl.datasets.batching.batch import LazyBatch
 from karsl.datasets.draws import Draw, name_code
-from karsl.datasets.fused.batching import LazyBatch
 from karsl.errors import ConfigError, TransformError
 
 LOAD, PACK = dict(type="LoadKeypoints"), dict(type="PackKeypointInputs")
@@ -88,7 +88,7 @@ def test_other_collate_functions_see_samples(make, collate):
 
 
 def shake(results):
-    """A user's own step; its draws are seeded for it."""
+    """Transform of a user; its random numbers are seeded for it."""
     return {**results, "keypoint": results["keypoint"] + np.float32(np.random.rand())}
 
 
@@ -175,7 +175,7 @@ def test_clips_of_different_lengths_are_refused_with_the_step_that_helps(make):
 
 
 def test_an_index_outside_is_an_index_error(make):
-    with pytest.raises(IndexError, match="index 99 is outside"):
+    with pytest.raises(IndexError, match="index 99 is out"):
         make().__getitems__([0, 99])
 
 
@@ -273,12 +273,12 @@ def test_a_corpus_of_which_only_a_part_is_labelled_makes_no_batch_without_labels
 
 @pytest.mark.parametrize("number", [2, 3, 8])
 def test_a_batch_is_the_same_for_any_number_of_threads(make, monkeypatch, number):
-    monkeypatch.setattr("karsl.datasets.fused.threads._BYTES_A_THREAD", 1)
+    monkeypatch.setattr("karsl.datasets.batching.kernel._BYTES_PER_THREAD", 1)
     places, threads = list(range(11)), torch.get_num_threads()
     batches = []
     for wanted in (1, number):
         torch.set_num_threads(wanted)
-        batches.append(keypoint_collate(make([TRAIN[0], *TRAIN[2:-1], dict(type="PadFrames", clip_len=90), PACK])
+        batches.append(keypoint_collate(make([TRAIN[0], *TRAIN[2:-1], dict(type="PadTo", clip_len=90), PACK])
                                         .__getitems__(places)))  # fmt: skip
     torch.set_num_threads(threads)
     assert all(torch.equal(batches[0][key], batches[1][key]) for key in batches[0])

@@ -1,0 +1,323 @@
+"""Batches of the clips of one dataset or of several, made in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
+from functools import cached_property, partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from karsl.datasets.batching.frames import FrameBlock
+from karsl.datasets.batching.pipeline import BatchPipeline
+from karsl.datasets.batching.segment import BatchSegment, Column, join_segments
+from karsl.datasets.index.buffer import SerializedList
+from karsl.datasets.transfer import allocate_shared
+from karsl.errors import ConfigError, KarslError, TransformError
+from karsl.skeletons import Skeleton
+
+__all__ = [
+    "BatchPipeline",
+    "BatchSegment",
+    "FrameBlock",
+    "LazyBatch",
+    "allocate_batch",
+    "join_segments",
+    "make_batch",
+    "make_segment",
+    "write_batch",
+    "write_segments",
+]
+
+Arrays = dict[str, np.ndarray]
+
+
+class TransformChain(Protocol):
+    """Callable pipeline with its transforms, such as `karsl.datasets.Pipeline`."""
+
+    transforms: Sequence[Callable]
+
+    def __call__(self, results: dict, first: int = 0) -> dict | None:
+        """Apply the transforms from number `first`."""
+
+
+class LazyBatch(MutableSequence):
+    """N samples that are made together when they are first needed.
+
+    `keypoint_collate` calls `collate()`: tensors that can be sent to the main process without a copy. Any other collate
+    function sees a list of N samples; from then on these are the batch, since they may be edited.
+
+    Args:
+        length: N.
+        make_segments: Returns the clips; None or an error of the data if samples must be made one by one, which names the
+            clip, or skips it.
+        make_samples: Returns the N samples.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        make_segments: Callable[[], Sequence[BatchSegment] | None],
+        make_samples: Callable[[], Sequence[Any]],
+    ) -> None:
+        self._length, self._make_segments, self._make_samples = length, make_segments, make_samples
+
+    def collate(self) -> dict[str, Any] | None:
+        """Return the batch as tensors, or None if samples must be stacked one by one, such as samples already made."""
+        segments = self._matching_segments()
+        return None if segments is None else write_batch(segments)
+
+    def to_plan(self, *, resident: bool) -> dict[str, Any] | None:
+        """Return the input of `KeypointDataPreprocessor`: a plan, and raw frames or their rows in the pack.
+
+        Args:
+            resident: Send rows only.
+
+        Returns:
+            The collated batch if frames are read twice, or clips of several pipelines meet; None if samples must be
+            stacked one by one.
+
+        Raises:
+            ConfigError: If `resident` is True and the clips are not in one pack.
+        """
+        segments = self._matching_segments()
+        if segments is None:
+            return None
+        pack = segments[0].pack_rows() if resident and len(segments) == 1 and segments[0].pack_rows else None
+        if resident and pack is None:
+            raise ConfigError("mode='resident' needs clips of a pack; make one with 'karsl pack'")
+        if len(segments) > 1 or segments[0].deferred.materialized:
+            return write_batch(segments)
+        return _plan_batch(segments[0], pack)
+
+    def _matching_segments(self) -> Sequence[BatchSegment] | None:
+        if "_samples" in self.__dict__:
+            return None
+        try:
+            segments = self._make_segments()
+            shapes = {segment.shape() for segment in segments or ()}
+        except (KarslError, OSError):
+            return None
+        return segments if segments and len(shapes) == 1 and None not in shapes else None
+
+    def __len__(self) -> int:
+        return len(self.__dict__.get("_samples", range(self._length)))
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._samples[index]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._samples)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._samples[index] = value
+
+    def __delitem__(self, index: Any) -> None:
+        del self._samples[index]
+
+    def insert(self, index: int, value: Any) -> None:
+        """Insert a sample, as `list.insert`."""
+        self._samples.insert(index, value)
+
+    def sort(self, **options: Any) -> None:
+        """Sort the samples, as `list.sort`."""
+        self._samples.sort(**options)
+
+    def copy(self) -> list[Any]:
+        """Return the samples as a list."""
+        return list(self._samples)
+
+    def __add__(self, other: Iterable) -> list[Any]:
+        return [*self._samples, *other]
+
+    def __radd__(self, other: Iterable) -> list[Any]:
+        return [*other, *self._samples]
+
+    def __reduce__(self) -> tuple:
+        return list, (list(self),)  # a worker whose collate function returns the samples
+
+    @cached_property
+    def _samples(self) -> list[Any]:
+        return list(self._make_samples())
+
+
+# ---- batches of one dataset ----
+
+
+def make_batch(
+    pipeline: TransformChain,
+    skeleton: Skeleton | None,
+    records: SerializedList | Sequence[dict],
+    indices: np.ndarray,
+    *,
+    rng_keys: np.ndarray,
+    initial_results: Callable[[int], dict],
+    get_sample: Callable[[int], Any],
+    column: Column | None = None,
+) -> LazyBatch | None:
+    """Return the samples at some indices of a dataset as a batch to be made.
+
+    Args:
+        pipeline: Pipeline of the dataset.
+        skeleton: Skeleton of the stored clips.
+        records: All records of the dataset.
+        indices: int64 (N,), each in [0, n).
+        rng_keys: uint64 (N,), random keys of the samples.
+        initial_results: Returns the input of the pipeline at an index.
+        get_sample: Returns the sample at an index, made on its own.
+        column: Returns a column of `records`, such as a cached `records.column`.
+
+    Returns:
+        None if the pipeline does not begin with LoadKeypoints, or there is no skeleton.
+    """
+    divided = BatchPipeline.from_transforms(pipeline.transforms)
+    if divided is None or skeleton is None:
+        return None
+    make = partial(BatchSegment.from_records, divided, skeleton, records, indices, rng_keys=rng_keys, column=column)
+
+    def make_samples() -> list[Any]:
+        try:
+            return list(_samples_of(make(), pipeline, initial_results, get_sample))
+        except (KarslError, OSError):
+            return [get_sample(index) for index in indices.tolist()]
+
+    return LazyBatch(len(indices), lambda: [make()], make_samples)
+
+
+def make_segment(
+    pipeline: TransformChain,
+    skeleton: Skeleton | None,
+    records: SerializedList | Sequence[dict],
+    indices: np.ndarray,
+    *,
+    rng_keys: np.ndarray,
+    rows: np.ndarray | None = None,
+    column: Column | None = None,
+) -> BatchSegment | None:
+    """Return the clips at some indices of a dataset as a segment of a batch.
+
+    Args:
+        pipeline: Pipeline of the dataset.
+        skeleton: Skeleton of the stored clips.
+        records: All records of the dataset.
+        indices: int64 (N,), each in [0, n).
+        rng_keys: uint64 (N,), random keys of the samples.
+        rows: int64 (N,), rows of the batch.
+        column: Returns a column of `records`, such as a cached `records.column`.
+
+    Returns:
+        None if the pipeline does not begin with LoadKeypoints, or there is no skeleton.
+
+    Raises:
+        KarslError, OSError: If a clip cannot be read.
+    """
+    divided = BatchPipeline.from_transforms(pipeline.transforms)
+    if divided is None or skeleton is None:
+        return None
+    return BatchSegment.from_records(divided, skeleton, records, indices, rng_keys=rng_keys, rows=rows, column=column)
+
+
+def _samples_of(
+    segment: BatchSegment,
+    pipeline: TransformChain,
+    initial_results: Callable[[int], dict],
+    get_sample: Callable[[int], Any],
+) -> Iterator[Any]:
+    """Apply deferred transforms to all clips and the others to each."""
+    batch = segment.deferred
+    points, mask = batch.write(channels=4, fill=segment.fill_value(np.nan))
+    ends = np.concatenate([[0], np.cumsum(batch.num_frames)])
+    for n, index in enumerate(segment.sample_idx.tolist()):
+        frames = slice(ends[n], ends[n + 1])
+        results = {
+            **initial_results(index),
+            "sample_key": segment.rng_keys[n],
+            **batch.metadata(n),
+            "keypoint": points[frames, :, :3],
+            "keypoint_score": np.where(mask[frames], points[frames, :, 3], np.float32(0)),
+            "num_frames": int(ends[n + 1] - ends[n]),
+        }
+        try:
+            sample = pipeline(results, first=1 + len(segment.pipeline.deferred))
+        except TransformError:
+            sample = None
+        # None or an error: making the sample on its own raises the error again, or replaces the clip where allowed
+        yield get_sample(index) if sample is None else sample
+
+
+# ---- memory of a batch ----
+
+
+def write_batch(segments: Sequence[BatchSegment]) -> dict[str, Any] | None:
+    """Write the clips of all segments into one batch.
+
+    Args:
+        segments: At least one; their `rows` together are the rows of the batch.
+
+    Returns:
+        inputs (N, T, V, C), keypoint_mask (N, T, V), sample_idx, and label if every segment has it; None if clips differ
+        in shape, or a transform needs one clip at a time.
+    """
+    shapes = {segment.shape() for segment in segments}
+    shape = shapes.pop()
+    if shapes or shape is None:
+        return None
+    arrays, batch = allocate_batch(segments, shape)
+    write_segments(segments, arrays)
+    return batch
+
+
+def allocate_batch(segments: Sequence[BatchSegment], shape: tuple[int, int, int]) -> tuple[Arrays, dict[str, Any]]:
+    """Allocate a batch of clips of one shape (T, V, C), with label and sample_idx; return arrays to fill and the batch."""
+    n, (frames, points, _) = sum(len(segment.frames) for segment in segments), shape
+    spec = {"inputs": ((n, *shape), np.float32), "keypoint_mask": ((n, frames, points), np.bool_)}
+    return _allocate(segments, {}, spec)
+
+
+def write_segments(segments: Sequence[BatchSegment], arrays: Arrays) -> None:
+    """Apply the deferred transforms of all segments, into the arrays of `allocate_batch`."""
+    _, frames, points, channels = arrays["inputs"].shape
+    inputs, mask = arrays["inputs"].reshape(-1, points, channels), arrays["keypoint_mask"].reshape(-1, points)
+    for segment in segments:
+        rows = None if segment.rows is None else segment.rows * frames
+        segment.deferred.write(channels=channels, fill=segment.fill_value(), out=inputs, mask=mask, rows=rows)
+
+
+def _plan_batch(segment: BatchSegment, pack: tuple[int, np.ndarray] | None) -> dict[str, Any]:
+    frames = segment.frames
+    plan = segment.deferred.plan(frames.first_rows if pack is None else pack[1])
+    if pack is not None:
+        batch = _allocate([segment], plan.arrays())[1]
+    else:
+        used, small = plan.used_frames()
+        arrays, batch = _allocate([segment], small, {"frames": ((len(used), frames.num_keypoints, 4), frames.dtype)})
+        frames.copy_to(arrays["frames"], used)
+    batch["frame_plan"] = {  # plain numbers: read without waiting for a device
+        "channels": segment.channels,
+        "fill": segment.fill_value(),
+        "missing_is_zero": plan.missing_is_zero,
+        "pack": None if pack is None else pack[0],
+    }
+    return batch
+
+
+def _allocate(segments: Sequence[BatchSegment], small: Arrays, spec: Mapping | None = None) -> tuple[Arrays, dict[str, Any]]:
+    """Allocate a batch: entries of `spec` to be filled; `small` arrays, label and sample_idx copied."""
+    small = dict(small)
+    if all(segment.labels is not None for segment in segments):
+        small["label"] = _gather(segments, "labels")
+    small["sample_idx"] = _gather(segments, "sample_idx")
+    dtypes = {k: v.dtype if v.dtype.kind in "fb" else np.int64 for k, v in small.items()}
+    arrays, batch = allocate_shared({**(spec or {}), **{k: (v.shape, dtypes[k]) for k, v in small.items()}})
+    for key, value in small.items():
+        arrays[key][...] = value
+    return arrays, batch
+
+
+def _gather(segments: Sequence[BatchSegment], name: str) -> np.ndarray:
+    if len(segments) == 1 and segments[0].rows is None:
+        return getattr(segments[0], name)
+    out = np.empty(sum(len(segment.frames) for segment in segments), np.int64)
+    for segment in segments:
+        out[slice(None) if segment.rows is None else segment.rows] = getattr(segment, name)
+    return out

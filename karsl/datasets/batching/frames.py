@@ -1,0 +1,130 @@
+"""Addresses of the frames of N clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from karsl.datasets.batching.kernel import copy_frames, row_addresses
+from karsl.errors import CorruptRecordError
+
+_DTYPES = (np.dtype(np.float16), np.dtype(np.float32))
+
+
+@dataclass(frozen=True)
+class FrameBlock:
+    """Clips given by the addresses of their first frames, in one array or in several.
+
+    Attributes:
+        addresses: int64 (N,).
+        lengths: int64 (N,), at least 1.
+        dtype: float16 or float32, of all clips.
+        num_keypoints: V; a frame is (V, 4): x, y, z, score, zeros where missing.
+        memory: Arrays that keep the addresses valid.
+
+    Example:
+        >>> clips = FrameBlock.from_clips([np.zeros((2, 5, 4), np.float32), np.ones((3, 5, 4), np.float32)])
+        >>> clips.lengths.tolist(), clips.copy(clips.first_rows + 1).mean((1, 2)).tolist()
+        ([2, 3], [0.0, 1.0])
+    """
+
+    addresses: np.ndarray
+    lengths: np.ndarray
+    dtype: np.dtype
+    num_keypoints: int
+    memory: Any
+
+    @classmethod
+    def from_clips(cls, clips: Sequence[np.ndarray]) -> FrameBlock:
+        """Refer to N arrays (T, V, 4), float16 or float32; none is copied if all have one dtype and are contiguous.
+
+        Raises:
+            CorruptRecordError: If there are no clips, or their shapes do not match.
+        """
+        frame_shapes = {clip.shape[1:] for clip in clips}
+        valid = len(frame_shapes) == 1 and [*frame_shapes][0][1:] == (4,) and all(len(clip) for clip in clips)
+        if not valid:
+            raise CorruptRecordError(f"clips of shapes {sorted({c.shape for c in clips})}; expected (T, V, 4), one V, T > 0")
+        dtypes = {clip.dtype for clip in clips}
+        dtype = dtypes.pop() if len(dtypes) == 1 and dtypes <= set(_DTYPES) else np.dtype(np.float32)
+        arrays = [np.ascontiguousarray(clip, dtype) for clip in clips]
+        addresses = np.array([_address(clip) for clip in arrays], np.int64)
+        return cls(addresses, np.array([len(clip) for clip in arrays], np.int64), dtype, arrays[0].shape[1], arrays)
+
+    @classmethod
+    def from_rows(
+        cls, arrays: Sequence[np.ndarray], which: np.ndarray, starts: np.ndarray, lengths: np.ndarray
+    ) -> FrameBlock:
+        """Refer to ranges of rows of mapped arrays.
+
+        Args:
+            arrays: Arrays (F, V, 4) of one dtype and V.
+            which: int (N,), array of each clip.
+            starts, lengths: int64 (N,), rows of each clip.
+
+        Raises:
+            CorruptRecordError: If rows are outside their array, or the arrays differ in dtype or shape.
+        """
+        several, first = len(arrays) > 1, arrays[0]
+        if (several and len({(a.dtype, *a.shape[1:]) for a in arrays}) > 1) or not all(a.flags.c_contiguous for a in arrays):
+            layouts = sorted(f"{a.dtype} {a.shape[1:]}" for a in arrays)
+            raise CorruptRecordError(f"shards of {layouts} in one batch; pack the corpus again")
+        sizes = [len(array) for array in arrays]
+        codes = which if several else np.zeros(1, np.int64)
+        addresses = np.empty(len(starts), np.int64)
+        bases = np.array([_address(array) for array in arrays])
+        outside = row_addresses(bases, np.array(sizes), first.strides[0], codes, starts, lengths, addresses)
+        if outside >= 0:
+            start, stop = starts[outside], starts[outside] + lengths[outside]
+            raise CorruptRecordError(
+                f"no frames {start} to {stop} in a shard of {sizes[which[outside] if several else 0]}; "
+                "is it the pack of this annotation file?"
+            )
+        return cls(addresses, lengths, first.dtype, first.shape[1], arrays)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def dtype_key(self) -> np.ndarray:
+        """Empty array of the dtype that compiled code reads."""
+        return np.empty(0, np.uint16 if self.dtype == np.float16 else np.float32)
+
+    @cached_property
+    def first_rows(self) -> np.ndarray:
+        """int64 (N,), first row of each clip if the distinct clips are stored one after the other."""
+        return self._distinct[1]
+
+    @cached_property
+    def _distinct(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the index of each distinct clip, and the first rows of all clips."""
+        _, distinct, inverse = np.unique(self.addresses, return_index=True, return_inverse=True)
+        ends = np.cumsum(self.lengths[distinct])
+        return distinct, (ends - self.lengths[distinct])[inverse]
+
+    def copy(self, rows: np.ndarray) -> np.ndarray:
+        """Return stored frames (F, V, 4).
+
+        Args:
+            rows: int64 (F,), counted as in `first_rows`.
+        """
+        out = np.empty((len(rows), self.num_keypoints, 4), self.dtype)
+        self.copy_to(out, rows)
+        return out
+
+    def copy_to(self, out: np.ndarray, rows: np.ndarray) -> None:
+        """Copy stored frames into an array, see `copy`."""
+        distinct, first_rows = self._distinct
+        first = first_rows[distinct]
+        clip = np.searchsorted(first, rows, side="right") - 1
+        frame_bytes = self.num_keypoints * 4 * self.dtype.itemsize
+        like = self.dtype_key
+        copy_frames(like, self.addresses[distinct][clip] + (rows - first[clip]) * frame_bytes, out.view(like.dtype))
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]

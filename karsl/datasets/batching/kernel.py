@@ -1,0 +1,266 @@
+"""Compiled pass over a batch: read clips at frame positions, interpolate, permute, transform and write their points.
+
+A stored frame is (V, 4): x, y, z, score; a missing point is all zeros. Clips are given by address, so one pass reads clips
+of several mapped files. While one clip is written the next is prefetched from main memory (12 us per clip without).
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numba import carray, njit
+
+from karsl.datasets.batching.simd import pointer, prefetch, span
+
+_POINTS = 4  # points per step; the remaining points of a span are written one by one
+_BYTES_PER_THREAD = 1 << 20  # of the batch: less is done before a thread wakes up
+_MAX_THREADS = 8  # more are limited by main memory
+_compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+_pool: ThreadPoolExecutor | None = None
+
+GATHERED = -(1 << 40)
+"""Value of `PointOps.shift` where the points of a group do not keep their order."""
+
+
+class FrameReads(NamedTuple):
+    """Frames to read of N clips.
+
+    Attributes:
+        like: Empty array of the stored dtype: float32, or uint16 for float16.
+        addresses: int64 (N,), addresses of the first frames.
+        lengths: int64 (N,), stored frames.
+        width: V, points of a stored frame.
+        positions: float64 (F,), frame positions in the clips, one clip after the other.
+        ends: int64 (N + 1,), start of each clip in `positions`, and the end of the last.
+        missing_is_zero: Interpolate missing points as zeros.
+    """
+
+    like: np.ndarray
+    addresses: np.ndarray
+    lengths: np.ndarray
+    width: int
+    positions: np.ndarray
+    ends: np.ndarray
+    missing_is_zero: bool
+
+
+class PointOps(NamedTuple):
+    """Operations on the points of N clips.
+
+    Attributes:
+        groups: int64 (G, 2), first and last + 1 output point of each group.
+        order: int32 (P, V), stored point of each output point.
+        order_of: int64 (N,), row of `order` and `shift` for each clip.
+        shift: int64 (P, G), stored minus output point where a group keeps its order, else `GATHERED`.
+        affine: float64 (N, G, 7): m00 m01 m10 m11 dx dy, scale of z.
+        hidden: bool (H, V), points to hide.
+        hidden_of: int64 (N,), row of `hidden` for each clip.
+        hidden_frames: bool (F,), frames to hide, or (0,).
+    """
+
+    groups: np.ndarray
+    order: np.ndarray
+    order_of: np.ndarray
+    shift: np.ndarray
+    affine: np.ndarray
+    hidden: np.ndarray
+    hidden_of: np.ndarray
+    hidden_frames: np.ndarray
+
+
+def write_clips(
+    reads: FrameReads, ops: PointOps, rows: np.ndarray, fill: np.float32, out: np.ndarray, mask: np.ndarray
+) -> None:
+    """Write N clips into a batch, with as many threads as PyTorch uses: one in a worker of a loader, else all cores.
+
+    Each thread writes some of the clips, so the batch is the same for any number of threads.
+
+    Args:
+        reads: Frames to read.
+        ops: Operations on their points.
+        rows: int64 (N,), first row of `out` for each clip.
+        fill: Coordinate of missing points.
+        out: float32 (F', V, 3 or 4), the output.
+        mask: bool (F', V), the output; True where a point is present.
+    """
+    count, ends = len(reads.addresses), reads.ends
+    number = min(torch.get_num_threads(), _MAX_THREADS, count, out.nbytes // _BYTES_PER_THREAD)
+    if number < 2:
+        read_clips(reads, ops, rows, fill, out, mask, 0, count)
+        return
+    edges = np.searchsorted(ends, np.linspace(0, ends[-1], number + 1)).tolist()
+    edges[0], edges[-1] = 0, count
+    others = [
+        _threads().submit(read_clips, reads, ops, rows, fill, out, mask, first, last)
+        for first, last in zip(edges[1:-1], edges[2:], strict=True)
+    ]
+    try:
+        read_clips(reads, ops, rows, fill, out, mask, edges[0], edges[1])
+    finally:
+        wait(others)  # also after an interrupt: no thread may write to the memory of an abandoned batch
+    for other in others:
+        other.result()
+
+
+def _threads() -> ThreadPoolExecutor:
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(_MAX_THREADS - 1, thread_name_prefix="karsl-batch")
+    return _pool
+
+
+def _discard_pool() -> None:
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_discard_pool)
+
+
+def _pair(*, gathered: bool, channels: int):
+    several, single = (span(points, gathered=gathered, channels=channels) for points in (_POINTS, 1))
+
+    @njit(inline="always")
+    def write(like, frame0, frame1, order, hidden, weight, zero, move, fill, out, mask, first, last):
+        left = several(like, frame0, frame1, order, hidden, weight, zero, move, fill, out, mask, first, last)
+        if left < last:
+            single(like, frame0, frame1, order, hidden, weight, zero, move, fill, out, mask, left, last)
+
+    return write
+
+
+_ordered_3, _gathered_3 = _pair(gathered=False, channels=3), _pair(gathered=True, channels=3)
+_ordered_4, _gathered_4 = _pair(gathered=False, channels=4), _pair(gathered=True, channels=4)
+
+
+@njit(inline="always")
+def _find_spans(groups, shifts, affine, spans, moves):
+    """Fill `spans` (G, 3) with first, last and shift, and `moves` (G, 12) with factors and offsets; return their number.
+
+    Neighboring groups with equal affine and shift are one span.
+    """
+    count = 0
+    for g in range(groups.shape[0]):
+        same = g > 0
+        for i in range(7):
+            same = same and affine[g, i] == affine[g - 1, i]
+        shift = shifts[g]
+        if same and spans[count - 1, 2] == shift:
+            spans[count - 1, 1] = groups[g, 1]
+            continue
+        spans[count, 0], spans[count, 1], spans[count, 2] = groups[g, 0], groups[g, 1], shift
+        m, a = moves[count], affine[g]
+        m[0], m[1], m[2], m[3] = a[0], a[3], a[6], 1
+        m[4], m[5], m[6], m[7] = a[1], a[2], 0, 0
+        m[8], m[9], m[10], m[11] = a[4], a[5], 0, 0
+        count += 1
+    return count
+
+
+@_compiled
+def read_clips(reads, ops, rows, fill, out, mask, first_clip, last_clip):
+    """Write clips [first_clip, last_clip), with the arguments of `write_clips`."""
+    like, addresses, lengths, positions, ends = reads.like, reads.addresses, reads.lengths, reads.positions, reads.ends
+    order, shift, affine, hidden, hidden_frames = ops.order, ops.shift, ops.affine, ops.hidden, ops.hidden_frames
+    zero = reads.missing_is_zero
+    points, channels, point_bytes = out.shape[1], out.shape[2], 4 * like.itemsize
+    frame_bytes, out_bytes = reads.width * point_bytes, 4 * points * channels
+    spans, moves = np.empty((ops.groups.shape[0], 3), np.int64), np.empty((ops.groups.shape[0], 12), np.float32)
+    for n in range(first_clip, last_clip):
+        base, last, pick, count = addresses[n], lengths[n] - 1, ops.order_of[n], ends[n + 1] - ends[n]
+        orders, hide = order.ctypes.data + 4 * points * pick, hidden.ctypes.data + points * ops.hidden_of[n]
+        target, flags = out.ctypes.data + out_bytes * rows[n], mask.ctypes.data + points * rows[n]
+        following = min(n + 1, last_clip - 1)
+        num_spans = _find_spans(ops.groups, shift[pick], affine[n], spans, moves)
+        for t in range(count):
+            p = ends[n] + t
+            prefetch(addresses[following], lengths[following] * frame_bytes, t, count)
+            f0 = int(positions[p])
+            weight = positions[p] - f0
+            frame0 = base + f0 * frame_bytes
+            frame1 = frame0 if np.float32(weight) == 0 or f0 == last else frame0 + frame_bytes
+            if hidden_frames.size > 0 and hidden_frames[p]:
+                _write_missing(out[rows[n] + t], mask[rows[n] + t], fill)
+            else:
+                for s in range(num_spans):
+                    first, end, by = spans[s, 0], spans[s, 1], spans[s, 2]
+                    move = moves.ctypes.data + 48 * s
+                    if by == GATHERED and channels == 4:
+                        _gathered_4(like, frame0, frame1, orders, hide, weight, zero, move, fill, target, flags, first, end)
+                    elif by == GATHERED:
+                        _gathered_3(like, frame0, frame1, orders, hide, weight, zero, move, fill, target, flags, first, end)
+                    else:
+                        a, b = frame0 + by * point_bytes, frame1 + by * point_bytes
+                        if channels == 4:
+                            _ordered_4(like, a, b, orders, hide, weight, zero, move, fill, target, flags, first, end)
+                        else:
+                            _ordered_3(like, a, b, orders, hide, weight, zero, move, fill, target, flags, first, end)
+            target, flags = target + out_bytes, flags + points
+
+
+@njit(inline="always")
+def _write_missing(target, mask, fill):
+    for v in range(target.shape[0]):
+        mask[v] = False
+        for c in range(target.shape[1]):
+            target[v, c] = fill if c < 3 else np.float32(0)
+
+
+@_compiled
+def copy_frames(like, addresses, out):
+    """Copy stored frames to `out` (F, ...), contiguous and of the dtype of `like`."""
+    out_rows = out.reshape(out.shape[0], -1)
+    for f in range(addresses.size):
+        source = carray(pointer(like, addresses[f]), out_rows.shape[1])
+        for j in range(source.size):
+            out_rows[f, j] = source[j]
+
+
+@_compiled
+def row_addresses(first, sizes, row_bytes, which, starts, lengths, addresses):
+    """Fill `addresses` (N,) with the addresses of ranges of rows; return the first range outside its array, or -1.
+
+    Args:
+        first, sizes: int64 (S,), address of the first row of each array, and number of rows.
+        row_bytes: Size of a row in bytes.
+        which: int64 (N,), array of each range; (1,) if all are in the first.
+        starts, lengths: int64 (N,), the ranges.
+        addresses: int64 (N,), the output.
+    """
+    for n in range(starts.size):
+        array = which[n] if which.size == starts.size else 0
+        if starts[n] < 0 or lengths[n] < 1 or starts[n] + lengths[n] > sizes[array]:
+            return n
+        addresses[n] = first[array] + starts[n] * row_bytes
+    return -1
+
+
+@njit(nogil=True, cache=True)
+def fill_canonical(raw, clip):
+    """Compiled version of `karsl.storage.record.canonical_clip`, for its argument `fill`.
+
+    Args:
+        raw: float32 (T, V, 3 or 4).
+        clip: float32 (T, V, 4), the output.
+
+    Returns:
+        False if a value may be NaN or infinite.
+    """
+    finite = True
+    for t in range(raw.shape[0]):
+        for v in range(raw.shape[1]):
+            x, y, z = raw[t, v, 0], raw[t, v, 1], raw[t, v, 2]
+            score = raw[t, v, 3] if raw.shape[2] == 4 else np.float32(1)
+            finite &= np.isfinite(x + y + z + score)  # the caller checks again, since the sum may overflow
+            present = x != 0 or y != 0 or z != 0
+            score = min(score, np.float32(1)) if score > 0 else np.float32(1)
+            clip[t, v, 0] = x if present else np.float32(0)
+            clip[t, v, 1] = y if present else np.float32(0)
+            clip[t, v, 2] = z if present else np.float32(0)
+            clip[t, v, 3] = score if present else np.float32(0)
+    return finite

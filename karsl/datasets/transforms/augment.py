@@ -1,0 +1,139 @@
+"""Augmentation by missing points and noise, as a detector produces them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from karsl.checks import check_number, check_prob
+from karsl.datasets.draws import Draw
+from karsl.datasets.transforms.base import ClipMeta, DeferredOps, KeypointTransform, Params
+from karsl.errors import ConfigError, SkeletonError
+from karsl.registry import TRANSFORMS
+
+
+def mask_points(results: dict, hidden: np.ndarray) -> dict:
+    """Return the changed keys when the points of a bool (T, V) mask are missing: NaN and score 0."""
+    return {
+        "keypoint": np.where(hidden[..., None], np.float32(np.nan), results["keypoint"]),
+        "keypoint_score": np.where(hidden, np.float32(0), results["keypoint_score"]),
+    }
+
+
+@TRANSFORMS.register_module()
+class KeypointDropout(KeypointTransform):
+    """Hide keypoints, or entire groups, in all frames of a clip.
+
+    Required Keys:
+        keypoint, keypoint_score, skeleton
+    Modified Keys:
+        keypoint: float32 (T, V, C), NaN where hidden.
+        keypoint_score: float32 (T, V), 0 where hidden.
+
+    Args:
+        prob: Probability of hiding a keypoint, or a group.
+        level: `'keypoint'` or `'group'`.
+        groups: Groups that may lose points; None means all.
+
+    Raises:
+        ConfigError: If `level` is unknown, `prob` is outside [0, 1], or `groups` is a string.
+        SkeletonError: If the skeleton has no such group.
+    """
+
+    modified_keys = ("keypoint", "keypoint_score")
+
+    def __init__(self, prob: float = 0.1, *, level: str = "keypoint", groups: Sequence[str] | None = None) -> None:
+        if level not in ("keypoint", "group"):
+            raise ConfigError(f"KeypointDropout: level={level!r}; expected 'keypoint' or 'group'")
+        self.prob, self.level = check_prob(self, "prob", prob), level
+        if isinstance(groups, str):
+            raise ConfigError(f"KeypointDropout: groups={groups!r}; expected a list, e.g. [{groups!r}]")
+        self.groups = None if groups is None else tuple(groups)
+
+    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
+        slices = meta.skeleton.groups
+        unknown = set(self.groups or ()) - set(slices)
+        if unknown:
+            raise SkeletonError(f"KeypointDropout: no group {sorted(unknown)} in {meta.skeleton.name!r}: {list(slices)}")
+        hidden = np.zeros((len(rng), meta.skeleton.num_keypoints), bool)
+        by_keypoint = rng.chance("hide", self.prob, meta.skeleton.num_keypoints)
+        by_group = rng.chance("hide group", self.prob, len(slices))
+        for g, (group, part) in enumerate(slices.items()):
+            if self.groups is None or group in self.groups:
+                hidden[:, part] = by_keypoint[:, part] if self.level == "keypoint" else by_group[:, g, None]
+        return {"hidden": hidden}
+
+    def apply(self, results: dict, params: Params) -> dict:
+        return mask_points(results, np.broadcast_to(params["hidden"], results["keypoint_score"].shape))
+
+    def defer(self, batch: DeferredOps, params: Params) -> None:
+        batch.mask(params["hidden"])
+
+
+@TRANSFORMS.register_module()
+class FrameDropout(KeypointTransform):
+    """Hide all points of some frames, as if detection failed there. At least one frame remains.
+
+    Required Keys:
+        keypoint, keypoint_score
+    Modified Keys:
+        keypoint: float32 (T, V, C), NaN where hidden.
+        keypoint_score: float32 (T, V), 0 where hidden.
+
+    Args:
+        prob: Probability of hiding a frame.
+
+    Raises:
+        ConfigError: If `prob` is outside [0, 1].
+    """
+
+    modified_keys = ("keypoint", "keypoint_score")
+
+    def __init__(self, prob: float = 0.1) -> None:
+        self.prob = check_prob(self, "prob", prob)
+
+    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
+        longest = int(meta.num_frames.max())
+        hidden = rng.chance("hide", self.prob, longest)
+        hidden[np.arange(len(hidden)), rng.integers("keep", meta.num_frames)] = False
+        return {"hidden": hidden}
+
+    def apply(self, results: dict, params: Params) -> dict:
+        score = results["keypoint_score"]
+        return mask_points(results, np.broadcast_to(params["hidden"][: len(score), None], score.shape))
+
+    def defer(self, batch: DeferredOps, params: Params) -> None:
+        batch.mask_frames([row[:frames] for row, frames in zip(params["hidden"], batch.num_frames, strict=True)])
+
+
+@TRANSFORMS.register_module()
+class RandomGaussianNoise(KeypointTransform):
+    """Add independent normal noise to every coordinate of every present point.
+
+    Required Keys:
+        keypoint
+    Modified Keys:
+        keypoint: float32 (T, V, C).
+
+    Args:
+        sigma: Standard deviation, in units of the coordinates.
+
+    Raises:
+        ConfigError: If `sigma` is not a finite number of 0 or more.
+    """
+
+    rng_name = "Gaussian" + "Jitter"  # an earlier name of the class, kept for its random numbers
+    modified_keys = ("keypoint",)
+
+    def __init__(self, sigma: float = 0.005) -> None:
+        self.sigma = check_number(self, "sigma", sigma, low=0)
+
+    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
+        return {"noise_key": rng.bits("noise")}
+
+    def apply(self, results: dict, params: Params) -> dict:
+        keypoint = results["keypoint"]
+        generator = np.random.Generator(np.random.Philox(key=int(params["noise_key"])))
+        noise = generator.standard_normal(keypoint.shape, dtype=np.float32)
+        return {"keypoint": keypoint + np.float32(self.sigma) * noise}

@@ -1,0 +1,119 @@
+"""Resampling of clips in time, without inventing points that were never detected."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from karsl.checks import check_range
+from karsl.datasets.draws import Draw
+from karsl.datasets.transforms.base import ClipMeta, DeferredOps, KeypointTransform, Params
+from karsl.registry import TRANSFORMS
+
+
+def interpolate_frames(
+    keypoint: np.ndarray, score: np.ndarray, positions: np.ndarray, *, missing_is_zero: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Interpolate linearly between the two frames around each position, point by point.
+
+    A point that is missing in one of the two frames is copied from the other; a point that is missing in both stays
+    missing. An integer position returns exactly its frame.
+
+    Args:
+        keypoint: float32 (T, V, C), NaN where missing.
+        score: float32 (T, V), 0 where missing.
+        positions: float64 (L,), each in [0, T - 1].
+        missing_is_zero: Interpolate missing points as the coordinate 0, as the reference project does. This creates
+            points between the true one and the corner of the image.
+
+    Returns:
+        keypoint float32 (L, V, C), score float32 (L, V).
+
+    Example:
+        >>> x = np.array([[[1.0]], [[3.0]], [[np.nan]]], np.float32)
+        >>> points, _ = interpolate_frames(x, np.array([[1.0], [1.0], [0.0]], np.float32), np.array([0.5, 1.75, 2.0]))
+        >>> points.ravel().tolist()
+        [2.0, 3.0, nan]
+    """
+    first = np.floor(positions).astype(np.int64)
+    second = np.minimum(first + 1, len(keypoint) - 1)
+    weight = (positions - first)[:, None]
+    score0, score1 = score[first], score[second]
+    present0, present1 = score0 > 0, (score1 > 0) & (weight > 0)
+    if missing_is_zero:
+        keypoint = np.where(score[..., None] > 0, keypoint, np.float32(0))
+        point = (1 - weight[..., None]) * keypoint[first] + weight[..., None] * keypoint[second]
+        new_keypoint, new_score = point.astype(np.float32), ((1 - weight) * score0 + weight * score1).astype(np.float32)
+    else:
+        weight = np.where(present0 & present1, weight.astype(np.float32), present1.astype(np.float32))
+        new_keypoint = _interpolate(keypoint[first], keypoint[second], weight[..., None])
+        new_score = _interpolate(score0, score1, weight)
+    present = present0 | present1
+    return np.where(present[..., None], new_keypoint, np.float32(np.nan)), np.where(present, new_score, np.float32(0))
+
+
+def _interpolate(start: np.ndarray, end: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return `start` at weight 0 and `end` at weight 1, both exactly, even where the other is NaN."""
+    return np.where(weight == 0, start, np.where(weight == 1, end, start + (end - start) * weight))
+
+
+def frame_update(results: dict, positions: np.ndarray, **options: bool) -> dict:
+    """Return the keys that change when a clip is read at `positions`."""
+    keypoint, score = interpolate_frames(results["keypoint"], results["keypoint_score"], positions, **options)
+    return {
+        "keypoint": keypoint,
+        "keypoint_score": score,
+        "num_frames": len(positions),
+        "frame_inds": source_positions(results, positions),
+    }
+
+
+def source_positions(results: dict, positions: np.ndarray) -> np.ndarray:
+    """Map current positions (L,) to float64 (L,) positions in the stored clip, through earlier temporal transforms."""
+    earlier = results.get("frame_inds")
+    if earlier is None:
+        return np.asarray(positions, dtype=np.float64)
+    return np.interp(positions, np.arange(len(earlier)), earlier)
+
+
+@TRANSFORMS.register_module()
+class RandomResample(KeypointTransform):
+    """Change the speed of a clip: resample T frames to round(T / speed).
+
+    Required Keys:
+        keypoint, keypoint_score
+    Modified Keys:
+        keypoint: float32 (T', V, C).
+        keypoint_score: float32 (T', V).
+        num_frames: T', at least 1.
+    Added Keys:
+        frame_inds: float64 (T',), positions in the stored clip.
+
+    Args:
+        speed: (slowest, fastest). The logarithm is uniform, so half and double speed are equally likely.
+
+    Raises:
+        ConfigError: If `speed` is not an ascending pair of positive numbers.
+    """
+
+    rng_name = "Random" + "Speed"  # an earlier name of the class, kept for its random numbers
+    modified_keys = ("keypoint", "keypoint_score", "num_frames", "frame_inds")
+
+    def __init__(self, speed: tuple[float, float] = (0.8, 1.25)) -> None:
+        self.speed = check_range(self, "speed", speed, low=1e-3)
+
+    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
+        low, high = np.log(self.speed)
+        return {"speed": np.exp(rng.uniform("speed", low=low, high=high))}
+
+    def apply(self, results: dict, params: Params) -> dict:
+        return frame_update(results, _speed_positions(len(results["keypoint"]), float(params["speed"])))
+
+    def defer(self, batch: DeferredOps, params: Params) -> None:
+        pairs = zip(batch.num_frames, params["speed"], strict=True)
+        batch.resample([_speed_positions(int(frames), float(speed)) for frames, speed in pairs])
+
+
+def _speed_positions(frames: int, speed: float) -> np.ndarray:
+    """Return float64 (T',) positions of a clip of `frames` frames played at `speed`."""
+    length = max(1, round(frames / speed))
+    return np.clip((np.arange(length) + 0.5) * frames / length - 0.5, 0, frames - 1)
