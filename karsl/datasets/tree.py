@@ -155,7 +155,9 @@ def file_ranges(dataset: Any, indices: np.ndarray) -> list[FileRanges]:
         ValueError: If a file does not match the index.
     """
     resolved = resolve_leaves(dataset, indices)
-    return [r for clips in resolved if hasattr(clips.dataset, "file_ranges") for r in clips.dataset.file_ranges(clips.indices)]
+    return [
+        r for clips in resolved if hasattr(clips.dataset, "file_ranges") for r in clips.dataset.file_ranges(clips.indices)
+    ]
 
 
 def offsets_to_child(lengths: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

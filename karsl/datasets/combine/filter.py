@@ -177,7 +177,9 @@ def load_predicate(predicate: Predicate | str | Mapping) -> Predicate:
         return predicate
     if isinstance(predicate, Mapping) and "type" not in predicate:
         if not predicate or not predicate.keys() <= FILTERS.keys():
-            raise ConfigError(f"FilterDataset: predicate={dict(predicate)!r}; expected 'type' or keys of {', '.join(FILTERS)}")
+            raise ConfigError(
+                f"FilterDataset: predicate={dict(predicate)!r}; expected 'type' or keys of {', '.join(FILTERS)}"
+            )
         return _All([FILTERS[key](value) for key, value in predicate.items()])
     if not isinstance(predicate, (str, Mapping)):
         raise ConfigError(f"FilterDataset: predicate={predicate!r}; expected a function, its registered name, or a dict")
@@ -207,7 +209,7 @@ class _All:
 def predicate_name(predicate: Any) -> str:
     """Return the name of a predicate in messages and trees."""
     if isinstance(predicate, (str, Mapping)):
-        return predicate if isinstance(predicate, str) else repr(dict(predicate))
+        return predicate.rpartition(":")[2] if isinstance(predicate, str) else repr(dict(predicate))
     if isinstance(predicate, partial):
         return predicate_name(predicate.func)
     return getattr(predicate, "__name__", type(predicate).__name__)

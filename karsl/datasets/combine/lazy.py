@@ -113,7 +113,9 @@ class LazyDataset(SingleWrapper):
             self._replace(name, _map(node, transform))
         return self._update()
 
-    def filter(self, predicate: Callable | str | Mapping, dataset: str | None = None, *, num_workers: int = 0) -> LazyDataset:
+    def filter(
+        self, predicate: Callable | str | Mapping, dataset: str | None = None, *, num_workers: int = 0
+    ) -> LazyDataset:
         """Keep samples for which a predicate is true; it sees the transforms added so far and is evaluated at once.
 
         After a weighted mix, whose indices are other clips in each epoch, it filters the datasets in the mix.

@@ -65,7 +65,9 @@ class SliceDataset(SingleWrapper):
         lazy_init: bool = False,
         seed: int | None = None,
     ) -> None:
-        self._argument = slice(*(indices.get(k) for k in ("start", "stop", "step"))) if isinstance(indices, dict) else indices
+        self._argument = (
+            slice(*(indices.get(k) for k in ("start", "stop", "step"))) if isinstance(indices, dict) else indices
+        )
         self._allow_reshuffled = allow_reshuffled
         super().__init__(dataset, lazy_init=lazy_init, seed=seed)
 

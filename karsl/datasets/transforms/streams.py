@@ -80,7 +80,9 @@ def _keypoint(results: dict) -> np.ndarray:
     if "keypoint" in results:
         return np.asarray(results["keypoint"], np.float32)
     if "inputs" not in results or "keypoint_mask" not in results:
-        raise ConfigError(f"SkeletonFeatures: expected keypoint, or inputs and keypoint_mask; the keys are {sorted(results)}")
+        raise ConfigError(
+            f"SkeletonFeatures: expected keypoint, or inputs and keypoint_mask; the keys are {sorted(results)}"
+        )
     inputs, mask = np.asarray(results["inputs"]), np.asarray(results["keypoint_mask"])
     return np.where(mask[..., None], inputs, np.float32(np.nan))
 
