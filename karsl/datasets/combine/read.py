@@ -197,7 +197,7 @@ def _column(clips: ResolvedClips, name: str) -> np.ndarray:
 
 
 def modifies(clips: ResolvedClips, key: str) -> bool:
-    """Return True if a transform between record and sample may change a key; labels of `get_data_info` are changed already."""
+    """Return True if a transform between record and sample may change a key; labels are mapped in records too."""
     if type(getattr(clips.dataset, "pipeline", None)) is not Pipeline:
         return True
     return any(_step_modifies(step, key) for step in (*_own_steps(clips.dataset), *clips.steps))

@@ -69,13 +69,13 @@ def relabel_all(labels: np.ndarray, steps: Sequence[Callable]) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class EncodeGloss(KeypointTransform):
-    """Add the SignID of a label, or the token ids of its gloss.
+    """Add the SignID of a label, or its gloss with token ids.
 
     Token ids start at 1; 0 is free for padding. They number the sorted tokens of all glosses, so they are the same for
     every split of a corpus that shares a label table.
 
     Required Keys:
-        label: int.
+        label
     Added Keys:
         sign: int, the SignID; with `target='sign'`.
         gloss: str; with `target='english'` or `'arabic'`.
@@ -84,68 +84,89 @@ class EncodeGloss(KeypointTransform):
     Args:
         target: `'sign'`, `'english'` or `'arabic'`.
         tokens: `'character'` or `'word'`.
+        classes: SignID or gloss of each label: SignIDs with `target='sign'` or a label table. None uses the metainfo of the
+            dataset, which MapDataset passes.
         label_table: csv, xlsx or json file with the columns SignID, Sign-Arabic and Sign-English, whose glosses make the
-            vocabulary. None uses the classes of the dataset.
+            vocabulary. None uses `classes`.
 
     Raises:
-        ConfigError: If `target` or `tokens` is unknown.
+        ConfigError: If `target` or `tokens` is unknown, or a SignID is not in the label table.
         FileNotFoundError, AnnotationError: If the label table does not exist or is not in its format.
     """
 
     modified_keys = ("sign", "gloss", "gloss_ids")
 
-    def __init__(self, target: str = "sign", *, tokens: str = "character", label_table: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        target: str = "sign",
+        *,
+        tokens: str = "character",
+        classes: Sequence[int | str] | None = None,
+        label_table: str | Path | None = None,
+    ) -> None:
         if target not in TARGETS or tokens not in TOKENS:
             raise ConfigError(
                 f"EncodeGloss: target={target!r}, tokens={tokens!r}; expected {', '.join(TARGETS)} and {', '.join(TOKENS)}"
             )
-        self.target, self.tokens, self.label_table = target, tokens, label_table
+        self.target, self.tokens, self.classes, self.label_table = target, tokens, classes, label_table
         self._table = None if label_table is None else read_label_sheet(label_table)
-        self._values: tuple[Any, ...] | None = None
-        self.vocabulary: dict[str, int] = {}
+        self._values: tuple[Any, ...] = ()
+        self._vocabulary: dict[str, int] = {}
+        if classes is not None:
+            self._encode(classes)
+
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """Id of each token."""
+        return dict(self._vocabulary)
 
     def bind(self, metainfo: Mapping[str, Any], skeleton: Skeleton | None = None) -> EncodeGloss:
-        """Return a copy for the classes of a dataset; MapDataset calls it.
+        """Return a copy with the classes of a dataset, unless `classes` was given; MapDataset calls it.
 
         Args:
             metainfo: Metainfo of the dataset, with `signs`, `classes` or `classes_ar`.
             skeleton: Not used.
 
         Raises:
-            ConfigError: If the metainfo lacks the key that is needed, or a SignID is not in the label table.
+            ConfigError: If the metainfo lacks the key, or a SignID is not in the label table.
         """
-        bound = copy.copy(self)
+        if self.classes is not None:
+            return self
         key = "signs" if self.target == "sign" or self._table else _LANGUAGES[self.target]
-        values = metainfo.get(key)
-        if values is None:
+        if metainfo.get(key) is None:
             remedy = "give label_table" if key != "signs" else "use a corpus with SignIDs"
             raise ConfigError(f"EncodeGloss: the dataset's metainfo has no {key!r} for target={self.target!r}; {remedy}")
-        if self.target == "sign":
-            bound._values = tuple(map(int, values))
-            return bound
-        if self._table is None:
-            bound._values = glosses = tuple(map(str, values))
-        else:
-            glosses = self._table.arabic if self.target == "arabic" else self._table.english
-            bound._values = _glosses_of(values, self._table.signs, glosses)
-        tokens = sorted({token for gloss in glosses for token in self._split(gloss)})
-        bound.vocabulary = {token: number for number, token in enumerate(tokens, start=1)}
+        bound = copy.copy(self)
+        bound._encode(metainfo[key])
         return bound
 
     def apply(self, results: dict, params: Params) -> dict:
-        if self._values is None:
-            raise ConfigError("EncodeGloss has no classes: use it in MapDataset, or call bind(dataset.metainfo)")
+        if not self._values:
+            raise ConfigError("EncodeGloss has no classes; give classes=..., or use it in MapDataset")
         value = self._values[int(results["label"])]
         if self.target == "sign":
             return {"sign": value}
-        ids = [self.vocabulary[token] for token in self._split(value)]
+        ids = [self._vocabulary[token] for token in self._split(value)]
         return {"gloss": value, "gloss_ids": torch.tensor(ids, dtype=torch.int64)}
+
+    def _encode(self, classes: Sequence[Any]) -> None:
+        """Set the value of each label, and the vocabulary of the glosses."""
+        if self.target == "sign":
+            self._values = tuple(map(int, classes))
+            return
+        glosses = tuple(map(str, classes))
+        self._values = glosses
+        if self._table is not None:
+            glosses = self._table.arabic if self.target == "arabic" else self._table.english
+            self._values = _glosses_of(classes, self._table.signs, glosses)
+        tokens = sorted({token for gloss in glosses for token in self._split(gloss)})
+        self._vocabulary = {token: number for number, token in enumerate(tokens, start=1)}
 
     def _split(self, gloss: str) -> list[str]:
         return gloss.split() if self.tokens == "word" else list(gloss)
 
 
-def _glosses_of(signs: Sequence[int], table_signs: Sequence[int], glosses: Sequence[str]) -> tuple[str, ...]:
+def _glosses_of(signs: Sequence[Any], table_signs: Sequence[int], glosses: Sequence[str]) -> tuple[str, ...]:
     gloss = dict(zip(table_signs, glosses, strict=True))
     unknown = [sign for sign in signs if sign not in gloss]
     if unknown:

@@ -23,8 +23,10 @@ FEATS = ("joint", "bone", "motion", "bone_motion")
 class SkeletonFeatures(KeypointTransform):
     """Add joint, bone and motion streams as one feature tensor, like GenSkeFeat of mmaction2.
 
+    After PackKeypointInputs it uses `inputs` and `keypoint_mask` instead of `keypoint`.
+
     Required Keys:
-        keypoint (T, V, C); or inputs (T, V, C) and keypoint_mask (T, V), as PackKeypointInputs returns them.
+        keypoint, skeleton
     Added Keys:
         features: float32 tensor (T, S * V * C), or (T, V, S * C) with `flatten=False`; S streams in the order of `feats`.
 

@@ -32,6 +32,14 @@ def test_sign_ids_and_glosses(tmp_path):
         encoded(0, target="english", label_table=table)
 
 
+def test_classes_can_be_given_and_are_not_replaced():
+    transform = EncodeGloss("english", classes=["b", "ab"])
+    assert transform({"label": 1})["gloss_ids"].tolist() == [1, 2]
+    assert transform.bind(INFO) is transform
+    assert transform.vocabulary == {"a": 1, "b": 2}
+    assert EncodeGloss(classes=[5, 6])({"label": 0}) == {"label": 0, "sign": 5}
+
+
 def test_binding_leaves_the_transform_as_it_was():
     transform = EncodeGloss()
     transform.bind(INFO)
