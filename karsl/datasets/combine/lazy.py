@@ -284,19 +284,22 @@ def _map(node: _Node, transform: Any) -> _Node:
 
 def _filter(node: _Node, predicate: Any, num_workers: int) -> _Node:
     """Filter a dataset; a weighted mix with transforms above it is filtered child by child and mixed again."""
-    mix, transforms = node, []
+    mix, maps = node, list[_Node]()
     while isinstance(mix.dataset, MapDataset):
-        transforms.insert(0, mix.config["transform"])
-        mix = _Node(mix.dataset.dataset, mix.config["dataset"])
+        maps.insert(0, mix)
+        mix = _Node(mix.dataset.dataset, _argument(mix, "dataset", mix.dataset.dataset))
     if not isinstance(mix.dataset, MixDataset):
         config = dict(type="FilterDataset", dataset=node.config, predicate=predicate)
         return _Node(FilterDataset(node.dataset, predicate, num_workers=num_workers), config)
     node.dataset.full_init()
     filtered = []
-    for number, (dataset, config) in enumerate(zip(mix.dataset.children, mix.config["datasets"], strict=True)):
+    configs = _argument(mix, "datasets", mix.dataset.children)
+    for number, (dataset, config) in enumerate(zip(mix.dataset.children, configs, strict=True)):
         child = _Node(dataset, _relabel_config(dataset, config))
-        for transform in transforms:
-            child = _map(child, transform)
+        for above in maps:
+            steps = list(above.dataset.steps)
+            config = dict(type="MapDataset", dataset=child.config, transform=_argument(above, "transform", steps))
+            child = _Node(MapDataset(child.dataset, steps, lazy_init=True), config)
         try:
             filtered.append(_filter(child, predicate, num_workers))
         except KarslError as error:
@@ -305,9 +308,16 @@ def _filter(node: _Node, predicate: Any, num_workers: int) -> _Node:
     return _combine(MixDataset, filtered, weights=list(mix.dataset.weights), stopping_strategy=strategy)
 
 
+def _argument(node: _Node, name: str, default: Any) -> Any:
+    """Return an argument from the config of a dataset, or the default for one that was given as an object."""
+    return node.config.get(name, default) if isinstance(node.config, Mapping) else default
+
+
 def _relabel_config(dataset: Any, config: Any) -> Any:
     """Return the config of a child of a mix, which may have put a RelabelDataset around it."""
-    if not isinstance(dataset, RelabelDataset) or (isinstance(config, Mapping) and config.get("type") == "RelabelDataset"):
+    if not isinstance(dataset, RelabelDataset) or dataset is config:
+        return config
+    if isinstance(config, Mapping) and config.get("type") == "RelabelDataset":
         return config
     options = dict(classes=dataset.classes, aliases=dataset.aliases, prefix=dataset.prefix)
     return dict(type="RelabelDataset", dataset=config, **options)

@@ -48,13 +48,14 @@ class MapDataset(SingleWrapper):
         super().__init__(dataset, lazy_init=lazy_init, seed=seed)
 
     def _prepare(self) -> None:
-        if not any(_can_bind(step) for step in self.steps):
+        if not any(map(_can_bind, self.steps)):
             return
-        below, steps = wrap(self.dataset), []
+        below = wrap(self.dataset)
         below.full_init()
-        skeleton = below.output_skeleton
-        for step in self.steps:
-            steps.append(step.bind(below.metainfo, skeleton) if _can_bind(step) else step)
+        skeleton, steps = below.output_skeleton, list(self.steps)
+        for position, step in enumerate(steps):
+            if _can_bind(step):
+                steps[position] = step.bind(below.metainfo, skeleton)  # type: ignore[attr-defined]
             skeleton = None if skeleton is None else output_skeleton(step, skeleton)
         self.steps = tuple(steps)
 

@@ -27,7 +27,7 @@ class _Chain:
     """Transforms of a dataset that reads and of the wrappers above it.
 
     Attributes:
-        steps: The transforms as given; kept so that no other objects get their ids.
+        steps: The transforms as given, referenced so that no other objects get their ids.
         pipeline: The same as one pipeline, so that no two transforms draw the same random numbers.
         batch: The same for a whole batch; None where samples are made one by one.
     """

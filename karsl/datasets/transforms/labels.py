@@ -41,7 +41,7 @@ class MapLabels(KeypointTransform):
         self.lookup = lookup
 
     def __call__(self, results: dict) -> dict:
-        """Replace the label; nothing is drawn."""
+        """Replace the label, without random numbers."""
         return {**results, **self.apply(results, {})}
 
     def apply(self, results: dict, params: Params) -> dict:
@@ -121,7 +121,7 @@ class EncodeGloss(KeypointTransform):
         return dict(self._vocabulary)
 
     def bind(self, metainfo: Mapping[str, Any], skeleton: Skeleton | None = None) -> EncodeGloss:
-        """Return a copy with the classes of a dataset, unless `classes` was given; MapDataset calls it.
+        """Return a copy with the classes of a dataset, unless there are classes already; MapDataset calls it.
 
         Args:
             metainfo: Metainfo of the dataset, with `signs`, `classes` or `classes_ar`.
@@ -130,7 +130,7 @@ class EncodeGloss(KeypointTransform):
         Raises:
             ConfigError: If the metainfo lacks the key, or a SignID is not in the label table.
         """
-        if self.classes is not None:
+        if self._values:
             return self
         key = "signs" if self.target == "sign" or self._table else _LANGUAGES[self.target]
         if metainfo.get(key) is None:

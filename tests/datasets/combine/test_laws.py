@@ -97,9 +97,9 @@ def test_interleave_covers_every_clip_and_alternates(counts):
 @given(st.integers(2, 30))
 def test_filter_preserves_order_and_is_idempotent(count):
     dataset = ShuffleDataset(Run(count), seed=count, reshuffle=False)
-    kept = FilterDataset(dataset, odd)
-    assert values(kept) == [v for v in values(dataset) if v % 2]
-    assert values(FilterDataset(kept, odd)) == values(kept)
+    filtered = FilterDataset(dataset, odd)
+    assert values(filtered) == [v for v in values(dataset) if v % 2]
+    assert values(FilterDataset(filtered, odd)) == values(filtered)
 
 
 @settings(max_examples=25)

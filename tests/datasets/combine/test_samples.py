@@ -169,8 +169,8 @@ def test_a_filter_reads_no_clip_if_records_are_enough(make, monkeypatch):
     dataset = MapDataset(make([LOAD]), [*MOVE, dict(type="CenterScale"), PACK])
     reads = []
     monkeypatch.setattr(type(dataset), "get_sample", lambda self, i, **kw: reads.append(i))
-    kept = FilterDataset(dataset, lambda item: item["signer"] == "02" and item["label"] < 3)
-    assert {kept.get_data_info(i)["signer"] for i in range(len(kept))} == {"02"}
+    filtered = FilterDataset(dataset, lambda item: item["signer"] == "02" and item["label"] < 3)
+    assert {filtered.get_data_info(i)["signer"] for i in range(len(filtered))} == {"02"}
     assert not reads
 
 
@@ -188,9 +188,9 @@ def test_a_filter_sees_the_clip_after_the_transforms(make):
 
     marks = MapDataset(dataset, marked)
     middle = sorted(marks[i]["mark"] for i in range(len(marks)))[len(marks) // 2]
-    kept = FilterDataset(marks, lambda item: item["mark"] > middle, num_workers=2)
-    assert [s["mark"] > middle for s in kept] == [True] * len(kept)
-    assert len(kept) < len(marks)
+    filtered = FilterDataset(marks, lambda item: item["mark"] > middle, num_workers=2)
+    assert [s["mark"] > middle for s in filtered] == [True] * len(filtered)
+    assert len(filtered) < len(marks)
 
 
 def test_pickles_under_spawn_are_small_for_any_number_of_indices(make):

@@ -181,7 +181,7 @@ def test_an_empty_or_broken_child_is_named_by_position_and_type(numbers):
         (lambda n: CacheDataset(n, max_bytes=-1), "max_bytes=-1"),
         (lambda n: MapDataset(n, []), "at least one transform"),
         (lambda n: ConcatDataset([n], labels="unoin"), "did you mean 'union'"),
-        (lambda n: FilterDataset(n, dict(splits="x")), "expected 'type' or keys of split"),
+        (lambda n: FilterDataset(n, dict(splits="x")), "expected 'type' or keys of .*split"),
         (lambda n: FilterDataset(n, "nothing_of_this_name"), "register it with"),
         (lambda n: FilterDataset(n, lambda item: False), "is true for none of 3 clips"),
     ],

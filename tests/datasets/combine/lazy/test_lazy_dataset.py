@@ -82,6 +82,15 @@ def test_the_config_of_a_filtered_weighted_mix_builds_the_same_dataset(leaf):
         assert [again[i]["label"] for i in range(9)] == [lazy[i]["label"] for i in range(9)]
 
 
+def test_transforms_with_classes_can_be_used_in_a_filtered_weighted_mix(leaf):
+    lazy = (
+        LazyDataset(seed=2).add_dataset(leaf(filter_cfg=dict(signers="01"))).add_dataset(leaf(filter_cfg=dict(signers="02")))
+    )
+    lazy.mix(weights=[1, 1]).map([dict(type="EncodeGloss"), PACK | dict(meta_keys=["sign"])])
+    lazy.filter(lambda sample: sample["sign"] == lazy.metainfo["signs"][0])
+    assert {sample["label"] for sample in lazy} == {0}
+
+
 def test_the_text_of_a_tree_has_its_operations_and_lengths(mixed):
     lazy = mixed()
     assert "LazyDataset(one, two): not initialized" in lazy.describe()

@@ -19,7 +19,7 @@ from __future__ import annotations
 import pytest
 from torch.utils.data import Dataset
 
-from karsl.datasets.combine import LazyDataset
+from karsl.datasets.combine import LazyDataset, MapDataset, MixDataset
 from karsl.errors import ConfigError
 
 
@@ -100,6 +100,16 @@ def test_filter_after_a_weighted_mix_is_true_in_every_epoch(two):
     for epoch in range(4):
         two.set_epoch(epoch)
         assert set(values(two)) == {1, 2, 11, 13}
+
+
+def test_filter_of_a_weighted_mix_that_was_added_as_an_object():
+    mix = MapDataset(MixDataset([Rows(4), Rows(4, 10)], seed=1), add(1))
+    lazy = LazyDataset(mix).map(times(2)).filter(lambda sample: sample["value"] != 4)
+    for epoch in range(4):
+        lazy.set_epoch(epoch)
+        assert set(values(lazy)) <= {2, 6, 8, 22, 24, 26, 28}
+    with pytest.raises(ConfigError, match="which no config can name"):
+        lazy.to_config()
 
 
 def test_interleave_alternates_and_shorter_datasets_start_again(two):
