@@ -22,8 +22,6 @@ METRICS = _child("metric", mm.METRICS, "karsl.evaluation")
 HOOKS = _child("hook", mm.HOOKS, "karsl.engine", "karsl.analysis.memory.hook", "karsl.visualization.hook")
 OPTIM_WRAPPERS = _child("optimizer wrapper", mm.OPTIM_WRAPPERS, "karsl.engine")
 VISUALIZERS = _child("visualizer", mm.VISUALIZERS, "karsl.visualization.visualizer")
-# MMEngine has no registry of this kind.
-ENCODERS = mm.Registry("encoder", scope="karsl", locations=["karsl.datasets"])
 
 # Nothing of ours is in these yet. They exist so that a user's own types resolve under default_scope='karsl', and so that
 # MMEngine does not warn at every start that the scope has no such registry.

@@ -86,7 +86,7 @@ class ClipHook(Hook):
 
 def _on_disk(dataset: Any, output: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The clip as loaded, where a sample's number is its place in this dataset: ours and our combinators."""
-    if output.get("sample_idx") is None or not (hasattr(dataset, "stages") or hasattr(dataset, "looks_through")):
+    if output.get("sample_idx") is None or not (hasattr(dataset, "stages") or hasattr(dataset, "transparent")):
         return None
     (place,) = choose_clips(dataset, count=1, indices=[int(output["sample_idx"])])
     return clip_stages(place)[0][1]

@@ -13,7 +13,7 @@ import numpy as np
 
 from karsl.analysis.memory.proc import PAGE_BYTES, PageCount, count_addresses, count_area, mapped_areas
 from karsl.datasets.index.buffer import SerializedList
-from karsl.datasets.walk import walk_datasets
+from karsl.datasets.tree import walk_datasets
 
 _SAMPLES = 4096
 _LIST_ITEMS_OFFSET = 24  # CPython's PyListObject: reference count, type, size, then the pointer to the items

@@ -11,8 +11,8 @@ import numpy as np
 from mmengine.logging import print_log
 
 from karsl.datasets.batched import BatchedDataset
-from karsl.datasets.combine.leaves import leaf_clips
 from karsl.datasets.resume import OrderIterator
+from karsl.datasets.tree import resolve_leaves
 from karsl.storage.readahead import FileRanges, advise, in_memory, rows_place
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def read_ahead(dataset: Any, places: np.ndarray) -> bool:
 
 
 def _parts(dataset: Any, places: np.ndarray) -> list[FileRanges]:
-    return [part for clips in leaf_clips(dataset, places) for part in _files(clips.dataset, clips.places)]
+    return [part for clips in resolve_leaves(dataset, places) for part in _files(clips.dataset, clips.indices)]
 
 
 def _files(dataset: Any, places: np.ndarray) -> Iterator[FileRanges]:

@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
 from karsl.datasets.indexed import told_later
-from karsl.datasets.walk import walk_datasets
+from karsl.datasets.tree import walk_datasets
 from karsl.engine.config.walk import LOADERS, mappings
 from karsl.errors import ConfigError
 from karsl.registry import DATASETS

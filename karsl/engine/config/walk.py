@@ -49,14 +49,10 @@ def placed_mappings(node: Any, path: str) -> Iterator[tuple[str, Mapping]]:
 
 
 def dataset_leaves(dataset: Any) -> Iterator[MutableMapping]:
-    """Configs of the datasets that read files, below wrappers with `dataset` or `datasets`, in `steps` of a LazyDataset and
-    as `source` of a StreamDataset.
+    """Configs of the datasets that read files, below wrappers with `dataset` or `datasets` and as `source` of a StreamDataset.
 
     Example:
         >>> list(dataset_leaves({"type": "RepeatDataset", "dataset": {"type": "KArSLDataset"}}))
-        [{'type': 'KArSLDataset'}]
-        >>> steps = [{"do": "add_dataset", "dataset": {"type": "KArSLDataset"}}, {"do": "mix"}]
-        >>> list(dataset_leaves({"type": "LazyDataset", "steps": steps}))
         [{'type': 'KArSLDataset'}]
     """
     if isinstance(dataset, Sequence) and not isinstance(dataset, str):
@@ -66,8 +62,6 @@ def dataset_leaves(dataset: Any) -> Iterator[MutableMapping]:
         inner = dataset.get("datasets", dataset.get("dataset"))
         if inner is None and isinstance(dataset.get("source"), MutableMapping):
             inner = dataset["source"]
-        if inner is None and "steps" in dataset:
-            inner = [step["dataset"] for step in dataset["steps"] if step.get("do") == "add_dataset"]
         if inner is None:
             yield dataset
         else:

@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from karsl.datasets.filters import counted
-from karsl.datasets.walk import walk_datasets
+from karsl.datasets.tree import walk_datasets
 from karsl.registry import HOOKS
 
 

@@ -10,7 +10,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 
-from karsl.datasets.walk import tell_epoch, walk_datasets
+from karsl.datasets.tree import set_epoch, walk_datasets
 from karsl.registry import HOOKS
 
 # The last part of a key: which of an epoch's two streams.
@@ -57,7 +57,7 @@ class EpochHook(Hook):
         seed, epoch = common_seed(runner), runner.epoch
         loader = runner.train_loop.dataloader
         for dataset in walk_datasets(loader.dataset):
-            tell_epoch(dataset, epoch, seed)
+            set_epoch(dataset, epoch, seed)
         if not runner._randomness_cfg.get("diff_rank_seed") and hasattr(loader.sampler, "seed"):
             loader.sampler.seed = seed
         seed_everything(seed, epoch, runner.rank, LOADING)

@@ -12,7 +12,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from karsl.datasets.resume import Resumable
-from karsl.datasets.walk import tell_epoch, walk_datasets
+from karsl.datasets.tree import set_epoch, walk_datasets
 from karsl.engine.hooks.epoch import TRAINING, common_seed, seed_everything
 from karsl.engine.hooks.workers import stop_workers
 from karsl.errors import ConfigError
@@ -143,7 +143,7 @@ class EpochIterator:
     def _begin(self, epoch: int) -> None:
         self._order.set_epoch(epoch, self._seed)
         for dataset in walk_datasets(self._loader.dataset):
-            tell_epoch(dataset, epoch, self._order.seed)
+            set_epoch(dataset, epoch, self._order.seed)
         if self._batches is None:
             stop_workers(self._loader)  # those of MMEngine's own iterator, which began before the state was known
         self._batches = iter(self._loader)

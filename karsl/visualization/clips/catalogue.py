@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.combine.labels import relabelled
 from karsl.datasets.filters import signer_name
+from karsl.datasets.transforms.labels import relabel
 from karsl.visualization.clips.places import ClipPlace, Found, find_clips, metainfo_above
 
 _UNKNOWN = -1
@@ -65,7 +65,7 @@ class Catalogue:
             code = self._code(found, dataset)
             if (code, found.at) not in seen:
                 seen.add((code, found.at))
-                record = relabelled(found.dataset.get_data_info(found.at), found.steps)
+                record = relabel(found.dataset.get_data_info(found.at), found.steps)
                 self.clip_ids.append(str(record.get("clip_id", f"clip_{found.at}")))
                 keys = ("signer", "split", "keypoint_path" if "frame_start" in record else "")
                 codes = [_place(record.get(key), known) for key, known in zip(keys, names, strict=True)]
@@ -111,7 +111,7 @@ class Catalogue:
         """Where the clip of a row lies."""
         code, index = self._at[row].tolist()
         dataset, _, steps = self._inner[code]
-        record = relabelled(dataset.get_data_info(index), steps)
+        record = relabel(dataset.get_data_info(index), steps)
         return ClipPlace(dataset, index, record, self.metainfo[code], steps)
 
     def rows(self, keep: ClipFilter) -> np.ndarray:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.combine.labels import SetLabels
 from karsl.datasets.pipeline import Pipeline
+from karsl.datasets.transforms.labels import MapLabels
 from karsl.errors import ConfigError
 from karsl.visualization.clips.catalogue import Catalogue, ClipFilter
 from karsl.visualization.clips.places import ClipPlace, find_clip
@@ -78,7 +78,7 @@ def _all_stages(place: ClipPlace) -> list[tuple[str, Any]]:
     if not place.steps or not isinstance(last, Mapping):
         return stages
     label = {"label": place.record["label"]} if "label" in place.record else {}
-    steps = [step for step in place.steps if not isinstance(step, SetLabels)]  # labels are set at once
+    steps = [step for step in place.steps if not isinstance(step, MapLabels)]  # labels are set at once
     own = list(getattr(getattr(dataset, "pipeline", None), "transforms", ()))
     results = {**last, "skeleton": last.get("skeleton") or getattr(dataset, "skeleton", None)}
     if "sample_key" not in results and hasattr(dataset, "sample_keys"):

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from karsl.datasets.combine.labels import SetLabels, relabelled
-from karsl.datasets.combine.leaves import leaf_clips
+from karsl.datasets.transforms.labels import MapLabels, relabel
+from karsl.datasets.tree import resolve_leaves
 from karsl.errors import ConfigError
 from karsl.visualization.clips.views import SampleView
 
@@ -82,8 +82,8 @@ def find_clips(dataset: Any, indices: Sequence[int] | range) -> Iterator[tuple[i
         return
     found: list[Found | None] = [None] * len(wanted)
     views: dict[int, Any] = {}
-    for clips in leaf_clips(dataset, wanted):
-        for at, place in zip(clips.at.tolist(), clips.places.tolist(), strict=True):
+    for clips in resolve_leaves(dataset, wanted):
+        for at, place in zip(clips.rows.tolist(), clips.indices.tolist(), strict=True):
             found[at] = Found(*_innermost(clips.dataset, place, views), clips.steps)
     yield from ((place, one) for place, one in zip(wanted.tolist(), found, strict=True) if one is not None)
 
@@ -121,12 +121,12 @@ def metainfo_above(inner: Any, outer: Any, steps: Sequence[Callable]) -> Mapping
     A mix of corpora keeps no Arabic glosses, since not all of its classes have one: those of this dataset's are put in.
     """
     own = dict(inner.metainfo)
-    if not any(isinstance(step, SetLabels) for step in steps):
+    if not any(isinstance(step, MapLabels) for step in steps):
         return own
     classes = tuple((getattr(outer, "metainfo", None) or {}).get("classes") or ())
     arabic = [""] * len(classes)
     for label, gloss in enumerate(own.get("classes_ar") or ()):
-        new = relabelled({"label": label}, steps)["label"]
+        new = relabel({"label": label}, steps)["label"]
         if 0 <= new < len(arabic):
             arabic[new] = gloss
     return {**own, "classes": classes, "classes_ar": tuple(arabic)}
