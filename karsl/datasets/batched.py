@@ -45,8 +45,8 @@ class BatchedDataset(IndexedDataset):
         batch = None if places is None or batching is None else batching.batch_of(self, places)
         return [self[i] for i in indices] if batch is None else batch
 
-    def batch_part(
-        self, places: np.ndarray, *, keys: np.ndarray | None = None, at: np.ndarray | None = None
+    def batch_segment(
+        self, indices: np.ndarray, *, rng_keys: np.ndarray | None = None, rows: np.ndarray | None = None
     ) -> BatchPart | None:
         """The clips at some places as a part of a batch, for `karsl.datasets.fused.assembly.assemble`.
 
@@ -62,7 +62,7 @@ class BatchedDataset(IndexedDataset):
             KarslError, OSError: A clip cannot be read.
         """
         batching = self._batching()
-        return None if batching is None else batching.part_of(self, places, keys=keys, at=at)
+        return None if batching is None else batching.part_of(self, indices, keys=rng_keys, at=rows)
 
     def _batching(self) -> ModuleType | None:
         """The module of batches, if samples here are what it makes."""

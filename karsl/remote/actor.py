@@ -39,7 +39,7 @@ class DatasetActor:
         """What a RemoteDataset says of itself without asking again."""
         dataset = self.dataset
         names = ("metainfo", "skeleton", "output_skeleton", "output_channels")
-        draws = getattr(dataset, "_draws", None)
+        draws = getattr(dataset, "_epoch_state", None)
         facts = {name: getattr(dataset, name) for name in names if hasattr(dataset, name)}
         return {**facts, "length": len(dataset), "seed": getattr(draws, "seed", None)}
 

@@ -75,10 +75,10 @@ class _Rows:
     """Turns places into clips."""
 
     def __init__(self, dataset: Any, draws: Draws) -> None:
-        self._actor, self._draws = DatasetActor(dataset), draws
+        self._actor, self._epoch_state = DatasetActor(dataset), draws
 
     def __call__(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
-        batch, _ = self._actor.batch(rows["data"].tolist(), self._draws)
+        batch, _ = self._actor.batch(rows["data"].tolist(), self._epoch_state)
         if batch is None:
             raise ConfigError("to_ray_dataset: clips differ in shape; end the pipeline with PackKeypointInputs")
         return batch

@@ -77,7 +77,7 @@ def _with_pipeline(dataset: Any, pipeline: Sequence) -> KeypointDataset:
         )
     dataset.full_init()
     own = copy.copy(dataset)
-    own.pipeline, own._draws, own._skips = Pipeline(pipeline), copy.deepcopy(dataset._draws), SkipReport()
+    own.pipeline, own._epoch_state, own._skips = Pipeline(pipeline), copy.deepcopy(dataset._epoch_state), SkipReport()
     return own
 
 

@@ -51,6 +51,10 @@ class KeypointTransform(ABC):
     """
 
     stream: int
+    modified_keys: tuple[str, ...] | None = None
+
+    def same_as(self, other):
+        return type(self) is type(other) and self.stream == other.stream and repr(self) == repr(other)
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)

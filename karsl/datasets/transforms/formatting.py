@@ -33,6 +33,8 @@ class PackKeypointInputs(KeypointTransform):
         ConfigError: `fill` is no finite number, or a key of `meta_keys` is not in the results.
     """
 
+    modified_keys = ("inputs",)
+
     def __init__(self, *, fill: float = 0.0, with_score: bool = False, meta_keys: Sequence[str] = ()) -> None:
         self.fill = check_number(self, "fill", fill)
         self.with_score, self.meta_keys = with_score, tuple(meta_keys)

@@ -36,6 +36,8 @@ class RandomFlip(KeypointTransform):
         SkeletonError: A keypoint has no partner of the other side.
     """
 
+    modified_keys = ("keypoint",)
+
     def __init__(self, prob: float = 0.5) -> None:
         self.prob = check_prob(self, "prob", prob)
 
@@ -77,6 +79,8 @@ class RandomAffine(KeypointTransform):
     Raises:
         ConfigError: A range that is not two ascending numbers, a scale or an aspect of 0 or below.
     """
+
+    modified_keys = ("keypoint",)
 
     def __init__(
         self,

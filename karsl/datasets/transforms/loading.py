@@ -42,6 +42,8 @@ class LoadKeypoints(KeypointTransform):
         CorruptRecordError: The file does not hold the clip that the index promises.
     """
 
+    modified_keys = ("keypoint","keypoint_score")
+
     def __init__(self, *, cache_bytes: int = 64 << 20, nonfinite: str = "raise", verify: str = "first touch") -> None:
         self.cache_bytes, self.nonfinite, self.verify = cache_bytes, nonfinite, verify
         self._reader = ClipReader(cache_bytes=cache_bytes, nonfinite=nonfinite, verify=verify)

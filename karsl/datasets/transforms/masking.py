@@ -44,6 +44,8 @@ class KeypointDropout(KeypointTransform):
         SkeletonError: The skeleton has no such group.
     """
 
+    modified_keys = ("keypoint",)
+
     def __init__(self, prob: float = 0.1, *, level: str = "keypoint", groups: Sequence[str] | None = None) -> None:
         if level not in ("keypoint", "group"):
             raise ConfigError(f"KeypointDropout: level={level!r}; expected 'keypoint' or 'group'")

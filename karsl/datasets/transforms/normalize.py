@@ -107,6 +107,8 @@ class CenterScale(KeypointTransform):
         SkeletonError: A named point or group is not in the skeleton.
     """
 
+    modified_keys = ("keypoint",)
+
     def __init__(self, *, per_group: bool = False, anchors: Mapping[str, Anchor] | None = None) -> None:
         if anchors is not None and not (isinstance(anchors, Mapping) and all(map(_is_anchor, anchors.values()))):
             raise ConfigError(

@@ -78,6 +78,8 @@ class TSNSampleFrames(KeypointTransform):
     Source: Wang et al. 2016, Temporal Segment Networks, https://arxiv.org/abs/1608.00859
     """
 
+    modified_keys = ("num_frames","keypoint")
+
     MODES = ("blend", "nearest", "reference")
 
     def __init__(self, clip_len: int, jitter: float = 0.0, *, mode: str = "blend") -> None:

@@ -51,6 +51,8 @@ class SelectKeypoints(KeypointTransform):
         (2, 42, 3)
     """
 
+    modified_keys = ("keypoint",)
+
     def __init__(
         self, names: Sequence[str] | None = None, *, skeleton: str | Skeleton | None = None, absent: str = "raise"
     ) -> None:
