@@ -78,13 +78,13 @@ train_dataloader = dict(
         ],
         dataset=dict(
             type=MixDataset,
-            stop="all_exhausted",
+            stopping_strategy="all_exhausted",
             labels="union",
             aliases=aliases,
             datasets=[
-                dict(type=FilterDataset, keep=dict(split="train"), dataset=karsl),
+                dict(type=FilterDataset, predicate=dict(split="train"), dataset=karsl),
                 # it ships no split; this one does not keep signers apart
-                dict(type=FilterDataset, keep=dict(type="in_part", part="train"), dataset=msl150),
+                dict(type=FilterDataset, predicate=dict(type="in_part", part="train"), dataset=msl150),
                 asl_app,  # one clip a sign: nothing is left to test on
             ],
         ),
@@ -107,8 +107,8 @@ test_dataloader = dict(
             labels="union",
             aliases=aliases,
             datasets=[  # in the order of training, so that labels are the same
-                dict(type=FilterDataset, keep=dict(split="test"), dataset=karsl),
-                dict(type=FilterDataset, keep=dict(type="in_part", part="test"), dataset=msl150),
+                dict(type=FilterDataset, predicate=dict(split="test"), dataset=karsl),
+                dict(type=FilterDataset, predicate=dict(type="in_part", part="test"), dataset=msl150),
                 dict(type=SliceDataset, indices=0, dataset=asl_app),  # its classes, none of its clips
             ],
         ),

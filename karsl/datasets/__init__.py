@@ -1,6 +1,6 @@
 """Datasets: an index of records, a pipeline of transforms, batches."""
 
-from karsl.datasets import combine, lazy, transforms
+from karsl.datasets import combine, transforms
 from karsl.datasets.base import KeypointDataset
 from karsl.datasets.collate import keypoint_collate, plan_collate
 from karsl.datasets.index.buffer import SerializedList
@@ -22,7 +22,6 @@ __all__ = [
     "TarDataset",
     "combine",
     "keypoint_collate",
-    "lazy",
     "plan_collate",
     "transforms",
 ]

@@ -96,7 +96,7 @@ class KeypointDataset(SampledDataset):
         check_whole(type(self).__name__, max_refetch=max_refetch)
         self.on_error, self.index_cache = on_error, index_cache
         self._skeleton = _chosen_skeleton(skeleton, metainfo)
-        self._draws = EpochState(0 if test_mode and seed is None else seed)
+        self._epoch_state = EpochState(0 if test_mode and seed is None else seed)
         self._skips = SkipReport()
         super().__init__(
             ann_file=os.fspath(ann_file) if ann_file is not None else None,

@@ -24,7 +24,7 @@ class SampledDataset(BatchedDataset):
     """A dataset whose samples depend on (seed, epoch, place); what its records are is a subclass's matter."""
 
     on_error: str
-    _draws: EpochState
+    _epoch_state: EpochState
     _skips: SkipReport
 
     @property
@@ -43,18 +43,18 @@ class SampledDataset(BatchedDataset):
             epoch: 0 or more.
             seed: Used if the dataset has none yet.
         """
-        self._draws.set_epoch(epoch, seed=seed)
+        self._epoch_state.set_epoch(epoch, seed=seed)
 
     def prepare_data(self, idx: int) -> Any:
         """The record at `idx` through the pipeline; None if the pipeline gives None."""
         return self.pipeline(self.start(idx))
 
-    def sample(self, idx: int, *, key: np.uint64) -> Any:
+    def get_sample(self, idx: int, *, rng_key: np.uint64) -> Any:
         """The record at `idx` through the pipeline, drawn with a random key of one's own.
 
         The same clip twice in an epoch, with two keys, is augmented in two ways.
         """
-        return self.pipeline({**self.start(idx), "sample_key": key})
+        return self.pipeline({**self.start(idx), "sample_key": rng_key})
 
     @force_full_init
     def stages(self, idx: int) -> list[tuple[str, Any]]:
@@ -69,7 +69,7 @@ class SampledDataset(BatchedDataset):
         """What the pipeline begins with: the record, the random key of the sample, the skeleton."""
         results = self.get_data_info(idx)
         if getattr(self.pipeline, "transforms", True):
-            results["sample_key"] = self._draws.key(results["sample_idx"])
+            results["sample_key"] = self._epoch_state.key(results["sample_idx"])
             if self.skeleton is not None:
                 results["skeleton"] = self.skeleton
         return results
@@ -99,14 +99,14 @@ class SampledDataset(BatchedDataset):
 
     def sample_keys(self, places: np.ndarray) -> np.ndarray:
         """uint64 (N,), the random keys of the samples at some places."""
-        return self._draws.keys(places)
+        return self._epoch_state.keys(places)
 
     def _samples_are_usual(self) -> bool:
         same = all(getattr(type(self), name) is getattr(SampledDataset, name) for name in _SAMPLE_METHODS)
         return same and _SAMPLE_METHODS.isdisjoint(vars(self))
 
     def _rand_another(self, idx: int = 0, attempt: int = 0) -> int:
-        draw = Draw(self._draws.key(operator.index(idx) % len(self)), stream=name_code(f"another {attempt}"))
+        draw = Draw(self._epoch_state.key(operator.index(idx) % len(self)), stream=name_code(f"another {attempt}"))
         return int(draw.integers("place", len(self))[0])
 
 

@@ -133,4 +133,4 @@ def test_a_seed_that_cannot_be_kept_is_refused_wherever_it_is_given(corpus, seed
         with pytest.raises(ConfigError, match=r"seed=.*; expected a whole number of 0 to 2\*\*63 - 1"):
             give()
     dataset.set_epoch(0, seed=2**63 - 1)
-    assert dataset._draws.seed == 2**63 - 1
+    assert dataset._epoch_state.seed == 2**63 - 1

@@ -98,4 +98,4 @@ def test_seven_hundred_subsets_fit_under_the_usual_limit_of_open_files(corpus):
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     subsets[0].set_epoch(5)
-    assert [subset._draws.epoch for subset in subsets[:2]] == [5, 0]
+    assert [subset._epoch_state.epoch for subset in subsets[:2]] == [5, 0]

@@ -1,31 +1,25 @@
-"""Datasets made of datasets: nothing is copied, every place is computed, batches of several packs stay one pass."""
+"""Dataset wrappers: combine, select, transform and cache datasets without copying clips."""
 
-from karsl.datasets.combine.balanced import ClassBalancedDataset
+from karsl.datasets.combine.base import DatasetWrapper
 from karsl.datasets.combine.cache import CacheDataset
-from karsl.datasets.combine.combinator import Combinator
-from karsl.datasets.combine.concat import ConcatDataset
 from karsl.datasets.combine.filter import FilterDataset
-from karsl.datasets.combine.interleave import InterleaveDataset
-from karsl.datasets.combine.map import MapDataset
-from karsl.datasets.combine.mix import MixDataset
-from karsl.datasets.combine.parts import in_part
-from karsl.datasets.combine.relabel import RelabelDataset
-from karsl.datasets.combine.repeat import RepeatDataset
-from karsl.datasets.combine.shuffle import ShuffleDataset
-from karsl.datasets.combine.slice import SliceDataset
+from karsl.datasets.combine.lazy import LazyDataset
+from karsl.datasets.combine.map import MapDataset, RelabelDataset
+from karsl.datasets.combine.mix import ConcatDataset, InterleaveDataset, MixDataset
+from karsl.datasets.combine.select import ClassBalancedDataset, RepeatDataset, ShuffleDataset, SliceDataset
 
 __all__ = [
     "CacheDataset",
     "ClassBalancedDataset",
-    "Combinator",
     "ConcatDataset",
+    "DatasetWrapper",
     "FilterDataset",
     "InterleaveDataset",
+    "LazyDataset",
     "MapDataset",
     "MixDataset",
     "RelabelDataset",
     "RepeatDataset",
     "ShuffleDataset",
     "SliceDataset",
-    "in_part",
 ]

@@ -1,40 +1,37 @@
-"""What members of a combinator must have in common, and what to do where they have not."""
+"""Metainfo and skeleton that the children of a dataset wrapper share."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from karsl.datasets.combine.leaves import leaves_of
 from karsl.datasets.combine.naming import kind
 from karsl.datasets.transforms.formatting import PackKeypointInputs
+from karsl.datasets.tree import Node, leaf_datasets
 from karsl.errors import ConfigError, SkeletonError
 from karsl.skeletons import Skeleton
 
-if TYPE_CHECKING:
-    from karsl.datasets.combine.combinator import Combinator
-    from karsl.datasets.combine.members import Members
 
+def common_metainfo(dataset: Node, ignore_keys: Collection[str] = ()) -> dict:
+    """Merge the metainfo of the children.
 
-def common_metainfo(dataset: Members, ignore_keys: Collection[str] = ()) -> dict:
-    """What members say of themselves: of one, all of it; of several, what they do not contradict.
-
-    Names of datasets are joined. A key that only some have is kept; one that they fill differently is left out.
+    A key that only some children have is included, and one with different values is left out, but `dataset_name`: the
+    names are joined.
 
     Args:
-        dataset: Whose members are asked.
-        ignore_keys: Taken from the first member that has them, whatever the others say.
+        dataset: The wrapper.
+        ignore_keys: Keys whose value is that of the first child that has them.
 
     Raises:
-        ConfigError: Members have different `classes`.
+        ConfigError: If children have different `classes`.
     """
-    infos = [dict(getattr(member, "metainfo", None) or {}) for member in dataset.members]
+    infos = [dict(getattr(child, "metainfo", None) or {}) for child in dataset.children]
     if len(infos) == 1:
         return infos[0]
     if "classes" not in ignore_keys:
-        _same_classes(dataset, infos)
+        _check_classes(dataset, infos)
     common: dict[str, Any] = {}
     for key in dict.fromkeys(k for info in infos for k in info):
         values = [info[key] for info in infos if key in info]
@@ -45,30 +42,30 @@ def common_metainfo(dataset: Members, ignore_keys: Collection[str] = ()) -> dict
     return common
 
 
-def _same_classes(dataset: Members, infos: list[dict]) -> None:
+def _check_classes(dataset: Node, infos: list[dict]) -> None:
     known = [(number, info["classes"]) for number, info in enumerate(infos) if info.get("classes") is not None]
     for number, classes in known[1:]:
         first, expected = known[0]
         if not _equal(expected, classes):
-            a, b = (f"{dataset.member_name(n)} ({kind(dataset.members[n])})" for n in (first, number))
+            a, b = (f"{dataset.child_name(n)} ({kind(dataset.children[n])})" for n in (first, number))
             raise ConfigError(
-                f"{kind(dataset)}: {a} has {_brief(expected)} and {b} has {_brief(classes)}; the same label would mean "
-                "different signs: labels='union' maps classes of the same name to one label, labels='separate' keeps all "
-                "apart, and aliases={'hola': 'hello'} joins names"
+                f"{kind(dataset)}: {a} has {_shorten(expected)} and {b} has {_shorten(classes)}, so the same label would "
+                "mean different signs; use labels='union' to give classes of the same name one label, labels='separate' to "
+                "keep all classes apart, and aliases={'hola': 'hello'} to join names"
             )
 
 
-def one_skeleton(dataset: Combinator, *, only_if_packed: bool = False) -> Skeleton | None:
-    """The skeleton that all clips end with; None where no dataset below knows one.
+def common_skeleton(dataset: Any, *, only_if_packed: bool = False) -> Skeleton | None:
+    """Return the skeleton of all samples of a wrapper; None where no dataset below has one.
 
     Args:
-        dataset: The tree.
-        only_if_packed: Clips that are not packed yet may still be brought to one skeleton above: then None.
+        dataset: The wrapper.
+        only_if_packed: Return None if some samples are not packed yet: a transform above may still convert them.
 
     Raises:
-        SkeletonError: They end with different keypoints.
+        SkeletonError: If samples of the datasets below have different keypoints.
     """
-    if only_if_packed and not all(_is_packed(leaf, steps) for _, leaf, steps in leaves_of(dataset)):
+    if only_if_packed and not all(_is_packed(leaf, steps) for _, leaf, steps in leaf_datasets(dataset)):
         return None
     found = iter(dataset.output_skeletons().items())
     first, expected = next(found, ("", None))
@@ -91,10 +88,10 @@ def _equal(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return np.array_equal(a, b)
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
-        return list(a) == list(b)  # an annotation file gives lists where a class gives tuples
+        return list(a) == list(b)  # an annotation file has lists where a class has tuples
     return bool(a == b)
 
 
-def _brief(classes: Any) -> str:
+def _shorten(classes: Any) -> str:
     shown = ", ".join(map(repr, list(classes)[:3]))
     return f"{len(classes)} classes ({shown}{', ...' if len(classes) > 3 else ''})"

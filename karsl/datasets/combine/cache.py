@@ -1,4 +1,4 @@
-"""Samples kept in memory."""
+"""Cache samples in memory."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from typing import Any
 import numpy as np
 import torch
 
+from karsl.datasets.combine.base import SingleWrapper
 from karsl.datasets.combine.naming import kind
-from karsl.datasets.combine.one import OneMember
 from karsl.datasets.draws import mix64, name_code, sample_keys
 from karsl.errors import ConfigError
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton
 
-_STREAM = name_code("CacheDataset")
-_UNCHANGING = (str, bytes, int, float, complex, np.generic, type(None), Skeleton)
+_CACHE_ID = name_code("CacheDataset")
+_IMMUTABLE = (str, bytes, int, float, complex, np.generic, type(None), Skeleton)
 
 
 @DATASETS.register_module()
-class CacheDataset(OneMember):
-    """Keeps samples of a dataset in each process, the least recently used go first.
+class CacheDataset(SingleWrapper):
+    """An LRU cache of samples, one per process.
 
-    What is kept is made once, so draws below are the same in every epoch, until another seed is told; put random steps
-    above, with MapDataset. Arrays are given read-only and tensors as copies, so a step above cannot change what is kept: one
-    that edits an array in place copies it first. Packs and tars need no cache: their pages are the system's, and a batch
-    over a cache is made sample by sample.
+    A cached sample is made once, so the random numbers below do not depend on the epoch, only on the seed; put random
+    transforms above the cache, with MapDataset. Arrays are returned read-only and tensors as copies, so that a transform
+    above cannot change the cache: one that edits an array in place must copy it first. Packs and tars need no cache, since
+    the system caches their pages, and a batch over a cache is made sample by sample.
 
     Args:
         dataset: Dataset or config.
-        max_bytes: Of all arrays and tensors kept in one process; a sample above it is passed through.
-        lazy_init, seed: See Combinator.
+        max_bytes: Maximum size in bytes of the arrays and tensors in one process; a larger sample is not cached.
+        lazy_init, seed: See DatasetWrapper.
 
     Raises:
-        ConfigError: `max_bytes` below 0, or places below are other clips in each epoch.
+        ConfigError: If `max_bytes` is negative, or indices below are other clips in each epoch.
     """
 
-    looks_through = False
+    transparent = False
 
     def __init__(
         self, dataset: Any, *, max_bytes: int = 256 << 20, lazy_init: bool = False, seed: int | None = None
@@ -47,82 +47,59 @@ class CacheDataset(OneMember):
             raise ConfigError(f"{kind(self)}: max_bytes={max_bytes!r}; expected a number of at least 0")
         self.max_bytes = max_bytes
         super().__init__(dataset, lazy_init=lazy_init, seed=seed)
-        self._empty()
+        self._clear()
 
     def _prepare(self) -> None:
-        self._need_fixed_places()
+        self._check_fixed_order()
 
-    def sample(self, idx: int, *, key: np.uint64 | None = None) -> Any:
-        """The sample at a place; `key` changes nothing, since what is kept is drawn once."""
-        self._ready()
-        place = self.place(idx)
-        if self._drawn_with != self._seed:
-            self._empty()
-        if place in self._kept:
-            self._kept.move_to_end(place)
+    def get_sample(self, idx: int, *, rng_key: np.uint64 | None = None) -> Any:
+        """Return one sample; `rng_key` is ignored, since a cached sample has the random numbers of its index."""
+        self._ensure_initialized()
+        index = self.check_index(idx)
+        if self._cached_seed != self._seed:
+            self._clear()
+        if index in self._samples:
+            self._samples.move_to_end(index)
             self.hits += 1
-            return _given(self._kept[place])
+            return _protect(self._samples[index][0])
         self.misses += 1
-        found = _given(self._below(place))
-        size = nbytes_of(found)
+        sample = _protect(self._make(index))
+        size = nbytes_of(sample)
         if size <= self.max_bytes:
-            self._kept[place], self._sizes[place] = found, size
+            self._samples[index] = sample, size
             self.nbytes += size
             while self.nbytes > self.max_bytes:
-                oldest, _ = self._kept.popitem(last=False)
-                self.nbytes -= self._sizes.pop(oldest)
-        return _given(found)
+                _, (_, oldest_size) = self._samples.popitem(last=False)
+                self.nbytes -= oldest_size
+        return _protect(sample)
 
     def __getitems__(self, indices: Any) -> list[Any]:
-        return [self.sample(i) for i in indices]
+        return [self.get_sample(i) for i in indices]
 
-    def get_data_info(self, idx: int) -> dict:
-        place = self.place(idx)
-        return self.dataset.get_data_info(place) | {"sample_idx": place}
-
-    def get_cat_ids(self, idx: int) -> list[int]:
-        return self.dataset.get_cat_ids(self.place(idx))
-
-    def column(self, name: str) -> np.ndarray:
-        return self.dataset.column(name)
-
-    def _below(self, place: int) -> Any:
-        key = sample_keys(mix64(self._seed ^ _STREAM), 0, np.array([place]))[0]
-        return self.dataset.sample(place, key=key) if hasattr(self.dataset, "sample") else self.dataset[place]
+    def _make(self, index: int) -> Any:
+        key = sample_keys(mix64(self._seed ^ _CACHE_ID), 0, np.array([index]))[0]
+        has_keys = hasattr(self.dataset, "get_sample")
+        return self.dataset.get_sample(index, rng_key=key) if has_keys else self.dataset[index]
 
     @property
     def _seed(self) -> int:
-        return self._draws.seed or 0
+        return self._epoch_state.seed or 0
 
-    @property
-    def skeleton(self):
-        return getattr(self.dataset, "skeleton", None)
-
-    @property
-    def output_skeleton(self):
-        return getattr(self.dataset, "output_skeleton", None)
-
-    @property
-    def output_channels(self) -> int:
-        return getattr(self.dataset, "output_channels", 3)
-
-    def _empty(self) -> None:
-        self._kept: OrderedDict[int, Any] = OrderedDict()
-        self._sizes: dict[int, int] = {}
+    def _clear(self) -> None:
+        self._samples: OrderedDict[int, tuple[Any, int]] = OrderedDict()
         self.nbytes = self.hits = self.misses = 0
-        self._drawn_with = self._seed
+        self._cached_seed = self._seed
 
     def _describe(self) -> str:
         return f"max_bytes={self.max_bytes:,}"
 
     def __getstate__(self) -> dict:
-        """What is kept stays in the process that made it."""
-        empty = dict(_kept=OrderedDict(), _sizes={}, nbytes=0, hits=0, misses=0)
-        return super().__getstate__() | empty
+        """Leave out the cached samples."""
+        return super().__getstate__() | dict(_samples=OrderedDict(), nbytes=0, hits=0, misses=0)
 
 
 def nbytes_of(value: Any) -> int:
-    """Bytes of the arrays and tensors in a sample.
+    """Return the size in bytes of the arrays and tensors in a sample.
 
     Example:
         >>> nbytes_of({"a": np.zeros(2), "b": [torch.zeros(3), "text"]})
@@ -135,8 +112,8 @@ def nbytes_of(value: Any) -> int:
     return sum(map(nbytes_of, value)) if isinstance(value, (list, tuple)) else 0
 
 
-def _given(value: Any) -> Any:
-    """A sample that shares its numbers with the one given, and cannot change them: read-only arrays, copies of the rest."""
+def _protect(value: Any) -> Any:
+    """Return a sample through which the given one cannot be changed: read-only views of arrays, copies of the rest."""
     if isinstance(value, np.ndarray):
         view = value.view()
         view.flags.writeable = False
@@ -144,7 +121,7 @@ def _given(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.clone()
     if type(value) is dict:
-        return {key: _given(item) for key, item in value.items()}
+        return {key: _protect(item) for key, item in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(map(_given, value))
-    return value if isinstance(value, _UNCHANGING) else copy.deepcopy(value)
+        return type(value)(map(_protect, value))
+    return value if isinstance(value, _IMMUTABLE) else copy.deepcopy(value)

@@ -1,173 +1,215 @@
-"""The clips of a dataset that a condition keeps, found out at once."""
+"""Filter a dataset by a predicate."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from karsl.datasets.combine.combinator import Combinator
+from karsl.datasets.combine.base import DatasetWrapper, SingleWrapper, wrap
+from karsl.datasets.combine.map import import_callable
 from karsl.datasets.combine.naming import kind
-from karsl.datasets.combine.one import OneMember, as_combinator
-from karsl.datasets.combine.slice import keep as shared
-from karsl.datasets.combine.slice import pick
-from karsl.datasets.combine.view import ClipView
+from karsl.datasets.combine.read import modifies
+from karsl.datasets.combine.select import as_indices, take
 from karsl.datasets.filters import FILTERS
 from karsl.datasets.index.progress import reported
 from karsl.errors import ConfigError, TransformError, did_you_mean
 from karsl.registry import DATASETS, FUNCTIONS
 
-Keep = Callable[[Mapping], Any]
-_GLANCE = 16  # items between two looks at the clock: some are read whole
-_CHUNK = 256  # items a worker looks at before it answers
+Predicate = Callable[[Mapping], Any]
+_CLIP_KEYS = frozenset(("keypoint", "keypoint_score", "skeleton", "inputs", "keypoint_mask"))
+_INTERVAL = 16  # samples between two updates of the bar; some are read completely
+_CHUNK = 256  # samples per answer of a worker
 
 
 @DATASETS.register_module()
-class FilterDataset(OneMember):
-    """The clips for which a condition holds, in the order of the dataset.
+class FilterDataset(SingleWrapper):
+    """The clips for which a predicate is true, in the order of the dataset.
 
-    The condition is asked once, when this is initialised, of items as they come out of the dataset: after its pipeline
-    and every MapDataset below. It gets a mapping that reads the clip only when asked for what is not in the record, so a
-    condition on signer, split or label costs no reading. Draws are those of epoch 0. The places kept are shared by all
-    processes.
+    The predicate is called once per sample when the dataset is initialized. It gets a sample after the pipeline and every
+    MapDataset below, as a mapping that reads the clip only for keys that the record cannot answer: a predicate on signer,
+    split or label reads no clip. Random numbers are those of epoch 0. The resulting indices are shared by all processes.
 
     Args:
         dataset: Dataset or config.
-        keep: A function of one item; the name, or config, of a function registered in FUNCTIONS,
-            `dict(type='long_enough', frames=10)`, whose arguments follow the item; or keys of `filter_cfg`, as
-            `dict(split='train', min_frames=10)`.
-        num_workers: Processes that look at items; 0 does it here.
-        lazy_init, seed: See Combinator.
+        predicate: A function of one sample; the name or `'module:function'` of a function, or the config of one registered
+            in FUNCTIONS, `dict(type='long_enough', frames=10)`, whose arguments follow the sample; or keys of `filter_cfg`,
+            e.g. `dict(split='train', min_frames=10)`.
+        num_workers: Number of processes that evaluate the predicate; 0 uses this one.
+        lazy_init, seed: See DatasetWrapper.
 
     Raises:
-        ConfigError: No such function, nothing is left, or places below are other clips in each epoch.
-        TransformError: The condition failed; names the clip.
+        ConfigError: If there is no such function, no clip is left, or indices below are other clips in each epoch.
+        TransformError: If the predicate fails; the message names the sample.
     """
 
     def __init__(
         self,
         dataset: Any,
-        keep: Keep | str | Mapping,
+        predicate: Predicate | str | Mapping,
         *,
         num_workers: int = 0,
         lazy_init: bool = False,
         seed: int | None = None,
     ) -> None:
-        self._given, self._keep, self._num_workers = keep, find_condition(keep), num_workers
+        self._argument, self._predicate, self._num_workers = predicate, load_predicate(predicate), num_workers
         super().__init__(dataset, lazy_init=lazy_init, seed=seed)
 
     def _prepare(self) -> None:
-        self._need_fixed_places()
-        verdicts = _Verdicts(as_combinator(self.dataset), self._keep, kind(self))
-        places = np.flatnonzero(np.fromiter(verdicts.all(self._num_workers), dtype=bool, count=len(verdicts)))
-        if not len(places):
-            raise ConfigError(f"{kind(self)}: {condition_name(self._given)} keeps none of {len(verdicts)} clips")
-        self._chosen = shared(places)
+        self._check_fixed_order()
+        results = _Results(wrap(self.dataset), self._predicate, kind(self), self._num_workers)
+        tracked = reported(results, "filtering", every=_INTERVAL)
+        indices = np.flatnonzero(np.fromiter(tracked, dtype=bool, count=len(results)))
+        if not len(indices):
+            raise ConfigError(f"{kind(self)}: {predicate_name(self._argument)} is true for none of {len(results)} clips")
+        self._indices = as_indices(indices)
 
     @property
-    def places(self) -> np.ndarray:
-        """int64, the places that are kept."""
-        return pick(self._chosen, np.arange(len(self._chosen)))
+    def indices(self) -> np.ndarray:
+        """Indices of the remaining clips in the dataset below, int64 (n,)."""
+        return take(self._indices, np.arange(len(self._indices)))
 
-    def inner(self, places: np.ndarray) -> np.ndarray:
-        return pick(self._chosen, places)
+    def child_indices(self, indices: np.ndarray) -> np.ndarray:
+        return take(self._indices, indices)
 
-    def _count(self, lengths: np.ndarray) -> int:
-        return len(self._chosen)
+    def _num_samples(self, lengths: np.ndarray) -> int:
+        return len(self._indices)
 
     def _describe(self) -> str:
-        return condition_name(self._given)
+        return predicate_name(self._argument)
 
     def __getstate__(self) -> dict:
-        """Once it has been asked, the condition, which may be no more than a line of code, need not travel."""
+        """Leave out the predicate, which may be a lambda, once it has been evaluated."""
         state = super().__getstate__()
-        return state | {"_keep": None, "_given": condition_name(self._given)} if self._fully_initialized else state
+        if self._fully_initialized:
+            state |= {"_predicate": None, "_argument": predicate_name(self._argument)}
+        return state
 
 
-class _Verdicts(Dataset):
-    """Yes or no for each item."""
+class _Results(Dataset):
+    """Results of a predicate, one bool per sample."""
 
-    def __init__(self, dataset: Combinator, keep: Keep, owner: str) -> None:
-        self._dataset, self._keep, self._owner = dataset, keep, owner
+    def __init__(self, dataset: DatasetWrapper, predicate: Predicate, owner: str, num_workers: int) -> None:
+        self._dataset, self._predicate, self._owner, self._num_workers = dataset, predicate, owner, num_workers
 
     def __len__(self) -> int:
         return len(self._dataset)
 
-    def __getitem__(self, place: int) -> bool:
+    def __getitem__(self, index: int) -> bool:
         try:
-            return bool(self._keep(ClipView(self._dataset, place)))
+            return bool(self._predicate(LazySample(self._dataset, index)))
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-            text = f"{self._owner}: {condition_name(self._keep)} failed on item {place}: {reason}"
-            raise TransformError(text) from error
-
-    def all(self, num_workers: int) -> Iterator[bool]:
-        if not num_workers:
-            return reported(_Sized(self), "filtering", every=_GLANCE)
-        loader = DataLoader(self, _CHUNK, num_workers=num_workers, collate_fn=list)
-        return reported(_Sized(self, (one for chunk in loader for one in chunk)), "filtering", every=_GLANCE)
-
-
-class _Sized:
-    """An iterable with the length that a bar needs."""
-
-    def __init__(self, verdicts: _Verdicts, given: Iterator[bool] | None = None) -> None:
-        self._verdicts, self._given = verdicts, given
-
-    def __len__(self) -> int:
-        return len(self._verdicts)
+            name = predicate_name(self._predicate)
+            raise TransformError(f"{self._owner}: {name} failed on sample {index}: {reason}") from error
 
     def __iter__(self) -> Iterator[bool]:
-        return self._given or (self._verdicts[i] for i in range(len(self)))
+        if not self._num_workers:
+            return map(self.__getitem__, range(len(self)))
+        return chain.from_iterable(DataLoader(self, _CHUNK, num_workers=self._num_workers, collate_fn=list))
 
 
-def find_condition(keep: Keep | str | Mapping) -> Keep:
-    """What a filter's `keep` means.
+class LazySample(Mapping):
+    """A sample that is made only if a key is read that the record cannot answer.
+
+    A key of the record is answered without reading the clip unless a transform may have changed it, see
+    `KeypointTransform.modified_keys`; other callables may change any key.
+
+    Args:
+        dataset: The dataset.
+        index: Index of the sample.
+    """
+
+    def __init__(self, dataset: DatasetWrapper, index: int) -> None:
+        self._dataset, self._index = dataset, index
+        self._sample: dict | None = None
+        self._record: dict | None = None
+
+    @property
+    def is_loaded(self) -> bool:
+        """True if the sample was made."""
+        return self._sample is not None
+
+    def __getitem__(self, key: str) -> Any:
+        if self._sample is None and key not in _CLIP_KEYS:
+            record = self._load_record()
+            if key in record and not modifies(self._dataset.resolve(self._index), key):
+                return record[key]
+        return self._load_sample()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._load_sample())
+
+    def __len__(self) -> int:
+        return len(self._load_sample())
+
+    def _load_record(self) -> dict:
+        if self._record is None:
+            try:
+                self._record = self._dataset.get_data_info(self._index)
+            except AttributeError:  # a third-party dataset may have no records
+                self._record = {}
+        return self._record
+
+    def _load_sample(self) -> dict:
+        if self._sample is None:
+            sample = self._dataset.get_sample(self._index)
+            self._sample = {**self._load_record(), **(sample if isinstance(sample, dict) else {"sample": sample})}
+        return self._sample
+
+
+def load_predicate(predicate: Predicate | str | Mapping) -> Predicate:
+    """Return the function that `predicate` of FilterDataset refers to.
 
     Raises:
-        ConfigError: No function or key of that name.
+        ConfigError: If there is no function or filter of that name.
 
     Example:
-        >>> find_condition({"split": "train"})({"split": "test"})
+        >>> load_predicate({"split": "train"})({"split": "test"})
         False
     """
-    if callable(keep):
-        return keep
-    if isinstance(keep, Mapping) and "type" not in keep:
-        unknown = [key for key in keep if key not in FILTERS]
-        if unknown or not keep:
-            raise ConfigError(f"FilterDataset: keep={dict(keep)!r}; expected 'type' or keys of {', '.join(FILTERS)}")
-        return _All([FILTERS[key](value) for key, value in keep.items()])
-    if not isinstance(keep, (str, Mapping)):
-        raise ConfigError(f"FilterDataset: keep={keep!r}; expected a function, its registered name, or a dict")
-    name, arguments = (keep, {}) if isinstance(keep, str) else (keep["type"], {k: v for k, v in keep.items() if k != "type"})
-    found: Any = name if callable(name) else FUNCTIONS.get(str(name))
-    if found is None:
+    if callable(predicate):
+        return predicate
+    if isinstance(predicate, Mapping) and "type" not in predicate:
+        if not predicate or not predicate.keys() <= FILTERS.keys():
+            raise ConfigError(
+                f"FilterDataset: predicate={dict(predicate)!r}; expected 'type' or keys of {', '.join(FILTERS)}"
+            )
+        return _All([FILTERS[key](value) for key, value in predicate.items()])
+    if not isinstance(predicate, (str, Mapping)):
+        raise ConfigError(f"FilterDataset: predicate={predicate!r}; expected a function, its registered name, or a dict")
+    arguments = {} if isinstance(predicate, str) else {k: v for k, v in predicate.items() if k != "type"}
+    name: Any = predicate if isinstance(predicate, str) else predicate["type"]
+    if isinstance(name, str) and ":" in name:
+        name = import_callable(name)
+    function: Any = name if callable(name) else FUNCTIONS.get(str(name))
+    if function is None:
         hint = did_you_mean(str(name), FUNCTIONS.module_dict, "register it with karsl.registry.FUNCTIONS")
         raise ConfigError(f"FilterDataset: no function {name!r}{hint}")
-    if inspect.isclass(found):
-        return found(**arguments)  # type: ignore[return-value]
-    return partial(found, **arguments) if arguments else found
+    if inspect.isclass(function):
+        return function(**arguments)  # type: ignore[return-value]
+    return partial(function, **arguments) if arguments else function
 
 
 class _All:
-    """Several conditions of which all must hold; pickles."""
+    """The conjunction of several filters; picklable."""
 
-    def __init__(self, conditions: list[Callable[[dict], bool]]) -> None:
-        self.conditions = conditions
+    def __init__(self, filters: list[Callable[[dict], bool]]) -> None:
+        self.filters = filters
 
-    def __call__(self, item: Mapping) -> bool:
-        return all(condition(item) for condition in self.conditions)  # type: ignore[arg-type]  # a view, read as a dict
+    def __call__(self, sample: Mapping) -> bool:
+        return all(is_match(sample) for is_match in self.filters)  # type: ignore[arg-type]  # a mapping, read as a dict
 
 
-def condition_name(keep: Any) -> str:
-    """How a condition is called in messages and trees."""
-    if isinstance(keep, (str, Mapping)):
-        return keep if isinstance(keep, str) else repr(dict(keep))
-    return getattr(keep, "__name__", None) or (
-        condition_name(keep.func) if isinstance(keep, partial) else type(keep).__name__
-    )
+def predicate_name(predicate: Any) -> str:
+    """Return the name of a predicate in messages and trees."""
+    if isinstance(predicate, (str, Mapping)):
+        return predicate.rpartition(":")[2] if isinstance(predicate, str) else repr(dict(predicate))
+    if isinstance(predicate, partial):
+        return predicate_name(predicate.func)
+    return getattr(predicate, "__name__", type(predicate).__name__)

@@ -31,7 +31,7 @@ COLUMNS = {
 LEARNED = ("metainfo", "contents", "absent", "left_out")
 _NOT_PARSING = frozenset(
     ("pipeline", "data_list", "max_refetch", "serialize_data", "index_cache")
-    + ("_index", "_columns", "_draws", "_skips", "_shards", *LEARNED)
+    + ("_index", "_columns", "_epoch_state", "_skips", "_shards", *LEARNED)
 )
 """Attributes that do not shape records."""
 

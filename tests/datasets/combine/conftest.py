@@ -1,4 +1,4 @@
-"""Datasets small enough to write their answers down."""
+"""Small datasets with known samples."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch.utils.data import Dataset
 
 
 class Numbers(Dataset):
-    """Items {'value': base + i}; knows nothing of karsl."""
+    """Samples {'value': base + i}, without karsl."""
 
     def __init__(self, count, base=0, classes=None):
         self.count, self.base = count, base

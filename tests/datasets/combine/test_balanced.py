@@ -1,4 +1,4 @@
-"""Rare classes more often: ours beside MMEngine's, over labels of any kind, and in a run."""
+"""ClassBalancedDataset: compared with MMEngine's, over labels of any kind, and in a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.dataset import BaseDataset
-from mmengine.dataset import ClassBalancedDataset as Theirs
+from mmengine.dataset import ClassBalancedDataset as MMEngineClassBalanced
 from torch.utils.data import Dataset
 
 from karsl.datasets import KArSLDataset
@@ -27,8 +27,8 @@ TRAIN = [dict(type="LoadKeypoints"), dict(type="TSNSampleFrames", clip_len=4, ji
 TRAIN.append(dict(type="PackKeypointInputs"))
 
 
-class Labelled(BaseDataset):
-    """Clips with any number of labels each."""
+class Labeled(BaseDataset):
+    """Clips with any number of labels."""
 
     def __init__(self, labels):
         self.labels = labels
@@ -52,20 +52,20 @@ class Labelled(BaseDataset):
 
 @settings(max_examples=60)
 @given(st.lists(st.lists(st.integers(0, 4), max_size=3), min_size=1, max_size=60), st.floats(0.01, 1))
-def test_places_are_those_of_mmengines(labels, threshold):
-    ours = ClassBalancedDataset(Labelled(labels), threshold)
-    theirs = Theirs(Labelled(labels), threshold)
-    assert [ours[i]["value"] for i in range(len(ours))] == theirs.repeat_indices
-    assert [ours.get_cat_ids(i) for i in range(len(ours))] == [theirs.get_cat_ids(i) for i in range(len(theirs))]
+def test_indices_equal_those_of_mmengine(labels, threshold):
+    dataset = ClassBalancedDataset(Labeled(labels), threshold)
+    expected = MMEngineClassBalanced(Labeled(labels), threshold)
+    assert [dataset[i]["value"] for i in range(len(dataset))] == expected.repeat_indices
+    assert [dataset.get_cat_ids(i) for i in range(len(dataset))] == [expected.get_cat_ids(i) for i in range(len(expected))]
 
 
 @settings(max_examples=60)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.floats(0.01, 1))
-def test_every_clip_comes_as_often_as_its_class_is_rare(labels, threshold):
-    balanced = ClassBalancedDataset(Labelled([[label] for label in labels]), threshold)
+def test_clips_of_rare_classes_are_repeated_more_often(labels, threshold):
+    balanced = ClassBalancedDataset(Labeled([[label] for label in labels]), threshold)
     times = np.bincount([balanced[i]["value"] for i in range(len(balanced))], minlength=len(labels))
-    shares = np.bincount(labels)[labels] / len(labels)
-    assert times.tolist() == np.ceil(np.maximum(1, np.sqrt(threshold / shares))).tolist()
+    fractions = np.bincount(labels)[labels] / len(labels)
+    assert times.tolist() == np.ceil(np.maximum(1, np.sqrt(threshold / fractions))).tolist()
     assert times.min() >= 1
 
 
@@ -81,7 +81,7 @@ def uneven(corpus):
     return uneven
 
 
-def test_each_time_a_clip_comes_its_draws_are_others(uneven):
+def test_repetitions_of_a_clip_have_different_random_numbers(uneven):
     balanced = ClassBalancedDataset(uneven(), oversample_thr=0.5)
     times = int(np.ceil(np.sqrt(0.5 * len(uneven()))))
     assert len(balanced) == len(uneven()) - 1 + times
@@ -92,7 +92,7 @@ def test_each_time_a_clip_comes_its_draws_are_others(uneven):
     assert balanced.column("label").tolist() == [0] * times + [1] * (len(balanced) - times)
 
 
-def test_labels_are_found_however_they_are_kept(uneven):
+def test_labels_are_found_in_records_columns_and_wrappers(uneven):
     expected = len(ClassBalancedDataset(uneven(), 0.5))
     for inside in (uneven(serialize_data=False), CacheDataset(uneven()), SliceDataset(uneven(), slice(None, None, -1))):
         assert len(ClassBalancedDataset(inside, 0.5)) == expected
@@ -100,30 +100,30 @@ def test_labels_are_found_however_they_are_kept(uneven):
     assert len(ClassBalancedDataset(joined, 0.5)) == len(uneven())
 
 
-def test_what_cannot_be_balanced_says_why(numbers, uneven):
-    class Silent(Dataset):
+def test_datasets_without_labels_and_thresholds_out_of_range_raise(numbers, uneven):
+    class Unlabeled(Dataset):
         def __len__(self):
             return 2
 
         def __getitem__(self, i):
             return {}
 
-    with pytest.raises(ConfigError, match="Silent does not tell the classes of its clips .* a get_cat_ids"):
-        ClassBalancedDataset(Silent(), 0.1)
-    with pytest.raises(ConfigError, match="oversample_thr=0; expected a share above 0"):
+    with pytest.raises(ConfigError, match="Unlabeled has no class labels .* a method get_cat_ids"):
+        ClassBalancedDataset(Unlabeled(), 0.1)
+    with pytest.raises(ConfigError, match="oversample_thr=0; expected a number above 0"):
         ClassBalancedDataset(numbers(2), 0)
-    with pytest.raises(ConfigError, match="ShuffleDataset below puts other clips"):
+    with pytest.raises(ConfigError, match="ShuffleDataset below gives other clips"):
         ClassBalancedDataset(ShuffleDataset(numbers(2)), 0.1)
 
 
-def test_a_column_that_no_record_has_is_one_sentence(uneven):
+def test_a_column_that_no_record_has_raises(uneven):
     both = ConcatDataset([uneven(serialize_data=False), uneven(serialize_data=False)])
     assert both.column("label").tolist() == [both.get_cat_ids(i)[0] for i in range(len(both))]
     with pytest.raises(KeyError, match=r"no column 'age': ConcatDataset: datasets\[0\] \(KArSLDataset\) has no records"):
         both.column("age")
 
 
-def test_the_short_name_in_a_config_is_ours_and_the_runner_trains_on_it(corpus, tmp_path):
+def test_the_type_name_in_a_config_is_the_wrapper_of_karsl_and_the_runner_trains_on_it(corpus, tmp_path):
     leaf = dict(type="KArSLDataset", data_root=str(corpus), pipeline=TRAIN, filter_cfg=dict(split="test"))
     cfg = dict(type="ClassBalancedDataset", dataset=leaf, oversample_thr=0.9)
     assert type(DATASETS.build(cfg)) is ClassBalancedDataset
@@ -145,4 +145,4 @@ work_dir = {str(tmp_path / "run")!r}
     dataset = runner.train_dataloader.dataset
     assert type(dataset) is ClassBalancedDataset
     assert len(dataset) > len(dataset.dataset)
-    assert dataset._draws.seed == runner.seed
+    assert dataset._epoch_state.seed == runner.seed

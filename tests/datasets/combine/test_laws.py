@@ -1,4 +1,4 @@
-"""Laws of combinators, over datasets of any lengths."""
+"""Laws of dataset wrappers, over datasets of any lengths."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ lengths = st.lists(st.integers(1, 9), min_size=1, max_size=4)
 
 
 class Run(Dataset):
-    """Items {'value': base + i}."""
+    """Samples {'value': base + i}."""
 
     def __init__(self, count, base=0):
         self.count, self.base = count, base
@@ -54,14 +54,14 @@ def odd(item):
 
 
 @given(st.integers(1, 300), st.integers(0, 2**63))
-def test_a_random_order_gives_each_place_once(length, key):
+def test_a_random_order_has_each_index_once(length, key):
     order = permute(np.arange(length), length, key=key)
     assert sorted(order.tolist()) == list(range(length))
     some = np.arange(0, length, 3)
     assert permute(some, length, key=key).tolist() == order[some].tolist()
 
 
-def test_a_long_order_is_not_written_down_and_is_the_same():
+def test_a_long_order_is_computed_and_the_same():
     length = (1 << 20) + 5
     found = permute(np.arange(length), length, key=3)
     assert np.bincount(found).tolist() == [1] * length
@@ -78,16 +78,16 @@ def test_concat_of_slices_is_the_dataset(count, data):
 
 @settings(max_examples=25)
 @given(lengths)
-def test_map_goes_through_everything_that_only_chooses(counts):
-    members = runs(counts)
+def test_map_commutes_with_wrappers_that_only_select(counts):
+    children = runs(counts)
     for make in (ConcatDataset, InterleaveDataset, lambda m: MixDataset(m, seed=1)):
-        assert values(MapDataset(make(members), double)) == values(make([MapDataset(m, double) for m in members]))
-    assert values(MapDataset(members[0], [double, double])) == values(MapDataset(MapDataset(members[0], double), double))
+        assert values(MapDataset(make(children), double)) == values(make([MapDataset(m, double) for m in children]))
+    assert values(MapDataset(children[0], [double, double])) == values(MapDataset(MapDataset(children[0], double), double))
 
 
 @settings(max_examples=25)
 @given(lengths)
-def test_interleave_covers_every_clip_and_takes_turns(counts):
+def test_interleave_covers_every_clip_and_alternates(counts):
     found = values(InterleaveDataset(runs(counts)))
     assert len(found) == len(counts) * max(counts)
     assert set(found) == {100 * n + i for n, count in enumerate(counts) for i in range(count)}
@@ -95,17 +95,17 @@ def test_interleave_covers_every_clip_and_takes_turns(counts):
 
 
 @given(st.integers(2, 30))
-def test_filter_keeps_order_and_does_nothing_twice(count):
+def test_filter_preserves_order_and_is_idempotent(count):
     dataset = ShuffleDataset(Run(count), seed=count, reshuffle=False)
-    kept = FilterDataset(dataset, odd)
-    assert values(kept) == [v for v in values(dataset) if v % 2]
-    assert values(FilterDataset(kept, odd)) == values(kept)
+    filtered = FilterDataset(dataset, odd)
+    assert values(filtered) == [v for v in values(dataset) if v % 2]
+    assert values(FilterDataset(filtered, odd)) == values(filtered)
 
 
 @settings(max_examples=25)
 @given(lengths, st.lists(st.floats(0.1, 10), min_size=4, max_size=4), st.sampled_from(["first_exhausted", "all_exhausted"]))
-def test_mix_gives_shares_and_uses_clips_evenly(counts, weights, stop):
-    mix = MixDataset(runs(counts), weights[: len(counts)], stop=stop, seed=5)
+def test_mix_has_its_proportions_and_uses_clips_evenly(counts, weights, stop):
+    mix = MixDataset(runs(counts), weights[: len(counts)], stopping_strategy=stop, seed=5)
     for epoch in (0, 1):
         mix.set_epoch(epoch)
         found = values(mix)
@@ -118,7 +118,7 @@ def test_mix_gives_shares_and_uses_clips_evenly(counts, weights, stop):
 
 @settings(max_examples=25)
 @given(lengths, st.integers(0, 5), st.integers(1, 3))
-def test_negative_places_pickles_and_epochs(counts, epoch, times):
+def test_negative_indices_pickles_and_epochs(counts, epoch, times):
     def make():
         dataset = RepeatDataset(MixDataset([ShuffleDataset(run) for run in runs(counts)], seed=2), times)
         dataset.set_epoch(epoch)

@@ -1,4 +1,4 @@
-"""Real clips through combinators: draws, batches, epochs, workers, errors."""
+"""Real clips through dataset wrappers: random numbers, batches, epochs, workers, errors."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def same(a, b, atol=0.0):
         torch.testing.assert_close(torch.as_tensor(a[key]), torch.as_tensor(b[key]), rtol=0, atol=atol)
 
 
-def batch_of(dataset, places):
-    return keypoint_collate(dataset.__getitems__(places))
+def batch_of(dataset, indices):
+    return keypoint_collate(dataset.__getitems__(indices))
 
 
 def nested(make):
-    """Every combinator that a batch is made through."""
+    """A tree of every wrapper that a batch can be made through."""
     a, b = make(), make(filter_cfg=dict(split="train"))
     half = SliceDataset(b, slice(0, None, 2))
     return MixDataset(
@@ -76,11 +76,11 @@ def test_a_nested_batch_is_made_in_one_pass_and_equals_its_samples(make):
     batch = dataset.__getitems__(places)
     finished = batch.collate()
     assert finished is not None
-    same(finished, keypoint_collate([dataset[i] for i in places]), atol=1e-5)
+    same(finished, keypoint_collate([dataset[i] for i in indices]), atol=1e-5)
     assert finished["sample_idx"].tolist() == [0, 5, 3, len(dataset) - 1, 5]
 
 
-def test_a_clip_that_comes_twice_is_drawn_twice(make):
+def test_a_clip_that_occurs_twice_is_augmented_in_two_ways(make):
     dataset = RepeatDataset(make(), 2)
     n = len(dataset) // 2
     assert dataset.get_data_info(1)["clip_id"] == dataset.get_data_info(n + 1)["clip_id"]
@@ -89,7 +89,7 @@ def test_a_clip_that_comes_twice_is_drawn_twice(make):
     assert not torch.equal(batch["inputs"][0], batch["inputs"][1])
 
 
-def test_slices_put_together_again_are_the_dataset_to_the_last_bit(make):
+def test_concatenated_slices_equal_the_dataset_bit_for_bit(make):
     dataset = make()
     whole = ConcatDataset([SliceDataset(dataset, slice(0, 5)), SliceDataset(dataset, slice(5, None))])
     for i in (0, 4, 5, len(dataset) - 1):
@@ -97,7 +97,7 @@ def test_slices_put_together_again_are_the_dataset_to_the_last_bit(make):
     same(batch_of(whole, [1, 6]), batch_of(dataset, [1, 6]))
 
 
-def test_steps_of_map_draw_as_if_they_stood_in_the_pipeline(make):
+def test_transforms_of_map_draw_the_same_random_numbers_as_in_the_pipeline(make):
     one = make([LOAD, *MOVE, dict(type="RandomFlip"), dict(type="CenterScale"), PACK])
     two = MapDataset(MapDataset(make([LOAD, *MOVE]), dict(type="RandomFlip")), [dict(type="CenterScale"), PACK])
     for i in range(6):
@@ -107,7 +107,7 @@ def test_steps_of_map_draw_as_if_they_stood_in_the_pipeline(make):
 
 
 @pytest.mark.parametrize("later", [[LOAD, *MOVE], [LOAD, dict(type="TSNSampleFrames", clip_len=4)], [LOAD]], ids=len)
-def test_a_pipeline_that_is_changed_later_is_the_one_that_is_read_through(make, later):
+def test_a_pipeline_that_is_replaced_later_is_used(make, later):
     steps = [dict(type="UniformSampleFrames", clip_len=5), dict(type="CenterScale"), PACK]
     changed = make([LOAD, MOVE[0]])
     dataset = MapDataset(changed, steps)
@@ -121,7 +121,7 @@ def test_a_pipeline_that_is_changed_later_is_the_one_that_is_read_through(make, 
     same(batch_of(dataset, [0, 2]), before[1])
 
 
-def test_a_callable_of_ones_own_draws_by_seed_epoch_and_place(make):
+def test_random_numbers_of_a_user_function_depend_on_seed_epoch_and_index(make):
     def shake(sample):
         return {**sample, "inputs": sample["inputs"] + np.random.rand()}
 
@@ -149,15 +149,15 @@ def test_an_epoch_is_a_function_of_seed_and_epoch(make):
 )
 def test_batches_do_not_depend_on_workers(make, loader):
     def epoch(**kwargs):
-        dataset = SliceDataset(nested(make), 20, of_each_epoch=True)
+        dataset = SliceDataset(nested(make), 20, allow_reshuffled=True)
         dataset.set_epoch(1)
         return torch.cat([b["inputs"] for b in DataLoader(dataset, 5, collate_fn=keypoint_collate, **kwargs)])
 
     assert torch.equal(epoch(**loader), epoch())
 
 
-def test_an_epoch_set_in_the_parent_reaches_workers_that_run_on(make):
-    dataset = SliceDataset(nested(make), 8, of_each_epoch=True)
+def test_an_epoch_set_in_the_parent_reaches_persistent_workers(make):
+    dataset = SliceDataset(nested(make), 8, allow_reshuffled=True)
     loader = DataLoader(dataset, 4, collate_fn=keypoint_collate, num_workers=1, persistent_workers=True)
     for number in (0, 1):
         dataset.set_epoch(number)
@@ -165,16 +165,16 @@ def test_an_epoch_set_in_the_parent_reaches_workers_that_run_on(make):
         same(dict(x=found), dict(x=batch_of(dataset, range(8))["inputs"]), atol=0)
 
 
-def test_a_filter_reads_no_clip_when_records_are_enough(make, monkeypatch):
+def test_a_filter_reads_no_clip_if_records_are_enough(make, monkeypatch):
     dataset = MapDataset(make([LOAD]), [*MOVE, dict(type="CenterScale"), PACK])
     reads = []
-    monkeypatch.setattr(type(dataset), "sample", lambda self, i, **kw: reads.append(i))
-    kept = FilterDataset(dataset, lambda item: item["signer"] == "02" and item["label"] < 3)
-    assert {kept.get_data_info(i)["signer"] for i in range(len(kept))} == {"02"}
+    monkeypatch.setattr(type(dataset), "get_sample", lambda self, i, **kw: reads.append(i))
+    filtered = FilterDataset(dataset, lambda item: item["signer"] == "02" and item["label"] < 3)
+    assert {filtered.get_data_info(i)["signer"] for i in range(len(filtered))} == {"02"}
     assert not reads
 
 
-def test_a_filter_sees_what_steps_made_of_the_clip(make):
+def test_a_filter_sees_the_clip_after_the_transforms(make):
     def long(item):
         return item["num_frames"] > 6
 
@@ -188,12 +188,12 @@ def test_a_filter_sees_what_steps_made_of_the_clip(make):
 
     marks = MapDataset(dataset, marked)
     middle = sorted(marks[i]["mark"] for i in range(len(marks)))[len(marks) // 2]
-    kept = FilterDataset(marks, lambda item: item["mark"] > middle, num_workers=2)
-    assert [s["mark"] > middle for s in kept] == [True] * len(kept)
-    assert len(kept) < len(marks)
+    filtered = FilterDataset(marks, lambda item: item["mark"] > middle, num_workers=2)
+    assert [s["mark"] > middle for s in filtered] == [True] * len(filtered)
+    assert len(filtered) < len(marks)
 
 
-def test_pickles_under_spawn_are_small_however_many_places_they_hold(make):
+def test_pickles_under_spawn_are_small_for_any_number_of_indices(make):
     dataset = RepeatDataset(make(), 1000)
     chosen = SliceDataset(dataset, np.random.default_rng(0).permutation(len(dataset)))
     text = ForkingPickler.dumps(chosen)
@@ -201,7 +201,7 @@ def test_pickles_under_spawn_are_small_however_many_places_they_hold(make):
     same(pickle.loads(text)[5], chosen[5])
 
 
-def test_different_keypoints_are_an_error_that_says_what_to_do(make):
+def test_different_keypoints_raise_with_a_remedy(make):
     hands = make([LOAD, dict(type="SelectKeypoints", names=["rh", "lh"]), *TRAIN[1:4], PACK])
     with pytest.raises(SkeletonError, match=r"ends with 184 keypoints .* put SelectKeypoints\(skeleton='karsl_184'"):
         ConcatDataset([make(), hands])
@@ -211,7 +211,7 @@ def test_different_keypoints_are_an_error_that_says_what_to_do(make):
     assert batch_of(one, [0, -1])["inputs"].shape == (2, 6, 42, 3)
 
 
-def test_an_error_names_member_clip_and_step(make):
+def test_an_error_names_child_clip_and_transform(make):
     def fails(results):
         raise ValueError("no")
 
@@ -222,19 +222,19 @@ def test_an_error_names_member_clip_and_step(make):
         batch_of(dataset, [0, len(dataset) - 1])
 
 
-def test_a_clip_that_cannot_be_used_is_replaced_as_the_dataset_says(make):
+def test_a_clip_that_cannot_be_used_is_replaced_as_its_dataset_allows(make):
     def picky(results):
         return None if results["label"] == 0 else results
 
     dataset = ConcatDataset([make([LOAD, picky, *TRAIN[1:]]), make([LOAD, *TRAIN[1:]])])
-    places = [i for i in range(len(dataset)) if dataset.get_data_info(i)["label"] == 0][:2]
-    assert all(dataset[i]["label"] != 0 for i in places if i < len(dataset) // 2)
+    indices = [i for i in range(len(dataset)) if dataset.get_data_info(i)["label"] == 0][:2]
+    assert all(dataset[i]["label"] != 0 for i in indices if i < len(dataset) // 2)
     assert dataset.num_skipped > 0
-    with pytest.raises(TransformError, match="a step gave None for sample 0"):
+    with pytest.raises(TransformError, match="a transform returned None for sample 0"):
         MapDataset(make(test_mode=True), lambda sample: None)[0]
 
 
-def test_a_cache_below_steps_gives_the_same_clips_again(make):
+def test_a_cache_below_transforms_returns_the_same_clips_again(make):
     cached = MapDataset(CacheDataset(make([LOAD])), [*MOVE, PACK])
     plain = make([LOAD, *MOVE, PACK])
     assert cached[3]["keypoint_mask"].shape == plain[3]["keypoint_mask"].shape
@@ -246,14 +246,14 @@ def test_a_cache_below_steps_gives_the_same_clips_again(make):
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn"])
-def test_a_clip_that_was_looked_at_before_the_seed_was_told_is_cached_as_in_any_worker(make, start_method):
+def test_a_clip_read_before_the_seed_is_set_is_cached_as_in_any_worker(make, start_method):
     dataset = MapDataset(CacheDataset(make([LOAD, MOVE[0]], seed=None)), [PACK])
-    looked_at = dataset[2]["inputs"]
+    before = dataset[2]["inputs"]
     dataset.set_epoch(0, seed=5)
     options = dict(num_workers=1, multiprocessing_context=start_method, timeout=300)
     (found,) = DataLoader(SliceDataset(dataset, 4), 4, collate_fn=keypoint_collate, **options)
     same(found, keypoint_collate([dataset[i] for i in range(4)]))
-    assert not torch.equal(found["inputs"][2], looked_at)
+    assert not torch.equal(found["inputs"][2], before)
     dataset.set_epoch(1, seed=5)
     assert torch.equal(dataset[2]["inputs"], found["inputs"][2])
 
@@ -275,7 +275,7 @@ def test_any_dataset_of_dicts_can_be_mixed_in(make):
     assert batch["sample_idx"].tolist() == [0, len(dataset) - 1]
 
 
-def test_columns_for_samplers_come_from_all_members(make):
+def test_columns_for_samplers_cover_all_children(make):
     dataset = nested(make)
     labels = dataset.column("label")
     assert labels.tolist() == [dataset.get_cat_ids(i)[0] for i in range(len(dataset))]

@@ -1,11 +1,11 @@
-"""A pack of the synthetic corpus, and a recorded dataset over it."""
+"""A pack of the synthetic corpus, and a LazyDataset over it."""
 
 from __future__ import annotations
 
 import pytest
 
 from karsl.cli.main import main
-from karsl.datasets.lazy import LazyDataset
+from karsl.datasets.combine import LazyDataset
 
 LOAD, PACK = dict(type="LoadKeypoints"), dict(type="PackKeypointInputs")
 MOVE = [dict(type="TSNSampleFrames", clip_len=6, jitter=1.0), dict(type="RandomFlip"), dict(type="CenterScale")]
@@ -31,15 +31,20 @@ def leaf(lazy_pack):
 
 
 @pytest.fixture
-def recorded(leaf):
-    """Two signers, steps of their own and of both, a filter, a mix, and an encoder."""
+def mixed(leaf):
+    """Two signers, transforms of one and of both, a filter and a mix."""
 
-    def recorded(seed=5):
+    def mixed(seed=5):
         lazy = LazyDataset(seed=seed)
         lazy.add_dataset(leaf(filter_cfg=dict(signers="01")), name="one")
         lazy.add_dataset(leaf(filter_cfg=dict(signers="02")), name="two")
         lazy.map(dict(type="RandomFlip", prob=1.0), dataset="two").filter(dict(min_frames=5))
-        lazy.mix(interleave=False).map([*MOVE, PACK])
-        return lazy.set_encoder([dict(type="FeatureEncoder", streams=["joint", "bone"]), dict(type="LabelEncoder")])
+        return lazy.mix(interleave=False).map([*MOVE, PACK])
 
-    return recorded
+    return mixed
+
+
+@pytest.fixture
+def encoders():
+    """Transforms that add features and SignIDs."""
+    return [dict(type="SkeletonFeatures", feats=["joint", "bone"]), dict(type="EncodeGloss")]

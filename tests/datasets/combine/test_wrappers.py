@@ -1,4 +1,4 @@
-"""Each combinator by known answers: order, length, wrapping, negative places, messages."""
+"""Each dataset wrapper by known answers: order, length, wrapping, negative indices, messages."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from mmengine.dataset import ClassBalancedDataset
-from mmengine.dataset import ConcatDataset as TheirConcat
-from mmengine.dataset import RepeatDataset as TheirRepeat
+from mmengine.dataset import ConcatDataset as MMEngineConcat
+from mmengine.dataset import RepeatDataset as MMEngineRepeat
 from torch.utils.data import Subset
 
 from karsl.datasets.combine import (
@@ -26,17 +26,17 @@ from karsl.errors import ConfigError, TransformError
 from karsl.registry import DATASETS, FUNCTIONS
 
 
-def test_concat_gives_one_after_the_other(numbers, values):
+def test_concat_returns_one_dataset_after_the_other(numbers, values):
     both = ConcatDataset([numbers(2), numbers(3, 10)])
     assert values(both) == [0, 1, 10, 11, 12]
     assert [both[i]["value"] for i in (-1, -5, np.int64(2))] == [12, 0, 10]
 
 
-def test_interleave_takes_turns_and_shorter_ones_begin_again(numbers, values):
+def test_interleave_alternates_and_shorter_datasets_start_again(numbers, values):
     both = InterleaveDataset([numbers(2), numbers(3, 10)])
     assert values(both) == [0, 10, 1, 11, 0, 12]
     assert both[-1]["value"] == 12
-    assert values(InterleaveDataset([numbers(2), numbers(3, 10)], stop="first_exhausted")) == [0, 10, 1, 11]
+    assert values(InterleaveDataset([numbers(2), numbers(3, 10)], stopping_strategy="first_exhausted")) == [0, 10, 1, 11]
 
 
 def test_repeat_and_slice(numbers, values):
@@ -74,7 +74,7 @@ def test_shuffle_is_a_permutation_of_its_epoch(numbers, values):
     assert values(fixed) == first
 
 
-def test_mix_holds_its_proportions_and_is_drawn_anew(numbers, values):
+def test_mix_has_its_proportions_and_is_resampled_each_epoch(numbers, values):
     mix = MixDataset([numbers(30), numbers(100, 1000)], weights=[3, 1], seed=0)
     first = values(mix)
     assert len(mix) == 40
@@ -86,22 +86,22 @@ def test_mix_holds_its_proportions_and_is_drawn_anew(numbers, values):
     assert sorted(v for v in second if v < 1000) == list(range(30))
 
 
-def test_the_seed_of_the_outermost_is_that_of_all_below(numbers, values):
+def test_the_seed_of_the_outermost_dataset_applies_to_all_below(numbers, values):
     def mixed(**kwargs):
         return MixDataset([numbers(20), numbers(20, 100)], **kwargs)
 
     assert values(RepeatDataset(mixed(), 1, seed=4)) == values(mixed(seed=4)) != values(mixed())
 
 
-def test_mix_until_all_are_exhausted_gives_every_clip(numbers, values):
-    mix = MixDataset([numbers(4), numbers(10, 1000)], weights=[1, 1], stop="all_exhausted", seed=0)
+def test_mix_until_all_are_exhausted_has_every_clip(numbers, values):
+    mix = MixDataset([numbers(4), numbers(10, 1000)], weights=[1, 1], stopping_strategy="all_exhausted", seed=0)
     found = values(mix)
     assert len(mix) == 20
     assert sorted(v for v in found if v >= 1000) == list(range(1000, 1010))
     assert {found.count(v) for v in range(4)} == {2, 3}
 
 
-def test_cache_holds_no_more_bytes_than_it_may():
+def test_cache_stays_within_max_bytes():
     class Arrays:
         reads = 0
 
@@ -118,7 +118,7 @@ def test_cache_holds_no_more_bytes_than_it_may():
     assert (cache.hits, cache.misses, cache.nbytes, Arrays.reads) == (2, 4, 20, 4)
 
 
-def test_a_step_above_a_cache_cannot_change_what_is_kept():
+def test_a_transform_above_a_cache_cannot_change_cached_samples():
     class Samples:
         def __len__(self):
             return 1
@@ -148,20 +148,20 @@ def in_place(sample):
     return sample
 
 
-def test_an_index_outside_is_an_index_error_and_iteration_ends(numbers):
+def test_an_index_out_of_range_raises_and_iteration_ends(numbers):
     dataset = RepeatDataset(numbers(2), 2)
     for index in (4, -5):
-        with pytest.raises(IndexError, match=f"index {index} is outside a RepeatDataset of 4 clips"):
+        with pytest.raises(IndexError, match=f"index {index} is out of range for a RepeatDataset of 4 clips"):
             dataset[index]
     assert len(list(dataset)) == 4
 
 
-def test_an_empty_or_broken_member_is_named_by_position_and_kind(numbers):
-    with pytest.raises(ConfigError, match=r"ConcatDataset: datasets\[1\] \(Numbers\) holds no clips"):
+def test_an_empty_or_broken_child_is_named_by_position_and_type(numbers):
+    with pytest.raises(ConfigError, match=r"ConcatDataset: datasets\[1\] \(Numbers\) has no clips"):
         ConcatDataset([numbers(1), numbers(0)])
     with pytest.raises(FileNotFoundError, match=r"MixDataset: datasets\[0\] \(KArSLDataset\): .*'no/such'"):
         MixDataset([dict(type="KArSLDataset", data_root="no/such")])
-    with pytest.raises(ConfigError, match=r"datasets\[1\] is a int; expected a dataset or its config"):
+    with pytest.raises(ConfigError, match=r"datasets\[1\] is of type int; expected a dataset or its config"):
         InterleaveDataset([numbers(1), 3])
     with pytest.raises(ConfigError, match="datasets is empty"):
         ConcatDataset([])
@@ -174,19 +174,19 @@ def test_an_empty_or_broken_member_is_named_by_position_and_kind(numbers):
         (lambda n: RepeatDataset(n, 1.5), "times=1.5; expected a whole number of 1 to"),
         (lambda n: MixDataset([n, n], "ab"), "weights='ab' for 2 datasets"),
         (lambda n: CacheDataset(n, max_bytes="1GB"), "max_bytes='1GB'"),
-        (lambda n: FilterDataset(n, 5), "keep=5; expected a function"),
+        (lambda n: FilterDataset(n, 5), "predicate=5; expected a function"),
         (lambda n: MixDataset([n, n], [1]), r"weights=\[1\] for 2 datasets"),
         (lambda n: MixDataset([n], [-1]), "one positive number"),
-        (lambda n: InterleaveDataset([n], stop="never"), "expected 'all_exhausted' or 'first_exhausted'"),
+        (lambda n: InterleaveDataset([n], stopping_strategy="never"), "expected 'all_exhausted' or 'first_exhausted'"),
         (lambda n: CacheDataset(n, max_bytes=-1), "max_bytes=-1"),
-        (lambda n: MapDataset(n, []), "at least one step"),
+        (lambda n: MapDataset(n, []), "at least one transform"),
         (lambda n: ConcatDataset([n], labels="unoin"), "did you mean 'union'"),
-        (lambda n: FilterDataset(n, dict(splits="x")), "expected 'type' or keys of split"),
+        (lambda n: FilterDataset(n, dict(splits="x")), "expected 'type' or keys of .*split"),
         (lambda n: FilterDataset(n, "nothing_of_this_name"), "register it with"),
-        (lambda n: FilterDataset(n, lambda item: False), "keeps none of 3 clips"),
+        (lambda n: FilterDataset(n, lambda item: False), "is true for none of 3 clips"),
     ],
 )
-def test_wrong_arguments_say_what_is_expected(numbers, make, message):
+def test_invalid_arguments_raise(numbers, make, message):
     with pytest.raises(ConfigError, match=message):
         make(numbers(3))
 
@@ -201,32 +201,32 @@ def test_wrong_arguments_say_what_is_expected(numbers, make, message):
         lambda d: RepeatDataset(d, 1)[:3],
     ],
 )
-def test_what_remembers_places_refuses_an_order_that_changes(numbers, make):
+def test_wrappers_that_store_indices_reject_an_order_that_changes(numbers, make):
     mix = RepeatDataset(MixDataset([numbers(3), numbers(3)]), 2)
-    with pytest.raises(ConfigError, match="the MixDataset below puts other clips in the same places in each epoch"):
+    with pytest.raises(ConfigError, match="the MixDataset below gives other clips for the same indices in each epoch"):
         make(mix)
     with pytest.raises(ConfigError, match="ShuffleDataset below"):
         make(ShuffleDataset(numbers(3)))
     assert len(make(ShuffleDataset(numbers(3), reshuffle=False))) == 3
 
 
-def test_parts_of_an_order_that_changes_are_of_each_epoch_if_that_is_asked_for(numbers, values):
+def test_slices_of_an_order_that_changes_have_other_clips_each_epoch_if_allowed(numbers, values):
     mix = MixDataset([numbers(30), numbers(100, 1000)], seed=0)
-    part = mix.get_subset(20, of_each_epoch=True)
+    part = mix.get_subset(20, allow_reshuffled=True)
     first = values(part)
     part.set_epoch(1)
-    assert values(part) == values(SliceDataset(mix, 20, of_each_epoch=True)) != first
+    assert values(part) == values(SliceDataset(mix, 20, allow_reshuffled=True)) != first
     assert len(ConcatDataset([SliceDataset(mix, 0), numbers(1)])) == 1
-    with pytest.raises(ConfigError, match="SliceDataset below the MixDataset.* or give of_each_epoch=True"):
+    with pytest.raises(ConfigError, match="SliceDataset below the MixDataset.* or set allow_reshuffled=True"):
         DATASETS.build(dict(type="SliceDataset", dataset=part, indices=2))
 
 
-def test_a_condition_that_fails_names_the_item(numbers):
-    with pytest.raises(TransformError, match="failed on item 0: KeyError: 'nothing'"):
+def test_a_predicate_that_fails_names_the_sample(numbers):
+    with pytest.raises(TransformError, match="failed on sample 0: KeyError: 'nothing'"):
         FilterDataset(numbers(2), lambda item: item["nothing"])
 
 
-def test_a_registered_condition_takes_arguments(numbers, values):
+def test_a_registered_predicate_gets_its_arguments(numbers, values):
     @FUNCTIONS.register_module(name="above", force=True)
     def above(item, bound=0):
         return item["value"] > bound
@@ -236,7 +236,7 @@ def test_a_registered_condition_takes_arguments(numbers, values):
 
 
 def test_repr_is_the_tree(numbers):
-    tree = ConcatDataset([RepeatDataset(numbers(2), 2), TheirConcat.__mro__[1]([numbers(1)])])
+    tree = ConcatDataset([RepeatDataset(numbers(2), 2), MMEngineConcat.__mro__[1]([numbers(1)])])
     assert repr(tree).splitlines() == [
         "ConcatDataset(): 5 clips",
         "├─ RepeatDataset(times=2): 4 clips",
@@ -246,7 +246,7 @@ def test_repr_is_the_tree(numbers):
     ]
 
 
-def test_different_classes_are_an_error_that_says_how_to_map_them(numbers):
+def test_different_classes_raise_with_ways_to_map_them(numbers):
     a, b = numbers(2, 0, ("hello", "i")), numbers(3, 10, ("hola", "i", "you"))
     with pytest.raises(ConfigError, match=r"datasets\[0\] \(Numbers\) has 2 classes .* labels='union' .* aliases"):
         ConcatDataset([a, b])
@@ -264,12 +264,12 @@ def test_different_classes_are_an_error_that_says_how_to_map_them(numbers):
         ConcatDataset([a, b], labels=["i", "hello", "hola"])
 
 
-def test_a_member_may_give_its_classes_and_no_clip(numbers):
+def test_a_child_may_add_its_classes_and_no_clip(numbers):
     a, b = numbers(2, 0, ("hello", "i")), numbers(2, 10, ("you", "i"))
     both = ConcatDataset([SliceDataset(a, 0), b], labels="union")
     assert both.metainfo["classes"] == ("hello", "i", "you")
     assert [s["label"] for s in both] == [2, 1]
-    with pytest.raises(ConfigError, match=r"datasets\[0\] \(SliceDataset\) holds no clips"):
+    with pytest.raises(ConfigError, match=r"datasets\[0\] \(SliceDataset\) has no clips"):
         InterleaveDataset([SliceDataset(a, 0), b], labels="union")
 
 
@@ -286,11 +286,11 @@ def test_two_classes_of_one_name_stay_two(numbers):
 
 
 class OwnSubset(Subset):
-    """A subclass may choose places as it likes, so it is not looked through."""
+    """A subclass, which may map indices in its own way."""
 
 
 class Wrapper:
-    """A wrapper of one's own."""
+    """A third-party wrapper."""
 
     def __init__(self, dataset):
         self.dataset = dataset
@@ -303,7 +303,7 @@ class Wrapper:
 
 
 @pytest.mark.parametrize("wrap", [lambda d: OwnSubset(d, range(len(d))), Wrapper, lambda d: Wrapper(Wrapper(d))])
-def test_wrappers_of_ones_own_are_reached_by_epochs_seeds_and_questions(numbers, values, wrap):
+def test_epochs_seeds_and_checks_reach_through_third_party_wrappers(numbers, values, wrap):
     shuffled = ShuffleDataset(numbers(40))
     outer = RepeatDataset(wrap(shuffled), 1, seed=4)
     assert values(outer) == values(ShuffleDataset(numbers(40), seed=4))
@@ -311,28 +311,28 @@ def test_wrappers_of_ones_own_are_reached_by_epochs_seeds_and_questions(numbers,
     for epoch in (1, 2):
         outer.set_epoch(epoch)
         orders.append(values(outer))
-        assert shuffled._draws.epoch == epoch
+        assert shuffled._epoch_state.epoch == epoch
     assert len({tuple(order) for order in orders}) == 3
-    assert ConcatDataset([wrap(ShuffleDataset(numbers(3), seed=9))])._draws.seed == 9
+    assert ConcatDataset([wrap(ShuffleDataset(numbers(3), seed=9))])._epoch_state.seed == 9
     with pytest.raises(ConfigError, match="ShuffleDataset below"):
         FilterDataset(wrap(shuffled), lambda item: True)
     assert repr(outer).splitlines()[-1].endswith("Numbers(): 40 clips")
 
 
-def test_a_dataset_that_takes_the_epoch_alone_is_told_of_it(numbers):
-    class Told(numbers):
+def test_a_dataset_whose_set_epoch_takes_no_seed_gets_the_epoch(numbers):
+    class EpochOnly(numbers):
         def set_epoch(self, epoch):
             self.epoch = epoch
 
-    inner = Told(3)
+    inner = EpochOnly(3)
     RepeatDataset(Wrapper(inner), 2).set_epoch(4, seed=1)
     assert inner.epoch == 4
 
 
-def test_a_clip_below_a_wrapper_of_ones_own_is_augmented_anew_in_each_epoch(corpus):
+def test_a_clip_below_a_third_party_wrapper_is_augmented_differently_each_epoch(corpus):
     pipeline = [dict(type="LoadKeypoints"), dict(type="RandomAffine")]
     leaf = DATASETS.build(dict(type="KArSLDataset", data_root=str(corpus), pipeline=pipeline, seed=0))
-    for wrapped in (Wrapper(leaf), OwnSubset(leaf, [0, 1]), TheirConcat.__mro__[1]([Wrapper(leaf)])):
+    for wrapped in (Wrapper(leaf), OwnSubset(leaf, [0, 1]), MMEngineConcat.__mro__[1]([Wrapper(leaf)])):
         dataset = MapDataset(wrapped, lambda sample: sample)
         found = []
         for epoch in range(3):
@@ -341,7 +341,7 @@ def test_a_clip_below_a_wrapper_of_ones_own_is_augmented_anew_in_each_epoch(corp
         assert len(set(found)) == 3
 
 
-def test_configs_nest_and_arguments_of_mmengine_are_taken(corpus):
+def test_configs_nest_and_accept_the_arguments_of_mmengine(corpus):
     leaf = dict(type="KArSLDataset", data_root=str(corpus))
     cfg = dict(
         type="ConcatDataset",
@@ -357,14 +357,14 @@ def test_configs_nest_and_arguments_of_mmengine_are_taken(corpus):
 
 def test_mmengines_wrappers_work_around_and_inside(corpus):
     leaf = DATASETS.build(dict(type="KArSLDataset", data_root=str(corpus)))
-    inside = ConcatDataset([TheirRepeat(leaf, 2), TheirConcat([leaf, leaf])])
-    around = TheirConcat([inside, inside])
+    inside = ConcatDataset([MMEngineRepeat(leaf, 2), MMEngineConcat([leaf, leaf])])
+    around = MMEngineConcat([inside, inside])
     n = len(leaf)
     assert len(inside) == 4 * n
     assert inside.get_data_info(3 * n + 1)["clip_id"] == leaf.get_data_info(1)["clip_id"]
     assert len(around) == 8 * n
     assert around.get_data_info(5 * n)["clip_id"] == leaf.get_data_info(0)["clip_id"]
-    twice = TheirRepeat(inside, 2)
+    twice = MMEngineRepeat(inside, 2)
     assert twice.metainfo["classes"] == leaf.metainfo["classes"]
     assert twice.get_data_info(4 * n + 1)["clip_id"] == leaf.get_data_info(1)["clip_id"]
     balanced = ClassBalancedDataset(SliceDataset(inside, 30), oversample_thr=0.9)
