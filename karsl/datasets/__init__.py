@@ -1,28 +1,54 @@
-"""Datasets: an index of records, a pipeline of transforms, batches."""
+"""Datasets: records, pipelines of transforms, wrappers, samplers and batches."""
 
-from karsl.datasets import combine, lazy, transforms
-from karsl.datasets.base import KeypointDataset
-from karsl.datasets.collate import keypoint_collate, plan_collate
-from karsl.datasets.index.buffer import SerializedList
+from karsl.datasets import transforms
+from karsl.datasets.collate import device_collate, keypoint_collate
+from karsl.datasets.combine import (
+    CacheDataset,
+    ClassBalancedDataset,
+    ConcatDataset,
+    FilterDataset,
+    InterleaveDataset,
+    MapDataset,
+    MixDataset,
+    RelabelDataset,
+    RepeatDataset,
+    ShuffleDataset,
+    SliceDataset,
+)
+from karsl.datasets.index.record_list import RecordList
 from karsl.datasets.karsl import KArSLDataset
+from karsl.datasets.keypoint_dataset import KeypointDataset
+from karsl.datasets.lazy import LazyDataset
 from karsl.datasets.pipeline import Pipeline
 from karsl.datasets.samplers import ChunkSampler, ClassBalancedSampler, LengthBucketSampler, ResumableSampler
+from karsl.datasets.splits import hash_split
 from karsl.datasets.stream import StreamDataset, TarDataset
 
 __all__ = [
+    "CacheDataset",
     "ChunkSampler",
+    "ClassBalancedDataset",
     "ClassBalancedSampler",
+    "ConcatDataset",
+    "FilterDataset",
+    "InterleaveDataset",
     "KArSLDataset",
     "KeypointDataset",
+    "LazyDataset",
     "LengthBucketSampler",
+    "MapDataset",
+    "MixDataset",
     "Pipeline",
+    "RecordList",
+    "RelabelDataset",
+    "RepeatDataset",
     "ResumableSampler",
-    "SerializedList",
+    "ShuffleDataset",
+    "SliceDataset",
     "StreamDataset",
     "TarDataset",
-    "combine",
+    "device_collate",
+    "hash_split",
     "keypoint_collate",
-    "lazy",
-    "plan_collate",
     "transforms",
 ]

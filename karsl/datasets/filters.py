@@ -1,98 +1,103 @@
-"""Which records a dataset keeps: `filter_cfg`, one function a key."""
+"""Filters of records: the keys of `filter_cfg`, and a summary of the records that remain."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from karsl.errors import ConfigError, DatasetNotFoundError, did_you_mean
+from karsl.errors import ConfigError, DatasetNotFoundError, did_you_mean, pluralize
 
-SUBSETS: dict[str, range] = {
-    "karsl100": range(71, 171),
-    "karsl190": range(1, 191),
-    "karsl502": range(1, 503),
-}
-"""SignIDs of the subsets that papers report on."""
-
-Keep = Callable[[dict], bool]
+_MAX_LISTED = 8
 
 
-def _as_set(value: Any) -> set:
-    return {value} if isinstance(value, (str, int)) else set(value)
-
-
-def _by_split(value: Any) -> Keep:
-    splits = _as_set(value)
-    return lambda record: record.get("split") in splits
-
-
-def _by_signer(value: Any) -> Keep:
-    signers = {signer_name(s) for s in _as_set(value)}
-    return lambda record: signer_name(record.get("signer")) in signers
-
-
-def signer_name(signer: Any) -> str:
-    """How a signer is called; a number in any spelling is one signer.
+def normalize_signer(signer: Any) -> str:
+    """Return the name of a signer. All spellings of a number are one signer.
 
     Example:
-        >>> signer_name(1), signer_name("1"), signer_name("01"), signer_name("anna")
+        >>> normalize_signer(1), normalize_signer("1"), normalize_signer("01"), normalize_signer("anna")
         ('01', '01', '01', 'anna')
     """
     name = str(signer)
     return f"{int(name):02d}" if name.isdecimal() else name
 
 
-def _by_length(value: int) -> Keep:
-    if not isinstance(value, int) or value < 0:
-        raise ConfigError(f"filter_cfg: min_frames={value!r}; expected a number of frames")
-    return lambda record: record.get("num_frames", 0) >= value
+def _same(value: Any) -> Any:
+    return value
 
 
-def _by_label(value: Any) -> Keep:
-    labels = _as_set(value)
-    return lambda record: record.get("label") in labels
+def _as_set(value: Any) -> set:
+    return {value} if isinstance(value, (str, int)) else set(value)
 
 
-def _by_sign(value: Any) -> Keep:
-    signs = _as_set(value)
-    return lambda record: record.get("sign") in signs
+@dataclass(frozen=True)
+class Filter:
+    """A key of `filter_cfg` that lists allowed values of a record key.
 
-
-FILTERS: dict[str, Callable[[Any], Keep]] = {
-    "split": _by_split,
-    "signers": _by_signer,
-    "min_frames": _by_length,
-    "labels": _by_label,
-    "signs": _by_sign,
-    "subset": lambda name: _by_sign(subset_signs(name)),
-}
-
-
-def subset_signs(name: str) -> range:
-    """SignIDs of a named subset.
-
-    Raises:
-        ConfigError: No such subset.
+    Attributes:
+        field: Record key.
+        normalize: Makes spellings of one value equal.
+        values: Turns the value of `filter_cfg` into the set of allowed values.
+        report: How values without a record are reported: `'names'`, `'count'` or None.
     """
-    if name not in SUBSETS:
-        raise ConfigError(f"filter_cfg: subset={name!r}; expected one of {', '.join(SUBSETS)}")
-    return SUBSETS[name]
+
+    field: str
+    normalize: Callable[[Any], Any] = _same
+    values: Callable[[Any], set] = _as_set
+    report: str | None = None
+
+    def predicate(self, value: Any) -> Callable[[dict], bool]:
+        """Return the function that decides if a record passes."""
+        allowed = {self.normalize(v) for v in self.values(value)}
+        return lambda record: self.normalize(record.get(self.field)) in allowed
+
+    def unmatched(self, key: str, value: Any, records: Sequence[Mapping]) -> str:
+        """Return the allowed values that no record has, as text; empty if there are none or they are not reported."""
+        if self.report is None:
+            return ""
+        allowed = {self.normalize(v) for v in self.values(value)}
+        missing = sorted(allowed - {self.normalize(v) for v in {r.get(self.field) for r in records}})
+        if not missing:
+            return ""
+        if self.report == "names":
+            return f"{key} {', '.join(map(str, missing))}"
+        examples = ", ".join(map(str, missing[:3])) + (", ..." if len(missing) > 3 else "")
+        return f"{len(missing)} of {len(allowed)} {self.field}s ({examples})"
 
 
-def keep_records(records: list[dict], filter_cfg: Mapping | None, *, source: str) -> list[dict]:
-    """Apply every key of `filter_cfg`; a record stays if all agree.
+class _MinFrames(Filter):
+    """The filter `min_frames`."""
+
+    def predicate(self, value: int) -> Callable[[dict], bool]:
+        if not isinstance(value, int) or value < 0:
+            raise ConfigError(f"filter_cfg: min_frames={value!r}; expected a number of frames")
+        return lambda record: record.get(self.field, 0) >= value
+
+
+FILTERS: dict[str, Filter] = {
+    "signers": Filter("signer", normalize_signer, report="names"),
+    "split": Filter("split", report="names"),
+    "min_frames": _MinFrames("num_frames"),
+    "labels": Filter("label"),
+    "signs": Filter("sign", report="count"),
+}
+"""Filters by key of `filter_cfg`. A dataset module may add its own, as `karsl.datasets.karsl` adds `subset`."""
+
+
+def filter_records(records: list[dict], filter_cfg: Mapping | None, *, source: str) -> list[dict]:
+    """Return the records that pass every filter.
 
     Args:
-        records: To choose from; not changed.
-        filter_cfg: Keys of `FILTERS`; a key that is None does nothing.
-        source: Names the data in the error.
+        records: Records to filter; not changed.
+        filter_cfg: Value per key of `FILTERS`; None turns a filter off.
+        source: Name of the data, for errors.
 
     Raises:
-        ConfigError: A key that no filter has.
-        DatasetNotFoundError: One of the filters leaves nothing.
+        ConfigError: If there is no filter of that name.
+        DatasetNotFoundError: If a filter leaves no record.
 
     Example:
-        >>> keep_records([{"split": "train"}, {"split": "test"}], {"split": "test"}, source="x")
+        >>> filter_records([{"split": "train"}, {"split": "test"}], {"split": "test"}, source="x")
         [{'split': 'test'}]
     """
     for key, value in (filter_cfg or {}).items():
@@ -101,62 +106,47 @@ def keep_records(records: list[dict], filter_cfg: Mapping | None, *, source: str
             raise ConfigError(f"filter_cfg has no key {key!r}{hint}")
         if value is None:
             continue
-        keep = FILTERS[key](value)
-        kept = [r for r in records if keep(r)]
-        if records and not kept:
-            field = {"signers": "signer", "signs": "sign", "subset": "sign", "labels": "label"}.get(key, key)
-            there = sorted({str(r.get(field)) for r in records})
-            some = ", ".join(there[:8]) + (", ..." if len(there) > 8 else "")
-            raise DatasetNotFoundError(
-                f"no records in {source} for {key} {value!r}; "
-                + (f"the longest has {max(r['num_frames'] for r in records)} frames" if key == "min_frames"
-                   else f"it has {field} {some}")
-            )  # fmt: skip
-        records = kept
+        passed = list(filter(FILTERS[key].predicate(value), records))
+        if records and not passed:
+            raise DatasetNotFoundError(f"no records in {source} for {key} {value!r}; {_available(records, key)}")
+        records = passed
     return records
 
 
-def absent_values(kept: Sequence[Mapping], filter_cfg: Mapping | None) -> str:
-    """What `filter_cfg` asks for and no kept record is of, in a few words; empty where every value found some.
+def _available(records: Sequence[Mapping], key: str) -> str:
+    field = FILTERS[key].field
+    if key == "min_frames":
+        return f"the longest has {max(r[field] for r in records)} frames"
+    found = sorted({str(r.get(field)) for r in records})
+    return f"it has {field} {_listed(found)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MAX_LISTED]) + (", ..." if len(names) > _MAX_LISTED else "")
+
+
+def unmatched_values(records: Sequence[Mapping], filter_cfg: Mapping | None) -> str:
+    """Return the values of `filter_cfg` that no filtered record has, as text; empty if each has one.
 
     Example:
-        >>> absent_values([{"signer": "01", "sign": 71}], {"signers": ("01", 3), "signs": range(71, 80)})
+        >>> unmatched_values([{"signer": "01", "sign": 71}], {"signers": ("01", 3), "signs": range(71, 80)})
         'signers 03 and 8 of 9 signs (72, 73, 74, ...)'
     """
-    asked = {key: value for key, value in (filter_cfg or {}).items() if value is not None}
-    said = []
-    for key, field, called in (("signers", "signer", signer_name), ("split", "split", str)):
-        wanted = {called(value) for value in _as_set(asked.get(key, ()))}
-        absent = sorted(wanted - {called(name) for name in {r.get(field) for r in kept}}) if wanted else []
-        said += [f"{key} {', '.join(absent)}"] if absent else []
-    for key, values in (("signs", asked.get("signs")), ("subset", asked.get("subset"))):
-        wanted_signs = _as_set(() if values is None else subset_signs(values) if key == "subset" else values)
-        lacking = sorted(wanted_signs - {r.get("sign") for r in kept}) if wanted_signs else []
-        some = ", ".join(map(str, lacking[:3])) + (", ..." if len(lacking) > 3 else "")
-        said += [f"{len(lacking)} of {len(wanted_signs)} signs ({some})"] if lacking else []
-    return " and ".join(said)
+    values = {key: value for key, value in (filter_cfg or {}).items() if value is not None}
+    texts = [FILTERS[key].unmatched(key, values[key], records) for key in FILTERS if key in values]
+    return " and ".join(filter(None, texts))
 
 
-def contents_of(records: Sequence[Mapping]) -> str:
-    """How many clips of what, in a few words.
+def summarize(records: Sequence[Mapping]) -> str:
+    """Return the number of clips and signs, and the signers, as text.
 
     Example:
-        >>> contents_of([{"sign": 3, "signer": "01"}, {"sign": 3, "signer": "02"}])
+        >>> summarize([{"sign": 3, "signer": "01"}, {"sign": 3, "signer": "02"}])
         '2 clips, 1 sign, signers 01, 02'
     """
-    said = [counted(len(records), "clip")]
+    texts = [pluralize(len(records), "clip")]
     signs = {str(r["sign"]) for r in records if "sign" in r}
     signers = sorted({str(r["signer"]) for r in records if "signer" in r})
-    said += [counted(len(signs), "sign")] if signs else []
-    said += [f"signers {', '.join(signers[:8])}" + (", ..." if len(signers) > 8 else "")] if signers else []
-    return ", ".join(said)
-
-
-def counted(number: int, name: str) -> str:
-    """A number of things.
-
-    Example:
-        >>> counted(1, "clip"), counted(2, "clip")
-        ('1 clip', '2 clips')
-    """
-    return f"{number} {name}{'' if number == 1 else 's'}"
+    texts += [pluralize(len(signs), "sign")] if signs else []
+    texts += [f"signers {_listed(signers)}"] if signers else []
+    return ", ".join(texts)
