@@ -16,8 +16,8 @@ from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.logging import print_log
 
 from karsl.checks import check_int
-from karsl.datasets.batching import compiled
 from karsl.datasets.annotation import check_labels, complete_metainfo, read_annotation
+from karsl.datasets.batching import compiled
 from karsl.datasets.filters import filter_records, summarize, unmatched_values
 from karsl.datasets.index.cache import open_or_build, private_dir
 from karsl.datasets.index.fingerprint import dataset_fingerprint, source_hash, undeclared_method
