@@ -1,4 +1,4 @@
-"""Bars of the commands: on a terminal's stderr, never in what a pipe gets."""
+"""Progress bars: on the stderr of a terminal, never in a pipe."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from contextlib import suppress
 import pytest
 
 SCRIPT = """
-from karsl.cli.progress import bar, step_bar, tracked
-assert list(tracked("counting")(iter("abc"), 3)) == ["a", "b", "c"]
-with bar("packing", None) as tell:
-    tell(1, 2)
-with step_bar(2) as say:
-    say("writing", 1)
+from karsl.progress import bar, step_bar, tracker
+assert list(tracker("counting")(iter("abc"), 3)) == ["a", "b", "c"]
+with bar("packing", None) as progress:
+    progress(1, 2)
+with step_bar(2) as step:
+    step("writing", 1)
 """
 
 
-def test_what_is_piped_has_no_bar():
+def test_a_pipe_gets_no_bar():
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     assert done.stdout + done.stderr == ""
 
 
-@pytest.mark.skipif(os.name != "posix", reason="terminals of Windows are others")
-def test_a_terminal_sees_the_bars_on_stderr():
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no pty")
+def test_a_terminal_shows_the_bars_on_stderr():
     import pty
 
-    ours, theirs = pty.openpty()
+    parent, child = pty.openpty()
     env = {**os.environ, "TERM": "xterm"}
-    with subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=theirs, env=env) as process:
-        os.close(theirs)
+    with subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=child, env=env) as process:
+        os.close(child)
         shown = b""
-        with suppress(OSError):  # so a terminal ends, whose pieces come when the system likes
-            while piece := os.read(ours, 1 << 16):
+        with suppress(OSError):  # the end of a terminal; its output arrives in pieces
+            while piece := os.read(parent, 1 << 16):
                 shown += piece
-        os.close(ours)
+        os.close(parent)
         assert process.stdout.read() == b""
     assert process.returncode == 0
     shown = shown.decode()

@@ -46,8 +46,8 @@ class Filter:
     values: Callable[[Any], set] = _as_set
     report: str | None = None
 
-    def predicate(self, value: Any) -> Callable[[dict], bool]:
-        """Return the function that decides if a record passes."""
+    def __call__(self, value: Any) -> Callable[[dict], bool]:
+        """Return the predicate of records for a value of `filter_cfg`."""
         allowed = {self.normalize(v) for v in self.values(value)}
         return lambda record: self.normalize(record.get(self.field)) in allowed
 
@@ -68,7 +68,7 @@ class Filter:
 class _MinFrames(Filter):
     """The filter `min_frames`."""
 
-    def predicate(self, value: int) -> Callable[[dict], bool]:
+    def __call__(self, value: int) -> Callable[[dict], bool]:
         if not isinstance(value, int) or value < 0:
             raise ConfigError(f"filter_cfg: min_frames={value!r}; expected a number of frames")
         return lambda record: record.get(self.field, 0) >= value
@@ -106,7 +106,7 @@ def filter_records(records: list[dict], filter_cfg: Mapping | None, *, source: s
             raise ConfigError(f"filter_cfg has no key {key!r}{hint}")
         if value is None:
             continue
-        passed = list(filter(FILTERS[key].predicate(value), records))
+        passed = list(filter(FILTERS[key](value), records))
         if records and not passed:
             raise DatasetNotFoundError(f"no records in {source} for {key} {value!r}; {_available(records, key)}")
         records = passed

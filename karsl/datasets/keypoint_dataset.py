@@ -278,11 +278,11 @@ class KeypointDataset(BaseDataset):
     def __len__(self) -> int:
         return len(self._index if self.serialize_data else self.data_list)
 
-    @force_full_init
     def file_ranges(self, indices: np.ndarray) -> list[FileRanges]:
         """Return the byte ranges of clips in packs and mapped files, given indices int64 (N,) in [0, n)."""
-        num_keypoints = 0 if self.skeleton is None else self.skeleton.num_keypoints
-        return self._index.file_ranges(indices, num_keypoints) if self.serialize_data else []
+        if not (self._fully_initialized and self.serialize_data):
+            return []
+        return self._index.file_ranges(indices, 0 if self.skeleton is None else self.skeleton.num_keypoints)
 
     # ---- subsets and pickling ----
 

@@ -6,6 +6,7 @@ copy or `touch` of the same bytes finds the same index.
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import enum
 import hashlib
@@ -92,7 +93,7 @@ def source_hash(cls: type, methods: Iterable[str] = ()) -> str | None:
         >>> source_hash(KarslError) == source_hash(ConfigError), source_hash(type("Shell", (), {"__module__": "none"}))
         (False, None)
     """
-    bases = [base for base in cls.__mro__ if base is not object]
+    bases = [base for base in cls.__mro__ if getattr(builtins, base.__name__, None) is not base]
     functions = [inspect.unwrap(getattr(cls, name)) for name in methods]
     if any("<locals>" in getattr(definition, "__qualname__", "") for definition in (*bases, *functions)):
         return None
