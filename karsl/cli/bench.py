@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from karsl.cli.progress import step_bar
+from karsl.progress import step_bar
 
 if TYPE_CHECKING:
     from karsl.analysis.bench import Result

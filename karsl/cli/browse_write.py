@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from karsl.cli.progress import tracked
+from karsl.progress import tracker
 
 _IN_OVERVIEW = 60  # clips; more make a picture that no viewer shows
 _IN_SIGN_SHEET = 30
@@ -20,18 +20,18 @@ def write_browsed(args: argparse.Namespace, dataset: Any, places: Sequence[Any])
     """Write every clip in the format asked for, say where, and open it where there is a display.
 
     Raises:
-        DataProblems: Some clips cannot be read; the others are written.
+        DataErrors: Some clips cannot be read; the others are written.
     """
     from karsl.cli.display import show
-    from karsl.errors import DataProblems
+    from karsl.errors import DataErrors
 
-    problems = list(getattr(dataset, "left_out", ()))
+    problems = list(getattr(dataset, "skipped_problems", ()))
     writer = {"html": _write_html, "sheet": _write_signs if args.per_sign else _write_sheets}.get(args.format, _write_moving)
     paths = writer(args, dataset, places, problems)
     if paths and not args.not_show:
         show(paths, every=args.show_interval)
     if problems:
-        raise DataProblems(args.source, problems)
+        raise DataErrors(args.source, problems)
     return 0
 
 
@@ -58,7 +58,7 @@ def _stages(args: argparse.Namespace, places: Sequence[Any], problems: list[str]
     from karsl.errors import ConfigError, KarslError
     from karsl.visualization.clips.choice import shown_stages
 
-    for number, place in enumerate(tracked(task)(places, len(places))):
+    for number, place in enumerate(tracker(task)(places, len(places))):
         try:
             stages, draws = shown_stages(place, args.mode or mode, draws=args.draws, seed=args.seed)
             yield number, place, stages, draws

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_modules
-from karsl.cli.progress import tracked
+from karsl.progress import tracker
 
 SUMMARY = "bring clips from one form to another, by the names of their points"
 _DESCRIPTION = """\
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         skeleton=args.source_skeleton,
         trusted=args.trust_pickle,
         label_sheet=args.label_sheet,
-        progress=tracked("listing clips"),
+        progress=tracker("listing clips"),
     )
     done = convert_clips(
         source,
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         skeleton=args.skeleton,
         strict=args.strict,
         dtype=args.dtype,
-        progress=tracked("converting"),
+        progress=tracker("converting"),
     )
     paths = [done.path] if done.path.is_file() else [p for p in done.path.rglob("*") if p.is_file()]
     size = sum(path.stat().st_size for path in paths)

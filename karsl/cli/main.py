@@ -37,7 +37,7 @@ PATH_ERRORS = (FileNotFoundError, NotADirectoryError, IsADirectoryError, Permiss
 DISK_ERRORS = dict.fromkeys(DISK_FULL, "; make room, or write to another place") | {errno.EROFS: "; write to another place"}
 # PyTorch makes the whole traceback of a worker process the text of the error that it raises here.
 WORKER_TRACEBACK = "\nOriginal Traceback (most recent call last):\n"
-RAISED = re.compile(r"^(?:(?P<ours>karsl\.errors\.)|[\w.]+\.)?(?P<name>DataProblems|\w*Error): ", re.MULTILINE)
+RAISED = re.compile(r"^(?:(?P<ours>karsl\.errors\.)|[\w.]+\.)?(?P<name>DataErrors|\w*Error): ", re.MULTILINE)
 SKIP_BAD = "or leave such clips out: on_error='skip' in the config's dataset, or 'karsl prepare --skip-bad' and --ann-file"
 UNREADABLE = ("CorruptRecordError", "FileNotFoundError")
 

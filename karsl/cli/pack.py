@@ -11,7 +11,7 @@ from shlex import quote
 from typing import Any
 
 from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_modules
-from karsl.cli.progress import bar, tracked
+from karsl.progress import bar, tracker
 
 SUMMARY = "put clips into mapped shards; add, remove, verify"
 
@@ -121,7 +121,7 @@ def _open(args: argparse.Namespace) -> Any:
         skeleton=args.source_skeleton or args.skeleton,
         label_sheet=args.label_sheet,
         trusted=args.trust_pickle,
-        progress=tracked("listing clips"),
+        progress=tracker("listing clips"),
     )
     wanted = get_skeleton(args.skeleton) if args.skeleton else source.skeleton
     return source if wanted == source.skeleton else MappedClips(source, wanted)
@@ -154,7 +154,7 @@ def _report(done, out: Path) -> None:
 
 
 def _verify(pack: Path) -> int:
-    from karsl.errors import DataProblems
+    from karsl.errors import DataErrors
     from karsl.storage.pack.manifest import Manifest
     from karsl.storage.pack.verify import verify_pack
 
@@ -162,7 +162,7 @@ def _verify(pack: Path) -> int:
     with bar("verifying, bytes", total) as tell:
         problems = verify_pack(pack, tell=tell)
     if problems:
-        raise DataProblems(str(pack), problems)
+        raise DataErrors(str(pack), problems)
     manifest = Manifest.read(pack)
     print(
         f"every byte is what was written: {manifest.num_clips} clips, {len(manifest.shards)} shards, {total / 2**20:.0f} MiB"

@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 
 from karsl.cli.options import add_import, add_source_skeleton, import_modules
-from karsl.cli.progress import tracked
+from karsl.progress import tracker
 
 SUMMARY = "check a data root and write its annotation file"
 
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Scan, report, write."""
-    from karsl.errors import ConfigError, DataProblems
+    from karsl.errors import ConfigError, DataErrors
     from karsl.skeletons import get_skeleton
     from karsl.storage import (
         class_metainfo,
@@ -54,14 +54,14 @@ def run(args: argparse.Namespace) -> int:
         skeleton=get_skeleton(args.source_skeleton),
         sheet=sheet,
         read_values=not args.quick,
-        progress=tracked("reading clips"),
+        progress=tracker("reading clips"),
     )
     if scan.problems and (not args.skip_bad or not scan.records):
         raise scan.error(args.data_root)
     metainfo = {"dataset_name": "karsl", "skeleton": args.source_skeleton, **class_metainfo(scan.signs, sheet)}
     out = write_annotation(out, metainfo, scan.records)
     if scan.problems:
-        print(f"left out, {DataProblems(str(args.data_root), scan.problems)}")
+        print(f"left out, {DataErrors(str(args.data_root), scan.problems)}")
     print(_summary(scan.records))
     for note in audit_notes(scan.records, scan.unseen):
         print(f"note: {note}")

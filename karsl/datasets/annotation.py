@@ -14,8 +14,7 @@ from mmengine.config import Config
 from mmengine.fileio import get_text, list_from_file
 from mmengine.logging import print_log
 
-from karsl.datasets.filters import counted
-from karsl.errors import AnnotationError
+from karsl.errors import AnnotationError, pluralize
 from karsl.storage.annotation import annotation_parts
 
 _PARSERS = {".json": json.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}  # none of them can run code
@@ -65,7 +64,7 @@ def check_labels(records: Sequence[Mapping], classes: object, *, source: str) ->
     if strange:
         first = f"{strange[0]['label']} of clip {strange[0].get('clip_id', '?')!r}"
         raise AnnotationError(
-            f"{source}: {counted(len(strange), 'clip')} with a label outside 0 to {len(known) - 1}, the first {first}; "
+            f"{source}: {pluralize(len(strange), 'clip')} with a label outside 0 to {len(known) - 1}, the first {first}; "
             f"metainfo has {len(known)} 'classes', correct these or the labels"
         )
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from karsl.datasets.draws import Draw, name_code, sample_keys
+from karsl.datasets.rng import CounterRNG, hash_name, sample_keys
 from karsl.errors import ConfigError
 
 MODES = ("pad", "drop", "uneven")
-_SHARDS, _CLIPS = name_code("order of shards"), name_code("order of clips")
+_SHARDS, _CLIPS = hash_name("order of shards"), hash_name("order of clips")
 _KEPT_BLOCKS = 4
 
 
@@ -105,7 +105,7 @@ class EpochOrder:
 
 def random_numbers(of: np.ndarray, *, seed: int, epoch: int, stream: int) -> np.ndarray:
     """uint64 (n,), a number for each of some integers; sorted by it they are in random order."""
-    return Draw(sample_keys(seed, epoch, of), stream=stream).bits("order", 1)[:, 0]
+    return CounterRNG(sample_keys(seed, epoch, of), transform_id=stream).bits("order", 1)[:, 0]
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from mmengine.dist import get_dist_info, is_distributed, sync_random_seed
 from torch.utils.data import get_worker_info
 from xxhash import xxh3_64_intdigest
 
-from karsl.datasets.epoch import check_whole
+from karsl.checks import check_int
 from karsl.datasets.partition import MODES, Share, worker_batches
-from karsl.datasets.shared_numbers import SharedNumbers
+from karsl.datasets.state import SharedInts
 from karsl.errors import ConfigError
 
 _SEED, _EPOCH, _START, _CONSUMED, _BATCH, _RANK, _WORLD, _GIVEN = range(8)
@@ -51,10 +51,10 @@ class Resumable(ABC):
     def __init__(self, *, seed: int | None, mode: str) -> None:
         if mode not in MODES:
             raise ConfigError(f"{type(self).__name__}: mode={mode!r}; expected one of {', '.join(MODES)}")
-        check_whole(type(self).__name__, seed=seed or 0)
+        check_int(type(self).__name__, seed=seed or 0)
         self.mode = mode
         number = sync_random_seed() if seed is None else seed
-        self._progress = SharedNumbers([number, 0, 0, 0, 0, 0, 1, seed is not None])
+        self._progress = SharedInts([number, 0, 0, 0, 0, 0, 1, seed is not None])
         self._find_rank()
 
     @abstractmethod
@@ -105,7 +105,7 @@ class Resumable(ABC):
 
     @batch_size.setter
     def batch_size(self, value: int | None) -> None:
-        check_whole(type(self).__name__, low=1, batch_size=1 if value is None else value)
+        check_int(type(self).__name__, low=1, batch_size=1 if value is None else value)
         self._progress[_BATCH] = value or 0
 
     def set_epoch(self, epoch: int, seed: int | None = None) -> None:
@@ -118,7 +118,7 @@ class Resumable(ABC):
         Raises:
             ConfigError: Not a whole number of 0 to 2**63 - 1.
         """
-        check_whole("set_epoch", epoch=epoch, seed=seed or 0)
+        check_int("set_epoch", epoch=epoch, seed=seed or 0)
         self._find_rank()
         if seed is not None and not self._progress[_GIVEN]:
             self.seed = seed
@@ -147,7 +147,7 @@ class Resumable(ABC):
         Raises:
             ConfigError: Not a whole number of 0 or more.
         """
-        check_whole(f"{type(self).__name__}.advance", clips=clips)
+        check_int(f"{type(self).__name__}.advance", clips=clips)
         share = self.share()
         done = (self.consumed - share.start) // share.world + clips
         self._progress[_CONSUMED] = share.consumed(done)

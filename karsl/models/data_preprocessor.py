@@ -28,11 +28,11 @@ class KeypointDataPreprocessor(BaseDataPreprocessor):
     """Stack a batch where the loader has not, cast it and move it to the device; or make it there.
 
     All collate functions are accepted: `keypoint_collate` hands over tensors with a batch axis, MMEngine's
-    `pseudo_collate` a list of samples per key, `plan_collate` raw frames and a plan, which is carried out on the model's
+    `pseudo_collate` a list of samples per key, `device_collate` raw frames and a plan, which is carried out on the model's
     device and gives what `keypoint_collate` gives, to 1e-5. Keys other than the four of a packed sample pass through.
 
     Args:
-        pack: Folder of a pack, or several, whose shards are all kept on the device for `plan_collate(mode='resident')`.
+        pack: Folder of a pack, or several, whose shards are all kept on the device for `device_collate(mode='resident')`.
         non_blocking: Copy to the device without waiting; has an effect from pinned memory only.
 
     Example:
@@ -55,7 +55,7 @@ class KeypointDataPreprocessor(BaseDataPreprocessor):
 
         Args:
             data: `inputs` (N, T, V, C) and `keypoint_mask` (N, T, V), or lists of N clips; `label` and `sample_idx`
-                as (N,) tensors or lists of integers, or absent. Or what `plan_collate` gives.
+                as (N,) tensors or lists of integers, or absent. Or what `device_collate` gives.
             training: Not used; part of MMEngine's signature.
 
         Returns:
@@ -95,7 +95,7 @@ class KeypointDataPreprocessor(BaseDataPreprocessor):
         held = [str(pack.path) for pack in self.packs]
         raise ConfigError(
             f"the batch names frames of a pack that KeypointDataPreprocessor does not hold, pack={held}; give it the pack "
-            "of every loader that has plan_collate with mode='resident'"
+            "of every loader that has device_collate with mode='resident'"
         )
 
     def _cast(self, key: str, value: Any) -> Any:

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from karsl.checks import check_int
 from karsl.datasets.collate import keypoint_collate
-from karsl.datasets.epoch import check_whole
 from karsl.errors import ConfigError
 from karsl.remote.session import need_ray
 
@@ -39,7 +39,7 @@ class DatasetActor:
         """What a RemoteDataset says of itself without asking again."""
         dataset = self.dataset
         names = ("metainfo", "skeleton", "output_skeleton", "output_channels")
-        draws = getattr(dataset, "_draws", None)
+        draws = getattr(dataset, "_epoch_state", None)
         facts = {name: getattr(dataset, name) for name in names if hasattr(dataset, name)}
         return {**facts, "length": len(dataset), "seed": getattr(draws, "seed", None)}
 
@@ -89,7 +89,7 @@ def agreed_seed(where: str, asked: int | None, own: int | None) -> int | None:
     """
     if asked is None:
         return own
-    check_whole(where, seed=asked)
+    check_int(where, seed=asked)
     if own not in (None, asked):
         raise ConfigError(
             f"{where}: seed={asked}, but the dataset draws with seed {own} of its config; give only one of them"

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
-from karsl.datasets.epoch import check_whole
+from karsl.checks import check_int
 from karsl.errors import ConfigError
 from karsl.registry import DATASETS
 from karsl.remote.actor import Draws, agreed_seed
@@ -99,7 +99,7 @@ class RemoteDataset(Dataset):
         Raises:
             ConfigError: Not a whole number of 0 to 2**63 - 1.
         """
-        check_whole("set_epoch", epoch=epoch, seed=seed or 0)
+        check_int("set_epoch", epoch=epoch, seed=seed or 0)
         self._epoch, self._seed = epoch, (seed or 0) if self._seed is None else self._seed
         self._calls.drop()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.epoch import check_whole
+from karsl.checks import check_int
 from karsl.errors import ConfigError, missing_extra
 from karsl.remote.actor import DatasetActor, Draws, agreed_seed
 from karsl.remote.session import connect
@@ -43,7 +43,7 @@ def to_ray_dataset(
         MissingExtraError: Ray or pandas is not installed.
         ConfigError: The dataset has another seed.
     """
-    check_whole("to_ray_dataset", epoch=epoch)
+    check_int("to_ray_dataset", epoch=epoch)
     ray = connect(address)
     try:
         import pandas  # noqa: F401 - Ray Data needs it
@@ -75,10 +75,10 @@ class _Rows:
     """Turns places into clips."""
 
     def __init__(self, dataset: Any, draws: Draws) -> None:
-        self._actor, self._draws = DatasetActor(dataset), draws
+        self._actor, self._epoch_state = DatasetActor(dataset), draws
 
     def __call__(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
-        batch, _ = self._actor.batch(rows["data"].tolist(), self._draws)
+        batch, _ = self._actor.batch(rows["data"].tolist(), self._epoch_state)
         if batch is None:
             raise ConfigError("to_ray_dataset: clips differ in shape; end the pipeline with PackKeypointInputs")
         return batch

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from xxhash import xxh3_64_hexdigest
 
-from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
+from karsl.errors import CorruptRecordError, DataErrors, DatasetNotFoundError
 from karsl.skeletons import Skeleton
 from karsl.storage.file_index import FileIndex, IndexedFile, Progress
 from karsl.storage.files import LISTERS
@@ -58,7 +58,7 @@ class Scan:
         """SignIDs that occur, ascending."""
         return tuple(sorted({r["sign"] for r in self.records}))
 
-    def error(self, root: str | Path, where: str | None = None) -> DataProblems:
+    def error(self, root: str | Path, where: str | None = None) -> DataErrors:
         """All problems as one error, with the way on.
 
         Args:
@@ -66,7 +66,7 @@ class Scan:
             where: How the headline calls it; None is its path.
         """
         remedy = way_on(root, self.problems, some_are_good=bool(self.records))
-        return DataProblems(where or str(root), self.problems, remedy)
+        return DataErrors(where or str(root), self.problems, remedy)
 
 
 def scan_npz_folders(

@@ -17,7 +17,7 @@ from mmengine.dataset import BaseDataset
 from rich.table import Table
 
 from karsl.analysis.memory.records import synthetic_records
-from karsl.datasets.base import KeypointDataset
+from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.errors import BenchError
 from karsl.storage.annotation import write_annotation
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from karsl.analysis.memory.proc import PAGE_BYTES, PageCount, count_addresses, count_area, mapped_areas
-from karsl.datasets.index.buffer import SerializedList
+from karsl.datasets.index.record_list import RecordList
 from karsl.datasets.walk import walk_datasets
 
 _SAMPLES = 4096
@@ -62,7 +62,7 @@ def record_pages(dataset: Any) -> list[RecordPages]:
 
 def _of_one(dataset: Any) -> Iterator[RecordPages]:
     index = getattr(dataset, "index", None)
-    if isinstance(index, SerializedList):
+    if isinstance(index, RecordList):
         facts = os.fstat(index.store.file.fd)
         name = "memfd:karsl" if index.store.file.path is None else str(index.store.file.path)
         yield RecordPages("index", facts.st_size, inode=facts.st_ino, name=name)

@@ -11,7 +11,7 @@ from mmengine.dataset import BaseDataset, worker_init_fn
 from torch.utils.data import DataLoader
 
 from karsl.analysis.memory.samples import Case
-from karsl.datasets.base import KeypointDataset
+from karsl.datasets.keypoint_dataset import KeypointDataset
 
 
 def synthetic_records(count: int) -> Iterator[dict]:

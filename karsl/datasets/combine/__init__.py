@@ -8,11 +8,11 @@ from karsl.datasets.combine.filter import FilterDataset
 from karsl.datasets.combine.interleave import InterleaveDataset
 from karsl.datasets.combine.map import MapDataset
 from karsl.datasets.combine.mix import MixDataset
-from karsl.datasets.combine.parts import in_part
 from karsl.datasets.combine.relabel import RelabelDataset
 from karsl.datasets.combine.repeat import RepeatDataset
 from karsl.datasets.combine.shuffle import ShuffleDataset
 from karsl.datasets.combine.slice import SliceDataset
+from karsl.datasets.splits import hash_split
 
 __all__ = [
     "CacheDataset",
@@ -27,5 +27,5 @@ __all__ = [
     "RepeatDataset",
     "ShuffleDataset",
     "SliceDataset",
-    "in_part",
+    "hash_split",
 ]

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from karsl.datasets.combine.leaves import leaves_of
-from karsl.datasets.combine.naming import kind
 from karsl.datasets.transforms.formatting import PackKeypointInputs
-from karsl.errors import ConfigError, SkeletonError
+from karsl.errors import ConfigError, SkeletonError, type_name
 from karsl.skeletons import Skeleton
 
 if TYPE_CHECKING:
@@ -50,9 +49,9 @@ def _same_classes(dataset: Members, infos: list[dict]) -> None:
     for number, classes in known[1:]:
         first, expected = known[0]
         if not _equal(expected, classes):
-            a, b = (f"{dataset.member_name(n)} ({kind(dataset.members[n])})" for n in (first, number))
+            a, b = (f"{dataset.member_name(n)} ({type_name(dataset.members[n])})" for n in (first, number))
             raise ConfigError(
-                f"{kind(dataset)}: {a} has {_brief(expected)} and {b} has {_brief(classes)}; the same label would mean "
+                f"{type_name(dataset)}: {a} has {_brief(expected)} and {b} has {_brief(classes)}; the same label would mean "
                 "different signs: labels='union' maps classes of the same name to one label, labels='separate' keeps all "
                 "apart, and aliases={'hola': 'hello'} joins names"
             )

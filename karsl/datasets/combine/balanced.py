@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.base import KeypointDataset
 from karsl.datasets.combine.leaves import leaves_of
-from karsl.datasets.combine.naming import kind
 from karsl.datasets.combine.one import OneMember, as_combinator
 from karsl.datasets.combine.slice import keep, pick
-from karsl.errors import ConfigError
+from karsl.datasets.keypoint_dataset import KeypointDataset
+from karsl.errors import ConfigError, type_name
 from karsl.registry import DATASETS
 
 _OF_A_RECORD = KeypointDataset.get_cat_ids
@@ -38,7 +37,7 @@ class ClassBalancedDataset(OneMember):
 
     def __init__(self, dataset: Any, oversample_thr: float, lazy_init: bool = False, *, seed: int | None = None) -> None:
         if not isinstance(oversample_thr, Real) or not 0 < oversample_thr < np.inf:
-            raise ConfigError(f"{kind(self)}: oversample_thr={oversample_thr!r}; expected a share above 0")
+            raise ConfigError(f"{type_name(self)}: oversample_thr={oversample_thr!r}; expected a share above 0")
         self.oversample_thr: float = oversample_thr
         super().__init__(dataset, lazy_init=lazy_init, seed=seed)
 
@@ -61,7 +60,7 @@ class ClassBalancedDataset(OneMember):
             pairs = [(place, label) for place in range(count) for label in sorted(set(tree.get_cat_ids(place)))]
         except (AttributeError, KeyError) as error:
             raise ConfigError(
-                f"{kind(self)}: {kind(self.dataset)} does not tell the classes of its clips ({error}); records need a "
+                f"{type_name(self)}: {type_name(self.dataset)} does not tell the classes of its clips ({error}); records need a "
                 "'label', or the dataset a get_cat_ids(index)"
             ) from error
         clips, labels = np.array(pairs, dtype=np.int64).reshape(-1, 2).T

@@ -44,8 +44,8 @@ def combined_batch(reader: Reader, places: np.ndarray, keys: np.ndarray) -> Lazy
 
 def _part(reader: Reader, clips: LeafClips, places: np.ndarray, keys: np.ndarray) -> BatchPart | None:
     """Clips of one dataset with the steps above it; labels and numbers are those of the outermost dataset."""
-    steps = reader.fused_steps(clips) if hasattr(clips.dataset, "batch_part") else None
-    part = None if steps is None else clips.dataset.batch_part(clips.places, keys=keys[clips.at], at=clips.at)
+    steps = reader.fused_steps(clips) if hasattr(clips.dataset, "batch_segment") else None
+    part = None if steps is None else clips.dataset.batch_segment(clips.places, rng_keys=keys[clips.at], rows=clips.at)
     if part is None:
         return None
     labels = None if part.labels is None else relabelled_all(part.labels, clips.steps)
@@ -82,7 +82,9 @@ def steps_code(steps: BatchPipeline | None) -> Any:
     """Equal for pipelines that do the same; a step of one's own is equal to itself alone."""
     done = () if steps is None else (*steps.deferred, steps.pack)
     return tuple(
-        (type(s), s.stream, repr(s)) if type(s).__module__.startswith("karsl.") else id(s) for s in done if s is not None
+        (type(s), s.transform_id, repr(s)) if type(s).__module__.startswith("karsl.") else id(s)
+        for s in done
+        if s is not None
     )
 
 

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from karsl.datasets.combine.naming import kind
 from karsl.datasets.combine.one import OneMember
-from karsl.datasets.draws import mix64, name_code, sample_keys
-from karsl.errors import ConfigError
+from karsl.datasets.rng import hash_name, sample_keys, splitmix64
+from karsl.errors import ConfigError, type_name
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton
 
-_STREAM = name_code("CacheDataset")
+_STREAM = hash_name("CacheDataset")
 _UNCHANGING = (str, bytes, int, float, complex, np.generic, type(None), Skeleton)
 
 
@@ -44,7 +43,7 @@ class CacheDataset(OneMember):
         self, dataset: Any, *, max_bytes: int = 256 << 20, lazy_init: bool = False, seed: int | None = None
     ) -> None:
         if not isinstance(max_bytes, (int, float)) or not max_bytes >= 0:
-            raise ConfigError(f"{kind(self)}: max_bytes={max_bytes!r}; expected a number of at least 0")
+            raise ConfigError(f"{type_name(self)}: max_bytes={max_bytes!r}; expected a number of at least 0")
         self.max_bytes = max_bytes
         super().__init__(dataset, lazy_init=lazy_init, seed=seed)
         self._empty()
@@ -52,7 +51,7 @@ class CacheDataset(OneMember):
     def _prepare(self) -> None:
         self._need_fixed_places()
 
-    def sample(self, idx: int, *, key: np.uint64 | None = None) -> Any:
+    def get_sample(self, idx: int, *, rng_key: np.uint64 | None = None) -> Any:
         """The sample at a place; `key` changes nothing, since what is kept is drawn once."""
         self._ready()
         place = self.place(idx)
@@ -74,7 +73,7 @@ class CacheDataset(OneMember):
         return _given(found)
 
     def __getitems__(self, indices: Any) -> list[Any]:
-        return [self.sample(i) for i in indices]
+        return [self.get_sample(i) for i in indices]
 
     def get_data_info(self, idx: int) -> dict:
         place = self.place(idx)
@@ -87,12 +86,12 @@ class CacheDataset(OneMember):
         return self.dataset.column(name)
 
     def _below(self, place: int) -> Any:
-        key = sample_keys(mix64(self._seed ^ _STREAM), 0, np.array([place]))[0]
-        return self.dataset.sample(place, key=key) if hasattr(self.dataset, "sample") else self.dataset[place]
+        key = sample_keys(splitmix64(self._seed ^ _STREAM), 0, np.array([place]))[0]
+        return self.dataset.get_sample(place, rng_key=key) if hasattr(self.dataset, "get_sample") else self.dataset[place]
 
     @property
     def _seed(self) -> int:
-        return self._draws.seed or 0
+        return self._epoch_state.seed or 0
 
     @property
     def skeleton(self):

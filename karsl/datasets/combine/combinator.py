@@ -13,13 +13,11 @@ from karsl.datasets.combine.agreement import one_skeleton
 from karsl.datasets.combine.labels import relabelled
 from karsl.datasets.combine.leaves import LeafClips, leaf_clips, leaves_of
 from karsl.datasets.combine.members import Members
-from karsl.datasets.combine.naming import kind
 from karsl.datasets.combine.reading import Reader
-from karsl.datasets.indexed import init_late
+from karsl.datasets.index.indices import Indices
 from karsl.datasets.pipeline import output_channels
-from karsl.datasets.skipping import SkipReport
-from karsl.datasets.subset import Indices
-from karsl.errors import ConfigError
+from karsl.datasets.state import SkipCounter, ensure_initialized
+from karsl.errors import ConfigError, type_name
 from karsl.skeletons import Skeleton
 
 
@@ -45,7 +43,7 @@ class Combinator(Members):
     steps: tuple[Callable, ...] = ()
 
     def __init__(self, members: Iterable[Any], *, lazy_init: bool = False, seed: int | None = None) -> None:
-        self.skips = SkipReport()
+        self.skips = SkipCounter()
         self._reader = Reader(self)
         super().__init__(members, lazy_init=lazy_init, seed=seed)
 
@@ -80,13 +78,13 @@ class Combinator(Members):
         """
         if isinstance(idx, slice):
             return self.get_subset(idx)
-        return self.sample(idx)
+        return self.get_sample(idx)
 
-    def sample(self, idx: int, *, key: np.uint64 | None = None) -> Any:
+    def get_sample(self, idx: int, *, rng_key: np.uint64 | None = None) -> Any:
         """The sample at a place, with a given random key."""
         self._ready()
         place = self.place(idx)
-        return self._reader.one(place, self._draws.key(place) if key is None else key)
+        return self._reader.one(place, self._epoch_state.key(place) if rng_key is None else rng_key)
 
     def __getitems__(self, indices: Sequence[int]) -> Sequence[Any]:
         """N samples at once, as one finished batch where all clips can go through one pass."""
@@ -96,7 +94,7 @@ class Combinator(Members):
         if len(outside):
             self.place(int(outside[0]))  # raises
         places = np.where(places < 0, places + self._length, places)
-        return self._reader.many(places, self._draws.keys(places))
+        return self._reader.many(places, self._epoch_state.keys(places))
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
@@ -109,7 +107,7 @@ class Combinator(Members):
         """
         place, length = operator.index(idx), len(self)
         if not -length <= place < length:
-            raise IndexError(f"index {idx} is outside a {kind(self)} of {length} clips")
+            raise IndexError(f"index {idx} is outside a {type_name(self)} of {length} clips")
         return place + length if place < 0 else place
 
     def clip(self, idx: int) -> LeafClips:
@@ -133,7 +131,7 @@ class Combinator(Members):
 
     @force_full_init
     def column(self, name: str) -> np.ndarray:
-        """(n,) numbers of one record key, for samplers; see `IndexedDataset.column`.
+        """(n,) numbers of one record key, for samplers; see `KeypointDataset.column`.
 
         Raises:
             KeyError: A dataset below does not keep it.
@@ -162,7 +160,7 @@ class Combinator(Members):
         Raises:
             NotImplementedError: Always.
         """
-        raise NotImplementedError(f"a {kind(self)} never changes; get_subset(indices) gives another dataset")
+        raise NotImplementedError(f"a {type_name(self)} never changes; get_subset(indices) gives another dataset")
 
     @property
     def num_skipped(self) -> int:
@@ -218,4 +216,4 @@ class Combinator(Members):
         self._reader = Reader(self)
 
     def _ready(self) -> None:
-        init_late(self)
+        ensure_initialized(self)

@@ -11,14 +11,13 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from karsl.datasets.combine.combinator import Combinator
-from karsl.datasets.combine.naming import kind
 from karsl.datasets.combine.one import OneMember, as_combinator
 from karsl.datasets.combine.slice import keep as shared
 from karsl.datasets.combine.slice import pick
 from karsl.datasets.combine.view import ClipView
 from karsl.datasets.filters import FILTERS
-from karsl.datasets.index.progress import reported
-from karsl.errors import ConfigError, TransformError, did_you_mean
+from karsl.errors import ConfigError, TransformError, did_you_mean, type_name
+from karsl.progress import track
 from karsl.registry import DATASETS, FUNCTIONS
 
 Keep = Callable[[Mapping], Any]
@@ -62,10 +61,10 @@ class FilterDataset(OneMember):
 
     def _prepare(self) -> None:
         self._need_fixed_places()
-        verdicts = _Verdicts(as_combinator(self.dataset), self._keep, kind(self))
+        verdicts = _Verdicts(as_combinator(self.dataset), self._keep, type_name(self))
         places = np.flatnonzero(np.fromiter(verdicts.all(self._num_workers), dtype=bool, count=len(verdicts)))
         if not len(places):
-            raise ConfigError(f"{kind(self)}: {condition_name(self._given)} keeps none of {len(verdicts)} clips")
+            raise ConfigError(f"{type_name(self)}: {condition_name(self._given)} keeps none of {len(verdicts)} clips")
         self._chosen = shared(places)
 
     @property
@@ -107,9 +106,9 @@ class _Verdicts(Dataset):
 
     def all(self, num_workers: int) -> Iterator[bool]:
         if not num_workers:
-            return reported(_Sized(self), "filtering", every=_GLANCE)
+            return track(_Sized(self), "filtering", interval=_GLANCE)
         loader = DataLoader(self, _CHUNK, num_workers=num_workers, collate_fn=list)
-        return reported(_Sized(self, (one for chunk in loader for one in chunk)), "filtering", every=_GLANCE)
+        return track(_Sized(self, (one for chunk in loader for one in chunk)), "filtering", interval=_GLANCE)
 
 
 class _Sized:

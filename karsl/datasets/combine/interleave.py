@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.combine.naming import kind
 from karsl.datasets.combine.several import SeveralMembers
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, type_name
 from karsl.registry import DATASETS
 
 STOPS = ("all_exhausted", "first_exhausted")
@@ -47,5 +46,5 @@ def check_stop(owner: object, stop: str) -> str:
         ConfigError: None of `STOPS`.
     """
     if stop not in STOPS:
-        raise ConfigError(f"{kind(owner)}: stop={stop!r}; expected {' or '.join(map(repr, STOPS))}")
+        raise ConfigError(f"{type_name(owner)}: stop={stop!r}; expected {' or '.join(map(repr, STOPS))}")
     return stop

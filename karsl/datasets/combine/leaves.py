@@ -10,7 +10,7 @@ import mmengine.dataset as mm
 import numpy as np
 import torch.utils.data as torch_data
 
-from karsl.datasets.combine.naming import kind
+from karsl.errors import type_name
 
 if TYPE_CHECKING:
     from karsl.datasets.combine.combinator import Combinator
@@ -38,9 +38,11 @@ class LeafClips:
     def path(self) -> str:
         """How messages call the dataset."""
         datasets = [*(above for above, _ in self.trail), self.dataset]
-        text = kind(datasets[0])
+        text = type_name(datasets[0])
         for (above, number), below in zip(self.trail, datasets[1:], strict=True):
-            text += f": {above.member_name(number)} ({kind(below)})" if is_combinator(above) else f": {kind(below)}"
+            text += (
+                f": {above.member_name(number)} ({type_name(below)})" if is_combinator(above) else f": {type_name(below)}"
+            )
         return text
 
 
@@ -111,14 +113,14 @@ def in_row(lengths: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def leaves_of(dataset: Any, path: str = "") -> Iterator[tuple[str, Any, tuple[Callable, ...]]]:
     """Path, dataset and steps above it of every dataset that reads."""
-    path = path or kind(dataset)
+    path = path or type_name(dataset)
     if is_combinator(dataset):
         for number, member in enumerate(dataset.members):
-            for name, leaf, steps in leaves_of(member, f"{path}: {dataset.member_name(number)} ({kind(member)})"):
+            for name, leaf, steps in leaves_of(member, f"{path}: {dataset.member_name(number)} ({type_name(member)})"):
                 yield name, leaf, (*steps, *dataset.steps)
     elif (members := wrapped_members(dataset)) is not None:
         for member in members:
-            yield from leaves_of(member, f"{path}: {kind(member)}")
+            yield from leaves_of(member, f"{path}: {type_name(member)}")
     else:
         yield path, dataset, ()
 

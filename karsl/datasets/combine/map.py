@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from karsl.datasets.combine.naming import kind
 from karsl.datasets.combine.one import OneMember
 from karsl.datasets.pipeline import Pipeline, step_name
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, type_name
 from karsl.registry import DATASETS
 
 
@@ -39,7 +38,7 @@ class MapDataset(OneMember):
         chain = transform if isinstance(transform, Sequence) else [transform]
         self.steps = tuple(Pipeline(chain).transforms)
         if not self.steps:
-            raise ConfigError(f"{kind(self)}: transform={transform!r}; expected at least one step")
+            raise ConfigError(f"{type_name(self)}: transform={transform!r}; expected at least one step")
         super().__init__(dataset, lazy_init=lazy_init, seed=seed)
 
     def _describe(self) -> str:

@@ -10,10 +10,9 @@ from mmengine.dataset import BaseDataset, force_full_init
 
 from karsl.datasets.combine.agreement import common_metainfo
 from karsl.datasets.combine.below import all_below, first_seed, redrawn, set_epoch_below
-from karsl.datasets.combine.naming import at_member, kind
 from karsl.datasets.combine.tree import draw_tree
-from karsl.datasets.epoch import EpochState
-from karsl.errors import ConfigError
+from karsl.datasets.state import EpochState
+from karsl.errors import ConfigError, type_name, with_context
 from karsl.registry import DATASETS
 
 
@@ -36,8 +35,8 @@ class Members(BaseDataset):
     def __init__(self, members: Iterable[Any], *, lazy_init: bool = False, seed: int | None = None) -> None:
         self.members: tuple[Any, ...] = tuple(self._build(number, member) for number, member in enumerate(members))
         if not self.members:
-            raise ConfigError(f"{kind(self)}: {self._members_key} is empty; give at least one dataset or config")
-        self._draws = EpochState(first_seed(self.members) if seed is None else seed)
+            raise ConfigError(f"{type_name(self)}: {self._members_key} is empty; give at least one dataset or config")
+        self._epoch_state = EpochState(first_seed(self.members) if seed is None else seed)
         self._share_seed()
         if not lazy_init:
             self.full_init()
@@ -69,8 +68,8 @@ class Members(BaseDataset):
         found = redrawn(self.members)
         if found:
             raise ConfigError(
-                f"{kind(self)}: the {found} below puts other clips in the same places in each epoch, so places cannot be "
-                f"remembered; put the {kind(self)} below the {found}, around its members{or_else}"
+                f"{type_name(self)}: the {found} below puts other clips in the same places in each epoch, so places cannot be "
+                f"remembered; put the {type_name(self)} below the {found}, around its members{or_else}"
             )
 
     def _build(self, number: int, member: Any) -> Any:
@@ -78,12 +77,12 @@ class Members(BaseDataset):
             if hasattr(member, "__getitem__") and hasattr(member, "__len__") and not isinstance(member, (Sequence, str)):
                 return member
             raise ConfigError(
-                f"{kind(self)}: {self.member_name(number)} is a {kind(member)}; expected a dataset or its config"
+                f"{type_name(self)}: {self.member_name(number)} is a {type_name(member)}; expected a dataset or its config"
             )
         try:
             return DATASETS.build(dict(member))
         except Exception as error:
-            raise at_member(error, f"{kind(self)}: {self.member_name(number)} ({kind(member)})") from error
+            raise with_context(error, f"{type_name(self)}: {self.member_name(number)} ({type_name(member)})") from error
 
     def member_name(self, number: int) -> str:
         """How messages call a member, as its place in a config."""
@@ -99,13 +98,13 @@ class Members(BaseDataset):
             return
         lengths = []
         for number, member in enumerate(self.members):
-            where = f"{kind(self)}: {self.member_name(number)} ({kind(member)})"
+            where = f"{type_name(self)}: {self.member_name(number)} ({type_name(member)})"
             try:
                 if hasattr(member, "full_init"):
                     member.full_init()
                 lengths.append(len(member))
             except Exception as error:
-                raise at_member(error, where) from error
+                raise with_context(error, where) from error
             if not lengths[-1] and not (self.takes_empty and getattr(member, "meant_empty", False)):
                 raise ConfigError(f"{where} holds no clips; leave it out or look at its filters")
         self._lengths = np.array(lengths, dtype=np.int64)
@@ -137,12 +136,12 @@ class Members(BaseDataset):
 
     def _share_seed(self) -> None:
         """Give the seed to what lies below and has none, so that the order of a mix is that of the tree's seed."""
-        seed = self._draws.seed
+        seed = self._epoch_state.seed
         for part in all_below(self.members) if seed is not None else ():
-            if isinstance(part, Members) and part._draws.seed is None:
-                part._draws.set_epoch(part._draws.epoch, seed=seed)
+            if isinstance(part, Members) and part._epoch_state.seed is None:
+                part._epoch_state.set_epoch(part._epoch_state.epoch, seed=seed)
 
     def set_epoch(self, epoch: int, seed: int | None = None) -> None:
         """Say which epoch is drawn, here and in everything below; reaches workers that run already."""
-        self._draws.set_epoch(epoch, seed=seed)
+        self._epoch_state.set_epoch(epoch, seed=seed)
         set_epoch_below(self.members, epoch, seed)

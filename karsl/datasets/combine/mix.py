@@ -10,11 +10,10 @@ import numpy as np
 
 from karsl.datasets.combine.interleave import check_stop
 from karsl.datasets.combine.leaves import in_row
-from karsl.datasets.combine.naming import kind
 from karsl.datasets.combine.permutation import permute
 from karsl.datasets.combine.several import SeveralMembers
-from karsl.datasets.draws import epoch_key, mix64
-from karsl.errors import ConfigError
+from karsl.datasets.rng import epoch_key, splitmix64
+from karsl.errors import ConfigError, type_name
 from karsl.registry import DATASETS
 
 
@@ -54,19 +53,19 @@ class MixDataset(SeveralMembers):
         shares = np.asarray([w if isinstance(w, Real) else -1 for w in given], dtype=np.float64)
         if len(shares) != len(datasets) or not (np.isfinite(shares) & (shares > 0)).all():
             raise ConfigError(
-                f"{kind(self)}: weights={weights!r} for {len(datasets)} datasets; expected one positive number for each"
+                f"{type_name(self)}: weights={weights!r} for {len(datasets)} datasets; expected one positive number for each"
             )
         self.weights = tuple((shares / shares.sum()).tolist())
         super().__init__(datasets, **kwargs)
 
     def locate(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        key = epoch_key(self._draws.seed or 0, self._draws.epoch)
+        key = epoch_key(self._epoch_state.seed or 0, self._epoch_state.epoch)
         members, turns = in_row(self._turns, permute(places, self._length, key=key))
         inner = np.empty(len(places), np.int64)
         for number, length in enumerate(self._lengths.tolist()):
             mine = np.flatnonzero(members == number)
             if len(mine):
-                inner[mine] = _clips_of_turns(turns[mine], length, mix64(key ^ (number + 1)))
+                inner[mine] = _clips_of_turns(turns[mine], length, splitmix64(key ^ (number + 1)))
         return members, inner
 
     def _count(self, lengths: np.ndarray) -> int:
@@ -98,5 +97,5 @@ def _clips_of_turns(turns: np.ndarray, length: int, key: int) -> np.ndarray:
     rounds, found = turns // length, np.empty(len(turns), np.int64)
     for number in sorted(set(rounds.tolist())):
         here = rounds == number
-        found[here] = permute(turns[here] % length, length, key=mix64(key ^ number))
+        found[here] = permute(turns[here] % length, length, key=splitmix64(key ^ number))
     return found

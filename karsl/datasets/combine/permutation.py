@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from karsl.datasets.draws import sample_keys
+from karsl.datasets.rng import sample_keys
 
 _ROUNDS = 6  # four mix large ranges; a range of a few numbers needs more
 _WRITTEN = 1 << 20  # places; a shorter order is worked out once an epoch and kept, 4 bytes a place

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import count
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from karsl.datasets.base import KeypointDataset
 from karsl.datasets.combine.labels import relabelled_all
 from karsl.datasets.combine.leaves import LeafClips, leaf_clips, leaves_of
-from karsl.datasets.combine.naming import at_member
-from karsl.datasets.draws import Draw, name_code
+from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.datasets.pipeline import Pipeline, output_skeleton
-from karsl.datasets.skipping import Attempt, sample_or_another
-from karsl.errors import KarslError
+from karsl.datasets.rng import CounterRNG, hash_name
+from karsl.errors import KarslError, TransformError, with_context
 from karsl.skeletons import Skeleton
 
 if TYPE_CHECKING:
@@ -40,30 +39,32 @@ class Reader:
 
     def one(self, place: int, key: np.uint64) -> Any:
         """The sample at a place; in training, where a step gives None or `on_error='skip'`, that of another place."""
-        return sample_or_another(
-            place, partial(self._attempt, key), lambda _, tried: self._another(key, tried), self._dataset.skips
-        )
-
-    def _attempt(self, key: np.uint64, place: int) -> Attempt:
-        (clips,) = leaf_clips(self._dataset, np.array([place]))
-        leaf = clips.dataset
-        refetches = isinstance(leaf, KeypointDataset) and not leaf.test_mode
-        return Attempt(
-            partial(self._make, clips, place, key),
-            none=f"{clips.path}: a step gave None for sample {place}, clip {int(clips.places[0])}",
-            skip_errors=refetches and leaf.on_error == "skip",
-            most=leaf.max_refetch if refetches else 0,
-            refusal="; leave such clips out with FilterDataset",
-        )
+        for tried in count():
+            (clips,) = leaf_clips(self._dataset, np.array([place]))
+            leaf = clips.dataset
+            refetches = isinstance(leaf, KeypointDataset) and not leaf.test_mode
+            try:
+                sample = self._make(clips, place, key)
+                reason = f"{clips.path}: a step gave None for sample {place}, clip {int(clips.places[0])}"
+            except TransformError as error:
+                if not (refetches and leaf.on_error == "skip"):
+                    raise
+                sample, reason = None, str(error)
+            if sample is not None:
+                return sample
+            if tried >= (leaf.max_refetch if refetches else 0):
+                raise TransformError(f"{reason}; leave such clips out with FilterDataset")
+            self._dataset.skips.add(place, reason)
+            place = self._another(key, tried)
 
     def _make(self, clips: LeafClips, place: int, key: np.uint64) -> Any:
         try:
             return self._finish(clips, self._raw(clips, key), place, key)
         except KarslError as error:
-            raise at_member(error, clips.path) from error
+            raise with_context(error, clips.path) from error
 
     def _another(self, key: np.uint64, attempt: int) -> int:
-        draw = Draw(key, stream=name_code(f"another {attempt}"))
+        draw = CounterRNG(key, transform_id=hash_name(f"another {attempt}"))
         return int(draw.integers("place", len(self._dataset))[0])
 
     def many(self, places: np.ndarray, keys: np.ndarray) -> Sequence[Any]:
@@ -102,7 +103,7 @@ class Reader:
     def _raw(self, clips: LeafClips, key: np.uint64) -> Any:
         dataset, place = clips.dataset, int(clips.places[0])
         takes_keys = _takes_keys(type(dataset))  # type: ignore[arg-type]  # classes hash
-        return dataset.sample(place, key=key) if takes_keys else dataset[place]
+        return dataset.get_sample(place, rng_key=key) if takes_keys else dataset[place]
 
     def _finish(self, clips: LeafClips, sample: Any, place: int, key: np.uint64) -> Any:
         if not isinstance(sample, dict):
@@ -143,7 +144,7 @@ class Reader:
                     for step in steps:
                         skeleton = output_skeleton(step, skeleton)
                 except KarslError as error:
-                    raise at_member(error, path) from error
+                    raise with_context(error, path) from error
                 found[path] = skeleton
         return found
 
@@ -168,8 +169,8 @@ def _own_steps(dataset: Any) -> Sequence[Callable]:
 def _takes_keys(kind: type) -> bool:
     """Whether `sample` makes what `dataset[i]` makes: not where a subclass changed only the latter."""
     if not issubclass(kind, KeypointDataset):
-        return hasattr(kind, "sample")
-    own = kind.sample is not KeypointDataset.sample
+        return hasattr(kind, "get_sample")
+    own = kind.get_sample is not KeypointDataset.get_sample
     return own or all(getattr(kind, n) is getattr(KeypointDataset, n) for n in ("__getitem__", "prepare_data"))
 
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from karsl.datasets.combine.labels import SetLabels, name_labels, union_of
-from karsl.datasets.combine.naming import kind
 from karsl.datasets.combine.one import OneMember
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, type_name
 from karsl.registry import DATASETS
 
 
@@ -49,14 +48,16 @@ class RelabelDataset(OneMember):
 
     def _prepare(self) -> None:
         own, targets = self._own_classes(), self._targets()
-        lookup = name_labels(own, targets, self._aliases, where=f"{kind(self)}: dataset ({kind(self.dataset)})")
+        lookup = name_labels(own, targets, self._aliases, where=f"{type_name(self)}: dataset ({type_name(self.dataset)})")
         self._set_labels = SetLabels(lookup)
         self.steps = (self._set_labels,)
 
     def _own_classes(self) -> list[str]:
         classes = (getattr(self.dataset, "metainfo", None) or {}).get("classes")
         if classes is None:
-            raise ConfigError(f"{kind(self)}: {kind(self.dataset)} has no 'classes' in its metainfo to go by; give metainfo")
+            raise ConfigError(
+                f"{type_name(self)}: {type_name(self.dataset)} has no 'classes' in its metainfo to go by; give metainfo"
+            )
         return [f"{self._prefix}{name}" for name in classes]
 
     def _targets(self) -> tuple[str, ...]:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.combine.naming import kind
+from karsl.checks import check_int
 from karsl.datasets.combine.one import OneMember
-from karsl.datasets.epoch import check_whole
+from karsl.errors import type_name
 from karsl.registry import DATASETS
 
 
@@ -23,7 +23,7 @@ class RepeatDataset(OneMember):
     """
 
     def __init__(self, dataset: Any, times: int, lazy_init: bool = False, *, seed: int | None = None) -> None:
-        check_whole(kind(self), low=1, times=times)
+        check_int(type_name(self), low=1, times=times)
         self.times = int(times)
         super().__init__(dataset, lazy_init=lazy_init, seed=seed)
 

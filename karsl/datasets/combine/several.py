@@ -8,9 +8,8 @@ from typing import Any
 from karsl.datasets.combine.agreement import common_metainfo
 from karsl.datasets.combine.combinator import Combinator
 from karsl.datasets.combine.labels import union_of
-from karsl.datasets.combine.naming import kind
 from karsl.datasets.combine.relabel import RelabelDataset
-from karsl.errors import ConfigError, did_you_mean
+from karsl.errors import ConfigError, did_you_mean, type_name
 
 LABELS = ("same", "union", "separate")
 
@@ -42,9 +41,9 @@ class SeveralMembers(Combinator):
     ) -> None:
         if isinstance(labels, str) and labels not in LABELS:
             hint = did_you_mean(labels, LABELS, f"expected {', '.join(LABELS)} or a list of class names")
-            raise ConfigError(f"{kind(self)}: labels={labels!r}{hint}")
+            raise ConfigError(f"{type_name(self)}: labels={labels!r}{hint}")
         if aliases and isinstance(labels, str) and labels == "same":
-            raise ConfigError(f"{kind(self)}: aliases without labels='union' or a list of classes do nothing")
+            raise ConfigError(f"{type_name(self)}: aliases without labels='union' or a list of classes do nothing")
         self._labels, self._aliases = labels, dict(aliases or {})
         self._ignore_keys = (ignore_keys,) if isinstance(ignore_keys, str) else tuple(ignore_keys or ())
         self._relabelled = False
@@ -71,8 +70,8 @@ class SeveralMembers(Combinator):
         for number, (member, prefix) in enumerate(zip(self.members, prefixes, strict=True)):
             classes = (getattr(member, "metainfo", None) or {}).get("classes")
             if classes is None:
-                where = f"{self.member_name(number)} ({kind(member)})"
-                raise ConfigError(f"{kind(self)}: {where} has no 'classes' in its metainfo for labels={self._labels!r}")
+                where = f"{self.member_name(number)} ({type_name(member)})"
+                raise ConfigError(f"{type_name(self)}: {where} has no 'classes' in its metainfo for labels={self._labels!r}")
             lists.append([f"{prefix}{name}" for name in classes])
         return lists
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from karsl.datasets.combine.one import OneMember
 from karsl.datasets.combine.permutation import permute
-from karsl.datasets.draws import epoch_key, mix64, name_code
+from karsl.datasets.rng import epoch_key, hash_name, splitmix64
 from karsl.registry import DATASETS
 
-_STREAM = name_code("ShuffleDataset")
+_STREAM = hash_name("ShuffleDataset")
 
 
 @DATASETS.register_module()
@@ -29,8 +29,8 @@ class ShuffleDataset(OneMember):
         super().__init__(dataset, lazy_init=lazy_init, seed=seed)
 
     def inner(self, places: np.ndarray) -> np.ndarray:
-        key = epoch_key(self._draws.seed or 0, self._draws.epoch if self.reshuffle else 0)
-        return permute(places, self._length, key=mix64(key ^ _STREAM))
+        key = epoch_key(self._epoch_state.seed or 0, self._epoch_state.epoch if self.reshuffle else 0)
+        return permute(places, self._length, key=splitmix64(key ^ _STREAM))
 
     def _describe(self) -> str:
         return "" if self.reshuffle else "reshuffle=False"

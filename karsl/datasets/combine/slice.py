@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from karsl.datasets.combine.one import OneMember
-from karsl.datasets.index.selection import SharedIndices, as_range
-from karsl.datasets.subset import Indices, resolve_indices
+from karsl.datasets.index.indices import Indices, SharedIndices, as_range, resolve_indices
 from karsl.registry import DATASETS
 
 

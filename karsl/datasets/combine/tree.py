@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from karsl.datasets.combine.naming import kind
 from karsl.datasets.walk import datasets_within
+from karsl.errors import type_name
 
 
 def draw_tree(dataset: Any) -> str:
@@ -28,7 +28,7 @@ def _headline(dataset: Any) -> str:
     describe = getattr(dataset, "_describe", None)
     arguments = describe() if callable(describe) else source_of(dataset)
     ready = getattr(dataset, "_fully_initialized", True)
-    return f"{kind(dataset)}({arguments}): {f'{len(dataset):,} clips' if ready else 'not initialised'}"
+    return f"{type_name(dataset)}({arguments}): {f'{len(dataset):,} clips' if ready else 'not initialised'}"
 
 
 def source_of(dataset: Any) -> str:

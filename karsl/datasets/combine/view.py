@@ -59,7 +59,7 @@ class ClipView(Mapping):
 
     def _sample(self) -> dict:
         if self._whole is None:
-            sample = self._dataset.sample(self._place)
+            sample = self._dataset.get_sample(self._place)
             self._whole = {**self._record(), **(sample if isinstance(sample, dict) else {"sample": sample})}
         return self._whole
 

@@ -77,7 +77,7 @@ class BatchPart:
 class LazyBatch(MutableSequence):
     """N samples, made together when they are first asked for.
 
-    `keypoint_collate` takes `finished()`: tensors that may travel to the main process without a copy. Any other collate
+    `keypoint_collate` takes `collate()`: tensors that may travel to the main process without a copy. Any other collate
     function sees a list of N samples; from then on these are the batch, since it may have edited them.
 
     Args:
@@ -92,12 +92,12 @@ class LazyBatch(MutableSequence):
     ) -> None:
         self._length, self._parts, self._make_samples = length, parts, samples
 
-    def finished(self) -> dict[str, Any] | None:
+    def collate(self) -> dict[str, Any] | None:
         """The batch as tensors, or None where samples must be stacked one by one, as those that were looked at."""
         parts = self._fitting()
         return None if parts is None else assemble(parts)
 
-    def planned(self, *, resident: bool) -> dict[str, Any] | None:
+    def to_plan(self, *, resident: bool) -> dict[str, Any] | None:
         """What `KeypointDataPreprocessor` makes the batch of: a plan, and raw frames or their numbers in the pack.
 
         Args:
@@ -115,7 +115,7 @@ class LazyBatch(MutableSequence):
             return None
         pack = parts[0].resident() if resident and len(parts) == 1 and parts[0].resident else None
         if resident and pack is None:
-            raise ConfigError("plan_collate: mode='resident' needs clips of a pack; make one with 'karsl pack'")
+            raise ConfigError("device_collate: mode='resident' needs clips of a pack; make one with 'karsl pack'")
         return assemble(parts) if len(parts) > 1 or parts[0].clips.settled else _planned(parts[0], pack)
 
     def _fitting(self) -> Sequence[BatchPart] | None:

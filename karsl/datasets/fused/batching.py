@@ -18,7 +18,7 @@ from karsl.skeletons import Skeleton
 from karsl.storage.whole_pack import WholePack
 
 if TYPE_CHECKING:
-    from karsl.datasets.base import KeypointDataset
+    from karsl.datasets.keypoint_dataset import KeypointDataset
 
 __all__ = ["BatchPart", "LazyBatch", "assemble", "batch_of", "part_of"]
 
@@ -81,7 +81,7 @@ def _frames(
     if index is not None and set(_IN_FILES) <= set(index.columns) and len(index.categories("dtype")) == 1:
         return _mapped_frames(dataset, load, places, num_keypoints), None
     if index is None or not {"frame_start", "pack"} <= set(index.columns):
-        return Frames.of_clips([load.read_clip(record) for record in dataset.locators(places)]), None
+        return Frames.of_clips([load.read_clip(record) for record in dataset.clip_records(places)]), None
     paths = index.categories("pack")
     starts, lengths = dataset.column("frame_start")[places], dataset.column("num_frames")[places]
     codes = dataset.column("pack")[places]
@@ -119,7 +119,7 @@ def _labels(dataset: KeypointDataset, places: np.ndarray) -> np.ndarray | None:
         return None if None in labels else np.array(labels, np.int64)
     if "label" in dataset.index.columns:
         return dataset.column("label")[places]
-    reason = dataset.index.why_missing("label")
+    reason = dataset.index.missing_reason("label")
     if not reason.startswith("record 0 lacks"):
         raise AnnotationError(f"labels do not make a batch: {reason}; give every record a whole number")
     return None
@@ -140,7 +140,7 @@ def _one_by_one(dataset: KeypointDataset, places: np.ndarray, part: BatchPart) -
     for n, place in enumerate(places.tolist()):
         here = slice(ends[n], ends[n + 1])
         results = {
-            **dataset.start(place),
+            **dataset.initial_results(place),
             "sample_key": part.keys[n],
             **clips.notes(n),
             "keypoint": points[here, :, :3],

@@ -1,4 +1,4 @@
-"""The numbers of `karsl.datasets.draws`, bit for bit, in compiled loops; numpy makes an array of every step."""
+"""The numbers of `karsl.datasets.rng`, bit for bit, in compiled loops; numpy makes an array of every step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-from karsl.datasets.draws import Draw, lane_code
+from karsl.datasets.rng import CounterRNG, fold_in
 
 _GOLDEN, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _BY_30, _BY_27, _BY_31, _TO_53_BITS = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
@@ -39,17 +39,17 @@ def _uniform(keys, lane, low, high, out):
             out[n, k] = low + (high - low) * unit
 
 
-class CompiledDraw(Draw):
+class CompiledDraw(CounterRNG):
     """`Draw` for batches."""
 
     def bits(self, lane: str, *shape: int) -> np.ndarray:
         """uint64 (N, *shape)."""
         out = np.empty((len(self), math.prod(shape)), np.uint64)
-        _bits(self.keys, lane_code(self.stream, lane), out)
+        _bits(self.keys, fold_in(self.transform_id, lane), out)
         return out.reshape(len(self), *shape)
 
     def uniform(self, lane: str, *shape: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
         """float64 (N, *shape) in [low, high)."""
         out = np.empty((len(self), math.prod(shape)))
-        _uniform(self.keys, lane_code(self.stream, lane), float(low), float(high), out)
+        _uniform(self.keys, fold_in(self.transform_id, lane), float(low), float(high), out)
         return out.reshape(len(self), *shape)

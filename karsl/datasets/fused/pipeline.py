@@ -58,7 +58,7 @@ class BatchPipeline:
         """
         clips = PendingClips(source, skeleton)
         for step in self.deferred:
-            step.defer(clips, step.sample_params(clips.meta, CompiledDraw(keys, stream=step.stream)))
+            step.defer(clips, step.sample_params(clips.meta, CompiledDraw(keys, transform_id=step.transform_id)))
         return clips
 
 

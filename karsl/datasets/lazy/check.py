@@ -10,8 +10,7 @@ import numpy as np
 
 from karsl.datasets.combine.combinator import Combinator
 from karsl.datasets.combine.leaves import leaf_clips
-from karsl.datasets.combine.naming import kind
-from karsl.errors import ConfigError, DataProblems
+from karsl.errors import ConfigError, DataErrors, type_name
 
 _LOOKED_AT = 1_000_000  # places that are traced to their datasets
 
@@ -28,7 +27,7 @@ def check_items(trees: Sequence[Any], items: int) -> int:
 
     Raises:
         ConfigError: `items` below 1.
-        DataProblems: Items that failed, and items that do not fit into one batch with the others.
+        DataErrors: Items that failed, and items that do not fit into one batch with the others.
     """
     if items < 1:
         raise ConfigError(f"check(items={items!r}); expected at least 1")
@@ -48,14 +47,14 @@ def check_items(trees: Sequence[Any], items: int) -> int:
     first, *others = forms.items() or [((), "")]
     problems += [f"{where} is {_told(form)}, {first[1]} is {_told(first[0])}" for form, where in others]
     if problems:
-        raise DataProblems(f"{made + len(problems) - len(others)} items on trial", problems)
+        raise DataErrors(f"{made + len(problems) - len(others)} items on trial", problems)
     return made
 
 
 def places_to_try(tree: Any, items: int) -> list[tuple[str, list[int]]]:
     """Path and places of each dataset below a tree, the places spread evenly over those it gives."""
     if not isinstance(tree, Combinator):
-        return [(kind(tree), _spread(np.arange(len(tree)), items))]
+        return [(type_name(tree), _spread(np.arange(len(tree)), items))]
     tree.full_init()
     given = defaultdict(list)
     for part in leaf_clips(tree, np.arange(min(len(tree), _LOOKED_AT))):

@@ -11,17 +11,15 @@ import numpy as np
 from mmengine.logging import print_log
 
 from karsl.datasets.combine import MapDataset
-from karsl.datasets.combine.naming import kind
 from karsl.datasets.combine.one import as_combinator
 from karsl.datasets.combine.reading import Reader
 from karsl.datasets.encoders.base import Encoder
-from karsl.datasets.epoch import EpochState
 from karsl.datasets.lazy.check import check_items
 from karsl.datasets.lazy.plan import ACTIONS, Recorded, revived
 from karsl.datasets.lazy.recorder import Recorder
 from karsl.datasets.lazy.save import Saving, save_now
-from karsl.datasets.skipping import SkipReport
-from karsl.errors import ConfigError
+from karsl.datasets.state import EpochState, SkipCounter
+from karsl.errors import ConfigError, type_name
 from karsl.registry import DATASETS
 
 
@@ -69,7 +67,7 @@ class LazyDataset(Recorder):
         self._plan: list[Recorded] = []
         self._saving: Saving | None = None
         self.members, self._fully_initialized = (), False
-        self._draws, self.skips, self._reader = EpochState(seed), SkipReport(), Reader(self)
+        self._epoch_state, self.skips, self._reader = EpochState(seed), SkipCounter(), Reader(self)
         if dataset is not None:
             self.add_dataset(dataset, name=name)
         for number, step in enumerate(steps):
@@ -80,11 +78,11 @@ class LazyDataset(Recorder):
     def _do(self, number: int, step: dict) -> None:
         action = step.pop("do", None)
         if action not in ACTIONS:
-            raise ConfigError(f"{kind(self)}: steps[{number}]: do={action!r}; expected one of {', '.join(ACTIONS)}")
+            raise ConfigError(f"{type_name(self)}: steps[{number}]: do={action!r}; expected one of {', '.join(ACTIONS)}")
         try:
             getattr(self, action)(**{key: revived(value) for key, value in step.items()})
         except TypeError as error:
-            raise ConfigError(f"{kind(self)}: steps[{number}], {action}: {error}") from error
+            raise ConfigError(f"{type_name(self)}: steps[{number}], {action}: {error}") from error
 
     # ---- looking ----
 
@@ -98,7 +96,7 @@ class LazyDataset(Recorder):
             How many were made.
 
         Raises:
-            DataProblems: Everything that failed, and keys or shapes in which items differ.
+            DataErrors: Everything that failed, and keys or shapes in which items differ.
         """
         if self._whole is None and len(self._parts) > 1:
             trees = [self._encoded(part) for part in self._parts.values()]
@@ -152,7 +150,7 @@ class LazyDataset(Recorder):
             ConfigError: Nothing was begun, or no item was used.
         """
         if self._saving is None:
-            raise ConfigError(f"{kind(self)}: flush() without save_as(path, mode='training')")
+            raise ConfigError(f"{type_name(self)}: flush() without save_as(path, mode='training')")
         saving, self._saving = self._saving, None
         return saving.finish()
 
@@ -165,13 +163,15 @@ class LazyDataset(Recorder):
             ConfigError: No dataset was added.
         """
         if not self._parts:
-            raise ConfigError(f"{kind(self)}: no dataset yet; call add_dataset")
+            raise ConfigError(f"{type_name(self)}: no dataset yet; call add_dataset")
         if self._fully_initialized:
             return
         if self._whole is None and len(self._parts) > 1 and not self._told:
             self._told = True
             first, *others = self._parts
-            text = f"{kind(self)}: {', '.join(others)} are recorded but not mixed, items are those of {first}; call mix()"
+            text = (
+                f"{type_name(self)}: {', '.join(others)} are recorded but not mixed, items are those of {first}; call mix()"
+            )
             print_log(text, logger="current", level=logging.WARNING)
         for member in self.members:
             member.full_init() if hasattr(member, "full_init") else None
@@ -197,18 +197,18 @@ class LazyDataset(Recorder):
     def _ready(self) -> None:
         self.full_init()  # each call that is recorded asks for it anew: nothing to warn of
 
-    def sample(self, idx: int, *, key: np.uint64 | None = None) -> Any:
-        item = super().sample(idx, key=key)
+    def get_sample(self, idx: int, *, rng_key: np.uint64 | None = None) -> Any:
+        item = super().get_sample(idx, rng_key=rng_key)
         if self._saving is not None:
             self._saving.keep(self.place(idx), item)
         return item
 
     def __getitems__(self, indices: Sequence[int]) -> Sequence[Any]:
-        return super().__getitems__(indices) if self._saving is None else [self.sample(i) for i in indices]
+        return super().__getitems__(indices) if self._saving is None else [self.get_sample(i) for i in indices]
 
     def draws_of(self) -> tuple[int | None, int]:
         """Seed and epoch that items are drawn with now."""
-        return self._draws.seed, self._draws.epoch
+        return self._epoch_state.seed, self._epoch_state.epoch
 
     @property
     def names(self) -> tuple[str, ...]:

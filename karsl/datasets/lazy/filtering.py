@@ -6,8 +6,7 @@ from typing import Any
 
 from karsl.datasets.combine import FilterDataset, MapDataset, MixDataset, SliceDataset
 from karsl.datasets.combine.combinator import Combinator
-from karsl.datasets.combine.naming import at_member, kind
-from karsl.errors import KarslError
+from karsl.errors import KarslError, type_name, with_context
 
 
 def filtered(dataset: Any, keep: Any, *, num_workers: int = 0) -> Any:
@@ -31,7 +30,7 @@ def filtered(dataset: Any, keep: Any, *, num_workers: int = 0) -> Any:
         try:
             places = FilterDataset(seen, keep, num_workers=num_workers).places
         except KarslError as error:
-            raise at_member(error, f"{kind(mix)}: {mix.member_name(number)} ({kind(member)})") from error
+            raise with_context(error, f"{type_name(mix)}: {mix.member_name(number)} ({type_name(member)})") from error
         members.append(SliceDataset(member, places))
     mixed = MixDataset(members, mix.weights, stop=mix.stop)
     return MapDataset(mixed, steps) if steps else mixed

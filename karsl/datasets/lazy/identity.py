@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from karsl.datasets.base import KeypointDataset
 from karsl.datasets.combine.cache import CacheDataset
 from karsl.datasets.combine.combinator import Combinator
 from karsl.datasets.combine.leaves import leaf_clips
-from karsl.datasets.combine.naming import kind
-from karsl.datasets.epoch import EpochState
 from karsl.datasets.index.code_facts import code_facts, counts_by_name
 from karsl.datasets.index.fingerprint import fingerprint
+from karsl.datasets.keypoint_dataset import KeypointDataset
+from karsl.datasets.state import EpochState
+from karsl.errors import type_name
 from karsl.storage.stamp import stamp_of
 
 
@@ -56,7 +56,7 @@ def items_identity(dataset: Combinator) -> str:
 
 def _told(found: str | None, value: Any) -> str:
     if found is None:
-        raise CannotTell(f"what {getattr(value, '__qualname__', kind(value))} does cannot be told")
+        raise CannotTell(f"what {getattr(value, '__qualname__', type_name(value))} does cannot be told")
     return found
 
 
@@ -72,9 +72,9 @@ def _facts(value: Any) -> Any:
 
 def _of_tree(dataset: Combinator) -> list:
     """Of every dataset that reads: itself, its clips, the places they come at, and what is done to them on their way."""
-    draws = _facts(dataset._draws)
+    draws = _facts(dataset._epoch_state)
     if isinstance(dataset, CacheDataset):
-        return [kind(dataset), draws, _facts(dataset.dataset)]
+        return [type_name(dataset), draws, _facts(dataset.dataset)]
     found = leaf_clips(dataset, np.arange(len(dataset)))
     leaves = {id(leaf): leaf for leaf in (clips.dataset for clips in found)}
     told = {name: _facts(leaf) for name, leaf in leaves.items()}
@@ -105,7 +105,7 @@ def _of_object(value: Any) -> list:
     """What a pickle of it would hold, and the code of its class."""
     made = value.__reduce_ex__(2)
     if isinstance(made, str):
-        return [kind(value), made]
+        return [type_name(value), made]
     maker, arguments, *rest = made
     state = [part if number == 0 else list(part) for number, part in enumerate(rest) if part is not None]
     return [_of_class(type(value)), _facts(maker), _facts(arguments), _facts(state)]

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.combine.naming import kind
 from karsl.datasets.combine.tree import source_of
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, type_name
 
 ACTIONS = ("add_dataset", "map", "filter", "mix", "set_encoder", "encode")
 
@@ -68,7 +67,7 @@ def plain(value: Any, where: str) -> Any:
     except ConfigError:
         pass
     raise ConfigError(
-        f"{where} is a {kind(value)}, which no config can name; give a config, or a function at the top of a module"
+        f"{where} is a {type_name(value)}, which no config can name; give a config, or a function at the top of a module"
     )
 
 
@@ -99,12 +98,12 @@ def revived(value: Any) -> Any:
 def _shown(value: Any) -> str:
     if isinstance(value, Mapping) and "type" in value:
         rest = ", ".join(f"{k}={_shown(v)}" for k, v in value.items() if k != "type")
-        return f"{kind(dict(value))}({rest})"
+        return f"{type_name(dict(value))}({rest})"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_shown, value))}]"
     if isinstance(value, Callable):  # type: ignore[arg-type]
-        return getattr(value, "__name__", kind(value))
+        return getattr(value, "__name__", type_name(value))
     if type(value).__repr__ is object.__repr__:
-        return f"{kind(value)}({source_of(value)})"  # an address says nothing
+        return f"{type_name(value)}({source_of(value)})"  # an address says nothing
     text = repr(value).splitlines()[0]
     return text if len(text) < 80 else f"{text[:77]}..."

@@ -7,14 +7,13 @@ from typing import Any, TypeVar
 
 from karsl.datasets.combine import ConcatDataset, InterleaveDataset, MapDataset, MixDataset
 from karsl.datasets.combine.below import first_seed
-from karsl.datasets.combine.naming import at_member, kind
 from karsl.datasets.combine.one import OneMember
 from karsl.datasets.combine.reading import Reader
 from karsl.datasets.encoders.base import Encoder, build_encoders
-from karsl.datasets.epoch import EpochState
 from karsl.datasets.lazy.filtering import filtered
 from karsl.datasets.lazy.plan import Recorded
-from karsl.errors import ConfigError
+from karsl.datasets.state import EpochState
+from karsl.errors import ConfigError, type_name, with_context
 
 Self = TypeVar("Self", bound="Recorder")
 
@@ -39,14 +38,16 @@ class Recorder(OneMember):
             ConfigError: The name is taken, `mix` was called, or this is no dataset.
         """
         if self._whole is not None:
-            raise ConfigError(f"{kind(self)}: add_dataset after mix(); the mix is made, so add before it or mix two mixes")
+            raise ConfigError(
+                f"{type_name(self)}: add_dataset after mix(); the mix is made, so add before it or mix two mixes"
+            )
         name = name or f"dataset{len(self._parts)}"
         if name in self._parts:
-            raise ConfigError(f"{kind(self)}: there is a dataset {name!r} already; give another name")
+            raise ConfigError(f"{type_name(self)}: there is a dataset {name!r} already; give another name")
         try:
             self._parts[name] = self._build(len(self._parts), dataset)
         except Exception as error:
-            raise at_member(error, f"{kind(self)}: add_dataset, {name!r}") from error
+            raise with_context(error, f"{type_name(self)}: add_dataset, {name!r}") from error
         return self._record("add_dataset", {"dataset": dataset, "name": name})
 
     def map(self: Self, transform: dict | Callable | Sequence[dict | Callable], dataset: str | None = None) -> Self:
@@ -107,7 +108,7 @@ class Recorder(OneMember):
             ConfigError: Mixed already, nothing to mix, or the datasets do not fit.
         """
         if self._whole is not None or not self._parts:
-            raise ConfigError(f"{kind(self)}: mix() {'was called before' if self._parts else 'before add_dataset'}")
+            raise ConfigError(f"{type_name(self)}: mix() {'was called before' if self._parts else 'before add_dataset'}")
         parts = list(self._parts.values())
         options: dict[str, Any] = {"labels": labels, "aliases": aliases, "lazy_init": True}
         stopping: dict[str, Any] = {} if stop is None else {"stop": stop}
@@ -143,7 +144,7 @@ class Recorder(OneMember):
         """
         if not self._encoders:
             raise ConfigError(
-                f"{kind(self)}: encode() without an encoder; call set_encoder(dict(type='FeatureEncoder')) first"
+                f"{type_name(self)}: encode() without an encoder; call set_encoder(dict(type='FeatureEncoder')) first"
             )
         self._encodes = True
         return self._record("encode", {})
@@ -151,17 +152,17 @@ class Recorder(OneMember):
     def _chosen(self, dataset: str | None, action: str) -> list[tuple[str | None, Any]]:
         """Names and present forms of what a call is for; None is the mix."""
         if not self._parts:
-            raise ConfigError(f"{kind(self)}: {action}() before add_dataset")
+            raise ConfigError(f"{type_name(self)}: {action}() before add_dataset")
         if self._whole is not None:
             if dataset is not None:
                 raise ConfigError(
-                    f"{kind(self)}: {action}(dataset={dataset!r}) after mix(), where it is for all; call it before"
+                    f"{type_name(self)}: {action}(dataset={dataset!r}) after mix(), where it is for all; call it before"
                 )
             return [(None, self._whole)]
         if dataset is None:
             return list(self._parts.items())
         if dataset not in self._parts:
-            raise ConfigError(f"{kind(self)}: {action}: no dataset {dataset!r}; there are {', '.join(self._parts)}")
+            raise ConfigError(f"{type_name(self)}: {action}: no dataset {dataset!r}; there are {', '.join(self._parts)}")
         return [(dataset, self._parts[dataset])]
 
     def _put(self, name: str | None, part: Any) -> None:
@@ -174,8 +175,8 @@ class Recorder(OneMember):
         self._plan.append(Recorded(action, arguments, note))
         root = self._whole if self._whole is not None else next(iter(self._parts.values()))
         self.members, self._fully_initialized, self._reader = (root,), False, Reader(self)
-        if self._draws.seed is None:
-            self._draws = EpochState(first_seed([root]))
+        if self._epoch_state.seed is None:
+            self._epoch_state = EpochState(first_seed([root]))
         self._share_seed()
         return self
 

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from mmengine.logging import print_log
 
-from karsl.datasets.index.progress import reported
 from karsl.datasets.lazy.identity import CannotTell, items_identity
 from karsl.datasets.lazy.spool import Spool
 from karsl.datasets.lazy.write import WRITERS
 from karsl.errors import ConfigError
+from karsl.progress import track
 from karsl.skeletons import describe_skeleton
 from karsl.storage.convert import Clips
 
@@ -89,9 +89,9 @@ class Saving:
 def save_now(saving: Saving) -> Path:
     """Make and write every item that is not yet kept."""
     dataset = saving.dataset
-    for place in reported(range(len(dataset)), "saving items", every=16):
+    for place in track(range(len(dataset)), "saving items", interval=16):
         if not saving.spool.has(place):
-            saving.keep(place, dataset.sample(place))
+            saving.keep(place, dataset.get_sample(place))
     return saving.finish()
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mmengine.logging import print_log
 
-from karsl.datasets.batched import BatchedDataset
 from karsl.datasets.combine.leaves import leaf_clips
 from karsl.datasets.resume import OrderIterator
-from karsl.storage.readahead import FileRanges, advise, in_memory, rows_place
+from karsl.storage.readahead import FileRanges, advise, in_memory
 
 if TYPE_CHECKING:
     from karsl.datasets.samplers.base import OrderSampler
@@ -73,30 +72,9 @@ def read_ahead(dataset: Any, places: np.ndarray) -> bool:
 
 
 def _parts(dataset: Any, places: np.ndarray) -> list[FileRanges]:
-    return [part for clips in leaf_clips(dataset, places) for part in _files(clips.dataset, clips.places)]
-
-
-def _files(dataset: Any, places: np.ndarray) -> Iterator[FileRanges]:
-    """Where clips of a dataset lie in its files; nothing for archives, which are not mapped."""
-    if not isinstance(dataset, BatchedDataset) or not dataset._fully_initialized or not dataset.serialize_data:
-        return
-    known = set(dataset.index.columns)
-    if not {"pack", "num_frames"} <= known or not known & {"frame_start", "byte_start"}:
-        return
-    paths, codes = dataset.index.categories("pack"), dataset.column("pack")[places]
-    lengths = dataset.column("num_frames")[places]
-    for code in np.unique(codes).tolist():
-        here = codes == code
-        if "frame_start" in known:
-            first_byte, frame_bytes = rows_place(paths[code])
-            begins = first_byte + dataset.column("frame_start")[places[here]] * frame_bytes
-        else:
-            frame_bytes = _frame_bytes(dataset)
-            begins = dataset.column("byte_start")[places[here]]
-        yield FileRanges(paths[code], list(zip(begins.tolist(), (lengths[here] * frame_bytes).tolist(), strict=True)))
-
-
-def _frame_bytes(dataset: BatchedDataset) -> int:
-    """Of arrays inside files, which are all of one dtype where they are read in batches."""
-    keypoints = 0 if dataset.skeleton is None else dataset.skeleton.num_keypoints
-    return keypoints * 4 * np.dtype(dataset.index.categories("dtype")[0]).itemsize
+    return [
+        part
+        for clips in leaf_clips(dataset, places)
+        if hasattr(clips.dataset, "file_ranges")
+        for part in clips.dataset.file_ranges(clips.places)
+    ]

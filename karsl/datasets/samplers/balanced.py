@@ -6,12 +6,12 @@ from collections.abc import Sized
 
 import numpy as np
 
-from karsl.datasets.draws import name_code
 from karsl.datasets.partition import random_numbers
+from karsl.datasets.rng import hash_name
 from karsl.datasets.samplers.base import ListedOrder, OrderSampler
 from karsl.registry import DATA_SAMPLERS
 
-_TURNS, _CLIPS = name_code("turns of classes"), name_code("clips of a class")
+_TURNS, _CLIPS = hash_name("turns of classes"), hash_name("clips of a class")
 
 
 @DATA_SAMPLERS.register_module()

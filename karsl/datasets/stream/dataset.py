@@ -11,8 +11,8 @@ import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
 from xxhash import xxh3_64_intdigest
 
-from karsl.datasets.base import KeypointDataset
-from karsl.datasets.epoch import check_whole
+from karsl.checks import check_int
+from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.datasets.partition import EpochOrder
 from karsl.datasets.resume import Resumable
 from karsl.datasets.stream.bring import Bringer
@@ -82,7 +82,7 @@ class StreamDataset(Resumable, IterableDataset):
     ) -> None:
         if on_error not in ("raise", "skip"):
             raise ConfigError(f"StreamDataset: on_error={on_error!r}; expected 'raise' or 'skip'")
-        check_whole("StreamDataset", low=1, window=window, chunk=1 if chunk is None else chunk)
+        check_int("StreamDataset", low=1, window=window, chunk=1 if chunk is None else chunk)
         given = options | ({} if seed is None else {"seed": seed}) | ({} if on_error == "raise" else {"on_error": on_error})
         self.dataset, files = open_source(source, pipeline, cache_dir=cache_dir, cache_bytes=cache_bytes, options=given)
         if files and not self.dataset.serialize_data:
@@ -220,7 +220,7 @@ class StreamDataset(Resumable, IterableDataset):
             instead = places[here] if here.any() else self._instead(len(places), lost, bringer)
             gone = np.flatnonzero(~here)
             for place in places[gone].tolist():
-                self.dataset.count_skipped(place, str(lost[int(self.dataset.column("pack")[place])]))
+                self.dataset.add_skipped(place, str(lost[int(self.dataset.column("pack")[place])]))
             places = places.copy()
             places[gone] = instead[np.arange(len(gone)) % len(instead)]
         self._good = places

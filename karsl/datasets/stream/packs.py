@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.base import KeypointDataset
+from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.datasets.stream.bring import Elsewhere
 from karsl.errors import CorruptRecordError, KarslError
 from karsl.storage.fetch.cache import FileCache

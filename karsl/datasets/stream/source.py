@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from karsl.datasets.base import KeypointDataset
+from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.datasets.pipeline import Pipeline
-from karsl.datasets.skipping import SkipReport
+from karsl.datasets.state import SkipCounter
 from karsl.datasets.stream.bring import Elsewhere
 from karsl.datasets.stream.packs import open_pack
 from karsl.datasets.stream.tars import TarDataset
@@ -77,7 +77,11 @@ def _with_pipeline(dataset: Any, pipeline: Sequence) -> KeypointDataset:
         )
     dataset.full_init()
     own = copy.copy(dataset)
-    own.pipeline, own._draws, own._skips = Pipeline(pipeline), copy.deepcopy(dataset._draws), SkipReport()
+    own.pipeline, own._epoch_state, own._skip_counter = (
+        Pipeline(pipeline),
+        copy.deepcopy(dataset._epoch_state),
+        SkipCounter(),
+    )
     return own
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.base import KeypointDataset
+from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.errors import AnnotationError, ConfigError, did_you_mean
 from karsl.registry import DATASETS
 from karsl.skeletons import get_skeleton
@@ -136,10 +136,10 @@ class TarDataset(KeypointDataset):
         hint = f"; its samples have {', '.join(seen)}" if seen else "; it holds no samples"
         return AnnotationError(f"{name}: {what}{did_you_mean(wanted or '', seen)}{hint}")
 
-    def locators(self, places: np.ndarray) -> list[dict]:
+    def clip_records(self, places: np.ndarray) -> list[dict]:
         """What LoadKeypoints needs to read the clips at some places, from columns: no record is decoded."""
         if not self.serialize_data or not set(_COLUMNS) <= set(self.index.columns):
-            return super().locators(places)
+            return super().clip_records(places)
         paths, kinds, skeleton = self.index.categories("pack"), self.index.categories("dtype"), self.skeleton
         rows = zip(*(self.column(name)[places].tolist() for name in _COLUMNS), strict=True)
         return [
@@ -193,7 +193,7 @@ class TarDataset(KeypointDataset):
 
     def _spans(self, places: np.ndarray) -> list[Span]:
         found = []
-        for record in self.locators(places):
+        for record in self.clip_records(places):
             first, points = record["byte_start"], self._tar_facts[0]
             nbytes = record["num_frames"] * points * 4 * np.dtype(record["dtype"]).itemsize
             found.append(Span(first, first + nbytes, record["xxh3"]))

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache
-from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from karsl.datasets.draws import Draw, name_code
-from karsl.errors import ConfigError
+from karsl.datasets.rng import CounterRNG, hash_name
 from karsl.skeletons import Skeleton
 
 if TYPE_CHECKING:
@@ -50,13 +46,15 @@ class KeypointTransform(ABC):
     A step called by hand, on results without `sample_key`, draws from numpy's global generator.
     """
 
-    stream: int
+    transform_id: int
+    rng_name: str
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
-        cls.stream = name_code(cls.__name__)
+        cls.rng_name = cls.__name__
+        cls.transform_id = hash_name(cls.rng_name)
 
-    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
+    def sample_params(self, meta: ClipMeta, draw: CounterRNG) -> Params:
         """Draw for N clips.
 
         Returns:
@@ -101,11 +99,11 @@ class KeypointTransform(ABC):
         """Draw for one clip and apply."""
         key = results.get("sample_key")
         keys = np.random.randint(0, 2**63, size=1, dtype=np.int64).astype(np.uint64) if key is None else [key]
-        batch = self.sample_params(clip_meta(results), Draw(np.asarray(keys), stream=self.stream))
+        batch = self.sample_params(clip_meta(results), CounterRNG(np.asarray(keys), transform_id=self.transform_id))
         return {**results, **self.apply(results, {name: values[0] for name, values in batch.items()})}
 
     def __repr__(self) -> str:
-        shown = {k: v for k, v in vars(self).items() if not k.startswith("_") and k != "stream"}
+        shown = {k: v for k, v in vars(self).items() if not k.startswith("_") and k != "transform_id"}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
 
 
@@ -114,61 +112,6 @@ def clip_meta(results: dict) -> ClipMeta:
     frames = results["keypoint"].shape[0] if "keypoint" in results else results.get("num_frames", 0)
     skeleton: Skeleton = results.get("skeleton")  # type: ignore[assignment]  # absent where no step needs it
     return ClipMeta(np.array([frames]), skeleton, results.get("centred", False))
-
-
-def check_range(owner: object, name: str, value: tuple[float, float], *, low: float | None = None) -> tuple[float, float]:
-    """Check a (from, to) argument.
-
-    Raises:
-        ConfigError: Not two ascending finite numbers, or below `low`.
-    """
-    pair = tuple(value) if isinstance(value, (tuple, list)) and all(map(_is_finite, value)) else ()
-    if len(pair) != 2 or not pair[0] <= pair[1] or (low is not None and pair[0] < low):
-        least = f" of at least {low}" if low is not None else ""
-        raise ConfigError(f"{type(owner).__name__}: {name}={value!r}; expected two ascending numbers{least}, (from, to)")
-    return float(pair[0]), float(pair[1])
-
-
-def check_number(owner: object, name: str, value: float, *, low: float = -math.inf) -> float:
-    """Check a single number.
-
-    Raises:
-        ConfigError: Not finite, or below `low`.
-    """
-    if not _is_finite(value) or value < low:
-        least = f" of at least {low}" if low > -math.inf else ""
-        raise ConfigError(f"{type(owner).__name__}: {name}={value!r}; expected a finite number{least}")
-    return float(value)
-
-
-def check_prob(owner: object, name: str, value: float) -> float:
-    """Check a probability.
-
-    Raises:
-        ConfigError: Outside [0, 1].
-    """
-    if not isinstance(value, Real) or not 0 <= value <= 1:
-        raise ConfigError(f"{type(owner).__name__}: {name}={value!r} is not a probability in [0, 1]")
-    return float(value)
-
-
-def check_clip_len(owner: object, clip_len: int) -> int:
-    """Check a number of frames.
-
-    Raises:
-        ConfigError: Not a whole number of at least 1.
-    """
-    try:
-        length = operator.index(clip_len)
-    except TypeError:
-        length = 0
-    if length < 1:
-        raise ConfigError(f"{type(owner).__name__}: clip_len={clip_len!r}; expected a whole number of at least 1 frame")
-    return length
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, Real) and math.isfinite(value)
 
 
 @cache

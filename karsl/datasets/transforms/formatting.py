@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from karsl.datasets.transforms.base import KeypointTransform, Params, check_number
+from karsl.checks import check_number
+from karsl.datasets.transforms.base import KeypointTransform, Params
 from karsl.errors import ConfigError
 from karsl.registry import TRANSFORMS
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from karsl.datasets.draws import Draw
-from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params, check_prob, check_range, clip_meta
+from karsl.checks import check_prob, check_range
+from karsl.datasets.rng import CounterRNG
+from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params, clip_meta
 from karsl.errors import ConfigError
 from karsl.registry import TRANSFORMS
 
@@ -39,8 +40,8 @@ class RandomFlip(KeypointTransform):
     def __init__(self, prob: float = 0.5) -> None:
         self.prob = check_prob(self, "prob", prob)
 
-    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
-        return {"flip": draw.chance("flip", self.prob)}
+    def sample_params(self, meta: ClipMeta, draw: CounterRNG) -> Params:
+        return {"flip": draw.bernoulli("flip", self.prob)}
 
     def apply(self, results: dict, params: Params) -> dict:
         mirror = results["skeleton"].mirror
@@ -94,7 +95,7 @@ class RandomAffine(KeypointTransform):
             raise ConfigError(f"RandomAffine: aspect={aspect!r}; expected the picture's width over its height, above 0")
         self.per_group, self.aspect = per_group, float(aspect)
 
-    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
+    def sample_params(self, meta: ClipMeta, draw: CounterRNG) -> Params:
         groups = len(meta.skeleton.groups) if self.per_group else 1
 
         def between(lane: str, pair: tuple[float, float], *shape: int) -> np.ndarray:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from karsl.datasets.draws import Draw
-from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params, check_number, check_prob
+from karsl.checks import check_number, check_prob
+from karsl.datasets.rng import CounterRNG
+from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params
 from karsl.errors import ConfigError, SkeletonError
 from karsl.registry import TRANSFORMS
 
@@ -52,14 +53,14 @@ class KeypointDropout(KeypointTransform):
             raise ConfigError(f"KeypointDropout: groups={groups!r}; expected a list, e.g. [{groups!r}]")
         self.groups = None if groups is None else tuple(groups)
 
-    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
+    def sample_params(self, meta: ClipMeta, draw: CounterRNG) -> Params:
         parts = meta.skeleton.groups
         unknown = set(self.groups or ()) - set(parts)
         if unknown:
             raise SkeletonError(f"KeypointDropout: no group {sorted(unknown)} in {meta.skeleton.name!r}: {list(parts)}")
         hidden = np.zeros((len(draw), meta.skeleton.num_keypoints), bool)
-        by_keypoint = draw.chance("hide", self.prob, meta.skeleton.num_keypoints)
-        by_group = draw.chance("hide group", self.prob, len(parts))
+        by_keypoint = draw.bernoulli("hide", self.prob, meta.skeleton.num_keypoints)
+        by_group = draw.bernoulli("hide group", self.prob, len(parts))
         for number, (group, part) in enumerate(parts.items()):
             if self.groups is None or group in self.groups:
                 hidden[:, part] = by_keypoint[:, part] if self.level == "keypoint" else by_group[:, number, None]
@@ -89,9 +90,9 @@ class FrameDropout(KeypointTransform):
     def __init__(self, prob: float = 0.1) -> None:
         self.prob = check_prob(self, "prob", prob)
 
-    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
+    def sample_params(self, meta: ClipMeta, draw: CounterRNG) -> Params:
         longest = int(meta.num_frames.max())
-        hidden = draw.chance("hide", self.prob, longest)
+        hidden = draw.bernoulli("hide", self.prob, longest)
         hidden[np.arange(len(hidden)), draw.integers("keep", meta.num_frames)] = False
         return {"hidden": hidden}
 
@@ -122,7 +123,7 @@ class GaussianJitter(KeypointTransform):
     def __init__(self, sigma: float = 0.005) -> None:
         self.sigma = check_number(self, "sigma", sigma, low=0)
 
-    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
+    def sample_params(self, meta: ClipMeta, draw: CounterRNG) -> Params:
         return {"noise_key": draw.bits("noise")}
 
     def apply(self, results: dict, params: Params) -> dict:

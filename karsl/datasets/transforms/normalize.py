@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from karsl.checks import check_number
 from karsl.datasets.transforms.affine import similarity
-from karsl.datasets.transforms.base import KeypointTransform, Params, check_number
+from karsl.datasets.transforms.base import KeypointTransform, Params
 from karsl.errors import ConfigError, SkeletonError
 from karsl.registry import TRANSFORMS
 from karsl.skeletons import Skeleton

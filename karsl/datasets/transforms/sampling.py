@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from karsl.datasets.draws import Draw
-from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params, check_clip_len, check_prob
+from karsl.checks import check_clip_len, check_prob
+from karsl.datasets.rng import CounterRNG
+from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params
 from karsl.datasets.transforms.blend import frame_update
 from karsl.errors import ConfigError
 from karsl.registry import TRANSFORMS
@@ -86,7 +87,7 @@ class TSNSampleFrames(KeypointTransform):
         self.clip_len = check_clip_len(self, clip_len)
         self.jitter, self.mode = check_prob(self, "jitter", jitter), mode
 
-    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
+    def sample_params(self, meta: ClipMeta, draw: CounterRNG) -> Params:
         places = np.full((1, self.clip_len), 0.5)
         if self.jitter:
             places = draw.uniform("place", self.clip_len)
@@ -126,7 +127,7 @@ class UniformSampleFrames(KeypointTransform):
     def __init__(self, clip_len: int, *, test_mode: bool = False) -> None:
         self.clip_len, self.test_mode = check_clip_len(self, clip_len), test_mode
 
-    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
+    def sample_params(self, meta: ClipMeta, draw: CounterRNG) -> Params:
         frames, length = meta.num_frames[:, None], self.clip_len
         place = 0.5 if self.test_mode else draw.uniform("place", length)
         segments = np.floor((np.arange(length) + place) * frames / length).astype(np.int64)

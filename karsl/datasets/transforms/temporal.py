@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from karsl.datasets.draws import Draw
-from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params, check_clip_len, check_range
+from karsl.checks import check_clip_len, check_range
+from karsl.datasets.rng import CounterRNG
+from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, Params
 from karsl.datasets.transforms.blend import disk_positions, frame_update
 from karsl.errors import ConfigError
 from karsl.registry import TRANSFORMS
@@ -45,7 +46,7 @@ class PadFrames(KeypointTransform):
             raise ConfigError(f"PadFrames: mode={mode!r}, crop={crop!r}; expected {self.MODES} and {self.CROPS}")
         self.clip_len, self.mode, self.crop = check_clip_len(self, clip_len), mode, crop
 
-    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
+    def sample_params(self, meta: ClipMeta, draw: CounterRNG) -> Params:
         room = np.maximum(meta.num_frames - self.clip_len, 0)
         start = {
             "start": lambda: np.zeros_like(room),
@@ -102,7 +103,7 @@ class RandomSpeed(KeypointTransform):
     def __init__(self, speed: tuple[float, float] = (0.8, 1.25)) -> None:
         self.speed = check_range(self, "speed", speed, low=1e-3)
 
-    def sample_params(self, meta: ClipMeta, draw: Draw) -> Params:
+    def sample_params(self, meta: ClipMeta, draw: CounterRNG) -> Params:
         low, high = np.log(self.speed)
         return {"speed": np.exp(draw.uniform("speed", low=low, high=high))}
 

@@ -10,7 +10,6 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
-from karsl.datasets.indexed import told_later
 from karsl.datasets.walk import walk_datasets
 from karsl.engine.config.walk import LOADERS, mappings
 from karsl.errors import ConfigError
@@ -92,7 +91,7 @@ def build_dataset(dataset: Any, scope: str) -> Any:
     """Build a dataset from its config, its annotations included; what it lacks is said when the run builds its own."""
     if not isinstance(dataset, Mapping):
         return _initialised(dataset)
-    with told_later(), DefaultScope.overwrite_default_scope(scope):
+    with DefaultScope.overwrite_default_scope(scope):
         return _initialised(DATASETS.build(dataset))
 
 

@@ -64,7 +64,7 @@ def _check_sizes(loader: MutableMapping, where: str) -> None:
     for key, least in _LEAST.items():
         value = loader.get(key)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-            raise ConfigError(f"{where}.{key}={value!r}; expected a whole number of at least {least}")
+            raise ConfigError(f"{where}.{key}={value!r}; expected an integer of at least {least}")
 
 
 def drop_worker_options(loader: MutableMapping) -> None:

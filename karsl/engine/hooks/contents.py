@@ -7,8 +7,8 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from karsl.datasets.filters import counted
 from karsl.datasets.walk import walk_datasets
+from karsl.errors import pluralize
 from karsl.registry import HOOKS
 
 
@@ -27,8 +27,10 @@ class ContentsHook(Hook):
 
 def describe_contents(dataset: Any) -> str:
     """The contents of a dataset, or of those that it wraps; empty where none says."""
-    parts = [part for part in walk_datasets(dataset) if getattr(part, "contents", "")]
-    said = " + ".join(p.contents + (f"; asked for {p.absent}, not there" if p.absent else "") for p in parts)
+    parts = [part for part in walk_datasets(dataset) if getattr(part, "summary", "")]
+    said = " + ".join(
+        p.summary + (f"; asked for {p.unmatched_filters}, not there" if p.unmatched_filters else "") for p in parts
+    )
     if not parts or not hasattr(dataset, "__len__") or len(parts) == 1 and len(parts[0]) == len(dataset):
         return said
-    return f"{counted(len(dataset), 'clip')} of {said}"
+    return f"{pluralize(len(dataset), 'clip')} of {said}"

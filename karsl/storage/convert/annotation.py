@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from karsl.errors import DataProblems
+from karsl.errors import DataErrors
 from karsl.skeletons import Skeleton, describe_skeleton
 from karsl.storage.annotation import read_annotation, write_list
 from karsl.storage.clip_source import public
@@ -21,7 +21,7 @@ def open_annotation(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -
 
     Raises:
         AnnotationError: Not in the format, or nothing says what the points are.
-        DataProblems: Records that lack what finds and names their clips, all at once.
+        DataErrors: Records that lack what finds and names their clips, all at once.
     """
     path = path / ANNOTATIONS if path.is_dir() else path
     metainfo, records = read_annotation(path)
@@ -33,7 +33,7 @@ def open_annotation(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -
         if key not in record
     ]
     if problems:
-        raise DataProblems(str(path), problems)
+        raise DataErrors(str(path), problems)
     if "classes" not in metainfo and all("label" in r for r in records):
         metainfo["classes"] = numbered_classes(r["label"] for r in records)
     metainfo["skeleton"] = describe_skeleton(points)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
+from karsl.errors import CorruptRecordError, DataErrors, DatasetNotFoundError
 from karsl.skeletons import get_skeleton
 from karsl.storage.clip_source import Clips
 
@@ -76,7 +76,7 @@ def open_asl_app(path: Path, **_: Any) -> Clips:
 
     Raises:
         DatasetNotFoundError: No json in the folder.
-        DataProblems: Files that are not of this form, all at once.
+        DataErrors: Files that are not of this form, all at once.
     """
     root, files = (path, sorted(path.glob("*.json"))) if path.is_dir() else (path.parent, [path])
     files = [f for f in files if f.name not in _NOT_CLIPS]
@@ -92,7 +92,7 @@ def open_asl_app(path: Path, **_: Any) -> Clips:
         facts = {"fps": float(content["fps"])} if isinstance(content.get("fps"), (int, float)) else {}
         found.append((str(content.get("sign", file.stem)), file, len(content["frames"]), facts))
     if problems:
-        raise DataProblems(str(path), problems)
+        raise DataErrors(str(path), problems)
     classes = tuple(sorted({sign for sign, *_ in found}))
     label = {sign: i for i, sign in enumerate(classes)}
     records = [

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
+from karsl.errors import CorruptRecordError, DataErrors, DatasetNotFoundError
 from karsl.storage.annotation import write_list
 from karsl.storage.clip_source import Clips, public
 from karsl.storage.convert.archive_folder import ArchiveFolder
@@ -62,7 +62,7 @@ def _scan(path: Path, root: Path, layout: ColumnLayout) -> tuple[dict, list[dict
         problems += bad + [p for m in members if (p := _problem(file, m, layout))]
         records += _records(file, label, members)
     if problems:
-        raise DataProblems(str(path), problems)
+        raise DataErrors(str(path), problems)
     return {"dataset_name": root.name, "classes": tuple(f.stem for f in files)}, records
 
 

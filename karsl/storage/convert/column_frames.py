@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
+from karsl.errors import CorruptRecordError, DataErrors, DatasetNotFoundError
 from karsl.storage.annotation import write_list
 from karsl.storage.clip_source import Clips, public
 from karsl.storage.convert.columns import HOLISTIC
@@ -65,7 +65,7 @@ def open_frames(path: Path, **_: Any) -> Clips:
 
     Raises:
         DatasetNotFoundError: No `<class>/<clip>/<frame>.npy` below the folder.
-        DataProblems: Frames that are badly named, all at once.
+        DataErrors: Frames that are badly named, all at once.
     """
     metainfo, records = read_sidecar(path) or _scan(path)
     return Clips({**metainfo, "skeleton": HOLISTIC.skeleton}, HOLISTIC.points, records, _FrameReader(path))
@@ -86,7 +86,7 @@ def _scan(path: Path) -> tuple[dict, list[dict]]:
             continue
         records.append({"clip_id": clip, "label": label[folder.parent.name], "num_frames": len(frames), "file": clip})
     if problems:
-        raise DataProblems(str(path), problems)
+        raise DataErrors(str(path), problems)
     return {"dataset_name": path.name, "classes": classes}, records
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import CorruptRecordError, DataProblems
+from karsl.errors import CorruptRecordError, DataErrors
 from karsl.skeletons import Skeleton
 from karsl.storage.clip_source import ClipSource
 from karsl.storage.convert.losses import Losses
@@ -55,7 +55,7 @@ class Job:
             by: Sorts the records, for a form that lays clips of one kind together.
 
         Raises:
-            DataProblems: At the end, every clip that could not be read.
+            DataErrors: At the end, every clip that could not be read.
             ConfigError: A loss when strict; a value that float16 cannot hold.
         """
         records = sorted(self.source.records, key=by) if by else self.source.records
@@ -77,7 +77,7 @@ class Job:
             self.losses.check(clip, record["clip_id"], self.keeps)
             yield record, self._stored(clip, record["clip_id"])
         if problems:
-            raise DataProblems("the clips to convert", problems)
+            raise DataErrors("the clips to convert", problems)
 
     def _read(self, record: dict) -> np.ndarray:
         clip, where = self.source.read(record), f"clip {record['clip_id']!r}"

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import AnnotationError, CorruptRecordError, DataProblems
+from karsl.errors import AnnotationError, CorruptRecordError, DataErrors
 from karsl.skeletons import get_skeleton
 from karsl.storage.annotation import write_list
 from karsl.storage.clip_source import Clips, public
@@ -70,7 +70,7 @@ def open_kaggle(path: Path, **_: Any) -> Clips:
 
     Raises:
         AnnotationError: `train.csv` lacks a column, or a sign has no label.
-        DataProblems: Files that are listed and cannot be read, all at once.
+        DataErrors: Files that are listed and cannot be read, all at once.
         MissingExtraError: pyarrow is not installed.
     """
     library()
@@ -100,7 +100,7 @@ def _listed(path: Path) -> tuple[dict, list[dict]]:
         facts = {"clip_id": row["sequence_id"], "label": int(label[row["sign"]]), "signer": row["participant_id"]}
         records.append({**facts, "num_frames": frames, "file": row["path"]})
     if problems:
-        raise DataProblems(str(path), problems)
+        raise DataErrors(str(path), problems)
     names = {place: name for name, place in label.items()}
     classes = tuple(names.get(k, f"{k:04d}") for k in range(max(names) + 1))
     return {"dataset_name": path.name, "classes": classes}, records

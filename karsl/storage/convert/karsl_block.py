@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
+from karsl.errors import CorruptRecordError, DataErrors, DatasetNotFoundError
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
 from karsl.storage.annotation import class_metainfo
 from karsl.storage.clip_source import Clips
@@ -56,7 +56,7 @@ def open_karsl_block(
     Raises:
         ConfigError: Not trusted.
         DatasetNotFoundError: No block in the folder, or a file beside it is absent.
-        DataProblems: Files that do not fit each other, all at once.
+        DataErrors: Files that do not fit each other, all at once.
     """
     root = path if path.is_dir() else path.parent
     splits = sorted(p.name.removesuffix(BLOCK) for p in root.glob(f"*{BLOCK}"))
@@ -77,7 +77,7 @@ def open_karsl_block(
     sheet = read_label_sheet(sheet_path) if sheet_path else None
     problems += [f"sign {s} is not in the label sheet {sheet_path}" for s in signs if sheet and s not in sheet.signs]
     if problems:
-        raise DataProblems(str(root), problems)
+        raise DataErrors(str(root), problems)
     glosses = class_metainfo(signs, sheet)
     metainfo = {"dataset_name": "karsl", "skeleton": describe_skeleton(points), **glosses}
     labelled = [{**r, "label": label[r["sign"]]} for r in records]

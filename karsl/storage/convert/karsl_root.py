@@ -31,7 +31,7 @@ def open_karsl(
     """Scan a data root; a label sheet gives the glosses, and one that lies there is found.
 
     Raises:
-        DataProblems: Everything that the scan found wrong.
+        DataErrors: Everything that the scan found wrong.
     """
     skeleton = skeleton or get_skeleton("karsl_184")
     sheet_path = label_sheet or find_label_sheet(path)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import CorruptRecordError, DataProblems, missing_extra
+from karsl.errors import CorruptRecordError, DataErrors, missing_extra
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton, skeleton_names
 from karsl.skeletons.mediapipe import mediapipe_skeleton
 from karsl.storage.annotation import write_list
@@ -112,7 +112,7 @@ def open_pose(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> Clip
 
     Raises:
         MissingExtraError: pose-format is not installed.
-        DataProblems: Files that cannot be read, or, without `skeleton`, with other points than the first, all at once.
+        DataErrors: Files that cannot be read, or, without `skeleton`, with other points than the first, all at once.
     """
     root = path if path.is_dir() else path.parent
     known = read_sidecar(root) if path.is_dir() else None
@@ -135,7 +135,7 @@ def open_pose(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> Clip
         record |= {"num_frames": header.body.data.shape[0], "fps": float(header.body.fps)}
         notes |= _not_read(header)
     if problems or first is None:
-        raise DataProblems(str(path), problems)
+        raise DataErrors(str(path), problems)
     metainfo = {**metainfo, "skeleton": describe_skeleton(first)}
     return Clips(metainfo, first, records, _PoseReader(root, first), tuple(sorted(notes)))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import AnnotationError, CorruptRecordError, DataProblems
+from karsl.errors import AnnotationError, CorruptRecordError, DataErrors
 from karsl.skeletons import Skeleton, describe_skeleton
 from karsl.storage.clip_source import Clips, public
 from karsl.storage.convert.job import Job
@@ -30,7 +30,7 @@ def open_pyskl(path: Path, *, skeleton: Skeleton | None = None, trusted: Trusted
     Raises:
         ConfigError: Not trusted.
         AnnotationError: Not of this form, or the file does not say what its points are and neither does `skeleton`.
-        DataProblems: Clips that are not as they should be, all at once.
+        DataErrors: Clips that are not as they should be, all at once.
     """
     content = load_plain(path, trusted=trusted)
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
@@ -44,7 +44,7 @@ def open_pyskl(path: Path, *, skeleton: Skeleton | None = None, trusted: Trusted
         if problem:
             problems.append(f"annotation {place} {problem}")
     if problems:
-        raise DataProblems(str(path), problems)
+        raise DataErrors(str(path), problems)
     records = [_record(clip, place, split_of) for place, clip in enumerate(clips)]
     metainfo = {"dataset_name": path.stem, "classes": numbered_classes(r["label"] for r in records), **extra}
     metainfo["skeleton"] = describe_skeleton(points)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import AnnotationError, CorruptRecordError, DataProblems
+from karsl.errors import AnnotationError, CorruptRecordError, DataErrors
 from karsl.skeletons import get_skeleton
 from karsl.storage.clip_source import Clips
 from karsl.storage.convert.job import Job
@@ -103,7 +103,7 @@ def open_spoter(path: Path, **_: Any) -> Clips:
 
     Raises:
         AnnotationError: A column is missing.
-        DataProblems: Rows with other cells than the header, all at once.
+        DataErrors: Rows with other cells than the header, all at once.
     """
     lines = _lines(path)
     names = tuple(_common(c) for c in _cells(next(lines, ("", 0, 0))[0]))
@@ -126,7 +126,7 @@ def open_spoter(path: Path, **_: Any) -> Clips:
         )
         records.append(record)
     if problems or not records:
-        raise DataProblems(str(path), problems or ["the file has no rows"])
+        raise DataErrors(str(path), problems or ["the file has no rows"])
     skeleton = get_skeleton("spoter_54")
     return Clips(_metainfo(path, glosses), skeleton, records, _LineReader(path, names))
 

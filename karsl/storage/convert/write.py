@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import DISK_FULL, ConfigError, DataProblems, SkeletonError
+from karsl.errors import DISK_FULL, ConfigError, DataErrors, SkeletonError
 from karsl.skeletons import Skeleton, get_skeleton
 from karsl.storage.clip_source import ClipSource
 from karsl.storage.convert.form import Form
@@ -62,7 +62,7 @@ def convert_clips(
     Raises:
         ConfigError: No such form, one that is only read, `out` exists or is being written, or a loss while strict.
         SkeletonError: Source and form share no point.
-        DataProblems: Every clip that could not be read.
+        DataErrors: Every clip that could not be read.
     """
     out, chosen = Path(out), find_form(form)
     if not chosen.writer:
@@ -108,7 +108,7 @@ def _check_records(source: ClipSource) -> None:
             problems.append(f"clip {record['clip_id']!r} has label {record['label']!r}, the source names {count} classes")
         seen.add(record["clip_id"])
     if problems:
-        raise DataProblems("the clips to convert", problems)
+        raise DataErrors("the clips to convert", problems)
 
 
 def _target(source: ClipSource, own: str | None, asked: str | Mapping[str, Any] | Skeleton | None) -> Skeleton:

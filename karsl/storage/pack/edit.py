@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from xxhash import xxh3_64_hexdigest
 
-from karsl.errors import DataProblems, PackError, did_you_mean
+from karsl.errors import DataErrors, PackError, did_you_mean
 from karsl.storage.annotation import read_annotation, write_annotation
 from karsl.storage.pack.manifest import FileFacts, Manifest, Shard
 from karsl.storage.pack.staging import Staging, finish_interrupted, only_writer, told_when_full
@@ -31,7 +31,7 @@ def remove_clips(folder: str | Path, clip_ids: Sequence[str]) -> Manifest:
 
     Raises:
         PackError: No pack, or another process writes it, or nothing would be left.
-        DataProblems: Clips that are not in it.
+        DataErrors: Clips that are not in it.
     """
     out = Path(folder).resolve()
     with only_writer(out):
@@ -59,7 +59,7 @@ def _check_known(out: Path, gone: set[str], known: list[str]) -> None:
     for name in sorted(gone - set(known)):
         problems.append(f"no clip {name!r}{did_you_mean(name, known, 'its annotations.json lists them')}")
     if problems:
-        raise DataProblems(str(out), problems)
+        raise DataErrors(str(out), problems)
 
 
 def _marked(out: Path, shard: Shard, records: list[dict]) -> Shard:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from karsl.errors import AnnotationError, DataProblems
+from karsl.errors import AnnotationError, DataErrors
 from karsl.storage.annotation import read_annotation
 from karsl.storage.packed import ANNOTATIONS
 
@@ -39,12 +39,12 @@ def merged(pack: Path | None, metainfo: dict, records: list[dict]) -> Merge:
         records: Of the source.
 
     Raises:
-        DataProblems: Clips without frames, two clips of one name, or one that has another length in the pack.
+        DataErrors: Clips without frames, two clips of one name, or one that has another length in the pack.
         AnnotationError: Labels without names for them, or one name for two classes.
     """
     problems = _problems(records)
     if problems:
-        raise DataProblems("the source", problems)
+        raise DataErrors("the source", problems)
     if pack is None:
         return Merge(metainfo, [], records, 0)
     before, old = read_annotation(pack / ANNOTATIONS)
@@ -53,7 +53,7 @@ def merged(pack: Path | None, metainfo: dict, records: list[dict]) -> Merge:
     present = [r for r in records if r["clip_id"] in lengths]
     changed = [r for r in present if lengths[r["clip_id"]] != r["num_frames"]]
     if changed:
-        raise DataProblems(
+        raise DataErrors(
             str(pack),
             [f"clip {r['clip_id']!r} has {lengths[r['clip_id']]} frames, in the source {r['num_frames']}; --remove it first"
              for r in changed],

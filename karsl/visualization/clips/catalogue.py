@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from karsl.datasets.combine.labels import relabelled
-from karsl.datasets.filters import signer_name
+from karsl.datasets.filters import normalize_signer
 from karsl.visualization.clips.places import ClipPlace, Found, find_clips, metainfo_above
 
 _UNKNOWN = -1
@@ -119,8 +119,8 @@ class Catalogue:
         kept = np.ones(len(self), dtype=bool)
         for wanted, (names, codes) in ((keep.signers, self.signer), (keep.splits, self.split)):
             if wanted:
-                called = {signer_name(name) for name in wanted}
-                kept &= np.isin(codes, [place for place, name in enumerate(names) if signer_name(name) in called])
+                called = {normalize_signer(name) for name in wanted}
+                kept &= np.isin(codes, [place for place, name in enumerate(names) if normalize_signer(name) in called])
         if keep.signs:
             kept &= np.any([self._is_sign(word) for word in keep.signs], axis=0)
         return np.flatnonzero(kept)

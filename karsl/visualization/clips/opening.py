@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from karsl.datasets import KArSLDataset, KeypointDataset
-from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataProblems, DatasetNotFoundError, KarslError
+from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataErrors, DatasetNotFoundError, KarslError
 from karsl.skeletons import Skeleton, get_skeleton, skeleton_names
 from karsl.storage import list_members, read_member
 from karsl.storage.clip_source import Clips
@@ -109,7 +109,7 @@ def _is_annotation(path: Path) -> bool:
 def _members(path: Path) -> dict[str, tuple[int, ...]]:
     members, problems = list_members(path)
     if problems:
-        raise DataProblems(str(path), problems)
+        raise DataErrors(str(path), problems)
     return {str(member.key): _checked(member.shape, f"{path}: {member.key}") for member in members}
 
 

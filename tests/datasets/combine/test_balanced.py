@@ -145,4 +145,4 @@ work_dir = {str(tmp_path / "run")!r}
     dataset = runner.train_dataloader.dataset
     assert type(dataset) is ClassBalancedDataset
     assert len(dataset) > len(dataset.dataset)
-    assert dataset._draws.seed == runner.seed
+    assert dataset._epoch_state.seed == runner.seed

@@ -171,7 +171,7 @@ def test_an_empty_or_broken_member_is_named_by_position_and_kind(numbers):
     ("make", "message"),
     [
         (lambda n: RepeatDataset(n, 0), "times=0"),
-        (lambda n: RepeatDataset(n, 1.5), "times=1.5; expected a whole number of 1 to"),
+        (lambda n: RepeatDataset(n, 1.5), "times=1.5; expected an integer from 1 to"),
         (lambda n: MixDataset([n, n], "ab"), "weights='ab' for 2 datasets"),
         (lambda n: CacheDataset(n, max_bytes="1GB"), "max_bytes='1GB'"),
         (lambda n: FilterDataset(n, 5), "keep=5; expected a function"),
@@ -311,9 +311,9 @@ def test_wrappers_of_ones_own_are_reached_by_epochs_seeds_and_questions(numbers,
     for epoch in (1, 2):
         outer.set_epoch(epoch)
         orders.append(values(outer))
-        assert shuffled._draws.epoch == epoch
+        assert shuffled._epoch_state.epoch == epoch
     assert len({tuple(order) for order in orders}) == 3
-    assert ConcatDataset([wrap(ShuffleDataset(numbers(3), seed=9))])._draws.seed == 9
+    assert ConcatDataset([wrap(ShuffleDataset(numbers(3), seed=9))])._epoch_state.seed == 9
     with pytest.raises(ConfigError, match="ShuffleDataset below"):
         FilterDataset(wrap(shuffled), lambda item: True)
     assert repr(outer).splitlines()[-1].endswith("Numbers(): 40 clips")

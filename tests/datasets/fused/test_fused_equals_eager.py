@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from karsl.datasets.draws import Draw
 from karsl.datasets.fused.frames import Frames
 from karsl.datasets.fused.pending import PendingClips
+from karsl.datasets.rng import CounterRNG
 from karsl.datasets.transforms import (
     CenterScale,
     FillMissing,
@@ -45,7 +45,7 @@ def deferred(steps, clips):
     pending = PendingClips(Frames.of_clips([canonical(c) for c in clips]), clips[0]["skeleton"])
     for step in steps:
         assert step.can_defer()
-        step.defer(pending, step.sample_params(pending.meta, Draw(keys, stream=step.stream)))
+        step.defer(pending, step.sample_params(pending.meta, CounterRNG(keys, transform_id=step.stream)))
     return pending
 
 

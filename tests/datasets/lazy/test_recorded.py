@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from karsl.datasets import KArSLDataset, keypoint_collate
 from karsl.datasets.lazy import LazyDataset
 from karsl.datasets.lazy.plan import imported
-from karsl.errors import ConfigError, DataProblems
+from karsl.errors import ConfigError, DataErrors
 from karsl.registry import DATASETS
 from karsl.storage.convert import open_source
 
@@ -90,12 +90,12 @@ def test_a_trial_finds_what_fails_and_what_does_not_fit(leaf, recorded):
         raise ValueError("no hands")
 
     lazy = LazyDataset(leaf([LOAD, PACK]), name="a").add_dataset(leaf([LOAD, broken, PACK]), name="b").mix()
-    with pytest.raises(DataProblems, match="broken failed on clip .*: no hands") as caught:
+    with pytest.raises(DataErrors, match="broken failed on clip .*: no hands") as caught:
         lazy.check(items=2)
     assert len(caught.value.problems) >= 2
     unlike = LazyDataset(leaf([LOAD, dict(type="TSNSampleFrames", clip_len=4), PACK]), name="a")
     unlike.add_dataset(leaf([LOAD, dict(type="TSNSampleFrames", clip_len=5), PACK]), name="b").mix()
-    with pytest.raises(DataProblems, match=r"inputs \(5, 184, 3\).* is .*inputs \(4, 184, 3\)"):
+    with pytest.raises(DataErrors, match=r"inputs \(5, 184, 3\).* is .*inputs \(4, 184, 3\)"):
         unlike.check(items=2)
 
 

@@ -194,7 +194,7 @@ def test_what_cannot_be_done_is_said():
     with pytest.raises(ConfigError, match="6 clips consumed of an epoch of 5"):
         ResumableSampler(range(5), seed=0).skip(6)
     for clips in (-5, 2.5):
-        with pytest.raises(ConfigError, match=rf"ResumableSampler.advance: clips={clips}; expected a whole number of 0"):
+        with pytest.raises(ConfigError, match=rf"ResumableSampler.advance: clips={clips}; expected an integer from 0"):
             ResumableSampler(range(5), seed=0).advance(clips)
     with pytest.raises(ConfigError, match="a state without"):
         ResumableSampler(range(5), seed=0).load_state_dict({"epoch": 1})

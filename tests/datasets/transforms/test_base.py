@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from karsl.datasets.draws import Draw
+from karsl.checks import check_clip_len, check_number, check_prob, check_range
+from karsl.datasets.rng import CounterRNG
 from karsl.datasets.transforms import ClipMeta, KeypointTransform
-from karsl.datasets.transforms.base import check_clip_len, check_number, check_prob, check_range
 from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton
 
@@ -15,7 +15,7 @@ from karsl.skeletons import Skeleton
 class AddNoise(KeypointTransform):
     """What a user writes: no constructor, a draw, an apply."""
 
-    def sample_params(self, meta: ClipMeta, draw: Draw) -> dict:
+    def sample_params(self, meta: ClipMeta, draw: CounterRNG) -> dict:
         return {"add": draw.uniform("add")}
 
     def apply(self, results: dict, params: dict) -> dict:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from karsl.datasets.draws import Draw, sample_keys
+from karsl.datasets.rng import CounterRNG, sample_keys
 from karsl.datasets.transforms import ClipMeta, PackKeypointInputs, TSNSampleFrames, UniformSampleFrames
 from karsl.datasets.transforms.sampling import tsn_positions
 from karsl.errors import ConfigError
@@ -23,7 +23,9 @@ def centres(num_frames: int, clip_len: int, **options: str) -> list[float]:
 
 def positions_of(transform, num_frames: int, key: int = 0) -> np.ndarray:
     meta = ClipMeta(np.array([num_frames]), KARSL)
-    return transform.sample_params(meta, Draw(sample_keys(0, key, np.array([5])), stream=transform.stream))["positions"][0]
+    return transform.sample_params(meta, CounterRNG(sample_keys(0, key, np.array([5])), transform_id=transform.stream))[
+        "positions"
+    ][0]
 
 
 # ---- TSNSampleFrames ---------------------------------------------------------------------------------------------------
@@ -134,7 +136,7 @@ def test_tsn_reference_is_half_a_frame_late():
 
 
 def test_tsn_reference_jitter_draws_start_plus_width_times_margin_plus_u_jitter():
-    transform, draw = TSNSampleFrames(4, 0.5, mode="reference"), Draw(np.array([9], np.uint64), stream=3)
+    transform, draw = TSNSampleFrames(4, 0.5, mode="reference"), CounterRNG(np.array([9], np.uint64), transform_id=3)
     u = draw.uniform("place", 4)[0]
     start, width, margin = np.linspace(0, 20, 5)[:-1], 5, 0.25
     got = transform.sample_params(ClipMeta(np.array([20]), KARSL), draw)["positions"][0]
@@ -163,7 +165,7 @@ def test_tsn_never_makes_a_point_that_no_frame_has(clip, clip_len):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (dict(clip_len=0), "TSNSampleFrames: clip_len=0; expected a whole number of at least 1 frame"),
+        (dict(clip_len=0), "TSNSampleFrames: clip_len=0; expected an integer of at least 1 frame"),
         (dict(clip_len=2.5), "clip_len=2.5"),
         (dict(clip_len="50"), "clip_len='50'"),
         (dict(clip_len=5, jitter=1.5), "TSNSampleFrames: jitter=1.5 is not a probability"),

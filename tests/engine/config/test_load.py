@@ -149,7 +149,7 @@ def test_without_workers_their_options_fall_away(tmp_path):
 
 @pytest.mark.parametrize(("key", "value"), [("batch_size", 0), ("batch_size", "many"), ("num_workers", -1)])
 def test_a_size_that_no_loader_takes_is_refused(config, key, value):
-    with pytest.raises(ConfigError, match=rf"^train_dataloader\.{key}={value!r}; expected a whole number of at least"):
+    with pytest.raises(ConfigError, match=rf"^train_dataloader\.{key}={value!r}; expected an integer of at least"):
         load_config(config, {f"train_dataloader.{key}": value})
 
 

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from karsl.errors import ConfigError, CorruptRecordError, DataProblems, DatasetNotFoundError
+from karsl.errors import ConfigError, CorruptRecordError, DataErrors, DatasetNotFoundError
 from karsl.storage.convert import open_source
 from karsl.storage.record import canonical_clip
 
@@ -81,7 +81,7 @@ def test_bytes_shape_and_signs_that_do_not_fit_are_named_together(corpus, tmp_pa
     (folder / "train_X.mmap").write_bytes(whole[:-1000])
     np.save(folder / "train_X_shape.npy", np.array([7, 184, 4]))
     np.savez(folder / "train_y.npz", np.array([2] * 5 + [1] * 5))
-    with pytest.raises(DataProblems) as caught:
+    with pytest.raises(DataErrors) as caught:
         open_source(folder, trusted=True)
     said = ("train_X_shape.npy says (7, 184, 4)", "was it cut?", "clips would be mistaken for each other")
     assert [part in problem for part, problem in zip(said, caught.value.problems, strict=True)] == [True] * 3

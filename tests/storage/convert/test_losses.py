@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from karsl.errors import ConfigError, CorruptRecordError, DataProblems, SkeletonError
+from karsl.errors import ConfigError, CorruptRecordError, DataErrors, SkeletonError
 from karsl.skeletons import Skeleton, get_skeleton
 from karsl.storage.convert import FORMS, Clips, convert_clips, open_source
 from tests.storage.convert.drawn_clips import WRITTEN, Held, make_source, needs
@@ -125,7 +125,7 @@ class Bad(Held):
 def test_every_bad_clip_is_named_at_once_and_nothing_is_left(form, source, tmp_path):
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     broken = replace(source, reader=Bad(source.reader.clips))
-    with pytest.raises(DataProblems) as caught:
+    with pytest.raises(DataErrors) as caught:
         convert_clips(broken, tmp_path / "out", form)
     assert caught.value.problems == ("clip '02-train/clip 1' is damaged", "clip '02-train/clip 3' is damaged")
     assert list(tmp_path.iterdir()) == []
@@ -134,7 +134,7 @@ def test_every_bad_clip_is_named_at_once_and_nothing_is_left(form, source, tmp_p
 def test_numbers_that_are_none_and_lengths_that_lie_are_refused(tmp_path):
     lies = source_of(FLAT, [[[np.nan, 0, 0, 1], [0, 0, 0, 0]]])
     lies.records[0]["num_frames"] = 3
-    with pytest.raises(DataProblems) as caught:
+    with pytest.raises(DataErrors) as caught:
         convert_clips(lies, tmp_path / "out", "annotation")
     first, second = caught.value.problems
     assert "clip '0' has 1 frames, its index says 3" in first
@@ -182,7 +182,7 @@ def test_records_that_cannot_be_told_apart_or_have_no_class_are_refused_together
     bad.records[1]["clip_id"] = "0"
     bad.records[2]["label"] = 1
     del bad.records[3]["num_frames"]
-    with pytest.raises(DataProblems) as caught:
+    with pytest.raises(DataErrors) as caught:
         convert_clips(bad, tmp_path / "out", "annotation")
     assert caught.value.problems == (
         "two clips are called '0'; rename one",
@@ -249,5 +249,5 @@ def test_a_label_that_is_no_whole_number_is_named(tmp_path):
     source = source_of(FLAT)
     for label in (1.0, "0", -1, 1):
         source.records[0]["label"] = label
-        with pytest.raises(DataProblems, match=f"clip '0' has label {label!r}, the source names 1 classes"):
+        with pytest.raises(DataErrors, match=f"clip '0' has label {label!r}, the source names 1 classes"):
             convert_clips(source, tmp_path / "out", "annotation")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from karsl.errors import CorruptRecordError, DataProblems
+from karsl.errors import CorruptRecordError, DataErrors
 from karsl.skeletons import Skeleton, get_skeleton
 from karsl.storage.convert import convert_clips, open_source
 from karsl.storage.convert.pose_names import components_of, group_of, our_names, vocabularies
@@ -91,7 +91,7 @@ def test_a_missing_point_is_zeros_whatever_the_file_holds_there(shared_data):
 
 
 def test_files_of_different_points_are_refused_unless_they_are_mapped(shared_data):
-    with pytest.raises(DataProblems) as caught:
+    with pytest.raises(DataErrors) as caught:
         open_source(shared_data("pose_format"))
     assert [p.split()[0] for p in caught.value.problems] == ["mediapipe.pose", "mediapipe_long.pose"]
     source = open_source(shared_data("pose_format"), skeleton="hand_42")
@@ -135,7 +135,7 @@ def test_cut_and_foreign_files_are_refused_together(source, tmp_path):
     files = sorted(path.rglob("*.pose"))
     files[0].write_bytes(files[0].read_bytes()[:1000])
     files[1].write_bytes(b"")
-    with pytest.raises(DataProblems) as caught:
+    with pytest.raises(DataErrors) as caught:
         open_source(path)
     assert len(caught.value.problems) == 2
     assert all("no readable .pose file" in p and "make it again" in p for p in caught.value.problems)

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from karsl.errors import AnnotationError, DataProblems
+from karsl.errors import AnnotationError, DataErrors
 from karsl.storage.convert import open_source
 
 
@@ -60,7 +60,7 @@ def test_of_several_persons_the_one_seen_best_is_read_and_it_is_said(open_pickle
 
 
 def test_all_bad_annotations_are_named_at_once(open_pickle):
-    with pytest.raises(DataProblems) as caught:
+    with pytest.raises(DataErrors) as caught:
         open_pickle(
             {"frame_dir": "a"},
             annotation(keypoint=np.zeros((1, 1, 17, 2))),

@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 import pytest
 
-from karsl.errors import ConfigError, CorruptRecordError, DataProblems, PackError
+from karsl.errors import ConfigError, CorruptRecordError, DataErrors, PackError
 from karsl.skeletons import get_skeleton
 from karsl.storage.convert import Clips, ClipSource, open_source
 from karsl.storage.pack.manifest import FileFacts, Manifest
@@ -141,7 +141,7 @@ def test_names_that_occur_twice_and_clips_without_frames_are_told_together(sourc
     source.records[4]["clip_id"] = "clip 2"
     source.records[5]["num_frames"] = 0
     with pytest.raises(
-        DataProblems, match="2 problems in the source:\n  two clips are called 'clip 2'.*\n  clip 'clip 5' has no"
+        DataErrors, match="2 problems in the source:\n  two clips are called 'clip 2'.*\n  clip 'clip 5' has no"
     ):
         pack_clips(source, tmp_path / "pack")
 

@@ -1,0 +1,111 @@
+"""Checksums of file contents and fingerprints of file states."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from xxhash import xxh3_64, xxh3_64_hexdigest, xxh3_128
+
+from karsl.datasets.shared_file import SharedFile
+from karsl.errors import IndexFileError
+from karsl.storage.atomic import atomic_path
+
+RACY_NS = 2_000_000_000
+"""Age below which a timestamp proves nothing: a file can change twice within one clock tick (git's "racy" entries)."""
+_CHUNK_BYTES = 1 << 22
+
+
+def file_xxh3(path: Path, *, bits: int = 64) -> str:
+    """Return the xxh3 of a file's content in hex, of 64 or 128 bits.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a"
+        >>> path.write_bytes(b"sign")
+        4
+        >>> file_xxh3(path) == xxh3_64(b"sign").hexdigest(), len(file_xxh3(path, bits=128))
+        (True, 32)
+    """
+    digest = xxh3_128() if bits == 128 else xxh3_64()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def fingerprint_files(root: Path, names: Iterable[str]) -> str:
+    """Return a fingerprint of the names, sizes and times of some files below a folder; absent files are ignored.
+
+    Example:
+        >>> fingerprint_files(Path("nowhere"), ["a"]) == fingerprint_files(Path("nowhere"), [])
+        True
+    """
+    digest = xxh3_64()
+    for name in sorted(set(names)):
+        try:
+            stat = os.stat(os.path.join(root, name))
+        except OSError:
+            continue  # reading the file raises the error
+        digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def list_files(path: Path) -> list[str]:
+    """Return the relative paths of all files below a folder; for a file, its name."""
+    if not path.is_dir():
+        return [path.name]
+    return [os.path.relpath(os.path.join(folder, name), path) for folder, _, names in os.walk(path) for name in names]
+
+
+def file_stats(path: str | Path, stat_cache: Path | None = None) -> tuple:
+    """Return a tuple that identifies the content of a file or the listing of a folder.
+
+    Args:
+        path: A file gives its absolute path, size and the xxh3 of its content; a folder gives a hash over the names, sizes
+            and times of everything below it.
+        stat_cache: Private folder in which the hashes of unchanged files are stored.
+
+    Raises:
+        OSError: If the path cannot be read.
+    """
+    path = Path(path).absolute()
+    stat = path.stat()
+    if path.is_dir():
+        listing = hashlib.blake2b(json.dumps(list(_list_folder(path))).encode(), digest_size=16)
+        return "folder", str(path), listing.hexdigest()
+    return "file", str(path), stat.st_size, _content_hash(path, stat, stat_cache)
+
+
+def _list_folder(folder: Path) -> Iterator[tuple]:
+    with os.scandir(folder) as entries:
+        ordered = sorted(entries, key=lambda entry: entry.name)
+    for entry in ordered:
+        if entry.is_dir():
+            yield entry.path, "folder"
+            yield from _list_folder(Path(entry.path))
+        else:
+            stat = entry.stat()
+            yield entry.path, stat.st_size, stat.st_mtime_ns
+
+
+def _content_hash(path: Path, stat: os.stat_result, stat_cache: Path | None) -> str:
+    state = [str(path), stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+    entry = None if stat_cache is None else stat_cache / f"{xxh3_64_hexdigest(os.fsencode(path))}.facts"
+    if entry is not None:
+        with suppress(OSError, ValueError, TypeError):  # IndexFileError is a ValueError
+            cached_state, cached_hash = json.loads(os.pread(SharedFile.open(entry).fd, 1 << 16, 0))
+            if cached_state == state and isinstance(cached_hash, str):
+                return cached_hash
+    content = file_xxh3(path, bits=128)
+    settled = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > RACY_NS
+    if entry is not None and settled:
+        with suppress(OSError, IndexFileError), atomic_path(entry) as temp:
+            temp.touch(0o600)
+            temp.write_text(json.dumps([state, content]), encoding="utf-8")
+    return content
