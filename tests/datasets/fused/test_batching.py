@@ -175,7 +175,7 @@ def test_clips_of_different_lengths_are_refused_with_the_step_that_helps(make):
 
 
 def test_an_index_outside_is_an_index_error(make):
-    with pytest.raises(IndexError, match="index 99 is outside"):
+    with pytest.raises(IndexError, match="index 99 is out of range"):
         make().__getitems__([0, 99])
 
 
