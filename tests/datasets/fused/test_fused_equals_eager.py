@@ -45,7 +45,7 @@ def deferred(steps, clips):
     pending = PendingClips(Frames.of_clips([canonical(c) for c in clips]), clips[0]["skeleton"])
     for step in steps:
         assert step.can_defer()
-        step.defer(pending, step.sample_params(pending.meta, CounterRNG(keys, transform_id=step.stream)))
+        step.defer(pending, step.sample_params(pending.meta, CounterRNG(keys, transform_id=step.transform_id)))
     return pending
 
 

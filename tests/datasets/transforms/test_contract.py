@@ -229,9 +229,9 @@ def test_drawing_for_n_clips_at_once_is_drawing_for_each_alone(cfg, skeleton, st
     clips = [start(cfg, skeleton, frames, seed=frames) for frames in (12, 1, 5, 30, 2)]
     keys = sample_keys(7, 2, np.arange(len(clips)))
     lengths = np.array([clip["num_frames"] for clip in clips])
-    batch = step.sample_params(ClipMeta(lengths, skeleton), CounterRNG(keys, transform_id=step.stream))
+    batch = step.sample_params(ClipMeta(lengths, skeleton), CounterRNG(keys, transform_id=step.transform_id))
     for row, clip in enumerate(clips):
-        single = step.sample_params(clip_meta(clip), CounterRNG(keys[row], transform_id=step.stream))
+        single = step.sample_params(clip_meta(clip), CounterRNG(keys[row], transform_id=step.transform_id))
         assert list(single) == list(batch)
         for name, values in single.items():
             assert len(values) == 1

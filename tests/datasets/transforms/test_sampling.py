@@ -23,7 +23,7 @@ def centres(num_frames: int, clip_len: int, **options: str) -> list[float]:
 
 def positions_of(transform, num_frames: int, key: int = 0) -> np.ndarray:
     meta = ClipMeta(np.array([num_frames]), KARSL)
-    return transform.sample_params(meta, CounterRNG(sample_keys(0, key, np.array([5])), transform_id=transform.stream))[
+    return transform.sample_params(meta, CounterRNG(sample_keys(0, key, np.array([5])), transform_id=transform.transform_id))[
         "positions"
     ][0]
 
