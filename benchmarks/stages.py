@@ -54,7 +54,7 @@ def profile_stages(folder: Path, *, batch_size: int, seed: int) -> dict[str, flo
     dataset, watch = open_pack(folder, PIPELINE, seed=seed), Stopwatch()
     order = iter(EndlessOrder(len(dataset), seed=seed))
     for places in np.array_split(np.arange(len(dataset)), 1 + len(dataset) // batch_size):
-        dataset.batch_part(places)  # the first touch of a clip compares its checksum
+        dataset.batch_segment(places)  # the first touch of a clip compares its checksum
     held: deque = deque(maxlen=1)  # a training loop holds one batch while the next is made
     for _ in range(_BATCHES):
         held.append(_timed_batch(dataset, np.fromiter(order, np.int64, batch_size), watch))

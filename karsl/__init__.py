@@ -1,4 +1,4 @@
-"""karsl: a dataset toolkit for sign-language keypoints, in the MMEngine way."""
+"""karsl: a dataset toolkit for sign-language keypoints, built on MMEngine."""
 
 from karsl.version import __version__
 

@@ -1,4 +1,4 @@
-"""`python -m karsl` is `karsl`."""
+"""Entry point of `python -m karsl`, the same as `karsl`."""
 
 import sys
 

@@ -1,33 +1,34 @@
-"""Errors of karsl. Each also subclasses the built-in that a caller would catch without knowing karsl."""
+"""Errors of karsl. Each also derives from the built-in exception that a caller would catch without knowing karsl."""
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 DISK_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
-"""What the system says where there is no room for a file."""
+"""Error numbers of a write that found no space: full disk, file size limit, quota."""
 
 
 class KarslError(Exception):
-    """Anything that karsl says is wrong with an input; its text is one sentence with a remedy."""
+    """Base class. The text is one sentence that names what is wrong and what to do about it."""
 
 
 class DatasetNotFoundError(KarslError, FileNotFoundError):
-    """A data root, split or annotation file is not where the config says."""
+    """A data root, split or annotation file does not exist where the config says."""
 
 
 class CorruptRecordError(KarslError, ValueError):
-    """A clip's file exists but does not hold what the index promises."""
+    """The file of a clip exists but does not contain what the index promises."""
 
 
 class AnnotationError(KarslError, ValueError):
-    """An annotation file or label sheet is not in its format."""
+    """An annotation file or label table is not in its format."""
 
 
 class SkeletonError(KarslError, ValueError):
-    """A keypoint, group or mirror that a skeleton does not have."""
+    """A skeleton is unknown, or lacks a keypoint, group or mirror that is asked for."""
 
 
 class ConfigError(KarslError, ValueError):
@@ -35,27 +36,27 @@ class ConfigError(KarslError, ValueError):
 
 
 class TransformError(KarslError, RuntimeError):
-    """A transform failed on a clip; the text names both and the cause is chained."""
+    """A transform failed on a clip. The text names both, and the cause is chained."""
 
 
 class PackError(KarslError, OSError):
-    """A pack that cannot be made, changed or trusted: held by another process, disk full, damaged."""
+    """A pack cannot be written, changed or trusted: locked by another process, disk full, damaged."""
 
 
 class IndexFileError(KarslError, ValueError):
-    """An index file is torn, damaged, of another format or of other inputs."""
+    """An index file is incomplete, damaged, of another format or of other inputs."""
 
 
-class UnsafeRecord(KarslError, TypeError):
-    """A record holds something that the safe codec cannot give back exactly."""
+class UnsafeRecordError(KarslError, TypeError):
+    """A record contains a value that the safe codec cannot restore exactly."""
 
 
 class BatchLostError(KarslError, RuntimeError):
-    """A worker announced a batch that cannot be reached any more."""
+    """A batch that a worker sent can no longer be reached."""
 
 
 class FetchError(KarslError, OSError):
-    """A file elsewhere cannot be had; the text names it, the byte, and what to do."""
+    """A remote file cannot be downloaded. The text names the file, the byte, and what to do."""
 
 
 class RemoteError(KarslError, RuntimeError):
@@ -63,43 +64,72 @@ class RemoteError(KarslError, RuntimeError):
 
 
 class ProbeError(KarslError, RuntimeError):
-    """A measurement of memory cannot be made."""
+    """A memory measurement cannot be made."""
 
 
 class BenchError(KarslError, RuntimeError):
-    """A way of the benchmark does not give what it must, or did not finish."""
+    """A benchmark candidate returned wrong data or did not finish."""
 
 
 class MissingExtraError(KarslError, ImportError):
-    """A heavy library is absent; the text names the extra that brings it."""
+    """An optional library is not installed. The text names the extra that installs it."""
 
 
-class DataProblems(KarslError, ValueError):
-    """Every problem of a scan, raised once.
+class DataErrors(KarslError, ValueError):
+    """All problems of a scan, raised once.
 
     Args:
-        where: What was scanned, for the headline.
+        where: What was scanned, for the first line.
         problems: One sentence per problem.
         remedy: What to do about all of them, for the last line.
 
     Example:
-        >>> print(DataProblems("data/karsl", ["01-test/0001.npz: empty file"]))
+        >>> print(DataErrors("data/karsl", ["01-test/0001.npz: empty file"]))
         1 problem in data/karsl:
           01-test/0001.npz: empty file
     """
 
     def __init__(self, where: str, problems: Sequence[str], remedy: str = "") -> None:
         self.where, self.problems, self.remedy = where, tuple(problems), remedy
-        noun = "problem" if len(self.problems) == 1 else "problems"
-        lines = [f"{len(self.problems)} {noun} in {where}:", *(f"  {p}" for p in self.problems)]
+        lines = [f"{pluralize(len(self.problems), 'problem')} in {where}:", *(f"  {p}" for p in self.problems)]
         super().__init__("\n".join(lines + [remedy] * bool(remedy)))
 
     def __reduce__(self) -> tuple:
         return type(self), (self.where, self.problems, self.remedy)
 
 
+def with_context(error: Exception, where: str) -> KarslError:
+    """Return the same error with `where` before its text. An error of another library becomes a ConfigError.
+
+    Example:
+        >>> with_context(KeyError("label"), "ConcatDataset: datasets[1] (KArSLDataset)")
+        ConfigError("ConcatDataset: datasets[1] (KArSLDataset): KeyError: 'label'")
+    """
+    if isinstance(error, DataErrors):
+        return DataErrors(f"{where}: {error.where}", error.problems, error.remedy)
+    if isinstance(error, KarslError):
+        return type(error)(f"{where}: {error}")
+    return ConfigError(f"{where}: {type(error).__name__}: {error}")
+
+
+def type_name(dataset: Any) -> str:
+    """Return the class name of a dataset, or the `type` of its config."""
+    named = dataset.get("type", "dict") if isinstance(dataset, dict) else type(dataset)
+    return named if isinstance(named, str) else named.__name__
+
+
+def pluralize(number: int, noun: str) -> str:
+    """Return a count and its noun.
+
+    Example:
+        >>> pluralize(1, "clip"), pluralize(2, "clip")
+        ('1 clip', '2 clips')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def first_line(error: Exception) -> str:
-    """What another library's error says, short enough to stand in a sentence.
+    """Return the first line of an error's text, without its full stop, to quote within a sentence.
 
     Example:
         >>> first_line(ValueError("no such key.\\nHint: ..."))
@@ -109,20 +139,22 @@ def first_line(error: Exception) -> str:
 
 
 def missing_extra(extra: str, library: str) -> MissingExtraError:
-    """Say which extra brings an absent library.
+    """Make the error for an optional library that is not installed.
 
     Example:
         >>> missing_extra("viz", "Pillow")
-        MissingExtraError("Pillow is not installed; pip install 'karsl[viz]' brings it")
+        MissingExtraError("Pillow is not installed; install it with: pip install 'karsl[viz]'")
     """
-    return MissingExtraError(f"{library} is not installed; pip install 'karsl[{extra}]' brings it")
+    return MissingExtraError(f"{library} is not installed; install it with: pip install 'karsl[{extra}]'")
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
-    """Suggest what a mistyped word may have been.
+    """Suggest a correction of a misspelled word.
 
     Args:
-        otherwise: What to say where nothing is near.
+        word: The word as it was given.
+        known: Valid words.
+        otherwise: Clause to use if no valid word is similar.
 
     Returns:
         A clause to append to an error, or an empty string.
@@ -133,5 +165,5 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
         >>> did_you_mean("xyz", ["train", "test"]), did_you_mean("xyz", ["a"], "there is a")
         ('', '; there is a')
     """
-    near = get_close_matches(word, sorted(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; {otherwise}" * bool(otherwise)
+    similar = get_close_matches(word, sorted(known), n=1)
+    return f"; did you mean {similar[0]!r}?" if similar else f"; {otherwise}" * bool(otherwise)

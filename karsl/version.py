@@ -1,3 +1,3 @@
-"""The version, and nothing else, so that set-up reads it without importing the package."""
+"""The version, in a module without imports so that `setup.cfg` can read it."""
 
 __version__ = "0.1.0"

@@ -11,7 +11,7 @@ from shlex import quote
 from typing import Any
 
 from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_modules
-from karsl.cli.progress import bar, tracked
+from karsl.progress import bar, tracker
 
 SUMMARY = "write clips to memory-mapped shards; append, remove, verify"
 
@@ -123,7 +123,7 @@ def _open(args: argparse.Namespace) -> Any:
         skeleton=args.source_skeleton or args.skeleton,
         label_table=args.label_sheet,
         trusted=args.trust_pickle,
-        progress=tracked("listing clips"),
+        progress=tracker("listing clips"),
     )
     target = get_skeleton(args.skeleton) if args.skeleton else source.skeleton
     return source if target == source.skeleton else RemappedSource(source, target)
@@ -164,7 +164,7 @@ def _verify(pack: Path) -> int:
     with bar("verifying, bytes", total) as tell:
         problems = verify_pack(pack, progress=tell)
     if problems:
-        raise DataProblems(str(pack), problems)
+        raise DataErrors(str(pack), problems)
     manifest = Manifest.read(pack)
     print(f"all checksums match: {manifest.num_clips} clips, {len(manifest.shards)} shards, {total / 2**20:.0f} MiB")
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 
 from karsl.cli.options import add_import, add_source_skeleton, import_modules
-from karsl.cli.progress import tracked
+from karsl.progress import tracker
 
 SUMMARY = "check a data root and write its annotation file"
 
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         skeleton=get_skeleton(args.source_skeleton),
         label_table=table,
         read_values=not args.quick,
-        progress=tracked("reading clips"),
+        progress=tracker("reading clips"),
     )
     if scan.problems and (not args.skip_bad or not scan.records):
         raise scan.error(args.data_root)

@@ -1,4 +1,4 @@
-"""Datasets: an index of records, a pipeline of transforms, batches."""
+"""Datasets: records, pipelines of transforms, wrappers, samplers and batches."""
 
 from karsl.datasets import combine, transforms
 from karsl.datasets.base import KeypointDataset
@@ -12,15 +12,26 @@ from karsl.datasets.streaming import StreamDataset, TarDataset
 __all__ = [
     "BlockShuffleSampler",
     "ClassBalancedSampler",
+    "ConcatDataset",
+    "FilterDataset",
+    "InterleaveDataset",
     "KArSLDataset",
     "KeypointDataset",
+    "LazyDataset",
     "LengthBucketSampler",
+    "MapDataset",
+    "MixDataset",
     "Pipeline",
+    "RecordList",
+    "RelabelDataset",
+    "RepeatDataset",
     "ResumableSampler",
-    "SerializedList",
+    "ShuffleDataset",
+    "SliceDataset",
     "StreamDataset",
     "TarDataset",
-    "combine",
+    "device_collate",
+    "hash_split",
     "keypoint_collate",
     "plan_collate",
     "transforms",

@@ -1,4 +1,4 @@
-"""Samples into a batch."""
+"""Collate functions: samples into a batch."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from karsl.registry import FUNCTIONS
 
 
 @FUNCTIONS.register_module()
-def plan_collate(samples: Sequence[dict], mode: str = "frames") -> dict:
-    """Leave the work of a batch to `KeypointDataPreprocessor`, which does it on the model's device.
+def device_collate(samples: Sequence[dict], mode: str = "frames") -> dict:
+    """Prepare a batch that `KeypointDataPreprocessor` finishes on the model's device.
 
-    A batch is then what was drawn, in small tensors `plan_...`, and the clips' raw frames. Where a pipeline cannot be
-    planned (a step of one's own, two readings of frames, no numba) it is the batch of `keypoint_collate`.
+    The batch contains the random parameters in small tensors `plan_...`, and the raw frames of the clips. A pipeline that
+    cannot be planned (a user's transform, frames that are resampled twice, no numba) gives the batch of `keypoint_collate`.
 
     Args:
-        samples: What `__getitems__` of a dataset gives.
-        mode: `'frames'` sends the frames that are read, as they are stored; `'resident'` their numbers in the pack, which
-            the preprocessor keeps on its device.
+        samples: Return value of a dataset's `__getitems__`.
+        mode: `'frames'` sends the frames as they are stored. `'resident'` sends their row numbers in a pack that the
+            preprocessor keeps on its device.
 
     Returns:
-        plan_... tensors, label, sample_idx, `frame_plan` with a few numbers, and with mode 'frames': frames (F, V, 4).
+        Tensors plan_..., label, sample_idx; `frame_plan` with a few numbers; with mode 'frames' also frames (F, V, 4).
 
     Raises:
-        ConfigError: An unknown mode; `'resident'` without a pack; clips of different shapes.
+        ConfigError: If the mode is unknown, `'resident'` is used without a pack, or clips have different shapes.
     """
     if mode not in ("frames", "resident"):
         raise ConfigError(f"plan_collate: mode={mode!r}; expected 'frames' or 'resident'")
@@ -43,13 +43,14 @@ def keypoint_collate(samples: Sequence[dict]) -> dict:
     """Stack packed samples.
 
     Args:
-        samples: N dicts of PackKeypointInputs.
+        samples: N outputs of PackKeypointInputs.
 
     Returns:
         inputs (N, T, V, C), keypoint_mask (N, T, V), label int64 (N,), sample_idx int64 (N,); other keys as lists.
 
     Raises:
-        ConfigError: No samples, or such that are not packed, or of different shapes, with the step that would help.
+        ConfigError: If there are no samples, or they are not packed, or differ in shape or keys. The text names the
+            transform that would help.
 
     Example:
         >>> one = {"inputs": torch.zeros(8, 5, 3), "label": 1}
@@ -62,13 +63,22 @@ def keypoint_collate(samples: Sequence[dict]) -> dict:
     batch = None if finished is None else finished()
     if batch is not None:
         return batch
+    _check_samples(samples)
+    batch = {}
+    for key in samples[0]:
+        values = [s[key] for s in samples]
+        batch[key] = default_collate(values) if isinstance(values[0], (torch.Tensor, int, float)) else values
+    return batch
+
+
+def _check_samples(samples: Sequence[Any]) -> None:
     if not len(samples):
-        raise ConfigError("keypoint_collate: no samples; a collate function of one's own leaves one of a batch at least")
+        raise ConfigError("keypoint_collate: no samples; a collate function that drops samples must keep at least one")
     for sample in samples:
         if not isinstance(sample, Mapping) or "inputs" not in sample:
-            holds = f"holds {sorted(map(str, sample))}" if isinstance(sample, Mapping) else f"is a {type(sample).__name__}"
+            found = f"has {sorted(map(str, sample))}" if isinstance(sample, Mapping) else f"is a {type(sample).__name__}"
             raise ConfigError(
-                f"keypoint_collate: a sample {holds}, no 'inputs'; end the pipeline with dict(type='PackKeypointInputs')"
+                f"keypoint_collate: a sample {found}, no 'inputs'; end the pipeline with dict(type='PackKeypointInputs')"
             )
     shapes = sorted({tuple(s["inputs"].shape) for s in samples})
     if len(shapes) > 1:
@@ -79,15 +89,9 @@ def keypoint_collate(samples: Sequence[dict]) -> dict:
     differing = sorted(set().union(*samples).difference(set(samples[0]).intersection(*samples)))
     if differing:
         raise ConfigError(f"only some samples of a batch have {differing}; all clips need the same keys to be stacked")
-    batch = {}
-    for key in samples[0]:
-        values = [s[key] for s in samples]
-        stackable = isinstance(values[0], (torch.Tensor, int, float))
-        batch[key] = default_collate(values) if stackable else values
-    return batch
 
 
-def _gathered(samples: Sequence[Any]) -> Sequence[Any]:
-    """Samples of a stream come one by one, not made yet; their `gathered` gives what makes them together."""
+def _gather(samples: Sequence[Any]) -> Sequence[Any]:
+    """Join samples of a stream, which arrive one by one and are not made yet."""
     gather = getattr(samples[0], "gathered", None) if isinstance(samples, list) and samples else None
     return samples if gather is None else gather(samples)

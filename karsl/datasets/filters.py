@@ -1,8 +1,9 @@
-"""Which records a dataset keeps: `filter_cfg`, one function a key."""
+"""Filters of records: the keys of `filter_cfg`, and a summary of the records that remain."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from karsl.errors import ConfigError, DatasetNotFoundError, did_you_mean
@@ -11,45 +12,28 @@ from karsl.formats.karsl.layout import signs_of_subset
 Keep = Callable[[dict], bool]
 
 
-def _as_set(value: Any) -> set:
-    return {value} if isinstance(value, (str, int)) else set(value)
-
-
-def _by_split(value: Any) -> Keep:
-    splits = _as_set(value)
-    return lambda record: record.get("split") in splits
-
-
-def _by_signer(value: Any) -> Keep:
-    signers = {signer_name(s) for s in _as_set(value)}
-    return lambda record: signer_name(record.get("signer")) in signers
-
-
-def signer_name(signer: Any) -> str:
-    """How a signer is called; a number in any spelling is one signer.
+def normalize_signer(signer: Any) -> str:
+    """Return the name of a signer. All spellings of a number are one signer.
 
     Example:
-        >>> signer_name(1), signer_name("1"), signer_name("01"), signer_name("anna")
+        >>> normalize_signer(1), normalize_signer("1"), normalize_signer("01"), normalize_signer("anna")
         ('01', '01', '01', 'anna')
     """
     name = str(signer)
     return f"{int(name):02d}" if name.isdecimal() else name
 
 
-def _by_length(value: int) -> Keep:
-    if not isinstance(value, int) or value < 0:
-        raise ConfigError(f"filter_cfg: min_frames={value!r}; expected a number of frames")
-    return lambda record: record.get("num_frames", 0) >= value
+def _same(value: Any) -> Any:
+    return value
 
 
-def _by_label(value: Any) -> Keep:
-    labels = _as_set(value)
-    return lambda record: record.get("label") in labels
+def _as_set(value: Any) -> set:
+    return {value} if isinstance(value, (str, int)) else set(value)
 
 
-def _by_sign(value: Any) -> Keep:
-    signs = _as_set(value)
-    return lambda record: record.get("sign") in signs
+@dataclass(frozen=True)
+class Filter:
+    """A key of `filter_cfg` that lists allowed values of a record key.
 
 
 FILTERS: dict[str, Callable[[Any], Keep]] = {
@@ -66,16 +50,16 @@ def keep_records(records: list[dict], filter_cfg: Mapping | None, *, source: str
     """Apply every key of `filter_cfg`; a record stays if all agree.
 
     Args:
-        records: To choose from; not changed.
-        filter_cfg: Keys of `FILTERS`; a key that is None does nothing.
-        source: Names the data in the error.
+        records: Records to filter; not changed.
+        filter_cfg: Value per key of `FILTERS`; None turns a filter off.
+        source: Name of the data, for errors.
 
     Raises:
-        ConfigError: A key that no filter has.
-        DatasetNotFoundError: One of the filters leaves nothing.
+        ConfigError: If there is no filter of that name.
+        DatasetNotFoundError: If a filter leaves no record.
 
     Example:
-        >>> keep_records([{"split": "train"}, {"split": "test"}], {"split": "test"}, source="x")
+        >>> filter_records([{"split": "train"}, {"split": "test"}], {"split": "test"}, source="x")
         [{'split': 'test'}]
     """
     for key, value in (filter_cfg or {}).items():
@@ -84,26 +68,30 @@ def keep_records(records: list[dict], filter_cfg: Mapping | None, *, source: str
             raise ConfigError(f"filter_cfg has no key {key!r}{hint}")
         if value is None:
             continue
-        keep = FILTERS[key](value)
-        kept = [r for r in records if keep(r)]
-        if records and not kept:
-            field = {"signers": "signer", "signs": "sign", "subset": "sign", "labels": "label"}.get(key, key)
-            there = sorted({str(r.get(field)) for r in records})
-            some = ", ".join(there[:8]) + (", ..." if len(there) > 8 else "")
-            raise DatasetNotFoundError(
-                f"no records in {source} for {key} {value!r}; "
-                + (f"the longest has {max(r['num_frames'] for r in records)} frames" if key == "min_frames"
-                   else f"it has {field} {some}")
-            )  # fmt: skip
-        records = kept
+        passed = list(filter(FILTERS[key](value), records))
+        if records and not passed:
+            raise DatasetNotFoundError(f"no records in {source} for {key} {value!r}; {_available(records, key)}")
+        records = passed
     return records
 
 
-def absent_values(kept: Sequence[Mapping], filter_cfg: Mapping | None) -> str:
-    """What `filter_cfg` asks for and no kept record is of, in a few words; empty where every value found some.
+def _available(records: Sequence[Mapping], key: str) -> str:
+    field = FILTERS[key].field
+    if key == "min_frames":
+        return f"the longest has {max(r[field] for r in records)} frames"
+    found = sorted({str(r.get(field)) for r in records})
+    return f"it has {field} {_listed(found)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MAX_LISTED]) + (", ..." if len(names) > _MAX_LISTED else "")
+
+
+def unmatched_values(records: Sequence[Mapping], filter_cfg: Mapping | None) -> str:
+    """Return the values of `filter_cfg` that no filtered record has, as text; empty if each has one.
 
     Example:
-        >>> absent_values([{"signer": "01", "sign": 71}], {"signers": ("01", 3), "signs": range(71, 80)})
+        >>> unmatched_values([{"signer": "01", "sign": 71}], {"signers": ("01", 3), "signs": range(71, 80)})
         'signers 03 and 8 of 9 signs (72, 73, 74, ...)'
     """
     asked = {key: value for key, value in (filter_cfg or {}).items() if value is not None}
@@ -120,26 +108,16 @@ def absent_values(kept: Sequence[Mapping], filter_cfg: Mapping | None) -> str:
     return " and ".join(said)
 
 
-def contents_of(records: Sequence[Mapping]) -> str:
-    """How many clips of what, in a few words.
+def summarize(records: Sequence[Mapping]) -> str:
+    """Return the number of clips and signs, and the signers, as text.
 
     Example:
-        >>> contents_of([{"sign": 3, "signer": "01"}, {"sign": 3, "signer": "02"}])
+        >>> summarize([{"sign": 3, "signer": "01"}, {"sign": 3, "signer": "02"}])
         '2 clips, 1 sign, signers 01, 02'
     """
-    said = [counted(len(records), "clip")]
+    texts = [pluralize(len(records), "clip")]
     signs = {str(r["sign"]) for r in records if "sign" in r}
     signers = sorted({str(r["signer"]) for r in records if "signer" in r})
-    said += [counted(len(signs), "sign")] if signs else []
-    said += [f"signers {', '.join(signers[:8])}" + (", ..." if len(signers) > 8 else "")] if signers else []
-    return ", ".join(said)
-
-
-def counted(number: int, name: str) -> str:
-    """A number of things.
-
-    Example:
-        >>> counted(1, "clip"), counted(2, "clip")
-        ('1 clip', '2 clips')
-    """
-    return f"{number} {name}{'' if number == 1 else 's'}"
+    texts += [pluralize(len(signs), "sign")] if signs else []
+    texts += [f"signers {_listed(signers)}"] if signers else []
+    return ", ".join(texts)

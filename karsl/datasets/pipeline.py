@@ -1,4 +1,4 @@
-"""The chain of transforms of a dataset: built from the registry, errors name clip and step, draws do not collide."""
+"""The pipeline of a dataset: transforms built from the registry, with errors that name clip and transform."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from mmengine.dataset import Compose
 from mmengine.registry import TRANSFORMS as ROOT_TRANSFORMS
 
-from karsl.datasets.draws import mix64, name_code
+from karsl.datasets.rng import hash_name, splitmix64
 from karsl.datasets.transforms.base import KeypointTransform
 from karsl.errors import ConfigError, TransformError, did_you_mean
 from karsl.registry import TRANSFORMS
@@ -22,25 +22,25 @@ from karsl.skeletons import Skeleton
 
 
 class Pipeline(Compose):
-    """MMEngine's Compose for clips.
+    """MMEngine's Compose with reproducible random numbers.
 
-    Our steps draw from counters. A step of one's own may draw from `random`, `np.random` or `torch`: these are seeded
-    for it by (seed, epoch, sample, place in the pipeline) and put back afterwards, so it too draws the same in any
-    worker and other numbers in each epoch.
+    KeypointTransforms draw from a counter-based generator. Any other transform may draw from `random`, `np.random` or
+    `torch`: these are seeded for it by (seed, epoch, sample, position in the pipeline) and restored afterwards, so it also
+    draws the same numbers in any worker, and others in each epoch.
 
     Args:
-        transforms: Configs or callables, in order; None or empty is the identity.
+        transforms: Configs or callables, in order. None or empty is the identity.
 
     Raises:
-        ConfigError: No transform has that name or takes those arguments, or a step is neither a config nor callable.
+        ConfigError: If no transform has that name or accepts those arguments, or one is neither a config nor callable.
     """
 
     def __init__(self, transforms: Sequence[dict | Callable] | None) -> None:
         if isinstance(transforms, (str, Mapping)):
-            raise ConfigError(f"pipeline={transforms!r}; expected a list of steps, [dict(type='LoadKeypoints'), ...]")
-        super().__init__([_step(place, step) for place, step in enumerate(transforms or ())])
+            raise ConfigError(f"pipeline={transforms!r}; expected a list of transforms, [dict(type='LoadKeypoints'), ...]")
+        super().__init__([_build_step(position, step) for position, step in enumerate(transforms or ())])
         seen: Counter[str] = Counter()
-        for place, step in enumerate(self.transforms):
+        for position, step in enumerate(self.transforms):
             if isinstance(step, KeypointTransform):
                 name = step.rng_name
                 seen[name] += 1
@@ -50,38 +50,46 @@ class Pipeline(Compose):
                     step.transform_id = stream
 
     def __call__(self, results: dict, first: int = 0) -> dict | None:
-        """Run every step from number `first`; stops at one that gives None."""
+        """Apply every transform from number `first` on; stop at one that returns None."""
         last = deque(self.steps(results, first), maxlen=1)
         return last[0][1] if last else results
 
     def steps(self, results: dict, first: int = 0) -> Iterator[tuple[str, dict | None]]:
-        """Run step by step, giving the name of each step and the results after it.
+        """Apply the transforms one by one, yielding the name of each and the results after it.
 
         Raises:
-            TransformError: A step failed; the text names it and the clip.
+            TransformError: If a transform fails. The text names it and the clip.
         """
-        start, sample_key = results, results.get("sample_key")
-        for place, step in enumerate(self.transforms[first:], first):
+        initial, sample_key = results, results.get("sample_key")
+        for position, step in enumerate(self.transforms[first:], first):
             try:
                 if isinstance(step, KeypointTransform) or sample_key is None:
                     results = step(results)
                 else:
-                    with _seeded_globals(mix64(int(sample_key) ^ name_code(f"step {place}"))):
+                    with _seeded_globals(splitmix64(int(sample_key) ^ hash_name(f"step {position}"))):
                         results = step(results)
             except Exception as error:
-                text = f"{step_name(step)} failed on {_clip_name(start)}: {_reason(error, results)}"
+                text = f"{step_name(step)} failed on {_clip_name(initial)}: {_describe_error(error, results)}"
                 raise TransformError(text) from error
             yield step_name(step), results
             if results is None:
                 return
 
+    def stages(self, results: dict) -> list[tuple[str, dict | None]]:
+        """Return the results before and after each transform, to inspect a pipeline: `[("record", {...}), ...]`.
+
+        Each is a copy, so a transform that edits in place does not change earlier stages.
+        """
+        stages = [("record", _snapshot(results))]
+        return stages + [(name, _snapshot(output)) for name, output in self.steps(results)]
+
 
 def output_skeleton(pipeline: Callable, skeleton: Skeleton) -> Skeleton:
-    """The skeleton at the end of a pipeline: each step with `output_skeleton` is asked, any other leaves it as it is.
+    """Return the skeleton after a pipeline. A transform without `output_skeleton` leaves it unchanged.
 
     Args:
-        pipeline: A step, or a chain of them in an attribute `transforms`.
-        skeleton: At its start.
+        pipeline: A transform, or a chain of them in an attribute `transforms`.
+        skeleton: Skeleton of the input.
     """
     for step in getattr(pipeline, "transforms", ()):
         skeleton = output_skeleton(step, skeleton)
@@ -89,42 +97,42 @@ def output_skeleton(pipeline: Callable, skeleton: Skeleton) -> Skeleton:
 
 
 def output_channels(pipeline: Callable, channels: int = 3) -> int:
-    """C at the end of a pipeline, in the same way; clips are read with x, y, z."""
+    """Return C after a pipeline, as `output_skeleton` does for the skeleton. Clips are read with x, y, z."""
     for step in getattr(pipeline, "transforms", ()):
         channels = output_channels(step, channels)
     return pipeline.output_channels(channels) if hasattr(pipeline, "output_channels") else channels
 
 
 def step_name(step: Callable) -> str:
-    """How messages call a step: its class, or the function's name."""
+    """Return the name of a transform for messages: its class, or the name of a function."""
     return getattr(step, "__name__", type(step).__name__)
 
 
 def _clip_name(results: dict) -> str:
-    place = f"sample {results['sample_idx']}" if "sample_idx" in results else "a sample"
-    return f"clip {results['clip_id']!r} ({place})" if "clip_id" in results else place
+    name = f"sample {results['sample_idx']}" if "sample_idx" in results else "a sample"
+    return f"clip {results['clip_id']!r} ({name})" if "clip_id" in results else name
 
 
-def _reason(error: Exception, results: object) -> str:
-    """What went wrong, in words also for errors whose text is none: a bare key, or nothing."""
+def _describe_error(error: Exception, results: object) -> str:
+    """Describe an error in words, also one whose text is empty or a bare key."""
     key = error.args[0] if isinstance(error, KeyError) and error.args else None
     if isinstance(key, str) and isinstance(results, dict) and key not in results:
-        return f"it needs {key!r}, and the results hold only {sorted(map(str, results))}"
+        return f"it needs {key!r}, and the results have only {sorted(map(str, results))}"
     return repr(error) if isinstance(error, KeyError) else str(error) or type(error).__name__
 
 
-def _step(place: int, given: object) -> Callable:
-    if isinstance(given, dict) and (isinstance(given.get("type"), str) or callable(given.get("type"))):
-        return _build(given)
-    if isinstance(given, dict) or not callable(given):
+def _build_step(position: int, step: object) -> Callable:
+    if isinstance(step, dict) and (isinstance(step.get("type"), str) or callable(step.get("type"))):
+        return _build_transform(step)
+    if isinstance(step, dict) or not callable(step):
         raise ConfigError(
-            f"pipeline[{place}] is {given!r}; expected a callable, or a dict with a transform's name as 'type'"
+            f"pipeline[{position}] is {step!r}; expected a callable, or a dict with the name of a transform as 'type'"
         )
-    return given
+    return step
 
 
-def _build(cfg: dict) -> Callable:
-    """Build a step by karsl's registry whatever the default scope is; other scopes' names go MMEngine's way."""
+def _build_transform(cfg: dict) -> Callable:
+    """Build a transform from karsl's registry, whatever the default scope is; names of other scopes as MMEngine does."""
     name = cfg.get("type")
     if isinstance(name, str) and "_scope_" not in cfg:
         found = TRANSFORMS.get(name)
@@ -137,8 +145,15 @@ def _build(cfg: dict) -> Callable:
     try:
         return TRANSFORMS.build(cfg)
     except TypeError as error:
-        takes = f"; it takes {', '.join(inspect.signature(cfg['type']).parameters)}" if callable(cfg.get("type")) else ""
-        raise ConfigError(f"pipeline step {name!r}: {error}{takes}") from error
+        accepted = f"; it accepts {', '.join(inspect.signature(cfg['type']).parameters)}" if callable(cfg["type"]) else ""
+        raise ConfigError(f"pipeline step {name!r}: {error}{accepted}") from error
+
+
+def _snapshot(results: object) -> object:
+    """Copy results with their arrays; skeletons are immutable and stay the same objects."""
+    if not isinstance(results, dict):
+        return copy.deepcopy(results)
+    return {key: value if isinstance(value, Skeleton) else copy.deepcopy(value) for key, value in results.items()}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Batches: stacked tensors, and one sentence where clips do not fit together."""
+"""Batches: stacked tensors, and one sentence if clips do not fit together."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_batch_of_one_keeps_its_first_axis():
     assert keypoint_collate([packed()])["label"].shape == (1,)
 
 
-def test_other_keys_come_as_lists():
+def test_other_keys_become_lists():
     batch = keypoint_collate([packed(meta_keys=("clip_id",)), packed(meta_keys=("clip_id",))])
     assert batch["clip_id"] == ["scattered-4-4"] * 2
 
@@ -66,13 +66,13 @@ def test_samples_that_are_not_packed_name_the_step_that_is_missing(write_clips, 
     root = write_clips({"01-train/0001.npz": {"a": 4, "b": 4}})
     dataset = KArSLDataset(data_root=str(root), pipeline=[dict(type="LoadKeypoints")])
     remedy = r"no 'inputs'; end the pipeline with dict\(type='PackKeypointInputs'\)"
-    with pytest.raises(ConfigError, match=rf"a sample holds \['clip_id', .*'keypoint', .*\], {remedy}"):
+    with pytest.raises(ConfigError, match=rf"a sample has \['clip_id', .*'keypoint', .*\], {remedy}"):
         next(iter(DataLoader(dataset, num_clips, collate_fn=keypoint_collate)))
     with pytest.raises(ConfigError, match=f"a sample is a ndarray, {remedy}"):
         keypoint_collate([np.zeros((4, 184, 3))])
 
 
-def test_an_empty_batch_is_refused():
+def test_an_empty_batch_is_rejected():
     with pytest.raises(ConfigError, match="keypoint_collate: no samples"):
         keypoint_collate([])
 

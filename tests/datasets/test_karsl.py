@@ -6,7 +6,7 @@ from mmengine.logging import MMLogger
 
 from karsl.cli.main import main
 from karsl.datasets import KArSLDataset
-from karsl.errors import AnnotationError, ConfigError, DataProblems, DatasetNotFoundError, SkeletonError
+from karsl.errors import AnnotationError, ConfigError, DataErrors, DatasetNotFoundError, SkeletonError
 from karsl.skeletons import Skeleton, get_skeleton
 
 
@@ -27,7 +27,7 @@ def root(write_clips):
 
 @pytest.fixture
 def logged(caplog):
-    """What MMEngine's logger says; it does not propagate."""
+    """Messages of MMEngine's logger, which does not propagate."""
     logger = MMLogger.get_current_instance()
     logger.addHandler(caplog.handler)
     yield caplog
@@ -79,7 +79,7 @@ def test_lazy_init_sets_only_metainfo(make):
         ({"split": None}, [(3, 1), (1, 0), (1, 0), (3, 1), (80, 2), (1, 0), (3, 1)]),
     ],
 )
-def test_filters_choose_clips_and_only_signs_choose_classes(make, filter_cfg, expected):
+def test_filters_select_clips_and_only_signs_select_classes(make, filter_cfg, expected):
     assert labels(make(filter_cfg=filter_cfg)) == expected
 
 
@@ -94,7 +94,7 @@ def test_filters_choose_clips_and_only_signs_choose_classes(make, filter_cfg, ex
         ({"signs": (2,)}, DatasetNotFoundError, r"for signs \(2,\); it has sign 1, 3, 80"),
     ],
 )
-def test_a_filter_that_leaves_nothing_says_what_there_is(make, filter_cfg, error, words):
+def test_a_filter_that_matches_nothing_names_the_available_values(make, filter_cfg, error, words):
     with pytest.raises(error, match=words):
         make(filter_cfg=filter_cfg)
 
@@ -110,27 +110,27 @@ def test_a_filter_that_leaves_nothing_says_what_there_is(make, filter_cfg, error
         ({"subset": "karsl100", "signers": ["01", "09"]}, "signers 09 and 99 of 100 signs (71, 72, 73, ...)"),
     ],
 )
-def test_what_a_filter_asks_for_and_no_clip_is_of_is_said_at_every_start(make, filter_cfg, words, logged):
+def test_values_without_a_clip_are_logged_at_every_start(make, filter_cfg, words, logged):
     for _ in range(2):  # the second maps the index of the first
         logged.clear()
         dataset = make(filter_cfg=filter_cfg)
-        assert dataset.absent == words
-        assert logged.text.count(f"filter_cfg asks for {words}, and no clip is of these") == 1
+        assert dataset.unmatched_filters == words
+        assert logged.text.count(f"filter_cfg matched no clip for {words}; using the other values") == 1
 
 
-def test_a_filter_that_finds_everything_says_nothing(make, logged):
+def test_a_filter_that_matches_every_value_logs_nothing(make, logged):
     dataset = make(filter_cfg={"signers": ("01", "02"), "split": "train", "signs": (1, 3)}, serialize_data=False)
-    assert (dataset.absent, dataset.contents) == ("", "5 clips, 2 signs, signers 01, 02")
+    assert (dataset.unmatched_filters, dataset.summary) == ("", "5 clips, 2 signs, signers 01, 02")
     assert logged.text == ""
-    assert dataset.get_subset([0]).contents == ""
+    assert dataset.get_subset([0]).summary == ""
 
 
 @pytest.mark.parametrize("signers", [1, "1", "01", (1,), ["1"]])
 def test_a_signer_is_the_same_in_every_spelling(make, signers):
-    assert make(filter_cfg={"signers": signers}).contents == "5 clips, 3 signs, signers 01"
+    assert make(filter_cfg={"signers": signers}).summary == "5 clips, 3 signs, signers 01"
 
 
-def test_glosses_follow_the_chosen_signs(make, root):
+def test_glosses_follow_the_selected_signs(make, root):
     (root / "labels.csv").write_text("SignID,Sign-Arabic,Sign-English\n1,أ,a\n3,ب,b\n80,ج,c\n99,د,d\n", encoding="utf-8")
     if (root / "annotations.json").exists():
         assert main(["prepare", str(root)]) == 0
@@ -139,36 +139,36 @@ def test_glosses_follow_the_chosen_signs(make, root):
     assert tuple(metainfo["classes_ar"]) == ("ب", "ج")
 
 
-def test_names_given_for_the_chosen_signs_are_kept_and_a_wrong_number_is_refused(make):
-    chosen = {"signs": (3, 80)}
-    assert make(filter_cfg=chosen, metainfo={"classes": ("door", "liver")}).metainfo["classes"] == ("door", "liver")
+def test_class_names_for_the_selected_signs_are_accepted_and_a_wrong_number_is_rejected(make):
+    selected = {"signs": (3, 80)}
+    assert make(filter_cfg=selected, metainfo={"classes": ("door", "liver")}).metainfo["classes"] == ("door", "liver")
     with pytest.raises(ConfigError, match="metainfo 'classes' has 1 names for 2 signs"):
-        make(filter_cfg=chosen, metainfo={"classes": ("door",)})
+        make(filter_cfg=selected, metainfo={"classes": ("door",)})
 
 
-def test_problems_of_a_scan_are_raised_together_or_left_out_when_skipping(root, logged):
+def test_problems_of_a_scan_are_raised_together_or_skipped(root, logged):
     (root / "01-test" / "0001.npz").touch()
     (root / "01-test" / "x.npz").touch()
-    with pytest.raises(DataProblems, match="2 problems in data_root=") as caught:
+    with pytest.raises(DataErrors, match="2 problems in data_root=") as caught:
         KArSLDataset(data_root=str(root))
     assert len(caught.value.problems) == 2
     for _ in range(2):
         logged.clear()
         dataset = KArSLDataset(data_root=str(root), on_error="skip")
-        assert (len(dataset), dataset.left_out) == (7, caught.value.problems)
-        assert f"clips are left out for 2 problems, the first: {dataset.left_out[0]}" in logged.text
+        assert (len(dataset), dataset.skipped_problems) == (7, caught.value.problems)
+        assert f"clips are skipped for 2 problems, the first: {dataset.skipped_problems[0]}" in logged.text
 
 
-def test_no_data_root_and_an_unknown_skeleton_are_said_plainly(root):
+def test_no_data_root_and_an_unknown_skeleton_are_reported(root):
     with pytest.raises(ConfigError, match="KArSLDataset needs data_root"):
         KArSLDataset()
     with pytest.raises(SkeletonError, match="no skeleton 'karsl_148'; did you mean 'karsl_184'?"):
         KArSLDataset(data_root=str(root), skeleton="karsl_148")
-    with pytest.raises(DataProblems, match="has 184 keypoints, the skeleton 543"):
+    with pytest.raises(DataErrors, match="has 184 keypoints, the skeleton 543"):
         KArSLDataset(data_root=str(root), skeleton="holistic_543")
 
 
-def test_records_of_signs_that_metainfo_lacks_are_refused(root):
+def test_records_of_signs_that_metainfo_lacks_are_rejected(root):
     assert main(["prepare", str(root)]) == 0
     path = root / "annotations.json"
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -193,7 +193,7 @@ def test_real_clips_load(shared_data):
 
 
 @pytest.mark.parametrize("lazy_init", [True, False])
-def test_the_skeleton_argument_goes_before_metainfo_and_stands_there(root, lazy_init):
+def test_the_skeleton_argument_overrides_metainfo_and_its_name_is_stored_there(root, lazy_init):
     own = Skeleton("own_184", get_skeleton("karsl_184").parts)
     metainfo = {"skeleton": "holistic_543"}
     dataset = KArSLDataset(metainfo=metainfo, data_root=str(root), skeleton=own, lazy_init=lazy_init)
@@ -227,7 +227,7 @@ def test_stages_show_each_step_as_it_was_though_a_later_one_edits_in_place(root)
     assert spoiled["skeleton"] is loaded["skeleton"]
 
 
-def test_names_in_metainfo_are_never_taken_for_files(root, monkeypatch, tmp_path):
+def test_names_in_metainfo_are_never_read_as_files(root, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "karsl_184").write_text("a\nb\n")
     dataset = KArSLDataset(metainfo={"skeleton": "karsl_184", "dataset_name": "karsl_184"}, data_root=str(root))
@@ -235,7 +235,7 @@ def test_names_in_metainfo_are_never_taken_for_files(root, monkeypatch, tmp_path
 
 
 @pytest.mark.parametrize("serialize_data", [True, False])
-def test_the_skeleton_of_an_annotation_file_goes_before_that_of_the_class(write_clips, serialize_data):
+def test_the_skeleton_of_an_annotation_file_overrides_that_of_the_class(write_clips, serialize_data):
     rng = np.random.default_rng(0)
     root = write_clips({"01-train/0001.npz": {"a": rng.random((5, 75, 4), dtype=np.float32)}})
     assert main(["prepare", str(root), "--skeleton", "mp_75"]) == 0
@@ -252,7 +252,7 @@ def test_the_skeleton_of_an_annotation_file_goes_before_that_of_the_class(write_
     assert KArSLDataset("annotations.json", metainfo, str(root), **options).skeleton.name == "holistic_543"
 
 
-def test_an_annotation_file_without_a_skeleton_is_of_the_class_s(root):
+def test_an_annotation_file_without_a_skeleton_has_that_of_the_class(root):
     assert main(["prepare", str(root)]) == 0
     path = root / "annotations.json"
     content = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The chain of steps: names in errors, streams that do not collide, names found under any scope."""
+"""Pipelines: names in errors, independent random numbers, names found under any scope."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmengine.registry import TRANSFORMS as ROOT_TRANSFORMS
 from mmengine.registry import DefaultScope
 
 from karsl.datasets import Pipeline
-from karsl.datasets.draws import sample_keys
+from karsl.datasets.rng import sample_keys
 from karsl.datasets.transforms import PackKeypointInputs, RandomAffine, RandomFlip
 from karsl.errors import ConfigError, SkeletonError, TransformError
 from karsl.registry import DATASETS, TRANSFORMS
@@ -54,7 +54,7 @@ def test_none_stops_the_pipeline():
     ]
 
 
-def test_steps_show_what_each_step_left():
+def test_steps_yield_the_results_after_each_step():
     stages = list(Pipeline([dict(type="TSNSampleFrames", clip_len=2), dict(type="PackKeypointInputs")]).steps(clip()))
     assert [name for name, _ in stages] == ["TSNSampleFrames", "PackKeypointInputs"]
     assert stages[0][1]["keypoint"].shape == (2, 184, 3)
@@ -87,31 +87,31 @@ def test_the_clip_is_still_named_after_packing_dropped_its_name():
         Pipeline([dict(type="PackKeypointInputs"), fail])(clip(clip_id="c7"))
 
 
-def test_a_step_after_one_that_gave_no_dict_is_named_too():
+def test_a_step_after_one_that_returned_no_dict_is_named_too():
     with pytest.raises(TransformError, match=r"fail failed on clip 'c7' \(sample 3\): no hands"):
         Pipeline([lambda results: results["keypoint"], fail])(clip(clip_id="c7"))
 
 
-def test_a_clip_without_a_name_is_called_by_its_number():
+def test_a_clip_without_a_name_is_named_by_its_number():
     with pytest.raises(TransformError, match="fail failed on sample 3: no hands"):
         Pipeline([fail])({"sample_idx": 3})
 
 
-def test_an_error_of_a_transform_says_its_own_sentence():
+def test_an_error_of_a_transform_keeps_its_text():
     hand = dict(type="SelectKeypoints", names=["rh"])
     with pytest.raises(TransformError, match="RandomFlip failed on .*no mirror for 'right_hand_wrist'.*") as caught:
         Pipeline([hand, MIRROR])(clip())
     assert isinstance(caught.value.__cause__, SkeletonError)
 
 
-def test_a_key_that_is_not_there_is_said_in_words():
-    with pytest.raises(TransformError, match=r"it needs 'keypoint', and the results hold only \['clip_id', 'sample_idx'\]"):
+def test_a_missing_key_is_named_in_words():
+    with pytest.raises(TransformError, match=r"it needs 'keypoint', and the results have only \['clip_id', 'sample_idx'\]"):
         Pipeline([dict(type="PackKeypointInputs")])({"clip_id": "a", "sample_idx": 1})
     with pytest.raises(TransformError, match=r"KeyError\('other'\)"):
         Pipeline([lambda r: {}["other"]])({"other": 1})
 
 
-def test_an_error_without_text_is_called_by_its_type():
+def test_an_error_without_text_is_named_by_its_type():
     def silent(results: dict) -> dict:
         raise RuntimeError
 
@@ -127,24 +127,24 @@ def only_shift() -> dict:
 
 
 def moves(*steps: object) -> list[list[float]]:
-    """How far each step moved one point: what a RandomAffine drew."""
+    """Return the distance that each step moved one point: the shift of a RandomAffine."""
     places = [clip()["keypoint"][0, 0], *(results["keypoint"][0, 0] for _, results in Pipeline(steps).steps(clip()))]
     return [np.round(b - a, 4)[:2].tolist() for a, b in zip(places[:-1], places[1:], strict=True)]
 
 
-def test_a_class_that_comes_twice_draws_different_numbers():
+def test_a_class_used_twice_draws_different_numbers():
     first, second = moves(only_shift(), only_shift())
     assert first != second
 
 
-def test_one_object_that_comes_twice_draws_different_numbers_and_stays_as_it_is():
+def test_one_object_used_twice_draws_different_numbers_and_is_not_changed():
     step = TRANSFORMS.build(only_shift())
     first, second = moves(step, step)
     assert first != second
     assert moves(step) == moves(only_shift()) == [first]
 
 
-def test_an_object_shared_by_two_pipelines_draws_by_its_place_in_each():
+def test_an_object_shared_by_two_pipelines_draws_by_its_position_in_each():
     shared = TRANSFORMS.build(only_shift())
     train, test = Pipeline([only_shift(), shared]), Pipeline([shared])
     alone = Pipeline([only_shift()])(clip())["keypoint"]
@@ -152,13 +152,13 @@ def test_an_object_shared_by_two_pipelines_draws_by_its_place_in_each():
     np.testing.assert_array_equal(train(clip())["keypoint"], Pipeline([only_shift(), only_shift()])(clip())["keypoint"])
 
 
-def test_another_step_in_between_changes_no_draw():
+def test_another_step_in_between_changes_no_random_number():
     first, _, second = moves(only_shift(), dict(type="FillMissing"), only_shift())
     assert moves(only_shift(), only_shift()) == [first, second]
 
 
 class Draws:
-    """A step of a user's own that draws from all three global generators."""
+    """A user's transform that uses all three global generators."""
 
     def __init__(self, name: str = "seen") -> None:
         self.name = name
@@ -176,7 +176,7 @@ def test_a_users_step_draws_the_same_for_one_sample_of_one_epoch():
 
 
 @pytest.mark.parametrize("generator", [0, 1, 2], ids=["random", "numpy", "torch"])
-def test_a_users_step_draws_other_numbers_for_other_samples_epochs_and_places(generator):
+def test_a_users_step_draws_other_numbers_for_other_samples_epochs_and_positions(generator):
     samples = [seen(sample)[generator] for sample in range(20)]
     epochs = [seen(3, epoch)[generator] for epoch in range(1, 20)]
     out = Pipeline([Draws("a"), Draws("b")])(clip(50))
@@ -189,7 +189,7 @@ def global_states() -> tuple:
 
 
 @pytest.mark.parametrize("last", [Draws(), fail], ids=["ends well", "raises"])
-def test_a_users_step_leaves_the_global_generators_as_they_were(last):
+def test_a_users_step_leaves_the_global_generators_unchanged(last):
     np.random.standard_normal()  # numpy keeps a second normal number back; that is state too
     before = global_states()
     with nullcontext() if isinstance(last, Draws) else pytest.raises(TransformError):
@@ -197,14 +197,14 @@ def test_a_users_step_leaves_the_global_generators_as_they_were(last):
     assert global_states() == before
 
 
-def test_our_own_steps_touch_no_global_generator_at_all(monkeypatch):
+def test_keypoint_transforms_use_no_global_generator(monkeypatch):
     before = global_states()
     monkeypatch.setattr(np.random, "seed", fail)
     Pipeline([dict(type="RandomFlip"), dict(type="RandomGaussianNoise"), dict(type="PackKeypointInputs")])(clip())
     assert global_states() == before
 
 
-def _seen_elsewhere(salt: int) -> tuple[float, float, float]:
+def _seen_in_a_process(salt: int) -> tuple[float, float, float]:
     random.seed(salt)
     np.random.seed(salt)
     torch.manual_seed(salt)
@@ -213,10 +213,10 @@ def _seen_elsewhere(salt: int) -> tuple[float, float, float]:
 
 def test_a_users_step_draws_the_same_in_every_process():
     with multiprocessing.get_context("fork").Pool(2) as pool:
-        assert pool.map(_seen_elsewhere, [1, 2]) == [seen(), seen()]
+        assert pool.map(_seen_in_a_process, [1, 2]) == [seen(), seen()]
 
 
-def test_without_a_key_a_users_step_draws_from_the_generators_as_they_are():
+def test_without_a_key_a_users_step_draws_from_the_unseeded_generators():
     pipeline, start = Pipeline([Draws()]), {"sample_idx": 0}
     random.seed(5)
     first, second = pipeline(start)["seen"][0], pipeline(start)["seen"][0]
@@ -238,26 +238,28 @@ def test_a_type_like_no_other_gets_the_list():
         Pipeline([dict(type="zzzz")])
 
 
-def test_a_mistyped_argument_names_the_step_and_what_it_takes():
-    with pytest.raises(ConfigError, match="pipeline step 'RandomFlip': .*'p'; it takes prob"):
+def test_a_mistyped_argument_names_the_step_and_its_arguments():
+    with pytest.raises(ConfigError, match="pipeline step 'RandomFlip': .*'p'; it accepts prob"):
         Pipeline([dict(type="RandomFlip", p=0.5)])
 
 
 @pytest.mark.parametrize("step", ["RandomFlip", 3, None, {}, dict(typ="RandomFlip"), dict(type=5)])
-def test_what_is_neither_config_nor_callable_is_refused(step):
-    with pytest.raises(ConfigError, match=r"pipeline\[1\] is .*; expected a callable, or a dict with a transform's name"):
+def test_a_step_that_is_neither_config_nor_callable_is_rejected(step):
+    with pytest.raises(
+        ConfigError, match=r"pipeline\[1\] is .*; expected a callable, or a dict with the name"
+    ):
         Pipeline([MIRROR, step])
 
 
 @pytest.mark.parametrize("pipeline", ["RandomFlip", MIRROR])
-def test_a_step_without_a_list_around_it_is_refused(pipeline):
-    with pytest.raises(ConfigError, match="pipeline=.*RandomFlip.*; expected a list of steps"):
+def test_a_step_without_a_list_is_rejected(pipeline):
+    with pytest.raises(ConfigError, match="pipeline=.*RandomFlip.*; expected a list of transforms"):
         Pipeline(pipeline)
 
 
-@pytest.mark.parametrize("scope", [None, "mmengine", "karsl", "elsewhere"])
+@pytest.mark.parametrize("scope", [None, "mmengine", "karsl", "other"])
 @pytest.mark.parametrize("name", ["RandomFlip", "karsl.RandomFlip", RandomFlip, "karsl.datasets.transforms.RandomFlip"])
-def test_our_names_are_found_under_any_default_scope(scope, name):
+def test_karsl_names_are_found_under_any_default_scope(scope, name):
     with DefaultScope.overwrite_default_scope(scope):
         (step,) = Pipeline([dict(type=name, prob=1.0)]).transforms
     assert type(step) is RandomFlip
@@ -299,7 +301,7 @@ def test_a_text_config_names_dataset_and_transforms_by_strings(tmp_path, scope, 
 
 @pytest.fixture
 def own_transform():
-    """A transform of a user's own, registered with a registry until the test ends."""
+    """Register a user's transform with a registry until the test ends."""
     added = []
 
     def register(registry, name: str) -> type:
@@ -314,10 +316,10 @@ def own_transform():
 
 
 @pytest.mark.parametrize("registry", [TRANSFORMS, ROOT_TRANSFORMS], ids=["karsl", "mmengine"])
-def test_a_users_transform_is_found_in_our_registry_and_in_mmengines(own_transform, registry):
+def test_a_users_transform_is_found_in_the_registries_of_karsl_and_mmengine(own_transform, registry):
     cls = own_transform(registry, "MyDraws")
-    (step,) = Pipeline([dict(type="MyDraws", name="mine")]).transforms
+    (step,) = Pipeline([dict(type="MyDraws", name="numbers")]).transforms
     assert type(step) is cls
-    assert len(Pipeline([step])(clip())["mine"]) == 3
+    assert len(Pipeline([step])(clip())["numbers"]) == 3
     with pytest.raises(ConfigError, match="did you mean 'MyDraws'"):
         Pipeline([dict(type="MyDrws")])

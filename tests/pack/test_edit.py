@@ -137,7 +137,7 @@ def test_signs_are_left_out_where_classes_of_the_source_have_none(tmp_path):
 def test_a_clip_whose_length_changed_must_be_removed_first(pack):
     longer = make_source(20)
     longer.records[3]["num_frames"] += 1
-    with pytest.raises(DataProblems, match="clip 'clip 3' has 26 frames, in the source 27; --remove it first"):
+    with pytest.raises(DataErrors, match="clip 'clip 3' has 26 frames, in the source 27; --remove it first"):
         pack_clips(longer, pack, mode="append")
     remove_clips(pack, ["clip 3"])
     assert pack_clips(longer, pack, mode="append").added == 1
@@ -177,7 +177,7 @@ def test_damage_in_a_clip_that_was_removed_is_no_problem(pack):
 def test_all_clips_that_cannot_be_removed_are_reported_at_once(pack):
     before = {path.name: path.read_bytes() for path in pack.iterdir()}
     with pytest.raises(
-        DataProblems, match="2 problems in .*:\n  no clip .clip 77.; did you mean .clip 1?7.*\n  no clip .zzz."
+        DataErrors, match="2 problems in .*:\n  no clip .clip 77.; did you mean .clip 1?7.*\n  no clip .zzz."
     ):
         remove_clips(pack, ["clip 3", "clip 77", "zzz"])
     with pytest.raises(PackError, match="all 20 clips of .* would be removed; delete the folder instead"):

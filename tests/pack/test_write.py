@@ -141,7 +141,7 @@ def test_duplicate_names_and_clips_without_frames_are_reported_together(source, 
     source.records[4]["clip_id"] = "clip 2"
     source.records[5]["num_frames"] = 0
     with pytest.raises(
-        DataProblems, match="2 problems in the source:\n  two clips are called 'clip 2'.*\n  clip 'clip 5' has no"
+        DataErrors, match="2 problems in the source:\n  two clips are called 'clip 2'.*\n  clip 'clip 5' has no"
     ):
         pack_clips(source, tmp_path / "pack")
 

@@ -178,7 +178,7 @@ class MixDataset(MultiWrapper):
         shares = np.asarray([w if isinstance(w, Real) else -1 for w in values], dtype=np.float64)
         if len(shares) != len(datasets) or not (np.isfinite(shares) & (shares > 0)).all():
             raise ConfigError(
-                f"{kind(self)}: weights={weights!r} for {len(datasets)} datasets; expected one positive number for each"
+                f"{type_name(self)}: weights={weights!r} for {len(datasets)} datasets; expected one positive number for each"
             )
         self.weights = tuple((shares / shares.sum()).tolist())
         super().__init__(datasets, **kwargs)

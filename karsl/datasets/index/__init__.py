@@ -1,1 +1,1 @@
-"""The index file of a dataset: written once a node, mapped by every process. The way in is `parse_once`."""
+"""Serialized records of a dataset: one file, written once per node and mapped by every process."""

@@ -1,8 +1,8 @@
-"""Records to bytes and back, exactly, without pickle.
+"""Codec of records: exact bytes without pickle.
 
-msgpack with four extension types carries what msgpack itself lacks: tuples, integers beyond 64 bits, numpy arrays and
-numpy scalars. Types are kept to the letter (a tuple stays a tuple, an `np.int64` stays an `np.int64`); what cannot be
-kept so raises `UnsafeRecord`, it is never rounded to something near. Decoding can build data, it can not run code.
+The format is msgpack with four extension types for what msgpack lacks: tuples, integers beyond 64 bits, numpy arrays and
+numpy scalars. Types are preserved exactly (a tuple stays a tuple, an `np.int64` stays an `np.int64`); a value that cannot
+be preserved raises `UnsafeRecordError`. Decoding builds data and cannot run code.
 """
 
 from __future__ import annotations
@@ -14,94 +14,94 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from karsl.errors import UnsafeRecord
+from karsl.errors import UnsafeRecordError
 
 _TUPLE, _BIG_INT, _ARRAY, _SCALAR, _PICKLE = 1, 2, 3, 4, 5
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 _LEAVES = _PLAIN | {bytes}
-_DTYPE_KINDS = frozenset("biufcmMSU")  # no object, no void: both can hide a pickle
-_MAX_DEPTH = 64  # a tuple takes a C frame of the decoder per level: 500 of them overflow a thread's stack
+_DTYPE_KINDS = frozenset("biufcmMSU")  # no object, no void: both can contain a pickle
+_MAX_DEPTH = 64  # the decoder uses a C stack frame per tuple level: 500 of them overflow a thread's stack
 
 
 def encode(record: Any) -> bytes:
-    """Bytes of one record.
+    """Serialize one record.
 
     Args:
-        record: None, bool, int, float, str, bytes, list, tuple, dict (keys of any of these that hash), numpy arrays and
-            numpy scalars of bool, number, time or string type, nested. Subclasses of these are refused.
+        record: None, bool, int, float, str, bytes, list, tuple, dict (any hashable of these as key), numpy arrays and
+            numpy scalars of bool, number, time or string dtype, nested. Subclasses of these are rejected.
 
     Raises:
-        UnsafeRecord: Any other type, or a nesting deeper than 64 levels.
+        UnsafeRecordError: If a value has another type, or the nesting is deeper than 64 levels.
 
     Example:
         >>> decode(encode({"clip_id": "a", "size": (2, 3), 7: [True, None, 0.5]}))
         {'clip_id': 'a', 'size': (2, 3), 7: [True, None, 0.5]}
     """
     if type(record) is not dict or not _PLAIN.issuperset(map(type, record.values())):
-        _refuse_lookalikes(record, 0)
+        _reject_lookalikes(record, 0)
     try:
         return _PACKER.pack(record)
     except UnicodeEncodeError:  # a file name that is not UTF-8 (surrogateescape); the strict packer is 2x faster
         _PACKER.reset()
         return _SURROGATE_PACKER.pack(record)
-    except UnsafeRecord:
+    except UnsafeRecordError:
         _PACKER.reset()
         raise
     except (ValueError, OverflowError, RecursionError) as error:
         _PACKER.reset()
-        raise UnsafeRecord(f"record cannot be written: {error}") from error
+        raise UnsafeRecordError(f"record cannot be written: {error}") from error
 
 
 def decode(data: Any) -> Any:
-    """The record in `data` (anything with the buffer protocol); a fresh private copy.
+    """Deserialize the record in `data` (any object with the buffer protocol) as a private copy.
 
     Raises:
-        ValueError: The bytes are not one record of this codec, or hold a pickle.
+        ValueError: If the bytes are not one record of this codec, or contain a pickle.
     """
     return msgpack.unpackb(data, strict_map_key=False, ext_hook=_from_ext, unicode_errors="surrogatepass")
 
 
 def encode_pickled(record: Any) -> bytes:
-    """Bytes of a record that `encode` refuses. Only for memory that belongs to this run, never for a file."""
+    """Serialize a record that `encode` rejects. For memory of this run only, never for a file."""
     return msgpack.packb(msgpack.ExtType(_PICKLE, pickle.dumps(record, protocol=4)))
 
 
-def decode_trusted(data: Any) -> Any:
-    """As `decode`, and also reads what `encode_pickled` wrote. Only for memory that belongs to this run."""
-    return msgpack.unpackb(data, strict_map_key=False, ext_hook=_from_trusted_ext, unicode_errors="surrogatepass")
+def decode_pickled(data: Any) -> Any:
+    """Deserialize as `decode`, pickles of `encode_pickled` included. For memory of this run only."""
+    return msgpack.unpackb(data, strict_map_key=False, ext_hook=_from_pickled_ext, unicode_errors="surrogatepass")
 
 
-def _refuse_lookalikes(value: Any, depth: int) -> None:
-    """Walk a nested record: msgpack writes `bytearray`, `memoryview` and its own types as something else, in silence."""
-    kind = type(value)
+def _reject_lookalikes(value: Any, depth: int) -> None:
+    """Reject nested values that msgpack would silently write as another type: `bytearray`, `memoryview`, its own types."""
+    cls = type(value)
     if depth > _MAX_DEPTH:
-        raise UnsafeRecord(f"record nests deeper than {_MAX_DEPTH} levels")
-    if kind is dict:
+        raise UnsafeRecordError(f"record nests deeper than {_MAX_DEPTH} levels")
+    if cls is dict:
         for key, item in value.items():
-            _refuse_lookalikes(key, depth + 1)
-            _refuse_lookalikes(item, depth + 1)
-    elif kind is list or kind is tuple:
+            _reject_lookalikes(key, depth + 1)
+            _reject_lookalikes(item, depth + 1)
+    elif cls is list or cls is tuple:
         for item in value:
-            _refuse_lookalikes(item, depth + 1)
-    elif kind not in _LEAVES and kind is not np.ndarray and not issubclass(kind, np.generic):
-        raise UnsafeRecord(f"record holds a {kind.__module__}.{kind.__qualname__}, which has no exact safe form")
+            _reject_lookalikes(item, depth + 1)
+    elif cls not in _LEAVES and cls is not np.ndarray and not issubclass(cls, np.generic):
+        raise UnsafeRecordError(f"record has a {cls.__module__}.{cls.__qualname__}, which cannot be stored exactly")
 
 
 def _to_ext(value: Any) -> msgpack.ExtType:
-    kind = type(value)
-    if kind is tuple:
+    cls = type(value)
+    if cls is tuple:
         return msgpack.ExtType(_TUPLE, _pack_nested(list(value)))
-    if kind is int:
+    if cls is int:
         return msgpack.ExtType(_BIG_INT, value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True))
-    if kind is np.ndarray and value.dtype.kind in _DTYPE_KINDS and value.dtype.metadata is None:
+    if cls is np.ndarray and value.dtype.kind in _DTYPE_KINDS and value.dtype.metadata is None:
         order = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
         head = _pack_nested([value.dtype.str, list(value.shape), order])
         return msgpack.ExtType(_ARRAY, struct.pack("<I", len(head)) + head + value.tobytes(order))
-    if kind is np.str_ or kind is np.bytes_:  # item() and a fixed-width dtype lose trailing NULs
-        return msgpack.ExtType(_SCALAR, _pack_nested([kind.__name__, value[:]]))
-    if issubclass(kind, np.generic) and value.dtype.kind in _DTYPE_KINDS:
+    if cls is np.str_ or cls is np.bytes_:  # item() and a fixed-width dtype lose trailing NULs
+        return msgpack.ExtType(_SCALAR, _pack_nested([cls.__name__, value[:]]))
+    if issubclass(cls, np.generic) and value.dtype.kind in _DTYPE_KINDS:
         return msgpack.ExtType(_SCALAR, _pack_nested([value.dtype.str, value.tobytes()]))
-    raise UnsafeRecord(f"record holds a {kind.__module__}.{kind.__qualname__}, which has no exact safe form")
+    raise UnsafeRecordError(f"record has a {cls.__module__}.{cls.__qualname__}, which cannot be stored exactly")
 
 
 def _pack_nested(value: Any) -> bytes:
@@ -120,7 +120,7 @@ def _from_ext(code: int, data: bytes, depth: int = 0) -> Any:
     return tuple(msgpack.unpackb(data, strict_map_key=False, ext_hook=inner, unicode_errors="surrogatepass"))
 
 
-def _from_trusted_ext(code: int, data: bytes) -> Any:
+def _from_pickled_ext(code: int, data: bytes) -> Any:
     if code == _PICKLE:
         return pickle.loads(data)
     return _from_ext(code, data)
@@ -145,7 +145,7 @@ def _from_leaf_ext(code: int, data: bytes) -> Any:
 def _safe_dtype(name: str) -> np.dtype:
     dtype = np.dtype(name)
     if dtype.kind not in _DTYPE_KINDS:
-        raise ValueError(f"index record holds an array of dtype {name!r}, which is not allowed")
+        raise ValueError(f"index record has an array of dtype {name!r}, which is not allowed")
     return dtype
 
 

@@ -1,25 +1,25 @@
-"""What shaped an index, as one short name: change anything that matters and the name changes.
+"""Fingerprints of the inputs of an index: if anything that shapes the records changes, the fingerprint changes.
 
-Two rules keep this honest. A value whose content cannot be read off gives None, "cannot tell", and the caller then keeps
-no file. A file is known by its content, not by its time stamp: the hash is remembered per (inode, size, times), so that a
-second start reads no annotation again, and a copy or `touch` of the same bytes finds the same index.
+A value that cannot be hashed by content gives None, and the caller then uses no file. Files are hashed by content, so a
+copy or `touch` of the same bytes finds the same index.
 """
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import enum
 import hashlib
+import inspect
 import os
 import struct
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Any
 
+import mmengine
 import numpy as np
-import xxhash
 
 from karsl.datasets.index.codec import decode, encode
 from karsl.datasets.index.layout import FORMAT_VERSION
@@ -29,19 +29,22 @@ from karsl.io.hashing import file_xxh3
 from karsl.io.shared_file import SharedFile
 from karsl.version import __version__
 
-_RACY_NS = 2_000_000_000  # coarse file clocks: a file changed twice within one tick shows one time (git's racy entries)
+_PATH_CHARS = 4096
 
 
-class _CannotTell(Exception):
-    """A part whose content cannot be read off."""
+class UnhashableError(Exception):
+    """A value whose content cannot be hashed."""
 
 
-def fingerprint(*parts: Any) -> str | None:
-    """32 hex characters that stand for all parts, the version of karsl and of the index format; None: cannot tell.
+def fingerprint(*values: Any) -> str | None:
+    """Hash values, the version of karsl and that of the index format.
 
     Args:
-        parts: None, bool, numbers, str, bytes, paths, ranges, slices, enums, types, numpy arrays and scalars, and lists,
-            tuples, sets, mappings and dataclasses of these. Mappings and sets count without their order.
+        values: None, bool, numbers, str, bytes, paths, ranges, slices, enums, types, numpy arrays and scalars, and lists,
+            tuples, sets, mappings and dataclasses of these. The order of mappings and sets does not matter.
+
+    Returns:
+        32 hex characters, or None if a value cannot be hashed.
 
     Example:
         >>> fingerprint({"a": 1, "b": (2,)}) == fingerprint({"b": (2,), "a": 1})
@@ -51,65 +54,101 @@ def fingerprint(*parts: Any) -> str | None:
     """
     digest = hashlib.blake2b(digest_size=16)
     try:
-        for part in ((__version__, FORMAT_VERSION), *parts):
-            digest.update(_canonical(part))
-    except (_CannotTell, RecursionError):
+        for value in ((__version__, FORMAT_VERSION), *values):
+            digest.update(_canonical(value))
+    except (UnhashableError, RecursionError):
         return None
     return digest.hexdigest()
 
 
-def file_facts(path: str | Path, memory: Path | None = None) -> tuple:
-    """What a file holds, or what lies in a folder.
+def dataset_fingerprint(
+    code: str | None, state: Mapping[str, Any], inputs: Iterable[str | Path] = (), *, stat_cache: Path | None = None
+) -> str | None:
+    """Hash everything that shapes the records of a dataset.
 
     Args:
-        path: A file: absolute path, size and xxh3 of its content. A folder: names, sizes and times of everything below.
-        memory: Folder, private to this user, where hashes of unchanged files are remembered.
+        code: Hash of the code that parses, see `source_hash`.
+        state: Attributes that shape records. The files that strings and paths in it name are hashed too.
+        inputs: Further files (hashed by content) and folders (by names, sizes and times) that the parsing code reads.
+        stat_cache: Private folder for the hashes of unchanged files.
 
-    Raises:
-        OSError: There is nothing to read.
+    Returns:
+        Hex, or None if a value, the code or an input cannot be hashed.
     """
-    path = Path(path).absolute()
-    facts = path.stat()
-    if path.is_dir():
-        listing = hashlib.blake2b(digest_size=16)
-        for entry in _below(path):
-            listing.update(_canonical(entry))
-        return "folder", str(path), listing.hexdigest()
-    return "file", str(path), facts.st_size, _content_hash(path, facts, memory)
+    if code is None:
+        return None
+    paths = sorted({*_named_files(state), *(Path(path).absolute() for path in inputs)})
+    try:
+        files = [file_stats(path, stat_cache) for path in paths]
+    except OSError:
+        return None
+    return fingerprint(mmengine.__version__, code, state, files)
 
 
-def _below(folder: Path) -> Iterator[tuple]:
-    with os.scandir(folder) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    for entry in found:
-        if entry.is_dir():
-            yield entry.path, "folder"
-            yield from _below(Path(entry.path))
-        else:
-            facts = entry.stat()
-            yield entry.path, facts.st_size, facts.st_mtime_ns
+def source_hash(cls: type, methods: Iterable[str] = ()) -> str | None:
+    """Hash the names of a class and of its bases, and the source files that define them and the given methods.
+
+    Returns:
+        Hex, or None if the source does not determine what the class does or cannot be read: a class defined in a function,
+        which may depend on its variables, or typed into a shell; a mock.
+
+    Example:
+        >>> from karsl.errors import ConfigError, KarslError
+        >>> source_hash(KarslError) == source_hash(ConfigError), source_hash(type("Shell", (), {"__module__": "none"}))
+        (False, None)
+    """
+    bases = [base for base in cls.__mro__ if getattr(builtins, base.__name__, None) is not base]
+    functions = [inspect.unwrap(getattr(cls, name)) for name in methods]
+    if any("<locals>" in getattr(definition, "__qualname__", "") for definition in (*bases, *functions)):
+        return None
+    digest = hashlib.blake2b("".join(base.__qualname__ + "\n" for base in bases).encode(), digest_size=16)
+    try:
+        files = dict.fromkeys(Path(inspect.getsourcefile(definition) or "") for definition in (*bases, *functions))
+        for file in files:
+            digest.update(file.read_bytes())
+    except (OSError, TypeError):
+        return None
+    return digest.hexdigest()
 
 
-def _content_hash(path: Path, facts: os.stat_result, memory: Path | None) -> str:
-    state = (str(path), facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
-    note = None if memory is None else memory / f"{xxhash.xxh3_64_hexdigest(os.fsencode(path))}.facts"
-    if note is not None:
-        with suppress(OSError, ValueError, TypeError):
-            file = SharedFile.open(note)
-            known, content = decode(os.pread(file.fd, 1 << 16, 0))
-            if known == state and isinstance(content, str):
-                return content
-    content = file_xxh3(path, bits=128)
-    settled = time.time_ns() - max(facts.st_mtime_ns, facts.st_ctime_ns) > _RACY_NS
-    if note is not None and settled:
-        with suppress(OSError, IndexFileError), atomic_path(note) as part:
-            part.touch(0o600)
-            part.write_bytes(encode([state, content]))
-    return content
+def undeclared_method(cls: type, methods: Iterable[str], declaration: str) -> str | None:
+    """Return the first of some methods that a class overrides without overriding `declaration` too, None if none.
+
+    Example:
+        >>> class Base:
+        ...     def parse(self): ...
+        ...     def inputs(self): ...
+        >>> class Own(Base):
+        ...     def parse(self): ...
+        >>> undeclared_method(Own, ["parse"], "inputs"), undeclared_method(Base, ["parse"], "inputs")
+        ('Own.parse', None)
+    """
+    for base in cls.__mro__:
+        if declaration in vars(base):
+            return None
+        overridden = [name for name in methods if name in vars(base)]
+        if overridden:
+            return f"{cls.__name__}.{overridden[0]}"
+    return None
+
+
+def _named_files(value: Any) -> Iterator[Path]:
+    """Yield the existing files that strings and paths inside `value` name."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _named_files(item)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for item in value:
+            yield from _named_files(item)
+    elif isinstance(value, (str, Path)) and 0 < len(str(value)) < _PATH_CHARS:
+        with suppress(OSError, ValueError):  # ValueError: a NUL in the string
+            path = Path(value).absolute()
+            if path.is_file():
+                yield path
 
 
 def _canonical(value: Any) -> bytes:
-    """Bytes that differ whenever two values differ in type or content."""
+    """Return bytes that differ if two values differ in type or content."""
     if value is None or type(value) in (bool, int, str):
         return _tagged(type(value).__name__, repr(value).encode("utf-8", "surrogatepass"))
     if isinstance(value, enum.Enum):
@@ -126,7 +165,7 @@ def _canonical(value: Any) -> bytes:
         return _tagged("type", f"{value.__module__}.{value.__qualname__}".encode())
     if isinstance(value, (np.ndarray, np.generic)):
         if value.dtype.hasobject:
-            raise _CannotTell
+            raise UnhashableError
         return _tagged("numpy", f"{value.dtype.str}{value.shape}".encode() + value.tobytes())
     if isinstance(value, (range, slice)):
         return _tagged(type(value).__name__, _canonical([value.start, value.stop, value.step]))
@@ -139,8 +178,8 @@ def _canonical(value: Any) -> bytes:
     if dataclasses.is_dataclass(value):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return _tagged("dataclass", _canonical(type(value)) + _canonical(fields))
-    raise _CannotTell
+    raise UnhashableError
 
 
-def _tagged(kind: str, content: bytes) -> bytes:
-    return f"{kind}:{len(content)}:".encode() + content
+def _tagged(tag: str, content: bytes) -> bytes:
+    return f"{tag}:{len(content)}:".encode() + content

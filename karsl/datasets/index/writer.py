@@ -1,11 +1,12 @@
-"""Streams records into an index file, or into memory of the run when the disk or a record does not allow a file."""
+"""Writer of index files: streams records into a file, or into memory of the run if a file is not possible."""
 
 from __future__ import annotations
 
+import operator
 import os
 import tempfile
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,84 +20,85 @@ from karsl.io.shared_file import SharedFile
 
 TEMP_SUFFIX = ".tmp"
 _CHUNK_BYTES = 16 * BLOCK_BYTES
-_RECORDS = 1024
+_CHUNK_RECORDS = 1024
+_TYPECODES = {"int64": "q", "uint64": "Q", "int32": "i", "float64": "d", "category": "i"}
+_DTYPES = {"q": "<i8", "Q": "<u8", "i": "<i4", "d": "<f8"}
 
 
 class IndexWriter:
-    """Takes records one by one, not to be changed afterwards; holds one MiB or 1,024 of them and 8 bytes of address each.
+    """Writes records one by one. Buffers 1 MiB or 1,024 records, and 8 bytes per record.
 
-    A full disk, or a record that the safe codec refuses, moves what is written so far into memory of the run and goes
-    on there; `moved` then says why. Nothing at `target` changes before `finish`.
+    A full disk, or a record that the safe codec rejects, moves the written part into memory of the run, and writing
+    continues there; `moved` then has the reason. Nothing at `target` changes before `finish`.
 
     Args:
-        target: Index file to make, None for memory of the run.
-        fingerprint: Of all that shapes the records.
-        columns: Number columns to keep beside the records: record key to 'int64', 'int32', 'float64', or 'category' (codes
-            of any values). A column that some record lacks is left out, and the reason kept.
+        target: Index file to write, None for memory of the run.
+        fingerprint: Fingerprint of the inputs.
+        columns: Record key to dtype of the columns to store, see `IntColumn`. A column that some record lacks is left out.
     """
 
     def __init__(self, target: Path | None, fingerprint: str = "", columns: Mapping[str, str] | None = None) -> None:
         self.moved: str | None = None
         self._target, self._fingerprint = target, fingerprint
-        self._columns = {name: NumberColumn(name, dtype) for name, dtype in (columns or {}).items()}
+        self._columns = {name: IntColumn(name, dtype) for name, dtype in (columns or {}).items()}
         self._ends, self._hashes, self._pending = array("q", [0]), array("Q"), bytearray()
-        self._unlisted: list[Any] = []
+        self._unindexed: list[Any] = []
         self._flushed, self._total = HEADER_BYTES, 0
         self._file = self._new_file()
         self._write(0, b"\0" * HEADER_BYTES)
 
     def add(self, record: Any) -> None:
-        """Append one record."""
+        """Append one record, which must not be changed afterwards."""
         try:
             data = encode(record)
-        except UnsafeRecord as error:
-            self._move(f"record {len(self._ends) - 1} cannot be kept in a file without pickle: {error}")
+        except UnsafeRecordError as error:
+            self._move(f"record {len(self._ends) - 1} cannot be stored in a file without pickle: {error}")
             data = encode_pickled(record)
         self._pending += data
         self._total += len(data)
         self._ends.append(self._total)
-        self._unlisted.append(record)
-        if len(self._unlisted) >= _RECORDS:
-            self._list()
+        self._unindexed.append(record)
+        if len(self._unindexed) >= _CHUNK_RECORDS:
+            self._extend_columns()
         if len(self._pending) >= _CHUNK_BYTES:
             self._flush(len(self._pending) // BLOCK_BYTES * BLOCK_BYTES)
 
-    def finish(self, extra: dict | None = None) -> SharedFile:
-        """Write what describes the records and put the file in its place, whole or not at all.
+    def finish(self, meta: dict | None = None) -> SharedFile:
+        """Write columns, checksums and metadata, then rename the file to its target.
 
         Args:
-            extra: Stored beside the records.
+            meta: Metadata to store with the records.
         """
         self._flush(len(self._pending))
-        self._list()
+        self._extend_columns()
         try:
-            packed_extra = encode(extra or {})
-        except UnsafeRecord as error:
-            self._move(f"the metainfo cannot be kept in a file without pickle: {error}")
-            packed_extra = encode_pickled(extra)
+            packed_meta = encode(meta or {})
+        except UnsafeRecordError as error:
+            self._move(f"the metainfo cannot be stored in a file without pickle: {error}")
+            packed_meta = encode_pickled(meta)
         offset = HEADER_BYTES + self._total
         ends_offset = offset = self._append(offset, b"", align=8)
         offset = self._append(offset, self._ends)
-        kept = {}
+        columns = {}
         for name, column in self._columns.items():
-            if column.reason is None:
+            if column.missing_reason is None:
                 offset = self._append(offset, b"", align=8)
-                kept[name] = column.entry(offset)
+                columns[name] = column.entry(offset)
                 offset = self._append(offset, column.values)
         blocks_offset = offset = self._append(offset, b"", align=8)
         offset = self._append(offset, self._hashes)
-        missing = {name: column.reason for name, column in self._columns.items() if column.reason}
-        meta = encode({"columns": kept, "missing": missing, "extra": packed_extra})
+        missing = {name: column.missing_reason for name, column in self._columns.items() if column.missing_reason}
+        section = encode({"columns": columns, "missing": missing, "extra": packed_meta})
         header = IndexHeader(
-            len(self._ends) - 1, self._total, ends_offset, blocks_offset, offset, len(meta), offset + len(meta),
-            os.urandom(16), self._fingerprint, False, checksum(self._ends), checksum(self._hashes), checksum(meta),
+            len(self._ends) - 1, self._total, ends_offset, blocks_offset, offset, len(section), offset + len(section),
+            os.urandom(16), self._fingerprint, False, checksum(self._ends), checksum(self._hashes), checksum(section),
         )  # fmt: skip
-        self._append(offset, meta)
+        self._append(offset, section)
         self._publish(header)
         return self._file
 
     def abort(self) -> None:
-        """Leave nothing behind."""
+        """Delete the unfinished file."""
         if self._file.path is not None:
             with suppress(OSError):
                 self._file.path.unlink()
@@ -112,28 +114,28 @@ class IndexWriter:
             return SharedFile.in_memory()
         return SharedFile(fd, Path(path))
 
-    def _list(self) -> None:
-        """Put what records say into the columns, many at once: one by one takes longer than to encode them."""
+    def _extend_columns(self) -> None:
+        """Extend the columns by many records at once: one by one takes longer than encoding them."""
         for column in self._columns.values():
-            column.extend(self._unlisted)
-        self._unlisted.clear()
+            column.extend(self._unindexed)
+        self._unindexed.clear()
 
     def _flush(self, size: int) -> None:
-        """Write the first `size` pending bytes, a whole number of blocks except at the end."""
+        """Write the first `size` pending bytes, a multiple of the block size except at the end."""
         ready = memoryview(self._pending)[:size]
-        self._hashes.extend(checksum(ready[at : at + BLOCK_BYTES]) for at in range(0, size, BLOCK_BYTES))
+        self._hashes.extend(checksum(ready[start : start + BLOCK_BYTES]) for start in range(0, size, BLOCK_BYTES))
         self._flushed = self._append(self._flushed, ready)
         ready.release()
         del self._pending[:size]
 
     def _append(self, offset: int, data: Any, *, align: int = 1) -> int:
-        """Write `data` at `offset`, then zeros up to a multiple of `align`; returns the offset behind it."""
+        """Write `data` at `offset`, then zeros up to a multiple of `align`; return the offset after them."""
         view = memoryview(data).cast("B")
         end = offset + len(view)
         padding = -end % align
-        for at, part in ((offset, view), (end, bytes(padding))):
-            if len(part):
-                self._write(at, part)
+        for start, piece in ((offset, view), (end, bytes(padding))):
+            if len(piece):
+                self._write(start, piece)
         return end + padding
 
     def _write(self, offset: int, data: Any) -> None:
@@ -144,7 +146,7 @@ class IndexWriter:
             self._file.write_at(offset, data)
 
     def _publish(self, header: IndexHeader) -> None:
-        part, target = self._file.path, self._target
+        temp, target = self._file.path, self._target
         try:
             self._file.write_at(0, replace(header, trusted=self._file.temporary).pack())
             if not (self._file.temporary or part is None or target is None):
@@ -153,7 +155,7 @@ class IndexWriter:
             self._move(f"{target} cannot be written: {error.strerror}", error)
             self._file.write_at(0, replace(header, trusted=True).pack())
 
-    def _rename(self, part: Path, target: Path) -> None:
+    def _rename(self, temp: Path, target: Path) -> None:
         os.fsync(self._file.fd)
         self._file.lock_shared()
         os.replace(part, target)
@@ -174,7 +176,96 @@ class IndexWriter:
         self.moved = reason
         memory = SharedFile.in_memory()
         size = os.fstat(self._file.fd).st_size
-        for at in range(0, size, _CHUNK_BYTES):
-            memory.write_at(at, os.pread(self._file.fd, min(_CHUNK_BYTES, size - at), at))
+        for offset in range(0, size, _CHUNK_BYTES):
+            memory.write_at(offset, os.pread(self._file.fd, min(_CHUNK_BYTES, size - offset), offset))
         self.abort()
         self._file = memory
+
+
+class IntColumn:
+    """Values of one record key, one number per record.
+
+    Args:
+        name: Record key.
+        dtype: 'int64', 'uint64', 'int32', 'float64', or 'category': int32 codes of str or int values, numbered in the
+            order in which they first appear.
+
+    Attributes:
+        values: Numbers so far.
+        codes: Code of each category, None for numbers.
+        missing_reason: First record without a valid value, which ends the column; else None.
+
+    Raises:
+        ValueError: If `dtype` is none of these.
+
+    Example:
+        >>> signer = IntColumn("signer", "category")
+        >>> signer.extend([{"signer": "02"}, {"signer": "01"}, {"signer": "02"}])
+        >>> list(signer.values), list(signer.codes)
+        ([0, 1, 0], ['02', '01'])
+    """
+
+    def __init__(self, name: str, dtype: str) -> None:
+        if dtype not in _TYPECODES:
+            raise ValueError(f"column {name!r} has dtype {dtype!r}; use one of {', '.join(_TYPECODES)}")
+        self.name, self.values = name, array(_TYPECODES[dtype])
+        self.codes: dict[Hashable, int] | None = {} if dtype == "category" else None
+        self.missing_reason: str | None = None
+        self._convert: Callable[[Any], Any] = _to_float if dtype == "float64" else operator.index
+
+    def extend(self, records: Sequence[Any]) -> None:
+        """Append the values of records. The first record without a valid value ends the column."""
+        if self.missing_reason is not None:
+            return
+        count = len(self.values)
+        try:
+            values = list(map(operator.itemgetter(self.name), records))
+            self.values.extend(map(self._convert, values) if self.codes is None else _encode_all(values, self.codes))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            del self.values[count:]
+            for record in records:
+                self._append(record)
+
+    def _append(self, record: Any) -> None:
+        """Append one value, to find the invalid one."""
+        if self.missing_reason is not None:
+            return
+        try:
+            value = record[self.name]
+        except (KeyError, TypeError):
+            self._end(f"record {len(self.values)} lacks {self.name!r}")
+            return
+        try:
+            # no bound method is stored: a reference cycle would keep the values until the garbage collector runs
+            self.values.append(self._convert(value) if self.codes is None else _encode_value(value, self.codes))
+        except (TypeError, ValueError, OverflowError):
+            self._end(f"record {len(self.values)} has {self.name}={value!r}")
+
+    def entry(self, offset: int) -> dict:
+        """Return the entry of the column table, for values stored at `offset`."""
+        codes = None if self.codes is None else list(self.codes)
+        dtype = _DTYPES[self.values.typecode]
+        return {"dtype": dtype, "offset": offset, "hash": checksum(self.values), "codes": codes}
+
+    def _end(self, reason: str) -> None:
+        self.missing_reason, self.values = reason, array(self.values.typecode)
+
+
+def _encode_all(values: Sequence[Any], codes: dict[Hashable, int]) -> Iterator[int]:
+    if not {str, int}.issuperset(map(type, values)):
+        raise TypeError("another type, or a subclass: the caller encodes one by one")
+    for value in dict.fromkeys(values):
+        codes.setdefault(value, len(codes))
+    return map(codes.__getitem__, values)
+
+
+def _encode_value(value: Hashable, codes: dict[Hashable, int]) -> int:
+    if not isinstance(value, (str, int)):
+        raise TypeError(f"a category is a str or an int, not {value!r}")
+    return codes.setdefault(value, len(codes))
+
+
+def _to_float(value: Any) -> float:
+    if isinstance(value, (str, bytes)):
+        raise TypeError("float() would parse text")
+    return float(value)

@@ -1,7 +1,7 @@
 """Processes that the fault tests start and kill. Run as `python faults.py FOLDER COUNT [LOG]`.
 
 KILL_AT in the environment names the moment at which the process kills itself, as `kill -9` would: the number of a record, or
-'before fsync', 'before replace', 'after replace'. HOLD_AT names a record at which it says 'holding' and waits for its end.
+'before fsync', 'before replace', 'after replace'. HOLD_AT names a record at which it prints 'holding' and waits.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def die_around(moment, name):
 
 
 def start(folder, count, log=None, salt=0, name=FINGERPRINT):
-    """As a dataset does at its start; every real build adds a line to `log`."""
+    """Open or build as a dataset does; every build adds a line to `log`."""
 
     def make():
         if log:

@@ -1,4 +1,4 @@
-"""Whatever happens to an index, a start gives the right data or one clear error: real processes, real kills."""
+"""Whatever happens to an index, a start returns the right data or one clear error: real processes, real kills."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from karsl.datasets.index.folder import IndexFolder
+from karsl.datasets.index.cache import CacheDir
 
 SCRIPT = Path(__file__).with_name("faults.py")
 spec = importlib.util.spec_from_file_location("faults", SCRIPT)
@@ -69,12 +69,12 @@ def test_a_builder_killed_at_any_moment_leaves_nothing_that_is_used(folder):
         process = launch(folder, 60_000, kill_at=moment)
         process.communicate(timeout=300)
         assert process.returncode == -signal.SIGKILL
-        whole = moment == "after replace"
-        assert bool(list(folder.glob("*.idx"))) == whole
+        complete = moment == "after replace"
+        assert bool(list(folder.glob("*.idx"))) == complete
     assert faults.is_right(*faults.start(folder, 60_000), 60_000)
 
 
-def test_torn_files_of_killed_builders_are_cleaned_by_the_next(folder):
+def test_incomplete_files_of_killed_builders_are_cleaned_by_the_next(folder):
     for moment in ("before replace", "59999"):
         launch(folder, 60_000, kill_at=moment).communicate(timeout=300)
     assert index_files(folder) == [".lock", ".tmp", ".tmp"] or index_files(folder) == [".lock", ".tmp"]
@@ -106,12 +106,12 @@ def test_a_process_that_waits_takes_over_from_a_killed_builder(folder):
     assert index_files(folder) == [".idx", ".lock"]
 
 
-@pytest.mark.parametrize("place", [0, 20, 4096, 5000, -1, -20])
-def test_a_damaged_index_is_rebuilt_or_reported_and_then_rebuilt(folder, place):
+@pytest.mark.parametrize("offset", [0, 20, 4096, 5000, -1, -20])
+def test_a_damaged_index_is_rebuilt_or_reported_and_then_rebuilt(folder, offset):
     faults.start(folder, 100)
     path = folder / f"{faults.FINGERPRINT}.idx"
     data = bytearray(path.read_bytes())
-    data[place] ^= 0x10
+    data[offset] ^= 0x10
     path.write_bytes(data)
     records, extra = faults.start(folder, 100)
     try:
@@ -217,24 +217,24 @@ def test_a_folder_that_others_share_gets_a_private_one_inside(tmp_path):
         assert faults.is_right(again, extra, 10)
 
 
-def test_the_least_recently_used_go_first_but_never_one_in_use(folder):
-    place = IndexFolder(folder)
+def test_the_least_recently_used_are_deleted_first_but_never_one_in_use(folder):
+    cache = CacheDir(folder)
     held = {}
     for i in range(5):
         name = f"{i}{i}" * 16
         held[i], _ = faults.start(folder, 10, name=name)
-        os.utime(place.index(name), (i, i))
+        os.utime(cache.path_of(name), (i, i))
     other = launch(folder, 10)  # uses FINGERPRINT and ends
     assert outcome(other)[0] == "right file"
-    os.utime(place.index(faults.FINGERPRINT), (9, 9))
+    os.utime(cache.path_of(faults.FINGERPRINT), (9, 9))
     del held[1], held[2]
-    place.prune(place.index("44" * 16), max_files=2)
+    cache.prune(cache.path_of("44" * 16), max_files=2)
     assert sorted(path.name[0] for path in folder.glob("*.idx")) == ["0", "3", "4"]
 
 
 def test_the_user_cache_folder_is_the_default(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert IndexFolder().path == tmp_path / "karsl"
+    assert CacheDir().path == tmp_path / "karsl"
 
 
 def test_what_make_records_raises_passes_through(folder):

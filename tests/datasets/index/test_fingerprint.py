@@ -1,12 +1,12 @@
-"""What shapes an index changes its name, what does not leaves it, and doubt gives None."""
+"""Whatever shapes an index changes its fingerprint, anything else does not, and doubt gives None."""
 
 from __future__ import annotations
 
 import enum
+import importlib.util
 import os
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -19,10 +19,10 @@ from karsl.datasets.index.fingerprint import fingerprint
 from karsl.datasets.index.identity import index_identity
 from karsl.io.hashing import file_stats
 
-NAMES = ("load_data_list", "parse_data_info", "filter_data")
+METHODS = ("load_data_list", "parse_data_info", "filter_data")
 
 
-class Colour(enum.Enum):
+class Color(enum.Enum):
     RED = 1
 
 
@@ -33,7 +33,7 @@ class Box:
 
 VALUES = [
     None, True, 1, 1.0, "1", b"1", [1], (1,), {1}, {"a": 1}, {"a": 1, "b": 2}, Path("1"), range(1), range(2), slice(1),
-    np.int64(1), np.int32(1), np.array([1]), np.array([[1]]), np.array([1.0]), int, Colour.RED, Box((1,)), Box((2,)), "",
+    np.int64(1), np.int32(1), np.array([1]), np.array([[1]]), np.array([1.0]), int, Color.RED, Box((1,)), Box((2,)), "",
     [], (), {}, set(), [[], []], [[[]]], ["a", "b"], ["ab"], 0.0, -0.0, ..., 1j,
 ]  # fmt: skip
 
@@ -50,15 +50,15 @@ def test_the_order_of_keys_does_not_matter():
 
 def test_a_fingerprint_is_the_same_in_another_process():
     code = "from karsl.datasets.index.fingerprint import fingerprint; print(fingerprint({'b', 'a', 'c'}, ('01', 2.5)))"
-    for seed in "12":  # of hashes, which order a set
+    for seed in "12":  # of hashes, which determine the order of a set
         env = {**os.environ, "PYTHONHASHSEED": seed}
-        told = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
-        assert told.strip() == fingerprint({"a", "b", "c"}, ("01", 2.5))
+        printed = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
+        assert printed.strip() == fingerprint({"a", "b", "c"}, ("01", 2.5))
     assert len(fingerprint()) == 32
 
 
 @pytest.mark.parametrize("make", [object, lambda: lambda: 0, lambda: np.array([object()]), MagicMock, lambda: open])
-def test_a_value_that_cannot_be_read_gives_none(make):
+def test_a_value_that_cannot_be_hashed_gives_none(make):
     value = make()
     assert fingerprint({"deep": [value]}) is None
 
@@ -128,101 +128,116 @@ def test_a_folder_is_known_by_names_sizes_and_times(tmp_path):
 
 class Base:
     def load_data_list(self):
-        return [self.parse_data_info({})]
+        return [self.parse_data_info({{}})]
 
     def parse_data_info(self, raw):
         return raw
 
-    def filter_data(self):
-        return []
+
+class Own(Base):
+    def parse_data_info(self, raw):
+        return {{**raw, "n": {number}}}
 
 
-def scale():
-    return 1
+def make():
+    class Local(Base):
+        pass
+
+    return Local
+"""
 
 
-LIMIT = 3
+@pytest.fixture
+def load(tmp_path):
+    """Write a module and import it: `load("a", number=1).Own`."""
+
+    def load(name: str, *, number: int):
+        path = tmp_path / f"{name}.py"
+        path.write_text(MODULE.format(number=number))
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        return module
+
+    before = set(sys.modules)
+    yield load
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
 
 
-def test_overriding_or_editing_a_method_changes_the_code():
-    class One(Base):
-        def parse_data_info(self, raw):
-            return super().parse_data_info(raw) | {"n": 1}
-
-    class Two(Base):
-        def parse_data_info(self, raw):
-            return super().parse_data_info(raw) | {"n": 2}
-
-    assert len({code_facts(cls, ["parse_data_info"]) for cls in (Base, One, Two)}) == 3
+def test_editing_the_source_of_a_class_or_of_its_base_changes_the_hash(load):
+    one, two = load("source_one", number=1), load("source_two", number=2)
+    assert source_hash(one.Own) != source_hash(two.Own)
+    assert source_hash(one.Own) != source_hash(one.Base)
+    assert source_hash(one.Own) == source_hash(load("source_three", number=1).Own), "the module's name does not matter"
 
 
-def test_code_behind_a_method_is_followed(monkeypatch):
-    class Uses(Base):
-        def load_data_list(self):
-            return [self._one()]
-
-        def _one(self):
-            return scale() * LIMIT
-
-    seen = {code_facts(Uses, NAMES)}
-    monkeypatch.setitem(globals(), "scale", lambda: 2)
-    seen.add(code_facts(Uses, NAMES))
-    monkeypatch.setitem(globals(), "LIMIT", 4)
-    seen.add(code_facts(Uses, NAMES))
-    monkeypatch.setattr(Uses, "_one", lambda self: 5)
-    seen.add(code_facts(Uses, NAMES))
-    assert len(seen) == 4
-    assert None not in seen
+def test_a_subclass_of_another_module_is_hashed_with_its_base(load):
+    one, two = load("source_one", number=1), load("source_two", number=2)
+    subclasses = [type("Sub", (module.Own,), {"__module__": __name__}) for module in (one, two)]
+    assert len({source_hash(cls) for cls in subclasses} - {None}) == 2
 
 
-def test_a_method_replaced_on_the_instance_counts():
-    plain, patched = Base(), Base()
-    patched.filter_data = lambda: [1]
-    assert code_facts(plain, NAMES) != code_facts(patched, NAMES)
+def test_methods_from_another_file_are_hashed_too(load, monkeypatch):
+    one, two = load("source_one", number=1), load("source_two", number=2)
+    before = source_hash(one.Own, ["parse_data_info"])
+    monkeypatch.setattr(one.Own, "parse_data_info", two.Own.parse_data_info)
+    assert source_hash(one.Own, ["parse_data_info"]) not in (before, None)
 
 
-def test_mocks_and_unknown_closures_cannot_be_told(monkeypatch):
-    secret = object()
+def test_classes_of_functions_and_of_shells_and_mocks_have_no_hash(load, monkeypatch):
+    module = load("source_one", number=1)
+    assert source_hash(module.make()) is None, "it may depend on variables of the function"
+    assert source_hash(type("Shell", (), {"__module__": "no_such_module"})) is None
+    monkeypatch.setattr(module.Own, "load_data_list", MagicMock(return_value=[]))
+    assert source_hash(module.Own, ["load_data_list"]) is None
 
-    class Closed(Base):
+
+def test_the_datasets_of_karsl_have_a_hash():
+    hashes = {source_hash(cls, METHODS) for cls in (KeypointDataset, KArSLDataset)}
+    assert len(hashes) == 2
+    assert None not in hashes
+
+
+def test_a_parsing_method_needs_a_declaration_in_the_same_class_or_below():
+    class Silent(KeypointDataset):
         def filter_data(self):
-            return secret
+            return []
 
-    assert code_facts(Closed, NAMES) is None
-    monkeypatch.setattr(Base, "load_data_list", MagicMock(return_value=[]))
-    assert code_facts(Base, NAMES) is None
-    assert code_facts(Base(), NAMES) is None
+    class Declared(Silent):
+        def index_inputs(self):
+            return []
+
+    class Mixin:
+        def load_data_list(self):
+            return []
+
+    class Mixed(Mixin, KeypointDataset):
+        pass
+
+    found = [undeclared_method(cls, METHODS, "index_inputs") for cls in (KArSLDataset, Silent, Declared, Mixed)]
+    assert found == [None, "Silent.filter_data", None, "Mixed.load_data_list"]
 
 
-class Annotated(Base):
-    def __init__(self, ann_file, prefix="", counter=None):
-        self.ann_file, self.prefix, self.counter = str(ann_file), prefix, counter
-
-
-def test_the_identity_sees_attributes_and_the_files_they_name(tmp_path):
+def test_a_dataset_fingerprint_covers_code_attributes_and_the_files_they_name(tmp_path):
     ann = tmp_path / "ann.json"
     ann.write_text("{}")
-    same = index_identity(Annotated(ann), ignore=["counter"])
-    assert index_identity(Annotated(ann, counter=object()), ignore=["counter"]) == same
-    assert index_identity(Annotated(ann, counter=object()), ignore=[]) is None
-    assert index_identity(Annotated(ann, prefix="x"), ignore=["counter"]) != same
+    state = {"ann_file": str(ann), "prefix": ""}
+    same = dataset_fingerprint("code", state)
+    assert dataset_fingerprint("code", dict(state)) == same
+    assert dataset_fingerprint("other", state) not in (same, None)
+    assert dataset_fingerprint("code", {**state, "prefix": "x"}) not in (same, None)
+    assert dataset_fingerprint("code", {**state, "counter": object()}) is None
+    assert dataset_fingerprint(None, state) is None
     ann.write_text("[]")
-    assert index_identity(Annotated(ann), ignore=["counter"]) != same
+    assert dataset_fingerprint("code", state) not in (same, None)
 
 
 def test_further_inputs_can_be_named(tmp_path):
-    class Reads(Annotated):
-        def index_inputs(self):
-            return [tmp_path / "more.txt"]
-
-    assert index_identity(Reads("none.json"), ignore=["counter"]) is None  # the file is not there
-    (tmp_path / "more.txt").write_text("1")
-    one = index_identity(Reads("none.json"), ignore=["counter"])
-    (tmp_path / "more.txt").write_text("2")
-    assert one != index_identity(Reads("none.json"), ignore=["counter"])
-
-
-def test_every_module_that_reads_or_parses_counts():
-    names = {name for name, *_ in package_facts()}
-    assert {"datasets/base.py", "datasets/index/codec.py", "storage/pack/plan.py", "skeletons/mediapipe.py"} <= names
-    assert not [name for name in names if name.startswith(("engine", "cli"))]
+    more = tmp_path / "more.txt"
+    assert dataset_fingerprint("code", {}, [more]) is None, "the file does not exist"
+    more.write_text("1")
+    one = dataset_fingerprint("code", {}, [more])
+    more.write_text("2")
+    assert dataset_fingerprint("code", {}, [more]) not in (one, None)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from karsl.datasets import transforms
-from karsl.datasets.draws import Draw, sample_keys
+from karsl.datasets.rng import CounterRNG, sample_keys
 from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, clip_meta
 from karsl.registry import TRANSFORMS
 from karsl.skeletons import Skeleton, get_skeleton

@@ -1,4 +1,4 @@
-"""KeypointDataset beside MMEngine's own BaseDataset on the same annotation: the same wherever MMEngine's works."""
+"""KeypointDataset compared with MMEngine's BaseDataset on the same annotation: equal wherever MMEngine's works."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def pair(root):
-    """Make the same dataset twice: (MMEngine's, ours)."""
+    """Make the same dataset twice: (MMEngine's, karsl's)."""
 
     def make(**kwargs):
         kwargs = {"ann_file": "ann.json", "data_root": str(root), "data_prefix": dict(PREFIX), **kwargs}
@@ -46,7 +46,7 @@ def contents(dataset):
 @pytest.mark.parametrize("indices", [None, 0, 3, -2, 99, [4, 0, -1]])
 def test_records_and_metainfo_are_those_of_mmengine(pair, serialize_data, lazy_init, indices):
     if indices == 0 and serialize_data:
-        pytest.skip("MMEngine cannot serialise an empty data_list; ours is tested below")
+        pytest.skip("MMEngine cannot serialize an empty data_list; karsl's is tested below")
     theirs, ours = pair(serialize_data=serialize_data, lazy_init=lazy_init, indices=indices)
     assert ours._fully_initialized is theirs._fully_initialized is not lazy_init
     assert ours.metainfo == theirs.metainfo
@@ -65,7 +65,7 @@ def test_an_empty_data_list_is_a_dataset_of_length_0(pair):
         assert len(ours) == 0
         assert list(ours) == []
         assert len(pickle.loads(pickle.dumps(ours))) == 0
-        with pytest.raises(IndexError, match="index 0 is outside a dataset of 0 records"):
+        with pytest.raises(IndexError, match="index 0 is out of range for a dataset of 0 records"):
             ours.get_data_info(0)
 
 
@@ -108,15 +108,15 @@ def test_a_subset_of_a_subset_composes(pair, serialize_data):
 
 
 @pytest.mark.parametrize("indices", [{}, "12", 1.5, [0.5], None])
-def test_indices_of_another_kind_are_refused(pair, indices):
+def test_indices_of_another_type_are_rejected(pair, indices):
     _, dataset = pair()
     with pytest.raises(TypeError, match="indices should"):
         dataset.get_subset(indices)
 
 
-def test_indices_outside_are_refused(pair):
+def test_indices_out_of_range_are_rejected(pair):
     _, dataset = pair()
-    with pytest.raises(IndexError, match="index 7 of indices is outside a dataset of 7 records"):
+    with pytest.raises(IndexError, match="index 7 of indices is out of range for a dataset of 7 records"):
         dataset.get_subset([0, 7])
 
 
@@ -126,14 +126,14 @@ def test_an_index_is_any_integer_in_minus_n_to_n(pair, serialize_data):
     for index in (-7, -1, 0, 6, np.int64(3), np.uint8(3)):
         assert dataset.get_data_info(index)["sample_idx"] == int(index) % 7
     for index in (7, -8):
-        with pytest.raises(IndexError, match=f"index {index} is outside a dataset of 7 records"):
+        with pytest.raises(IndexError, match=f"index {index} is out of range for a dataset of 7 records"):
             dataset.get_data_info(index)
 
 
 @pytest.mark.parametrize("serialize_data", [True, False])
 def test_a_record_is_a_private_copy(pair, serialize_data):
     _, dataset = pair(serialize_data=serialize_data)
-    dataset.get_data_info(0)["weights"].append("mine")
+    dataset.get_data_info(0)["weights"].append("changed")
     assert dataset.get_data_info(0)["weights"] == [0.5, 0]
 
 
@@ -149,7 +149,7 @@ def test_cross_validation_folds_do_not_touch_each_other(root):
         del dataset, train, held_out
 
 
-def test_metainfo_takes_argument_before_class_before_annotation(root):
+def test_metainfo_of_the_argument_overrides_the_class_overrides_the_annotation(root):
     class Own(KeypointDataset):
         METAINFO = {"task": "of the class", "colour": "blue"}
 
@@ -187,7 +187,7 @@ def test_paths_join_as_in_mmengine(data_root, ann_file, prefix):
     assert (ours.ann_file, ours.data_prefix, ours.data_root) == (theirs.ann_file, theirs.data_prefix, theirs.data_root)
 
 
-def test_a_prefix_that_is_no_string_is_refused():
+def test_a_prefix_that_is_no_string_is_rejected():
     with pytest.raises(TypeError, match="prefix should be a string"):
         KeypointDataset("a.json", data_prefix={"keypoint_path": ["p"]}, lazy_init=True)
 
@@ -201,7 +201,7 @@ def test_a_prefix_that_is_no_string_is_refused():
         ('{"metainfo": {}, "data_list": [{"label": 1}]}', AnnotationError, "a record has no 'keypoint_path'"),
     ],
 )
-def test_a_wrong_annotation_file_is_named_with_what_is_wrong(tmp_path, content, error, words):
+def test_an_invalid_annotation_file_is_named_with_its_problem(tmp_path, content, error, words):
     (tmp_path / "ann.json").write_text(content)
     with pytest.raises(error, match=words) as caught:
         KeypointDataset("ann.json", data_root=str(tmp_path))
@@ -216,7 +216,7 @@ def test_no_annotation_file_is_a_type_error_and_a_missing_one_is_not_found(tmp_p
 
 
 @pytest.mark.parametrize("suffix", ["pkl", "pickle", "PKL", "py", "ndjson"])
-def test_an_annotation_of_a_form_that_may_run_code_is_never_read(tmp_path, suffix):
+def test_an_annotation_in_a_format_that_may_run_code_is_never_read(tmp_path, suffix):
     (tmp_path / f"ann.{suffix}").write_bytes(pickle.dumps(ANNOTATION))
     with pytest.raises(AnnotationError, match="can run code"):
         KeypointDataset(f"ann.{suffix}", data_root=str(tmp_path))
@@ -235,7 +235,7 @@ def test_an_annotation_in_yaml_is_read_and_runs_nothing(tmp_path, suffix):
 
 
 class _EveryOther:
-    """Gives None for odd labels, and counts its calls."""
+    """Return None for label 1, and count the calls."""
 
     def __init__(self):
         self.calls = 0
@@ -255,31 +255,31 @@ def test_none_is_replaced_by_another_clip_in_training_and_counted(root):
 
 def test_none_is_an_error_in_test_mode(root):
     dataset = KeypointDataset("ann.json", data_root=str(root), data_prefix=PREFIX, pipeline=[_EveryOther()], test_mode=True)
-    with pytest.raises(TransformError, match="gave None for sample 1, which test_mode=True forbids"):
+    with pytest.raises(TransformError, match="returned None for sample 1, which test_mode=True forbids"):
         dataset[1]
 
 
 @pytest.mark.parametrize("serialize_data", [True, False])
 @pytest.mark.parametrize("label", [2, -1])
-def test_a_label_that_is_none_of_the_classes_is_named(tmp_path, label, serialize_data):
+def test_a_label_outside_the_classes_is_named(tmp_path, label, serialize_data):
     records = [{"keypoint_path": "a.npz", "clip_id": f"c{n}", "label": n} for n in (0, 1, label)]
     content = {"metainfo": {"classes": ["a", "b"]}, "data_list": records}
     (tmp_path / "ann.json").write_text(json.dumps(content), encoding="utf-8")
-    how = dict(data_root=str(tmp_path), serialize_data=serialize_data)
+    options = dict(data_root=str(tmp_path), serialize_data=serialize_data)
     with pytest.raises(AnnotationError, match=f"1 clip with a label outside 0 to 1, the first {label} of clip 'c{label}'"):
-        KeypointDataset("ann.json", **how)
-    assert len(KeypointDataset("ann.json", metainfo={"classes": []}, **how)) == 3
-    assert len(KeypointDataset("ann.json", filter_cfg={"labels": [0, 1]}, **how)) == 2
+        KeypointDataset("ann.json", **options)
+    assert len(KeypointDataset("ann.json", metainfo={"classes": []}, **options)) == 3
+    assert len(KeypointDataset("ann.json", filter_cfg={"labels": [0, 1]}, **options)) == 2
 
 
 @pytest.mark.parametrize("options", [dict(filter_cfg=["train"]), dict(filter_cfg="train"), dict(max_refetch="x")], ids=str)
-def test_an_argument_of_another_kind_is_named(root, options):
+def test_an_argument_of_another_type_is_named(root, options):
     ((name, value),) = options.items()
     with pytest.raises(ConfigError, match=re.escape(f"KeypointDataset: {name}={value!r}; expected a")):
         KeypointDataset("ann.json", data_root=str(root), data_prefix=PREFIX, **options)
 
 
-def test_max_refetch_bounds_the_tries(root):
+def test_max_refetch_limits_the_attempts(root):
     calls = []
     dataset = KeypointDataset("ann.json", data_root=str(root), data_prefix=PREFIX, pipeline=[calls.append], max_refetch=3)
     with pytest.raises(TransformError, match=r"no clip after 3 others were tried \(max_refetch\)"):
@@ -291,14 +291,14 @@ def _broken(results):
     raise OSError("disk on fire")
 
 
-def test_an_error_names_step_and_clip_and_is_never_skipped_unasked(root):
+def test_an_error_names_step_and_clip_and_is_raised_by_default(root):
     dataset = KeypointDataset("ann.json", data_root=str(root), data_prefix=PREFIX, pipeline=[_broken])
     with pytest.raises(TransformError, match="_broken failed on sample 2: disk on fire"):
         dataset[2]
     assert dataset.num_skipped == 0
 
 
-def test_on_error_skip_takes_another_clip_but_not_in_test_mode(root):
+def test_on_error_skip_uses_another_clip_but_not_in_test_mode(root):
     def sometimes(results):
         return _broken(results) if results["sample_idx"] == 2 else results
 
@@ -311,7 +311,7 @@ def test_on_error_skip_takes_another_clip_but_not_in_test_mode(root):
 
 
 @pytest.mark.parametrize("serialize_data", [True, False])
-def test_mmengines_wrappers_go_around_ours(pair, serialize_data):
+def test_mmengines_wrappers_accept_a_keypoint_dataset(pair, serialize_data):
     _, dataset = pair(serialize_data=serialize_data)
     both = ConcatDataset([dataset, dataset.get_subset([1])])
     assert len(both) == 8

@@ -1,15 +1,15 @@
-"""How an index file is laid out: one page of header, the records, then what describes them.
+"""Layout of an index file, and its header.
 
 ```
-0      header, 4096 bytes, written last: a file without it is torn and never used
-4096   records, one after the other, as `codec.encode` writes them
-       int64 0, then int64 END offsets, one per record (MMEngine's `data_address` behind a leading zero)
+0      header, 4096 bytes, written last: a file without it is incomplete and never used
+4096   records, one after the other, as written by `codec.encode`
+       int64 0, then int64 END offsets, one per record (MMEngine's `data_address` after a leading zero)
        columns, each 8-byte aligned: one number per record
        uint64 checksum per 64 KiB block of the records
-       meta, by the codec: column table, extra (metainfo learned from the annotation)
+       meta, by the codec: column table, metadata of the dataset
 ```
-All numbers are little-endian. Every byte is under an xxh3 checksum: header, addresses and meta are checked when the file
-is opened, a column when it is first asked for, a block of records when it is first read.
+All numbers are little-endian. Every byte is covered by an xxh3 checksum: header, addresses and meta are checked when the
+file is opened, a column at its first use, a block of records at its first read.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _STRUCT = struct.Struct("<8sIIQQQQQQQ16s32sQQQ")
 
 @dataclass(frozen=True)
 class IndexHeader:
-    """Where everything lies, in bytes from the start of the file, and the checksums that guard it.
+    """Offsets of the sections, in bytes from the start of the file, and their checksums.
 
     Args:
-        trusted: True when records may be pickles; only memory of this run is ever written so.
-        run_id: Random per build, so that two builds of one input can be told apart.
-        fingerprint: Of everything that shaped the records, as hex.
+        trusted: True if records may be pickles, which only memory of this run may contain.
+        run_id: Random per build, distinguishes two builds of the same inputs.
+        fingerprint: Fingerprint of the inputs, hex.
     """
 
     count: int
@@ -56,7 +56,7 @@ class IndexHeader:
     meta_hash: int
 
     def pack(self) -> bytes:
-        """The header page."""
+        """Return the header page."""
         count, data, ends, blocks, meta, meta_bytes, total, run_id, name, trusted, *hashes = astuple(self)
         body = _STRUCT.pack(
             _MAGIC, FORMAT_VERSION, int(trusted), count, data, ends, blocks, meta, meta_bytes, total, run_id,
@@ -66,15 +66,15 @@ class IndexHeader:
 
     @classmethod
     def unpack(cls, page: bytes, file_bytes: int, where: str) -> IndexHeader:
-        """Read and check a header page.
+        """Parse and check a header page.
 
         Args:
-            page: The first `HEADER_BYTES` of the file.
-            file_bytes: True size of the file.
-            where: Names the file in errors.
+            page: First `HEADER_BYTES` of the file.
+            file_bytes: Actual size of the file.
+            where: Name of the file, for errors.
 
         Raises:
-            IndexFileError: Anything about it is not as written.
+            IndexFileError: If the page is incomplete, damaged or of another format version.
         """
         if len(page) < HEADER_BYTES or not page.startswith(_MAGIC):
             raise IndexFileError(f"{where} is not a complete karsl index file")
@@ -92,10 +92,10 @@ class IndexHeader:
 
     @property
     def num_blocks(self) -> int:
-        """How many checksummed blocks the records fill."""
+        """Number of checksummed blocks of the records."""
         return -(-self.data_bytes // BLOCK_BYTES)
 
 
 def checksum(data: Any) -> int:
-    """xxh3 of 64 bits: 10 GB/s and more, and every single-bit flip is seen."""
+    """Return the xxh3 checksum, 64 bits. Over 10 GB/s, and it detects every single-bit flip."""
     return xxhash.xxh3_64_intdigest(data)

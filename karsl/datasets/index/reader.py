@@ -1,4 +1,4 @@
-"""A mapped index file: reads one record, one column or everything, and notices every flipped byte."""
+"""Reader of a mapped index file: single records, columns, or everything, each checked against its checksum."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from karsl.errors import IndexFileError
 from karsl.io.shared_file import SharedFile
 
 
-class IndexStore:
-    """The pages of one index, mapped when first needed and never copied.
+class IndexReader:
+    """Maps an index file at first use.
 
     Args:
-        file: Where the index lies.
-        fingerprint: Refuse an index of other inputs; None takes any.
+        file: Index file, or memory of the run.
+        fingerprint: Expected fingerprint; None accepts any.
 
     Raises:
-        IndexFileError: (at first use) The file is torn, damaged, of another format, or has another fingerprint.
+        IndexFileError: At first use, if the file is incomplete, damaged, of another format or has another fingerprint.
     """
 
     def __init__(self, file: SharedFile, fingerprint: str | None = None) -> None:
         self.file, self.fingerprint = file, fingerprint
         self.header: IndexHeader | None = None
 
-    def open(self) -> IndexStore:
-        """Map and check header, addresses and meta: about 2 ms for a million records."""
+    def open(self) -> IndexReader:
+        """Map the file and check header, addresses and meta: about 2 ms for a million records."""
         self._checked_header()
         return self
 
@@ -39,8 +39,8 @@ class IndexStore:
         if self.header is not None:
             return self.header
         self._map = self.file.map() if self._file_bytes() >= HEADER_BYTES else b""
-        whole = memoryview(self._map)
-        header = IndexHeader.unpack(bytes(whole[:HEADER_BYTES]), len(whole), str(self))
+        view = memoryview(self._map)
+        header = IndexHeader.unpack(bytes(view[:HEADER_BYTES]), len(view), str(self))
         if self.fingerprint is not None and header.fingerprint != self.fingerprint:
             raise IndexFileError(f"{self} was made from other inputs (fingerprint {header.fingerprint})")
         if header.trusted and not self.file.temporary:
@@ -53,13 +53,13 @@ class IndexStore:
         self._checked = bytearray(header.num_blocks)
         self._checked_columns: dict[str, np.ndarray] = {}
         meta = decode(self._section(header.meta_offset, header.meta_bytes, header.meta_hash, "meta"))
-        self._decode = decode_trusted if header.trusted else decode
-        self._columns, self.missing_columns, self._extra = meta["columns"], meta["missing"], meta["extra"]
+        self._decode = decode_pickled if header.trusted else decode
+        self._columns, self.missing_columns, self._meta = meta["columns"], meta["missing"], meta["extra"]
         self.header, self.fingerprint = header, header.fingerprint
         return header
 
     def read(self, position: int) -> dict:
-        """Record at `position`, which must lie in [0, count); a fresh private copy."""
+        """Return a private copy of the record at `position`, in [0, count)."""
         if self.header is None:
             self.open()
         start, end = _PAIR(self._ends, position << 3)
@@ -74,36 +74,36 @@ class IndexStore:
         return self._checked_header().count
 
     @property
-    def extra(self) -> dict:
-        """What was stored beside the records; a fresh copy."""
+    def meta(self) -> dict:
+        """Private copy of the metadata stored with the records."""
         self.open()
-        return self._decode(self._extra)
+        return self._decode(self._meta)
 
     @property
     def columns(self) -> Mapping[str, dict]:
-        """Name to where each column lies."""
+        """Entry of each column: dtype, offset, checksum, category values."""
         self.open()
         return self._columns
 
     @property
     def ends(self) -> np.ndarray:
-        """int64 (count,) END offsets of the records, a read-only view."""
+        """END offsets of the records, int64 (count,), read-only."""
         self.open()
         return np.frombuffer(self._ends, np.int64)[1:]
 
     @property
     def data(self) -> np.ndarray:
-        """uint8 (data_bytes,) of all records, a read-only view; checks every block first."""
+        """Bytes of all records, uint8 (data_bytes,), read-only. Checks every block."""
         self._check_blocks(0, self._checked_header().num_blocks - 1)
         return np.frombuffer(self._records, np.uint8)
 
     def column(self, name: str) -> np.ndarray:
-        """(count,) numbers beside the records, a read-only view."""
-        where = self.columns[name]
+        """Return a column, (count,), read-only."""
+        entry = self.columns[name]
         if name in self._checked_columns:
             return self._checked_columns[name]
-        dtype = np.dtype(where["dtype"])
-        section = self._section(where["offset"], dtype.itemsize * self.count, where["hash"], f"column {name!r}")
+        dtype = np.dtype(entry["dtype"])
+        section = self._section(entry["offset"], dtype.itemsize * self.count, entry["hash"], f"column {name!r}")
         return self._checked_columns.setdefault(name, np.frombuffer(section, dtype))
 
     def _check_blocks(self, first: int, last: int) -> None:
@@ -116,19 +116,19 @@ class IndexStore:
                 checked[block] = 1
 
     def _section(self, offset: int, length: int, expected: int, what: str) -> memoryview:
-        section = self._whole[offset : offset + length]
+        section = self._view[offset : offset + length]
         if len(section) != length or checksum(section) != expected:
             raise self._damaged(what)
         return section
 
     def _damaged(self, what: str) -> IndexFileError:
-        """Also unlinks the file, since the quick check at the next start would not see damage among the records."""
+        """Make the error, and delete the file: the quick check at the next start does not cover the records."""
         path = self.file.path
         if path is not None:
             with suppress(OSError):
                 if os.path.samestat(path.stat(), os.fstat(self.file.fd)):
                     path.unlink()
-        return IndexFileError(f"{self} is damaged ({what} fails its checksum); it was removed, start again to rebuild it")
+        return IndexFileError(f"{self} is damaged ({what} fails its checksum); it was deleted; start again to rebuild it")
 
     def _file_bytes(self) -> int:
         return os.fstat(self.file.fd).st_size
@@ -137,7 +137,7 @@ class IndexStore:
         return f"index file {self.file.path}" if self.file.path else "index in shared memory"
 
     def __reduce__(self) -> tuple:
-        return IndexStore, (self.file, self.fingerprint)
+        return IndexReader, (self.file, self.fingerprint)
 
 
 _PAIR = struct.Struct("<qq").unpack_from

@@ -1,4 +1,4 @@
-"""A SerializedList behaves as a list of private dicts, shares its pages, and shows a flipped byte."""
+"""A RecordList behaves as a list of private dicts, shares its pages, and detects a flipped byte."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from karsl.datasets.index.buffer import SerializedList
 from karsl.datasets.index.codec import decode
+from karsl.datasets.index.record_list import RecordList
 from karsl.errors import IndexFileError
 
 RECORDS = [{"clip_id": f"clip {i}", "label": i % 3, "signer": f"0{i % 2}"} for i in range(10)]
@@ -23,8 +23,8 @@ RECORDS = [{"clip_id": f"clip {i}", "label": i % 3, "signer": f"0{i % 2}"} for i
 @pytest.fixture(params=["file", "memory"])
 def records(request, tmp_path):
     path = tmp_path / "a.idx" if request.param == "file" else None
-    return SerializedList.build(
-        RECORDS, path=path, fingerprint="f", columns={"label": "int64", "signer": "category"}, extra={"classes": ("a",)}
+    return RecordList.build(
+        RECORDS, path=path, fingerprint="f", columns={"label": "int64", "signer": "category"}, meta={"classes": ("a",)}
     )
 
 
@@ -39,7 +39,7 @@ def test_negative_and_numpy_indices_work_as_in_a_list(records):
 
 
 @pytest.mark.parametrize("index", [10, -11])
-def test_an_index_outside_is_an_error(records, index):
+def test_an_index_out_of_range_is_an_error(records, index):
     with pytest.raises(IndexError, match=f"index {index} is out of range for 10 records"):
         records[index]
 
@@ -53,77 +53,77 @@ def test_data_bytes_and_address_have_the_meaning_of_mmengine(records):
 
 
 @pytest.mark.parametrize("indices", [4, -4, 99, 0, slice(1, None, 2), [5], [7, 0, -1], np.array([3, 3, 1]), range(2, 6), []])
-def test_a_view_is_what_numpy_would_pick(records, indices):
+def test_a_selection_is_that_of_numpy(records, indices):
     expected = np.array(RECORDS)
     expected = expected[:indices] if isinstance(indices, int) and indices >= 0 else expected
     if isinstance(indices, int):
         expected = expected[indices:] if indices < 0 else expected
     else:
         expected = expected[np.array(indices, int) if isinstance(indices, list) else indices]
-    view = records.view(indices)
-    assert list(view) == list(expected)
-    ends = view.data_address
+    selected = records.select(indices)
+    assert list(selected) == list(expected)
+    ends = selected.data_address
     pieces = zip([0, *ends[:-1]], ends, strict=True) if len(ends) else ()
-    assert [decode(view.data_bytes[start:end]) for start, end in pieces] == list(view)
-    assert view.column("label").tolist() == [record["label"] for record in expected]
-    assert view.store is records.store
+    assert [decode(selected.data_bytes[start:end]) for start, end in pieces] == list(selected)
+    assert selected.column("label").tolist() == [record["label"] for record in expected]
+    assert selected.reader is records.reader
 
 
-parts = st.one_of(st.integers(-12, 12), st.slices(6), st.lists(st.integers(0, 3), max_size=6))
+selections = st.one_of(st.integers(-12, 12), st.slices(6), st.lists(st.integers(0, 3), max_size=6))
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(parts, max_size=4))
-def test_views_of_views_compose_as_lists_do(chain):
-    view, expected = SerializedList.build(RECORDS), RECORDS
-    for part in chain:
-        if isinstance(part, list):
-            part = [p for p in part if p < len(expected)]
-            expected = [expected[p] for p in part]
-        elif isinstance(part, int):
-            expected = expected[:part] if part >= 0 else expected[part:]
+@given(st.lists(selections, max_size=4))
+def test_selections_of_selections_compose_as_lists_do(chain):
+    selected, expected = RecordList.build(RECORDS), RECORDS
+    for selection in chain:
+        if isinstance(selection, list):
+            selection = [p for p in selection if p < len(expected)]
+            expected = [expected[p] for p in selection]
+        elif isinstance(selection, int):
+            expected = expected[:selection] if selection >= 0 else expected[selection:]
         else:
-            expected = expected[part]
-        view = view.view(part)
-    assert list(view) == expected
+            expected = expected[selection]
+        selected = selected.select(selection)
+    assert list(selected) == expected
 
 
 def test_an_empty_list_is_a_list():
-    empty = SerializedList.build([])
-    assert (len(empty), list(empty), len(empty.view([])), empty.data_address.dtype) == (0, [], 0, np.int64)
+    empty = RecordList.build([])
+    assert (len(empty), list(empty), len(empty.select([])), empty.data_address.dtype) == (0, [], 0, np.int64)
     assert empty.data_bytes.dtype == np.uint8
     with pytest.raises(IndexError):
         empty[0]
 
 
-def test_columns_lie_beside_the_records(records):
+def test_columns_are_stored_with_the_records(records):
     assert records.column("label").tolist() == [0, 1, 2] * 3 + [0]
     assert not records.column("label").flags.writeable
     codes, signers = records.column("signer"), records.categories("signer")
     assert [signers[code] for code in codes] == [record["signer"] for record in RECORDS]
 
 
-def test_a_column_that_a_record_lacks_says_which():
-    records = SerializedList.build([{"label": 1}, {}, {"label": "x"}], columns={"label": "int64"})
+def test_a_missing_column_names_the_record_that_lacks_it():
+    records = RecordList.build([{"label": 1}, {}, {"label": "x"}], columns={"label": "int64"})
     assert records.columns == ()
     with pytest.raises(KeyError, match="record 1 lacks 'label'"):
         records.column("label")
-    records = SerializedList.build([{"label": 2**70}], columns={"label": "int64"})
+    records = RecordList.build([{"label": 2**70}], columns={"label": "int64"})
     with pytest.raises(KeyError, match="record 0 has label=1180591620717411303424"):
         records.column("label")
 
 
-def test_extra_comes_back_private(records):
-    records.extra["classes"] = ()
-    assert records.extra == {"classes": ("a",)}
+def test_metadata_is_a_private_copy(records):
+    records.meta["classes"] = ()
+    assert records.meta == {"classes": ("a",)}
 
 
 def test_a_pickle_is_small_and_maps_the_same_file(tmp_path):
-    records = SerializedList.build(({"n": i, "text": "x" * 50} for i in range(20_000)), path=tmp_path / "a.idx")
-    for lst in (records, records.view(np.random.default_rng(0).permutation(20_000)), records.view([5, 1, 3])):
+    records = RecordList.build(({"n": i, "text": "x" * 50} for i in range(20_000)), path=tmp_path / "a.idx")
+    for lst in (records, records.select(np.random.default_rng(0).permutation(20_000)), records.select([5, 1, 3])):
         data = pickle.dumps(lst)
         assert len(data) < 1000
-        assert list(pickle.loads(data).view(50)) == list(lst.view(50))
+        assert list(pickle.loads(data).select(50)) == list(lst.select(50))
 
 
 def test_a_deep_copy_shares_the_pages(records):
@@ -135,28 +135,28 @@ def last_of(lst, queue):
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_a_view_reaches_other_processes(records, method):
+def test_a_selection_is_readable_in_other_processes(records, method):
     context = get_context(method)
     queue = context.Queue()
-    view = records.view(np.tile([3, 1, 2], 3000))
-    process = context.Process(target=last_of, args=(view, queue))
+    selected = records.select(np.tile([3, 1, 2], 3000))
+    process = context.Process(target=last_of, args=(selected, queue))
     process.start()
     assert queue.get(timeout=300) == (RECORDS[2], 0, 9000)
     process.join()
 
 
-def test_a_record_that_only_pickle_holds_stays_in_memory_of_the_run(tmp_path, caplog):
+def test_a_record_that_only_pickle_can_store_stays_in_memory_of_the_run(tmp_path, caplog):
     path = tmp_path / "a.idx"
-    records = SerializedList.build([{"a": 1}, {"a": {1, 2}}, {"a": 3}], path=path)
+    records = RecordList.build([{"a": 1}, {"a": {1, 2}}, {"a": 3}], path=path)
     assert list(records) == [{"a": 1}, {"a": {1, 2}}, {"a": 3}]
     assert records.path is None
     assert list(tmp_path.iterdir()) == []
     assert list(pickle.loads(pickle.dumps(records))) == list(records)
 
 
-def test_extra_that_only_pickle_holds_stays_in_memory_of_the_run(tmp_path):
-    records = SerializedList.build([{"a": 1}], path=tmp_path / "a.idx", extra={"when": {1}})
-    assert (records.extra, records.path) == ({"when": {1}}, None)
+def test_metadata_that_only_pickle_can_store_stays_in_memory_of_the_run(tmp_path):
+    records = RecordList.build([{"a": 1}], path=tmp_path / "a.idx", meta={"when": {1}})
+    assert (records.meta, records.path) == ({"when": {1}}, None)
 
 
 def test_an_error_while_building_leaves_nothing(tmp_path):
@@ -165,29 +165,29 @@ def test_an_error_while_building_leaves_nothing(tmp_path):
         raise RuntimeError("bad annotation")
 
     with pytest.raises(RuntimeError, match="bad annotation"):
-        SerializedList.build(broken(), path=tmp_path / "a.idx")
+        RecordList.build(broken(), path=tmp_path / "a.idx")
     assert list(tmp_path.iterdir()) == []
 
 
 def small_index(folder: Path) -> Path:
     path = folder / "a.idx"
     rows = ({"clip_id": f"clip {i}", "label": i} for i in range(20_000))
-    SerializedList.build(rows, path=path, columns={"label": "int64"}, extra={"classes": ("a", "b")})
+    RecordList.build(rows, path=path, columns={"label": "int64"}, meta={"classes": ("a", "b")})
     return path
 
 
 def read_all(path: Path) -> tuple:
-    records = SerializedList.open(path, "")
-    return list(records), records.column("label").tolist(), records.extra
+    records = RecordList.open(path, "")
+    return list(records), records.column("label").tolist(), records.meta
 
 
 def test_a_flipped_bit_anywhere_is_an_error_or_harmless_never_wrong_data(tmp_path):
     path = small_index(tmp_path)
     good, right = path.read_bytes(), read_all(path)
     rng = np.random.default_rng(0)
-    for place in [*range(0, 200, 9), *rng.integers(0, len(good), 40), len(good) - 1]:
+    for offset in [*range(0, 200, 9), *rng.integers(0, len(good), 40), len(good) - 1]:
         bad = bytearray(good)
-        bad[place] ^= 1 << rng.integers(8)
+        bad[offset] ^= 1 << rng.integers(8)
         path.unlink(missing_ok=True)
         path.write_bytes(bad)
         path.chmod(0o600)
@@ -196,12 +196,12 @@ def test_a_flipped_bit_anywhere_is_an_error_or_harmless_never_wrong_data(tmp_pat
         except IndexFileError as error:
             assert str(path) in str(error)  # noqa: PT017 - either outcome is right
         else:
-            assert any(start <= place < start + 8 for start in padding(good)), place
+            assert any(start <= offset < start + 8 for start in padding(good)), offset
 
 
 def padding(data: bytes) -> list[int]:
-    """Offsets of alignment gaps, which hold nothing."""
-    from karsl.datasets.index.layout import HEADER_BYTES, IndexHeader
+    """Offsets of alignment gaps, which contain no data."""
+    from karsl.datasets.index.header import HEADER_BYTES, IndexHeader
 
     header = IndexHeader.unpack(data[:HEADER_BYTES], len(data), "")
     return [header.ends_offset - 8]
@@ -215,7 +215,7 @@ def test_every_truncation_is_an_error(tmp_path):
         path.write_bytes(good[:size])
         path.chmod(0o600)
         with pytest.raises(IndexFileError, match=r"not a complete|truncated"):
-            SerializedList.open(path, "")
+            RecordList.open(path, "")
 
 
 def test_damage_among_the_records_removes_the_file_so_that_a_restart_heals(tmp_path):
@@ -223,28 +223,28 @@ def test_damage_among_the_records_removes_the_file_so_that_a_restart_heals(tmp_p
     with path.open("r+b") as file:
         file.seek(5000)
         file.write(b"\xff\xff\xff")
-    records = SerializedList.open(path, "")
+    records = RecordList.open(path, "")
     with pytest.raises(IndexFileError, match="block 0 of the records fails its checksum"):
         records[0]
     assert not path.exists()
 
 
-def test_an_index_of_other_inputs_is_refused(tmp_path):
+def test_an_index_of_other_inputs_is_rejected(tmp_path):
     path = small_index(tmp_path)
     with pytest.raises(IndexFileError, match="other inputs"):
-        SerializedList.open(path, "other")
+        RecordList.open(path, "other")
 
 
 def test_the_mapping_cannot_be_written(records):
-    assert isinstance(records.store._map, mmap.mmap)
+    assert isinstance(records.reader._map, mmap.mmap)
     with pytest.raises(TypeError):
-        records.store._map[0] = 1
+        records.reader._map[0] = 1
 
 
-def test_pages_that_are_gone_give_one_sentence(tmp_path):
+def test_removed_pages_give_one_sentence(tmp_path):
     path = small_index(tmp_path)
-    records = SerializedList.open(path, "")
-    factory, (file, *rest) = records.store.__reduce__()
+    records = RecordList.open(path, "")
+    factory, (file, *rest) = records.reader.__reduce__()
     reach, (where, of_run, pid, fd, device, inode) = file.__reduce__()
     with pytest.raises(IndexFileError, match="another machine"):
         reach(tmp_path / "gone.idx", of_run, 2**22 + 1, fd, device, inode)

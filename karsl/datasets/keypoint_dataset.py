@@ -1,0 +1,449 @@
+"""`KeypointDataset`: clips of keypoints that are listed by an annotation file."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import operator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import ModuleType, NoneType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset, force_full_init
+from mmengine.logging import print_log
+
+from karsl.checks import check_int
+from karsl.datasets.annotation import check_labels, complete_metainfo, read_annotation
+from karsl.datasets.batching import compiled
+from karsl.datasets.filters import filter_records, summarize, unmatched_values
+from karsl.datasets.index.cache import open_or_build, private_dir
+from karsl.datasets.index.fingerprint import dataset_fingerprint, source_hash, undeclared_method
+from karsl.datasets.index.indices import Indices, batch_indices, resolve_indices
+from karsl.datasets.index.record_list import RecordList
+from karsl.datasets.pipeline import Pipeline, output_channels, output_skeleton
+from karsl.datasets.records import INDEX_COLUMNS, SharedArray, drain, join_prefixes, parse_records
+from karsl.datasets.rng import CounterRNG, hash_name
+from karsl.datasets.state import EpochState, SkipCounter, ensure_initialized
+from karsl.errors import ConfigError, TransformError, pluralize
+from karsl.registry import DATASETS
+from karsl.skeletons import Skeleton, get_skeleton
+from karsl.storage.readahead import FileRanges
+
+if TYPE_CHECKING:
+    from karsl.datasets.batching.batch import BatchSegment
+
+CACHED_ATTRIBUTES = ("metainfo", "summary", "unmatched_filters", "skipped_problems")
+"""Results of parsing that are stored with the records."""
+
+_PARSING_METHODS = ("load_data_list", "parse_data_info", "filter_data")
+_SAMPLE_METHODS = frozenset({"prepare_data", "initial_results", "__getitem__", "get_data_info"})
+
+
+@DATASETS.register_module()
+class KeypointDataset(BaseDataset):
+    """Clips of keypoints that are listed by an annotation file in OpenMMLab's format.
+
+    A record needs `keypoint_path` for LoadKeypoints, for an archive also `keypoint_key`, for a pack also `frame_start` and
+    `num_frames` (see `karsl.storage.reader.ClipReader`), and `label` for training. `clip_id`, `split`, `signer` and
+    `num_frames` are used by filters and messages. The contract is that of MMEngine's BaseDataset.
+
+    Args:
+        ann_file: `{"metainfo": {...}, "data_list": [...]}` as json, relative to `data_root`.
+        metainfo: Overrides the class's METAINFO, which overrides the annotation file's. A string that is the path of a
+            text file is replaced by its lines.
+        data_root: Joined before a relative `ann_file` and relative prefixes.
+        data_prefix: Record key to the folder that is joined before its value.
+        filter_cfg: Keys `split signers min_frames labels signs subset`; see `karsl.datasets.filters`.
+        indices: Subset to keep after filtering: int, slice, sequence or array.
+        serialize_data: Store records in one buffer that worker processes share, instead of a list.
+        pipeline: Transforms, as configs or callables.
+        test_mode: Every clip must give a sample. Random numbers, if any, are those of seed 0 and epoch 0.
+        lazy_init: Set only the metainfo until `full_init()`.
+        max_refetch: Maximum number of other clips to try in training if the pipeline returns None.
+        skeleton: Keypoints of the files: a name, a Skeleton, or a dict as for `get_skeleton`. Overrides the metainfo's
+            `skeleton`, which becomes its name.
+        on_error: `'raise'`, or `'skip'` to replace a clip that cannot be read by another in training; each is counted and
+            logged, see `num_skipped`.
+        seed: Makes random numbers a function of (seed, epoch, sample) at once. None waits for `set_epoch`, and draws from
+            fresh entropy until then.
+        index_cache: Folder of index files; `'auto'` is the user's cache folder, None keeps the index in shared memory of
+            this run. If the inputs did not change, nothing is parsed.
+
+    Attributes:
+        summary: Number of clips and signs, and the signers, as text; empty before `full_init` and for a subset.
+        unmatched_filters: Values of `filter_cfg` that no clip has, as text.
+        skipped_problems: One sentence per problem of the data that was skipped.
+
+    Raises:
+        KarslError: If an input is invalid.
+
+    Example:
+        >>> import json, tempfile
+        >>> ann = tempfile.NamedTemporaryFile("w", suffix=".json", delete=False)
+        >>> data_list = [{"keypoint_path": f"{i}.npz", "keypoint_key": "a", "label": i} for i in range(3)]
+        >>> json.dump({"metainfo": {"classes": ["a", "b", "c"]}, "data_list": data_list}, ann); ann.close()
+        >>> dataset = KeypointDataset(ann.name, data_root="data")
+        >>> len(dataset), dataset.get_data_info(-1)["keypoint_path"], dataset.get_subset([2, 0]).get_cat_ids(0)
+        (3, 'data/2.npz', [2])
+    """
+
+    METAINFO: dict = {}
+    UNCACHED_ATTRIBUTES = frozenset(
+        ("pipeline", "data_list", "max_refetch", "serialize_data", "index_cache", "_index", "_epoch_state", "_skip_counter")
+        + CACHED_ATTRIBUTES
+    )
+    """Attributes that do not shape the records. A subclass adds its own."""
+    summary: str = ""
+    unmatched_filters: str = ""
+    skipped_problems: tuple[str, ...] = ()
+    data_bytes = SharedArray("All records one after the other, uint8, read-only, shared by all processes of the node.")
+    data_address = SharedArray("End of each record in `data_bytes`, int64 (n,).")
+
+    def __init__(
+        self,
+        ann_file: str | None = "",
+        metainfo: Mapping | Config | None = None,
+        data_root: str | None = "",
+        data_prefix: dict = {"keypoint_path": ""},  # noqa: B006 - copied by MMEngine
+        filter_cfg: dict | None = None,
+        indices: Indices | None = None,
+        serialize_data: bool = True,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        lazy_init: bool = False,
+        max_refetch: int = 1000,
+        *,
+        skeleton: str | Mapping | Skeleton | None = None,
+        on_error: str = "raise",
+        seed: int | None = None,
+        index_cache: str | None = "auto",
+    ) -> None:
+        if on_error not in ("raise", "skip"):
+            raise ConfigError(f"{type(self).__name__}: on_error={on_error!r}; expected 'raise' or 'skip'")
+        if not isinstance(filter_cfg, (Mapping, Config, NoneType)):
+            raise ConfigError(f"{type(self).__name__}: filter_cfg={filter_cfg!r}; expected a dict, e.g. dict(split='train')")
+        check_int(type(self).__name__, max_refetch=max_refetch)
+        self.on_error, self.index_cache = on_error, index_cache
+        self._skeleton = _resolve_skeleton(skeleton, metainfo)
+        self._epoch_state = EpochState(0 if test_mode and seed is None else seed)
+        self._skip_counter = SkipCounter()
+        ann_file, data_root = (None if path is None else os.fspath(path) for path in (ann_file, data_root))
+        super().__init__(
+            ann_file, metainfo, data_root, data_prefix, filter_cfg, indices, serialize_data,
+            pipeline=[], test_mode=test_mode, lazy_init=True, max_refetch=max_refetch,
+        )  # fmt: skip
+        self._metainfo_keys = frozenset(metainfo or ())
+        if self._skeleton is not None:
+            self._metainfo["skeleton"] = self._skeleton.name
+        self.pipeline = Pipeline(pipeline)
+        if self.pipeline.transforms:
+            compiled()  # imported before workers are forked, so that they share its pages
+        if not lazy_init:
+            self.full_init()
+
+    # ---- records ----
+
+    def full_init(self) -> None:
+        """Load, filter, apply `indices` and serialize, once, or map the index of an earlier start."""
+        if self._fully_initialized:
+            return
+        if self.serialize_data:
+            self._index, meta = open_or_build(
+                self._input_fingerprint(), self._make_records, columns=INDEX_COLUMNS, cache=self.index_cache
+            )
+            self._metainfo, self.summary, self.unmatched_filters, self.skipped_problems = map(meta.get, CACHED_ATTRIBUTES)
+            self.data_list = []
+        else:
+            self.data_list = self._parse()
+        self._fully_initialized = True
+        self._warn()
+
+    def _make_records(self) -> tuple[Iterator[dict], dict]:
+        records = self._parse()
+        return drain(records), {name: getattr(self, name) for name in CACHED_ATTRIBUTES}
+
+    def _parse(self) -> list[dict]:
+        self.data_list = self.load_data_list()
+        self.data_list = self.filter_data()
+        records = self.data_list if self._indices is None else self._get_unserialized_subset(self._indices)
+        self.summary = summarize(records)
+        check_labels(records, self._metainfo.get("classes"), source=self._source())
+        return records
+
+    def _input_fingerprint(self) -> str | None:
+        """Return the fingerprint of everything that shapes the records, None if it is unknown."""
+        if self.index_cache is None or "://" in (self.ann_file or ""):
+            return None  # a remote file may change unnoticed
+        method = undeclared_method(type(self), _PARSING_METHODS, "index_inputs")
+        if method is not None:
+            text = f"{method} may read any file, so the index is kept for this run only; return the files in index_inputs()"
+            print_log(text, logger="current", level=logging.INFO)
+            return None
+        code = source_hash(type(self), _PARSING_METHODS)
+        state = {name: value for name, value in vars(self).items() if name not in self.UNCACHED_ATTRIBUTES}
+        return dataset_fingerprint(code, state, self.index_inputs(), stat_cache=private_dir(self.index_cache))
+
+    def index_inputs(self) -> list[str]:
+        """Return the files and folders that shape the records, besides those that attributes name.
+
+        A subclass that overrides `load_data_list`, `parse_data_info` or `filter_data` overrides this too, if only with
+        `return []`. Without it, a later start parses again.
+        """
+        return []
+
+    def load_data_list(self) -> list[dict]:
+        """Read the annotation file, complete the metainfo from it and parse every record.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            TypeError: If there is no `ann_file`, its content is not a dict, or a record is not parsed to dicts.
+            AnnotationError: If a key of the format is missing, or the file cannot be parsed.
+        """
+        annotations = read_annotation(self.ann_file, owner=type(self).__name__)
+        for key, value in annotations["metainfo"].items():
+            self._metainfo.setdefault(key, value)
+        return list(parse_records(annotations["data_list"], self.parse_data_info))
+
+    def parse_data_info(self, raw_data_info: dict) -> dict | list[dict]:
+        """Join every prefix before its key.
+
+        Raises:
+            AnnotationError: If the record lacks the key of a prefix.
+        """
+        return join_prefixes(raw_data_info, self.data_prefix, where=self.ann_file)
+
+    def filter_data(self) -> list[dict]:
+        """Return the records that pass `filter_cfg`, and set `unmatched_filters`."""
+        records = filter_records(self.data_list, self.filter_cfg, source=self._source())
+        self.unmatched_filters = unmatched_values(records, self.filter_cfg)
+        return records
+
+    def _source(self) -> str:
+        return f"ann_file={self.ann_file!r}" if self.ann_file else f"data_root={self.data_root!r}"
+
+    def _warn(self) -> None:
+        """Log what was skipped or not found, at every start, also if another process parsed the records."""
+        texts = []
+        if self.unmatched_filters:
+            texts.append(f"filter_cfg matched no clip for {self.unmatched_filters}; using the other values")
+        if problems := self.skipped_problems:
+            texts.append(f"clips are skipped for {pluralize(len(problems), 'problem')}, the first: {problems[0]}")
+        for text in texts:
+            print_log(f"{self.ann_file or self.data_root}: {text}", logger="current", level=logging.WARNING)
+
+    @classmethod
+    def _load_metainfo(cls, metainfo: Mapping | Config | None = None) -> dict:
+        return complete_metainfo(cls.METAINFO, metainfo)
+
+    @property
+    def skeleton(self) -> Skeleton | None:
+        """Keypoints of the files: the argument, else the metainfo's `skeleton`, else None."""
+        name = self._metainfo.get("skeleton")
+        return self._skeleton or (None if name is None else get_skeleton(name))
+
+    @property
+    def index(self) -> RecordList:
+        """Serialized records. AttributeError if `serialize_data=False`, or before `full_init`."""
+        return self._index
+
+    def column(self, name: str) -> np.ndarray:
+        """Return one number per record, (n,), read-only. KeyError if it is not stored, see `RecordList.column`."""
+        return self._index.column(name)
+
+    @force_full_init
+    def get_data_info(self, idx: int) -> dict:
+        """Return a private copy of one record, with `sample_idx`.
+
+        Raises:
+            IndexError: If `idx` is not in [-n, n).
+        """
+        try:
+            record = self._index[idx] if self.serialize_data else copy.deepcopy(self.data_list[idx])
+        except IndexError:
+            raise IndexError(f"index {idx} is out of range for a dataset of {len(self)} records") from None
+        index = idx if type(idx) is int else operator.index(idx)
+        record["sample_idx"] = index if index >= 0 else index + len(self)
+        return record
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Return `[label]` of a record, for MMEngine's ClassBalancedDataset."""
+        if self.serialize_data and self._fully_initialized and "label" in self._index.columns:
+            return [int(self.column("label")[idx])]
+        return [int(self.get_data_info(idx)["label"])]
+
+    @force_full_init
+    def __len__(self) -> int:
+        return len(self._index if self.serialize_data else self.data_list)
+
+    def file_ranges(self, indices: np.ndarray) -> list[FileRanges]:
+        """Return the byte ranges of clips in packs and mapped files, given indices int64 (N,) in [0, n)."""
+        if not (self._fully_initialized and self.serialize_data):
+            return []
+        return self._index.file_ranges(indices, 0 if self.skeleton is None else self.skeleton.num_keypoints)
+
+    # ---- subsets and pickling ----
+
+    @force_full_init
+    def get_subset_(self, indices: Indices) -> None:
+        """Reduce this dataset to some records: int (first n, last -n), slice, sequence or array; pages stay shared."""
+        if self.serialize_data:
+            self._index = self._index.select(indices)
+        else:
+            self.data_list = self._get_unserialized_subset(indices)
+        self.summary = ""
+
+    @force_full_init
+    def get_subset(self, indices: Indices) -> KeypointDataset:
+        """Return a dataset of some records, on the same pages, with its own pipeline, metainfo and epoch."""
+        subset = self._copy_without_annotation({})  # MMEngine's default argument is shared by all calls
+        subset.data_list = self.data_list
+        subset.get_subset_(indices)
+        subset.data_list = copy.deepcopy(subset.data_list)
+        return subset
+
+    def _get_unserialized_subset(self, indices: Indices) -> list[dict]:
+        return [self.data_list[i] for i in resolve_indices(indices, len(self.data_list))]
+
+    def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
+        """Move `data_list` into the buffer, for subclasses that override `full_init` in MMEngine's way."""
+        self._index = RecordList.build(self.data_list, columns=INDEX_COLUMNS)
+        self.data_list = []
+        return self._index.data_bytes, self._index.data_address
+
+    # ---- samples ----
+
+    def __getitem__(self, idx: int) -> Any:
+        """Return the sample at `idx`.
+
+        In training, a clip for which the pipeline returns None is replaced by another, at most `max_refetch` times; each
+        is counted and logged. An error of a transform is raised, or with `on_error='skip'` handled in the same way.
+
+        Raises:
+            TransformError: If a transform fails, or returns None in test mode or for every clip that was tried.
+        """
+        ensure_initialized(self)
+        for attempt in range(self.max_refetch + 1):
+            try:
+                sample, reason = self.prepare_data(idx), f"the pipeline returned None for sample {idx}"
+            except TransformError as error:
+                if self.test_mode or self.on_error != "skip":
+                    raise
+                sample, reason = None, str(error)
+            if sample is not None:
+                return sample
+            if self.test_mode:
+                raise TransformError(f"{reason}, which test_mode=True forbids: every clip must be evaluated")
+            if attempt < self.max_refetch:
+                self._skip_counter.add(idx, reason)
+                idx = self._rand_another(idx, attempt)
+        raise TransformError(f"{reason}; no clip after {self.max_refetch} others were tried (max_refetch)")
+
+    def _rand_another(self, idx: int = 0, attempt: int = 0) -> int:
+        key = self._epoch_state.key(operator.index(idx) % len(self))
+        rng = CounterRNG(key, transform_id=hash_name(f"another {attempt}"))
+        return int(rng.integers("place", len(self))[0])
+
+    def prepare_data(self, idx: int) -> Any:
+        """Return the record at `idx` after the pipeline, None if the pipeline returns None."""
+        return self.pipeline(self.initial_results(idx))
+
+    def initial_results(self, index: int) -> dict:
+        """Return the input of the pipeline: the record, the random key of the sample, the skeleton."""
+        results = self.get_data_info(index)
+        if getattr(self.pipeline, "transforms", True):
+            results["sample_key"] = self._epoch_state.key(results["sample_idx"])
+            if self.skeleton is not None:
+                results["skeleton"] = self.skeleton
+        return results
+
+    def get_sample(self, idx: int, *, rng_key: np.uint64) -> Any:
+        """Return the record at `idx` after the pipeline, augmented by a random key other than its own."""
+        return self.pipeline({**self.initial_results(idx), "sample_key": rng_key})
+
+    @force_full_init
+    def stages(self, idx: int) -> list[tuple[str, Any]]:
+        """Return the record and the results after each transform, see `Pipeline.stages`."""
+        return self.pipeline.stages(self.initial_results(idx))
+
+    def set_epoch(self, epoch: int, seed: int | None = None) -> None:
+        """Set the epoch of the random numbers; running workers see it. `seed` is used if the dataset has none yet."""
+        self._epoch_state.set_epoch(epoch, seed=seed)
+
+    def sample_keys(self, indices: np.ndarray) -> np.ndarray:
+        """Return the random keys of some samples, uint64 (N,)."""
+        return self._epoch_state.keys(indices)
+
+    @property
+    def num_skipped(self) -> int:
+        """Clips replaced by others so far, over all workers."""
+        return self._skip_counter.count
+
+    def add_skipped(self, index: int, reason: str) -> None:
+        """Count and log a clip that a reader of this dataset replaced by another."""
+        self._skip_counter.add(index, reason)
+
+    @property
+    def output_skeleton(self) -> Skeleton | None:
+        """Keypoints after the pipeline, as far as its transforms declare them, see `KeypointTransform`."""
+        return None if self.skeleton is None else output_skeleton(self.pipeline, self.skeleton)
+
+    @property
+    def output_channels(self) -> int:
+        """C after the pipeline, as far as its transforms declare it."""
+        return output_channels(self.pipeline)
+
+    # ---- batches ----
+
+    def __getitems__(self, indices: Sequence[int]) -> Sequence[Any]:
+        """Return N samples, for PyTorch's DataLoader; `keypoint_collate` accepts them as one finished batch.
+
+        The transforms that support batching run in one compiled pass, equal to `dataset[i]` within 1e-6. Without numba, or
+        if a subclass overrides how a sample is made, samples are made one by one.
+        """
+        array, module, batch = batch_indices(indices, len(self)), self._batching(), None
+        if array is not None and module is not None:
+            keys = self.sample_keys(array)  # now, not when the batch is collated
+            functions = {"initial_results": self.initial_results, "get_sample": self.__getitem__}
+            batch = module.make_batch(*self._batch_inputs(array), rng_keys=keys, **functions)
+        return [self[i] for i in indices] if batch is None else batch
+
+    def batch_segment(
+        self, indices: np.ndarray, *, rng_keys: np.ndarray | None = None, rows: np.ndarray | None = None
+    ) -> BatchSegment | None:
+        """Return some clips as a segment of a batch, for `karsl.datasets.batching.batch.write_batch`.
+
+        Args:
+            indices: int64 (N,), each in [0, n).
+            rng_keys: Random keys, uint64 (N,); None uses those of the indices.
+            rows: Rows of the batch, int64 (N,).
+
+        Returns:
+            None if samples must be made one by one.
+        """
+        module, keys = self._batching(), self.sample_keys(indices) if rng_keys is None else rng_keys
+        return None if module is None else module.make_segment(*self._batch_inputs(indices), rng_keys=keys, rows=rows)
+
+    def _batch_inputs(self, indices: np.ndarray) -> tuple:
+        return self.pipeline, self.skeleton, self._index if self.serialize_data else self.data_list, indices
+
+    def _batching(self) -> ModuleType | None:
+        """Return the compiled batching, None if it does not make the samples of this dataset."""
+        overridden = overrides(type(self), _SAMPLE_METHODS) or not _SAMPLE_METHODS.isdisjoint(vars(self))
+        batchable = type(self.pipeline) is Pipeline and self.skeleton is not None and not overridden
+        return compiled() if batchable else None
+
+
+def overrides(cls: type, names: Iterable[str]) -> bool:
+    """Return True if a subclass overrides one of these methods of KeypointDataset."""
+    return any(getattr(cls, name) is not getattr(KeypointDataset, name) for name in names)
+
+
+def _resolve_skeleton(skeleton: str | Mapping | Skeleton | None, metainfo: Mapping | Config | None) -> Skeleton | None:
+    """Return the argument, or the metainfo's skeleton if it is more than a name; a name there is looked up when used."""
+    if skeleton is None and isinstance(metainfo, (Mapping, Config)):
+        skeleton = metainfo.get("skeleton")
+        skeleton = None if isinstance(skeleton, str) else skeleton
+    return None if skeleton is None else get_skeleton(skeleton)
