@@ -54,7 +54,7 @@ def bench_index(count: int = 1_000_000, folder: Path | None = None) -> list[Inde
     with tempfile.TemporaryDirectory(prefix="karsl-bench-") as temporary:
         place = folder or Path(temporary)
         records = list(synthetic_records(count))
-        annotation = str(write_annotations(place / "annotations.json", {"dataset_name": "made up"}, records))
+        annotation = str(write_annotation(place / "annotations.json", {"dataset_name": "made up"}, records))
         ours = partial(_karsl, cache=str(place / "index"))
         ways: dict[str, Callable[[str], BaseDataset]] = {"mmengine BaseDataset": _mmengine, "karsl KeypointDataset": ours}
         found = []

@@ -16,7 +16,7 @@ from karsl.cli.options import (
     add_source_skeleton,
     add_trust_pickle,
     import_modules,
-    suggest_data_root,
+    naming_data_root,
 )
 
 SUMMARY = "show clips, raw and transformed, in a page, contact sheets, animations or a local server"

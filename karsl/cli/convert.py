@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_modules
-from karsl.progress import tracker
+from karsl.cli.progress import tracked
 
 SUMMARY = "convert clips from one format to another, matching keypoints by name"
 _DESCRIPTION = """\
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         skeleton=args.skeleton,
         strict=args.strict,
         dtype=args.dtype,
-        progress=tracker("converting"),
+        progress=tracked("converting"),
     )
     paths = [result.path] if result.path.is_file() else [p for p in result.path.rglob("*") if p.is_file()]
     size = sum(path.stat().st_size for path in paths)

@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 
 from karsl.cli.options import add_import, add_source_skeleton, import_modules
-from karsl.progress import tracker
+from karsl.cli.progress import tracked
 
 SUMMARY = "check a data root and write its annotation file"
 
@@ -33,29 +33,30 @@ def run(args: argparse.Namespace) -> int:
     """Scan, report, write."""
     from karsl.audit.counts import check_counts
     from karsl.errors import ConfigError, DataProblems
-    from karsl.io import class_metainfo, find_label_table, read_label_table, write_annotations
-    from karsl.io.pack_reader import MANIFEST
+    from karsl.formats.karsl.scan import scan_npz_folders
     from karsl.skeletons import get_skeleton
-    from karsl.storage.audit import audit_notes
-    from karsl.storage.scan import scan_npz_folders
+    from karsl.storage import class_metainfo, find_label_sheet, read_label_sheet, write_annotation
+    from karsl.storage.packed import MANIFEST
 
     import_modules(args.imports)
     out = args.out or args.data_root / "annotations.json"
     if (out.parent / MANIFEST).exists():
-        raise ConfigError(f"{out}: {out.parent} is a pack, whose list of clips belongs to it; give --out another folder")
-    sheet_path = args.label_sheet or find_label_table(args.data_root)
-    sheet = read_label_table(sheet_path) if sheet_path else None
+        raise ConfigError(
+            f"{out}: {out.parent} is a pack, which has its own annotation file; choose another folder for --out"
+        )
+    table_path = args.label_sheet or find_label_sheet(args.data_root)
+    table = read_label_sheet(table_path) if table_path else None
     scan = scan_npz_folders(
         args.data_root,
         skeleton=get_skeleton(args.source_skeleton),
         label_table=table,
         read_values=not args.quick,
-        progress=tracker("reading clips"),
+        progress=tracked("reading clips"),
     )
     if scan.problems and (not args.skip_bad or not scan.records):
         raise scan.error(args.data_root)
-    metainfo = {"dataset_name": "karsl", "skeleton": args.source_skeleton, **class_metainfo(scan.signs, sheet)}
-    out = write_annotations(out, metainfo, scan.records)
+    metainfo = {"dataset_name": "karsl", "skeleton": args.source_skeleton, **class_metainfo(scan.signs, table)}
+    out = write_annotation(out, metainfo, scan.records)
     if scan.problems:
         skipped = DataProblems(str(args.data_root), scan.problems)
         print(f"skipped, {skipped}")

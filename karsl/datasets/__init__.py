@@ -1,16 +1,33 @@
 """Datasets: records, pipelines of transforms, wrappers, samplers and batches."""
 
-from karsl.datasets import combine, transforms
-from karsl.datasets.base import KeypointDataset
-from karsl.datasets.collate import keypoint_collate, plan_collate
-from karsl.datasets.index.buffer import SerializedList
+from karsl.datasets import transforms
+from karsl.datasets.collate import device_collate, keypoint_collate
+from karsl.datasets.combine import (
+    CacheDataset,
+    ClassBalancedDataset,
+    ConcatDataset,
+    FilterDataset,
+    InterleaveDataset,
+    MapDataset,
+    MixDataset,
+    RelabelDataset,
+    RepeatDataset,
+    ShuffleDataset,
+    SliceDataset,
+)
+from karsl.datasets.index.record_list import RecordList
 from karsl.datasets.karsl import KArSLDataset
-from karsl.datasets.order import BlockShuffleSampler, ClassBalancedSampler, LengthBucketSampler, ResumableSampler
+from karsl.datasets.keypoint_dataset import KeypointDataset
+from karsl.datasets.lazy import LazyDataset
 from karsl.datasets.pipeline import Pipeline
-from karsl.datasets.streaming import StreamDataset, TarDataset
+from karsl.datasets.samplers import ChunkSampler, ClassBalancedSampler, LengthBucketSampler, ResumableSampler
+from karsl.datasets.splits import hash_split
+from karsl.datasets.stream import StreamDataset, TarDataset
 
 __all__ = [
-    "BlockShuffleSampler",
+    "CacheDataset",
+    "ChunkSampler",
+    "ClassBalancedDataset",
     "ClassBalancedSampler",
     "ConcatDataset",
     "FilterDataset",
@@ -33,6 +50,5 @@ __all__ = [
     "device_collate",
     "hash_split",
     "keypoint_collate",
-    "plan_collate",
     "transforms",
 ]

@@ -31,10 +31,10 @@ def device_collate(samples: Sequence[dict], mode: str = "frames") -> dict:
         ConfigError: If the mode is unknown, `'resident'` is used without a pack, or clips have different shapes.
     """
     if mode not in ("frames", "resident"):
-        raise ConfigError(f"plan_collate: mode={mode!r}; expected 'frames' or 'resident'")
-    samples = _gathered(samples)
-    planned = getattr(samples, "to_plan", None)  # a LazyBatch, or anything that makes batches
-    batch = None if planned is None else planned(resident=mode == "resident")
+        raise ConfigError(f"device_collate: mode={mode!r}; expected 'frames' or 'resident'")
+    samples = _gather(samples)
+    to_plan = getattr(samples, "to_plan", None)  # a LazyBatch
+    batch = None if to_plan is None else to_plan(resident=mode == "resident")
     return keypoint_collate(samples) if batch is None else batch
 
 
@@ -58,9 +58,9 @@ def keypoint_collate(samples: Sequence[dict]) -> dict:
         >>> tuple(batch["inputs"].shape), batch["label"]
         ((2, 8, 5, 3), tensor([1, 1]))
     """
-    samples = _gathered(samples)
-    finished = getattr(samples, "collate", None)  # a LazyBatch, or anything that is a batch already
-    batch = None if finished is None else finished()
+    samples = _gather(samples)
+    collate = getattr(samples, "collate", None)  # a LazyBatch
+    batch = None if collate is None else collate()
     if batch is not None:
         return batch
     _check_samples(samples)
@@ -84,7 +84,7 @@ def _check_samples(samples: Sequence[Any]) -> None:
     if len(shapes) > 1:
         raise ConfigError(
             f"clips of different shapes in one batch: {shapes[0]} and {shapes[-1]}; "
-            "end the pipeline's temporal part with TSNSampleFrames, UniformSampleFrames or PadTo"
+            "end the temporal part of the pipeline with TSNSampleFrames, UniformSampleFrames or PadTo"
         )
     differing = sorted(set().union(*samples).difference(set(samples[0]).intersection(*samples)))
     if differing:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from karsl.errors import ConfigError, DatasetNotFoundError, did_you_mean
-from karsl.formats.karsl.layout import signs_of_subset
+from karsl.errors import ConfigError, DatasetNotFoundError, did_you_mean, pluralize
 
-Keep = Callable[[dict], bool]
+_MAX_LISTED = 8
 
 
 def normalize_signer(signer: Any) -> str:
@@ -35,19 +34,58 @@ def _as_set(value: Any) -> set:
 class Filter:
     """A key of `filter_cfg` that lists allowed values of a record key.
 
+    Attributes:
+        field: Record key.
+        normalize: Makes spellings of one value equal.
+        values: Turns the value of `filter_cfg` into the set of allowed values.
+        report: How values without a record are reported: `'names'`, `'count'` or None.
+    """
 
-FILTERS: dict[str, Callable[[Any], Keep]] = {
-    "split": _by_split,
-    "signers": _by_signer,
-    "min_frames": _by_length,
-    "labels": _by_label,
-    "signs": _by_sign,
-    "subset": lambda name: _by_sign(signs_of_subset(name)),
+    field: str
+    normalize: Callable[[Any], Any] = _same
+    values: Callable[[Any], set] = _as_set
+    report: str | None = None
+
+    def __call__(self, value: Any) -> Callable[[dict], bool]:
+        """Return the predicate of records for a value of `filter_cfg`."""
+        allowed = {self.normalize(v) for v in self.values(value)}
+        return lambda record: self.normalize(record.get(self.field)) in allowed
+
+    def unmatched(self, key: str, value: Any, records: Sequence[Mapping]) -> str:
+        """Return the allowed values that no record has, as text; empty if there are none or they are not reported."""
+        if self.report is None:
+            return ""
+        allowed = {self.normalize(v) for v in self.values(value)}
+        missing = sorted(allowed - {self.normalize(v) for v in {r.get(self.field) for r in records}})
+        if not missing:
+            return ""
+        if self.report == "names":
+            return f"{key} {', '.join(map(str, missing))}"
+        examples = ", ".join(map(str, missing[:3])) + (", ..." if len(missing) > 3 else "")
+        return f"{len(missing)} of {len(allowed)} {self.field}s ({examples})"
+
+
+class _MinFrames(Filter):
+    """The filter `min_frames`."""
+
+    def __call__(self, value: int) -> Callable[[dict], bool]:
+        if not isinstance(value, int) or value < 0:
+            raise ConfigError(f"filter_cfg: min_frames={value!r}; expected a number of frames")
+        return lambda record: record.get(self.field, 0) >= value
+
+
+FILTERS: dict[str, Filter] = {
+    "signers": Filter("signer", normalize_signer, report="names"),
+    "split": Filter("split", report="names"),
+    "min_frames": _MinFrames("num_frames"),
+    "labels": Filter("label"),
+    "signs": Filter("sign", report="count"),
 }
+"""Filters by key of `filter_cfg`. A dataset module may add its own, as `karsl.datasets.karsl` adds `subset`."""
 
 
-def keep_records(records: list[dict], filter_cfg: Mapping | None, *, source: str) -> list[dict]:
-    """Apply every key of `filter_cfg`; a record stays if all agree.
+def filter_records(records: list[dict], filter_cfg: Mapping | None, *, source: str) -> list[dict]:
+    """Return the records that pass every filter.
 
     Args:
         records: Records to filter; not changed.
@@ -94,18 +132,9 @@ def unmatched_values(records: Sequence[Mapping], filter_cfg: Mapping | None) -> 
         >>> unmatched_values([{"signer": "01", "sign": 71}], {"signers": ("01", 3), "signs": range(71, 80)})
         'signers 03 and 8 of 9 signs (72, 73, 74, ...)'
     """
-    asked = {key: value for key, value in (filter_cfg or {}).items() if value is not None}
-    said = []
-    for key, field, called in (("signers", "signer", signer_name), ("split", "split", str)):
-        wanted = {called(value) for value in _as_set(asked.get(key, ()))}
-        absent = sorted(wanted - {called(name) for name in {r.get(field) for r in kept}}) if wanted else []
-        said += [f"{key} {', '.join(absent)}"] if absent else []
-    for key, values in (("signs", asked.get("signs")), ("subset", asked.get("subset"))):
-        wanted_signs = _as_set(() if values is None else signs_of_subset(values) if key == "subset" else values)
-        lacking = sorted(wanted_signs - {r.get("sign") for r in kept}) if wanted_signs else []
-        some = ", ".join(map(str, lacking[:3])) + (", ..." if len(lacking) > 3 else "")
-        said += [f"{len(lacking)} of {len(wanted_signs)} signs ({some})"] if lacking else []
-    return " and ".join(said)
+    values = {key: value for key, value in (filter_cfg or {}).items() if value is not None}
+    texts = [FILTERS[key].unmatched(key, values[key], records) for key in FILTERS if key in values]
+    return " and ".join(filter(None, texts))
 
 
 def summarize(records: Sequence[Mapping]) -> str:

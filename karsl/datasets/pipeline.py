@@ -44,10 +44,10 @@ class Pipeline(Compose):
             if isinstance(step, KeypointTransform):
                 name = step.rng_name
                 seen[name] += 1
-                stream = name_code(f"{name}#{seen[name]}" if seen[name] > 1 else name)
-                if step.transform_id != stream:  # the step given may be in another pipeline too, so it keeps its own
-                    self.transforms[place] = step = copy.copy(step)
-                    step.transform_id = stream
+                transform_id = hash_name(f"{name}#{seen[name]}" if seen[name] > 1 else name)
+                if step.transform_id != transform_id:  # a copy, since the object may be part of another pipeline too
+                    self.transforms[position] = step = copy.copy(step)
+                    step.transform_id = transform_id
 
     def __call__(self, results: dict, first: int = 0) -> dict | None:
         """Apply every transform from number `first` on; stop at one that returns None."""

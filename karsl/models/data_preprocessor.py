@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from mmengine.model import BaseDataPreprocessor
 
-from karsl.datasets.batching.plan import PREFIX, DevicePack, FramePlan, apply_plan
+from karsl.datasets.fused.plan import PREFIX, FramePlan
 from karsl.errors import ConfigError
+from karsl.models.frame_pass import run_plan
+from karsl.models.resident import ResidentPack
 from karsl.registry import MODELS
 
 _DTYPES = {
@@ -46,7 +48,7 @@ class KeypointDataPreprocessor(BaseDataPreprocessor):
     ) -> None:
         super().__init__(non_blocking=non_blocking)
         paths = [] if pack is None else [pack] if isinstance(pack, (str, os.PathLike)) else pack
-        self.packs = [DevicePack(path) for path in paths]
+        self.packs = [ResidentPack(path) for path in paths]
 
     def forward(self, data: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
         """Prepare a batch.

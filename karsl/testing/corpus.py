@@ -11,12 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from karsl.io.atomic import atomic_path
-from karsl.testing.gaps import detect
-from karsl.testing.lexicon import Sign, lexicon
-from karsl.testing.performance import perform
-from karsl.testing.signer import Signer, make_signer
-from karsl.testing.vocabulary import WORDS
+from karsl.storage.atomic import atomic_path
+from karsl.testing.performance import Signer, apply_detector, make_signer, render_sign
+from karsl.testing.signs import WORDS, Sign, make_signs
 
 # First SignID of each category of KArSL.
 _CATEGORY_STARTS = (1, 32, 71, 160, 192, 224, 273, 289, 299, 356, 459)

@@ -156,7 +156,7 @@ def raise_as_in_a_worker(error: Exception) -> None:
     ("error", "sentence"),
     [
         (TransformError("RandomFlip failed on clip 'a': no mirror"), "RandomFlip failed on clip 'a': no mirror"),
-        (DataErrors("m5", ["x.npz: empty", "y.npz: empty"]), "2 problems in m5:\n  x.npz: empty\n  y.npz: empty"),
+        (DataProblems("m5", ["x.npz: empty", "y.npz: empty"]), "2 problems in m5:\n  x.npz: empty\n  y.npz: empty"),
         (FileNotFoundError(2, "No such file", "a.npz"), "[Errno 2] No such file: 'a.npz'"),
     ],
 )

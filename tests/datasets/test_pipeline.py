@@ -200,7 +200,7 @@ def test_a_users_step_leaves_the_global_generators_unchanged(last):
 def test_keypoint_transforms_use_no_global_generator(monkeypatch):
     before = global_states()
     monkeypatch.setattr(np.random, "seed", fail)
-    Pipeline([dict(type="RandomFlip"), dict(type="RandomGaussianNoise"), dict(type="PackKeypointInputs")])(clip())
+    Pipeline([dict(type="RandomFlip"), dict(type="GaussianJitter"), dict(type="PackKeypointInputs")])(clip())
     assert global_states() == before
 
 

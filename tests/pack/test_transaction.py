@@ -120,8 +120,8 @@ def test_clips_made_in_python_are_never_reused_from_an_earlier_reader(tmp_path):
             raise ValueError("the reader is wrong")
         return of.read(record) * np.float32([scale, scale, scale, 1])
 
-    def source(scale: float) -> FunctionSource:
-        return FunctionSource(of.metainfo, of.skeleton, of.records, partial(read, scale=scale))
+    def source(scale: float) -> Clips:
+        return Clips(of.metainfo, of.skeleton, of.records, partial(read, scale=scale))
 
     with pytest.raises(ValueError, match="the reader is wrong"):
         pack_clips(source(1.0), out, shard_bytes=SHARD_BYTES)

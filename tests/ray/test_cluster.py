@@ -20,6 +20,7 @@ from karsl.errors import ConfigError
 from karsl.ray import PrefetchBatches, RayDataset, pack_on_ray, session, to_ray_dataset
 from karsl.registry import DATASETS
 from karsl.storage.convert import open_source
+from karsl.storage.pack.writer import pack_clips
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def test_attributes_and_records_are_those_of_the_local_dataset(remote, remote_cf
     assert remote.get_data_info(3) == here.get_data_info(3)
     assert remote.get_cat_ids(-1) == here.get_cat_ids(-1)
     assert remote.column("label").tolist() == here.column("label").tolist()
-    assert torch.equal(remote[-1]["inputs"], here.__getitems__([len(here) - 1]).collate()["inputs"][0])
+    assert torch.equal(remote[-1]["inputs"], here.__getitems__([len(here) - 1]).finished()["inputs"][0])
     with pytest.raises(IndexError):
         remote[len(remote)]
 
@@ -201,7 +202,7 @@ def test_rows_of_ray_data_are_the_clips_in_order(cluster, remote_cfg):
     here = DATASETS.build(remote_cfg)
     rows = to_ray_dataset(remote_cfg, address=cluster.address, batch_size=20, num_actors=1, num_cpus=0.1, seed=3).take_all()
     assert [row["sample_idx"] for row in rows] == list(range(len(here)))
-    expected = here.__getitems__(range(len(here))).collate()["inputs"].numpy()
+    expected = here.__getitems__(range(len(here))).finished()["inputs"].numpy()
     assert all(np.array_equal(row["inputs"], clip) for row, clip in zip(rows, expected, strict=True))
 
 

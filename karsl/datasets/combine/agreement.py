@@ -74,7 +74,7 @@ def common_skeleton(dataset: Any, *, only_if_packed: bool = False) -> Skeleton |
             raise SkeletonError(
                 f"{first} ends with {expected.num_keypoints} keypoints of {expected.name!r} and {path} with "
                 f"{skeleton.num_keypoints} of {skeleton.name!r}; put SelectKeypoints(skeleton={expected.name!r}, "
-                "allow_missing=True) into the pipeline of each"
+                "absent='missing') into the pipeline of each"
             )
     return expected
 

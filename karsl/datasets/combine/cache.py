@@ -44,7 +44,7 @@ class CacheDataset(SingleWrapper):
         self, dataset: Any, *, max_bytes: int = 256 << 20, lazy_init: bool = False, seed: int | None = None
     ) -> None:
         if not isinstance(max_bytes, (int, float)) or not max_bytes >= 0:
-            raise ConfigError(f"{type_name(self)}: max_bytes={max_bytes!r}; expected a number of at least 0")
+            raise ConfigError(f"{kind(self)}: max_bytes={max_bytes!r}; expected a number of at least 0")
         self.max_bytes = max_bytes
         super().__init__(dataset, lazy_init=lazy_init, seed=seed)
         self._clear()

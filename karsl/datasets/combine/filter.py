@@ -17,8 +17,8 @@ from karsl.datasets.combine.naming import kind
 from karsl.datasets.combine.read import modifies
 from karsl.datasets.combine.select import as_indices, take
 from karsl.datasets.filters import FILTERS
-from karsl.errors import ConfigError, TransformError, did_you_mean, type_name
-from karsl.progress import track
+from karsl.datasets.index.progress import reported
+from karsl.errors import ConfigError, TransformError, did_you_mean
 from karsl.registry import DATASETS, FUNCTIONS
 
 Predicate = Callable[[Mapping], Any]

@@ -12,10 +12,10 @@ from karsl.datasets.combine.agreement import common_metainfo
 from karsl.datasets.combine.base import DatasetWrapper
 from karsl.datasets.combine.map import RelabelDataset, merge_classes
 from karsl.datasets.combine.naming import kind
-from karsl.datasets.combine.several import SeveralMembers
+from karsl.datasets.combine.permutation import permute
 from karsl.datasets.draws import epoch_key, mix64
-from karsl.datasets.order.permutation import permute
-from karsl.errors import ConfigError
+from karsl.datasets.tree import offsets_to_child
+from karsl.errors import ConfigError, did_you_mean
 from karsl.registry import DATASETS
 
 LABELS = ("strict", "union", "separate")
@@ -178,7 +178,7 @@ class MixDataset(MultiWrapper):
         shares = np.asarray([w if isinstance(w, Real) else -1 for w in values], dtype=np.float64)
         if len(shares) != len(datasets) or not (np.isfinite(shares) & (shares > 0)).all():
             raise ConfigError(
-                f"{type_name(self)}: weights={weights!r} for {len(datasets)} datasets; expected one positive number for each"
+                f"{kind(self)}: weights={weights!r} for {len(datasets)} datasets; expected one positive number for each"
             )
         self.weights = tuple((shares / shares.sum()).tolist())
         super().__init__(datasets, **kwargs)

@@ -21,12 +21,8 @@ from typing import Any
 import mmengine
 import numpy as np
 
-from karsl.datasets.index.codec import decode, encode
-from karsl.datasets.index.layout import FORMAT_VERSION
-from karsl.errors import IndexFileError
-from karsl.io.atomic import atomic_path
-from karsl.io.hashing import file_xxh3
-from karsl.io.shared_file import SharedFile
+from karsl.datasets.index.header import FORMAT_VERSION
+from karsl.io.hashing import file_stats
 from karsl.version import __version__
 
 _PATH_CHARS = 4096

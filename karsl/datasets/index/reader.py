@@ -9,10 +9,10 @@ from contextlib import suppress
 
 import numpy as np
 
-from karsl.datasets.index.codec import decode, decode_trusted
-from karsl.datasets.index.layout import BLOCK_BITS, BLOCK_BYTES, HEADER_BYTES, IndexHeader, checksum
+from karsl.datasets.index.codec import decode, decode_pickled
+from karsl.datasets.index.header import BLOCK_BITS, BLOCK_BYTES, HEADER_BYTES, IndexHeader, checksum
+from karsl.datasets.shared_file import SharedFile
 from karsl.errors import IndexFileError
-from karsl.io.shared_file import SharedFile
 
 
 class IndexReader:
@@ -43,10 +43,10 @@ class IndexReader:
         header = IndexHeader.unpack(bytes(view[:HEADER_BYTES]), len(view), str(self))
         if self.fingerprint is not None and header.fingerprint != self.fingerprint:
             raise IndexFileError(f"{self} was made from other inputs (fingerprint {header.fingerprint})")
-        if header.trusted and not self.file.temporary:
-            raise IndexFileError(f"{self} claims pickled records, which karsl never reads from a file")
-        self._whole = whole
-        self._records = whole[HEADER_BYTES : HEADER_BYTES + header.data_bytes]
+        if header.trusted and not self.file.of_run:
+            raise IndexFileError(f"{self} contains pickled records, which karsl never reads from a file")
+        self._view = view
+        self._records = view[HEADER_BYTES : HEADER_BYTES + header.data_bytes]
         self._ends = self._section(header.ends_offset, 8 * (header.count + 1), header.ends_hash, "addresses")
         hashes = self._section(header.blocks_offset, 8 * header.num_blocks, header.blocks_hash, "checksums")
         self._hashes = hashes.cast("Q")

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from karsl.datasets.index.codec import encode, encode_pickled
-from karsl.datasets.index.columns import NumberColumn
-from karsl.datasets.index.layout import BLOCK_BYTES, HEADER_BYTES, IndexHeader, checksum
-from karsl.errors import UnsafeRecord
-from karsl.io.shared_file import SharedFile
+from karsl.datasets.index.header import BLOCK_BYTES, HEADER_BYTES, IndexHeader, checksum
+from karsl.datasets.shared_file import SharedFile
+from karsl.errors import UnsafeRecordError
 
 TEMP_SUFFIX = ".tmp"
 _CHUNK_BYTES = 16 * BLOCK_BYTES
@@ -148,17 +147,17 @@ class IndexWriter:
     def _publish(self, header: IndexHeader) -> None:
         temp, target = self._file.path, self._target
         try:
-            self._file.write_at(0, replace(header, trusted=self._file.temporary).pack())
-            if not (self._file.temporary or part is None or target is None):
-                self._rename(part, target)
+            self._file.write_at(0, replace(header, trusted=self._file.of_run).pack())
+            if not (self._file.of_run or temp is None or target is None):
+                self._rename(temp, target)
         except OSError as error:
             self._move(f"{target} cannot be written: {error.strerror}", error)
             self._file.write_at(0, replace(header, trusted=True).pack())
 
     def _rename(self, temp: Path, target: Path) -> None:
         os.fsync(self._file.fd)
-        self._file.lock_shared()
-        os.replace(part, target)
+        self._file.mark_used()
+        os.replace(temp, target)
         self._file.path = target
         with suppress(OSError):  # some file systems cannot sync a folder; the rename is atomic all the same
             folder = os.open(target.parent, os.O_RDONLY)
@@ -168,8 +167,8 @@ class IndexWriter:
                 os.close(folder)
 
     def _move(self, reason: str, error: OSError | None = None) -> None:
-        """Go on in memory of the run with what was written so far; `error` is raised again when already there."""
-        if self._file.temporary:
+        """Copy the written part into memory of the run. Raise `error` again if it is there already."""
+        if self._file.of_run:
             if error is not None:
                 raise error
             return

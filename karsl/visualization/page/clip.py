@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from karsl.formats.karsl.layout import category_of
 from karsl.skeletons import Skeleton
 from karsl.visualization.clips.select import Stage
 from karsl.visualization.clips.sources import ClipRef

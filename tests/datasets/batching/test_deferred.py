@@ -23,7 +23,8 @@ from karsl.datasets.transforms import (
 )
 from karsl.datasets.transforms.augment import mask_points
 from karsl.skeletons import get_skeleton
-from karsl.testing.strategies import DEFERRED_TRANSFORMS, MISSING, make_clip
+from karsl.testing.steps import DEFERRED_STEPS
+from karsl.testing.strategies import MISSING, make_clip
 
 
 def canonical(clip):
@@ -73,13 +74,13 @@ def assert_same(steps, clips, *, rounded=False):
 
 @settings(max_examples=150)
 @given(
-    chain=st.lists(st.sampled_from(range(len(DEFERRED_TRANSFORMS))), max_size=5),
+    chain=st.lists(st.sampled_from(range(len(DEFERRED_STEPS))), max_size=5),
     frames=st.lists(st.integers(1, 14), min_size=1, max_size=4),
     missing=st.lists(st.sampled_from(MISSING), min_size=4, max_size=4),
     seed=st.integers(0, 2**31),
 )
 def test_any_chain_of_deferred_steps_is_the_eager_chain_to_1e_6(chain, frames, missing, seed):
-    steps = [DEFERRED_TRANSFORMS[i]() for i in chain]
+    steps = [DEFERRED_STEPS[i]() for i in chain]
     drawn = enumerate(zip(frames, missing, strict=False))
     clips = [make_clip(t, "karsl_184", missing=m, seed=seed + n) for n, (t, m) in drawn]
     try:

@@ -14,10 +14,8 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 
-from karsl.datasets.index.code_facts import code_facts, package_facts
-from karsl.datasets.index.fingerprint import fingerprint
-from karsl.datasets.index.identity import index_identity
-from karsl.io.hashing import file_stats
+from karsl.datasets import KArSLDataset, KeypointDataset
+from karsl.datasets.index.fingerprint import dataset_fingerprint, fingerprint, source_hash, undeclared_method
 
 METHODS = ("load_data_list", "parse_data_info", "filter_data")
 
@@ -69,63 +67,7 @@ def test_the_version_enters(monkeypatch):
     assert fingerprint(1) != before
 
 
-def test_a_file_is_known_by_its_content(tmp_path):
-    path = tmp_path / "a.json"
-    path.write_text("one")
-    before = file_stats(path)
-    os.utime(path, (1, 1))
-    assert file_stats(path) == before
-    path.write_text("two")
-    assert file_stats(path) != before
-
-
-def test_a_remembered_hash_is_used_only_while_nothing_changed(tmp_path, monkeypatch):
-    monkeypatch.setattr("karsl.io.hashing.RACY_NS", 10**15)  # however long this process waits for its turn
-    memory = tmp_path / "memory"
-    memory.mkdir(mode=0o700)
-    path = tmp_path / "a.json"
-    path.write_text("one")
-    long_ago = time.time_ns() - 10**16
-    before = file_stats(path, memory)
-    assert list(memory.iterdir()) == []  # too fresh: a second write within one tick of the clock could go unseen
-    os.utime(path, ns=(long_ago, long_ago))  # the time of the inode stays fresh
-    assert file_stats(path, memory) == before
-    assert list(memory.iterdir()) == []
-
-
-def test_a_remembered_hash_saves_the_reading(tmp_path, monkeypatch):
-    monkeypatch.setattr("karsl.io.hashing.RACY_NS", -1)
-    path = tmp_path / "a.json"
-    path.write_text("one")
-    before = file_stats(path, tmp_path)
-    (note,) = tmp_path.glob("*.facts")
-    monkeypatch.setattr(Path, "open", None)  # reading the content would fail now
-    assert file_stats(path, tmp_path) == before
-    monkeypatch.undo()
-    stamp = path.stat()
-    while path.stat().st_ctime_ns == stamp.st_ctime_ns:  # a coarse clock of files ticks every 10 ms
-        path.write_text("two")
-        os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # same size, same time
-    assert file_stats(path, tmp_path) != before
-    note.write_bytes(b"rubbish")
-    assert file_stats(path, tmp_path) == file_stats(path)
-
-
-def test_a_folder_is_known_by_names_sizes_and_times(tmp_path):
-    (tmp_path / "01-train").mkdir()
-    clip = tmp_path / "01-train" / "0001.npz"
-    clip.write_text("a")
-    seen = {file_stats(tmp_path)}
-    clip.write_text("ab")
-    seen.add(file_stats(tmp_path))
-    os.utime(clip, (1, 1))
-    seen.add(file_stats(tmp_path))
-    clip.rename(clip.with_name("0002.npz"))
-    seen.add(file_stats(tmp_path))
-    assert len(seen) == 4
-    assert file_stats(tmp_path) in seen
-
-
+MODULE = """
 class Base:
     def load_data_list(self):
         return [self.parse_data_info({{}})]

@@ -235,7 +235,7 @@ def test_invalid_sources_raise(stores, tmp_path):
         with pytest.raises(ConfigError, match=rf"source={re.escape(repr(source))}; expected a path"):
             StreamDataset(source, PIPELINE)
     for window in (0, 1.5, "a"):
-        with pytest.raises(ConfigError, match=f"window={window!r}; expected an integer from 1 to"):
+        with pytest.raises(ConfigError, match=f"window={window!r}; expected a whole number of 1 to"):
             open_stream(stores / "pack", window=window)
     with pytest.raises(ConfigError, match="batch_size=0"):
         open_stream(stores / "pack", batch_size=0)

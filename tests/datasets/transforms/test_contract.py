@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from karsl.datasets import transforms
-from karsl.datasets.rng import CounterRNG, sample_keys
+from karsl.datasets.draws import Draw, sample_keys
 from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, clip_meta
 from karsl.registry import TRANSFORMS
 from karsl.skeletons import Skeleton, get_skeleton
@@ -48,8 +48,6 @@ FIXED = {
     "FillMissing": [dict(mode=m, value=v) for m in ("constant", "previous", "linear") for v in (0.0, 0.5)],
     "SelectKeypoints": [dict(names=["rh", "left_hand_wrist"]), dict(skeleton="karsl_184", allow_missing=True),
                         dict(skeleton=HANDS)],
-    "SkeletonFeatures": [dict(feats=["joint", "bone_motion"]), dict(feats="bone", flatten=False, fill=1.0)],
-    "EncodeGloss": [dict(classes=list(range(9))), dict(target="english", classes=["a b", "c", *"defghij"])],
     "PackKeypointInputs": [dict(), dict(fill=-1.0, with_score=True)],
 }  # fmt: skip
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from karsl.errors import ConfigError, CorruptRecordError, DataProblems, DatasetNotFoundError
-from karsl.io.clip import canonical_clip
-from karsl.storage.convert import open_source
+from karsl.formats import open_clips
+from karsl.storage.record import canonical_clip
 
 
 def write_block(folder, corpus, *, signs, signers, split="train"):
