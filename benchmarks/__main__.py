@@ -21,9 +21,9 @@ from benchmarks.plot import draw_result
 from benchmarks.report import notes, result_table, stages_table
 from benchmarks.result import STREAMS, machine
 from benchmarks.startup import bench_open, open_table
-from karsl.cli.progress import step_bar
 from karsl.errors import ConfigError, KarslError
 from karsl.profiling.plot import require_matplotlib
+from karsl.progress import step_bar
 
 _FULL, _QUICK = (6000, 5, 3.0), (300, 1, 0.2)  # clips, rounds, seconds
 _MIN_CLIPS, _BATCH_SIZE = 60, 64

@@ -16,9 +16,9 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from rich.table import Table
 
-from karsl.datasets.base import KeypointDataset
+from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.errors import BenchError
-from karsl.storage.annotation import write_annotation
+from karsl.io.annotations import write_annotations
 from karsl.testing.records import synthetic_records
 
 _ACCESSES = 100_000
@@ -54,7 +54,7 @@ def bench_index(count: int = 1_000_000, folder: Path | None = None) -> list[Inde
     with tempfile.TemporaryDirectory(prefix="karsl-bench-") as temporary:
         place = folder or Path(temporary)
         records = list(synthetic_records(count))
-        annotation = str(write_annotation(place / "annotations.json", {"dataset_name": "made up"}, records))
+        annotation = str(write_annotations(place / "annotations.json", {"dataset_name": "made up"}, records))
         ours = partial(_karsl, cache=str(place / "index"))
         ways: dict[str, Callable[[str], BaseDataset]] = {"mmengine BaseDataset": _mmengine, "karsl KeypointDataset": ours}
         found = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from karsl.datasets.fused.half import number
+from karsl.datasets.batching.simd import half_to_float
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
@@ -25,4 +25,4 @@ def copy_clips(frames, offsets, numbers, out):
             source = frames[start + step * size // steps].reshape(-1)
             target = out[n, step * length // steps].reshape(-1)
             for j in range(target.size):
-                target[j] = number(source[j])
+                target[j] = half_to_float(source[j])

@@ -54,7 +54,7 @@ def profile_stages(folder: Path, *, batch_size: int, seed: int) -> dict[str, flo
     dataset, watch = open_pack(folder, PIPELINE, seed=seed), Stopwatch()
     order = iter(EndlessOrder(len(dataset), seed=seed))
     for places in np.array_split(np.arange(len(dataset)), 1 + len(dataset) // batch_size):
-        dataset.batch_part(places)  # the first touch of a clip compares its checksum
+        dataset.batch_segment(places)  # the first touch of a clip compares its checksum
     held: deque = deque(maxlen=1)  # a training loop holds one batch while the next is made
     for _ in range(_BATCHES):
         held.append(_timed_batch(dataset, np.fromiter(order, np.int64, batch_size), watch))
@@ -70,19 +70,19 @@ def profile_stages(folder: Path, *, batch_size: int, seed: int) -> dict[str, flo
 
 
 def _timed_batch(dataset, places: np.ndarray, watch: Stopwatch):
-    from karsl.datasets.fused.assembly import batch_memory, write_parts
-    from karsl.datasets.fused.draws import CompiledDraw
-    from karsl.datasets.fused.pending import PendingClips
+    from karsl.datasets.batching.batch import allocate_batch, write_segments
+    from karsl.datasets.batching.deferred import DeferredBatch
+    from karsl.datasets.batching.pipeline import CompiledRNG
 
     with watch.timing("look up clips"):
-        part = dataset.batch_part(places)
-        clips = PendingClips(part.frames, part.skeleton)
-    for step in part.steps.deferred:
+        part = dataset.batch_segment(places)
+        clips = DeferredBatch(part.frames, part.skeleton)
+    for step in part.pipeline.deferred:
         with watch.timing(f"plan {type(step).__name__}"):
-            step.defer(clips, step.sample_params(clips.meta, CompiledDraw(part.keys, stream=step.stream)))
-    part.__dict__["clips"] = clips
+            step.defer(clips, step.get_params(clips.meta, CompiledRNG(part.rng_keys, transform_id=step.transform_id)))
+    part.__dict__["deferred"] = clips
     with watch.timing("memory of the batch"):
-        arrays, batch = batch_memory([part], part.shape())
+        arrays, batch = allocate_batch([part], part.shape())
     with watch.timing("compiled pass"):
-        write_parts([part], arrays)
+        write_segments([part], arrays)
     return batch

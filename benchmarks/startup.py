@@ -12,8 +12,8 @@ import numpy as np
 from rich.table import Table
 
 from karsl.datasets import KArSLDataset, keypoint_collate
-from karsl.storage.convert import open_source
-from karsl.storage.pack.writer import pack_clips
+from karsl.formats import open_clips
+from karsl.pack.write import pack_clips
 
 _FRAMES = 3  # clips are short: what is timed is finding them, and files of 75,300 are written quickly
 _BATCH_SIZE = 64
@@ -51,7 +51,7 @@ def bench_open(count: int = 75_300, folder: Path | None = None, *, repeats: int 
         root, pack = place / f"open-{count}", place / f"open-{count}-pack"
         if not pack.exists():
             write_corpus(root, -(-count // _CLIPS_A_SIGN))
-            pack_clips(open_source(root), pack)
+            pack_clips(open_clips(root), pack)
         of_folders = dict(data_root=str(root))
         of_pack = dict(data_root=str(pack), ann_file="annotations.json")
         with tempfile.TemporaryDirectory(dir=place) as index:

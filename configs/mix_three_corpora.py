@@ -84,7 +84,7 @@ train_dataloader = dict(
             datasets=[
                 dict(type=FilterDataset, predicate=dict(split="train"), dataset=karsl),
                 # it ships no split; this one does not keep signers apart
-                dict(type=FilterDataset, predicate=dict(type="in_part", part="train"), dataset=msl150),
+                dict(type=FilterDataset, predicate=dict(type="hash_split", split="train"), dataset=msl150),
                 asl_app,  # one clip a sign: nothing is left to test on
             ],
         ),
@@ -108,7 +108,7 @@ test_dataloader = dict(
             aliases=aliases,
             datasets=[  # in the order of training, so that labels are the same
                 dict(type=FilterDataset, predicate=dict(split="test"), dataset=karsl),
-                dict(type=FilterDataset, predicate=dict(type="in_part", part="test"), dataset=msl150),
+                dict(type=FilterDataset, predicate=dict(type="hash_split", split="test"), dataset=msl150),
                 dict(type=SliceDataset, indices=0, dataset=asl_app),  # its classes, none of its clips
             ],
         ),

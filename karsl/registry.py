@@ -13,17 +13,15 @@ def _child(name: str, parent: mm.Registry, *locations: str) -> mm.Registry:
     return mm.Registry(name, parent=parent, scope="karsl", locations=list(locations))
 
 
-DATASETS = _child("dataset", mm.DATASETS, "karsl.datasets", "karsl.remote")
+DATASETS = _child("dataset", mm.DATASETS, "karsl.datasets", "karsl.ray")
 TRANSFORMS = _child("transform", mm.TRANSFORMS, "karsl.datasets.transforms")
-DATA_SAMPLERS = _child("data sampler", mm.DATA_SAMPLERS, "karsl.datasets", "karsl.remote")
+DATA_SAMPLERS = _child("data sampler", mm.DATA_SAMPLERS, "karsl.datasets", "karsl.ray")
 FUNCTIONS = _child("function", mm.FUNCTIONS, "karsl.datasets")
 MODELS = _child("model", mm.MODELS, "karsl.models")
 METRICS = _child("metric", mm.METRICS, "karsl.evaluation")
-HOOKS = _child("hook", mm.HOOKS, "karsl.engine", "karsl.analysis.memory.hook", "karsl.visualization.hook")
+HOOKS = _child("hook", mm.HOOKS, "karsl.engine", "karsl.profiling.hook", "karsl.visualization.hooks")
 OPTIM_WRAPPERS = _child("optimizer wrapper", mm.OPTIM_WRAPPERS, "karsl.engine")
-VISUALIZERS = _child("visualizer", mm.VISUALIZERS, "karsl.visualization.visualizer")
-# MMEngine has no registry of this kind.
-ENCODERS = mm.Registry("encoder", scope="karsl", locations=["karsl.datasets"])
+VISUALIZERS = _child("visualizer", mm.VISUALIZERS, "karsl.visualization.hooks")
 
 # Nothing of ours is in these yet. They exist so that a user's own types resolve under default_scope='karsl', and so that
 # MMEngine does not warn at every start that the scope has no such registry.

@@ -21,19 +21,19 @@ ORDER: dict[str, str] = {
         " models engine evaluation visualization profiling ray testing | cli | __main__"
     ),
     "datasets": (
-        "rng filters transfer collate index | state splits transforms | batching pipeline | tree | order keypoint_dataset |"
+        "rng filters transfer collate index splits | state records transforms | batching pipeline | tree | order keypoint_dataset |"
         " karsl combine streaming | __init__"
     ),
     "datasets.index": "header codec indices | reader writer | record_list fingerprint | cache | __init__",
-    "datasets.batching": "plan simd | kernel stats | frames | deferred | pipeline | batch | __init__",
+    "datasets.batching": "plan simd | kernel stats | frames | deferred | pipeline | segment | batch | __init__",
     "datasets.order": "permutation | resumable | samplers | __init__",
-    "datasets.combine": "read agreement export | base | select map cache check | filter mix | lazy | __init__",
+    "datasets.combine": "read agreement | base export | select map cache check | filter mix | lazy | __init__",
     "datasets.streaming": "prefetch webdataset | sources | dataset | __init__",
     "datasets.transforms": (
         "base | resample geometry augment normalize select loading streams labels formatting | sampling | __init__"
     ),
     "io": (
-        "npy clip atomic lru labels shared_file remote | npz readahead hashing annotations remote_cache |"
+        "clip atomic lru labels shared_file remote | npy | npz readahead hashing annotations remote_cache |"
         " torch_files pack_reader | reader file_index | sources | __init__"
     ),
     "pack": "manifest encode | transaction verify | edit build | write | __init__",

@@ -41,7 +41,7 @@ class KarslKernel(KarslPacked):
 
         def batches() -> Iterator[torch.Tensor]:
             numbers = ([next(order) for _ in range(batch_size)] for _ in range(_PLANS))
-            plans = [dataset.batch_part(np.array(places)).clips for places in numbers]
+            plans = [dataset.batch_segment(np.array(places)).deferred for places in numbers]
             for plan, out in zip(cycle(plans), cycle(outs), strict=False):
                 plan.write(channels=CHANNELS, out=out.numpy().reshape(-1, NUM_KEYPOINTS, CHANNELS), mask=mask)
                 yield out

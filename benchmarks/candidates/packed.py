@@ -20,8 +20,9 @@ class KarslPacked(KarslCandidate):
     name = "karsl"
 
     def prepare(self, clips: Clips, folder: Path) -> int:
+        from karsl.io import canonical_clip
+        from karsl.pack import pack_records
         from karsl.skeletons import get_skeleton
-        from karsl.storage import canonical_clip, pack_records
 
         records: list[dict] = [
             {"clip_id": str(n), "sign": n % 100 + 1, "signer": "01", "split": "train", "num_frames": len(clips[n])}

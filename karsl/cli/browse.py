@@ -16,7 +16,7 @@ from karsl.cli.options import (
     add_source_skeleton,
     add_trust_pickle,
     import_modules,
-    naming_data_root,
+    suggest_data_root,
 )
 
 SUMMARY = "show clips, raw and transformed, in a page, contact sheets, animations or a local server"
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     import_modules(args.imports)
     torch.set_num_threads(1)  # one clip at a time: threads would only synchronize over a few KB
     count = _num_clips(args)
-    with naming_data_root(args):
+    with suggest_data_root(args):
         dataset = _open_dataset(args, count=count)
     clip_filter = ClipFilter(tuple(args.sign), tuple(args.signer), tuple(args.split))
     if args.serve:
@@ -146,7 +146,7 @@ def _open_dataset(args: argparse.Namespace, *, count: int) -> Any:
 
 
 def _open_files(args: argparse.Namespace) -> Any:
-    from karsl.engine.config.overrides import find_ann_file
+    from karsl.engine.config.load import find_ann_file
     from karsl.errors import ConfigError
     from karsl.visualization.clips.open import open_clips
 

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from karsl.cli.progress import tracked
+from karsl.progress import tracker
 
 _OVERVIEW_CLIPS = 60  # image viewers fail on larger images
 _SIGN_SHEET_CLIPS = 30
@@ -25,17 +25,17 @@ def export_clips(args: argparse.Namespace, dataset: Any, clips: Sequence[Any]) -
     A clip that cannot be read does not prevent the others from being written.
 
     Raises:
-        DataProblems: If some clips cannot be read; the others are written.
+        DataErrors: If some clips cannot be read; the others are written.
     """
-    from karsl.errors import DataProblems
+    from karsl.errors import DataErrors
 
-    problems = list(getattr(dataset, "left_out", ()))
+    problems = list(getattr(dataset, "skipped_problems", ()))
     writers = {"html": _write_html, "sheet": _write_sign_sheets if args.per_sign else _write_sheets}
     paths = writers.get(args.format, _write_animations)(args, dataset, clips, problems)
     if paths and not args.not_show:
         open_files(paths, interval=args.show_interval)
     if problems:
-        raise DataProblems(args.source, problems)
+        raise DataErrors(args.source, problems)
     return 0
 
 
@@ -85,7 +85,7 @@ def _stages(
     from karsl.errors import ConfigError, KarslError
     from karsl.visualization.clips.select import shown_stages
 
-    for number, clip in enumerate(tracked(description)(clips, len(clips))):
+    for number, clip in enumerate(tracker(description)(clips, len(clips))):
         try:
             views = shown_stages(clip, args.mode or mode, augmentations=args.augmentations, seed=args.seed)
         except ConfigError:
@@ -163,7 +163,7 @@ def _write_html(args: argparse.Namespace, dataset: Any, clips: Sequence[Any], pr
 
 
 def _save(image: Any, path: Path) -> None:
-    from karsl.storage.atomic import atomic_path
+    from karsl.io.atomic import atomic_path
 
     with atomic_path(path) as part:
         image.save(part, format="PNG", optimize=True)

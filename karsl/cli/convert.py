@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_modules
-from karsl.cli.progress import tracked
+from karsl.progress import tracker
 
 SUMMARY = "convert clips from one format to another, matching keypoints by name"
 _DESCRIPTION = """\
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         skeleton=args.source_skeleton,
         trusted=args.trust_pickle,
         label_table=args.label_sheet,
-        progress=tracked("listing clips"),
+        progress=tracker("listing clips"),
     )
     result = convert(
         source,
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         skeleton=args.skeleton,
         strict=args.strict,
         dtype=args.dtype,
-        progress=tracked("converting"),
+        progress=tracker("converting"),
     )
     paths = [result.path] if result.path.is_file() else [p for p in result.path.rglob("*") if p.is_file()]
     size = sum(path.stat().st_size for path in paths)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from karsl.cli.progress import bar
+from karsl.progress import bar
 
 SUMMARY = "make synthetic clips, train, test on an unseen signer, show the results"
 

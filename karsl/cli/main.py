@@ -39,7 +39,7 @@ DISK_ERRORS = dict.fromkeys(DISK_FULL, "; free some space, or write to another l
 }
 # PyTorch raises the error of a worker process with the entire traceback as its text.
 WORKER_TRACEBACK = "\nOriginal Traceback (most recent call last):\n"
-RAISED = re.compile(r"^(?:(?P<karsl>karsl\.errors\.)|[\w.]+\.)?(?P<name>DataProblems|\w*Error): ", re.MULTILINE)
+RAISED = re.compile(r"^(?:(?P<karsl>karsl\.errors\.)|[\w.]+\.)?(?P<name>DataErrors|\w*Error): ", re.MULTILINE)
 SKIP_BAD = "or skip such clips: on_error='skip' in the config's dataset, or 'karsl prepare --skip-bad' and --ann-file"
 UNREADABLE = ("CorruptRecordError", "FileNotFoundError")
 

@@ -195,7 +195,7 @@ def config_loader(case: Any, rank: int, *, batch_size: int | None, **options: An
 def folder_loader(case: Any, rank: int, *, data_root: str, ann_file: str | None = None, batch_size: int) -> Any:
     """Return a loader over the clips of a KArSL layout."""
     from karsl.datasets import KArSLDataset
-    from karsl.engine.config.overrides import find_ann_file
+    from karsl.engine.config.load import find_ann_file
     from karsl.testing.records import shuffled_loader
 
     steps = [{"type": "LoadKeypoints"}]

@@ -11,7 +11,7 @@ from shlex import quote
 from typing import Any
 
 from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_modules
-from karsl.cli.progress import bar, tracked
+from karsl.progress import bar, tracker
 
 SUMMARY = "write clips to memory-mapped shards; append, remove, verify"
 
@@ -105,7 +105,7 @@ def _pack(args: argparse.Namespace) -> int:
             dtype=args.dtype,
             shard_bytes=int(args.shard_size * _GIB),
             mode="append" if args.append else "replace" if args.replace else "new",
-            tell=tell,
+            progress=tell,
         )
     _report(done, out)
     return 0
@@ -123,7 +123,7 @@ def _open(args: argparse.Namespace) -> Any:
         skeleton=args.source_skeleton or args.skeleton,
         label_table=args.label_sheet,
         trusted=args.trust_pickle,
-        progress=tracked("listing clips"),
+        progress=tracker("listing clips"),
     )
     target = get_skeleton(args.skeleton) if args.skeleton else source.skeleton
     return source if target == source.skeleton else RemappedSource(source, target)
@@ -131,20 +131,20 @@ def _open(args: argparse.Namespace) -> Any:
 
 def _packer(args: argparse.Namespace, clips: int) -> Callable:
     if args.ray is None:
-        from karsl.storage.pack.writer import pack_clips
+        from karsl.pack.write import pack_clips
 
         return partial(pack_clips, workers=_num_workers(args.workers, clips))
-    from karsl.remote import pack_on_ray
+    from karsl.ray import pack_on_ray
 
     return partial(pack_on_ray, address=args.ray or None, num_tasks=args.workers or _MAX_WORKERS)
 
 
 def _report(done, out: Path) -> None:
     manifest = done.manifest
-    if done.kept_shards:
-        print(f"{done.kept_shards} shards were reused from an interrupted run")
-    if done.present:
-        print(f"{done.present} clips were already in the pack")
+    if done.reused_shards:
+        print(f"{done.reused_shards} shards were reused from an interrupted run")
+    if done.duplicates:
+        print(f"{done.duplicates} clips were already in the pack")
     size = sum(facts.bytes for _, _, facts in manifest.files())
     shards = f"{len(manifest.shards)} shard{'s' if len(manifest.shards) > 1 else ''}"
     print(f"{done.added} clips packed")
@@ -156,22 +156,22 @@ def _report(done, out: Path) -> None:
 
 
 def _verify(pack: Path) -> int:
-    from karsl.errors import DataProblems
-    from karsl.storage.pack.manifest import Manifest
-    from karsl.storage.pack.verify import verify_pack
+    from karsl.errors import DataErrors
+    from karsl.pack.manifest import Manifest
+    from karsl.pack.verify import verify_pack
 
     total = sum(facts.bytes for _, _, facts in Manifest.read(pack).files())
     with bar("verifying, bytes", total) as tell:
-        problems = verify_pack(pack, tell=tell)
+        problems = verify_pack(pack, progress=tell)
     if problems:
-        raise DataProblems(str(pack), problems)
+        raise DataErrors(str(pack), problems)
     manifest = Manifest.read(pack)
     print(f"all checksums match: {manifest.num_clips} clips, {len(manifest.shards)} shards, {total / 2**20:.0f} MiB")
     return 0
 
 
 def _remove(pack: Path, clip_ids: list[str]) -> int:
-    from karsl.storage.pack.edit import remove_clips
+    from karsl.pack.edit import remove_clips
 
     manifest = remove_clips(pack, clip_ids)
     removed = sum(len(shard.removed) for shard in manifest.shards)

@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 
 from karsl.cli.options import add_import, add_source_skeleton, import_modules
-from karsl.cli.progress import tracked
+from karsl.progress import tracker
 
 SUMMARY = "check a data root and write its annotation file"
 
@@ -32,11 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Scan, report, write."""
     from karsl.audit.counts import check_counts
-    from karsl.errors import ConfigError, DataProblems
+    from karsl.errors import ConfigError, DataErrors
     from karsl.formats.karsl.scan import scan_npz_folders
+    from karsl.io import class_metainfo, find_label_table, read_label_table, write_annotations
+    from karsl.io.pack_reader import MANIFEST
     from karsl.skeletons import get_skeleton
-    from karsl.storage import class_metainfo, find_label_sheet, read_label_sheet, write_annotation
-    from karsl.storage.packed import MANIFEST
 
     import_modules(args.imports)
     out = args.out or args.data_root / "annotations.json"
@@ -44,21 +44,21 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(
             f"{out}: {out.parent} is a pack, which has its own annotation file; choose another folder for --out"
         )
-    table_path = args.label_sheet or find_label_sheet(args.data_root)
-    table = read_label_sheet(table_path) if table_path else None
+    table_path = args.label_sheet or find_label_table(args.data_root)
+    table = read_label_table(table_path) if table_path else None
     scan = scan_npz_folders(
         args.data_root,
         skeleton=get_skeleton(args.source_skeleton),
         label_table=table,
         read_values=not args.quick,
-        progress=tracked("reading clips"),
+        progress=tracker("reading clips"),
     )
     if scan.problems and (not args.skip_bad or not scan.records):
         raise scan.error(args.data_root)
     metainfo = {"dataset_name": "karsl", "skeleton": args.source_skeleton, **class_metainfo(scan.signs, table)}
-    out = write_annotation(out, metainfo, scan.records)
+    out = write_annotations(out, metainfo, scan.records)
     if scan.problems:
-        skipped = DataProblems(str(args.data_root), scan.problems)
+        skipped = DataErrors(str(args.data_root), scan.problems)
         print(f"skipped, {skipped}")
     print(_summarize(scan.records))
     for warning in check_counts(scan.records, scan.empty_clips):

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _dump_to(runner: Runner, path: Path) -> None:
-    from karsl.datasets.walk import walk_datasets
+    from karsl.datasets.tree import walk_datasets
     from karsl.evaluation import DumpPredictions
 
     dataset = runner.test_loop.dataloader.dataset

@@ -6,8 +6,10 @@ from karsl.datasets.combine import (
     CacheDataset,
     ClassBalancedDataset,
     ConcatDataset,
+    DatasetWrapper,
     FilterDataset,
     InterleaveDataset,
+    LazyDataset,
     MapDataset,
     MixDataset,
     RelabelDataset,
@@ -18,18 +20,18 @@ from karsl.datasets.combine import (
 from karsl.datasets.index.record_list import RecordList
 from karsl.datasets.karsl import KArSLDataset
 from karsl.datasets.keypoint_dataset import KeypointDataset
-from karsl.datasets.lazy import LazyDataset
+from karsl.datasets.order import BlockShuffleSampler, ClassBalancedSampler, LengthBucketSampler, ResumableSampler
 from karsl.datasets.pipeline import Pipeline
-from karsl.datasets.samplers import ChunkSampler, ClassBalancedSampler, LengthBucketSampler, ResumableSampler
 from karsl.datasets.splits import hash_split
-from karsl.datasets.stream import StreamDataset, TarDataset
+from karsl.datasets.streaming import StreamDataset, TarDataset
 
 __all__ = [
     "CacheDataset",
-    "ChunkSampler",
+    "BlockShuffleSampler",
     "ClassBalancedDataset",
     "ClassBalancedSampler",
     "ConcatDataset",
+    "DatasetWrapper",
     "FilterDataset",
     "InterleaveDataset",
     "KArSLDataset",

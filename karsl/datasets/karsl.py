@@ -12,10 +12,11 @@ from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.datasets.records import parse_records
 from karsl.errors import AnnotationError, ConfigError
 from karsl.formats.karsl.layout import signs_of_subset
+from karsl.formats.karsl.scan import scan_npz_folders
+from karsl.io import class_metainfo, find_label_table, read_label_table
+from karsl.io.labels import LabelTable
 from karsl.registry import DATASETS
 from karsl.skeletons import get_skeleton
-from karsl.storage import class_metainfo, find_label_sheet, read_label_sheet, scan_npz_folders
-from karsl.storage.labels import LabelSheet
 
 _SIGN_KEYS = ("signs", "subset")
 
@@ -78,7 +79,7 @@ class KArSLDataset(KeypointDataset):
             )
         table = self._label_table()
         skeleton = self.skeleton or get_skeleton("karsl_184")
-        scan = scan_npz_folders(root, skeleton=skeleton, sheet=table, memory=private_dir(self.index_cache))
+        scan = scan_npz_folders(root, skeleton=skeleton, label_table=table, cache_dir=private_dir(self.index_cache))
         if scan.problems and (self.on_error == "raise" or not scan.records):
             raise scan.error(root, f"data_root={root!r}")
         self.skipped_problems = tuple(scan.problems)
@@ -136,10 +137,10 @@ class KArSLDataset(KeypointDataset):
             self._metainfo[key] = tuple(names[i] for i in selected)
         self._metainfo["signs"] = tuple(signs[i] for i in selected)
 
-    def _label_table(self) -> LabelSheet | None:
+    def _label_table(self) -> LabelTable | None:
         path = self._label_table_path()
-        return read_label_sheet(path) if path else None
+        return read_label_table(path) if path else None
 
     def _label_table_path(self) -> Path | None:
         root = Path(self.data_root or ".")
-        return root / self.label_table if self.label_table else find_label_sheet(root)
+        return root / self.label_table if self.label_table else find_label_table(root)

@@ -16,7 +16,6 @@ from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.logging import print_log
 
 from karsl.checks import check_int
-from karsl.datasets.annotation import check_labels, complete_metainfo, read_annotation
 from karsl.datasets.batching import compiled
 from karsl.datasets.filters import filter_records, summarize, unmatched_values
 from karsl.datasets.index.cache import open_or_build, private_dir
@@ -28,9 +27,10 @@ from karsl.datasets.records import INDEX_COLUMNS, SharedArray, drain, join_prefi
 from karsl.datasets.rng import CounterRNG, hash_name
 from karsl.datasets.state import EpochState, SkipCounter, ensure_initialized
 from karsl.errors import ConfigError, TransformError, pluralize
+from karsl.io.annotations import check_labels, load_annotations, merge_metainfo
+from karsl.io.readahead import FileRanges
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton, get_skeleton
-from karsl.storage.readahead import FileRanges
 
 if TYPE_CHECKING:
     from karsl.datasets.batching.batch import BatchSegment
@@ -47,7 +47,7 @@ class KeypointDataset(BaseDataset):
     """Clips of keypoints that are listed by an annotation file in OpenMMLab's format.
 
     A record needs `keypoint_path` for LoadKeypoints, for an archive also `keypoint_key`, for a pack also `frame_start` and
-    `num_frames` (see `karsl.storage.reader.ClipReader`), and `label` for training. `clip_id`, `split`, `signer` and
+    `num_frames` (see `karsl.io.reader.ClipReader`), and `label` for training. `clip_id`, `split`, `signer` and
     `num_frames` are used by filters and messages. The contract is that of MMEngine's BaseDataset.
 
     Args:
@@ -202,7 +202,7 @@ class KeypointDataset(BaseDataset):
             TypeError: If there is no `ann_file`, its content is not a dict, or a record is not parsed to dicts.
             AnnotationError: If a key of the format is missing, or the file cannot be parsed.
         """
-        annotations = read_annotation(self.ann_file, owner=type(self).__name__)
+        annotations = load_annotations(self.ann_file, owner=type(self).__name__)
         for key, value in annotations["metainfo"].items():
             self._metainfo.setdefault(key, value)
         return list(parse_records(annotations["data_list"], self.parse_data_info))
@@ -236,7 +236,7 @@ class KeypointDataset(BaseDataset):
 
     @classmethod
     def _load_metainfo(cls, metainfo: Mapping | Config | None = None) -> dict:
-        return complete_metainfo(cls.METAINFO, metainfo)
+        return merge_metainfo(cls.METAINFO, metainfo)
 
     @property
     def skeleton(self) -> Skeleton | None:

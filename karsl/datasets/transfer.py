@@ -30,8 +30,8 @@ import numpy.random  # noqa: F401 - torch seeds it in every worker: imported her
 import torch
 from torch.utils.data import get_worker_info
 
-from karsl.datasets.shared_file import SharedFile
 from karsl.errors import BatchLostError
+from karsl.io.shared_file import SharedFile
 
 MEMFD_NAME = "karsl-batch"
 MAX_SLOTS, MAX_BYTES = 64, 1 << 30  # per worker, reached only if batches are kept; each slot has a descriptor

@@ -12,9 +12,9 @@ import mmengine.dataset as mm
 import numpy as np
 import torch.utils.data as torch_data
 
-from karsl.datasets.combine.naming import kind
-from karsl.datasets.epoch import EpochState
-from karsl.storage.readahead import FileRanges
+from karsl.datasets.state import EpochState
+from karsl.errors import type_name
+from karsl.io.readahead import FileRanges
 
 
 class Node(Protocol):
@@ -67,7 +67,7 @@ class ResolvedClips:
     def path(self) -> str:
         """Path to the dataset in messages, e.g. `ConcatDataset: datasets[1] (KArSLDataset)`."""
         datasets = [*(above for above, _ in self.ancestors), self.dataset]
-        text = kind(datasets[0])
+        text = type_name(datasets[0])
         for (above, number), below in zip(self.ancestors, datasets[1:], strict=True):
             text += f": {_child_label(above, number, below)}"
         return text
@@ -205,7 +205,7 @@ def leaf_datasets(dataset: Any, *, open_root: bool = False) -> Iterator[tuple[st
         dataset: Root of the tree.
         open_root: Follow the root even if it is not transparent.
     """
-    yield from _leaves(dataset, kind(dataset), open_root)
+    yield from _leaves(dataset, type_name(dataset), open_root)
 
 
 def _leaves(dataset: Any, path: str, open_root: bool = False) -> Iterator[tuple[str, Any, tuple[Callable, ...]]]:
@@ -220,7 +220,7 @@ def _leaves(dataset: Any, path: str, open_root: bool = False) -> Iterator[tuple[
 
 
 def _child_label(dataset: Any, number: int, child: Any) -> str:
-    return f"{dataset.child_name(number)} ({kind(child)})" if hasattr(dataset, "child_name") else kind(child)
+    return f"{dataset.child_name(number)} ({type_name(child)})" if hasattr(dataset, "child_name") else type_name(child)
 
 
 def child_datasets(dataset: Any) -> list[Any]:
@@ -259,7 +259,7 @@ def first_seed(datasets: Iterable[Any]) -> int | None:
 
 def first_changing(datasets: Iterable[Any]) -> str | None:
     """Return the type of the first dataset in some trees whose indices are other clips in each epoch, or None."""
-    return next((kind(d) for d in descendants(datasets) if getattr(d, "changes_each_epoch", False)), None)
+    return next((type_name(d) for d in descendants(datasets) if getattr(d, "changes_each_epoch", False)), None)
 
 
 def set_epoch(dataset: Any, epoch: int, seed: int | None) -> None:
@@ -286,7 +286,7 @@ def _format_lines(dataset: Any) -> Iterator[str]:
     describe = getattr(dataset, "_describe", None)
     arguments = describe() if callable(describe) else source_name(dataset)
     ready = getattr(dataset, "_fully_initialized", True)
-    yield f"{kind(dataset)}({arguments}): {f'{len(dataset):,} clips' if ready else 'not initialized'}"
+    yield f"{type_name(dataset)}({arguments}): {f'{len(dataset):,} clips' if ready else 'not initialized'}"
     children = child_datasets(dataset)
     for number, child in enumerate(children):
         is_last = number == len(children) - 1

@@ -13,10 +13,9 @@ from mmengine.logging import print_log
 from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
-from karsl.datasets.filters import counted
-from karsl.datasets.resume import Resumable
-from karsl.datasets.walk import tell_epoch, walk_datasets
-from karsl.errors import ConfigError
+from karsl.datasets.order.resumable import ResumableOrder
+from karsl.datasets.tree import set_epoch, walk_datasets
+from karsl.errors import ConfigError, pluralize
 from karsl.registry import HOOKS
 
 ORDER_KEY = "data_order"
@@ -71,7 +70,7 @@ class EpochHook(Hook):
         seed, epoch = common_seed(runner), runner.epoch
         loader = runner.train_loop.dataloader
         for dataset in walk_datasets(loader.dataset):
-            tell_epoch(dataset, epoch, seed)
+            set_epoch(dataset, epoch, seed)
         if not runner._randomness_cfg.get("diff_rank_seed") and hasattr(loader.sampler, "seed"):
             loader.sampler.seed = seed
         seed_everything(seed, epoch, runner.rank, LOADING)
@@ -165,7 +164,7 @@ class EpochIterator:
             has seen; the loop of its fork calls `skip_iter` instead, or nothing.
     """
 
-    def __init__(self, loader: DataLoader, order: Resumable, *, seed: int, skip: int) -> None:
+    def __init__(self, loader: DataLoader, order: ResumableOrder, *, seed: int, skip: int) -> None:
         self._loader, self._order, self._seed, self._skip = loader, order, seed, skip
         self._state = order.state_dict()  # DistSamplerSeedHook sets epoch 0 afterwards, since this loop has no other
         self._batches: Iterator | None = None
@@ -193,28 +192,28 @@ class EpochIterator:
     def _start_epoch(self, epoch: int) -> None:
         self._order.set_epoch(epoch, self._seed)
         for dataset in walk_datasets(self._loader.dataset):
-            tell_epoch(dataset, epoch, self._order.seed)
+            set_epoch(dataset, epoch, self._order.seed)
         if self._batches is None:
             stop_workers(self._loader)  # of MMEngine's own iterator, which started before the state was known
         self._batches = iter(self._loader)
 
 
-def find_resumable(loader: DataLoader) -> Resumable | None:
+def find_resumable(loader: DataLoader) -> ResumableOrder | None:
     """Return the resumable order of a loader: its dataset if that is a stream, or its sampler; None if it has none."""
     sampler = getattr(loader.batch_sampler, "sampler", None) if loader.batch_sampler is not None else None
-    return next((part for part in (loader.dataset, loader.sampler, sampler) if isinstance(part, Resumable)), None)
+    return next((part for part in (loader.dataset, loader.sampler, sampler) if isinstance(part, ResumableOrder)), None)
 
 
-def _set_batch_size(loader: DataLoader) -> Resumable | None:
+def _set_batch_size(loader: DataLoader) -> ResumableOrder | None:
     order = find_resumable(loader)
     if order is not None and isinstance(loader.batch_size, int):
         order.batch_size = loader.batch_size
     return order
 
 
-def _estimate_state(runner: Runner, order: Resumable, seed: int) -> dict[str, int]:
+def _estimate_state(runner: Runner, order: ResumableOrder, seed: int) -> dict[str, int]:
     """Estimate the position from the iteration, assuming that epochs are as long as now."""
-    loader, share = runner.train_dataloader, order.share(0)
+    loader, share = runner.train_dataloader, order.partition(0)
     epoch, step = divmod(runner.iter, max(1, len(loader)))
     if not isinstance(runner.train_loop, IterBasedTrainLoop):
         epoch, step = runner.epoch, runner.iter - runner.epoch * len(loader)
@@ -278,8 +277,8 @@ class DatasetSummaryHook(Hook):
 
 def describe_datasets(dataset: Any) -> str:
     """Summarize a dataset, or the datasets that it wraps; empty if none has a summary."""
-    leaves = [part for part in walk_datasets(dataset) if getattr(part, "contents", "")]
-    text = " + ".join(leaf.contents + (f"; no clips of {leaf.absent}" if leaf.absent else "") for leaf in leaves)
+    leaves = [part for part in walk_datasets(dataset) if getattr(part, "summary", "")]
+    text = " + ".join(leaf.summary + (f"; no clips of {leaf.unmatched_filters}" if leaf.unmatched_filters else "") for leaf in leaves)
     if not leaves or not hasattr(dataset, "__len__") or len(leaves) == 1 and len(leaves[0]) == len(dataset):
         return text
-    return f"{counted(len(dataset), 'clip')} of {text}"
+    return f"{pluralize(len(dataset), 'clip')} of {text}"

@@ -13,8 +13,8 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from karsl.io.atomic import atomic_path
 from karsl.registry import METRICS
-from karsl.storage.atomic import atomic_path
 
 
 def rank_of_true_class(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:

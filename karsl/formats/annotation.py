@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from karsl.errors import DataProblems
+from karsl.errors import DataErrors
 from karsl.formats.base import ConversionJob, class_list, file_with_suffix, register_format, resolve_skeleton
 from karsl.formats.folders import NpzFolderWriter
+from karsl.io.annotations import parse_annotations, write_data_list
+from karsl.io.pack_reader import ANNOTATIONS, MANIFEST
 from karsl.io.sources import IndexedSource, public_record
 from karsl.skeletons import Skeleton, describe_skeleton
-from karsl.storage.annotation import read_annotation, write_list
-from karsl.storage.packed import ANNOTATIONS, MANIFEST
 
 
 def _is_annotation(path: Path) -> bool:
@@ -26,7 +26,7 @@ def write_annotated(out: Path, job: ConversionJob) -> None:
             name, key = f"clips/{record['label']:04d}.npz", record["clip_id"]
             archives.write(name, key, clip)
             records.append({**public_record(record), "keypoint_path": name, "keypoint_key": key})
-    write_list(out / ANNOTATIONS, {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)}, records)
+    write_data_list(out / ANNOTATIONS, {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)}, records)
 
 
 @register_format(
@@ -50,10 +50,10 @@ def open_annotation(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -
 
     Raises:
         AnnotationError: If the file is malformed, or neither it nor `skeleton` names the skeleton.
-        DataProblems: If records lack the keys that locate and name their clips, with all of them.
+        DataErrors: If records lack the keys that locate and name their clips, with all of them.
     """
     path = path / ANNOTATIONS if path.is_dir() else path
-    metainfo, records = read_annotation(path)
+    metainfo, records = parse_annotations(path)
     points = resolve_skeleton(metainfo.get("skeleton"), skeleton, where=path)
     problems = [
         f"record {number} has no {key!r}; add it"
@@ -62,7 +62,7 @@ def open_annotation(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -
         if key not in record
     ]
     if problems:
-        raise DataProblems(str(path), problems)
+        raise DataErrors(str(path), problems)
     if "classes" not in metainfo and all("label" in r for r in records):
         metainfo["classes"] = class_list(r["label"] for r in records)
     metainfo["skeleton"] = describe_skeleton(points)

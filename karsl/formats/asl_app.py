@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
+from karsl.errors import CorruptRecordError, DataErrors, DatasetNotFoundError
 from karsl.formats.base import register_format
+from karsl.io.pack_reader import ANNOTATIONS
 from karsl.io.sources import FunctionSource
 from karsl.skeletons import get_skeleton
-from karsl.storage.packed import ANNOTATIONS
 
 _GROUPS = {"pose": "pose", "face": "face", "lh": "left_hand", "rh": "right_hand"}
 
@@ -104,7 +104,7 @@ def open_asl_app(path: Path, **_: Any) -> FunctionSource:
 
     Raises:
         DatasetNotFoundError: If the folder has no json file.
-        DataProblems: If files are not of this format, with all of them.
+        DataErrors: If files are not of this format, with all of them.
     """
     root, files = (path, _sign_files(path)) if path.is_dir() else (path.parent, [path])
     if not files:
@@ -120,7 +120,7 @@ def open_asl_app(path: Path, **_: Any) -> FunctionSource:
         fps = {"fps": float(content["fps"])} if isinstance(content.get("fps"), (int, float)) else {}
         records.append({"clip_id": file.stem, "num_frames": len(content["frames"]), **fps, "file": file.name})
     if problems:
-        raise DataProblems(str(path), problems)
+        raise DataErrors(str(path), problems)
     classes = tuple(sorted(set(signs)))
     label = {sign: i for i, sign in enumerate(classes)}
     labelled = [{**record, "label": label[sign]} for record, sign in zip(records, signs, strict=True)]

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataProblems, SkeletonError, did_you_mean
+from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataErrors, SkeletonError, did_you_mean
+from karsl.io.clip import to_float16, value_problem
+from karsl.io.file_index import Progress
 from karsl.io.sources import ClipSource, describe_points, dropped_points, remap_clip
 from karsl.skeletons import Skeleton, get_skeleton
-from karsl.storage.file_index import Progress
-from karsl.storage.half import to_half
-from karsl.storage.record import value_problem
 
 SUPPORTS_ALL = frozenset({"z", "score", "mask"})
 """`Format.supports` of a format that stores every coordinate, every score and which points are missing."""
@@ -293,7 +292,7 @@ class ConversionJob:
             key: Sort key of records, for formats that group clips.
 
         Raises:
-            DataProblems: At the end, with every clip that could not be read.
+            DataErrors: At the end, with every clip that could not be read.
             ConfigError: If a loss occurs while strict, or float16 cannot represent a value.
         """
         records = sorted(self.source.records, key=key) if key else self.source.records
@@ -315,7 +314,7 @@ class ConversionJob:
             self.losses.check(clip, record["clip_id"], self.supports)
             yield record, self._to_dtype(clip, record["clip_id"])
         if problems:
-            raise DataProblems("the clips to convert", problems)
+            raise DataErrors("the clips to convert", problems)
 
     def _read(self, record: dict) -> np.ndarray:
         clip, where = self.source.read(record), f"clip {record['clip_id']!r}"
@@ -331,7 +330,7 @@ class ConversionJob:
     def _to_dtype(self, clip: np.ndarray, clip_id: str) -> np.ndarray:
         if self.dtype == np.float32:
             return clip
-        half = to_half(clip, called=clip_id, marked="mask" in self.supports)
+        half = to_float16(clip, name=clip_id, has_mask="mask" in self.supports)
         if (half != clip).any():
             self.losses.add("precision", clip_id, "values are rounded to float16, 3 digits; --dtype float32 keeps them")
         return half

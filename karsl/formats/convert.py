@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import DISK_FULL, ConfigError, DataProblems, DatasetNotFoundError, SkeletonError
+from karsl.errors import DISK_FULL, ConfigError, DataErrors, DatasetNotFoundError, SkeletonError
 from karsl.formats.base import FORMATS, ConversionJob, Format, LossReport, detect_format, get_format, writable_formats
 from karsl.formats.safe_pickle import Trusted
+from karsl.io.atomic import atomic_output
+from karsl.io.file_index import Progress
 from karsl.io.sources import ClipSource, FunctionSource, RemappedSource
 from karsl.skeletons import Skeleton, get_skeleton
-from karsl.storage.convert.staging import atomic_target
-from karsl.storage.file_index import Progress
 
 DTYPES = ("float32", "float16")
 
@@ -100,7 +100,7 @@ def convert(
     Raises:
         ConfigError: If the format is unknown or read-only, `out` exists or is being written, or a loss occurs while strict.
         SkeletonError: If source and target skeleton share no keypoint.
-        DataProblems: If clips could not be read, with all of them.
+        DataErrors: If clips could not be read, with all of them.
     """
     out, chosen = Path(out), get_format(format)
     if not chosen.writer:
@@ -115,7 +115,7 @@ def convert(
     losses = LossReport(format, strict=strict)
     job = ConversionJob(source, target, chosen.supports, losses, dtype=np.dtype(dtype), progress=progress)
     try:
-        with atomic_target(out, is_file=chosen.is_file) as path:
+        with atomic_output(out, is_file=chosen.is_file) as path:
             chosen.writer(path, job)
     except OSError as error:
         if error.errno not in DISK_FULL:
@@ -143,7 +143,7 @@ def _check_records(source: ClipSource) -> None:
             problems.append(f"clip {record['clip_id']!r} has label {record['label']!r}, but the source has {count} classes")
         clip_ids.add(record["clip_id"])
     if problems:
-        raise DataProblems("the clips to convert", problems)
+        raise DataErrors("the clips to convert", problems)
 
 
 def _target_skeleton(source: ClipSource, chosen: Format, requested: str | Mapping[str, Any] | Skeleton | None) -> Skeleton:

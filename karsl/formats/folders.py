@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from karsl.errors import AnnotationError, DatasetNotFoundError
-from karsl.storage.annotation import read_annotation
+from karsl.io.annotations import parse_annotations
 
 SIDECAR = "clips.json"
 """Annotation file with what a format cannot store, such as signers, splits and glosses. Other tools ignore it."""
@@ -76,7 +76,7 @@ def read_sidecar(folder: Path) -> tuple[dict, list[dict]] | None:
     path = folder / SIDECAR
     if not path.is_file():
         return None
-    metainfo, records = read_annotation(path)
+    metainfo, records = parse_annotations(path)
     missing = [key for key in ("clip_id", "label", "num_frames", "file") if any(key not in r for r in records)]
     if missing or "classes" not in metainfo:
         raise AnnotationError(

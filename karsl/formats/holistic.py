@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from karsl.errors import ConfigError, CorruptRecordError, DataProblems, DatasetNotFoundError, KarslError
+from karsl.errors import ConfigError, CorruptRecordError, DataErrors, DatasetNotFoundError, KarslError
 from karsl.formats.base import ConversionJob, class_list, file_with_suffix, register_format
 from karsl.formats.folders import SIDECAR, NpzFolderWriter, UniqueNames, class_folders, read_sidecar
+from karsl.io.annotations import write_data_list
+from karsl.io.clip import value_problem
+from karsl.io.npy import BROKEN
+from karsl.io.npz import Member, list_members, read_member
 from karsl.io.sources import FunctionSource, public_record
 from karsl.skeletons import Skeleton, get_skeleton
-from karsl.storage.annotation import write_list
-from karsl.storage.npy import BROKEN
-from karsl.storage.npz import Member, list_members, read_member
-from karsl.storage.record import value_problem
 
 CLIPS, LABELS = "X.npy", "y.npy"
 _LOST_SCORES = "faces and hands have no column for a score other than 1"
@@ -119,7 +119,7 @@ def _rows_of_job(job: ConversionJob, key: Callable[[dict], Any] | None = None) -
 
 
 def _write_sidecar(out: Path, job: ConversionJob, records: list[dict]) -> None:
-    write_list(out / SIDECAR, {**job.metainfo, "skeleton": HOLISTIC.skeleton}, records)
+    write_data_list(out / SIDECAR, {**job.metainfo, "skeleton": HOLISTIC.skeleton}, records)
 
 
 def _source(layout: ColumnLayout, metainfo: dict, records: list[dict], reader: Callable) -> FunctionSource:
@@ -227,7 +227,7 @@ def _list_archives(path: Path, root: Path, layout: ColumnLayout) -> tuple[dict, 
             if m.shape
         ]
     if problems:
-        raise DataProblems(str(path), problems)
+        raise DataErrors(str(path), problems)
     return {"dataset_name": root.name, "classes": tuple(f.stem for f in files)}, records
 
 
@@ -310,7 +310,7 @@ def open_frames(path: Path, **_: Any) -> FunctionSource:
 
     Raises:
         DatasetNotFoundError: If there is no `<class>/<clip>/<frame>.npy`.
-        DataProblems: If frames are misnamed, with all clips affected.
+        DataErrors: If frames are misnamed, with all clips affected.
     """
     metainfo, records = read_sidecar(path) or _list_frames(path)
     return _source(HOLISTIC, metainfo, records, _FrameReader(path))
@@ -331,7 +331,7 @@ def _list_frames(path: Path) -> tuple[dict, list[dict]]:
             continue
         records.append({"clip_id": clip, "label": label[folder.parent.name], "num_frames": count, "file": clip})
     if problems:
-        raise DataProblems(str(path), problems)
+        raise DataErrors(str(path), problems)
     return {"dataset_name": path.name, "classes": classes}, records
 
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import AnnotationError, CorruptRecordError, DataProblems
+from karsl.errors import AnnotationError, CorruptRecordError, DataErrors
 from karsl.formats.base import ConversionJob, register_format
 from karsl.formats.folders import SIDECAR, read_sidecar, safe_name
 from karsl.formats.parquet import WRITE_OPTIONS, open_parquet_file, read_columns, require_pyarrow
+from karsl.io.annotations import write_data_list
 from karsl.io.sources import FunctionSource, public_record
 from karsl.skeletons import get_skeleton
-from karsl.storage.annotation import write_list
 
 TABLE, LABELS, FOLDER = "train.csv", "sign_to_prediction_index_map.json", "train_landmark_files"
 _TYPES = {"face": "face", "lh": "left_hand", "pose": "pose", "rh": "right_hand"}
@@ -84,7 +84,7 @@ def write_kaggle(out: Path, job: ConversionJob) -> None:
             records.append({**public_record(record), "file": file})
     label_of = {str(name): label for label, name in enumerate(job.metainfo["classes"])}
     (out / LABELS).write_text(json.dumps(label_of, ensure_ascii=False), encoding="utf-8")
-    write_list(out / SIDECAR, {**job.metainfo, "skeleton": "kaggle_543"}, records)
+    write_data_list(out / SIDECAR, {**job.metainfo, "skeleton": "kaggle_543"}, records)
 
 
 def _frame_rows() -> tuple[list[str], list[int]]:
@@ -125,7 +125,7 @@ def open_kaggle(path: Path, **_: Any) -> FunctionSource:
 
     Raises:
         AnnotationError: If `train.csv` lacks a column, or a sign has no label.
-        DataProblems: If listed files cannot be read, with all of them.
+        DataErrors: If listed files cannot be read, with all of them.
         MissingExtraError: If pyarrow is not installed.
     """
     require_pyarrow()
@@ -151,7 +151,7 @@ def _list_clips(path: Path) -> tuple[dict, list[dict]]:
         record = {"clip_id": row["sequence_id"], "label": int(label[row["sign"]]), "signer": row["participant_id"]}
         records.append({**record, "num_frames": frames, "file": row["path"]})
     if problems:
-        raise DataProblems(str(path), problems)
+        raise DataErrors(str(path), problems)
     names = {index: name for name, index in label.items()}
     classes = tuple(names.get(k, f"{k:04d}") for k in range(max(names) + 1))
     return {"dataset_name": path.name, "classes": classes}, records

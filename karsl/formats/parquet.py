@@ -32,10 +32,10 @@ from karsl.formats.base import (
     resolve_skeleton,
 )
 from karsl.formats.folders import class_folders
+from karsl.io.clip import canonical_clip, shape_problem
 from karsl.io.lru import LRU
 from karsl.io.sources import FunctionSource, public_record
 from karsl.skeletons import Skeleton, describe_skeleton
-from karsl.storage.record import canonical_clip, shape_problem
 
 ROWS_PER_GROUP = 64  # clips in memory at once
 CACHED_GROUPS = 8  # a reader that alternates between signers and splits decodes each group once

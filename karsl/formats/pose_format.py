@@ -18,16 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import CorruptRecordError, DataProblems, missing_extra
+from karsl.errors import CorruptRecordError, DataErrors, missing_extra
 from karsl.formats.base import SUPPORTS_ALL, ConversionJob, file_with_suffix, register_format
 from karsl.formats.folders import SIDECAR, UniqueNames, class_folders, read_sidecar, records_of_folders
+from karsl.io.annotations import write_data_list
+from karsl.io.npy import BROKEN
 from karsl.io.sources import FunctionSource, public_record, remap_clip
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton, skeleton_names
-from karsl.skeletons.facemesh import VERTEX_NAMES
-from karsl.skeletons.mediapipe import POSE_33, hand, mediapipe_skeleton
-from karsl.skeletons.openpose import BODY_25, FACE_70
-from karsl.storage.annotation import write_list
-from karsl.storage.npy import BROKEN
+from karsl.skeletons.layouts import BODY_25, FACE_70
+from karsl.skeletons.mediapipe import POSE_33, VERTEX_NAMES, hand, mediapipe_skeleton
 
 IMAGE_SIZE = 1000  # width and height that are written, since coordinates in files are pixels
 DEFAULT_FPS = 25.0  # required by the format; copies of KArSL disagree between 25 and 30
@@ -251,7 +250,7 @@ def write_pose(out: Path, job: ConversionJob) -> None:
         with (out / file).open("wb") as stream:
             Pose(header, body).write(stream)
         records.append({**public_record(record), "file": file})
-    write_list(out / SIDECAR, {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)}, records)
+    write_data_list(out / SIDECAR, {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)}, records)
 
 
 def _header_components(skeleton: Skeleton) -> tuple[list[Any], np.ndarray]:
@@ -283,7 +282,7 @@ def open_pose(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> Func
 
     Raises:
         MissingExtraError: If pose-format is not installed.
-        DataProblems: If files cannot be read or, without `skeleton`, differ in their points, with all of them.
+        DataErrors: If files cannot be read or, without `skeleton`, differ in their points, with all of them.
     """
     root = path if path.is_dir() else path.parent
     sidecar = read_sidecar(root) if path.is_dir() else None
@@ -306,7 +305,7 @@ def open_pose(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> Func
         record |= {"num_frames": pose.body.data.shape[0], "fps": float(pose.body.fps)}
         notes |= _notes(pose)
     if problems or first is None:
-        raise DataProblems(str(path), problems)
+        raise DataErrors(str(path), problems)
     metainfo = {**metainfo, "skeleton": describe_skeleton(first)}
     return FunctionSource(metainfo, first, records, _PoseReader(root, first), tuple(sorted(notes)))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import AnnotationError, CorruptRecordError, DataProblems
+from karsl.errors import AnnotationError, CorruptRecordError, DataErrors
 from karsl.formats.base import (
     SUPPORTS_ALL,
     ConversionJob,
@@ -130,7 +130,7 @@ def open_pyskl(path: Path, *, skeleton: Skeleton | None = None, trusted: Trusted
     Raises:
         ConfigError: If the file is not trusted.
         AnnotationError: If it is not of this format, or neither it nor `skeleton` names the skeleton.
-        DataProblems: If clips are invalid, with all of them.
+        DataErrors: If clips are invalid, with all of them.
     """
     content = load_safe_pickle(path, trusted=trusted)
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
@@ -146,7 +146,7 @@ def open_pyskl(path: Path, *, skeleton: Skeleton | None = None, trusted: Trusted
         if (problem := _problem(clip, points.num_keypoints))
     ]
     if problems:
-        raise DataProblems(str(path), problems)
+        raise DataErrors(str(path), problems)
     records = [_record(clip, index, split_of) for index, clip in enumerate(clips)]
     metainfo = {"dataset_name": path.stem, "classes": class_list(r["label"] for r in records), **stored}
     metainfo["skeleton"] = describe_skeleton(points)

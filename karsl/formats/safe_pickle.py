@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from karsl.errors import ConfigError, CorruptRecordError
-from karsl.storage.npy import BROKEN
+from karsl.io.npy import BROKEN
 
 # numpy 1 and 2 store different module names for the same functions; protocol 2 stores bytes as encoded text.
 _MODULES = {"numpy._core.multiarray": "multiarray", "numpy.core.multiarray": "multiarray"}

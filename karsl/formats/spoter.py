@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import AnnotationError, CorruptRecordError, DataProblems
+from karsl.errors import AnnotationError, CorruptRecordError, DataErrors
 from karsl.formats.base import ConversionJob, file_with_suffix, register_format
 from karsl.io.sources import FunctionSource
 from karsl.skeletons import get_skeleton
@@ -125,7 +125,7 @@ def open_spoter(path: Path, **_: Any) -> FunctionSource:
 
     Raises:
         AnnotationError: If a column is missing.
-        DataProblems: If rows do not match the header, with all of them.
+        DataErrors: If rows do not match the header, with all of them.
     """
     lines = _read_lines(path)
     header = tuple(_normalize_column(c) for c in _split_cells(next(lines, ("", 0, 0))[0]))
@@ -146,7 +146,7 @@ def open_spoter(path: Path, **_: Any) -> FunctionSource:
         glosses[label] = (row.get("gloss") or f"{label:04d}", row.get("gloss_ar") or "", record.get("sign"))
         records.append(record)
     if problems or not records:
-        raise DataProblems(str(path), problems or ["the file has no rows"])
+        raise DataErrors(str(path), problems or ["the file has no rows"])
     return FunctionSource(_metainfo(path, glosses), get_skeleton("spoter_54"), records, _LineReader(path, header))
 
 

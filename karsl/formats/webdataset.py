@@ -12,9 +12,9 @@ from karsl.errors import AnnotationError, ConfigError, DatasetNotFoundError
 from karsl.formats.base import ConversionJob, class_list, file_with_suffix, folder_with, register_format, resolve_skeleton
 from karsl.io.sources import IndexedSource, public_record
 from karsl.skeletons import Skeleton, describe_skeleton
-from karsl.storage.tar.facts import record_of
-from karsl.storage.tar.index import SUFFIX, TarIndex, index_tar
-from karsl.storage.tar.write import TARS, read_tars, write_tars
+from karsl.webdataset.index import SUFFIX, TarIndex, index_tar
+from karsl.webdataset.samples import to_record
+from karsl.webdataset.write import TARS, read_tars, write_tars
 
 
 def write_tar(out: Path, job: ConversionJob) -> None:
@@ -77,4 +77,4 @@ def _records(tar: Path, points: Skeleton, signs: dict[int, int]) -> Iterator[dic
         )
     for clip in index.clips:
         location = {"keypoint_path": tar.name, "byte_start": clip.start, "dtype": clip.dtype, "xxh3": clip.xxh3}
-        yield {**record_of(clip.key, clip.facts, signs, str(tar)), "num_frames": clip.frames, **location}
+        yield {**to_record(clip.key, clip.metadata, signs, str(tar)), "num_frames": clip.frames, **location}

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from karsl.io.annotations import LOCATOR_KEYS
+from karsl.io.hashing import fingerprint_files, list_files
+from karsl.io.reader import ClipReader
 from karsl.skeletons import Skeleton, describe_skeleton
-from karsl.storage.annotation import LOCATOR_KEYS
-from karsl.storage.reader import ClipReader
-from karsl.storage.stamp import files_at, stamp_of
 
 _PUBLIC_KEYS = ("clip_id", "label", "sign", "signer", "split", "num_frames", "fps")
 
@@ -99,7 +99,7 @@ class FunctionSource(ClipSource):
         """Hash of names, sizes and modification times of all files below `root`. Empty without a root."""
         if self.root is None:
             return ""
-        return stamp_of(self.root if self.root.is_dir() else self.root.parent, files_at(self.root))
+        return fingerprint_files(self.root if self.root.is_dir() else self.root.parent, list_files(self.root))
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class IndexedSource(ClipSource):
     @cached_property
     def fingerprint(self) -> str:
         """Hash of names, sizes and modification times of the files that the records name."""
-        return stamp_of(self.root, (r["keypoint_path"] for r in self.records))
+        return fingerprint_files(self.root, (r["keypoint_path"] for r in self.records))
 
 
 class RemappedSource(ClipSource):

@@ -9,10 +9,8 @@ from typing import Any
 import torch
 from mmengine.model import BaseDataPreprocessor
 
-from karsl.datasets.fused.plan import PREFIX, FramePlan
+from karsl.datasets.batching.plan import PREFIX, DevicePack, FramePlan, apply_plan
 from karsl.errors import ConfigError
-from karsl.models.frame_pass import run_plan
-from karsl.models.resident import ResidentPack
 from karsl.registry import MODELS
 
 _DTYPES = {
@@ -28,12 +26,12 @@ class KeypointDataPreprocessor(BaseDataPreprocessor):
     """Stack a batch if needed, cast it and move it to the device, or create it there from a plan.
 
     Accepts the output of every collate function: `keypoint_collate` returns tensors with a batch axis, MMEngine's
-    `pseudo_collate` one list of samples per key, `plan_collate` raw frames and a plan, which is applied on the device and
+    `pseudo_collate` one list of samples per key, `device_collate` raw frames and a plan, which is applied on the device and
     gives the result of `keypoint_collate` to 1e-5. Keys other than the four of a packed sample are passed on.
 
     Args:
         non_blocking: Copy to the device asynchronously; only has an effect from pinned memory.
-        pack: Folders of packs whose shards are stored on the device, for `plan_collate(mode='resident')`.
+        pack: Folders of packs whose shards are stored on the device, for `device_collate(mode='resident')`.
 
     Example:
         >>> clips = [torch.zeros(2, 5, 3), torch.ones(2, 5, 3)]
@@ -48,14 +46,14 @@ class KeypointDataPreprocessor(BaseDataPreprocessor):
     ) -> None:
         super().__init__(non_blocking=non_blocking)
         paths = [] if pack is None else [pack] if isinstance(pack, (str, os.PathLike)) else pack
-        self.packs = [ResidentPack(path) for path in paths]
+        self.packs = [DevicePack(path) for path in paths]
 
     def forward(self, data: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
         """Prepare a batch.
 
         Args:
             data: `inputs` (N, T, V, C) and `keypoint_mask` (N, T, V), or lists of N clips; `label` and `sample_idx`
-                as (N,) tensors or lists of integers, or absent. Or the output of `plan_collate`.
+                as (N,) tensors or lists of integers, or absent. Or the output of `device_collate`.
             training: Ignored; part of MMEngine's signature.
 
         Returns:
@@ -84,18 +82,18 @@ class KeypointDataPreprocessor(BaseDataPreprocessor):
             elif key != "frame_plan":
                 others[key] = value
         frames = tensors["frames"] if options["pack"] is None else self._resident(options["pack"])
-        plan = FramePlan.of_batch(tensors, options["missing_is_zero"])
-        inputs, mask = run_plan(frames, plan, channels=options["channels"], fill=options["fill"])
+        plan = FramePlan.from_batch(tensors, options["missing_is_zero"])
+        inputs, mask = apply_plan(frames, plan, channels=options["channels"], fill=options["fill"])
         return {"inputs": inputs, "keypoint_mask": mask, **others}
 
     def _resident(self, digest: int) -> torch.Tensor:
         for pack in self.packs:
             if pack.digest == digest:
-                return pack.on(self.device)
+                return pack.to(self.device)
         paths = [str(pack.path) for pack in self.packs]
         raise ConfigError(
             f"the batch refers to frames of a pack that KeypointDataPreprocessor does not have, pack={paths}; give it the "
-            "pack of every loader that uses plan_collate with mode='resident'"
+            "pack of every loader that uses device_collate with mode='resident'"
         )
 
     def _cast(self, key: str, value: Any) -> Any:
@@ -111,6 +109,6 @@ def _stack(key: str, values: Sequence[Any]) -> torch.Tensor:
     if len(shapes) > 1:
         raise ValueError(
             f"clips of one batch differ in shape, '{key}' has {shapes}; "
-            "give all clips the same length with TSNSampleFrames, UniformSampleFrames or PadFrames"
+            "give all clips the same length with TSNSampleFrames, UniformSampleFrames or PadTo"
         )
     return torch.stack(tensors)

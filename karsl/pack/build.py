@@ -18,10 +18,10 @@ import numpy as np
 
 from karsl.errors import KarslError, PackError
 from karsl.io.pack_reader import shard_filename, sibling_filename
+from karsl.io.sources import ClipSource
 from karsl.pack.encode import DTYPES, Block, allocate
 from karsl.pack.manifest import FileStat, Manifest, Shard
 from karsl.pack.transaction import Staging
-from karsl.storage.clip_source import ClipSource
 
 Read = Callable[[dict], np.ndarray]
 BlockResult = tuple[list[int], float]

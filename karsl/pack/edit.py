@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from xxhash import xxh3_64_hexdigest
 
-from karsl.errors import AnnotationError, DataProblems, PackError, did_you_mean
+from karsl.errors import AnnotationError, DataErrors, PackError, did_you_mean
 from karsl.io.annotations import parse_annotations, write_annotations
 from karsl.io.atomic import disk_full_errors, exclusive_lock
 from karsl.io.pack_reader import ANNOTATIONS, MANIFEST, sibling_filename
@@ -35,7 +35,7 @@ def remove_clips(folder: str | Path, clip_ids: Sequence[str]) -> Manifest:
 
     Raises:
         PackError: If there is no pack, another process is writing it, or no clip would be left.
-        DataProblems: If some clips are not in the pack.
+        DataErrors: If some clips are not in the pack.
     """
     out = Path(folder).resolve()
     with exclusive_lock(out):
@@ -49,7 +49,7 @@ def remove_clips(folder: str | Path, clip_ids: Sequence[str]) -> Manifest:
             for name in sorted(removed - set(known))
         ]
         if problems:
-            raise DataProblems(str(out), problems)
+            raise DataErrors(str(out), problems)
         remaining = [r for r in records if r["clip_id"] not in removed]
         if not remaining:
             raise PackError(f"all {len(records)} clips of {out} would be removed; delete the folder instead")
@@ -99,14 +99,14 @@ def merge_records(pack: Path | None, metainfo: dict, records: list[dict]) -> Mer
         records: Records of the source.
 
     Raises:
-        DataProblems: If clips have no frames, share a `clip_id`, or have another length in the pack.
+        DataErrors: If clips have no frames, share a `clip_id`, or have another length in the pack.
         AnnotationError: If labels have no class names, or two classes have one name.
     """
     names = Counter(r["clip_id"] for r in records)
     problems = [f"two clips are called {name!r}; rename one" for name, count in names.items() if count > 1]
     problems += [f"clip {r['clip_id']!r} has no frames; remove it" for r in records if r["num_frames"] < 1]
     if problems:
-        raise DataProblems("the source", problems)
+        raise DataErrors("the source", problems)
     if pack is None:
         return MergeResult(metainfo, [], records, 0)
     pack_metainfo, existing = parse_annotations(pack / ANNOTATIONS)
@@ -119,7 +119,7 @@ def merge_records(pack: Path | None, metainfo: dict, records: list[dict]) -> Mer
         if lengths[r["clip_id"]] != r["num_frames"]
     ]
     if problems:
-        raise DataProblems(str(pack), problems)
+        raise DataErrors(str(pack), problems)
     if not added:
         return MergeResult(pack_metainfo, existing, [], len(duplicates))
     return _merge_labels(pack_metainfo, existing, metainfo, added, len(duplicates))

@@ -17,13 +17,13 @@ from karsl.errors import ConfigError, PackError
 from karsl.io.annotations import write_annotations
 from karsl.io.atomic import disk_full_errors, exclusive_lock
 from karsl.io.pack_reader import ANNOTATIONS, MANIFEST, list_shards, shard_filename
+from karsl.io.sources import ClipSource, FunctionSource, public_record
 from karsl.pack.build import BlockResult, PackRun, Read, ShardPlan, plan_shards, write_blocks
 from karsl.pack.edit import MergeResult, merge_records
 from karsl.pack.encode import DTYPES, Block
 from karsl.pack.manifest import FileStat, Manifest
 from karsl.pack.transaction import STAGING_FOLDER, Staging, recover
 from karsl.skeletons import Skeleton
-from karsl.storage.clip_source import Clips, ClipSource, public
 
 WriteBlocks = Callable[[Iterator[tuple[Any, Block]], Read], Iterator[tuple[Any, BlockResult]]]
 SHARD_BYTES = 1 << 30
@@ -62,7 +62,7 @@ def pack_clips(
     """Write the clips of a source to a pack, reusing the shards that an interrupted run of the same call has finished.
 
     Args:
-        source: Clips in the order of the pack. An interrupted run is resumed only if the `stamp` of the source is the same,
+        source: Clips in the order of the pack. An interrupted run is resumed only if the `fingerprint` of the source is the same,
             and starts again if it is empty, as for clips made in Python.
         out: Folder of the pack.
         dtype: `'float16'` halves the size, `'float32'` is exact; None is that of the pack, or float16.
@@ -116,7 +116,7 @@ def pack_records(
     Returns:
         Path of the annotation file, the `ann_file` of a dataset with `data_root=folder`.
     """
-    source = Clips(metainfo, skeleton, records, read_clip)
+    source = FunctionSource(metainfo, skeleton, records, read_clip)
     return pack_clips(source, folder, **{"mode": "replace", **options}).annotations
 
 
@@ -217,13 +217,13 @@ def _write_shards(
     row_bytes = source.skeleton.num_keypoints * 4 * DTYPES[target.manifest.dtype].itemsize
     lengths = np.array([r["num_frames"] for r in merge.added], np.int64)
     shards = plan_shards(lengths, row_bytes=row_bytes, shard_bytes=shard_bytes, first_number=target.first_number)
-    resumable = bool(source.stamp)
+    resumable = bool(source.fingerprint)
     with disk_full_errors(out, resumable=resumable):
-        staging = Staging(out, _plan_fingerprint(source.stamp, target, merge, shards), resumable=resumable)
+        staging = Staging(out, _plan_fingerprint(source.fingerprint, target, merge, shards), resumable=resumable)
         reused = len(staging.done)
         try:
             run = PackRun(source, target.manifest, staging, shards, merge.added, progress)
-            for key, result in write(run.blocks(), source.stored):
+            for key, result in write(run.blocks(), source.read_stored):
                 run.add_result(key, result)
             manifest = _write_metadata(source, target, merge, shards, staging)
         except BaseException:
@@ -237,7 +237,7 @@ def _write_metadata(
     source: ClipSource, target: Target, merge: MergeResult, shards: list[ShardPlan], staging: Staging
 ) -> Manifest:
     """Write the annotations and the manifest of the new pack."""
-    records = [*merge.existing, *_locate_records(merge.added, shards, source.public)]
+    records = [*merge.existing, *_locate_records(merge.added, shards, source.public_record)]
     path = write_annotations(staging.folder / ANNOTATIONS, merge.metainfo, records)
     added = [staging.done[shard_filename(shard.number)] for shard in shards]
     manifest = replace(target.manifest.add_shards(added), annotations=FileStat.from_path(path))
@@ -256,5 +256,5 @@ def _plan_fingerprint(stamp: str, target: Target, merge: MergeResult, shards: li
     ends = [(shard.number, shard.end) for shard in shards]
     manifest = target.manifest
     values = [manifest.dtype, manifest.parts, manifest.annotations.xxh3, merge.metainfo, ends, target.obsolete]
-    values += [[public(r) for r in merge.added], stamp or uuid4().hex]
+    values += [[public_record(r) for r in merge.added], stamp or uuid4().hex]
     return xxh3_64_hexdigest(json.dumps(values, sort_keys=True, default=str).encode())

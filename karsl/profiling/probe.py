@@ -21,9 +21,9 @@ from typing import Any
 from torch.utils.data import DataLoader, get_worker_info
 
 from karsl.errors import KarslError, ProbeError
+from karsl.io.atomic import atomic_path
 from karsl.profiling.proc import PageCount, RecordPages, read_memory, record_pages
 from karsl.profiling.results import Case, Point, ProcessSample, Series
-from karsl.storage.atomic import atomic_path
 
 MakeLoader = Callable[[Case, int], DataLoader]
 Rank = tuple[BaseProcess, Connection]

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import psutil
 
-from karsl.datasets.index.buffer import SerializedList
-from karsl.datasets.walk import walk_datasets
+from karsl.datasets.index.record_list import RecordList
+from karsl.datasets.tree import walk_datasets
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 _PRESENT, _FILE_OR_SHARED, _EXCLUSIVE = (np.uint64(1 << bit) for bit in (63, 61, 56))  # kernel doc: admin-guide/mm/pagemap
@@ -207,9 +207,9 @@ def record_pages(dataset: Any) -> list[RecordPages]:
 
 def _record_pages_of_leaf(dataset: Any) -> Iterator[RecordPages]:
     index = getattr(dataset, "index", None)
-    if isinstance(index, SerializedList):
-        stat = os.fstat(index.store.file.fd)
-        name = "memfd:karsl" if index.store.file.path is None else str(index.store.file.path)
+    if isinstance(index, RecordList):
+        stat = os.fstat(index.reader.file.fd)
+        name = "memfd:karsl" if index.reader.file.path is None else str(index.reader.file.path)
         yield RecordPages("index", stat.st_size, inode=stat.st_ino, name=name)
         return
     records = getattr(dataset, "data_list", None)

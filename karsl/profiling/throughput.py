@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from karsl.datasets import KeypointDataset
-from karsl.datasets.combine.leaves import leaf_clips
+from karsl.datasets.tree import resolve_leaves
 from karsl.errors import ConfigError
 
 _WARMUP = 0.2  # fraction of a measurement that precedes it: start of workers, caches, compiled code
@@ -153,10 +153,10 @@ def profile_stages(dataset: Any, collate: Callable | None = None, *, samples: in
         None if there is no such dataset.
     """
     indices = np.linspace(0, len(dataset) - 1, min(samples, len(dataset))).astype(np.int64)
-    groups = [group for group in leaf_clips(dataset, indices) if isinstance(group.dataset, KeypointDataset)]
+    groups = [group for group in resolve_leaves(dataset, indices) if isinstance(group.dataset, KeypointDataset)]
     if not groups:
         return None
-    leaf, leaf_indices = groups[0].dataset, groups[0].places
+    leaf, leaf_indices = groups[0].dataset, groups[0].indices
     micros: defaultdict[str, list[float]] = defaultdict(list)
     for index in leaf_indices.tolist():
         start = time.perf_counter()
@@ -167,7 +167,7 @@ def profile_stages(dataset: Any, collate: Callable | None = None, *, samples: in
             micros[name].append(time.perf_counter() - start)
             start = time.perf_counter()
     medians = {name: 1e6 * float(np.median(values)) for name, values in micros.items()}
-    segment = leaf.batch_part(leaf_indices)
+    segment = leaf.batch_segment(leaf_indices)
     names = tuple(medians)[1:]
     from_archives = not (leaf.serialize_data and "pack" in leaf.index.columns)
     if segment is None or collate is None:
@@ -206,7 +206,7 @@ def advice(results: list[Throughput], stages: Stages | None, *, collate_name: st
         return lines
     if find_spec("numba") is None:
         lines.append("samples are made one by one because numba is not installed: pip install 'karsl[fast]'")
-    elif collate_name and collate_name not in ("keypoint_collate", "plan_collate"):
+    elif collate_name and collate_name not in ("keypoint_collate", "device_collate"):
         lines.append(
             f"collate_fn={collate_name} makes samples one by one; dict(type='keypoint_collate') makes whole batches"
         )

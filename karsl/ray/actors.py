@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from mmengine.registry import DefaultScope
 
+from karsl.checks import check_int
 from karsl.datasets.collate import keypoint_collate
-from karsl.datasets.epoch import check_whole
 from karsl.errors import ConfigError, RemoteError
 from karsl.ray.session import require_ray, wait_any
 from karsl.registry import DATASETS
@@ -56,7 +56,7 @@ class DatasetActor:
         dataset = self.dataset
         names = ("metainfo", "skeleton", "output_skeleton", "output_channels")
         attributes = {name: getattr(dataset, name) for name in names if hasattr(dataset, name)}
-        epoch_state = getattr(dataset, "_draws", None)
+        epoch_state = getattr(dataset, "_epoch_state", None)
         return {**attributes, "length": len(dataset), "seed": getattr(epoch_state, "seed", None)}
 
     def batch(self, indices: Sequence[int], epoch_seed: EpochSeed) -> tuple[dict | None, Any]:
@@ -70,7 +70,7 @@ class DatasetActor:
             dataset.set_epoch(epoch_seed[0], seed=epoch_seed[1])
             self._epoch_seed = epoch_seed
         samples = dataset.__getitems__(indices) if hasattr(dataset, "__getitems__") else [dataset[i] for i in indices]
-        batch = samples.finished() if hasattr(samples, "finished") else None
+        batch = samples.collate() if hasattr(samples, "collate") else None
         if batch is None:
             samples = list(samples)
             has_inputs = samples and all(isinstance(s, dict) and "inputs" in s for s in samples)
@@ -221,7 +221,7 @@ def check_seed(where: str, requested: int | None, own: int | None) -> int | None
     """
     if requested is None:
         return own
-    check_whole(where, seed=requested)
+    check_int(where, seed=requested)
     if own not in (None, requested):
         raise ConfigError(
             f"{where}: seed={requested} differs from seed={own} in the dataset's config; pass only one of them"

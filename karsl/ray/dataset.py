@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import BatchSampler, Dataset, get_worker_info
 
-from karsl.datasets.epoch import EpochState
+from karsl.datasets.state import EpochState
 from karsl.errors import ConfigError
 from karsl.ray.actors import ActorPool, Request, check_seed
 from karsl.ray.session import connect
@@ -200,7 +200,7 @@ class RayDataset(Dataset):
             batch = self.__getitems__(batch_indices)
             if not isinstance(batch, RayBatch):
                 raise ConfigError("RayDataset.batches: clips differ in shape; end the pipeline with PackKeypointInputs")
-            yield batch.finished()
+            yield batch.collate()
 
     def close(self) -> None:
         """Stop the actors."""
@@ -223,7 +223,7 @@ class RayBatch(Sequence):
     def __init__(self, arrays: dict[str, Any], length: int) -> None:
         self._arrays, self._length = arrays, length
 
-    def finished(self) -> dict[str, Any]:
+    def collate(self) -> dict[str, Any]:
         """Return the batch as tensors that own their memory."""
         return {k: torch.from_numpy(v.copy()) if isinstance(v, np.ndarray) else v for k, v in self._arrays.items()}
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from karsl.errors import ConfigError
+from karsl.io.sources import ClipSource
+from karsl.pack.build import BlockResult, Read
+from karsl.pack.encode import Block
+from karsl.pack.write import PackResult, pack_clips
 from karsl.ray.session import connect, require_ray, wait_any
-from karsl.storage.clip_source import ClipSource
-from karsl.storage.pack.pool import Answer, Read
-from karsl.storage.pack.shard import Block
-from karsl.storage.pack.writer import Packed, pack_clips
 
 
 def pack_on_ray(
@@ -22,14 +22,14 @@ def pack_on_ray(
     num_tasks: int = 8,
     num_cpus: float = 1.0,
     **options: Any,
-) -> Packed:
+) -> PackResult:
     """Write the clips of a source to a pack, with tasks on all nodes of a cluster.
 
     The files are bitwise equal to those of `pack_clips`. A task whose worker or node dies is run again; if the driver dies,
     the same call resumes.
 
     Args:
-        source: See `karsl.storage.convert.open_source`. Its files and `out` need the same path on all nodes.
+        source: See `karsl.formats.open_clips`. Its files and `out` need the same path on all nodes.
         out: Folder of the pack.
         address: Address of a Ray cluster; see `karsl.ray.connect`.
         num_tasks: Number of blocks that are written at a time; each needs memory for its clips.
@@ -63,7 +63,7 @@ class RayBlocks:
     def __init__(self, num_tasks: int, *, num_cpus: float) -> None:
         self.num_tasks, self.num_cpus = num_tasks, num_cpus
 
-    def __call__(self, blocks: Iterator[tuple[Any, Block]], read: Read) -> Iterator[tuple[Any, Answer]]:
+    def __call__(self, blocks: Iterator[tuple[Any, Block]], read: Read) -> Iterator[tuple[Any, BlockResult]]:
         """Yield the name and the result of `Block.write` of each block, in the order in which they finish.
 
         Raises:
@@ -91,5 +91,5 @@ class RayBlocks:
                 ray.cancel(reference, force=True)
 
 
-def _write(block: Block, read: Read) -> Answer:
+def _write(block: Block, read: Read) -> BlockResult:
     return block.write(read)

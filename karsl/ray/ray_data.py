@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.epoch import check_whole
+from karsl.checks import check_int
 from karsl.errors import ConfigError, missing_extra
 from karsl.ray.actors import DatasetActor, EpochSeed, check_seed
 from karsl.ray.session import connect
@@ -43,7 +43,7 @@ def to_ray_dataset(
         MissingExtraError: If Ray or pandas is not installed.
         ConfigError: If the dataset has a different seed.
     """
-    check_whole("to_ray_dataset", epoch=epoch)
+    check_int("to_ray_dataset", epoch=epoch)
     ray = connect(address)
     try:
         import pandas  # noqa: F401 - required by Ray Data

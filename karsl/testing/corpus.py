@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from karsl.storage.atomic import atomic_path
+from karsl.io.atomic import atomic_path
 from karsl.testing.performance import Signer, apply_detector, make_signer, render_sign
 from karsl.testing.signs import WORDS, Sign, make_signs
 

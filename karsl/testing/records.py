@@ -10,7 +10,7 @@ import torch
 from mmengine.dataset import BaseDataset, worker_init_fn
 from torch.utils.data import DataLoader
 
-from karsl.datasets.base import KeypointDataset
+from karsl.datasets.keypoint_dataset import KeypointDataset
 
 
 def synthetic_records(count: int) -> Iterator[dict]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import ConfigError, KarslError, missing_extra
-from karsl.storage.atomic import atomic_path
+from karsl.io.atomic import atomic_path
 from karsl.visualization.draw.canvas import Canvas, Image, shorten
 from karsl.visualization.draw.captions import MARGIN, draw_presence, draw_sampled_frames, draw_title
 from karsl.visualization.draw.clip import ClipPlot

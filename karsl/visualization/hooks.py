@@ -166,7 +166,7 @@ class ClipVisualizer(LogVisualizer):
 
 def _load_clip(dataset: Any, output: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Load the clip of a sample, if `sample_idx` is an index of this dataset: karsl datasets and wrappers."""
-    if output.get("sample_idx") is None or not (hasattr(dataset, "stages") or hasattr(dataset, "looks_through")):
+    if output.get("sample_idx") is None or not (hasattr(dataset, "stages") or hasattr(dataset, "transparent")):
         return None
     (clip,) = select_clips(dataset, count=1, indices=[int(output["sample_idx"])])
     return clip_stages(clip)[0][1]

@@ -28,7 +28,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from karsl.errors import ConfigError, KarslError
-from karsl.storage.packed import Pack
+from karsl.io.pack_reader import Pack
 from karsl.visualization.clips.select import ClipFilter, ClipTable, shown_stages
 from karsl.visualization.draw.palette import group_styles
 from karsl.visualization.page import clip_link, clip_metadata, encode_clip, encode_index, index_row, page_html

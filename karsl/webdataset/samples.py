@@ -27,7 +27,7 @@ _CHUNK_BYTES = 1 << 20
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _ZSTANDARD = b"\x28\xb5\x2f\xfd"
 _DAMAGED = (tarfile.TarError, EOFError, ValueError, OverflowError, zlib.error, lzma.LZMAError)
-_PIPELINE_KEYS = frozenset(("keypoint", "keypoint_score", "frame_inds", "centred", "inputs", "skeleton", "sample_key"))
+_PIPELINE_KEYS = frozenset(("keypoint", "keypoint_score", "frame_inds", "centered", "inputs", "skeleton", "sample_key"))
 _RESERVED_KEYS = LOCATOR_KEYS | _PIPELINE_KEYS
 
 

@@ -29,9 +29,8 @@ SOURCES = {
     "wrapped": "dict(type='mmengine.RepeatDataset', times=2, dataset=dict(type='mmengine.ConcatDataset', datasets=["
     f"{PLAIN}]))",
     "mapped": "dict(type='MapDataset', dataset=clips, transform=packed)",
-    "mix": "dict(type='LazyDataset', steps=[dict(do='add_dataset', dataset=clips, name='a'), dict(do='map', "
-    "transform=steps), dict(do='add_dataset', dataset=clips, name='b'), dict(do='map', transform=steps, dataset='b'), "
-    "dict(do='mix')])",
+    "mix": "dict(type='LazyDataset', dataset=dict(type='InterleaveDataset', datasets=["
+    "dict(type='MapDataset', dataset=clips, transform=steps)] * 2))",
     "stream": f"dict(type='StreamDataset', source={PLAIN})",
 }
 

@@ -96,7 +96,7 @@ def test_three_corpora_share_one_skeleton_by_a_config(shared_data, tmp_path):
 
     pipeline = [
         dict(type="LoadKeypoints"),
-        dict(type="SelectKeypoints", skeleton="karsl_184", absent="missing"),
+        dict(type="SelectKeypoints", skeleton="karsl_184", allow_missing=True),
         dict(type="TSNSampleFrames", clip_len=16),
         dict(type="PackKeypointInputs"),
     ]

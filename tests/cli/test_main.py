@@ -18,7 +18,7 @@ from karsl.cli import COMMANDS
 from karsl.cli import main as cli
 from karsl.datasets import KArSLDataset, keypoint_collate
 from karsl.engine.hooks import stop_workers
-from karsl.errors import DataProblems, DatasetNotFoundError, TransformError
+from karsl.errors import DataErrors, DatasetNotFoundError, TransformError
 
 HEAVY = "{'torch', 'numpy', 'mmengine', 'cv2', 'matplotlib'}"
 
@@ -156,7 +156,7 @@ def raise_as_in_a_worker(error: Exception) -> None:
     ("error", "sentence"),
     [
         (TransformError("RandomFlip failed on clip 'a': no mirror"), "RandomFlip failed on clip 'a': no mirror"),
-        (DataProblems("m5", ["x.npz: empty", "y.npz: empty"]), "2 problems in m5:\n  x.npz: empty\n  y.npz: empty"),
+        (DataErrors("m5", ["x.npz: empty", "y.npz: empty"]), "2 problems in m5:\n  x.npz: empty\n  y.npz: empty"),
         (FileNotFoundError(2, "No such file", "a.npz"), "[Errno 2] No such file: 'a.npz'"),
     ],
 )

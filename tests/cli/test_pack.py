@@ -60,7 +60,7 @@ def test_invalid_options_are_rejected(corpus, pack, capsys):
     for arguments, words in (
         ([str(corpus)], "1 paths given, expected SOURCE and PACK"),
         (["--verify", str(corpus), str(pack)], "2 paths given, expected PACK only"),
-        ([str(corpus), str(pack)], "holds a pack; add clips to it with --append, or make it anew with --replace"),
+        ([str(corpus), str(pack)], "holds a pack; add clips to it with --append, or write it again with --replace"),
         ([str(corpus), str(pack) + "2", "--workers", "-1"], "expected 0 or more"),
         (["--verify", str(corpus)], "holds no manifest.json, so it is no finished pack"),
         ([str(corpus / "none"), str(pack)], "no file or folder"),
@@ -111,7 +111,7 @@ def test_a_custom_skeleton_is_registered_by_an_imported_module(pyskl, tmp_path, 
 
 def test_a_data_root_is_not_written_into(corpus, tmp_path, capsys):
     assert main(["pack", str(corpus), str(corpus)]) == 2
-    assert "holds files that are no pack's" in capsys.readouterr().err
+    assert "contains files that do not belong to a pack" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["pack", "train"])

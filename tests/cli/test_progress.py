@@ -10,8 +10,8 @@ from contextlib import suppress
 import pytest
 
 SCRIPT = """
-from karsl.cli.progress import bar, step_bar, tracked
-assert list(tracked("counting")(iter("abc"), 3)) == ["a", "b", "c"]
+from karsl.progress import bar, step_bar, tracker
+assert list(tracker("counting")(iter("abc"), 3)) == ["a", "b", "c"]
 with bar("packing", None) as tell:
     tell(1, 2)
 with step_bar(2) as say:

@@ -130,7 +130,7 @@ def test_a_missing_signer_is_warned_of_once(config, tmp_path, caplog):
     assert main(["train", str(config), *options]) == 0
     logger.removeHandler(caplog.handler)
     (log,) = (tmp_path / "run").glob("*/*.log")
-    assert (caplog.text + log.read_text(encoding="utf-8")).count("filter_cfg asks for signers 09") == 1
+    assert (caplog.text + log.read_text(encoding="utf-8")).count("filter_cfg matched no clip for signers 09") == 1
 
 
 def test_hands_alone_are_trained_on_and_tested(config, tmp_path, capsys):

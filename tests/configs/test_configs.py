@@ -72,7 +72,7 @@ def test_three_real_corpora_with_three_sets_of_keypoints_train_as_one(shared_dat
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     assert len(dataset.metainfo["classes"]) == 3 + 5 + 100 - 1  # 'today' is in two of them
     assert dataset.output_skeleton.num_keypoints == 48
-    assert dataset.__getitems__(range(0, len(dataset), 9)).finished()["inputs"].shape[1:] == (32, 48, 3)
+    assert dataset.__getitems__(range(0, len(dataset), 9)).collate()["inputs"].shape[1:] == (32, 48, 3)
     options = [
         "--cfg-options",
         "train_cfg.max_epochs=1",

@@ -40,7 +40,7 @@ def train(rank, method, stream, dataset, folder):
 if __name__ == "__main__":
     method, root, folder = sys.argv[1:]
     source = KArSLDataset(data_root=root, pipeline=PIPELINE)
-    stream = StreamDataset(source, seed=0, batch_size=6, mode="uneven")
+    stream = StreamDataset(source, seed=0, batch_size=6, remainder="uneven")
     dataset = KArSLDataset(data_root=root, pipeline=PIPELINE, seed=0)
     context = multiprocessing.get_context(method)
     ranks = [context.Process(target=train, args=(rank, method, stream, dataset, folder)) for rank in range(2)]

@@ -195,7 +195,7 @@ def test_a_prefix_that_is_no_string_is_rejected():
 @pytest.mark.parametrize(
     ("content", "error", "words"),
     [
-        ("[1]", TypeError, "holds a dict, this one a list"),
+        ("[1]", TypeError, "contains a dict, this one a list"),
         ("{", AnnotationError, "not readable"),
         ('{"data_list": []}', AnnotationError, r"no key \['metainfo'\]"),
         ('{"metainfo": {}, "data_list": [{"label": 1}]}', AnnotationError, "a record has no 'keypoint_path'"),

@@ -24,11 +24,11 @@ from karsl.errors import ConfigError
 SCRIPT = Path(__file__).with_name("ranks_of_one_object.py")
 PIPELINE = [
     dict(type="LoadKeypoints"),
-    dict(type="RandomSpeed"),
+    dict(type="RandomResample"),
     dict(type="TSNSampleFrames", clip_len=8, jitter=1.0),
     dict(type="RandomFlip"),
     dict(type="RandomAffine"),
-    dict(type="GaussianJitter"),
+    dict(type="RandomGaussianNoise"),
     dict(type="FrameDropout"),
 ]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch.distributed as dist
 from torch.utils.data import DataLoader
 
-from karsl.analysis.memory.pages import record_pages
 from karsl.datasets import KeypointDataset
+from karsl.profiling.proc import record_pages
 
 
 class Counting(KeypointDataset):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 
-from karsl.datasets.walk import walk_datasets
+from karsl.datasets.tree import walk_datasets
 from karsl.engine import build_runner
 from karsl.engine.hooks import seed_everything
 from karsl.registry import HOOKS

@@ -148,7 +148,7 @@ def test_an_epoch_restarts_if_its_position_cannot_be_estimated(tmp_path):
 
 def test_streams_for_evaluation_get_their_batch_size(tmp_path):
     cfg = resume_run.toys.toy_config(tmp_path, num_workers=2, max_epochs=1)
-    stream = {"type": "StreamDataset", "source": {"type": "ToyClips", "size": 14}, "shuffle": False, "mode": "uneven"}
+    stream = {"type": "StreamDataset", "source": {"type": "ToyClips", "size": 14}, "shuffle": False, "remainder": "uneven"}
     cfg.test_dataloader.update(dataset=stream, sampler=None)
     cfg.val_dataloader, cfg.val_evaluator, cfg.val_cfg = cfg.test_dataloader, cfg.test_evaluator, {}
     runner = resume_run.build_runner(cfg)

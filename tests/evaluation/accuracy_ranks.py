@@ -28,8 +28,8 @@ def run(rank, folder):
     samplers = {
         "mmengine": DefaultSampler(LABELS, shuffle=False),
         "pad": ResumableSampler(LABELS, seed=0, shuffle=False),
-        "uneven": ResumableSampler(LABELS, seed=0, shuffle=False, mode="uneven"),
-        "shuffled": ResumableSampler(LABELS, seed=3, mode="uneven"),
+        "uneven": ResumableSampler(LABELS, seed=0, shuffle=False, remainder="uneven"),
+        "shuffled": ResumableSampler(LABELS, seed=3, remainder="uneven"),
     }
     found = {
         f"{name} {device}": evaluate(sampler, device) for name, sampler in samplers.items() for device in ("gpu", "cpu")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from karsl.errors import ConfigError, CorruptRecordError, DataProblems, SkeletonError
+from karsl.errors import ConfigError, CorruptRecordError, DataErrors, SkeletonError
 from karsl.formats import FORMATS, convert, open_clips
 from karsl.io.sources import FunctionSource
 from karsl.skeletons import Skeleton, get_skeleton
@@ -126,7 +126,7 @@ class FailingReader(MemoryReader):
 def test_all_bad_clips_are_reported_and_nothing_is_written(format, source, tmp_path):
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     broken = replace(source, reader=FailingReader(source.reader.clips))
-    with pytest.raises(DataProblems) as caught:
+    with pytest.raises(DataErrors) as caught:
         convert(broken, tmp_path / "out", format)
     assert caught.value.problems == ("clip '02-train/clip 1' is damaged", "clip '02-train/clip 3' is damaged")
     assert list(tmp_path.iterdir()) == []
@@ -135,7 +135,7 @@ def test_all_bad_clips_are_reported_and_nothing_is_written(format, source, tmp_p
 def test_non_finite_values_and_wrong_lengths_are_rejected(tmp_path):
     source = source_of(FLAT, [[[np.nan, 0, 0, 1], [0, 0, 0, 0]]])
     source.records[0]["num_frames"] = 3
-    with pytest.raises(DataProblems) as caught:
+    with pytest.raises(DataErrors) as caught:
         convert(source, tmp_path / "out", "annotation")
     first, second = caught.value.problems
     assert "clip '0' has 1 frames, but its record says 3" in first
@@ -185,7 +185,7 @@ def test_repeated_ids_and_invalid_labels_are_reported_together(tmp_path):
     bad.records[1]["clip_id"] = "0"
     bad.records[2]["label"] = 1
     del bad.records[3]["num_frames"]
-    with pytest.raises(DataProblems) as caught:
+    with pytest.raises(DataErrors) as caught:
         convert(bad, tmp_path / "out", "annotation")
     assert caught.value.problems == (
         "two clips are named '0'; rename one",
@@ -252,5 +252,5 @@ def test_a_label_that_is_not_an_integer_is_reported(tmp_path):
     source = source_of(FLAT)
     for label in (1.0, "0", -1, 1):
         source.records[0]["label"] = label
-        with pytest.raises(DataProblems, match=f"clip '0' has label {label!r}, but the source has 1 classes"):
+        with pytest.raises(DataErrors, match=f"clip '0' has label {label!r}, but the source has 1 classes"):
             convert(source, tmp_path / "out", "annotation")

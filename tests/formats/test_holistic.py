@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataProblems, DatasetNotFoundError
+from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataErrors, DatasetNotFoundError
 from karsl.formats import convert, open_clips
 from karsl.formats.holistic import HOLISTIC, MSL
 from karsl.skeletons import get_skeleton
@@ -72,7 +72,7 @@ def test_lost_repeated_and_misnamed_frames_are_reported_together(tmp_path):
         (tmp_path / "hello" / clip).mkdir(parents=True)
         for name in names:
             np.save(tmp_path / "hello" / clip / f"{name}.npy", ROW)
-    with pytest.raises(DataProblems) as caught:
+    with pytest.raises(DataErrors) as caught:
         open_clips(tmp_path, format="holistic-frames")
     assert [
         ("frame 2 does not follow" in p, "'frame.npy'" in p, "frame 0 does not" in p) for p in caught.value.problems
@@ -102,7 +102,7 @@ def test_clips_of_different_lengths_are_rejected_by_a_block(tmp_path):
 
 def test_members_of_other_shapes_are_reported_together(tmp_path):
     np.savez(tmp_path / "hello.npz", a=np.ones((3, 1662)), b=np.ones((3, 1661)), c=np.array(["x"]), d=np.ones((0, 1662)))
-    with pytest.raises(DataProblems) as caught:
+    with pytest.raises(DataErrors) as caught:
         open_clips(tmp_path, format="holistic")
     assert [p.split("'")[1] for p in caught.value.problems] == ["b", "c", "d"]
 

@@ -10,7 +10,7 @@ import shutil
 import numpy as np
 import pytest
 
-from karsl.errors import ConfigError, DataProblems, DatasetNotFoundError
+from karsl.errors import ConfigError, DataErrors, DatasetNotFoundError
 from karsl.formats import convert, open_clips
 from karsl.io.sources import ClipSource, RemappedSource
 from karsl.skeletons import get_skeleton
@@ -88,7 +88,7 @@ def test_records_without_location_are_reported_together(tmp_path):
     records = [{"clip_id": "a", "keypoint_path": "a.npy", "num_frames": 2}, {"clip_id": "b"}]
     content = {"metainfo": {"skeleton": "hand_42"}, "data_list": records}
     (tmp_path / "annotations.json").write_text(json.dumps(content))
-    with pytest.raises(DataProblems, match="record 1 has no 'keypoint_path'; add it\n  record 1 has no 'num_frames'"):
+    with pytest.raises(DataErrors, match="record 1 has no 'keypoint_path'; add it\n  record 1 has no 'num_frames'"):
         open_clips(tmp_path)
     records.pop()
     (tmp_path / "annotations.json").write_text(json.dumps(content))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from karsl.errors import CorruptRecordError, DataProblems
+from karsl.errors import CorruptRecordError, DataErrors
 from karsl.formats import convert, open_clips
 from karsl.formats.pose_format import components_of, group_of, karsl_names, vocabularies
 from karsl.skeletons import Skeleton, get_skeleton
@@ -91,7 +91,7 @@ def test_a_missing_point_is_zeros_for_any_value_in_the_file(shared_data):
 
 
 def test_files_of_different_skeletons_are_rejected_unless_mapped(shared_data):
-    with pytest.raises(DataProblems) as caught:
+    with pytest.raises(DataErrors) as caught:
         open_clips(shared_data("pose_format"))
     assert [p.split()[0] for p in caught.value.problems] == ["mediapipe.pose", "mediapipe_long.pose"]
     source = open_clips(shared_data("pose_format"), skeleton="hand_42")
@@ -135,7 +135,7 @@ def test_truncated_and_invalid_files_are_reported_together(source, tmp_path):
     files = sorted(path.rglob("*.pose"))
     files[0].write_bytes(files[0].read_bytes()[:1000])
     files[1].write_bytes(b"")
-    with pytest.raises(DataProblems) as caught:
+    with pytest.raises(DataErrors) as caught:
         open_clips(path)
     assert len(caught.value.problems) == 2
     assert all("not a readable .pose file" in p and "export it again" in p for p in caught.value.problems)

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from karsl.errors import AnnotationError, DataProblems
+from karsl.errors import AnnotationError, DataErrors
 from karsl.formats import open_clips
 
 
@@ -60,7 +60,7 @@ def test_the_most_visible_of_several_persons_is_read_with_a_note(open_pickle):
 
 
 def test_all_invalid_annotations_are_reported(open_pickle):
-    with pytest.raises(DataProblems) as caught:
+    with pytest.raises(DataErrors) as caught:
         open_pickle(
             {"frame_dir": "a"},
             annotation(keypoint=np.zeros((1, 1, 17, 2))),

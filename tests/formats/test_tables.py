@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from karsl.errors import AnnotationError, CorruptRecordError, DataProblems
+from karsl.errors import AnnotationError, CorruptRecordError, DataErrors
 from karsl.formats import convert, open_clips
 from karsl.formats.asl_app import to_clip as app_clip
 from karsl.skeletons import get_skeleton
@@ -73,7 +73,7 @@ def test_rows_without_a_label_are_reported_together(tmp_path):
     path = write_csv(tmp_path / "x.csv")
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines, lines[1].replace(",4,", ",hello,", 1), "1,2"]))
-    with pytest.raises(DataProblems) as caught:
+    with pytest.raises(DataErrors) as caught:
         open_clips(path)
     assert [p.split(" has")[0] for p in caught.value.problems] == ["row 2", "row 3"]
 
@@ -134,7 +134,7 @@ def test_removed_and_truncated_kaggle_files_are_reported_together(kaggle):
     (kaggle / "train.csv").open("a").write("gone.parquet,1,2,TV\n")
     file = next(kaggle.rglob("1000035562.parquet"))
     parquet.write_table(parquet.read_table(file).slice(0, 1000), file)
-    with pytest.raises(DataProblems) as caught:
+    with pytest.raises(DataErrors) as caught:
         open_clips(kaggle)
     assert ["1000 rows; a frame has 543" in p for p in caught.value.problems] == [True, False]
     assert "gone.parquet: not a readable parquet file" in caught.value.problems[1]
@@ -158,7 +158,7 @@ def test_invalid_asl_app_files_are_reported_together(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"sign": "a", "frames": [{"pose": [[1, 2]] * 33}]}))
     (tmp_path / "b.json").write_text(json.dumps({"sign": "b", "frames": []}))
     (tmp_path / "c.json").write_text("{")
-    with pytest.raises(DataProblems) as caught:
+    with pytest.raises(DataErrors) as caught:
         open_clips(tmp_path, format="asl-app")
     assert len(caught.value.problems) == 2
     (tmp_path / "b.json").unlink()

@@ -10,20 +10,21 @@ from pathlib import Path
 import pytest
 
 from karsl.errors import ConfigError
+from karsl.formats import convert, open_clips
 from karsl.io.atomic import atomic_output
-from karsl.storage.convert import convert_clips, open_source
 
 CONVERT = """
 import sys
-from karsl.storage.convert import Clips, convert_clips, open_source
+from karsl.io.sources import FunctionSource
+from karsl.formats import convert, open_clips
 
-source = open_source(sys.argv[1])
+source = open_clips(sys.argv[1])
 def read(record):
     if record is source.records[-1]:
         print('half', flush=True)
         sys.stdin.read()
     return source.read(record)
-convert_clips(Clips(source.metainfo, source.skeleton, source.records, read), sys.argv[2], sys.argv[3])
+convert(FunctionSource(source.metainfo, source.skeleton, source.records, read), sys.argv[2], sys.argv[3])
 """
 
 
@@ -50,18 +51,18 @@ def names(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize(("form", "name"), [("annotation", "out"), ("spoter", "out.csv")])
 def test_the_ruins_of_a_killed_conversion_go_with_the_next(corpus, tmp_path, convert_halfway, form, name):
-    out, source = tmp_path / name, open_source(corpus)
+    out, source = tmp_path / name, open_clips(corpus)
     first = convert_halfway(corpus, out, form)
     with pytest.raises(ConfigError, match="another process is writing .*out"):
-        convert_clips(source, out, form)
+        convert(source, out, form)
     first.send_signal(signal.SIGKILL)
     first.wait()
     assert len(names(tmp_path)) == 1, "a kill leaves its part"
-    convert_clips(source, tmp_path / f"{name}.2", form)
+    convert(source, tmp_path / f"{name}.2", form)
     assert len(names(tmp_path)) == 2, "which may be another target's"
-    assert convert_clips(source, out, form).num_clips == 84
+    assert convert(source, out, form).num_clips == 84
     assert names(tmp_path) == [name, f"{name}.2"]
-    again = [open_source(path, form=form) for path in (out, tmp_path / f"{name}.2")]
+    again = [open_clips(path, format=form) for path in (out, tmp_path / f"{name}.2")]
     assert again[0].records == again[1].records
 
 

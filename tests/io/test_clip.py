@@ -53,7 +53,7 @@ SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 4), st.sampled_from([3, 4])
 
 @given(arrays(np.float32, SHAPES, elements=st.sampled_from(SPECIAL)))
 def test_the_compiled_pass_gives_bit_for_bit_what_numpy_gives_or_leaves_it_to_numpy(raw):
-    fill_canonical = pytest.importorskip("karsl.storage.record_compiled").fill_canonical
+    fill_canonical = pytest.importorskip("karsl.datasets.batching.kernel").fill_canonical
     clip = np.empty((*raw.shape[:2], 4), np.float32)
     if fill_canonical(raw, clip):
         assert np.isfinite(raw).all()

@@ -8,7 +8,7 @@ import torch
 
 from karsl.datasets import KArSLDataset, keypoint_collate
 from karsl.formats import open_clips
-from karsl.storage.pack.writer import pack_clips
+from karsl.pack.write import pack_clips
 
 SIGNS, CLIPS = 12, 50
 PIPELINE = [

@@ -13,25 +13,24 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, default_collate
 
 from karsl.cli.main import main
-from karsl.datasets import KArSLDataset, keypoint_collate, plan_collate
-from karsl.datasets.draws import Draw
-from karsl.datasets.fused.frames import Frames
-from karsl.datasets.fused.pending import PendingClips
-from karsl.datasets.fused.plan import FramePlan
+from karsl.datasets import KArSLDataset, device_collate, keypoint_collate
+from karsl.datasets.batching.deferred import DeferredBatch
+from karsl.datasets.batching.frames import FrameBlock
+from karsl.datasets.batching.plan import FramePlan, apply_plan
+from karsl.datasets.rng import CounterRNG
 from karsl.datasets.transforms import (
     CenterScale,
     FrameDropout,
     KeypointDropout,
     RandomAffine,
     RandomFlip,
-    RandomSpeed,
+    RandomResample,
     SelectKeypoints,
     TSNSampleFrames,
 )
-from karsl.datasets.transforms.masking import hide
+from karsl.datasets.transforms.augment import mask_points
 from karsl.errors import ConfigError, KarslError
 from karsl.models import KeypointDataPreprocessor
-from karsl.models.frame_pass import run_plan
 from karsl.testing.strategies import DEFERRED_TRANSFORMS, MISSING, make_clip
 
 TRAIN = [
@@ -49,9 +48,9 @@ def pending(steps, clips, dtype):
     """Clips with steps noted on them, over frames of a dtype."""
     keys, skeleton = np.array([c["sample_key"] for c in clips]), clips[0]["skeleton"]
     arrays = [np.concatenate([np.nan_to_num(c["keypoint"]), c["keypoint_score"][..., None]], -1) for c in clips]
-    clips = PendingClips(Frames.of_clips([array.astype(dtype) for array in arrays]), skeleton)
+    clips = DeferredBatch(FrameBlock.from_clips([array.astype(dtype) for array in arrays]), skeleton)
     for step in steps:
-        step.defer(clips, step.sample_params(clips.meta, Draw(keys, stream=step.stream)))
+        step.defer(clips, step.get_params(clips.meta, CounterRNG(keys, transform_id=step.stream)))
     return clips
 
 
@@ -64,7 +63,7 @@ def carried_out(clips, *, compact, device="cpu", **kwargs):
         used, arrays = plan.used_frames()
         frames = frames[torch.from_numpy(used)]
     tensors = {key: torch.from_numpy(np.ascontiguousarray(value)).to(device) for key, value in arrays.items()}
-    return run_plan(frames.to(device), FramePlan.of_batch(tensors, plan.missing_is_zero), **kwargs)
+    return apply_plan(frames.to(device), FramePlan.from_batch(tensors, plan.missing_is_zero), **kwargs)
 
 
 def assert_same(clips, *, device="cpu", fill=-3.0):
@@ -108,7 +107,7 @@ def test_any_chain_of_deferred_steps_gives_the_compiled_numbers(chain, frames, m
 
 def test_points_that_fade_into_zeros_keep_their_digits():
     clip = make_clip(2, "karsl_184", missing="none", seed=4)
-    gone = hide(clip, np.array([[False], [True]]).repeat(184, axis=1))
+    gone = mask_points(clip, np.array([[False], [True]]).repeat(184, axis=1))
     clips = [{**clip, **gone, "sample_key": np.uint64(key)} for key in range(12)]
     assert_same(pending([TSNSampleFrames(1, 1.0, mode="reference"), CenterScale()], clips, np.float32))
 
@@ -117,7 +116,7 @@ def test_points_that_a_skeleton_lacks_stay_missing():
     steps = [
         TSNSampleFrames(5),
         RandomFlip(1.0),
-        SelectKeypoints(skeleton="holistic_543", absent="missing"),
+        SelectKeypoints(skeleton="holistic_543", allow_missing=True),
         KeypointDropout(0.3),
     ]
     assert_same(pending(steps, [make_clip(9, missing="scattered", seed=n) for n in range(3)], np.float16))
@@ -131,8 +130,8 @@ def test_positions_on_whole_frames_need_no_second_frame():
 
 
 def test_two_readings_are_noticed():
-    assert pending([RandomSpeed(), TSNSampleFrames(4)], [make_clip(9)], np.float32).settled
-    assert not pending([TSNSampleFrames(4), CenterScale()], [make_clip(9)], np.float32).settled
+    assert pending([RandomResample(), TSNSampleFrames(4)], [make_clip(9)], np.float32).materialized
+    assert not pending([TSNSampleFrames(4), CenterScale()], [make_clip(9)], np.float32).materialized
 
 
 # ---- from a pack, through a loader ----
@@ -163,7 +162,7 @@ def assert_same_batch(found, want):
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_batches_of_two_workers_are_those_of_the_cpu(packs, dtype, mode):
     def collate(samples):
-        return plan_collate(samples, mode)
+        return device_collate(samples, mode)
 
     prepare = KeypointDataPreprocessor(pack=packs / dtype)
     expected = DataLoader(dataset_of(packs / dtype), 10, collate_fn=keypoint_collate)
@@ -175,7 +174,7 @@ def test_batches_of_two_workers_are_those_of_the_cpu(packs, dtype, mode):
 
 def test_a_resident_batch_is_small(packs):
     dataset, places = dataset_of(packs / "float16"), range(16)
-    batch = plan_collate(dataset.__getitems__(places), "resident")
+    batch = device_collate(dataset.__getitems__(places), "resident")
     whole = keypoint_collate(dataset.__getitems__(places))
     sizes = [sum(v.nbytes for v in b.values() if torch.is_tensor(v)) for b in (batch, whole)]
     assert sizes[0] * 20 < sizes[1]
@@ -183,7 +182,7 @@ def test_a_resident_batch_is_small(packs):
 
 def test_each_frame_is_sent_once_and_as_stored(packs):
     dataset = dataset_of(packs / "float16")
-    twice, once = (plan_collate(dataset.__getitems__(p)) for p in ([4, 4, 4], [4]))
+    twice, once = (device_collate(dataset.__getitems__(p)) for p in ([4, 4, 4], [4]))
     assert twice["frames"].dtype == torch.float16
     assert len(twice["frames"]) == len(once["frames"]) <= dataset.get_data_info(4)["num_frames"]
 
@@ -197,7 +196,7 @@ def test_scores_fill_values_and_subsets_go_along(packs, mode):
     want = keypoint_collate(subset.__getitems__([0, 2, 1]))
     assert want["inputs"].shape[-1] == 4
     assert (want["inputs"] == -2).any()
-    assert_same_batch(prepare(plan_collate(subset.__getitems__([0, 2, 1]), mode)), want)
+    assert_same_batch(prepare(device_collate(subset.__getitems__([0, 2, 1]), mode)), want)
 
 
 def own_step(results):
@@ -207,13 +206,13 @@ def own_step(results):
 
 @pytest.mark.parametrize(
     "pipeline",
-    [[*TRAIN[:2], own_step, *TRAIN[2:]], [TRAIN[0], dict(type="RandomSpeed"), *TRAIN[1:]]],
+    [[*TRAIN[:2], own_step, *TRAIN[2:]], [TRAIN[0], dict(type="RandomResample"), *TRAIN[1:]]],
     ids=["own", "two readings"],
 )
 @pytest.mark.parametrize("mode", MODES)
 def test_what_cannot_be_planned_comes_finished(packs, pipeline, mode):
     dataset = dataset_of(packs / "float16", pipeline)
-    batch = plan_collate(dataset.__getitems__([0, 3]), mode)
+    batch = device_collate(dataset.__getitems__([0, 3]), mode)
     assert_same_batch(KeypointDataPreprocessor()(batch), keypoint_collate(dataset.__getitems__([0, 3])))
     assert "frame_plan" not in batch
 
@@ -223,7 +222,7 @@ def test_shards_of_a_pack_are_one_on_the_device(corpus, packs, tmp_path):
     assert len(list((tmp_path / "sharded").glob("frames-*.npy"))) > 1
     sharded, whole = dataset_of(tmp_path / "sharded"), dataset_of(packs / "float16")
     places = list(range(len(whole)))[::-1]
-    batch = plan_collate(sharded.__getitems__(places), "resident")
+    batch = device_collate(sharded.__getitems__(places), "resident")
     assert "frames" not in batch
     found = KeypointDataPreprocessor(pack=tmp_path / "sharded")(batch)
     assert_same_batch(found, keypoint_collate(whole.__getitems__(places)))
@@ -232,21 +231,21 @@ def test_shards_of_a_pack_are_one_on_the_device(corpus, packs, tmp_path):
 
 def test_archives_are_planned_too_but_cannot_be_resident(corpus):
     dataset = KArSLDataset(data_root=str(corpus), pipeline=TRAIN, seed=0)
-    batch = plan_collate(dataset.__getitems__([1, 2]))
+    batch = device_collate(dataset.__getitems__([1, 2]))
     assert batch["frames"].dtype == torch.float32
     assert_same_batch(KeypointDataPreprocessor()(batch), keypoint_collate(dataset.__getitems__([1, 2])))
     with pytest.raises(ConfigError, match="needs clips of a pack; make one with 'karsl pack'"):
-        plan_collate(dataset.__getitems__([1, 2]), "resident")
+        device_collate(dataset.__getitems__([1, 2]), "resident")
 
 
 def test_clips_of_different_lengths_are_refused_as_ever(packs):
     dataset = dataset_of(packs / "float16", [TRAIN[0], TRAIN[-1]])
     with pytest.raises(ConfigError, match="clips of different shapes in one batch"):
-        plan_collate(dataset.__getitems__(range(6)))
+        device_collate(dataset.__getitems__(range(6)))
 
 
 def test_a_batch_of_another_pack_is_refused(packs):
-    batch = plan_collate(dataset_of(packs / "float16").__getitems__([0]), "resident")
+    batch = device_collate(dataset_of(packs / "float16").__getitems__([0]), "resident")
     for pack in (None, packs / "float32"):
         with pytest.raises(ConfigError, match="refers to frames of a pack that KeypointDataPreprocessor does not have"):
             KeypointDataPreprocessor(pack=pack)(batch)
@@ -254,12 +253,12 @@ def test_a_batch_of_another_pack_is_refused(packs):
 
 def test_an_unknown_mode_is_refused():
     with pytest.raises(ConfigError, match="mode='device'; expected 'frames' or 'resident'"):
-        plan_collate([], "device")
+        device_collate([], "device")
 
 
 def test_samples_without_a_plan_are_stacked():
     one = {"inputs": torch.zeros(8, 5, 3), "label": 1}
-    assert plan_collate([one, one])["inputs"].shape == default_collate([one, one])["inputs"].shape
+    assert device_collate([one, one])["inputs"].shape == default_collate([one, one])["inputs"].shape
 
 
 def test_the_resident_pack_is_in_no_checkpoint_copy_or_cast(packs):
@@ -323,7 +322,7 @@ def test_a_run_from_a_config_learns_the_same_either_way(packs, tmp_path):
         name: training(packs, tmp_path / f"plan_{name}", collate)
         for name, collate in {
             "finished": {"type": "keypoint_collate"},
-            "resident": {"type": "plan_collate", "mode": "resident"},
+            "resident": {"type": "device_collate", "mode": "resident"},
         }.items()
     }
     assert len(losses["finished"]) == 4
@@ -338,7 +337,7 @@ def test_cuda_gives_the_numbers_of_the_cpu(packs):
     prepare = KeypointDataPreprocessor(pack=packs / "float16").cuda()
     dataset = dataset_of(packs / "float16")
     for mode in MODES:
-        found = prepare(plan_collate(dataset.__getitems__(range(8)), mode))
+        found = prepare(device_collate(dataset.__getitems__(range(8)), mode))
         assert found["inputs"].is_cuda
         want = keypoint_collate(dataset.__getitems__(range(8)))
         assert_same_batch({key: value.cpu() for key, value in found.items()}, want)

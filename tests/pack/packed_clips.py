@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from karsl.io.sources import ClipSource
 from karsl.skeletons import Skeleton, get_skeleton
-from karsl.storage.clip_source import ClipSource
 
 SKELETON = get_skeleton("msl_226")
 
@@ -26,7 +26,7 @@ class NumberedClips(ClipSource):
     count: int
     first: int = 0
     signs: tuple[int, ...] = (7, 9, 30)
-    stamp: str = "a"
+    fingerprint: str = "a"
     skeleton: Skeleton = SKELETON
     records: list[dict] = field(default_factory=list)
 

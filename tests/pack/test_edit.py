@@ -15,13 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from karsl.errors import AnnotationError, DataProblems, PackError
+from karsl.errors import AnnotationError, DataErrors, PackError
+from karsl.formats import open_clips
 from karsl.io.pack_reader import Pack
+from karsl.io.sources import FunctionSource
 from karsl.pack.edit import remove_clips
 from karsl.pack.manifest import Manifest
 from karsl.pack.verify import verify_pack
 from karsl.pack.write import pack_clips
-from karsl.storage.convert import Clips, open_source
 from tests.pack.packed_clips import SKELETON, clip_of, make_source
 
 SHARD_BYTES = 40_000
@@ -66,7 +67,7 @@ def test_classes_without_signs_are_joined_by_name(tmp_path):
     def source(names, first):
         records = [{"clip_id": f"clip {first + n}", "label": n, "num_frames": 5} for n in range(len(names))]
         metainfo = {"classes": names, "skeleton": SKELETON.name}
-        return Clips(metainfo, SKELETON, records, lambda r: clip_of(int(r["clip_id"][5:]), 5, 67))
+        return FunctionSource(metainfo, SKELETON, records, lambda r: clip_of(int(r["clip_id"][5:]), 5, 67))
 
     pack = tmp_path / "pack"
     pack_clips(source(["door", "hand"], 0), pack)
@@ -74,16 +75,16 @@ def test_classes_without_signs_are_joined_by_name(tmp_path):
     content = listed(pack)
     assert content["metainfo"]["classes"] == ["door", "hand", "apple"]
     assert [r["label"] for r in content["data_list"]] == [0, 1, 1, 2]
-    nameless = Clips({"skeleton": SKELETON.name}, SKELETON, source(["x"], 9).records, lambda r: None)
+    nameless = FunctionSource({"skeleton": SKELETON.name}, SKELETON, source(["x"], 9).records, lambda r: None)
     with pytest.raises(AnnotationError, match="clips can be added where classes have names"):
         pack_clips(nameless, pack, mode="append")
 
 
-def small_source(names, metainfo, records) -> Clips:
+def small_source(names, metainfo, records) -> FunctionSource:
     """Clips of five frames, called by numbers, with the records' facts."""
     facts = [{"clip_id": f"clip {name}", "num_frames": 5, **record} for name, record in zip(names, records, strict=True)]
     read = partial(clip_of, frames=5, points=67)
-    return Clips({"skeleton": SKELETON.name, **metainfo}, SKELETON, facts, lambda r: read(int(r["clip_id"][5:])))
+    return FunctionSource({"skeleton": SKELETON.name, **metainfo}, SKELETON, facts, lambda r: read(int(r["clip_id"][5:])))
 
 
 def test_classes_of_one_name_are_never_made_one(tmp_path):
@@ -137,7 +138,7 @@ def test_signs_are_left_out_where_classes_of_the_source_have_none(tmp_path):
 def test_a_clip_whose_length_changed_must_be_removed_first(pack):
     longer = make_source(20)
     longer.records[3]["num_frames"] += 1
-    with pytest.raises(DataProblems, match="clip 'clip 3' has 26 frames, in the source 27; --remove it first"):
+    with pytest.raises(DataErrors, match="clip 'clip 3' has 26 frames, in the source 27; --remove it first"):
         pack_clips(longer, pack, mode="append")
     remove_clips(pack, ["clip 3"])
     assert pack_clips(longer, pack, mode="append").added == 1
@@ -154,7 +155,7 @@ def test_removed_clips_have_no_record_and_are_marked_and_a_new_pack_leaves_them_
     assert manifest.shards[0].removed[0] == 0
     assert_right(pack, left)
     assert all((pack / name).read_bytes() == data for name, data in shards.items())
-    pack_clips(open_source(pack), tmp_path / "compact")
+    pack_clips(open_clips(pack), tmp_path / "compact")
     assert_right(tmp_path / "compact", left)
     assert pack_clips(make_source(20), pack, mode="append").added == 3
     assert_right(pack, [*left, "clip 0", "clip 5", "clip 6"])
@@ -177,7 +178,7 @@ def test_damage_in_a_clip_that_was_removed_is_no_problem(pack):
 def test_all_clips_that_cannot_be_removed_are_reported_at_once(pack):
     before = {path.name: path.read_bytes() for path in pack.iterdir()}
     with pytest.raises(
-        DataProblems, match="2 problems in .*:\n  no clip .clip 77.; did you mean .clip 1?7.*\n  no clip .zzz."
+        DataErrors, match="2 problems in .*:\n  no clip .clip 77.; did you mean .clip 1?7.*\n  no clip .zzz."
     ):
         remove_clips(pack, ["clip 3", "clip 77", "zzz"])
     with pytest.raises(PackError, match="all 20 clips of .* would be removed; delete the folder instead"):
@@ -243,7 +244,7 @@ def test_after_any_changes_a_pack_holds_what_a_list_of_names_would(acts):
                 remove_clips(pack, [n for n in given_names if n in names])
                 names = [n for n in names if n not in given_names]
             elif act == "compact":
-                pack_clips(open_source(pack), Path(folder) / "new", shard_bytes=SHARD_BYTES)
+                pack_clips(open_clips(pack), Path(folder) / "new", shard_bytes=SHARD_BYTES)
                 shutil.rmtree(pack)
                 os.rename(Path(folder) / "new", pack)
             assert_right(pack, names)

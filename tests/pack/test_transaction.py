@@ -20,11 +20,11 @@ import pytest
 
 from karsl.errors import PackError
 from karsl.io.atomic import exclusive_lock
+from karsl.io.sources import FunctionSource
 from karsl.pack.manifest import Manifest
 from karsl.pack.transaction import STAGING_FOLDER
 from karsl.pack.verify import verify_pack
 from karsl.pack.write import pack_clips
-from karsl.storage.convert import Clips
 from tests.pack import packed_clips
 from tests.pack.packed_clips import NumberedClips, make_source
 
@@ -83,7 +83,7 @@ def test_20000_clips_killed_ten_times_at_random_moments(tmp_path, same_content):
 def test_what_another_plan_left_is_not_used(tmp_path, same_content):
     out = tmp_path / "pack"
     kill_after(start_packing(out), blocks=4)
-    changed = NumberedClips(20, stamp="files of another time", records=make_source(20).records)
+    changed = NumberedClips(20, fingerprint="files of another time", records=make_source(20).records)
     assert pack_clips(changed, out, shard_bytes=SHARD_BYTES).reused_shards == 0
 
 
@@ -120,8 +120,8 @@ def test_clips_made_in_python_are_never_reused_from_an_earlier_reader(tmp_path):
             raise ValueError("the reader is wrong")
         return of.read(record) * np.float32([scale, scale, scale, 1])
 
-    def source(scale: float) -> Clips:
-        return Clips(of.metainfo, of.skeleton, of.records, partial(read, scale=scale))
+    def source(scale: float) -> FunctionSource:
+        return FunctionSource(of.metainfo, of.skeleton, of.records, partial(read, scale=scale))
 
     with pytest.raises(ValueError, match="the reader is wrong"):
         pack_clips(source(1.0), out, shard_bytes=SHARD_BYTES)

@@ -10,7 +10,7 @@ import pytest
 from karsl.cli.main import main
 from karsl.datasets import KArSLDataset
 from karsl.errors import KarslError
-from karsl.storage.convert import open_source
+from karsl.formats import open_clips
 
 
 def clip_of(sign, signer, number):
@@ -64,7 +64,7 @@ def test_a_pickle_is_read_only_when_its_file_is_named(tmp_path, capsys):
     assert main(["pack", str(tmp_path), str(tmp_path / "pack")]) == 2
     assert f"--trust-pickle {other} --trust-pickle {named}" in capsys.readouterr().err
     assert main(["pack", str(tmp_path), str(tmp_path / "pack"), "--trust-pickle", str(named)]) == 2
-    assert f"from, add --trust-pickle {other} (trusted" in capsys.readouterr().err
+    assert f"origin, add --trust-pickle {other} (trusted" in capsys.readouterr().err
     assert not (tmp_path / "pack").exists()
 
 
@@ -79,5 +79,5 @@ def test_even_a_trusted_file_holds_numbers_or_is_refused_and_nothing_runs(tmp_pa
     named = write_block(tmp_path)
     np.save(named, np.array(held, dtype=object))
     with pytest.raises(KarslError):
-        open_source(tmp_path, trusted=[named])
+        open_clips(tmp_path, trusted=[named])
     assert not (tmp_path / "ran").exists()

@@ -8,12 +8,13 @@ import pickle
 import numpy as np
 import pytest
 
-from karsl.errors import ConfigError, CorruptRecordError, DataProblems, PackError
+from karsl.errors import ConfigError, CorruptRecordError, DataErrors, PackError
+from karsl.formats import open_clips
 from karsl.io.pack_reader import Pack, list_shards
+from karsl.io.sources import ClipSource, FunctionSource
 from karsl.pack.manifest import FileStat, Manifest
 from karsl.pack.write import pack_clips
 from karsl.skeletons import get_skeleton
-from karsl.storage.convert import Clips, ClipSource, open_source
 from tests.pack.packed_clips import SKELETON, clip_of, make_source
 
 SHARD_BYTES = 40_000
@@ -67,10 +68,10 @@ def test_the_files_do_not_depend_on_the_number_of_workers(source, pack, tmp_path
 
 
 def test_a_pack_is_a_source_of_a_pack(pack, tmp_path):
-    pack_clips(open_source(pack), tmp_path / "wide", dtype="float32", shard_bytes=0)
+    pack_clips(open_clips(pack), tmp_path / "wide", dtype="float32", shard_bytes=0)
     assert len(list_shards(tmp_path / "wide")) == 1
     again = tmp_path / "again"
-    pack_clips(open_source(tmp_path / "wide"), again, shard_bytes=SHARD_BYTES)
+    pack_clips(open_clips(tmp_path / "wide"), again, shard_bytes=SHARD_BYTES)
     assert listed(again) == listed(pack)
     for path in pack.glob("*.npy"):
         assert (again / path.name).read_bytes() == path.read_bytes()
@@ -80,15 +81,15 @@ def test_points_are_selected_by_name_and_records_stay(pack, tmp_path):
     content = listed(pack)
     content["data_list"][3]["dialect"] = "north"
     (pack / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
-    pack_clips(open_source(pack, skeleton="hand_42"), tmp_path / "hands")
+    pack_clips(open_clips(pack, skeleton="hand_42"), tmp_path / "hands")
     there = listed(tmp_path / "hands")
     assert there["metainfo"]["skeleton"] == "hand_42"
     assert there["data_list"][3]["dialect"] == "north"
     mapping = get_skeleton("hand_42").mapping_from(SKELETON)
     assert (mapping >= 0).all()
-    source, hands = open_source(pack), open_source(tmp_path / "hands")
+    source, hands = open_clips(pack), open_clips(tmp_path / "hands")
     for whole, part in zip(source.records, hands.records, strict=True):
-        np.testing.assert_array_equal(hands.stored(part), source.stored(whole)[:, mapping])
+        np.testing.assert_array_equal(hands.read_stored(part), source.read_stored(whole)[:, mapping])
 
 
 def test_a_clip_that_float16_cannot_hold_is_named_and_nothing_appears(source, tmp_path):
@@ -96,7 +97,7 @@ def test_a_clip_that_float16_cannot_hold_is_named_and_nothing_appears(source, tm
         clip = source.read(record)
         return clip * 1e6 if record["clip_id"] == "clip 11" else clip
 
-    large = Clips(source.metainfo, SKELETON, source.records, read)
+    large = FunctionSource(source.metainfo, SKELETON, source.records, read)
     with pytest.raises(
         ConfigError, match=r"clip 'clip 11' holds 99\d+, float16 ends at 65504; take dtype='float32' .--dtype float32."
     ):
@@ -116,7 +117,7 @@ def test_a_clip_that_float16_cannot_hold_is_named_and_nothing_appears(source, tm
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_wrong_header_stops_the_packing(source, tmp_path, spoil, text, workers):
     spoiled = SpoiledClips(source, text) if workers else None
-    given = spoiled or Clips(
+    given = spoiled or FunctionSource(
         source.metainfo,
         SKELETON,
         source.records,
@@ -141,7 +142,7 @@ def test_duplicate_names_and_clips_without_frames_are_reported_together(source, 
     source.records[4]["clip_id"] = "clip 2"
     source.records[5]["num_frames"] = 0
     with pytest.raises(
-        DataProblems, match="2 problems in the source:\n  two clips are called 'clip 2'.*\n  clip 'clip 5' has no"
+        DataErrors, match="2 problems in the source:\n  two clips are called 'clip 2'.*\n  clip 'clip 5' has no"
     ):
         pack_clips(source, tmp_path / "pack")
 

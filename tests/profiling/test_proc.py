@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from karsl.datasets.index.buffer import SerializedList
+from karsl.datasets.index.record_list import RecordList
 from karsl.profiling.proc import PAGE_BYTES, PageCount, count_addresses, count_area, mapped_areas, read_memory, record_pages
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="page maps are Linux's")
@@ -85,7 +85,7 @@ def test_exactly_the_pages_that_a_child_writes_are_copies(pages):
 
 def test_pages_of_a_file_are_never_copies(tmp_path):
     path = tmp_path / "a.idx"
-    records = SerializedList.build(({"clip_id": f"clip {i}"} for i in range(20_000)), path=path)
+    records = RecordList.build(({"clip_id": f"clip {i}"} for i in range(20_000)), path=path)
     (pages,) = record_pages(Holder(index=records))
     assert (pages.kind, pages.num_bytes) == ("index", path.stat().st_size)
     with Child(lambda: sum(len(r) for r in records)) as pid:
@@ -96,7 +96,7 @@ def test_pages_of_a_file_are_never_copies(tmp_path):
 
 
 def test_memory_of_the_run_is_found_as_a_file_is():
-    records = SerializedList.build({"clip_id": f"clip {i}"} for i in range(2000))
+    records = RecordList.build({"clip_id": f"clip {i}"} for i in range(2000))
     (pages,) = record_pages(Holder(index=records))
     count = pages.count(os.getpid())
     assert count.total == count.present

@@ -17,10 +17,10 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 from karsl.cli.main import main
 from karsl.datasets import keypoint_collate
 from karsl.errors import ConfigError
+from karsl.formats import open_clips
+from karsl.pack.write import pack_clips
 from karsl.ray import PrefetchBatches, RayDataset, pack_on_ray, session, to_ray_dataset
 from karsl.registry import DATASETS
-from karsl.storage.convert import open_source
-from karsl.storage.pack.writer import pack_clips
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_attributes_and_records_are_those_of_the_local_dataset(remote, remote_cf
     assert remote.get_data_info(3) == here.get_data_info(3)
     assert remote.get_cat_ids(-1) == here.get_cat_ids(-1)
     assert remote.column("label").tolist() == here.column("label").tolist()
-    assert torch.equal(remote[-1]["inputs"], here.__getitems__([len(here) - 1]).finished()["inputs"][0])
+    assert torch.equal(remote[-1]["inputs"], here.__getitems__([len(here) - 1]).collate()["inputs"][0])
     with pytest.raises(IndexError):
         remote[len(remote)]
 
@@ -122,7 +122,7 @@ def test_an_actor_that_is_killed_in_mid_epoch_loses_nothing(remote, remote_cfg, 
 def test_errors_of_the_dataset_are_raised_locally(remote):
     with pytest.raises(KeyError, match="nothing"):
         remote.column("nothing")
-    with pytest.raises(IndexError, match="outside a MapDataset"):
+    with pytest.raises(IndexError, match="out of range for a MapDataset"):
         remote.get_data_info(10**6)
     with pytest.raises(ConfigError, match="num_actors=0"):
         RayDataset({}, num_actors=0)
@@ -155,7 +155,7 @@ def shards_of(folder):
 
 
 def test_a_cluster_writes_the_same_bytes(cluster, corpus, tmp_path):
-    source = open_source(corpus)
+    source = open_clips(corpus)
     pack_clips(source, tmp_path / "here", shard_bytes=1 << 20)
     done = pack_on_ray(source, tmp_path / "there", address=cluster.address, num_cpus=0.1, shard_bytes=1 << 20)
     assert done.added == len(source.records)
@@ -202,7 +202,7 @@ def test_rows_of_ray_data_are_the_clips_in_order(cluster, remote_cfg):
     here = DATASETS.build(remote_cfg)
     rows = to_ray_dataset(remote_cfg, address=cluster.address, batch_size=20, num_actors=1, num_cpus=0.1, seed=3).take_all()
     assert [row["sample_idx"] for row in rows] == list(range(len(here)))
-    expected = here.__getitems__(range(len(here))).finished()["inputs"].numpy()
+    expected = here.__getitems__(range(len(here))).collate()["inputs"].numpy()
     assert all(np.array_equal(row["inputs"], clip) for row, clip in zip(rows, expected, strict=True))
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from karsl.datasets import KArSLDataset
+from karsl.io import read_label_table
 from karsl.skeletons import get_skeleton
-from karsl.storage import read_label_sheet
 from karsl.testing import make_corpus
 from karsl.testing.body import iris_rows
 from karsl.testing.corpus import clip_key
@@ -133,7 +133,7 @@ def test_signers_differ_in_body_and_place(clips):
 def test_glosses_are_arabic_and_english(corpus):
     text = (corpus / "labels.csv").read_text(encoding="utf-8").splitlines()
     assert text[:2] == ["SignID,Sign-Arabic,Sign-English", "1,مرحبا,hello"]
-    sheet = read_label_sheet(corpus / "labels.csv")
+    sheet = read_label_table(corpus / "labels.csv")
     assert sheet.signs == (1, 2, 3, 4, 5, 6)
     assert sheet.english[1] == "thanks"
 

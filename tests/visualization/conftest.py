@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 
 from karsl.skeletons import get_skeleton
-from karsl.testing.lexicon import lexicon
-from karsl.testing.performance import perform
-from karsl.testing.signer import make_signer
+from karsl.testing.performance import make_signer, render_sign
+from karsl.testing.signs import make_signs
 
 
 @pytest.fixture
 def results() -> dict:
     """A clip of two hands as after LoadKeypoints: the right hand is missing in its first 10 frames."""
-    sign = next(s for s in lexicon(0) if s.other == "base")
-    keypoint = perform(sign, make_signer("01", 0), np.random.default_rng(1)).keypoint.astype(np.float32)
+    sign = next(s for s in make_signs(0) if s.other == "base")
+    keypoint = render_sign(sign, make_signer("01", 0), np.random.default_rng(1)).keypoint.astype(np.float32)
     skeleton = get_skeleton("karsl_184")
     score = np.ones(keypoint.shape[:2], np.float32)
     score[:10, skeleton.groups["rh"]] = 0

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from karsl.io.annotations import write_annotations
+from karsl.pack.write import write_clips
 from karsl.skeletons import get_skeleton
-from karsl.storage.annotation import write_annotation
-from karsl.storage.pack.records import write_pack
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("KARSL_LONG_TESTS"), reason="KARSL_LONG_TESTS=1 runs it"),
@@ -31,7 +31,7 @@ def pack(tmp_path_factory) -> Path:
     """An annotation file of 75,300 records that all point to the same ten frames."""
     folder = tmp_path_factory.mktemp("many")
     clip = np.random.default_rng(0).uniform(0.2, 0.8, (10, 184, 4))
-    shard = write_pack(folder, [clip], np.array([10]), skeleton=get_skeleton("karsl_184"))
+    shard = write_clips(folder, [clip], np.array([10]), skeleton=get_skeleton("karsl_184"))
     glosses = {"classes": [f"sign {k}" for k in range(502)], "classes_ar": [f"كلمة {k}" for k in range(502)]}
     records = [
         {
@@ -42,7 +42,7 @@ def pack(tmp_path_factory) -> Path:
         for n in range(CLIPS)
     ]  # fmt: skip
     metainfo = {"dataset_name": "karsl", "skeleton": "karsl_184", "signs": list(range(1, 503)), **glosses}
-    write_annotation(folder / "annotations.json", metainfo, records)
+    write_annotations(folder / "annotations.json", metainfo, records)
     return folder
 
 

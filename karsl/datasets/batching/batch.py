@@ -11,7 +11,7 @@ import numpy as np
 from karsl.datasets.batching.frames import FrameBlock
 from karsl.datasets.batching.pipeline import BatchPipeline
 from karsl.datasets.batching.segment import BatchSegment, Column, join_segments
-from karsl.datasets.index.buffer import SerializedList
+from karsl.datasets.index.record_list import RecordList
 from karsl.datasets.transfer import allocate_shared
 from karsl.errors import ConfigError, KarslError, TransformError
 from karsl.skeletons import Skeleton
@@ -147,7 +147,7 @@ class LazyBatch(MutableSequence):
 def make_batch(
     pipeline: TransformChain,
     skeleton: Skeleton | None,
-    records: SerializedList | Sequence[dict],
+    records: RecordList | Sequence[dict],
     indices: np.ndarray,
     *,
     rng_keys: np.ndarray,
@@ -187,7 +187,7 @@ def make_batch(
 def make_segment(
     pipeline: TransformChain,
     skeleton: Skeleton | None,
-    records: SerializedList | Sequence[dict],
+    records: RecordList | Sequence[dict],
     indices: np.ndarray,
     *,
     rng_keys: np.ndarray,

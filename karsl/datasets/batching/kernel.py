@@ -242,7 +242,7 @@ def row_addresses(first, sizes, row_bytes, which, starts, lengths, addresses):
 
 @njit(nogil=True, cache=True)
 def fill_canonical(raw, clip):
-    """Compiled version of `karsl.storage.record.canonical_clip`, for its argument `fill`.
+    """Compiled version of `karsl.io.clip.canonical_clip`, for its argument `fill`.
 
     Args:
         raw: float32 (T, V, 3 or 4).

@@ -11,7 +11,7 @@ from numba import njit
 
 from karsl.datasets.batching.deferred import DeferredBatch
 from karsl.datasets.batching.frames import FrameBlock
-from karsl.datasets.draws import Draw, lane_code
+from karsl.datasets.rng import CounterRNG, fold_in
 from karsl.datasets.transforms.base import KeypointTransform
 from karsl.datasets.transforms.formatting import PackKeypointInputs
 from karsl.datasets.transforms.loading import LoadKeypoints
@@ -64,7 +64,9 @@ class BatchPipeline:
         """
         batch = DeferredBatch(source, skeleton)
         for transform in self.deferred:
-            transform.defer(batch, transform.get_params(batch.meta, CompiledRNG(rng_keys, stream=transform.transform_id)))
+            transform.defer(
+                batch, transform.get_params(batch.meta, CompiledRNG(rng_keys, transform_id=transform.transform_id))
+            )
         return batch
 
     def same_as(self, other: BatchPipeline) -> bool:
@@ -84,7 +86,7 @@ def _is_unmodified(transform: Callable) -> bool:
     return vars(transform).keys() & vars(type(transform)).keys() <= {"transform_id"}
 
 
-# ---- random numbers: those of `karsl.datasets.draws`, bit for bit, without an array per operation ----
+# ---- random numbers: those of `karsl.datasets.rng`, bit for bit, without an array per operation ----
 
 
 @njit(inline="always")
@@ -112,17 +114,17 @@ def _uniform(keys, code, low, high, out):
             out[n, k] = low + (high - low) * unit
 
 
-class CompiledRNG(Draw):
+class CompiledRNG(CounterRNG):
     """Compiled counter-based random numbers for batches."""
 
     def bits(self, name: str, *shape: int) -> np.ndarray:
         """Return uint64 (N, *shape)."""
         out = np.empty((len(self), math.prod(shape)), np.uint64)
-        _bits(self.keys, lane_code(self.stream, name), out)
+        _bits(self.keys, fold_in(self.transform_id, name), out)
         return out.reshape(len(self), *shape)
 
     def uniform(self, name: str, *shape: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
         """Return float64 (N, *shape) in [low, high)."""
         out = np.empty((len(self), math.prod(shape)))
-        _uniform(self.keys, lane_code(self.stream, name), float(low), float(high), out)
+        _uniform(self.keys, fold_in(self.transform_id, name), float(low), float(high), out)
         return out.reshape(len(self), *shape)

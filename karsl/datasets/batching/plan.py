@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from karsl.storage.whole_pack import WholePack
+from karsl.io.pack_reader import WholePack
 
 PREFIX = "plan_"
 Array = Any  # NumPy arrays where a plan is made, tensors where it is applied

@@ -13,11 +13,11 @@ from karsl.datasets.batching.deferred import DeferredBatch
 from karsl.datasets.batching.frames import FrameBlock
 from karsl.datasets.batching.kernel import fill_canonical
 from karsl.datasets.batching.pipeline import BatchPipeline
-from karsl.datasets.index.buffer import SerializedList
+from karsl.datasets.index.record_list import RecordList
 from karsl.datasets.transforms.loading import LoadKeypoints
 from karsl.errors import AnnotationError
+from karsl.io.pack_reader import WholePack
 from karsl.skeletons import Skeleton
-from karsl.storage.whole_pack import WholePack
 
 Column = Callable[[str], np.ndarray]
 PackRows = Callable[[], "tuple[int, np.ndarray] | None"]
@@ -54,7 +54,7 @@ class BatchSegment:
         cls,
         pipeline: BatchPipeline,
         skeleton: Skeleton,
-        records: SerializedList | Sequence[dict],
+        records: RecordList | Sequence[dict],
         indices: np.ndarray,
         *,
         rng_keys: np.ndarray,
@@ -63,7 +63,7 @@ class BatchSegment:
     ) -> BatchSegment:
         """Find the frames and labels of some records, see `karsl.datasets.batching.batch.make_segment`."""
         load, pack_rows = pipeline.load, None
-        if not isinstance(records, SerializedList):
+        if not isinstance(records, RecordList):
             frames, labels = _read_frames(load, records, indices, skeleton), _list_labels(records, indices)
         else:
             column = column or records.column
@@ -135,7 +135,7 @@ def _read_frames(load: LoadKeypoints, records: Sequence[dict], indices: np.ndarr
 
 
 def _pack_frames(
-    load: LoadKeypoints, records: SerializedList, column: Column, indices: np.ndarray, num_keypoints: int
+    load: LoadKeypoints, records: RecordList, column: Column, indices: np.ndarray, num_keypoints: int
 ) -> tuple[FrameBlock, PackRows]:
     """Refer to clips that are rows of packs."""
     paths = records.categories("pack")
@@ -150,7 +150,7 @@ def _pack_frames(
 
 
 def _mapped_frames(
-    load: LoadKeypoints, records: SerializedList, column: Column, indices: np.ndarray, num_keypoints: int
+    load: LoadKeypoints, records: RecordList, column: Column, indices: np.ndarray, num_keypoints: int
 ) -> FrameBlock:
     """Refer to clips that are arrays inside mapped files, such as the members of a tar."""
     codes, starts, lengths, _, checksums = (column(name)[indices] for name in _FILE_COLUMNS)
@@ -177,10 +177,10 @@ def _list_labels(records: Sequence[dict], indices: np.ndarray) -> np.ndarray | N
     return None if None in labels else np.array(labels, np.int64)
 
 
-def _column_labels(records: SerializedList, column: Column, indices: np.ndarray) -> np.ndarray | None:
+def _column_labels(records: RecordList, column: Column, indices: np.ndarray) -> np.ndarray | None:
     if "label" in records.columns:
         return column("label")[indices]
-    reason = records.why_missing("label")
+    reason = records.missing_reason("label")
     if not reason.startswith("record 0 lacks"):
         raise AnnotationError(f"labels cannot be batched: {reason}; give every record an integer label")
     return None

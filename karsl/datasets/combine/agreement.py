@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.combine.naming import kind
 from karsl.datasets.transforms.formatting import PackKeypointInputs
 from karsl.datasets.tree import Node, leaf_datasets
-from karsl.errors import ConfigError, SkeletonError
+from karsl.errors import ConfigError, SkeletonError, type_name
 from karsl.skeletons import Skeleton
 
 
@@ -47,9 +46,9 @@ def _check_classes(dataset: Node, infos: list[dict]) -> None:
     for number, classes in known[1:]:
         first, expected = known[0]
         if not _equal(expected, classes):
-            a, b = (f"{dataset.child_name(n)} ({kind(dataset.children[n])})" for n in (first, number))
+            a, b = (f"{dataset.child_name(n)} ({type_name(dataset.children[n])})" for n in (first, number))
             raise ConfigError(
-                f"{kind(dataset)}: {a} has {_shorten(expected)} and {b} has {_shorten(classes)}, so the same label would "
+                f"{type_name(dataset)}: {a} has {_shorten(expected)} and {b} has {_shorten(classes)}, so the same label would "
                 "mean different signs; use labels='union' to give classes of the same name one label, labels='separate' to "
                 "keep all classes apart, and aliases={'hola': 'hello'} to join names"
             )
@@ -74,7 +73,7 @@ def common_skeleton(dataset: Any, *, only_if_packed: bool = False) -> Skeleton |
             raise SkeletonError(
                 f"{first} ends with {expected.num_keypoints} keypoints of {expected.name!r} and {path} with "
                 f"{skeleton.num_keypoints} of {skeleton.name!r}; put SelectKeypoints(skeleton={expected.name!r}, "
-                "absent='missing') into the pipeline of each"
+                "allow_missing=True) into the pipeline of each"
             )
     return expected
 

@@ -10,13 +10,10 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from karsl.datasets.combine.agreement import common_metainfo, common_skeleton
-from karsl.datasets.combine.naming import at_member, kind
 from karsl.datasets.combine.read import TreeReader
-from karsl.datasets.epoch import EpochState
-from karsl.datasets.indexed import init_late
+from karsl.datasets.index.indices import Indices
 from karsl.datasets.pipeline import output_channels
-from karsl.datasets.skipping import SkipReport
-from karsl.datasets.subset import Indices
+from karsl.datasets.state import EpochState, SkipCounter, ensure_initialized
 from karsl.datasets.transforms.labels import relabel
 from karsl.datasets.tree import (
     ResolvedClips,
@@ -28,7 +25,7 @@ from karsl.datasets.tree import (
     resolve_leaves,
     set_epoch_recursive,
 )
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, type_name, with_context
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton
 
@@ -63,11 +60,11 @@ class DatasetWrapper(BaseDataset):
     _fully_initialized: bool = False
 
     def __init__(self, children: Iterable[Any], *, lazy_init: bool = False, seed: int | None = None) -> None:
-        self.skips = SkipReport()
+        self.skips = SkipCounter()
         self._reader = TreeReader(self)
         self.children: tuple[Any, ...] = tuple(self._build(number, child) for number, child in enumerate(children))
         if len(self.children) < self._min_children:
-            raise ConfigError(f"{kind(self)}: {self._children_arg} is empty; give at least one dataset or config")
+            raise ConfigError(f"{type_name(self)}: {self._children_arg} is empty; give at least one dataset or config")
         self._epoch_state = EpochState(first_seed(self.children) if seed is None else seed)
         self._share_seed()
         if not lazy_init:
@@ -108,12 +105,12 @@ class DatasetWrapper(BaseDataset):
             if hasattr(child, "__getitem__") and hasattr(child, "__len__") and not isinstance(child, (Sequence, str)):
                 return child
             raise ConfigError(
-                f"{kind(self)}: {self.child_name(number)} is of type {kind(child)}; expected a dataset or its config"
+                f"{type_name(self)}: {self.child_name(number)} is of type {type_name(child)}; expected a dataset or its config"
             )
         try:
             return DATASETS.build(dict(child))
         except Exception as error:
-            raise at_member(error, f"{kind(self)}: {self.child_name(number)} ({kind(child)})") from error
+            raise with_context(error, f"{type_name(self)}: {self.child_name(number)} ({type_name(child)})") from error
 
     def child_name(self, number: int) -> str:
         """Return the name of a child in messages: its path in a config."""
@@ -129,13 +126,13 @@ class DatasetWrapper(BaseDataset):
             return
         lengths = []
         for number, child in enumerate(self.children):
-            where = f"{kind(self)}: {self.child_name(number)} ({kind(child)})"
+            where = f"{type_name(self)}: {self.child_name(number)} ({type_name(child)})"
             try:
                 if hasattr(child, "full_init"):
                     child.full_init()
                 lengths.append(len(child))
             except Exception as error:
-                raise at_member(error, where) from error
+                raise with_context(error, where) from error
             if not lengths[-1] and not (self.accepts_empty_children and getattr(child, "allow_empty", False)):
                 raise ConfigError(f"{where} has no clips; remove it or check its filters")
         self._lengths = np.array(lengths, dtype=np.int64)
@@ -157,8 +154,8 @@ class DatasetWrapper(BaseDataset):
         found = first_changing(self.children)
         if found:
             raise ConfigError(
-                f"{kind(self)}: the {found} below gives other clips for the same indices in each epoch, so indices cannot "
-                f"be stored; put the {kind(self)} below the {found}, around its children{alternative}"
+                f"{type_name(self)}: the {found} below gives other clips for the same indices in each epoch, so indices cannot "
+                f"be stored; put the {type_name(self)} below the {found}, around its children{alternative}"
             )
 
     def _share_seed(self) -> None:
@@ -210,7 +207,7 @@ class DatasetWrapper(BaseDataset):
         return self._length
 
     def _ensure_initialized(self) -> None:
-        init_late(self)
+        ensure_initialized(self)
 
     def check_index(self, idx: int) -> int:
         """Return `idx` as an index in [0, len(self)).
@@ -220,7 +217,7 @@ class DatasetWrapper(BaseDataset):
         """
         index, length = operator.index(idx), len(self)
         if not -length <= index < length:
-            raise IndexError(f"index {idx} is out of range for a {kind(self)} of {length} clips")
+            raise IndexError(f"index {idx} is out of range for a {type_name(self)} of {length} clips")
         return index + length if index < 0 else index
 
     def resolve(self, idx: int) -> ResolvedClips:
@@ -276,7 +273,7 @@ class DatasetWrapper(BaseDataset):
         Raises:
             NotImplementedError: Always.
         """
-        raise NotImplementedError(f"a {kind(self)} cannot be changed; get_subset(indices) returns another dataset")
+        raise NotImplementedError(f"a {type_name(self)} cannot be changed; get_subset(indices) returns another dataset")
 
     # ---- properties of the clips ----
 

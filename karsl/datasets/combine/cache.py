@@ -10,13 +10,12 @@ import numpy as np
 import torch
 
 from karsl.datasets.combine.base import SingleWrapper
-from karsl.datasets.combine.naming import kind
-from karsl.datasets.draws import mix64, name_code, sample_keys
-from karsl.errors import ConfigError
+from karsl.datasets.rng import hash_name, sample_keys, splitmix64
+from karsl.errors import ConfigError, type_name
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton
 
-_CACHE_ID = name_code("CacheDataset")
+_CACHE_ID = hash_name("CacheDataset")
 _IMMUTABLE = (str, bytes, int, float, complex, np.generic, type(None), Skeleton)
 
 
@@ -44,7 +43,7 @@ class CacheDataset(SingleWrapper):
         self, dataset: Any, *, max_bytes: int = 256 << 20, lazy_init: bool = False, seed: int | None = None
     ) -> None:
         if not isinstance(max_bytes, (int, float)) or not max_bytes >= 0:
-            raise ConfigError(f"{kind(self)}: max_bytes={max_bytes!r}; expected a number of at least 0")
+            raise ConfigError(f"{type_name(self)}: max_bytes={max_bytes!r}; expected a number of at least 0")
         self.max_bytes = max_bytes
         super().__init__(dataset, lazy_init=lazy_init, seed=seed)
         self._clear()
@@ -77,7 +76,7 @@ class CacheDataset(SingleWrapper):
         return [self.get_sample(i) for i in indices]
 
     def _make(self, index: int) -> Any:
-        key = sample_keys(mix64(self._seed ^ _CACHE_ID), 0, np.array([index]))[0]
+        key = sample_keys(splitmix64(self._seed ^ _CACHE_ID), 0, np.array([index]))[0]
         has_keys = hasattr(self.dataset, "get_sample")
         return self.dataset.get_sample(index, rng_key=key) if has_keys else self.dataset[index]
 

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from karsl.datasets.combine.base import DatasetWrapper
-from karsl.datasets.combine.naming import kind
 from karsl.datasets.tree import resolve_leaves
-from karsl.errors import ConfigError, DataProblems
+from karsl.errors import ConfigError, DataErrors, type_name
 
 _MAX_RESOLVED = 1_000_000  # indices whose datasets are looked up
 
@@ -28,7 +27,7 @@ def check_samples(trees: Sequence[Any], num_samples: int) -> int:
 
     Raises:
         ConfigError: If `num_samples` is less than 1.
-        DataProblems: With all samples that failed, and all whose keys or shapes do not fit into one batch.
+        DataErrors: With all samples that failed, and all whose keys or shapes do not fit into one batch.
     """
     if num_samples < 1:
         raise ConfigError(f"check(num_samples={num_samples!r}); expected at least 1")
@@ -50,14 +49,14 @@ def check_samples(trees: Sequence[Any], num_samples: int) -> int:
         (expected, first), *others = structures.items()
         problems += [f"{name} has {_format(found)}, {first} has {_format(expected)}" for found, name in others]
     if problems:
-        raise DataProblems(f"{made + failed} checked samples", problems)
+        raise DataErrors(f"{made + failed} checked samples", problems)
     return made
 
 
 def probe_indices(tree: Any, num_samples: int) -> list[tuple[str, list[int]]]:
     """Return path and evenly spread indices for each dataset that reads in a tree."""
     if not isinstance(tree, DatasetWrapper):
-        return [(kind(tree), _spread(np.arange(len(tree)), num_samples))]
+        return [(type_name(tree), _spread(np.arange(len(tree)), num_samples))]
     rows = defaultdict(list)
     for clips in resolve_leaves(tree, np.arange(min(len(tree), _MAX_RESOLVED))):
         rows[clips.path].append(clips.rows)

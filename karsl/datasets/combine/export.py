@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.combine.naming import kind
 from karsl.datasets.combine.read import modifies
-from karsl.datasets.index.progress import reported
 from karsl.datasets.tree import resolve_leaves
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, type_name
+from karsl.formats.convert import convert
+from karsl.io.sources import ClipSource, public_record
+from karsl.pack.write import pack_clips
+from karsl.progress import track
 from karsl.skeletons import describe_skeleton
-from karsl.storage.clip_source import ClipSource, public
-from karsl.storage.convert.write import convert_clips
-from karsl.storage.pack.writer import pack_clips
 
 _STORED_KEYS = ("clip_id", "label", "sign", "signer", "split", "fps", "num_frames")
 
@@ -38,12 +37,14 @@ class DatasetSource(ClipSource):
     def __init__(self, dataset: Any) -> None:
         skeleton = getattr(dataset, "output_skeleton", None)
         if skeleton is None:
-            raise ConfigError(f"the skeleton of {kind(dataset)} is unknown; give skeleton= to the datasets it is made of")
+            raise ConfigError(
+                f"the skeleton of {type_name(dataset)} is unknown; give skeleton= to the datasets it is made of"
+            )
         self.dataset, self.skeleton = dataset, skeleton
         self.metainfo = dict(dataset.metainfo) | {"skeleton": describe_skeleton(skeleton)}
         state = getattr(dataset, "_epoch_state", None)
         self._rng_keys = None if state is None else state.keys(np.arange(len(dataset)))
-        self.records = [self._record(index) for index in reported(range(len(dataset)), "reading records", every=16)]
+        self.records = [self._record(index) for index in track(range(len(dataset)), "reading records", interval=16)]
         seen: Counter[str] = Counter()
         for record in self.records:
             seen[record["clip_id"]] += 1
@@ -67,7 +68,7 @@ class DatasetSource(ClipSource):
             sample = self._sample(index)
             info |= sample if isinstance(sample, Mapping) else {}
             info["num_frames"] = len(to_clip(sample))
-        return {"clip_id": str(index), **public(info)}
+        return {"clip_id": str(index), **public_record(info)}
 
 
 def save(dataset: Any, path: str | Path, format: str = "pack", **options: Any) -> Path:
@@ -92,7 +93,7 @@ def save(dataset: Any, path: str | Path, format: str = "pack", **options: Any) -
     if format == "pack":
         pack_clips(source, path, **options)
     else:
-        convert_clips(source, path, format, **options)
+        convert(source, path, format, **options)
     return path
 
 
@@ -112,7 +113,7 @@ def to_clip(sample: Any) -> np.ndarray:
         inputs, mask = np.asarray(sample["inputs"]), np.asarray(sample["keypoint_mask"])
         keypoint, score = inputs[..., :3], inputs[..., 3] * mask if inputs.shape[-1] == 4 else mask.astype(np.float32)
     else:
-        found = sorted(sample) if isinstance(sample, Mapping) else kind(sample)
+        found = sorted(sample) if isinstance(sample, Mapping) else type_name(sample)
         raise ConfigError(f"a sample has no keypoints: {found}; export before transforms that remove them")
     is_present = score > 0
     clip = np.zeros((*score.shape, 4), np.float32)

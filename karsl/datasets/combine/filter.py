@@ -13,12 +13,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from karsl.datasets.combine.base import DatasetWrapper, SingleWrapper, wrap
 from karsl.datasets.combine.map import import_callable
-from karsl.datasets.combine.naming import kind
 from karsl.datasets.combine.read import modifies
 from karsl.datasets.combine.select import as_indices, take
 from karsl.datasets.filters import FILTERS
-from karsl.datasets.index.progress import reported
-from karsl.errors import ConfigError, TransformError, did_you_mean
+from karsl.errors import ConfigError, TransformError, did_you_mean, type_name
+from karsl.progress import track
 from karsl.registry import DATASETS, FUNCTIONS
 
 Predicate = Callable[[Mapping], Any]
@@ -62,11 +61,13 @@ class FilterDataset(SingleWrapper):
 
     def _prepare(self) -> None:
         self._check_fixed_order()
-        results = _Results(wrap(self.dataset), self._predicate, kind(self), self._num_workers)
-        tracked = reported(results, "filtering", every=_INTERVAL)
+        results = _Results(wrap(self.dataset), self._predicate, type_name(self), self._num_workers)
+        tracked = track(results, "filtering", interval=_INTERVAL)
         indices = np.flatnonzero(np.fromiter(tracked, dtype=bool, count=len(results)))
         if not len(indices):
-            raise ConfigError(f"{kind(self)}: {predicate_name(self._argument)} is true for none of {len(results)} clips")
+            raise ConfigError(
+                f"{type_name(self)}: {predicate_name(self._argument)} is true for none of {len(results)} clips"
+            )
         self._indices = as_indices(indices)
 
     @property

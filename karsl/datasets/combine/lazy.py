@@ -16,11 +16,10 @@ from karsl.datasets.combine.export import save
 from karsl.datasets.combine.filter import FilterDataset
 from karsl.datasets.combine.map import MapDataset, RelabelDataset, import_callable
 from karsl.datasets.combine.mix import ConcatDataset, InterleaveDataset, MixDataset
-from karsl.datasets.combine.naming import at_member, kind
 from karsl.datasets.combine.read import TreeReader
-from karsl.datasets.epoch import EpochState
+from karsl.datasets.state import EpochState
 from karsl.datasets.tree import first_seed, format_tree
-from karsl.errors import ConfigError, KarslError
+from karsl.errors import ConfigError, KarslError, type_name, with_context
 from karsl.registry import DATASETS
 
 
@@ -87,14 +86,14 @@ class LazyDataset(SingleWrapper):
             ConfigError: If the name exists, `mix` was called, or this is no dataset.
         """
         if self._mix is not None:
-            raise ConfigError(f"{kind(self)}: add_dataset after mix(); add all datasets before mix(), or mix two mixes")
+            raise ConfigError(f"{type_name(self)}: add_dataset after mix(); add all datasets before mix(), or mix two mixes")
         name = name or f"dataset{len(self._nodes)}"
         if name in self._nodes:
-            raise ConfigError(f"{kind(self)}: there is a dataset {name!r} already; choose another name")
+            raise ConfigError(f"{type_name(self)}: there is a dataset {name!r} already; choose another name")
         try:
             self._nodes[name] = _Node(self._build(len(self._nodes), dataset), dataset)
         except Exception as error:
-            raise at_member(error, f"{kind(self)}: add_dataset, {name!r}") from error
+            raise with_context(error, f"{type_name(self)}: add_dataset, {name!r}") from error
         return self._update()
 
     def map(
@@ -154,7 +153,7 @@ class LazyDataset(SingleWrapper):
             ConfigError: If there is no dataset, `mix` was called before, or the datasets do not fit together.
         """
         if self._mix is not None or not self._nodes:
-            raise ConfigError(f"{kind(self)}: mix() {'was called before' if self._nodes else 'before add_dataset'}")
+            raise ConfigError(f"{type_name(self)}: mix() {'was called before' if self._nodes else 'before add_dataset'}")
         nodes = list(self._nodes.values())
         options: dict[str, Any] = {} if stopping_strategy is None else {"stopping_strategy": stopping_strategy}
         options |= {} if labels == "strict" else {"labels": labels}
@@ -173,17 +172,17 @@ class LazyDataset(SingleWrapper):
     def _select(self, dataset: str | None, method: str) -> list[tuple[str | None, _Node]]:
         """Return names and nodes that a call applies to; the name of the mix is None."""
         if not self._nodes:
-            raise ConfigError(f"{kind(self)}: {method}() before add_dataset")
+            raise ConfigError(f"{type_name(self)}: {method}() before add_dataset")
         if self._mix is not None:
             if dataset is not None:
                 raise ConfigError(
-                    f"{kind(self)}: {method}(dataset={dataset!r}) after mix(), where it applies to all; call it before"
+                    f"{type_name(self)}: {method}(dataset={dataset!r}) after mix(), where it applies to all; call it before"
                 )
             return [(None, self._mix)]
         if dataset is None:
             return list(self._nodes.items())
         if dataset not in self._nodes:
-            raise ConfigError(f"{kind(self)}: {method}: no dataset {dataset!r}; there are {', '.join(self._nodes)}")
+            raise ConfigError(f"{type_name(self)}: {method}: no dataset {dataset!r}; there are {', '.join(self._nodes)}")
         return [(dataset, self._nodes[dataset])]
 
     def _replace(self, name: str | None, node: _Node) -> None:
@@ -202,7 +201,7 @@ class LazyDataset(SingleWrapper):
 
     def _root(self) -> _Node:
         if not self._nodes:
-            raise ConfigError(f"{kind(self)}: no dataset yet; call add_dataset")
+            raise ConfigError(f"{type_name(self)}: no dataset yet; call add_dataset")
         return self._mix if self._mix is not None else next(iter(self._nodes.values()))
 
     # ---- inspection and export ----
@@ -222,7 +221,7 @@ class LazyDataset(SingleWrapper):
             Number of samples made.
 
         Raises:
-            DataProblems: With all samples that failed, and all whose keys or shapes differ from those of the others.
+            DataErrors: With all samples that failed, and all whose keys or shapes differ from those of the others.
         """
         if self._mix is None and len(self._nodes) > 1:
             return check_samples([node.dataset for node in self._nodes.values()], num_samples)
@@ -233,7 +232,7 @@ class LazyDataset(SingleWrapper):
         """Return the tree as text; before `mix`, one tree per dataset."""
         if self._mix is None and len(self._nodes) > 1:
             trees = [f"{name}: {format_tree(node.dataset)}" for name, node in self._nodes.items()]
-            return "\n".join([f"{kind(self)}({self._describe()}): not mixed", *trees])
+            return "\n".join([f"{type_name(self)}({self._describe()}): not mixed", *trees])
         return repr(self)
 
     def to_config(self) -> dict:
@@ -244,7 +243,9 @@ class LazyDataset(SingleWrapper):
         """
         root = self._root()
         if self._mix is None and len(self._nodes) > 1:
-            raise ConfigError(f"{kind(self)}: {len(self._nodes)} datasets are not mixed yet; call mix() before to_config()")
+            raise ConfigError(
+                f"{type_name(self)}: {len(self._nodes)} datasets are not mixed yet; call mix() before to_config()"
+            )
         config = {"type": "LazyDataset", "dataset": _to_data(root.config, "dataset")}
         seed = self._epoch_state.seed
         return config if seed is None else config | {"seed": seed}
@@ -266,7 +267,7 @@ class LazyDataset(SingleWrapper):
         if self._mix is None and len(self._nodes) > 1 and not self._warned:
             self._warned = True
             first, *others = self._nodes
-            text = f"{kind(self)}: {', '.join(others)} are not mixed, samples are those of {first}; call mix()"
+            text = f"{type_name(self)}: {', '.join(others)} are not mixed, samples are those of {first}; call mix()"
             print_log(text, logger="current", level=logging.WARNING)
         super().full_init()
 
@@ -303,7 +304,9 @@ def _filter(node: _Node, predicate: Any, num_workers: int) -> _Node:
         try:
             filtered.append(_filter(child, predicate, num_workers))
         except KarslError as error:
-            raise at_member(error, f"{kind(mix.dataset)}: {mix.dataset.child_name(number)} ({kind(dataset)})") from error
+            raise with_context(
+                error, f"{type_name(mix.dataset)}: {mix.dataset.child_name(number)} ({type_name(dataset)})"
+            ) from error
     strategy = mix.dataset.stopping_strategy
     return _combine(MixDataset, filtered, weights=list(mix.dataset.weights), stopping_strategy=strategy)
 
@@ -348,4 +351,4 @@ def _to_data(value: Any, path: str) -> Any:
             return name
     except ConfigError:
         pass
-    raise ConfigError(f"{path} is a {kind(value)}, which no config can name; give a config, or a function of a module")
+    raise ConfigError(f"{path} is a {type_name(value)}, which no config can name; give a config, or a function of a module")

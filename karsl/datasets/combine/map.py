@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from karsl.datasets.combine.base import SingleWrapper, wrap
-from karsl.datasets.combine.naming import kind
 from karsl.datasets.pipeline import Pipeline, output_skeleton, step_name
 from karsl.datasets.transforms.base import KeypointTransform
 from karsl.datasets.transforms.labels import MapLabels
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, type_name
 from karsl.registry import DATASETS
 
 
@@ -44,7 +43,7 @@ class MapDataset(SingleWrapper):
         transforms = transform if isinstance(transform, Sequence) and not isinstance(transform, str) else [transform]
         self.steps = tuple(Pipeline([_load_transform(step) for step in transforms]).transforms)
         if not self.steps:
-            raise ConfigError(f"{kind(self)}: transform={transform!r}; expected at least one transform")
+            raise ConfigError(f"{type_name(self)}: transform={transform!r}; expected at least one transform")
         super().__init__(dataset, lazy_init=lazy_init, seed=seed)
 
     def _prepare(self) -> None:
@@ -124,14 +123,16 @@ class RelabelDataset(SingleWrapper):
         return getattr(self.dataset, "allow_empty", False)
 
     def _prepare(self) -> None:
-        where = f"{kind(self)}: dataset ({kind(self.dataset)})"
+        where = f"{type_name(self)}: dataset ({type_name(self.dataset)})"
         self._lookup = map_labels(self._own_classes(), self._targets(), self.aliases, where=where)
         self.steps = (MapLabels(self._lookup),)
 
     def _own_classes(self) -> list[str]:
         classes = (getattr(self.dataset, "metainfo", None) or {}).get("classes")
         if classes is None:
-            raise ConfigError(f"{kind(self)}: {kind(self.dataset)} has no 'classes' in its metainfo; give it metainfo=...")
+            raise ConfigError(
+                f"{type_name(self)}: {type_name(self.dataset)} has no 'classes' in its metainfo; give it metainfo=..."
+            )
         return [f"{self.prefix}{name}" for name in classes]
 
     def _targets(self) -> tuple[str, ...]:

@@ -11,11 +11,10 @@ import numpy as np
 from karsl.datasets.combine.agreement import common_metainfo
 from karsl.datasets.combine.base import DatasetWrapper
 from karsl.datasets.combine.map import RelabelDataset, merge_classes
-from karsl.datasets.combine.naming import kind
-from karsl.datasets.combine.permutation import permute
-from karsl.datasets.draws import epoch_key, mix64
+from karsl.datasets.order.permutation import permute
+from karsl.datasets.rng import epoch_key, splitmix64
 from karsl.datasets.tree import offsets_to_child
-from karsl.errors import ConfigError, did_you_mean
+from karsl.errors import ConfigError, did_you_mean, type_name
 from karsl.registry import DATASETS
 
 LABELS = ("strict", "union", "separate")
@@ -51,9 +50,9 @@ class MultiWrapper(DatasetWrapper):
     ) -> None:
         if isinstance(labels, str) and labels not in LABELS:
             hint = did_you_mean(labels, LABELS, f"expected {', '.join(LABELS)} or a list of class names")
-            raise ConfigError(f"{kind(self)}: labels={labels!r}{hint}")
+            raise ConfigError(f"{type_name(self)}: labels={labels!r}{hint}")
         if aliases and isinstance(labels, str) and labels == "strict":
-            raise ConfigError(f"{kind(self)}: aliases have no effect without labels='union' or a list of classes")
+            raise ConfigError(f"{type_name(self)}: aliases have no effect without labels='union' or a list of classes")
         self._labels, self._aliases = labels, dict(aliases or {})
         self._ignore_keys = (ignore_keys,) if isinstance(ignore_keys, str) else tuple(ignore_keys or ())
         self._is_relabeled = False
@@ -82,8 +81,8 @@ class MultiWrapper(DatasetWrapper):
         for number, (child, prefix) in enumerate(zip(self.children, prefixes, strict=True)):
             classes = (getattr(child, "metainfo", None) or {}).get("classes")
             if classes is None:
-                where = f"{self.child_name(number)} ({kind(child)})"
-                raise ConfigError(f"{kind(self)}: {where} has no 'classes' in its metainfo for labels={self._labels!r}")
+                where = f"{self.child_name(number)} ({type_name(child)})"
+                raise ConfigError(f"{type_name(self)}: {where} has no 'classes' in its metainfo for labels={self._labels!r}")
             lists.append([f"{prefix}{name}" for name in classes])
         return lists
 
@@ -178,7 +177,7 @@ class MixDataset(MultiWrapper):
         shares = np.asarray([w if isinstance(w, Real) else -1 for w in values], dtype=np.float64)
         if len(shares) != len(datasets) or not (np.isfinite(shares) & (shares > 0)).all():
             raise ConfigError(
-                f"{kind(self)}: weights={weights!r} for {len(datasets)} datasets; expected one positive number for each"
+                f"{type_name(self)}: weights={weights!r} for {len(datasets)} datasets; expected one positive number for each"
             )
         self.weights = tuple((shares / shares.sum()).tolist())
         super().__init__(datasets, **kwargs)
@@ -190,7 +189,7 @@ class MixDataset(MultiWrapper):
         for number, length in enumerate(self._lengths.tolist()):
             selected = np.flatnonzero(numbers == number)
             if len(selected):
-                inner[selected] = _shuffled_rounds(offsets[selected], length, mix64(key ^ (number + 1)))
+                inner[selected] = _shuffled_rounds(offsets[selected], length, splitmix64(key ^ (number + 1)))
         return numbers, inner
 
     def _num_samples(self, lengths: np.ndarray) -> int:
@@ -228,12 +227,12 @@ def _shuffled_rounds(offsets: np.ndarray, length: int, key: int) -> np.ndarray:
     rounds, clips = offsets // length, np.empty(len(offsets), np.int64)
     for number in sorted(set(rounds.tolist())):
         selected = rounds == number
-        clips[selected] = permute(offsets[selected] % length, length, key=mix64(key ^ number))
+        clips[selected] = permute(offsets[selected] % length, length, key=splitmix64(key ^ number))
     return clips
 
 
 def _check_strategy(owner: object, strategy: str) -> str:
     if strategy not in STOPPING_STRATEGIES:
         expected = " or ".join(map(repr, STOPPING_STRATEGIES))
-        raise ConfigError(f"{kind(owner)}: stopping_strategy={strategy!r}; expected {expected}")
+        raise ConfigError(f"{type_name(owner)}: stopping_strategy={strategy!r}; expected {expected}")
     return strategy

@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.base import KeypointDataset
 from karsl.datasets.batching import compiled
-from karsl.datasets.combine.naming import at_member
-from karsl.datasets.draws import Draw, name_code
+from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.datasets.pipeline import Pipeline, output_skeleton
+from karsl.datasets.rng import CounterRNG, hash_name
 from karsl.datasets.transforms.base import KeypointTransform
 from karsl.datasets.transforms.labels import MapLabels, relabel_all
 from karsl.datasets.tree import Node, ResolvedClips, leaf_datasets, resolve_leaves
-from karsl.errors import KarslError, TransformError
+from karsl.errors import KarslError, TransformError, with_context
 from karsl.skeletons import Skeleton
 
 
@@ -73,7 +72,7 @@ class TreeReader:
             if attempt >= (leaf.max_refetch if refetches else 0):
                 raise TransformError(f"{reason}; remove such clips with FilterDataset")
             self._dataset.skips.add(index, reason)
-            rng = Draw(rng_key, stream=name_code(f"another {attempt}"))
+            rng = CounterRNG(rng_key, transform_id=hash_name(f"another {attempt}"))
             index = int(rng.integers("place", len(self._dataset))[0])
 
     def batch(self, indices: np.ndarray, rng_keys: np.ndarray) -> Sequence[Any]:
@@ -129,7 +128,7 @@ class TreeReader:
                     for step in steps:
                         skeleton = output_skeleton(step, skeleton)
                 except KarslError as error:
-                    raise at_member(error, path) from error
+                    raise with_context(error, path) from error
                 found[path] = skeleton
         return found
 
@@ -166,7 +165,7 @@ class TreeReader:
             sample = dataset.get_sample(inner, rng_key=rng_key) if accepts_key else dataset[inner]
             return self._apply_steps(clips, sample, index, rng_key)
         except KarslError as error:
-            raise at_member(error, clips.path) from error
+            raise with_context(error, clips.path) from error
 
     def _apply_steps(self, clips: ResolvedClips, sample: Any, index: int, rng_key: np.uint64) -> Any:
         if not isinstance(sample, dict):

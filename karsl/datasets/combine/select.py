@@ -7,19 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.base import KeypointDataset
+from karsl.checks import check_int
 from karsl.datasets.combine.base import SingleWrapper, wrap
-from karsl.datasets.combine.naming import kind
-from karsl.datasets.combine.permutation import permute
-from karsl.datasets.draws import epoch_key, mix64, name_code
-from karsl.datasets.epoch import check_whole
-from karsl.datasets.index.selection import SharedIndices, as_range
-from karsl.datasets.subset import Indices, resolve_indices
+from karsl.datasets.index.indices import Indices, SharedIndices, as_range, resolve_indices
+from karsl.datasets.keypoint_dataset import KeypointDataset
+from karsl.datasets.order.permutation import permute
+from karsl.datasets.rng import epoch_key, hash_name, splitmix64
 from karsl.datasets.tree import leaf_datasets
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, type_name
 from karsl.registry import DATASETS
 
-_SHUFFLE_ID = name_code("ShuffleDataset")
+_SHUFFLE_ID = hash_name("ShuffleDataset")
 
 
 def as_indices(indices: range | np.ndarray) -> range | SharedIndices:
@@ -116,7 +114,7 @@ class ShuffleDataset(SingleWrapper):
     def child_indices(self, indices: np.ndarray) -> np.ndarray:
         state = self._epoch_state
         key = epoch_key(state.seed or 0, state.epoch if self.reshuffle else 0)
-        return permute(indices, self._length, key=mix64(key ^ _SHUFFLE_ID))
+        return permute(indices, self._length, key=splitmix64(key ^ _SHUFFLE_ID))
 
     def _describe(self) -> str:
         return "" if self.reshuffle else "reshuffle=False"
@@ -135,7 +133,7 @@ class RepeatDataset(SingleWrapper):
     """
 
     def __init__(self, dataset: Any, times: int, lazy_init: bool = False, *, seed: int | None = None) -> None:
-        check_whole(kind(self), low=1, times=times)
+        check_int(type_name(self), low=1, times=times)
         self.times = int(times)
         super().__init__(dataset, lazy_init=lazy_init, seed=seed)
 
@@ -170,7 +168,7 @@ class ClassBalancedDataset(SingleWrapper):
 
     def __init__(self, dataset: Any, oversample_thr: float, lazy_init: bool = False, *, seed: int | None = None) -> None:
         if not isinstance(oversample_thr, Real) or not 0 < oversample_thr < np.inf:
-            raise ConfigError(f"{kind(self)}: oversample_thr={oversample_thr!r}; expected a number above 0")
+            raise ConfigError(f"{type_name(self)}: oversample_thr={oversample_thr!r}; expected a number above 0")
         self.oversample_thr: float = oversample_thr
         super().__init__(dataset, lazy_init=lazy_init, seed=seed)
 
@@ -193,7 +191,7 @@ class ClassBalancedDataset(SingleWrapper):
             pairs = [(index, label) for index in range(length) for label in sorted(set(tree.get_cat_ids(index)))]
         except (AttributeError, KeyError) as error:
             raise ConfigError(
-                f"{kind(self)}: {kind(self.dataset)} has no class labels ({error}); records need a 'label', or the "
+                f"{type_name(self)}: {type_name(self.dataset)} has no class labels ({error}); records need a 'label', or the "
                 "dataset a method get_cat_ids(index)"
             ) from error
         clips, labels = np.array(pairs, dtype=np.int64).reshape(-1, 2).T

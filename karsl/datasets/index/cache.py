@@ -202,7 +202,7 @@ def _is_private(path: Path) -> bool:
 
 
 def _unlink_if_unused(path: Path) -> bool:
-    """Delete a file unless a process has it mapped and so holds a shared lock on it, see `SharedFile.mark_used`."""
+    """Delete a file unless a process has it mapped and so holds a shared lock on it, see `SharedFile.lock_shared`."""
     with suppress(OSError):
         fd = os.open(path, os.O_RDONLY)
         try:

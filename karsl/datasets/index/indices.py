@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from karsl.datasets.shared_file import SharedFile
+from karsl.io.shared_file import SharedFile
 
 Indices = int | slice | Sequence[int] | np.ndarray
 

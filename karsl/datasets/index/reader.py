@@ -11,8 +11,8 @@ import numpy as np
 
 from karsl.datasets.index.codec import decode, decode_pickled
 from karsl.datasets.index.header import BLOCK_BITS, BLOCK_BYTES, HEADER_BYTES, IndexHeader, checksum
-from karsl.datasets.shared_file import SharedFile
 from karsl.errors import IndexFileError
+from karsl.io.shared_file import SharedFile
 
 
 class IndexReader:
@@ -43,7 +43,7 @@ class IndexReader:
         header = IndexHeader.unpack(bytes(view[:HEADER_BYTES]), len(view), str(self))
         if self.fingerprint is not None and header.fingerprint != self.fingerprint:
             raise IndexFileError(f"{self} was made from other inputs (fingerprint {header.fingerprint})")
-        if header.trusted and not self.file.of_run:
+        if header.trusted and not self.file.temporary:
             raise IndexFileError(f"{self} contains pickled records, which karsl never reads from a file")
         self._view = view
         self._records = view[HEADER_BYTES : HEADER_BYTES + header.data_bytes]

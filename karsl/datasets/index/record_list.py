@@ -14,9 +14,9 @@ from mmengine.logging import print_log
 from karsl.datasets.index.indices import Indices, SharedIndices, as_range, as_slice, resolve_indices
 from karsl.datasets.index.reader import IndexReader
 from karsl.datasets.index.writer import IndexWriter
-from karsl.datasets.shared_file import SharedFile
+from karsl.io.readahead import FileRanges, row_layout
+from karsl.io.shared_file import SharedFile
 from karsl.progress import track
-from karsl.storage.readahead import FileRanges, rows_place
 
 
 class RecordList(Sequence):
@@ -175,7 +175,7 @@ class RecordList(Sequence):
     @property
     def path(self) -> Path | None:
         """Index file, None for memory of the run."""
-        return None if self.reader.file.of_run else self.reader.file.path
+        return None if self.reader.file.temporary else self.reader.file.path
 
     def file_ranges(self, indices: np.ndarray, num_keypoints: int) -> list[FileRanges]:
         """Return the byte ranges of clips that are stored in packs or mapped files, one item per file.
@@ -199,7 +199,7 @@ class RecordList(Sequence):
         for code in np.unique(codes).tolist():
             in_file, path = codes == code, self.categories("pack")[code]
             if in_packs:
-                first_byte, frame_bytes = rows_place(path)
+                first_byte, frame_bytes = row_layout(path)
                 begins = first_byte + starts[in_file] * frame_bytes
             else:  # clips that are read in batches have one dtype
                 frame_bytes = num_keypoints * 4 * np.dtype(self.categories("dtype")[0]).itemsize

@@ -14,8 +14,8 @@ from typing import Any
 
 from karsl.datasets.index.codec import encode, encode_pickled
 from karsl.datasets.index.header import BLOCK_BYTES, HEADER_BYTES, IndexHeader, checksum
-from karsl.datasets.shared_file import SharedFile
 from karsl.errors import UnsafeRecordError
+from karsl.io.shared_file import SharedFile
 
 TEMP_SUFFIX = ".tmp"
 _CHUNK_BYTES = 16 * BLOCK_BYTES
@@ -147,8 +147,8 @@ class IndexWriter:
     def _publish(self, header: IndexHeader) -> None:
         temp, target = self._file.path, self._target
         try:
-            self._file.write_at(0, replace(header, trusted=self._file.of_run).pack())
-            if not (self._file.of_run or temp is None or target is None):
+            self._file.write_at(0, replace(header, trusted=self._file.temporary).pack())
+            if not (self._file.temporary or temp is None or target is None):
                 self._rename(temp, target)
         except OSError as error:
             self._move(f"{target} cannot be written: {error.strerror}", error)
@@ -156,7 +156,7 @@ class IndexWriter:
 
     def _rename(self, temp: Path, target: Path) -> None:
         os.fsync(self._file.fd)
-        self._file.mark_used()
+        self._file.lock_shared()
         os.replace(temp, target)
         self._file.path = target
         with suppress(OSError):  # some file systems cannot sync a folder; the rename is atomic all the same
@@ -168,7 +168,7 @@ class IndexWriter:
 
     def _move(self, reason: str, error: OSError | None = None) -> None:
         """Copy the written part into memory of the run. Raise `error` again if it is there already."""
-        if self._file.of_run:
+        if self._file.temporary:
             if error is not None:
                 raise error
             return

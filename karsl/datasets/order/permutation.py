@@ -13,11 +13,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from karsl.datasets.draws import Draw, name_code, sample_keys
+from karsl.datasets.rng import CounterRNG, hash_name, sample_keys
 from karsl.errors import ConfigError
 
 REMAINDERS = ("pad", "drop", "uneven")
-_SHARDS, _CLIPS = name_code("order of shards"), name_code("order of clips")
+_SHARDS, _CLIPS = hash_name("order of shards"), hash_name("order of clips")
 _MAX_BLOCKS = 4  # of an epoch, cached
 _FEISTEL_ROUNDS = 6  # four mix large ranges; a range of a few numbers needs more
 _MAX_CACHED = 1 << 20  # indices; a shorter permutation is computed once and cached, 4 bytes per index
@@ -121,7 +121,7 @@ def random_ints(values: np.ndarray, *, seed: int, epoch: int, purpose: int) -> n
     Returns:
         uint64 (N,), each a function of its value and the other arguments.
     """
-    return Draw(sample_keys(seed, epoch, values), stream=purpose).bits("order", 1)[:, 0]
+    return CounterRNG(sample_keys(seed, epoch, values), transform_id=purpose).bits("order", 1)[:, 0]
 
 
 @dataclass(frozen=True)

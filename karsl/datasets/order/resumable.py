@@ -12,9 +12,9 @@ from mmengine.dist import get_dist_info, is_distributed, sync_random_seed
 from torch.utils.data import get_worker_info
 from xxhash import xxh3_64_intdigest
 
-from karsl.datasets.epoch import check_whole
+from karsl.checks import check_int
 from karsl.datasets.order.permutation import REMAINDERS, RankPartition, split_batches
-from karsl.datasets.shared_numbers import SharedNumbers
+from karsl.datasets.state import SharedInts
 from karsl.errors import ConfigError
 
 RUN_LENGTH = 256  # indices computed at a time while the batch size is unknown
@@ -52,10 +52,10 @@ class ResumableOrder(ABC):
     def __init__(self, *, seed: int | None, remainder: str) -> None:
         if remainder not in REMAINDERS:
             raise ConfigError(f"{type(self).__name__}: remainder={remainder!r}; expected one of {', '.join(REMAINDERS)}")
-        check_whole(type(self).__name__, seed=seed or 0)
+        check_int(type(self).__name__, seed=seed or 0)
         self.remainder = remainder
         initial_seed = sync_random_seed() if seed is None else seed
-        self._progress = SharedNumbers([initial_seed, 0, 0, 0, 0, 0, 1, seed is not None])
+        self._progress = SharedInts([initial_seed, 0, 0, 0, 0, 0, 1, seed is not None])
         self._update_rank()
 
     @abstractmethod
@@ -106,7 +106,7 @@ class ResumableOrder(ABC):
 
     @batch_size.setter
     def batch_size(self, value: int | None) -> None:
-        check_whole(type(self).__name__, low=1, batch_size=1 if value is None else value)
+        check_int(type(self).__name__, low=1, batch_size=1 if value is None else value)
         self._progress[_BATCH_SIZE] = value or 0
 
     def set_epoch(self, epoch: int, seed: int | None = None) -> None:
@@ -119,7 +119,7 @@ class ResumableOrder(ABC):
         Raises:
             ConfigError: If a number is not an integer from 0 to 2**63 - 1.
         """
-        check_whole("set_epoch", epoch=epoch, seed=seed or 0)
+        check_int("set_epoch", epoch=epoch, seed=seed or 0)
         self._update_rank()
         if seed is not None and not self._progress[_HAS_SEED]:
             self.seed = seed
@@ -146,7 +146,7 @@ class ResumableOrder(ABC):
         Raises:
             ConfigError: If `clips` is not an integer of at least 0.
         """
-        check_whole(f"{type(self).__name__}.advance", clips=clips)
+        check_int(f"{type(self).__name__}.advance", clips=clips)
         partition = self.partition()
         done = (self.consumed - partition.start) // partition.world_size + clips
         self._progress[_CONSUMED] = partition.consumed(done)

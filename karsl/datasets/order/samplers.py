@@ -11,15 +11,15 @@ import numpy as np
 from mmengine.logging import print_log
 from torch.utils.data import Sampler
 
-from karsl.datasets.draws import name_code
 from karsl.datasets.order.permutation import EpochPermutation, random_ints
 from karsl.datasets.order.resumable import RUN_LENGTH, OrderIterator, ResumableOrder
+from karsl.datasets.rng import hash_name
 from karsl.datasets.tree import file_ranges
 from karsl.errors import ConfigError
+from karsl.io.readahead import advise, is_in_memory
 from karsl.registry import DATA_SAMPLERS
-from karsl.storage.readahead import advise, in_memory
 
-_ROUNDS, _CLIPS = name_code("turns of classes"), name_code("clips of a class")
+_ROUNDS, _CLIPS = hash_name("turns of classes"), hash_name("clips of a class")
 _PROBES = 32  # per run; if these are in memory, nearly all of the run is
 _PAUSE = 8  # runs until the next check after a run that was in memory
 
@@ -39,7 +39,7 @@ def prefetch(dataset: Any, indices: np.ndarray) -> bool:
         ValueError: If a file does not match the index.
     """
     probes = file_ranges(dataset, indices[:: len(indices) // _PROBES + 1])
-    if not probes or in_memory(probes):
+    if not probes or is_in_memory(probes):
         return False
     Thread(target=advise, args=(file_ranges(dataset, indices),), name="prefetch", daemon=True).start()
     return True

@@ -11,8 +11,8 @@ import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
 from xxhash import xxh3_64_intdigest
 
-from karsl.datasets.base import KeypointDataset
-from karsl.datasets.epoch import check_whole
+from karsl.checks import check_int
+from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.datasets.order.permutation import EpochPermutation
 from karsl.datasets.order.resumable import OrderIterator, ResumableOrder
 from karsl.datasets.streaming.prefetch import ShardPrefetcher
@@ -222,7 +222,7 @@ class StreamDataset(ResumableOrder, IterableDataset):
     ) -> None:
         if on_error not in ("raise", "skip"):
             raise ConfigError(f"StreamDataset: on_error={on_error!r}; expected 'raise' or 'skip'")
-        check_whole("StreamDataset", low=1, window=window, block_size=1 if block_size is None else block_size)
+        check_int("StreamDataset", low=1, window=window, block_size=1 if block_size is None else block_size)
         options |= ({} if seed is None else {"seed": seed}) | ({} if on_error == "raise" else {"on_error": on_error})
         self.dataset, remote = open_stream_source(
             source, pipeline, cache_dir=cache_dir, cache_bytes=cache_bytes, options=options
@@ -346,7 +346,7 @@ class StreamDataset(ResumableOrder, IterableDataset):
             substitutes = indices[available] if available.any() else self._find_substitutes(len(indices), errors, prefetcher)
             skipped = np.flatnonzero(~available)
             for index, shard in zip(indices[skipped].tolist(), shards[skipped].tolist(), strict=True):
-                self.dataset.count_skipped(index, str(errors[shard]))
+                self.dataset.add_skipped(index, str(errors[shard]))
             indices = indices.copy()
             indices[skipped] = substitutes[np.arange(len(skipped)) % len(substitutes)]
         self._available = indices

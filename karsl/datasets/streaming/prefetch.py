@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from karsl.errors import KarslError
-from karsl.storage.fetch import cache as file_cache
-from karsl.storage.fetch.cache import FileCache
+from karsl.io import remote_cache as file_cache
+from karsl.io.remote_cache import FileCache
 
 _MAX_TRANSFERS = 2
 _MAX_ROUNDS = 3
@@ -83,7 +83,7 @@ class ShardPrefetcher:
         """
         self._check_fork()
         requested = list(_by_shard(shards, indices))
-        with self._remote.cache.holding():
+        with self._remote.cache.pin():
             for _ in range(_MAX_ROUNDS):
                 start = time.monotonic()
                 for shard, of_shard in requested:

@@ -11,19 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.base import KeypointDataset
+from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.datasets.pipeline import Pipeline
-from karsl.datasets.skipping import SkipReport
+from karsl.datasets.state import SkipCounter
 from karsl.datasets.streaming.prefetch import RemoteShards
 from karsl.datasets.streaming.webdataset import TarDataset
 from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError, KarslError
+from karsl.io.pack_reader import ANNOTATIONS, MANIFEST, sibling_filename
+from karsl.io.remote import is_remote
+from karsl.io.remote_cache import FileCache
+from karsl.pack.manifest import FileStat, Manifest
 from karsl.registry import DATASETS
-from karsl.storage.fetch.cache import FileCache
-from karsl.storage.fetch.download import is_remote
-from karsl.storage.pack.manifest import FileFacts, Manifest
-from karsl.storage.packed import ANNOTATIONS, MANIFEST, beside
-from karsl.storage.tar.names import expand_braces, is_tar_name, tars_of
-from karsl.storage.tar.shards import told_by
+from karsl.webdataset.shards import expand_braces, is_tar_name, list_tars, read_manifest
 
 StreamSource = tuple[KeypointDataset, RemoteShards | None]
 """A dataset and access to its shards; None if all of them are local."""
@@ -87,7 +86,11 @@ def _adopt(dataset: Any, pipeline: Sequence | None, options: dict[str, Any]) -> 
         )
     dataset.full_init()
     own = copy.copy(dataset)  # the index is shared; transforms, epoch and skipped clips are not
-    own.pipeline, own._draws, own._skips = Pipeline(pipeline), copy.deepcopy(dataset._draws), SkipReport()
+    own.pipeline, own._epoch_state, own._skip_counter = (
+        Pipeline(pipeline),
+        copy.deepcopy(dataset._epoch_state),
+        SkipCounter(),
+    )
     return own
 
 
@@ -96,7 +99,7 @@ def _list_remote_folder(names: list[str], cache: FileCache) -> list[str]:
     if len(names) > 1 or not is_remote(names[0]) or is_tar_name(names[0]) or "{" in names[0]:
         return names
     folder = names[0].rstrip("/")
-    return [f"{folder}/{name}" for name in told_by(folder, cache).get("tars", ())] or names
+    return [f"{folder}/{name}" for name in read_manifest(folder, cache).get("tars", ())] or names
 
 
 def _is_pack(names: list[str]) -> bool:
@@ -110,7 +113,7 @@ def _is_pack(names: list[str]) -> bool:
 
 def _check_local_folders(names: list[str]) -> None:
     for name in (n for pattern in names for n in expand_braces(pattern)):
-        if not is_remote(name) and Path(name).is_dir() and not tars_of(Path(name)):
+        if not is_remote(name) and Path(name).is_dir() and not list_tars(Path(name)):
             raise DatasetNotFoundError(f"{name} contains neither tars nor a pack; see 'karsl pack --help'")
 
 
@@ -126,13 +129,13 @@ def _open_pack_source(folder: str, pipeline: Sequence, *, cache: FileCache, opti
         files = _refresh_files(cache, url)
         root = str(cache.path(f"{url}/{MANIFEST}").parent)
         remote = RemoteShards(partial(_fetch_shard, cache, url, files), cache)
-    with cache.reading(f"{folder.rstrip('/')}/{ANNOTATIONS}"):
+    with cache.drop_if_unreadable(f"{folder.rstrip('/')}/{ANNOTATIONS}"):
         options = {"data_root": root, "data_prefix": {"keypoint_path": ""}, **options}
         dataset = KeypointDataset(ANNOTATIONS, pipeline=pipeline, **options)
     return dataset, remote
 
 
-def _fetch_shard(cache: FileCache, url: str, files: Mapping[str, FileFacts], path: str, indices: np.ndarray) -> None:
+def _fetch_shard(cache: FileCache, url: str, files: Mapping[str, FileStat], path: str, indices: np.ndarray) -> None:
     """Download the files of one shard of a pack: frames, presence and checksums.
 
     Args:
@@ -147,32 +150,32 @@ def _fetch_shard(cache: FileCache, url: str, files: Mapping[str, FileFacts], pat
         CorruptRecordError: If a file does not match the manifest.
     """
     frames = Path(path).name
-    for name in (beside(frames, "presence"), beside(frames, "clips"), frames):
+    for name in (sibling_filename(frames, "presence"), sibling_filename(frames, "clips"), frames):
         if name in files:
             cache.get(f"{url}/{name}", check=partial(_check_file, f"{url}/{name}", files[name]))
 
 
-def _refresh_files(cache: FileCache, url: str) -> dict[str, FileFacts]:
+def _refresh_files(cache: FileCache, url: str) -> dict[str, FileStat]:
     """Update the cached manifest and annotations; remove cached files of an earlier version of the pack."""
     folder, previous = cache.path(f"{url}/{MANIFEST}").parent, {}
     with suppress(KarslError, FileNotFoundError):
         previous = _manifest_files(folder)
-    cache.fresh(f"{url}/{MANIFEST}")
-    with cache.reading(f"{url}/{MANIFEST}"):
+    cache.revalidate(f"{url}/{MANIFEST}")
+    with cache.drop_if_unreadable(f"{url}/{MANIFEST}"):
         files = _manifest_files(folder)
     for name, entry in previous.items():
         if files.get(name) != entry:
             cache.drop(f"{url}/{name}")
-    cache.fresh(f"{url}/{ANNOTATIONS}")
+    cache.revalidate(f"{url}/{ANNOTATIONS}")
     return files
 
 
-def _manifest_files(folder: Path) -> dict[str, FileFacts]:
+def _manifest_files(folder: Path) -> dict[str, FileStat]:
     return {name: entry for _, name, entry in Manifest.read(folder).files()}
 
 
-def _check_file(url: str, entry: FileFacts, downloaded: Path) -> None:
-    if FileFacts.of(downloaded) != entry:
+def _check_file(url: str, entry: FileStat, downloaded: Path) -> None:
+    if FileStat.from_path(downloaded) != entry:
         raise CorruptRecordError(
             f"{url}: the checksum differs from the manifest after the download; copy the pack to the server again"
         )

@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.base import KeypointDataset
+from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.errors import AnnotationError, ConfigError, did_you_mean
+from karsl.io.remote import is_remote
+from karsl.io.remote_cache import DEFAULT_BYTES, FileCache, Span
 from karsl.registry import DATASETS
 from karsl.skeletons import get_skeleton
-from karsl.storage.fetch.cache import DEFAULT_BYTES, FileCache
-from karsl.storage.fetch.download import is_remote
-from karsl.storage.fetch.sparse import Span
-from karsl.storage.tar.facts import record_of
-from karsl.storage.tar.names import shard_names
-from karsl.storage.tar.shards import TarShards, told_by
+from karsl.webdataset.samples import to_record
+from karsl.webdataset.shards import TarShards, read_manifest, shard_names
 
 _COLUMNS = ("pack", "byte_start", "num_frames", "dtype", "xxh3")
 
@@ -50,7 +48,7 @@ class TarDataset(KeypointDataset):
         FetchError: If a remote tar cannot be downloaded.
     """
 
-    UNCACHED_ATTRIBUTES = getattr(KeypointDataset, "UNCACHED_ATTRIBUTES", frozenset()) | {"_shards"}
+    UNCACHED_ATTRIBUTES = KeypointDataset.UNCACHED_ATTRIBUTES | {"_shards"}
 
     def __init__(
         self,
@@ -69,7 +67,7 @@ class TarDataset(KeypointDataset):
             raise ConfigError(f"{type(self).__name__}: download={download!r}; expected 'all' or 'on_demand'")
         cache = FileCache(cache_dir, max_bytes=cache_bytes)
         self._shards = TarShards(tuple(shard_names(tars)), cache, member=member, nonfinite=nonfinite, fetch=fetch)
-        stored = told_by(str(self._shards.names[0]).rpartition("/")[0] or ".", cache).get("metainfo", {})
+        stored = read_manifest(str(self._shards.names[0]).rpartition("/")[0] or ".", cache).get("metainfo", {})
         self._stored_metainfo = stored  # lower priority than the user's, and its strings are never read as paths
         skeleton = options.get("skeleton") or dict(options.get("metainfo") or {}).get("skeleton") or stored.get("skeleton")
         if skeleton is None:
@@ -130,7 +128,7 @@ class TarDataset(KeypointDataset):
                     "num_frames": clip.frames,
                     "dtype": clip.dtype,
                 }
-                record = record_of(clip.key, clip.facts, labels, str(name))
+                record = to_record(clip.key, clip.metadata, labels, str(name))
                 records.append({**record, **location, "xxh3": clip.xxh3, "pack": str(path)})
         if not records:
             raise self._no_clips_error()
@@ -143,10 +141,10 @@ class TarDataset(KeypointDataset):
         hint = f"; its samples have {', '.join(extensions)}" if extensions else "; it contains no samples"
         return AnnotationError(f"{name}: {problem}{did_you_mean(member or '', extensions)}{hint}")
 
-    def locators(self, indices: np.ndarray) -> list[dict]:
+    def clip_records(self, indices: np.ndarray) -> list[dict]:
         """Return what LoadKeypoints needs to read clips, from columns: no record is decoded."""
         if not self.serialize_data or not set(_COLUMNS) <= set(self.index.columns):
-            return super().locators(indices)
+            return super().clip_records(indices)
         paths, dtypes, skeleton = self.index.categories("pack"), self.index.categories("dtype"), self.skeleton
         rows = zip(*(self.column(name)[indices].tolist() for name in _COLUMNS), strict=True)
         return [
@@ -190,8 +188,8 @@ class TarDataset(KeypointDataset):
         for name in self._shards.names:
             if Path(path) in self._shards.paths(name):
                 if self.fetches_ranges and is_remote(name):
-                    return self._shards.bring_spans(name, self._spans(indices))
-                return self._shards.bring(name, Path(path))
+                    return self._shards.fetch_ranges(name, self._spans(indices))
+                return self._shards.fetch_tar(name, Path(path))
 
     @property
     def fetches_ranges(self) -> bool:
@@ -200,7 +198,7 @@ class TarDataset(KeypointDataset):
 
     def _spans(self, indices: np.ndarray) -> list[Span]:
         spans = []
-        for record in self.locators(indices):
+        for record in self.clip_records(indices):
             start, values = record["byte_start"], record["num_frames"] * self._num_keypoints * 4
             spans.append(Span(start, start + values * np.dtype(record["dtype"]).itemsize, record["xxh3"]))
         return spans

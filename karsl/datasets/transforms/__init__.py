@@ -4,21 +4,25 @@ from karsl.datasets.transforms.augment import FrameDropout, KeypointDropout, Ran
 from karsl.datasets.transforms.base import ClipMeta, KeypointTransform
 from karsl.datasets.transforms.formatting import PackKeypointInputs
 from karsl.datasets.transforms.geometry import RandomAffine, RandomFlip
+from karsl.datasets.transforms.labels import EncodeGloss, MapLabels
 from karsl.datasets.transforms.loading import LoadKeypoints
 from karsl.datasets.transforms.normalize import CenterScale, FillMissing
 from karsl.datasets.transforms.resample import RandomResample
 from karsl.datasets.transforms.sampling import LegacyTSNSampleFrames, PadTo, TSNSampleFrames, UniformSampleFrames
 from karsl.datasets.transforms.select import SelectKeypoints
+from karsl.datasets.transforms.streams import SkeletonFeatures
 
 __all__ = [
     "CenterScale",
     "ClipMeta",
+    "EncodeGloss",
     "FillMissing",
     "FrameDropout",
     "KeypointDropout",
     "KeypointTransform",
     "LegacyTSNSampleFrames",
     "LoadKeypoints",
+    "MapLabels",
     "PackKeypointInputs",
     "PadTo",
     "RandomAffine",
@@ -26,6 +30,7 @@ __all__ = [
     "RandomGaussianNoise",
     "RandomResample",
     "SelectKeypoints",
+    "SkeletonFeatures",
     "TSNSampleFrames",
     "UniformSampleFrames",
 ]

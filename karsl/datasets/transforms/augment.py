@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from karsl.checks import check_number, check_prob
-from karsl.datasets.draws import Draw
+from karsl.datasets.rng import CounterRNG
 from karsl.datasets.transforms.base import ClipMeta, DeferredOps, KeypointTransform, Params
 from karsl.errors import ConfigError, SkeletonError
 from karsl.registry import TRANSFORMS
@@ -51,14 +51,14 @@ class KeypointDropout(KeypointTransform):
             raise ConfigError(f"KeypointDropout: groups={groups!r}; expected a list, e.g. [{groups!r}]")
         self.groups = None if groups is None else tuple(groups)
 
-    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
+    def get_params(self, meta: ClipMeta, rng: CounterRNG) -> Params:
         slices = meta.skeleton.groups
         unknown = set(self.groups or ()) - set(slices)
         if unknown:
             raise SkeletonError(f"KeypointDropout: no group {sorted(unknown)} in {meta.skeleton.name!r}: {list(slices)}")
         hidden = np.zeros((len(rng), meta.skeleton.num_keypoints), bool)
-        by_keypoint = rng.chance("hide", self.prob, meta.skeleton.num_keypoints)
-        by_group = rng.chance("hide group", self.prob, len(slices))
+        by_keypoint = rng.bernoulli("hide", self.prob, meta.skeleton.num_keypoints)
+        by_group = rng.bernoulli("hide group", self.prob, len(slices))
         for g, (group, part) in enumerate(slices.items()):
             if self.groups is None or group in self.groups:
                 hidden[:, part] = by_keypoint[:, part] if self.level == "keypoint" else by_group[:, g, None]
@@ -93,9 +93,9 @@ class FrameDropout(KeypointTransform):
     def __init__(self, prob: float = 0.1) -> None:
         self.prob = check_prob(self, "prob", prob)
 
-    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
+    def get_params(self, meta: ClipMeta, rng: CounterRNG) -> Params:
         longest = int(meta.num_frames.max())
-        hidden = rng.chance("hide", self.prob, longest)
+        hidden = rng.bernoulli("hide", self.prob, longest)
         hidden[np.arange(len(hidden)), rng.integers("keep", meta.num_frames)] = False
         return {"hidden": hidden}
 
@@ -129,7 +129,7 @@ class RandomGaussianNoise(KeypointTransform):
     def __init__(self, sigma: float = 0.005) -> None:
         self.sigma = check_number(self, "sigma", sigma, low=0)
 
-    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
+    def get_params(self, meta: ClipMeta, rng: CounterRNG) -> Params:
         return {"noise_key": rng.bits("noise")}
 
     def apply(self, results: dict, params: Params) -> dict:

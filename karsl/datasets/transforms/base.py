@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from karsl.datasets.draws import Draw, name_code
+from karsl.datasets.rng import CounterRNG, hash_name
 from karsl.skeletons import Skeleton
 
 Params = dict[str, np.ndarray]
@@ -116,10 +116,10 @@ class KeypointTransform(ABC):
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         cls.rng_name = vars(cls).get("rng_name", cls.__name__)
-        cls.transform_id = name_code(cls.rng_name)
+        cls.transform_id = hash_name(cls.rng_name)
         cls.modified_keys = vars(cls).get("modified_keys")
 
-    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
+    def get_params(self, meta: ClipMeta, rng: CounterRNG) -> Params:
         """Draw the parameters of N clips.
 
         Returns:
@@ -175,7 +175,7 @@ class KeypointTransform(ABC):
         """Draw the parameters of one clip and apply them."""
         key = results.get("sample_key")
         keys = np.random.randint(0, 2**63, size=1, dtype=np.int64).astype(np.uint64) if key is None else [key]
-        params = self.get_params(clip_meta(results), Draw(np.asarray(keys), stream=self.transform_id))
+        params = self.get_params(clip_meta(results), CounterRNG(np.asarray(keys), transform_id=self.transform_id))
         return {**results, **self.apply(results, {name: values[0] for name, values in params.items()})}
 
     def __repr__(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from karsl.checks import check_prob, check_range
-from karsl.datasets.draws import Draw
+from karsl.datasets.rng import CounterRNG
 from karsl.datasets.transforms.base import ClipMeta, DeferredOps, KeypointTransform, Params, clip_meta
 from karsl.errors import ConfigError
 from karsl.registry import TRANSFORMS
@@ -37,8 +37,8 @@ class RandomFlip(KeypointTransform):
     def __init__(self, prob: float = 0.5) -> None:
         self.prob = check_prob(self, "prob", prob)
 
-    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
-        return {"flip": rng.chance("flip", self.prob)}
+    def get_params(self, meta: ClipMeta, rng: CounterRNG) -> Params:
+        return {"flip": rng.bernoulli("flip", self.prob)}
 
     def apply(self, results: dict, params: Params) -> dict:
         mirror = results["skeleton"].mirror
@@ -94,7 +94,7 @@ class RandomAffine(KeypointTransform):
             raise ConfigError(f"RandomAffine: aspect={aspect!r}; expected the image's width divided by its height, above 0")
         self.per_group, self.aspect = per_group, float(aspect)
 
-    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
+    def get_params(self, meta: ClipMeta, rng: CounterRNG) -> Params:
         groups = len(meta.skeleton.groups) if self.per_group else 1
 
         def uniform(name: str, limits: tuple[float, float], *shape: int) -> np.ndarray:

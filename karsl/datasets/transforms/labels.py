@@ -12,9 +12,9 @@ import torch
 
 from karsl.datasets.transforms.base import KeypointTransform, Params
 from karsl.errors import ConfigError
+from karsl.io import read_label_table
 from karsl.registry import TRANSFORMS
 from karsl.skeletons import Skeleton
-from karsl.storage import read_label_sheet
 
 _LANGUAGES = {"english": "classes", "arabic": "classes_ar"}
 TARGETS = ("sign", *_LANGUAGES)
@@ -109,7 +109,7 @@ class EncodeGloss(KeypointTransform):
                 f"EncodeGloss: target={target!r}, tokens={tokens!r}; expected {', '.join(TARGETS)} and {', '.join(TOKENS)}"
             )
         self.target, self.tokens, self.classes, self.label_table = target, tokens, classes, label_table
-        self._table = None if label_table is None else read_label_sheet(label_table)
+        self._table = None if label_table is None else read_label_table(label_table)
         self._values: tuple[Any, ...] = ()
         self._vocabulary: dict[str, int] = {}
         if classes is not None:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from karsl.datasets.transforms.base import KeypointTransform, Params
+from karsl.io import ClipReader
+from karsl.io.clip import split_score
+from karsl.io.pack_reader import Pack
 from karsl.registry import TRANSFORMS
-from karsl.storage import ClipReader
-from karsl.storage.packed import Pack
-from karsl.storage.record import split_clip
 
 
 @TRANSFORMS.register_module()
@@ -19,7 +19,7 @@ class LoadKeypoints(KeypointTransform):
 
     Packs and mapped files are read through memory maps. Clips decoded from other files are cached up to `cache_bytes`, per
     pipeline and process, and the least recently used are evicted; no archive stays open. The returned arrays are
-    read-only: copy them before you edit them. See `karsl.storage.ClipReader`.
+    read-only: copy them before you edit them. See `karsl.io.ClipReader`.
 
     Required Keys:
         keypoint_path, skeleton
@@ -49,7 +49,7 @@ class LoadKeypoints(KeypointTransform):
         self._reader = ClipReader(cache_bytes=cache_bytes, nonfinite=nonfinite, verify=verify)
 
     def apply(self, results: dict, params: Params) -> dict:
-        keypoint, score = split_clip(self.read_clip(results))
+        keypoint, score = split_score(self.read_clip(results))
         keypoint.flags.writeable = score.flags.writeable = False
         return {"keypoint": keypoint, "keypoint_score": score, "num_frames": len(score), "total_frames": len(score)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from karsl.checks import check_range
-from karsl.datasets.draws import Draw
+from karsl.datasets.rng import CounterRNG
 from karsl.datasets.transforms.base import ClipMeta, DeferredOps, KeypointTransform, Params
 from karsl.registry import TRANSFORMS
 
@@ -101,7 +101,7 @@ class RandomResample(KeypointTransform):
     def __init__(self, speed: tuple[float, float] = (0.8, 1.25)) -> None:
         self.speed = check_range(self, "speed", speed, low=1e-3)
 
-    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
+    def get_params(self, meta: ClipMeta, rng: CounterRNG) -> Params:
         low, high = np.log(self.speed)
         return {"speed": np.exp(rng.uniform("speed", low=low, high=high))}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from karsl.checks import check_clip_len, check_prob
-from karsl.datasets.draws import Draw
+from karsl.datasets.rng import CounterRNG
 from karsl.datasets.transforms.base import ClipMeta, DeferredOps, KeypointTransform, Params
 from karsl.datasets.transforms.resample import frame_update, source_positions
 from karsl.errors import ConfigError
@@ -84,7 +84,7 @@ class TSNSampleFrames(KeypointTransform):
         self.clip_len = check_clip_len(self, clip_len)
         self.jitter, self.mode = check_prob(self, "jitter", jitter), mode
 
-    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
+    def get_params(self, meta: ClipMeta, rng: CounterRNG) -> Params:
         offsets = np.full((1, self.clip_len), 0.5)
         if self.jitter:
             offsets = rng.uniform("place", self.clip_len)
@@ -163,7 +163,7 @@ class UniformSampleFrames(KeypointTransform):
     def __init__(self, clip_len: int, *, test_mode: bool = False) -> None:
         self.clip_len, self.test_mode = check_clip_len(self, clip_len), test_mode
 
-    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
+    def get_params(self, meta: ClipMeta, rng: CounterRNG) -> Params:
         frames, length = meta.num_frames[:, None], self.clip_len
         offset = 0.5 if self.test_mode else rng.uniform("place", length)
         segments = np.floor((np.arange(length) + offset) * frames / length).astype(np.int64)
@@ -210,7 +210,7 @@ class PadTo(KeypointTransform):
             raise ConfigError(f"PadTo: mode={mode!r}, crop={crop!r}; expected {self.MODES} and {self.CROPS}")
         self.clip_len, self.mode, self.crop = check_clip_len(self, clip_len), mode, crop
 
-    def get_params(self, meta: ClipMeta, rng: Draw) -> Params:
+    def get_params(self, meta: ClipMeta, rng: CounterRNG) -> Params:
         surplus = np.maximum(meta.num_frames - self.clip_len, 0)
         if self.crop == "random":
             return {"start": rng.integers("start", surplus + 1)}

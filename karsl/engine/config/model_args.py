@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
-from karsl.datasets.walk import walk_datasets
+from karsl.datasets.tree import walk_datasets
 from karsl.engine.config.tree import LOADERS, mappings
 from karsl.errors import ConfigError
 from karsl.registry import DATASETS

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from karsl.errors import ConfigError
-from karsl.storage.files import LISTERS
+from karsl.io.file_index import CLIP_FILES
 
 SPLITS = ("train", "test")
 """Splits of the layout. A folder is named `<two digits>-<split>`."""
@@ -108,7 +108,7 @@ def describe_layout(root: str | Path) -> str:
         level = next(i for i, name in enumerate(inner.parts) if SPLIT_FOLDER.fullmatch(name))
         depth = "one level down" if level == 1 else f"{level} levels down"
         return f"the root is {depth}: {str(root.joinpath(*inner.parts[:level]))!r}"
-    clip = next((f for f in files if f.suffix in LISTERS), None)
+    clip = next((f for f in files if f.suffix in CLIP_FILES), None)
     if clip:
         return f"it contains '{clip.as_posix()}': {_suggest_names(clip.parts[:-1])}"
     video = next((f for f in files if f.suffix.lower() in _VIDEO_SUFFIXES), None)

@@ -20,16 +20,16 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
+from karsl.errors import CorruptRecordError, DataErrors, DatasetNotFoundError
 from karsl.formats.base import folder_with, register_format
 from karsl.formats.safe_pickle import Trusted, check_trusted, load_safe_pickle
+from karsl.io.annotations import class_metainfo
+from karsl.io.clip import canonical_clip
+from karsl.io.labels import find_label_table, read_label_table
+from karsl.io.npy import BROKEN
+from karsl.io.npz import list_members, read_member
 from karsl.io.sources import FunctionSource
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
-from karsl.storage.annotation import class_metainfo
-from karsl.storage.labels import find_label_sheet, read_label_sheet
-from karsl.storage.npy import BROKEN
-from karsl.storage.npz import list_members, read_member
-from karsl.storage.record import canonical_clip
 
 BLOCK, SHAPE, SIGNS, LENGTHS = "_X.mmap", "_X_shape.npy", "_y.npz", "_X_map_samples_lens.npy"
 
@@ -65,7 +65,7 @@ def open_karsl_block(
     Raises:
         ConfigError: If the tables of lengths are not trusted.
         DatasetNotFoundError: If the folder has no block, or a block has no table of lengths.
-        DataProblems: If files contradict each other, with all problems.
+        DataErrors: If files contradict each other, with all problems.
     """
     root = path if path.is_dir() else path.parent
     splits = sorted(p.name.removesuffix(BLOCK) for p in root.glob(f"*{BLOCK}"))
@@ -82,11 +82,11 @@ def open_karsl_block(
         records += found
     signs = tuple(sorted({r["sign"] for r in records}))
     label = {sign: i for i, sign in enumerate(signs)}
-    table_path = label_table or find_label_sheet(root)
-    table = read_label_sheet(table_path) if table_path else None
+    table_path = label_table or find_label_table(root)
+    table = read_label_table(table_path) if table_path else None
     problems += [f"sign {s} is not in the label table {table_path}" for s in signs if table and s not in table.signs]
     if problems:
-        raise DataProblems(str(root), problems)
+        raise DataErrors(str(root), problems)
     metainfo = {"dataset_name": "karsl", "skeleton": describe_skeleton(points), **class_metainfo(signs, table)}
     labelled = [{**r, "label": label[r["sign"]]} for r in records]
     return FunctionSource(metainfo, points, labelled, _BlockReader(root, points.num_keypoints))

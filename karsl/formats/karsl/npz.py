@@ -12,12 +12,12 @@ from karsl.formats.base import ConversionJob, register_format
 from karsl.formats.folders import NpzFolderWriter, UniqueNames
 from karsl.formats.karsl.layout import SPLIT_FOLDER, SPLITS, describe_layout
 from karsl.formats.karsl.scan import scan_npz_folders
+from karsl.io.annotations import class_metainfo
+from karsl.io.file_index import Progress
+from karsl.io.labels import find_label_table, read_label_table
+from karsl.io.pack_reader import ANNOTATIONS
 from karsl.io.sources import IndexedSource
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
-from karsl.storage.annotation import class_metainfo
-from karsl.storage.file_index import Progress
-from karsl.storage.labels import find_label_sheet, read_label_sheet
-from karsl.storage.packed import ANNOTATIONS
 
 
 def _is_data_root(path: Path) -> bool:
@@ -94,11 +94,11 @@ def open_karsl(
     """Scan a data root. Glosses come from the label table, by default the one in the root.
 
     Raises:
-        DataProblems: If the scan finds problems, with all of them.
+        DataErrors: If the scan finds problems, with all of them.
     """
     skeleton = skeleton or get_skeleton("karsl_184")
-    table_path = label_table or find_label_sheet(path)
-    table = read_label_sheet(table_path) if table_path else None
+    table_path = label_table or find_label_table(path)
+    table = read_label_table(table_path) if table_path else None
     scan = scan_npz_folders(path, skeleton=skeleton, label_table=table, progress=progress)
     if scan.problems:
         raise scan.error(path)

@@ -21,18 +21,17 @@ from pathlib import Path
 import numpy as np
 from xxhash import xxh3_64_hexdigest
 
-from karsl.errors import CorruptRecordError, DataProblems, DatasetNotFoundError
+from karsl.errors import CorruptRecordError, DataErrors, DatasetNotFoundError
 from karsl.formats.karsl.layout import SPLITS, describe_layout, suggest_fix
+from karsl.io.annotations import BYTE_RANGE_KEY
+from karsl.io.clip import shape_problem, value_problem
+from karsl.io.file_index import CLIP_FILES, FileIndex, IndexedFile, Progress
+from karsl.io.labels import LabelTable
+from karsl.io.npy import MappedFiles
+from karsl.io.npz import Member, read_member
+from karsl.io.pack_reader import ANNOTATIONS
+from karsl.io.torch_files import read_tensor
 from karsl.skeletons import Skeleton
-from karsl.storage.annotation import PLACE
-from karsl.storage.file_index import FileIndex, IndexedFile, Progress
-from karsl.storage.files import LISTERS
-from karsl.storage.labels import LabelSheet
-from karsl.storage.npy import MappedFiles
-from karsl.storage.npz import Member, read_member
-from karsl.storage.packed import ANNOTATIONS
-from karsl.storage.record import shape_problem, value_problem
-from karsl.storage.tensors import read_tensor
 
 _FOLDER = re.compile(r"(?P<signer>\d{2})-(?P<split>.+)")
 
@@ -57,7 +56,7 @@ class ScanResult:
         """SignIDs that occur, ascending."""
         return tuple(sorted({r["sign"] for r in self.records}))
 
-    def error(self, root: str | Path, where: str | None = None) -> DataProblems:
+    def error(self, root: str | Path, where: str | None = None) -> DataErrors:
         """Return all problems as one error with a remedy.
 
         Args:
@@ -65,14 +64,14 @@ class ScanResult:
             where: Name of the folder in the headline. None uses its path.
         """
         remedy = suggest_fix(root, self.problems, has_records=bool(self.records))
-        return DataProblems(where or str(root), self.problems, remedy)
+        return DataErrors(where or str(root), self.problems, remedy)
 
 
 def scan_npz_folders(
     root: str | Path,
     *,
     skeleton: Skeleton,
-    label_table: LabelSheet | None = None,
+    label_table: LabelTable | None = None,
     read_values: bool = False,
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
@@ -94,7 +93,7 @@ def scan_npz_folders(
     result = ScanResult()
     names = _clip_files(root, result.problems)
     cache = None if cache_dir is None else Path(cache_dir) / f"{xxh3_64_hexdigest(os.fsencode(root.absolute()))}.scan"
-    for file in FileIndex.read(root, names, memory=cache, progress=progress).files:
+    for file in FileIndex.read(root, names, index_file=cache, progress=progress).files:
         found = _scan_file(file, root, skeleton, label_table, read_values)
         result.records += found.records
         result.problems += found.problems
@@ -122,7 +121,7 @@ def _clip_files(root: Path, problems: list[str]) -> list[str]:
             continue
         found = list(_files_of_split(root, folder))
         if not found:
-            problems.append(f"{folder}: the folder has no {', '.join(LISTERS)} file; copy its clips or remove it")
+            problems.append(f"{folder}: the folder has no {', '.join(CLIP_FILES)} file; copy its clips or remove it")
         problems += [f"{_printable(n)}: the name is not UTF-8; rename it" for n in found if n != _printable(n)]
         files += [name for name in found if name == _printable(name)]
     if not files and not problems:
@@ -146,13 +145,13 @@ def _files_of_split(root: Path, folder: str) -> Iterator[str]:
     for name, is_folder in found:
         if is_folder:
             inside = sorted(f for f in os.listdir(root / folder / name) if not f.startswith("."))
-            yield from (f"{folder}/{name}/{file}" for file in inside if file.endswith(tuple(LISTERS)))
-        elif name.endswith(tuple(LISTERS)):
+            yield from (f"{folder}/{name}/{file}" for file in inside if file.endswith(tuple(CLIP_FILES)))
+        elif name.endswith(tuple(CLIP_FILES)):
             yield f"{folder}/{name}"
 
 
 def _scan_file(
-    file: IndexedFile, root: Path, skeleton: Skeleton, label_table: LabelSheet | None, read_values: bool
+    file: IndexedFile, root: Path, skeleton: Skeleton, label_table: LabelTable | None, read_values: bool
 ) -> ScanResult:
     sign, problem = _parse_sign(file.name, label_table)
     if problem:
@@ -179,7 +178,7 @@ def _scan_file(
     return result
 
 
-def _parse_sign(name: str, label_table: LabelSheet | None) -> tuple[int, str | None]:
+def _parse_sign(name: str, label_table: LabelTable | None) -> tuple[int, str | None]:
     """Return the SignID in a file's path, and a problem or None."""
     parts = name.split("/")
     text = parts[1] if len(parts) == 3 else parts[1].rpartition(".")[0]
@@ -200,7 +199,7 @@ def _to_record(file: IndexedFile, member: Member, metadata: dict) -> dict:
         **({} if member.key is None else {"keypoint_key": member.key}),
         **metadata,
         "num_frames": int(member.shape[0]),
-        **({} if member.place is None else {PLACE: list(member.place)}),
+        **({} if member.range is None else {BYTE_RANGE_KEY: list(member.range)}),
     }
 
 

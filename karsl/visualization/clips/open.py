@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from karsl.datasets import KArSLDataset, KeypointDataset
-from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataProblems, DatasetNotFoundError, KarslError
+from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataErrors, DatasetNotFoundError, KarslError
+from karsl.formats.base import detect_format
+from karsl.formats.convert import open_clips as open_any
+from karsl.formats.safe_pickle import Trusted
+from karsl.io import list_members, read_member
+from karsl.io.clip import canonical_clip
+from karsl.io.pack_reader import ANNOTATIONS
+from karsl.io.sources import FunctionSource
 from karsl.skeletons import Skeleton, get_skeleton, skeleton_names
-from karsl.storage import list_members, read_member
-from karsl.storage.clip_source import Clips
-from karsl.storage.convert.forms import guess_form
-from karsl.storage.convert.open import open_source as open_any
-from karsl.storage.convert.plain_pickle import Trusted
-from karsl.storage.packed import ANNOTATIONS
-from karsl.storage.record import canonical_clip
 from karsl.visualization.clips.sources import SourceClips, guess_skeleton
 
 _LOAD = [{"type": "LoadKeypoints"}]
@@ -37,9 +37,9 @@ def open_clips(
     Args:
         path: Folder or file.
         ann_file: Annotation file of a folder, relative to it.
-        format: One of `karsl.storage.convert.FORMS`. None detects it.
+        format: One of `karsl.formats.FORMATS`. None detects it.
         skeleton: Skeleton of the keypoints, if the files do not name it.
-        trusted: Pickles that may be read, as in `karsl.storage.convert.open_source`.
+        trusted: Pickles that may be read, as in `karsl.formats.open_clips`.
 
     Raises:
         DatasetNotFoundError: If `path` does not exist.
@@ -58,14 +58,14 @@ def open_clips(
         raise DatasetNotFoundError(f"no config, folder or file '{path}' to browse")
     open_format = partial(open_any, path, skeleton=skeleton, trusted=trusted)
     if format:
-        return SourceClips(open_format(form=format))
+        return SourceClips(open_format(format=format))
     if path.is_dir():
-        detected = "annotation" if ann_file else guess_form(path).name  # as `karsl pack` does: both show the same clips
+        detected = "annotation" if ann_file else detect_format(path).name  # as `karsl pack` does: both show the same clips
         if detected in ("pack", "annotation"):
             return _open_annotated(path, path / (ann_file or ANNOTATIONS), skeleton)
         if detected == "karsl":
             return KArSLDataset(data_root=str(path), pipeline=_LOAD, skeleton=skeleton or "karsl_184", on_error="skip")
-        return SourceClips(open_format(form=detected))
+        return SourceClips(open_format(format=detected))
     if path.suffix.lower() == ".json" and _is_annotation(path):
         return _open_annotated(path.parent, path, skeleton)
     if path.suffix.lower() not in (".npz", ".npy"):
@@ -79,7 +79,7 @@ def open_clips(
             raise error from None
 
 
-def read_arrays(path: Path, skeleton: str | Mapping | Skeleton | None = None) -> Clips:
+def read_arrays(path: Path, skeleton: str | Mapping | Skeleton | None = None) -> FunctionSource:
     """Open the arrays of an `.npz`, or the one of an `.npy`, each (T, V, 3 or 4), as clips.
 
     Raises:
@@ -96,7 +96,7 @@ def read_arrays(path: Path, skeleton: str | Mapping | Skeleton | None = None) ->
         raise ConfigError(f"{path}: arrays of {points} keypoints, and {known}; use --source-skeleton NAME (skeleton=...)")
     records = [{"clip_id": key, "num_frames": shape[0]} for key, shape in shapes.items()]
     metainfo = {"dataset_name": path.stem, "skeleton": found.name}
-    return Clips(metainfo, found, records, partial(_read_clip, path))
+    return FunctionSource(metainfo, found, records, partial(_read_clip, path))
 
 
 def _open_annotated(root: Path, ann_file: Path, skeleton: Any) -> KeypointDataset:
@@ -115,7 +115,7 @@ def _is_annotation(path: Path) -> bool:
 def _member_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     members, problems = list_members(path)
     if problems:
-        raise DataProblems(str(path), problems)
+        raise DataErrors(str(path), problems)
     return {str(member.key): _check_shape(member.shape, f"{path}: {member.key}") for member in members}
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.combine.labels import SetLabels, relabelled
-from karsl.datasets.filters import signer_name
+from karsl.datasets.filters import normalize_signer
 from karsl.datasets.pipeline import Pipeline
+from karsl.datasets.transforms.labels import MapLabels, relabel
 from karsl.errors import ConfigError
 from karsl.visualization.clips.sources import ClipRef, ResolvedClip, find_clips, metainfo_above
 
@@ -73,7 +73,7 @@ class ClipTable:
             code = self._code(clip, dataset)
             if (code, clip.index) not in seen:
                 seen.add((code, clip.index))
-                record = relabelled(clip.dataset.get_data_info(clip.index), clip.steps)
+                record = relabel(clip.dataset.get_data_info(clip.index), clip.steps)
                 self.clip_ids.append(str(record.get("clip_id", f"clip_{clip.index}")))
                 keys = ("signer", "split", "keypoint_path" if "frame_start" in record else "")
                 codes = [_encode_name(record.get(key), known) for key, known in zip(keys, names, strict=True)]
@@ -118,7 +118,7 @@ class ClipTable:
         """Return a reference to the clip of a row."""
         code, index = int(self.inner[row]), int(self._index[row])
         clip = self._inner[code]
-        record = relabelled(clip.dataset.get_data_info(index), clip.steps)
+        record = relabel(clip.dataset.get_data_info(index), clip.steps)
         return ClipRef(clip.dataset, index, record, self._metainfo[code], clip.steps)
 
     def rows(self, clip_filter: ClipFilter) -> np.ndarray:
@@ -126,8 +126,8 @@ class ClipTable:
         accepted = np.ones(len(self), dtype=bool)
         for values, (names, codes) in ((clip_filter.signers, self.signer), (clip_filter.splits, self.split)):
             if values:
-                normalized = {signer_name(value) for value in values}
-                accepted &= np.isin(codes, [code for code, name in enumerate(names) if signer_name(name) in normalized])
+                normalized = {normalize_signer(value) for value in values}
+                accepted &= np.isin(codes, [code for code, name in enumerate(names) if normalize_signer(name) in normalized])
         if clip_filter.signs:
             accepted &= np.any([self._is_sign(word) for word in clip_filter.signs], axis=0)
         return np.flatnonzero(accepted)
@@ -275,7 +275,7 @@ def _all_stages(clip: ClipRef) -> list[tuple[str, Any]]:
     if not clip.steps or not isinstance(last, Mapping):
         return stages
     label = {"label": clip.record["label"]} if "label" in clip.record else {}
-    steps = [step for step in clip.steps if not isinstance(step, SetLabels)]  # `label` has their result
+    steps = [step for step in clip.steps if not isinstance(step, MapLabels)]  # `label` has their result
     transforms = list(getattr(getattr(dataset, "pipeline", None), "transforms", ()))
     results = {**last, "skeleton": last.get("skeleton") or getattr(dataset, "skeleton", None)}
     if "sample_key" not in results and hasattr(dataset, "sample_keys"):

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import numpy as np
 from torch.utils.data import IterableDataset
 
-from karsl.datasets.combine.labels import SetLabels, relabelled
-from karsl.datasets.combine.leaves import leaf_clips
+from karsl.datasets.transforms.labels import MapLabels, relabel
+from karsl.datasets.tree import resolve_leaves, resolve_one
 from karsl.errors import ConfigError
+from karsl.io.clip import split_score
 from karsl.skeletons import Skeleton, get_skeleton, skeleton_names
-from karsl.storage.record import split_clip
 
 Stages = list[tuple[str, Any]]
 
@@ -52,7 +53,7 @@ class SourceClips:
     def stages(self, index: int) -> Stages:
         """Return the record and the loaded clip."""
         record = self.get_data_info(index)
-        keypoint, score = split_clip(self.source.read(self.source.records[index]))
+        keypoint, score = split_score(self.source.read(self.source.records[index]))
         loaded = {"keypoint": keypoint, "keypoint_score": score, "skeleton": self.source.skeleton}
         return [("record", record), ("LoadKeypoints", {**record, **loaded, "total_frames": len(score)})]
 
@@ -226,10 +227,10 @@ def find_clips(dataset: Any, indices: Sequence[int] | range) -> Iterator[tuple[i
         yield from ((index, ResolvedClip(dataset, index)) for index in outer.tolist())
         return
     resolved: list[ResolvedClip | None] = [None] * len(outer)
-    samples: dict[int, SampleClips] = {}
-    for clips in leaf_clips(dataset, outer):
-        for position, index in zip(clips.at.tolist(), clips.places.tolist(), strict=True):
-            resolved[position] = ResolvedClip(*_resolve_one(clips.dataset, index, samples), clips.steps)
+    fallback = partial(_sample_clips, samples={})
+    for clips in resolve_leaves(dataset, outer):
+        for position, index in zip(clips.rows.tolist(), clips.indices.tolist(), strict=True):
+            resolved[position] = ResolvedClip(*resolve_one(clips.dataset, index, fallback), clips.steps)
     yield from ((index, clip) for index, clip in zip(outer.tolist(), resolved, strict=True) if clip is not None)
 
 
@@ -239,12 +240,12 @@ def metainfo_above(inner: Any, outer: Any, steps: Sequence[Callable]) -> Mapping
     A union of corpora has no Arabic glosses if some of its classes have none; those of the inner dataset are added.
     """
     metainfo = dict(inner.metainfo)
-    if not any(isinstance(step, SetLabels) for step in steps):
+    if not any(isinstance(step, MapLabels) for step in steps):
         return metainfo
     classes = tuple((getattr(outer, "metainfo", None) or {}).get("classes") or ())
     arabic = [""] * len(classes)
     for label, gloss in enumerate(metainfo.get("classes_ar") or ()):
-        outer_label = relabelled({"label": label}, steps)["label"]
+        outer_label = relabel({"label": label}, steps)["label"]
         if 0 <= outer_label < len(arabic):
             arabic[outer_label] = gloss
     return {**metainfo, "classes": classes, "classes_ar": tuple(arabic)}
@@ -262,21 +263,8 @@ def guess_skeleton(num_keypoints: set[int], given: Any = None) -> Skeleton | Non
     return matches[0] if len(matches) == 1 else None
 
 
-def _resolve_one(dataset: Any, index: int, samples: dict[int, SampleClips]) -> tuple[Any, int]:
-    """Resolve wrappers that only map single indices: subclasses of MMEngine's, caches, custom ones of the same form."""
-    while not hasattr(dataset, "stages"):
-        if hasattr(dataset, "_get_ori_dataset_idx"):
-            inner = dataset._get_ori_dataset_idx(index)
-            child, index = inner if isinstance(inner, tuple) else (None, inner)
-            dataset = dataset.dataset if child is None else dataset.datasets[child]
-        elif hasattr(dataset, "indices") and hasattr(dataset, "dataset"):
-            dataset, index = dataset.dataset, int(dataset.indices[index])
-        else:
-            return _sample_clips(dataset, samples), int(index)
-    return dataset, int(index)
-
-
 def _sample_clips(dataset: Any, samples: dict[int, SampleClips]) -> SampleClips:
+    """Return a dataset as samples; one object per dataset."""
     clips = samples.get(id(dataset))
     if clips is None:
         skeleton = getattr(dataset, "output_skeleton", None)

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from karsl.formats.karsl.layout import category_of
 from karsl.skeletons import Skeleton
 from karsl.visualization.clips.select import Stage
 from karsl.visualization.clips.sources import ClipRef
 from karsl.visualization.draw.clip import glosses, visible_points
-from karsl.visualization.page.chapters import chapter_of
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def clip_metadata(record: Mapping[str, Any], metainfo: Mapping[str, Any] | None 
         "arabic": arabic,
         "signer": str(record.get("signer") or ""),
         "split": str(record.get("split") or ""),
-        "category": chapter_of(int(sign)) if sign is not None and is_karsl else "",
+        "category": category_of(int(sign)) if sign is not None and is_karsl else "",
     }
 
 

@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from karsl.storage.atomic import atomic_path
+from karsl.io.atomic import atomic_path
 from karsl.version import __version__
 from karsl.visualization.page.clip import PageClip
 from karsl.visualization.page.encode import encode_clip, encode_index

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from karsl.datasets.batching.deferred import DeferredBatch
 from karsl.datasets.batching.frames import FrameBlock
-from karsl.datasets.draws import Draw
+from karsl.datasets.rng import CounterRNG
 from karsl.datasets.transforms import (
     CenterScale,
     FillMissing,
@@ -23,8 +23,7 @@ from karsl.datasets.transforms import (
 )
 from karsl.datasets.transforms.augment import mask_points
 from karsl.skeletons import get_skeleton
-from karsl.testing.steps import DEFERRED_STEPS
-from karsl.testing.strategies import MISSING, make_clip
+from karsl.testing.strategies import DEFERRED_TRANSFORMS, MISSING, make_clip
 
 
 def canonical(clip):
@@ -46,7 +45,7 @@ def deferred(steps, clips):
     batch = DeferredBatch(FrameBlock.from_clips([canonical(c) for c in clips]), clips[0]["skeleton"])
     for step in steps:
         assert step.supports_batching()
-        step.defer(batch, step.get_params(batch.meta, Draw(keys, stream=step.transform_id)))
+        step.defer(batch, step.get_params(batch.meta, CounterRNG(keys, transform_id=step.transform_id)))
     return batch
 
 
@@ -74,13 +73,13 @@ def assert_same(steps, clips, *, rounded=False):
 
 @settings(max_examples=150)
 @given(
-    chain=st.lists(st.sampled_from(range(len(DEFERRED_STEPS))), max_size=5),
+    chain=st.lists(st.sampled_from(range(len(DEFERRED_TRANSFORMS))), max_size=5),
     frames=st.lists(st.integers(1, 14), min_size=1, max_size=4),
     missing=st.lists(st.sampled_from(MISSING), min_size=4, max_size=4),
     seed=st.integers(0, 2**31),
 )
 def test_any_chain_of_deferred_steps_is_the_eager_chain_to_1e_6(chain, frames, missing, seed):
-    steps = [DEFERRED_STEPS[i]() for i in chain]
+    steps = [DEFERRED_TRANSFORMS[i]() for i in chain]
     drawn = enumerate(zip(frames, missing, strict=False))
     clips = [make_clip(t, "karsl_184", missing=m, seed=seed + n) for n, (t, m) in drawn]
     try:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from karsl.datasets import KArSLDataset, StreamDataset, keypoint_collate, plan_collate
+from karsl.datasets import KArSLDataset, StreamDataset, device_collate, keypoint_collate
 from karsl.datasets.combine import ConcatDataset, MapDataset, SliceDataset
 
 LOAD, PACK = dict(type="LoadKeypoints"), dict(type="PackKeypointInputs")
@@ -40,7 +40,7 @@ def relabelled(samples):
 def shortened(samples):
     for sample in samples:
         sample.update({key: sample[key][:2] for key in ("inputs", "keypoint_mask")})
-    return plan_collate(samples)
+    return device_collate(samples)
 
 
 def reordered(samples):

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, default_collate
 
 from karsl.cli.main import main
-from karsl.datasets import KArSLDataset, keypoint_collate, plan_collate
+from karsl.datasets import KArSLDataset, device_collate, keypoint_collate
 from karsl.datasets.batching.deferred import DeferredBatch
 from karsl.datasets.batching.frames import FrameBlock
 from karsl.datasets.batching.plan import FramePlan, apply_plan
-from karsl.datasets.draws import Draw
+from karsl.datasets.rng import CounterRNG
 from karsl.datasets.transforms import (
     CenterScale,
     FrameDropout,
@@ -32,8 +32,7 @@ from karsl.datasets.transforms import (
 from karsl.datasets.transforms.augment import mask_points
 from karsl.errors import ConfigError, KarslError
 from karsl.models import KeypointDataPreprocessor
-from karsl.testing.steps import DEFERRED_STEPS
-from karsl.testing.strategies import MISSING, make_clip
+from karsl.testing.strategies import DEFERRED_TRANSFORMS, MISSING, make_clip
 
 TRAIN = [
     dict(type="LoadKeypoints"),
@@ -52,7 +51,7 @@ def deferred(steps, clips, dtype):
     arrays = [np.concatenate([np.nan_to_num(c["keypoint"]), c["keypoint_score"][..., None]], -1) for c in clips]
     clips = DeferredBatch(FrameBlock.from_clips([array.astype(dtype) for array in arrays]), skeleton)
     for step in steps:
-        step.defer(clips, step.get_params(clips.meta, Draw(keys, stream=step.transform_id)))
+        step.defer(clips, step.get_params(clips.meta, CounterRNG(keys, transform_id=step.transform_id)))
     return clips
 
 
@@ -83,14 +82,14 @@ def assert_same(clips, *, device="cpu", fill=-3.0):
 
 @settings(max_examples=80)
 @given(
-    chain=st.lists(st.sampled_from(range(len(DEFERRED_STEPS))), max_size=5),
+    chain=st.lists(st.sampled_from(range(len(DEFERRED_TRANSFORMS))), max_size=5),
     frames=st.lists(st.integers(1, 14), min_size=1, max_size=4),
     missing=st.lists(st.sampled_from(MISSING), min_size=4, max_size=4),
     dtype=st.sampled_from([np.float16, np.float32]),
     seed=st.integers(0, 2**31),
 )
 def test_any_chain_of_deferred_steps_gives_the_compiled_numbers(chain, frames, missing, dtype, seed):
-    steps = [DEFERRED_STEPS[i]() for i in chain]
+    steps = [DEFERRED_TRANSFORMS[i]() for i in chain]
     clips = [
         make_clip(t, "karsl_184", missing=m, seed=seed + n) for n, (t, m) in enumerate(zip(frames, missing, strict=False))
     ]
@@ -164,7 +163,7 @@ def assert_same_batch(found, want):
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_batches_of_two_workers_are_those_of_the_cpu(packs, dtype, mode):
     def collate(samples):
-        return plan_collate(samples, mode)
+        return device_collate(samples, mode)
 
     prepare = KeypointDataPreprocessor(pack=packs / dtype)
     expected = DataLoader(dataset_of(packs / dtype), 10, collate_fn=keypoint_collate)
@@ -176,7 +175,7 @@ def test_batches_of_two_workers_are_those_of_the_cpu(packs, dtype, mode):
 
 def test_a_resident_batch_is_small(packs):
     dataset, places = dataset_of(packs / "float16"), range(16)
-    batch = plan_collate(dataset.__getitems__(places), "resident")
+    batch = device_collate(dataset.__getitems__(places), "resident")
     whole = keypoint_collate(dataset.__getitems__(places))
     sizes = [sum(v.nbytes for v in b.values() if torch.is_tensor(v)) for b in (batch, whole)]
     assert sizes[0] * 20 < sizes[1]
@@ -184,7 +183,7 @@ def test_a_resident_batch_is_small(packs):
 
 def test_each_frame_is_sent_once_and_as_stored(packs):
     dataset = dataset_of(packs / "float16")
-    twice, once = (plan_collate(dataset.__getitems__(p)) for p in ([4, 4, 4], [4]))
+    twice, once = (device_collate(dataset.__getitems__(p)) for p in ([4, 4, 4], [4]))
     assert twice["frames"].dtype == torch.float16
     assert len(twice["frames"]) == len(once["frames"]) <= dataset.get_data_info(4)["num_frames"]
 
@@ -198,7 +197,7 @@ def test_scores_fill_values_and_subsets_go_along(packs, mode):
     want = keypoint_collate(subset.__getitems__([0, 2, 1]))
     assert want["inputs"].shape[-1] == 4
     assert (want["inputs"] == -2).any()
-    assert_same_batch(prepare(plan_collate(subset.__getitems__([0, 2, 1]), mode)), want)
+    assert_same_batch(prepare(device_collate(subset.__getitems__([0, 2, 1]), mode)), want)
 
 
 def own_step(results):
@@ -214,7 +213,7 @@ def own_step(results):
 @pytest.mark.parametrize("mode", MODES)
 def test_what_cannot_be_planned_comes_finished(packs, pipeline, mode):
     dataset = dataset_of(packs / "float16", pipeline)
-    batch = plan_collate(dataset.__getitems__([0, 3]), mode)
+    batch = device_collate(dataset.__getitems__([0, 3]), mode)
     assert_same_batch(KeypointDataPreprocessor()(batch), keypoint_collate(dataset.__getitems__([0, 3])))
     assert "frame_plan" not in batch
 
@@ -224,7 +223,7 @@ def test_shards_of_a_pack_are_one_on_the_device(corpus, packs, tmp_path):
     assert len(list((tmp_path / "sharded").glob("frames-*.npy"))) > 1
     sharded, whole = dataset_of(tmp_path / "sharded"), dataset_of(packs / "float16")
     places = list(range(len(whole)))[::-1]
-    batch = plan_collate(sharded.__getitems__(places), "resident")
+    batch = device_collate(sharded.__getitems__(places), "resident")
     assert "frames" not in batch
     found = KeypointDataPreprocessor(pack=tmp_path / "sharded")(batch)
     assert_same_batch(found, keypoint_collate(whole.__getitems__(places)))
@@ -233,34 +232,34 @@ def test_shards_of_a_pack_are_one_on_the_device(corpus, packs, tmp_path):
 
 def test_archives_are_planned_too_but_cannot_be_resident(corpus):
     dataset = KArSLDataset(data_root=str(corpus), pipeline=TRAIN, seed=0)
-    batch = plan_collate(dataset.__getitems__([1, 2]))
+    batch = device_collate(dataset.__getitems__([1, 2]))
     assert batch["frames"].dtype == torch.float32
     assert_same_batch(KeypointDataPreprocessor()(batch), keypoint_collate(dataset.__getitems__([1, 2])))
     with pytest.raises(ConfigError, match="needs clips of a pack; make one with 'karsl pack'"):
-        plan_collate(dataset.__getitems__([1, 2]), "resident")
+        device_collate(dataset.__getitems__([1, 2]), "resident")
 
 
 def test_clips_of_different_lengths_are_refused_as_ever(packs):
     dataset = dataset_of(packs / "float16", [TRAIN[0], TRAIN[-1]])
     with pytest.raises(ConfigError, match="clips of different shapes in one batch"):
-        plan_collate(dataset.__getitems__(range(6)))
+        device_collate(dataset.__getitems__(range(6)))
 
 
 def test_a_batch_of_another_pack_is_refused(packs):
-    batch = plan_collate(dataset_of(packs / "float16").__getitems__([0]), "resident")
+    batch = device_collate(dataset_of(packs / "float16").__getitems__([0]), "resident")
     for pack in (None, packs / "float32"):
-        with pytest.raises(ConfigError, match="names frames of a pack that KeypointDataPreprocessor does not hold"):
+        with pytest.raises(ConfigError, match="refers to frames of a pack that KeypointDataPreprocessor does not have"):
             KeypointDataPreprocessor(pack=pack)(batch)
 
 
 def test_an_unknown_mode_is_refused():
     with pytest.raises(ConfigError, match="mode='device'; expected 'frames' or 'resident'"):
-        plan_collate([], "device")
+        device_collate([], "device")
 
 
 def test_samples_without_a_plan_are_stacked():
     one = {"inputs": torch.zeros(8, 5, 3), "label": 1}
-    assert plan_collate([one, one])["inputs"].shape == default_collate([one, one])["inputs"].shape
+    assert device_collate([one, one])["inputs"].shape == default_collate([one, one])["inputs"].shape
 
 
 def test_the_resident_pack_is_in_no_checkpoint_copy_or_cast(packs):
@@ -324,7 +323,7 @@ def test_a_run_from_a_config_learns_the_same_either_way(packs, tmp_path):
         name: training(packs, tmp_path / f"plan_{name}", collate)
         for name, collate in {
             "finished": {"type": "keypoint_collate"},
-            "resident": {"type": "plan_collate", "mode": "resident"},
+            "resident": {"type": "device_collate", "mode": "resident"},
         }.items()
     }
     assert len(losses["finished"]) == 4
@@ -339,7 +338,7 @@ def test_cuda_gives_the_numbers_of_the_cpu(packs):
     prepare = KeypointDataPreprocessor(pack=packs / "float16").cuda()
     dataset = dataset_of(packs / "float16")
     for mode in MODES:
-        found = prepare(plan_collate(dataset.__getitems__(range(8)), mode))
+        found = prepare(device_collate(dataset.__getitems__(range(8)), mode))
         assert found["inputs"].is_cuda
         want = keypoint_collate(dataset.__getitems__(range(8)))
         assert_same_batch({key: value.cpu() for key, value in found.items()}, want)

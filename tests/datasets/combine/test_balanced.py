@@ -87,7 +87,7 @@ def test_repetitions_of_a_clip_have_different_random_numbers(uneven):
     assert len(balanced) == len(uneven()) - 1 + times
     assert [balanced.get_cat_ids(i) for i in range(times + 1)] == [[0]] * times + [[1]]
     assert len({balanced[i]["inputs"].numpy().tobytes() for i in range(times)}) == times
-    batch = balanced.__getitems__(range(times)).finished()
+    batch = balanced.__getitems__(range(times)).collate()
     assert len({clip.numpy().tobytes() for clip in batch["inputs"]}) == times
     assert balanced.column("label").tolist() == [0] * times + [1] * (len(balanced) - times)
 

@@ -19,7 +19,7 @@ from karsl.datasets.combine import (
     ShuffleDataset,
     SliceDataset,
 )
-from karsl.datasets.combine.permutation import permute
+from karsl.datasets.order.permutation import permute
 
 lengths = st.lists(st.integers(1, 9), min_size=1, max_size=4)
 

@@ -74,7 +74,7 @@ def test_a_nested_batch_is_made_in_one_pass_and_equals_its_samples(make):
     dataset = nested(make)
     indices = [0, 5, 3, -1, 5]
     batch = dataset.__getitems__(indices)
-    finished = batch.finished()
+    finished = batch.collate()
     assert finished is not None
     same(finished, keypoint_collate([dataset[i] for i in indices]), atol=1e-5)
     assert finished["sample_idx"].tolist() == [0, 5, 3, len(dataset) - 1, 5]
@@ -102,7 +102,7 @@ def test_transforms_of_map_draw_the_same_random_numbers_as_in_the_pipeline(make)
     two = MapDataset(MapDataset(make([LOAD, *MOVE]), dict(type="RandomFlip")), [dict(type="CenterScale"), PACK])
     for i in range(6):
         same(two[i], one[i])
-    assert two.__getitems__([0, 3]).finished() is not None
+    assert two.__getitems__([0, 3]).collate() is not None
     same(batch_of(two, [0, 3]), batch_of(one, [0, 3]))
 
 

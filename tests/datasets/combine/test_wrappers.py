@@ -171,7 +171,7 @@ def test_an_empty_or_broken_child_is_named_by_position_and_type(numbers):
     ("make", "message"),
     [
         (lambda n: RepeatDataset(n, 0), "times=0"),
-        (lambda n: RepeatDataset(n, 1.5), "times=1.5; expected a whole number of 1 to"),
+        (lambda n: RepeatDataset(n, 1.5), "times=1.5; expected an integer from 1 to"),
         (lambda n: MixDataset([n, n], "ab"), "weights='ab' for 2 datasets"),
         (lambda n: CacheDataset(n, max_bytes="1GB"), "max_bytes='1GB'"),
         (lambda n: FilterDataset(n, 5), "predicate=5; expected a function"),

@@ -15,7 +15,7 @@ from karsl.cli.main import main
 from karsl.datasets import KArSLDataset, TarDataset, keypoint_collate
 from karsl.datasets.combine import ConcatDataset, FilterDataset
 from karsl.datasets.order import ResumableSampler, samplers
-from karsl.storage.readahead import FileRanges
+from karsl.io.readahead import FileRanges
 
 PIPELINE = [dict(type="LoadKeypoints"), dict(type="TSNSampleFrames", clip_len=8), dict(type="PackKeypointInputs")]
 
@@ -119,7 +119,7 @@ def requested(monkeypatch):
             found.setdefault(Path(path).name, []).extend(ranges)
 
     monkeypatch.setattr(samplers, "advise", record)
-    monkeypatch.setattr(samplers, "in_memory", lambda files: False)
+    monkeypatch.setattr(samplers, "is_in_memory", lambda files: False)
     return found
 
 
@@ -186,7 +186,7 @@ def test_the_bytes_of_mapped_tars_are_requested(corpus, tmp_path, requested):
 
 
 def test_clips_in_memory_are_not_requested(pack, requested, monkeypatch):
-    monkeypatch.setattr(samplers, "in_memory", lambda files: isinstance(files[0], FileRanges))
+    monkeypatch.setattr(samplers, "is_in_memory", lambda files: isinstance(files[0], FileRanges))
     read_all(opened(pack))
     assert requested == {}
 

@@ -198,7 +198,7 @@ def test_errors_name_the_argument():
     with pytest.raises(ConfigError, match="cannot skip 6 clips of an epoch of 5"):
         ResumableSampler(range(5), seed=0).skip(6)
     for clips in (-5, 2.5):
-        with pytest.raises(ConfigError, match=rf"ResumableSampler.advance: clips={clips}; expected a whole number of 0"):
+        with pytest.raises(ConfigError, match=rf"ResumableSampler.advance: clips={clips}; expected an integer from 0"):
             ResumableSampler(range(5), seed=0).advance(clips)
     with pytest.raises(ConfigError, match="state has no"):
         ResumableSampler(range(5), seed=0).load_state_dict({"epoch": 1})

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from karsl.pack import pack_records
 from karsl.skeletons import get_skeleton
-from karsl.storage import pack_records
-from karsl.storage.tar.write import write_tars
+from karsl.webdataset.write import write_tars
 
 COUNT = 60
 META = {"signs": (7, 8, 9), "classes": ("one", "two", "three"), "skeleton": "hand_42"}
@@ -40,7 +40,7 @@ def write_stores(folder: Path, count: int, scale: float = 1.0) -> None:
         return read(record) * np.array([scale, scale, scale, 1], np.float32)
 
     pack_records(folder / "pack", META, records()[:count], scaled, skeleton=skeleton, shard_bytes=23 * 7 * 336)
-    write_tars(folder / "tars", META, records()[:count], scaled, skeleton=skeleton, clips_per_tar=23)
+    write_tars(folder / "tars", META, records()[:count], scaled, skeleton=skeleton, samples_per_shard=23)
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +53,7 @@ def stores(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def range_server():
-    path = Path(__file__).parents[2] / "storage" / "fetch" / "range_server.py"
+    path = Path(__file__).parents[2] / "io" / "range_server.py"
     spec = importlib.util.spec_from_file_location("stream_range_server", path)
     module = sys.modules["stream_range_server"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

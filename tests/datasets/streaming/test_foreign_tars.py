@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from karsl.datasets import StreamDataset, TarDataset, keypoint_collate
 from karsl.errors import AnnotationError
-from karsl.storage.convert import open_source
+from karsl.formats import open_clips
 
 PIPELINE = [dict(type="LoadKeypoints"), dict(type="TSNSampleFrames", clip_len=6), dict(type="PackKeypointInputs")]
 
@@ -50,7 +50,7 @@ def open_tar(path: Path, kind: type = TarDataset):
         {"member": [1, 2, 3]},
         {"byte_start": 0, "dtype": "int8", "xxh3": 3, "pack": "p"},
         {"skeleton": "mediapipe", "sample_key": 3, "sample_idx": 7},
-        {"frame_inds": [0, 0], "centred": True, "inputs": 1},
+        {"frame_inds": [0, 0], "centered": True, "inputs": 1},
         {"num_frames": 999, "clip_id": 12, "sign": [1]},
         {"label": 1.0},
     ],
@@ -67,7 +67,7 @@ def test_json_keys_of_a_clip_do_not_change_its_numbers(tmp_path, metadata):
     (batch,), (expected,) = (list(DataLoader(d, 2, collate_fn=keypoint_collate)) for d in (dataset, plain))
     assert (batch["inputs"] == expected["inputs"]).all()
     assert (batch["label"].tolist(), batch["sample_idx"].tolist()) == ([1, 1], [0, 1])
-    source = open_source(path, skeleton="hand_42")
+    source = open_clips(path, skeleton="hand_42")
     assert [(r["label"], type(r["label"]), r["num_frames"]) for r in source.records] == [(1, int, 9)] * 2
     np.testing.assert_array_equal(source.read(source.records[1]), clip_of(1))
 
@@ -75,8 +75,8 @@ def test_json_keys_of_a_clip_do_not_change_its_numbers(tmp_path, metadata):
 @pytest.mark.parametrize("label", ["hello", 1.5, True, [1], float("nan")])
 def test_a_label_that_is_no_integer_is_named_with_its_sample(tmp_path, label):
     path = write_tar(tmp_path / "label.tar", {"label": label})
-    words = r"label.tar: sample 's0' has label .*, not a whole number; correct its .json, or say the label in a .cls"
-    for read in (open_tar, lambda p: open_tar(p, StreamDataset), lambda p: open_source(p, skeleton="hand_42")):
+    words = r"label.tar: sample 's0' has label .*, not an integer; correct its .json, or give the label in a .cls"
+    for read in (open_tar, lambda p: open_tar(p, StreamDataset), lambda p: open_clips(p, skeleton="hand_42")):
         with pytest.raises(AnnotationError, match=words):
             read(path)
     assert open_tar(write_tar(tmp_path / "cls.tar", {"label": label}, cls=b"2"))[0]["label"] == 2

@@ -22,9 +22,9 @@ from torch.utils.data import DataLoader
 
 from karsl.datasets import StreamDataset, TarDataset, keypoint_collate
 from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, FetchError, KarslError, TransformError
-from karsl.storage.fetch import cache as file_cache
-from karsl.storage.fetch.download import Retry
-from karsl.storage.tar.index import TarIndex
+from karsl.io import remote_cache as file_cache
+from karsl.io.remote import Retry
+from karsl.webdataset.index import TarIndex
 
 _SPEC = importlib.util.spec_from_file_location("stream_stores", Path(__file__).with_name("conftest.py"))
 stores_module = sys.modules["stream_stores"] = importlib.util.module_from_spec(_SPEC)
@@ -42,7 +42,7 @@ ONE_SHARD = 23 * 7 * 336  # bytes, about
 
 @pytest.fixture(autouse=True)
 def _quick_retries(monkeypatch):
-    monkeypatch.setattr(Retry, "pause", lambda self, failures: None)
+    monkeypatch.setattr(Retry, "backoff", lambda self, failures: None)
 
 
 def batches(dataset, *, batch_size=8, workers=0) -> list[dict]:
@@ -205,7 +205,7 @@ def test_a_shard_evicted_by_another_process_is_downloaded_again(server, tmp_path
     def evict() -> None:
         while not faults.count()["clips-000001.tar"]:
             time.sleep(0.01)
-        file_cache.FileCache(tmp_path, max_bytes=1).shrink()
+        file_cache.FileCache(tmp_path, max_bytes=1).evict()
         faults.held["clips-000001.tar"].set()
 
     other = Thread(target=evict)
@@ -341,7 +341,7 @@ def test_tars_of_other_projects_can_be_streamed(tmp_path, name, mode):
     assert len(StreamDataset(str(path), PIPELINE, skeleton="hand_42", cache_dir=str(tmp_path / "cache"))) == 1, (
         "it has changed"
     )
-    read = stream.dataset.pipeline.transforms[0].read_clip(stream.dataset.locators(np.array([4]))[0])
+    read = stream.dataset.pipeline.transforms[0].read_clip(stream.dataset.clip_records(np.array([4]))[0])
     assert np.array_equal(read[..., :3], clip_of(4)[..., :3])
 
 

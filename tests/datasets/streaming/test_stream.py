@@ -158,7 +158,7 @@ def pack_of(stores, pipeline=PIPELINE, **options):
 def test_a_dataset_passed_with_another_pipeline_is_not_changed(stores, kind):
     dataset = pack_of(stores, seed=5) if kind is KeypointDataset else TarDataset(stores / "tars", PIPELINE, seed=5)
     steps, sample = dataset.pipeline, dataset[3]
-    short = [PIPELINE[0], dict(type="PadFrames", clip_len=3), PIPELINE[-1]]
+    short = [PIPELINE[0], dict(type="PadTo", clip_len=3), PIPELINE[-1]]
     stream, other = (StreamDataset(source, short, window=20, block_size=7) for source in (dataset, path_of(stores, kind)))
     for each in (stream, other):
         each.set_epoch(2, seed=5)
@@ -235,7 +235,7 @@ def test_invalid_sources_raise(stores, tmp_path):
         with pytest.raises(ConfigError, match=rf"source={re.escape(repr(source))}; expected a path"):
             StreamDataset(source, PIPELINE)
     for window in (0, 1.5, "a"):
-        with pytest.raises(ConfigError, match=f"window={window!r}; expected a whole number of 1 to"):
+        with pytest.raises(ConfigError, match=f"window={window!r}; expected an integer from 1 to"):
             open_stream(stores / "pack", window=window)
     with pytest.raises(ConfigError, match="batch_size=0"):
         open_stream(stores / "pack", batch_size=0)

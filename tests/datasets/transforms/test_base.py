@@ -7,8 +7,8 @@ import pytest
 
 from karsl.checks import check_clip_len, check_number, check_prob, check_range
 from karsl.datasets import Pipeline, transforms
-from karsl.datasets.draws import Draw
-from karsl.datasets.draws import mix64 as splitmix
+from karsl.datasets.rng import CounterRNG
+from karsl.datasets.rng import splitmix64 as splitmix
 from karsl.datasets.transforms import ClipMeta, KeypointTransform
 from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton
@@ -17,7 +17,7 @@ from karsl.skeletons import Skeleton
 class AddNoise(KeypointTransform):
     """Transform of a user: no constructor, random parameters and an apply."""
 
-    def get_params(self, meta: ClipMeta, rng: Draw) -> dict:
+    def get_params(self, meta: ClipMeta, rng: CounterRNG) -> dict:
         return {"add": rng.uniform("add")}
 
     def apply(self, results: dict, params: dict) -> dict:

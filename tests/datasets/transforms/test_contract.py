@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from karsl.datasets import transforms
-from karsl.datasets.draws import Draw, sample_keys
+from karsl.datasets.rng import CounterRNG, sample_keys
 from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, clip_meta
 from karsl.registry import TRANSFORMS
 from karsl.skeletons import Skeleton, get_skeleton
@@ -48,6 +48,8 @@ FIXED = {
     "FillMissing": [dict(mode=m, value=v) for m in ("constant", "previous", "linear") for v in (0.0, 0.5)],
     "SelectKeypoints": [dict(names=["rh", "left_hand_wrist"]), dict(skeleton="karsl_184", allow_missing=True),
                         dict(skeleton=HANDS)],
+    "SkeletonFeatures": [dict(feats=["joint", "bone_motion"]), dict(feats="bone", flatten=False, fill=1.0)],
+    "EncodeGloss": [dict(classes=list(range(9))), dict(target="english", classes=["a b", "c", *"defghij"])],
     "PackKeypointInputs": [dict(), dict(fill=-1.0, with_score=True)],
 }  # fmt: skip
 
@@ -117,7 +119,6 @@ def declared_keys(step: KeypointTransform) -> dict[str, set[str]]:
 
 def test_every_registered_transform_of_karsl_is_under_this_contract():
     own = {name for name, cls in TRANSFORMS.module_dict.items() if cls.__module__.startswith("karsl.")}
-    own -= {"EncodeGloss", "SkeletonFeatures"}  # of labels and features, see their own tests
     assert own == set(RANDOM) | set(FIXED)
     assert own <= set(transforms.__all__)
 
@@ -231,9 +232,9 @@ def test_drawing_for_n_clips_at_once_is_drawing_for_each_alone(cfg, skeleton, st
     clips = [start(cfg, skeleton, frames, seed=frames) for frames in (12, 1, 5, 30, 2)]
     keys = sample_keys(7, 2, np.arange(len(clips)))
     lengths = np.array([clip["num_frames"] for clip in clips])
-    batch = step.get_params(ClipMeta(lengths, skeleton), Draw(keys, stream=step.transform_id))
+    batch = step.get_params(ClipMeta(lengths, skeleton), CounterRNG(keys, transform_id=step.transform_id))
     for row, clip in enumerate(clips):
-        single = step.get_params(clip_meta(clip), Draw(keys[row], stream=step.transform_id))
+        single = step.get_params(clip_meta(clip), CounterRNG(keys[row], transform_id=step.transform_id))
         assert list(single) == list(batch)
         for name, values in single.items():
             assert len(values) == 1

@@ -8,7 +8,8 @@ from hypothesis import given
 
 from karsl.datasets.transforms import CenterScale, RandomAffine, RandomFlip
 from karsl.errors import ConfigError, SkeletonError
-from karsl.skeletons import _MAKERS, Skeleton, get_skeleton, mirror_name
+from karsl.skeletons import Skeleton, get_skeleton, mirror_name
+from karsl.skeletons.catalog import _FACTORIES
 from karsl.testing.strategies import clips, make_clip, skeletons
 
 ARMS = Skeleton("arms", (("pose", ("left_wrist", "right_wrist", "nose")),))
@@ -31,7 +32,7 @@ def test_flip_moves_the_score_along(clip, xs):
     assert out["keypoint_score"].tolist() == [[0, 1, 1]]
 
 
-@pytest.mark.parametrize("name", _MAKERS)  # those that are shipped: tests register others
+@pytest.mark.parametrize("name", _FACTORIES)  # those that are shipped: tests register others
 def test_flip_moves_every_point_of_every_skeleton_to_its_named_partner(name):
     clip = make_clip(2, name)
     out, names = FLIP(clip), clip["skeleton"].names
@@ -42,7 +43,7 @@ def test_flip_moves_every_point_of_every_skeleton_to_its_named_partner(name):
         np.testing.assert_array_equal(out["keypoint_score"][:, partner], clip["keypoint_score"][:, index])
 
 
-@pytest.mark.parametrize("name", _MAKERS)  # those that are shipped: tests register others
+@pytest.mark.parametrize("name", _FACTORIES)  # those that are shipped: tests register others
 def test_flip_moves_left_wrist_to_right_and_keeps_the_midline_on_every_skeleton(name):
     skeleton = get_skeleton(name)
     keypoint = np.zeros((1, skeleton.num_keypoints, 3), np.float32)
@@ -70,7 +71,7 @@ def test_flip_and_centering_may_change_places():
     np.testing.assert_allclose(one["keypoint"], other["keypoint"], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", _MAKERS)  # those that are shipped: tests register others
+@pytest.mark.parametrize("name", _FACTORIES)  # those that are shipped: tests register others
 @pytest.mark.parametrize("centered", [False, True])
 def test_flipping_twice_is_the_identity_to_the_last_bit(name, centered):
     clip = {**make_clip(3, name, missing="scattered"), "centered": centered}

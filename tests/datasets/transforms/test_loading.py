@@ -76,7 +76,7 @@ def test_a_copy_sent_to_a_worker_starts_with_an_empty_cache(record, send):
     load, one = LoadKeypoints(cache_bytes=12345), record()
     load(one)
     other = send(load)
-    assert (other._reader.cache.nbytes, other._reader.cache.max_bytes, other.cache_bytes) == (0, 12345, 12345)
+    assert (other._reader.cache.size, other._reader.cache.max_size, other.cache_bytes) == (0, 12345, 12345)
     np.testing.assert_array_equal(other(one)["keypoint"], load(one)["keypoint"])
 
 
@@ -105,7 +105,7 @@ def test_nonfinite_values_are_an_error_or_missing_as_asked(record, bad):
         (RAW[0], r"clip 'a' has shape \(2, 4\); a clip is \(frames, 2, 3 or 4\)"),
         (RAW[:0], r"clip 'a' has no frames"),
         (RAW[:, :1], "clip 'a' has 1 keypoints, the skeleton 2"),
-        (RAW[..., :2], "clip 'a' has 2 values a keypoint"),
+        (RAW[..., :2], "clip 'a' has 2 values per keypoint"),
         (RAW.astype(str), "clip 'a' holds <U.*, not numbers"),
         (np.array([{"x": 1}], dtype=object), "array 'a' cannot be read .*object array, which would run pickle"),
     ],

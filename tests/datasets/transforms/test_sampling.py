@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from karsl.datasets.draws import Draw, sample_keys
+from karsl.datasets.rng import CounterRNG, sample_keys
 from karsl.datasets.transforms import (
     ClipMeta,
     LegacyTSNSampleFrames,
@@ -30,7 +30,7 @@ def centers(num_frames: int, clip_len: int, **options: str) -> list[float]:
 
 def positions_of(transform, num_frames: int, key: int = 0) -> np.ndarray:
     meta = ClipMeta(np.array([num_frames]), KARSL)
-    rng = Draw(sample_keys(0, key, np.array([5])), stream=transform.transform_id)
+    rng = CounterRNG(sample_keys(0, key, np.array([5])), transform_id=transform.transform_id)
     return transform.get_params(meta, rng)["positions"][0]
 
 
@@ -147,7 +147,7 @@ def test_legacy_tsn_is_half_a_frame_late():
 
 
 def test_legacy_tsn_jitter_draws_start_plus_width_times_margin_plus_u_jitter():
-    transform, rng = LegacyTSNSampleFrames(4, 0.5), Draw(np.array([9], np.uint64), stream=3)
+    transform, rng = LegacyTSNSampleFrames(4, 0.5), CounterRNG(np.array([9], np.uint64), transform_id=3)
     u = rng.uniform("place", 4)[0]
     start, width, margin = np.linspace(0, 20, 5)[:-1], 5, 0.25
     got = transform.get_params(ClipMeta(np.array([20]), KARSL), rng)["positions"][0]

@@ -8,9 +8,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from karsl.errors import ConfigError, CorruptRecordError, DataProblems, DatasetNotFoundError
+from karsl.errors import ConfigError, CorruptRecordError, DataErrors, DatasetNotFoundError
 from karsl.formats import open_clips
-from karsl.storage.record import canonical_clip
+from karsl.io.clip import canonical_clip
 
 
 def write_block(folder, corpus, *, signs, signers, split="train"):
@@ -81,7 +81,7 @@ def test_contradicting_size_shape_and_signs_are_reported_together(corpus, tmp_pa
     (folder / "train_X.mmap").write_bytes(content[:-1000])
     np.save(folder / "train_X_shape.npy", np.array([7, 184, 4]))
     np.savez(folder / "train_y.npz", np.array([2] * 5 + [1] * 5))
-    with pytest.raises(DataProblems) as caught:
+    with pytest.raises(DataErrors) as caught:
         open_clips(folder, trusted=True)
     texts = ("train_X_shape.npy says (7, 184, 4)", "was it truncated?", "clips would get wrong labels")
     assert [text in problem for text, problem in zip(texts, caught.value.problems, strict=True)] == [True] * 3

@@ -8,9 +8,9 @@ import torch
 from karsl.datasets import KArSLDataset
 from karsl.errors import DatasetNotFoundError
 from karsl.formats.karsl.scan import scan_npz_folders
+from karsl.io import LabelTable
+from karsl.io.npz import ByteRange, read_range
 from karsl.skeletons import get_skeleton
-from karsl.storage import LabelSheet
-from karsl.storage.npz import Place, read_at
 
 SKELETON = get_skeleton("karsl_184")
 
@@ -31,8 +31,8 @@ def test_every_clip_is_listed_in_an_order_of_names(write_clips):
         ("02-train/0003/y", 6),
     ]
     record = found.records[2]
-    place = Place(*record.pop("member"))
-    assert read_at(root / "02-train/0003.npz", "z", place).shape == (5, 184, 4)
+    place = ByteRange(*record.pop("member"))
+    assert read_range(root / "02-train/0003.npz", "z", place).shape == (5, 184, 4)
     assert record == {
         "clip_id": "02-train/0003/z",
         "keypoint_path": "02-train/0003.npz",
@@ -79,7 +79,7 @@ def test_all_problems_of_all_files_are_reported_together(write_clips):
     )
     (root / "02-train").mkdir()
     (root / "01-test" / "0001.npz").touch()
-    sheet = LabelSheet((1, 2), ("ا", "ب"), ("a", "b"))
+    sheet = LabelTable((1, 2), ("ا", "ب"), ("a", "b"))
     found = scan(root, label_table=sheet, read_values=True)
     assert [r["clip_id"] for r in found.records] == ["01-test/0002/fine", "01-train/0002/fine"]
     assert found.problems == [
@@ -89,7 +89,7 @@ def test_all_problems_of_all_files_are_reported_together(write_clips):
         "01-train/0001.npz: clip 'rank' has shape (184, 4); a clip is (frames, 184, 3 or 4)",
         "01-train/0001.npz: clip 'points' has 10 keypoints, the skeleton 184, shape (3, 10, 4)",
         "01-train/0001.npz: clip 'frames' has no frames, shape (0, 184, 4)",
-        "01-train/0001.npz: clip 'columns' has 2 values a keypoint; x, y, z and maybe visibility are expected, "
+        "01-train/0001.npz: clip 'columns' has 2 values per keypoint; x, y, z and optionally visibility are expected, "
         "shape (3, 184, 2)",
         "01-train/0002.npz: clip 'text' holds <U1, not numbers",
         "01-train/0002.npz: clip 'infinite' has 1 values that are NaN or infinite, first in frame 2, keypoint 7",
@@ -163,7 +163,7 @@ def test_problems_of_files_of_one_clip_name_them(write_clips):
     assert [p.partition("/")[2] for p in scan(root, read_values=True).problems] == [
         "0001/bad.npy: the clip has 2208 values that are NaN or infinite, first in frame 0, keypoint 0",
         "0001/few.npy: the clip has 9 keypoints, the skeleton 184, shape (3, 9, 4)",
-        "0001/text.pt: entry None is a str; save one tensor a clip",
+        "0001/text.pt: entry None is a str; save one tensor per clip",
         "hello: a folder must be named by its SignID, like '0001'; rename it",
         "0001.npz: clip 'a' is also in 01-train/0001/a.npy; it would count twice, remove one",
     ]

@@ -13,7 +13,7 @@ import pytest
 
 from karsl.cli.main import main
 from karsl.errors import AnnotationError
-from karsl.storage.convert import open_source as open_any
+from karsl.formats import open_clips as open_any
 from karsl.testing import make_corpus
 from karsl.visualization import show
 from karsl.visualization.clips.open import open_clips
@@ -82,5 +82,5 @@ def test_clips_added_after_prepare_are_seen_browsed_and_packed(prepared, tmp_pat
     capsys.readouterr()
     assert main(["pack", str(root), str(pack), "--append"]) == 0
     out = capsys.readouterr().out
-    assert "6 clips were in the pack before\n2 clips packed\n8 clips" in out
-    assert f"note: the folders are read, not {root / 'annotations.json'}; name that file to read it" in out
+    assert "6 clips were already in the pack\n2 clips packed\n8 clips" in out
+    assert f"note: the folders are read, not {root / 'annotations.json'}; open that file to use it" in out

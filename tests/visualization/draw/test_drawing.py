@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from karsl.skeletons import _MAKERS, Skeleton, get_skeleton
+from karsl.skeletons import Skeleton, get_skeleton
+from karsl.skeletons.catalog import _FACTORIES
 from karsl.visualization.draw.canvas import Canvas, shorten, text_width
 from karsl.visualization.draw.captions import draw_presence, draw_sampled_frames, runs
 from karsl.visualization.draw.clip import ClipPlot
@@ -41,7 +42,7 @@ def test_a_hand_row_has_one_scale_and_follows_the_hand():
     np.testing.assert_allclose(views[1].to_pixels(hand[1]), [[30, 30], [70, 70]])
 
 
-@pytest.mark.parametrize("name", _MAKERS)  # the built-in ones: tests register others
+@pytest.mark.parametrize("name", _FACTORIES)  # the built-in ones: tests register others
 def test_sides_keep_their_colors_on_every_skeleton(name):
     skeleton = get_skeleton(name)
     for bone in bones(skeleton):

@@ -54,4 +54,4 @@ def test_a_lazy_dataset_nests_in_other_wrappers(corpus):
     sliced = dict(type="SliceDataset", indices=3, dataset=lazy, allow_reshuffled=True)
     both = DATASETS.build(dict(type="ConcatDataset", datasets=[lazy, sliced], seed=1))
     assert len(both) == 16 + 3
-    assert both.__getitems__([0, 18]).finished()["inputs"].shape == (2, 4, 184, 3)
+    assert both.__getitems__([0, 18]).collate()["inputs"].shape == (2, 4, 184, 3)

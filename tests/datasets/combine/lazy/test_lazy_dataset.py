@@ -13,9 +13,9 @@ from karsl.datasets import KArSLDataset, keypoint_collate
 from karsl.datasets.combine import LazyDataset, SliceDataset
 from karsl.datasets.combine.export import DatasetSource, save
 from karsl.datasets.combine.map import import_callable
-from karsl.errors import ConfigError, DataProblems
+from karsl.errors import ConfigError, DataErrors
+from karsl.formats import open_clips
 from karsl.registry import DATASETS
-from karsl.storage.convert import open_source
 
 LOAD, PACK = dict(type="LoadKeypoints"), dict(type="PackKeypointInputs")
 
@@ -38,7 +38,7 @@ def marked(sample):
 
 def test_a_batch_of_a_mix_is_made_in_one_pass(mixed):
     lazy = mixed()
-    batch = lazy.__getitems__([0, 3, len(lazy) - 1]).finished()
+    batch = lazy.__getitems__([0, 3, len(lazy) - 1]).collate()
     assert batch["inputs"].shape == (3, 6, 184, 3)
     one_by_one = keypoint_collate([lazy[i] for i in (0, 3, -1)])
     torch.testing.assert_close(batch["inputs"], one_by_one["inputs"], rtol=0, atol=1e-5)
@@ -127,12 +127,12 @@ def test_check_finds_samples_that_fail_and_samples_that_do_not_fit(leaf, mixed, 
         raise ValueError("no hands")
 
     lazy = LazyDataset(leaf([LOAD, PACK]), name="a").add_dataset(leaf([LOAD, broken, PACK]), name="b").mix()
-    with pytest.raises(DataProblems, match="broken failed on clip .*: no hands") as caught:
+    with pytest.raises(DataErrors, match="broken failed on clip .*: no hands") as caught:
         lazy.check(num_samples=2)
     assert len(caught.value.problems) >= 2
     unlike = LazyDataset(leaf([LOAD, dict(type="TSNSampleFrames", clip_len=4), PACK]), name="a")
     unlike.add_dataset(leaf([LOAD, dict(type="TSNSampleFrames", clip_len=5), PACK]), name="b").mix()
-    with pytest.raises(DataProblems, match=r"inputs \(5, 184, 3\).* has .*inputs \(4, 184, 3\)"):
+    with pytest.raises(DataErrors, match=r"inputs \(5, 184, 3\).* has .*inputs \(4, 184, 3\)"):
         unlike.check(num_samples=2)
 
 
@@ -170,7 +170,7 @@ def test_packed_samples_are_saved_with_their_length(small, tmp_path):
 def test_saved_as_parquet_and_tars(small, tmp_path):
     pytest.importorskip("pyarrow")
     small.save_as(tmp_path / "parquet", format="parquet")
-    source = open_source(tmp_path / "parquet")
+    source = open_clips(tmp_path / "parquet")
     assert len(source.records) == 5
     np.testing.assert_array_equal(source.read(source.records[0])[..., :3], clips_of(small)[0])
     small.save_as(tmp_path / "tars", format="tar")
