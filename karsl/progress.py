@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from mmengine.logging import print_log
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 __all__ = ["bar", "step_bar", "track", "tracker"]
 
@@ -43,8 +44,6 @@ def track(records: Iterable[T], description: str = "indexing records", *, interv
             count += 1
             if count % interval == 0:
                 progress.update(task, completed=count)
-    from mmengine.logging import print_log  # it imports torch, which `karsl --help` does without
-
     seconds = time.monotonic() - start
     print_log(f"{description}: {count:,} in {seconds:.1f} s", logger="current", level=logging.INFO)
 
@@ -92,9 +91,6 @@ def step_bar(total: int) -> Iterator[Callable[[str, int], None]]:
 
 
 def _progress() -> Progress:
-    from rich.console import Console  # 40 ms, which a command without a bar does without
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -13,8 +13,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from karsl.progress import tracker
-
 _OVERVIEW_CLIPS = 60  # image viewers fail on larger images
 _SIGN_SHEET_CLIPS = 30
 
@@ -83,6 +81,7 @@ def _stages(
 ) -> Iterator[tuple]:
     """Yield number, clip, stages and augmented views of each readable clip, with a progress bar."""
     from karsl.errors import ConfigError, KarslError
+    from karsl.progress import tracker
     from karsl.visualization.clips.select import shown_stages
 
     for number, clip in enumerate(tracker(description)(clips, len(clips))):

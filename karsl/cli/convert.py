@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_modules
-from karsl.progress import tracker
 
 SUMMARY = "convert clips from one format to another, matching keypoints by name"
 _DESCRIPTION = """\
@@ -63,6 +62,7 @@ def format_table() -> str:
 def run(args: argparse.Namespace) -> int:
     """Open, convert and report losses."""
     from karsl.formats import convert, get_format, open_clips
+    from karsl.progress import tracker
 
     import_modules(args.imports)
     get_format(args.to)  # fail before a long scan

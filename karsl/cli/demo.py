@@ -12,8 +12,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from karsl.progress import bar
-
 SUMMARY = "make synthetic clips, train, test on an unseen signer, show the results"
 
 # MMEngine logs environment, config and hooks at each start, some 300 lines; only these show progress.
@@ -60,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _make(corpus: Path, make_corpus) -> None:
+    from karsl.progress import bar
+
     print(f"$ # synthetic clips in KArSL's layout, 8 signs, 3 signers -> {corpus}", flush=True)
     with bar("making clips", None) as progress:
         make_corpus(corpus, progress=progress)

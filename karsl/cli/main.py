@@ -21,11 +21,13 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, NoReturn
 
-from karsl.cli import COMMANDS
 from karsl.errors import DISK_FULL, KarslError, TransformError, did_you_mean
 from karsl.version import __version__
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = ("prepare", "pack", "convert", "train", "test", "browse", "memory", "bench", "demo")
+"""One module per command, in the order of `karsl --help`."""
 
 BAD_INPUT = 2
 INTERRUPTED = 130

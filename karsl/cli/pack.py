@@ -11,7 +11,6 @@ from shlex import quote
 from typing import Any
 
 from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_modules
-from karsl.progress import bar, tracker
 
 SUMMARY = "write clips to memory-mapped shards; append, remove, verify"
 
@@ -91,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _pack(args: argparse.Namespace) -> int:
     from karsl.errors import ConfigError
+    from karsl.progress import bar
 
     if args.shard_size < 0 or (args.workers or 0) < 0:
         raise ConfigError(f"--shard-size {args.shard_size} --workers {args.workers}; expected 0 or more")
@@ -115,6 +115,7 @@ def _open(args: argparse.Namespace) -> Any:
     """Open the source on the skeleton to pack."""
     from karsl.formats import open_clips
     from karsl.io.sources import RemappedSource
+    from karsl.progress import tracker
     from karsl.skeletons import get_skeleton
 
     source = open_clips(
@@ -159,6 +160,7 @@ def _verify(pack: Path) -> int:
     from karsl.errors import DataErrors
     from karsl.pack.manifest import Manifest
     from karsl.pack.verify import verify_pack
+    from karsl.progress import bar
 
     total = sum(facts.bytes for _, _, facts in Manifest.read(pack).files())
     with bar("verifying, bytes", total) as tell:

@@ -8,7 +8,6 @@ from pathlib import Path
 from shlex import quote
 
 from karsl.cli.options import add_import, add_source_skeleton, import_modules
-from karsl.progress import tracker
 
 SUMMARY = "check a data root and write its annotation file"
 
@@ -36,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from karsl.formats.karsl.scan import scan_npz_folders
     from karsl.io import class_metainfo, find_label_table, read_label_table, write_annotations
     from karsl.io.pack_reader import MANIFEST
+    from karsl.progress import tracker
     from karsl.skeletons import get_skeleton
 
     import_modules(args.imports)

@@ -23,11 +23,19 @@ from karsl.datasets.index.fingerprint import dataset_fingerprint, source_hash, u
 from karsl.datasets.index.indices import Indices, batch_indices, resolve_indices
 from karsl.datasets.index.record_list import RecordList
 from karsl.datasets.pipeline import Pipeline, output_channels, output_skeleton
-from karsl.datasets.records import INDEX_COLUMNS, SharedArray, drain, join_prefixes, parse_records
+from karsl.datasets.records import (
+    INDEX_COLUMNS,
+    SharedArray,
+    check_labels,
+    drain,
+    join_prefixes,
+    load_annotations,
+    merge_metainfo,
+    parse_records,
+)
 from karsl.datasets.rng import CounterRNG, hash_name
 from karsl.datasets.state import EpochState, SkipCounter, ensure_initialized
 from karsl.errors import ConfigError, TransformError, pluralize
-from karsl.io.annotations import check_labels, load_annotations, merge_metainfo
 from karsl.io.readahead import FileRanges
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton, get_skeleton

@@ -278,7 +278,9 @@ class DatasetSummaryHook(Hook):
 def describe_datasets(dataset: Any) -> str:
     """Summarize a dataset, or the datasets that it wraps; empty if none has a summary."""
     leaves = [part for part in walk_datasets(dataset) if getattr(part, "summary", "")]
-    text = " + ".join(leaf.summary + (f"; no clips of {leaf.unmatched_filters}" if leaf.unmatched_filters else "") for leaf in leaves)
+    text = " + ".join(
+        leaf.summary + (f"; no clips of {leaf.unmatched_filters}" if leaf.unmatched_filters else "") for leaf in leaves
+    )
     if not leaves or not hasattr(dataset, "__len__") or len(leaves) == 1 and len(leaves[0]) == len(dataset):
         return text
     return f"{pluralize(len(dataset), 'clip')} of {text}"

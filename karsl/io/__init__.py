@@ -1,6 +1,6 @@
 """Files, bytes and clips: readers of every kind of clip, atomic output, remote files and caches."""
 
-from karsl.io.annotations import class_metainfo, load_annotations, write_annotations
+from karsl.io.annotations import class_metainfo, write_annotations
 from karsl.io.atomic import atomic_path
 from karsl.io.clip import canonical_clip, split_score
 from karsl.io.labels import LabelTable, find_label_table, read_label_table
@@ -19,7 +19,6 @@ __all__ = [
     "class_metainfo",
     "find_label_table",
     "list_members",
-    "load_annotations",
     "read_label_table",
     "read_member",
     "split_score",

@@ -1,19 +1,10 @@
-"""Annotation files in OpenMMLab's format, `{"metainfo": {...}, "data_list": [...]}`: load, check and write."""
+"""Annotation files in OpenMMLab's format, `{"metainfo": {...}, "data_list": [...]}`: read, check and write."""
 
 from __future__ import annotations
 
-import copy
 import json
-import logging
-from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
-
-import numpy as np
-import yaml  # required by MMEngine
-from mmengine.config import Config
-from mmengine.fileio import get_text, list_from_file
-from mmengine.logging import print_log
 
 from karsl.errors import AnnotationError
 from karsl.io.atomic import atomic_path
@@ -25,38 +16,6 @@ LOCATOR_KEYS = frozenset(
     ("keypoint_path", "keypoint_key", BYTE_RANGE_KEY, "frame_start", "byte_start", "dtype", "xxh3", "pack", "sample_idx")
 )
 """Record keys that locate the clip in one copy of the files or in one dataset."""
-_PARSERS = {".json": json.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}  # none of them can run code
-_NAME_KEYS = ("skeleton", "dataset_name")  # always names, even if a file of that name exists
-
-
-def load_annotations(ann_file: str | None, *, owner: str) -> dict:
-    """Load an annotation file for a dataset.
-
-    Args:
-        ann_file: Path or URL supported by MMEngine's file clients, `.json`, `.yaml` or `.yml`.
-        owner: Name of the dataset class, for the error without a path.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        TypeError: If no path is given or the content is not a dict.
-        AnnotationError: If the suffix is not supported, the text cannot be parsed or the content has another format.
-    """
-    if not ann_file:
-        raise TypeError(f"{owner} needs ann_file; 'karsl prepare DATA_ROOT' writes one")
-    parse = _PARSERS.get(PurePath(ann_file).suffix.lower())
-    if parse is None:
-        raise AnnotationError(
-            f"{ann_file}: an annotation is read from .json, .yaml or .yml; other formats, pickle above all, can run code; "
-            "write it as json"
-        )
-    try:
-        content = parse(get_text(ann_file))
-    except (ValueError, yaml.YAMLError) as error:
-        raise AnnotationError(f"{ann_file}: not readable ({error}); write it again with 'karsl prepare'") from error
-    if not isinstance(content, dict):  # MMEngine raises a TypeError, too
-        raise TypeError(f"{ann_file}: an annotation file contains a dict, this one a {type(content).__name__}")
-    split_annotation(content, ann_file)
-    return content
 
 
 def parse_annotations(path: str | Path) -> tuple[dict, list[dict]]:
@@ -146,53 +105,3 @@ def class_metainfo(signs: tuple[int, ...], table: LabelTable | None) -> dict:
         "classes": tuple(table.english[row[s]] for s in signs),
         "classes_ar": tuple(table.arabic[row[s]] for s in signs),
     }
-
-
-def check_labels(records: Sequence[Mapping], classes: object, *, source: str) -> None:
-    """Check that every label is an index into `classes`; do nothing if there are no classes.
-
-    Raises:
-        AnnotationError: If a label is out of range.
-    """
-    if not classes or not isinstance(classes, (list, tuple)):
-        return
-    known = range(len(classes))
-    wrong = [r for r in records if isinstance(r.get("label"), (int, np.integer)) and r["label"] not in known]
-    if wrong:
-        count = "1 clip" if len(wrong) == 1 else f"{len(wrong)} clips"
-        first = f"{wrong[0]['label']} of clip {wrong[0].get('clip_id', '?')!r}"
-        raise AnnotationError(
-            f"{source}: {count} with a label outside 0 to {len(known) - 1}, the first {first}; "
-            f"metainfo has {len(known)} 'classes', correct these or the labels"
-        )
-
-
-def merge_metainfo(base: Mapping, override: Mapping | Config | None) -> dict:
-    """Override the metainfo of a dataset class with that of a constructor.
-
-    Args:
-        base: METAINFO of the class; copied.
-        override: Values of the constructor. A string that is the path of a readable text file is replaced by the lines of
-            the file, except for `skeleton` and `dataset_name`.
-
-    Raises:
-        TypeError: If `override` is not a mapping.
-    """
-    merged = copy.deepcopy(dict(base))
-    if override is None:
-        return merged
-    if not isinstance(override, (Mapping, Config)):
-        raise TypeError(f"metainfo should be a Mapping or Config, but got {type(override)}")
-    for key, value in override.items():
-        merged[key] = _read_lines(key, value) if isinstance(value, str) and key not in _NAME_KEYS else value
-    return merged
-
-
-def _read_lines(key: str, text: str) -> str | list[str]:
-    try:
-        lines = list_from_file(text)
-    except (TypeError, ValueError, KeyError, OSError):
-        print_log(f"{text} is not a meta file, simply parsed as meta information", logger="current", level=logging.WARNING)
-        return text
-    print_log(f"metainfo {key!r} is read from the file {text!r}: {len(lines)} lines", logger="current")
-    return lines

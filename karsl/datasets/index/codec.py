@@ -84,7 +84,7 @@ def _reject_lookalikes(value: Any, depth: int) -> None:
         for item in value:
             _reject_lookalikes(item, depth + 1)
     elif cls not in _LEAVES and cls is not np.ndarray and not issubclass(cls, np.generic):
-        raise UnsafeRecordError(f"record has a {cls.__module__}.{cls.__qualname__}, which cannot be stored exactly")
+        raise UnsafeRecordError(f"record has a {cls!r}, which cannot be stored exactly")
 
 
 def _to_ext(value: Any) -> msgpack.ExtType:
@@ -101,7 +101,7 @@ def _to_ext(value: Any) -> msgpack.ExtType:
         return msgpack.ExtType(_SCALAR, _pack_nested([cls.__name__, value[:]]))
     if issubclass(cls, np.generic) and value.dtype.kind in _DTYPE_KINDS:
         return msgpack.ExtType(_SCALAR, _pack_nested([value.dtype.str, value.tobytes()]))
-    raise UnsafeRecordError(f"record has a {cls.__module__}.{cls.__qualname__}, which cannot be stored exactly")
+    raise UnsafeRecordError(f"record has a {cls!r}, which cannot be stored exactly")
 
 
 def _pack_nested(value: Any) -> bytes:

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from difflib import get_close_matches
-from importlib import metadata
+from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,9 @@ def _explain(path: Path, error: Exception) -> str:
 
 
 def _is_config(file: Path, path: Path) -> bool:
-    return file.is_file() and (file.resolve() == path.resolve() or "mmengine" not in file.parts) and file != Path(__file__)
+    """Return True for the config itself and for files that it imports, which are not part of MMEngine or of this package."""
+    is_library = "mmengine" in file.parts or Path(str(resources.files("karsl.engine"))) in file.parents
+    return file.is_file() and (file.resolve() == path.resolve() or not is_library)
 
 
 def override(cfg: Config, options: Mapping[str, Any]) -> None:
@@ -198,21 +200,15 @@ def _file_datasets(cfg: Config, option: str) -> list[MutableMapping]:
 
 
 def shipped_configs() -> Path:
-    """Return the folder `configs` of a clone, or of `share/karsl` in an installation.
+    """Return the folder of the package `karsl.configs`: `configs` of a clone, or of an installation.
 
     Raises:
         DatasetNotFoundError: If neither exists.
     """
-    clone = Path(__file__).parents[3]
-    if (clone / _SHIPPED_FILE).is_file():
-        return clone / "configs"
-    try:
-        installed = metadata.files("karsl") or []
-    except metadata.PackageNotFoundError:
-        installed = []
-    for file in installed:
-        if file.parts[-3:] == _SHIPPED_FILE.parts:
-            return Path(str(file.locate())).resolve().parents[1]
+    package = Path(str(resources.files("karsl")))
+    for folder in (package.parent, package):
+        if (folder / _SHIPPED_FILE).is_file():
+            return folder / "configs"
     raise DatasetNotFoundError("the configs of karsl are not installed; reinstall karsl, or work in a clone of it")
 
 
@@ -229,7 +225,7 @@ def patch_mmengine_installed_path() -> Iterator[None]:
     """Let `from karsl.configs.NAME import *` in `read_base()` find shipped configs while a config is read.
 
     MMEngine up to 0.10.7, the latest release, locates packages with pkg_resources, which setuptools 82 removed, and its fork
-    looks inside the package. A version of MMEngine that uses importlib and looks in `share/` makes this unnecessary.
+    looks inside the package. A version of MMEngine that uses importlib, and an installed karsl, make this unnecessary.
     """
     original = mmengine_config.get_installed_path
     mmengine_config.get_installed_path = _installed_path
