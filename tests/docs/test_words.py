@@ -74,7 +74,17 @@ def test_texts_use_the_words_of_the_field(paths):
 
 
 @pytest.mark.parametrize(
-    "text", ["where it lies", "as he said", "BRINGS them", "made anew", "beside it", "Nobody", "goes on with the next", "lets go of it"]
+    "text",
+    [
+        "where it lies",
+        "as he said",
+        "BRINGS them",
+        "made anew",
+        "beside it",
+        "Nobody",
+        "goes on with the next",
+        "lets go of it",
+    ],
 )
 def test_a_word_that_is_not_used_any_more_is_found(text):
     assert BANNED.search(text)
