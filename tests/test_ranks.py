@@ -13,16 +13,17 @@ import karsl
 
 ROOT = Path(karsl.__file__).parent
 
-# From below: a module imports what is in an earlier group, never what is in its own group or a later one. `__init__` of a package
-# re-exports names, so no module of the package imports it. Packages that are not listed have no order, but no circle either.
+# From below: a module imports what is in an earlier group, never what is in its own group or a later one. `__init__` of a
+# package re-exports names, so no module of the package imports it. Packages that are not listed have no order, but no circle
+# either.
 ORDER: dict[str, str] = {
     "": (
-        "version errors | registry checks progress | __init__ | skeletons | io | pack webdataset | formats | audit | datasets |"
-        " models engine evaluation visualization profiling ray testing | cli | __main__"
+        "version errors | registry checks progress | __init__ | skeletons | io | pack webdataset | formats | audit |"
+        " datasets | models engine evaluation visualization profiling ray testing | cli | __main__"
     ),
     "datasets": (
-        "rng filters transfer collate index | state records splits transforms | batching pipeline | tree | order keypoint_dataset |"
-        " karsl combine streaming | __init__"
+        "rng filters transfer collate index | state records splits transforms | batching pipeline | tree |"
+        " order keypoint_dataset | karsl combine streaming | __init__"
     ),
     "datasets.index": "header codec indices | reader writer | record_list fingerprint | cache | __init__",
     "datasets.batching": "plan simd | kernel stats | frames | deferred | pipeline | segment | batch | __init__",
