@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: time karsl, other libraries and the limit of the machine from clips to batches, next to each other."""
+"""`python -m benchmarks`: time karsl and other libraries from clips to batches, and the limit of the machine."""
 
 from __future__ import annotations
 
