@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")] + sorted((ROOT / "docs").rglob("*.md"))
-MODULES = sorted((ROOT / "karsl").rglob("*.py"))
+MODULES = [path for folder in ("karsl", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
 SCRIPTS = [path for suffix in ("js", "html", "css") for path in sorted((ROOT / "karsl").rglob(f"*.{suffix}"))]
 WORDS = {
     r"lies?|lying": "is stored, is located",
