@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 TESTS ?=
 
-# Stamps of the last installation; a newer setup.cfg or constraints.txt installs again.
+# Stamps of the last installation; a newer setup.cfg, setup.py or constraints.txt installs again.
 INSTALLED := $(VENV)/.karsl-installed
 LINTERS := $(VENV)/.karsl-linters
 TSC := $(VENV)/node/node_modules/.bin/tsc
@@ -53,7 +53,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 # Torch is installed first, since it is the largest package and the others accept any version.
-$(INSTALLED): setup.cfg constraints.txt | $(BIN)/python
+$(INSTALLED): setup.cfg setup.py constraints.txt | $(BIN)/python
 	@pin=$$(sed -n 's/^torch==//p' constraints.txt); \
 	if [ "$$(uname -s)" = Linux ] && [ ! -e /dev/nvidiactl ] && ! $(BIN)/python -c 'import torch' 2>/dev/null && \
 		! $(BIN)/python -m pip index versions torch 2>/dev/null | grep -qF "$$pin+cpu"; then \
