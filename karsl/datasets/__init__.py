@@ -24,6 +24,7 @@ from karsl.datasets.order import BlockShuffleSampler, ClassBalancedSampler, Leng
 from karsl.datasets.pipeline import Pipeline
 from karsl.datasets.splits import hash_split
 from karsl.datasets.streaming import StreamDataset, TarDataset
+from karsl.discovery import import_modules
 
 __all__ = [
     "CacheDataset",
@@ -54,3 +55,5 @@ __all__ = [
     "keypoint_collate",
     "transforms",
 ]
+
+import_modules(__name__, __path__)

@@ -14,6 +14,7 @@ from karsl.skeletons import get_skeleton
 from karsl.testing.strategies import make_clip
 
 LIBRARIES = {"parquet": "pyarrow", "pose": "pose_format"}
+SUFFIXES = {"pyskl": ".pkl", "pyskl2d": ".pkl", "spoter": ".csv"}
 WRITTEN = [name for name, format in FORMATS.items() if format.writer]
 
 
@@ -48,8 +49,15 @@ def make_source(
     return FunctionSource({**metainfo, "classes_ar": ("أراك", "شكرا")}, points, records, MemoryReader(clips_by_id))
 
 
+def output_name(format: str) -> str:
+    """Return a name for the output of a format. A file has the suffix of SUFFIXES, or else the name of the format."""
+    return "clips" + (SUFFIXES.get(format, f".{format}") if FORMATS[format].is_file else "")
+
+
 def require(format: str) -> None:
     """Skip the test if the library that a format needs is not installed."""
-    library = LIBRARIES.get(FORMATS[format].extra)
+    extra = FORMATS[format].extra
+    assert not extra or extra in LIBRARIES, f"add the library of the extra {extra!r} to LIBRARIES"
+    library = LIBRARIES.get(extra)
     if library and importlib.util.find_spec(library) is None:
         pytest.skip(f"{library} is not installed: format {format!r} is not tested")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -32,35 +31,18 @@ def write(tmp_path):
 
 
 def test_formats_are_tried_in_this_order():
-    assert list(FORMATS) == [
+    expected = [
         *("pack", "karsl", "asl-app", "annotation", "karsl-block", "tar", "kaggle", "parquet", "pose", "pyskl", "pyskl2d"),
         *("holistic", "holistic-frames", "holistic-block", "spoter", "msl150"),
     ]
+    assert [name for name in FORMATS if name in expected] == expected  # others may be tried between these
     assert list(writable_formats()) == [name for name, format in FORMATS.items() if format.writer]
 
 
 def test_no_two_formats_have_the_same_priority():
-    assert len({format.priority for format in FORMATS.values()}) == len(FORMATS)
-
-
-def test_a_new_file_in_the_package_adds_a_format(tmp_path):
-    code = (
-        "from karsl.formats.base import register_format\n"
-        "@register_format('new', description='a test', cannot_store='nothing')\n"
-        "def open_new(path, **_): ...\n"
-    )
-    script = (
-        "import importlib.util, sys\n"
-        "spec = importlib.util.find_spec('karsl.formats')\n"
-        "spec.submodule_search_locations.append(sys.argv[1])\n"
-        "module = importlib.util.module_from_spec(spec)\n"
-        "sys.modules['karsl.formats'] = module\n"
-        "spec.loader.exec_module(module)\n"
-        "print(list(module.FORMATS)[-1])\n"
-    )
-    (tmp_path / "new_format.py").write_text(code)
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
-    assert done.stdout == "new\n", done.stderr
+    priorities = sorted((format.priority, format.name) for format in FORMATS.values())
+    equal = [(a[1], b[1]) for a, b in pairwise(priorities) if a[0] == b[0]]
+    assert equal == [], "give one of each pair another priority"
 
 
 def test_a_name_is_registered_once():

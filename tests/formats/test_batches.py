@@ -13,7 +13,7 @@ import pytest
 from karsl.datasets import KeypointDataset, keypoint_collate
 from karsl.formats import FORMATS, convert, open_clips
 from karsl.testing import make_corpus
-from tests.formats.random_clips import WRITTEN, require
+from tests.formats.random_clips import WRITTEN, output_name, require
 
 PIPELINE = [
     dict(type="LoadKeypoints"),
@@ -41,7 +41,7 @@ def batch_of(folder, source, skeleton):
 @pytest.mark.parametrize("format", [format for format in WRITTEN if format not in ONE_LENGTH])
 def test_the_same_clips_give_the_same_batches(format, clips, tmp_path):
     require(format)
-    out = tmp_path / ("clips" + {"pyskl": ".pkl", "pyskl2d": ".pkl", "spoter": ".csv"}.get(format, ""))
+    out = tmp_path / output_name(format)
     done = convert(clips, out, format)
     skeleton = FORMATS[format].skeleton or "karsl_184"
     batch, names, dataset = batch_of(tmp_path / "again", open_clips(out, format=format, trusted=True), None)
@@ -58,7 +58,7 @@ def test_the_same_clips_give_the_same_batches(format, clips, tmp_path):
 @pytest.mark.parametrize("format", [name for name, format in FORMATS.items() if format.supports_half])
 def test_float16_gives_the_same_batches_to_3_digits_and_reports_the_loss(format, clips, tmp_path):
     require(format)
-    out = tmp_path / ("clips" + (".pkl" if format.startswith("pyskl") else ""))
+    out = tmp_path / output_name(format)
     done = convert(clips, out, format, dtype="float16")
     assert any(line.startswith("precision: values are rounded to float16") for line in done.losses)
     batch, _, _ = batch_of(tmp_path / "again", open_clips(out, format=format, trusted=True), None)

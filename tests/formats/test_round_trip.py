@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from karsl.formats import FORMATS, convert, open_clips
 from karsl.formats.holistic import HOLISTIC
 from karsl.testing.strategies import MISSING
-from tests.formats.random_clips import WRITTEN, make_source, require
+from tests.formats.random_clips import WRITTEN, make_source, output_name, require
 
 SAME_LENGTH = ("holistic-block",)
 every_format = pytest.mark.parametrize("format", WRITTEN)
@@ -44,8 +44,7 @@ def by_id(source) -> dict:
 
 
 def written(source, format, folder):
-    out = folder / ("clips" + {"pyskl": ".pkl", "pyskl2d": ".pkl", "spoter": ".csv"}.get(format, ""))
-    return convert(source, out, format).path
+    return convert(source, folder / output_name(format), format).path
 
 
 def opened(path, format):
@@ -94,6 +93,7 @@ def test_the_format_of_the_output_is_detected_from_its_path(format, tmp_path):
     if format == "pyskl2d":
         pytest.skip("detected as pyskl, which has the same file")
     path = written(make_source(FORMATS[format].skeleton or "karsl_184", [(4, "none", 1)] * 2), format, tmp_path)
+    assert FORMATS[format].detect(path), "let its `detect` accept this path, or add the suffix of its files to SUFFIXES"
     assert len(open_clips(path, trusted=True).records) == 2
 
 

@@ -7,6 +7,7 @@ from karsl.datasets.combine.lazy import LazyDataset
 from karsl.datasets.combine.map import MapDataset, RelabelDataset
 from karsl.datasets.combine.mix import ConcatDataset, InterleaveDataset, MixDataset
 from karsl.datasets.combine.select import ClassBalancedDataset, RepeatDataset, ShuffleDataset, SliceDataset
+from karsl.discovery import import_modules
 
 __all__ = [
     "CacheDataset",
@@ -23,3 +24,5 @@ __all__ = [
     "ShuffleDataset",
     "SliceDataset",
 ]
+
+import_modules(__name__, __path__)

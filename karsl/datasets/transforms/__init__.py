@@ -11,6 +11,7 @@ from karsl.datasets.transforms.resample import RandomResample
 from karsl.datasets.transforms.sampling import LegacyTSNSampleFrames, PadTo, TSNSampleFrames, UniformSampleFrames
 from karsl.datasets.transforms.select import SelectKeypoints
 from karsl.datasets.transforms.streams import SkeletonFeatures
+from karsl.discovery import import_modules
 
 __all__ = [
     "CenterScale",
@@ -34,3 +35,5 @@ __all__ = [
     "TSNSampleFrames",
     "UniformSampleFrames",
 ]
+
+import_modules(__name__, __path__)
