@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from karsl.cli.main import COMMANDS
-from karsl.cli.main import Parser
+from karsl.cli.main import COMMANDS, Parser
 from karsl.datasets import transforms
 from karsl.registry import TRANSFORMS
 
