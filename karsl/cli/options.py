@@ -166,7 +166,7 @@ class _CfgOptions(argparse.Action):
         for pair in pairs:
             key, equals, _ = str(pair).partition("=")
             if not equals or not key:
-                parser.error(f"{option_string} '{pair}' is not KEY=VALUE")
+                parser.error(f"{option_string} '{pair}' does not have the form key=value")
         from mmengine.config import DictAction
 
         action = DictAction(option_strings=self.option_strings, dest=self.dest, nargs="+")
