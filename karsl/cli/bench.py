@@ -9,28 +9,33 @@ from typing import Any
 
 from karsl.cli.options import add_cfg_options, add_data_options, add_phase, import_modules
 
-SUMMARY = "time the loader of a config and say what limits it"
+SUMMARY = "time the loader of a config and report its bottleneck"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `karsl bench`."""
-    parser.add_argument("config", help="config file whose loader is timed")
-    add_phase(parser, "which loader of the config")
+    parser.add_argument("config", metavar="CONFIG", help="config file")
+    add_phase(parser, "loader of the config to time")
     add_data_options(parser)
     parser.add_argument(
         "--workers", type=int, nargs="+", metavar="N",
-        help="numbers of worker processes to compare (default: 0 and the config's, or 0 and 2)",
+        help="numbers of worker processes to compare (default: 0 and the config's number, or 0 and 2)",
     )  # fmt: skip
     parser.add_argument("--batch-size", type=int, metavar="N", help="samples per batch (default: the config's)")
     parser.add_argument(
         "--step-ms", type=float, default=20.0, metavar="MS",
-        help="duration of your training step in milliseconds, for the time that it waits for data (default: 20)",
+        help="duration of a training step in milliseconds, to compute how long it waits for data (default: 20)",
     )  # fmt: skip
-    parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="length of each measurement (default: 2)")
     parser.add_argument(
-        "--at-least", type=float, metavar="RATE", help="exit status 1 when no setting reaches this many samples per second"
+        "--seconds", type=float, default=2.0, metavar="S", help="duration of each measurement in seconds (default: 2)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="file to write all figures to")
+    parser.add_argument(
+        "--at-least",
+        type=float,
+        metavar="RATE",
+        help="exit with status 1 if no setting reaches this many samples per second",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
     add_cfg_options(parser)
 
 
