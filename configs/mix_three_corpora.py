@@ -1,7 +1,7 @@
 """Training on three corpora with different keypoint layouts: KArSL, MSL-150 and ASL-App.
 
 Keypoints are matched by name and reduced to those that all three corpora have: arms and hands. Classes of the same name are
-merged. An epoch has the same number of clips of each corpus; clips of smaller corpora are repeated with other random numbers.
+merged. An epoch has equally many clips of each corpus; those of smaller corpora are repeated with other random numbers.
 
 karsl pack my/karsl data/mix/karsl
 karsl pack my/msl150 data/mix/msl150

@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from karsl.errors import ConfigError
+
 SUMMARY = "make synthetic clips, train, test on an unseen signer, show the results"
 
 # MMEngine logs environment, config and hooks at each start, some 300 lines; only these show progress.
@@ -34,7 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run every command; the first that fails ends the demo with its status."""
     from karsl.engine.config.load import find_config
-    from karsl.errors import ConfigError
     from karsl.testing import make_corpus
 
     if not find_config(args.config).is_file():

@@ -11,6 +11,7 @@ from shlex import quote
 from typing import Any
 
 from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_modules
+from karsl.errors import ConfigError, DataErrors
 
 SUMMARY = "write clips to memory-mapped shards; append, remove, verify"
 
@@ -77,8 +78,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Pack, verify or remove, as the options request."""
-    from karsl.errors import ConfigError
-
     single = args.verify or args.remove
     if len(args.paths) != (1 if single else 2):
         expected = "PACK only" if single else "SOURCE and PACK"
@@ -89,7 +88,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _pack(args: argparse.Namespace) -> int:
-    from karsl.errors import ConfigError
     from karsl.progress import bar
 
     if args.shard_size < 0 or (args.workers or 0) < 0:
@@ -157,7 +155,6 @@ def _report(done, out: Path) -> None:
 
 
 def _verify(pack: Path) -> int:
-    from karsl.errors import DataErrors
     from karsl.pack.manifest import Manifest
     from karsl.pack.verify import verify_pack
     from karsl.progress import bar

@@ -57,7 +57,7 @@ class ClipServerState:
     """Page, list and clips of a dataset as encoded responses. Thread-safe; one clip is encoded at a time.
 
     Args:
-        dataset: Dataset as for `find_clip`.
+        dataset: Dataset as for `find_clips`.
         source: Name of the dataset, for the page.
         clip_filter: Conditions on the clips.
         indices: Only these clips of the dataset. Empty uses all.

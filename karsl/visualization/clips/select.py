@@ -48,7 +48,7 @@ class ClipTable:
     75,300 clips take 3 MB.
 
     Args:
-        dataset: Dataset as for `find_clip`.
+        dataset: Dataset as for `find_clips`.
         indices: Only these indices, in this order. Empty uses all.
 
     Attributes:
@@ -187,7 +187,7 @@ def select_clips(
     """Select clips to show, each once even if a wrapper repeats it.
 
     Args:
-        dataset: Dataset as for `find_clip`.
+        dataset: Dataset as for `find_clips`.
         count: Maximum number of clips; 0 is all.
         indices: Exactly these clips instead, in this order.
         clip_filter: Conditions on the clips.

@@ -18,31 +18,29 @@ const SORTS = [
   ["id", "sort: clip name"],
 ];
 
+const setFilter = (key) => (value) => {
+  filters[key] = value;
+  refilter();
+};
+
 function buildFilters() {
-  byId("search").addEventListener("input", (event) => {
-    filters.query = event.target.value;
-    refilter();
-  });
+  byId("search").addEventListener("input", (event) => setFilter("query")(event.target.value));
   const box = byId("filters");
   const add = (key, label, none) => {
     const values = valuesOf(key);
     if (values.length > 1)
       box.append(
-        select(label, [["", none], ...values.map((value) => [value, key === "signer" ? `signer ${value}` : value])], (value) => {
-          filters[key] = value;
-          refilter();
-        }),
+        select(
+          label,
+          [["", none], ...values.map((value) => [value, key === "signer" ? `signer ${value}` : value])],
+          setFilter(key),
+        ),
       );
   };
   add("signer", "signer", "all signers");
   add("split", "split", "all splits");
   add("category", "category", "all categories");
-  box.append(
-    select("Order", SORTS, (value) => {
-      filters.sort = value;
-      refilter();
-    }),
-  );
+  box.append(select("Order", SORTS, setFilter("sort")));
   if (rows.some((row) => row.hands)) box.append(...handFilter());
   if (rows.some((row) => row.wrong.length)) {
     const label = el(
@@ -51,10 +49,7 @@ function buildFilters() {
       el("input", {
         type: "checkbox",
         id: "only-wrong",
-        onchange: (event) => {
-          filters.wrong = event.target.checked;
-          refilter();
-        },
+        onchange: (event) => setFilter("wrong")(event.target.checked),
       }),
       " ⚠ hands on the wrong arms only",
     );
@@ -62,12 +57,8 @@ function buildFilters() {
   }
 }
 
-/**
- * Return the distinct values of a column: signers and splits by name, categories by their first sign.
- *
- * @param {"signer" | "split" | "category"} key
- * @returns {string[]}
- */
+// Return the distinct values of a column: signers and splits by name, categories by their first sign.
+/** @type {(key: "signer" | "split" | "category") => string[]} */
 function valuesOf(key) {
   const first = new Map();
   for (const row of rows) if (row[key]) first.set(row[key], Math.min(row.sign ?? Infinity, first.get(row[key]) ?? Infinity));

@@ -34,10 +34,7 @@ function paintHead() {
   warning.textContent = problem || warningText(clip, wrong);
 }
 
-/**
- * @param {Clip} clip
- * @param {Stage[]} wrong
- */
+/** @type {(clip: Clip, wrong: Stage[]) => string} */
 function warningText(clip, wrong) {
   if (!wrong.length) return "";
   const first = wrong[0],
