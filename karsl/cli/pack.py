@@ -96,14 +96,14 @@ def _pack(args: argparse.Namespace) -> int:
     source, out = _open(args), args.paths[1]
     for note in source.notes:
         print(f"note: {note}")
-    with bar("packing", len(source.records)) as tell:
+    with bar("packing", len(source.records)) as progress:
         done = _packer(args, len(source.records))(
             source,
             out,
             dtype=args.dtype,
             shard_bytes=int(args.shard_size * _GIB),
             mode="append" if args.append else "replace" if args.replace else "new",
-            progress=tell,
+            progress=progress,
         )
     _report(done, out)
     return 0
@@ -160,8 +160,8 @@ def _verify(pack: Path) -> int:
     from karsl.progress import bar
 
     total = sum(facts.bytes for _, _, facts in Manifest.read(pack).files())
-    with bar("verifying, bytes", total) as tell:
-        problems = verify_pack(pack, progress=tell)
+    with bar("verifying, bytes", total) as progress:
+        problems = verify_pack(pack, progress=progress)
     if problems:
         raise DataErrors(str(pack), problems)
     manifest = Manifest.read(pack)

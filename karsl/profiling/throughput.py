@@ -160,7 +160,7 @@ def profile_stages(dataset: Any, collate: Callable | None = None, *, samples: in
     micros: defaultdict[str, list[float]] = defaultdict(list)
     for index in leaf_indices.tolist():
         start = time.perf_counter()
-        results = leaf.start(index)
+        results = leaf.initial_results(index)
         micros["record"].append(time.perf_counter() - start)
         start = time.perf_counter()
         for name, _ in leaf.pipeline.steps(results):
@@ -172,7 +172,7 @@ def profile_stages(dataset: Any, collate: Callable | None = None, *, samples: in
     from_archives = not (leaf.serialize_data and "pack" in leaf.index.columns)
     if segment is None or collate is None:
         return Stages(medians, single=names, from_archives=from_archives)
-    steps = segment.steps
+    steps = segment.pipeline
     batched = tuple(type(step).__name__ for step in (steps.load, *steps.deferred, *filter(None, [steps.pack])))
     times = []
     for _ in range(3):
