@@ -187,8 +187,8 @@ def _encode_stage(
     points = np.asarray(stage.points, dtype=np.float64)[..., :2]
     wrists = attached_wrist(points, stage.skeleton)
     data = _encode_points(stage, {number: earlier[number] for number in sources}, points)
-    parted = data.pop("parted", None)
-    detached = hands_detached(points, stage.skeleton) if parted is None else parted or encoded[data["from"]]["detached"]
+    detaches = data.pop("detaches", None)
+    detached = detaches or encoded[data["from"]]["detached"] if "from" in data else hands_detached(points, stage.skeleton)
     seen = np.isfinite(points[..., 0])
     groups = [(style.label, stage.skeleton.groups[style.name]) for style in palette.group_styles(stage.skeleton)]
     return {

@@ -36,8 +36,8 @@ function histogram(bins, across, up) {
   const level = (count) => height - bottom - tall(count);
   const text = (x, y, content, anchor = "middle") => svg("text", { x, y, class: "axis", "text-anchor": anchor }, content);
   const bars = bins.map(([label, count], i) => {
-    const place = { x: left + i * step + 1, y: level(count), width: Math.max(step - 2, 1), height: tall(count) };
-    return svg("rect", { ...place, class: "bar-fill" }, svg("title", {}, `${label}: ${many(count, "clip")}`));
+    const box = { x: left + i * step + 1, y: level(count), width: Math.max(step - 2, 1), height: tall(count) };
+    return svg("rect", { ...box, class: "bar-fill" }, svg("title", {}, `${label}: ${pluralize(count, "clip")}`));
   });
   const labels = bins.map(([label], i) =>
     i % every ? null : text(left + (i + 0.5) * step, height - 25, label.replace(" %", "")),

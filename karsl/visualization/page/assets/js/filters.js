@@ -1,6 +1,6 @@
 // Search, filters and order of the list of clips.
 
-const filters = { query: "", signer: "", split: "", category: "", hand: "", least: 25, wrong: false, sort: "index" };
+const filters = { query: "", signer: "", split: "", category: "", hand: "", minShare: 25, wrong: false, sort: "index" };
 /** @type {{ rows: Row[] }} */
 const listed = { rows: [] };
 
@@ -67,17 +67,17 @@ function valuesOf(key) {
 }
 
 function handFilter() {
-  const shown = el("output", {}, percent(filters.least / 100));
+  const shown = el("output", {}, percent(filters.minShare / 100));
   const slider = el("input", {
     type: "range",
     min: 5,
     max: 100,
     step: 5,
-    value: filters.least,
+    value: filters.minShare,
     "aria-label": "in at least this share of frames",
     oninput: (event) => {
-      filters.least = Number(event.target.value);
-      shown.value = percent(filters.least / 100);
+      filters.minShare = Number(event.target.value);
+      shown.value = percent(filters.minShare / 100);
       refilter();
     },
   });
@@ -100,7 +100,7 @@ function refilter() {
       (!filters.split || row.split === filters.split) &&
       (!filters.category || row.category === filters.category) &&
       (!filters.wrong || row.wrong.length) &&
-      (!filters.hand || missing(row) >= filters.least / 100 - 1e-9) &&
+      (!filters.hand || missing(row) >= filters.minShare / 100 - 1e-9) &&
       matches(row),
   );
   const rank = {
@@ -112,7 +112,7 @@ function refilter() {
   if (filters.sort === "id") listed.rows.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
   const signs = new Set(listed.rows.map((row) => row.sign ?? row.label)).size;
   byId("count").textContent =
-    `${listed.rows.length.toLocaleString("en")} of ${many(rows.length, "clip")} · ${many(signs, "sign")}`;
+    `${listed.rows.length.toLocaleString("en")} of ${pluralize(rows.length, "clip")} · ${pluralize(signs, "sign")}`;
   byId("list").scrollTop = 0;
   paintList();
   if (state.tab === "statistics") paintStats();

@@ -22,12 +22,12 @@ function paintHead() {
     row.signer && `signer ${row.signer}`,
     row.split,
     row.category,
-    clip && many(clip.total, "frame"),
+    clip && pluralize(clip.total, "frame"),
     ...seen,
     row.id,
   ];
   const text = metadata.filter(Boolean).join(" · ");
-  byId("clip-facts").replaceChildren(el("span", { class: "cut", title: text }, text), link);
+  byId("clip-metadata").replaceChildren(el("span", { class: "cut", title: text }, text), link);
   const wrong = clip ? [...clip.stages, ...clip.augmentations].filter((stage) => stage.wrong) : [];
   const warning = byId("warning");
   warning.hidden = !wrong.length && !problem;

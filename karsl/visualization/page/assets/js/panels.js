@@ -49,7 +49,7 @@ function ownTag(stage) {
   if (!sides.length) return null;
   const text = sides.map(([side, [share]]) => `${side[0].toUpperCase()} ${percent(share)}`).join(" · ");
   const details = sides
-    .map(([side, [share, count]]) => `${side} hand on its own arm in ${percent(share)} of ${many(count, "frame")}`)
+    .map(([side, [share, count]]) => `${side} hand on its own arm in ${percent(share)} of ${pluralize(count, "frame")}`)
     .join("; ");
   const description = `Own wrist: ${details}`;
   return el(

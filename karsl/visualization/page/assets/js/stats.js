@@ -14,8 +14,8 @@ function paintStats() {
 
 const statsNote = (chosen) =>
   chosen.length === rows.length
-    ? `all ${many(rows.length, "clip")}`
-    : `${many(chosen.length, "clip")} in the list, of ${rows.length.toLocaleString("en")}`;
+    ? `all ${pluralize(rows.length, "clip")}`
+    : `${pluralize(chosen.length, "clip")} in the list, of ${rows.length.toLocaleString("en")}`;
 
 function tiles(chosen) {
   const frames = chosen.map((row) => row.frames).filter(Boolean);

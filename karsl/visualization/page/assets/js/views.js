@@ -102,7 +102,7 @@ function playerView(clip) {
       ]);
     }
   }
-  const layout = stage.detached ? "parted" : parts.length > 1 ? "zoomed" : "alone";
+  const layout = stage.detached ? "detached" : parts.length > 1 ? "zoomed" : "alone";
   return {
     panels: parts.map(([panel]) => panel),
     layout,
