@@ -247,7 +247,7 @@ def _draw_panel(inner: Canvas, clip: ClipPlot, panel: Panel, frame: int) -> None
     if group:
         inner.text(6, 5, group.label, size=9, color=group.color)
     zoom = panel.width / (110 if group else 220)
-    draw_frame(inner, clip, frame, panel.views[frame], group=group and group.name, zoom=zoom, text_size=11)
+    draw_frame(inner, clip, frame, panel.views[frame], group=group, zoom=zoom, text_size=11)
 
 
 def _write_gif(path: Path, scene: Scene, fps: float) -> None:

@@ -148,7 +148,7 @@ def draw_rows(canvas: Canvas, clip: ClipPlot, frames: np.ndarray, top: float, bo
             x = LABELS + column * COLUMN
             with canvas.panel(x, top, COLUMN, row.height) as panel:
                 zoom = 1.25 if row.group else 1.0
-                draw_frame(panel, clip, int(frame), view, group=row.group and row.group.name, zoom=zoom)
+                draw_frame(panel, clip, int(frame), view, group=row.group, zoom=zoom)
             canvas.box(x, top, COLUMN + 1, row.height + 1, edge=GRID)
         top += row.height
     return top

@@ -9,7 +9,7 @@ import numpy as np
 from karsl.skeletons import Skeleton
 from karsl.visualization.draw.canvas import Canvas
 from karsl.visualization.draw.clip import ClipPlot
-from karsl.visualization.draw.palette import FAINT, LEFT, RIGHT, bones, dots
+from karsl.visualization.draw.palette import FAINT, LEFT, RIGHT, GroupStyle, bones, dots
 
 _MIN_TETHER = 4.0  # pixels; shorter ones are hidden by the lines of the hand
 _MIN_EXTENT = 1e-12
@@ -40,7 +40,7 @@ def draw_frame(
     frame: int,
     view: Viewport,
     *,
-    group: str | None = None,
+    group: GroupStyle | None = None,
     zoom: float = 1.0,
     text_size: int = 10,
 ) -> None:
@@ -55,7 +55,7 @@ def draw_frame(
         zoom: As for `draw_skeleton`.
         text_size: Size of "missing" in pixels.
     """
-    only = clip.skeleton.groups[group] if group else None
+    only = clip.skeleton.groups[group.name] if group else None
     points = clip.points[frame]
     if np.isfinite(points[only or slice(None)]).all(-1).any():
         draw_skeleton(canvas, view.to_pixels(points), clip.skeleton, only=only, zoom=zoom)

@@ -40,7 +40,7 @@ function histogram(bins, across, up) {
     return svg("rect", { ...box, class: "bar-fill" }, svg("title", {}, `${label}: ${pluralize(count, "clip")}`));
   });
   const labels = bins.map(([label], i) =>
-    i % every ? null : text(left + (i + 0.5) * step, height - 25, label.replace(" %", "")),
+    i % every ? null : text(left + (i + 0.5) * step, height - 25, label.replace("%", "")),
   );
   const levels = [...new Set([0, Math.round(max / 2), max])];
   const grid = levels.map((count) => [

@@ -94,7 +94,7 @@ function buildHelp() {
       "p",
       {},
       "“Own wrist” is the share of frames in which a hand's wrist is nearer to the wrist of its own arm than to that ",
-      "of the other. Correct data is near 100 %. A stage below 60 % is flagged: a flip swapped the hands but not the arms, or a ",
+      "of the other. Correct data is near 100%. A stage below 60% is flagged: a flip swapped the hands but not the arms, or a ",
       "detector found the same hand twice. Frames in which the wrists are close together do not count.",
     ),
     el(

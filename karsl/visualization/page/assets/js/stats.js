@@ -83,7 +83,7 @@ function missingHands(chosen) {
         "--format html reads all clips",
     );
   /** @type {[label: string, count: number][]} */
-  const bins = Array.from({ length: 10 }, (_, i) => [`${10 * i}–${10 * (i + 1)} %`, 0]);
+  const bins = Array.from({ length: 10 }, (_, i) => [`${10 * i}–${10 * (i + 1)}%`, 0]);
   for (const row of known) bins[Math.min(9, Math.floor((1 - row.hands.any) * 10 + 1e-9))][1]++;
   return card(
     "Frames without a hand",
