@@ -96,7 +96,7 @@ def _draw_tethers(canvas: Canvas, pixels: np.ndarray, seen: np.ndarray, skeleton
             continue
         wrist, hand = skeleton.indices(ends)
         if seen[wrist] and seen[hand] and np.linalg.norm(pixels[wrist] - pixels[hand]) > _MIN_TETHER:
-            canvas.dashes(pixels[wrist], pixels[hand], color, width=1.0)
+            canvas.dashes(pixels[wrist], pixels[hand], color)
 
 
 def limits(points: np.ndarray) -> np.ndarray | None:
