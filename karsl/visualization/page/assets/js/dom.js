@@ -46,8 +46,7 @@ function segmented(label, choices, value, choose) {
 
 /** @param {Element} group */
 function press(group, value) {
-  for (const one of group.children)
-    one.setAttribute("aria-pressed", String(one.getAttribute("data-key") === String(value)));
+  for (const one of group.children) one.setAttribute("aria-pressed", String(one.getAttribute("data-key") === String(value)));
 }
 
 function toggle(label, title, on, set) {

@@ -113,7 +113,11 @@ function buildHead() {
   if (!isIndex) byId("tabs").append(segmented("Pages", tabs, state.tab, goToTab));
   if (data.pages && !isIndex) {
     const { before, home, after } = data.pages;
-    for (const [name, text] of [[before, "‹ previous page"], [home, "all pages"], [after, "next page ›"]])
+    for (const [name, text] of [
+      [before, "‹ previous page"],
+      [home, "all pages"],
+      [after, "next page ›"],
+    ])
       if (name) byId("tabs").append(el("a", { href: encodeURIComponent(name) }, text));
   }
   byId("theme").addEventListener("click", switchTheme);

@@ -107,7 +107,12 @@ function bySigner(chosen) {
       shareCell(missingShare(group, "left"), "left"),
     );
   };
-  const lines = signers.map((signer) => line(signer, chosen.filter((row) => row.signer === signer)));
+  const lines = signers.map((signer) =>
+    line(
+      signer,
+      chosen.filter((row) => row.signer === signer),
+    ),
+  );
   if (signers.length > 1) lines.push(line("all", chosen));
   const about = "clips by split, and the share of frames in which hands are missing";
   return card("Signers", about, scrollable(tableOf(head, lines)));
@@ -134,10 +139,7 @@ function classes(chosen) {
     return lineOf(
       button(title, "list these clips", () => listSign(group[0]), { class: "link" }),
       el("td", { lang: "ar", dir: "rtl" }, group[0].ar),
-      numberCell(
-        cellBar(svg("rect", { width: (60 * group.length) / max, height: 8, class: "bar-fill" })),
-        group.length,
-      ),
+      numberCell(cellBar(svg("rect", { width: (60 * group.length) / max, height: 8, class: "bar-fill" })), group.length),
       numberCell(median(group.map((row) => row.frames)) || "–"),
       shareCell(missingShare(group, "any"), "ink"),
     );
@@ -172,12 +174,7 @@ function wrists(chosen) {
   }
   if (!found.size) return flaggedStages(chosen);
   const lines = [...found].map(([name, { clips, wrong, lowest }]) => {
-    const line = lineOf(
-      `${wrong ? "⚠ " : ""}${name}`,
-      numberCell(clips),
-      numberCell(percent(lowest)),
-      numberCell(wrong),
-    );
+    const line = lineOf(`${wrong ? "⚠ " : ""}${name}`, numberCell(clips), numberCell(percent(lowest)), numberCell(wrong));
     line.classList.toggle("bad-line", wrong > 0);
     return line;
   });
