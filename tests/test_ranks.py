@@ -24,11 +24,11 @@ ORDER: dict[str, str] = {
         " datasets | models engine evaluation visualization profiling ray testing | cli | __main__"
     ),
     "datasets": (
-        "rng filters transfer collate index | state records splits transforms | batching pipeline | tree | order keypoint_dataset |"
+        "rng transfer collate index | state records transforms | batching pipeline | tree | order keypoint_dataset |"
         " karsl combine streaming | * | __init__"
     ),
-    "datasets.index": "header codec indices | reader writer | record_list fingerprint | cache | __init__",
-    "datasets.batching": "plan simd | kernel stats | frames | deferred | pipeline | segment | batch | __init__",
+    "datasets.index": "codec indices | reader | writer fingerprint | record_list | cache | __init__",
+    "datasets.batching": "plan simd | kernel | frames | deferred | segment | batch | __init__",
     "datasets.order": "permutation | resumable | samplers | __init__",
     "datasets.combine": "read agreement | base export | select map cache check | filter mix | * | lazy | __init__",
     "datasets.streaming": "prefetch webdataset | sources | dataset | __init__",

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.filters import normalize_signer
 from karsl.datasets.pipeline import Pipeline
+from karsl.datasets.records import normalize_signer
 from karsl.datasets.transforms.labels import MapLabels, relabel
 from karsl.errors import ConfigError
 from karsl.visualization.clips.sources import ClipRef, ResolvedClip, find_clips, metainfo_above
