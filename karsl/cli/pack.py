@@ -146,7 +146,7 @@ def _report(done, out: Path) -> None:
         print(f"{done.reused_shards} shards were reused from an interrupted run")
     if done.duplicates:
         print(f"{done.duplicates} clips were already in the pack")
-    size = sum(facts.bytes for _, _, facts in manifest.files())
+    size = sum(facts.bytes for facts in manifest.files().values())
     shards = f"{len(manifest.shards)} shard{'s' if len(manifest.shards) > 1 else ''}"
     print(f"{done.added} clips packed")
     print(f"{manifest.num_clips} clips, {size / 2**20:.0f} MiB of {manifest.dtype}, {shards} in {out}")
@@ -162,7 +162,7 @@ def _verify(pack: Path) -> int:
     from karsl.pack.verify import verify_pack
     from karsl.progress import bar
 
-    total = sum(facts.bytes for _, _, facts in Manifest.read(pack).files())
+    total = sum(facts.bytes for facts in Manifest.read(pack).files().values())
     with bar("verifying, bytes", total) as tell:
         problems = verify_pack(pack, progress=tell)
     if problems:

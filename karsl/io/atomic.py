@@ -1,6 +1,6 @@
 """Atomic output files and folders, locks for a single writer, and errors about a full disk.
 
-A reader never sees half a file, and a process that is killed leaves nothing that is taken for a result.
+A reader never sees an incomplete file, and a killed process leaves nothing that looks like a complete one.
 """
 
 from __future__ import annotations
@@ -159,11 +159,7 @@ def _locked_folder(path: Path) -> tuple[Path, FileLock]:
 
 
 def _remove_stale(path: Path, own: Path) -> None:
-    """Remove the temporary folders of dead writers.
-
-    Raises:
-        ConfigError: If one of the writers is alive.
-    """
+    """Remove the temporary folders of dead writers; raise if one of them is alive."""
     pattern = re.compile(rf"\.{re.escape(path.name)}\.\w{{8}}\.part")
     for folder in path.parent.iterdir():
         if folder == own or not pattern.fullmatch(folder.name) or not (folder / _LOCK).is_file():

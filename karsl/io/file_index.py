@@ -16,7 +16,7 @@ from xxhash import xxh3_64_digest
 from karsl.errors import CorruptRecordError
 from karsl.io.atomic import atomic_path
 from karsl.io.hashing import RACY_NS
-from karsl.io.npy import HEADER_BYTES, ShortHeader, missing_file_error, parse_header
+from karsl.io.npy import missing_file_error, read_header
 from karsl.io.npz import ByteRange, Member, list_members
 from karsl.io.torch_files import list_tensors
 
@@ -35,11 +35,8 @@ def inspect_array(path: str | Path) -> Inspection:
     path = Path(path)
     try:
         with path.open("rb") as stream:
-            head, size = stream.read(HEADER_BYTES), path.stat().st_size
-            try:
-                shape, _, dtype, start = parse_header(head)
-            except ShortHeader as short:
-                shape, _, dtype, start = parse_header(head + stream.read(short.args[0]))
+            size = path.stat().st_size
+            shape, _, dtype, start = read_header(stream)
     except FileNotFoundError:
         raise missing_file_error(path) from None
     except ValueError as error:

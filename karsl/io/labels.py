@@ -81,8 +81,7 @@ def _json_rows(path: Path) -> list[dict]:
         raise AnnotationError(f"{path}: a JSON label table has the lists AR_WORDS and EN_WORDS")
     if len(words["AR_WORDS"]) != len(words["EN_WORDS"]):
         raise AnnotationError(
-            f"{path}: {len(words['AR_WORDS'])} Arabic and {len(words['EN_WORDS'])} English words; the lists must have the "
-            "same length"
+            f"{path}: {len(words['AR_WORDS'])} Arabic and {len(words['EN_WORDS'])} English words; they must be as many"
         )
     pairs = zip(words["AR_WORDS"], words["EN_WORDS"], strict=True)
     return [dict(zip(_COLUMNS, (i, a, e), strict=True)) for i, (a, e) in enumerate(pairs, start=1)]

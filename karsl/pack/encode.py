@@ -91,7 +91,7 @@ def encode(clip: np.ndarray, num_frames: int, skeleton: Skeleton, dtype: str, *,
     """
     if clip.shape != (num_frames, skeleton.num_keypoints, 4):
         raise CorruptRecordError(
-            f"clip {name!r} has shape {clip.shape}, its index says {(num_frames, skeleton.num_keypoints, 4)}; index again"
+            f"clip {name!r} has shape {clip.shape}, its index {(num_frames, skeleton.num_keypoints, 4)}; index it again"
         )
     frames, rounding = (np.ascontiguousarray(clip, DTYPES[dtype]), 0.0) if dtype == "float32" else _encode_half(clip, name)
     if not np.isfinite(frames.sum(dtype=np.float64)):

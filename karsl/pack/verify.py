@@ -34,7 +34,7 @@ def verify_pack(path: str | Path, *, progress: Callable[[int, int], None] | None
     """
     folder = Path(path)
     manifest = Manifest.read(folder)
-    total, done = sum(stat.bytes for _, _, stat in manifest.files()), 0
+    total, done = sum(stat.bytes for stat in manifest.files().values()), 0
     problem = _difference(folder / ANNOTATIONS, manifest.annotations)
     problems = [problem] if problem else []
     clip_ids = {} if problems else _clip_ids(folder)

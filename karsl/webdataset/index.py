@@ -97,7 +97,7 @@ class TarIndex:
             fields["clips"] = tuple(TarClip(metadata=clip.pop("facts"), **clip) for clip in fields["clips"])
             return cls(**fields)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise CorruptRecordError(f"{path}: a damaged tar index ({error}); remove it, it will be made again") from error
+            raise CorruptRecordError(f"{path}: a damaged tar index ({error}); remove it to have it made again") from error
 
 
 _FILE_KEYS = {"skipped": "others", "metadata": "facts"}
@@ -185,8 +185,8 @@ def load_index(
         stored = TarIndex.read(sibling)
         if stored.size != index.size or stored.xxh3 != index.xxh3:
             raise CorruptRecordError(
-                f"{path}: not the archive that its index was made of: {_first_difference(stored, index)}; copy the archive "
-                f"again, or remove {sibling.name} to use the archive as it is"
+                f"{path}: differs from its index: {_first_difference(stored, index)}; copy the archive again, or remove "
+                f"{sibling.name} to use the archive as it is"
             )
     index.write(cached)
     return index

@@ -20,7 +20,7 @@ import numpy as np
 
 from karsl.errors import AnnotationError, CorruptRecordError
 from karsl.io.annotations import LOCATOR_KEYS
-from karsl.io.npy import BROKEN_ARCHIVE, HEADER_BYTES, ShortHeader, array_from, parse_header
+from karsl.io.npy import BROKEN_ARCHIVE, MAX_HEADER, array_from, read_header
 
 _BLOCK_BYTES = 512
 _CHUNK_BYTES = 1 << 20
@@ -84,9 +84,7 @@ def iter_tar(path: str | Path) -> Iterator[tuple[Member, bytes]]:
 
 def _to_member(path: str | Path, info: tarfile.TarInfo, start: int) -> Member:
     if info.issparse():  # its bytes are not contiguous
-        raise CorruptRecordError(
-            f"{path}: {info.name!r} is stored as a sparse file; write the tar again without -S, --sparse"
-        )
+        raise CorruptRecordError(f"{path}: {info.name!r} is a sparse file; write the tar again without -S, --sparse")
     return Member(info.name, start, info.size)
 
 
@@ -186,18 +184,12 @@ def npy_header(archive: bytes | mmap.mmap, member: Member, where: str) -> tuple[
     Raises:
         CorruptRecordError: If it has no npy header.
     """
-
-    def head(size: int) -> bytes:
-        return archive[member.start : member.start + min(size, member.size)]
-
+    head = archive[member.start : member.start + min(member.size, MAX_HEADER)]
     try:
-        try:
-            header = parse_header(head(HEADER_BYTES))
-        except ShortHeader as short:
-            header = parse_header(head(short.args[0]))
+        shape, fortran, dtype, start = read_header(io.BytesIO(head))
     except ValueError as error:
         raise CorruptRecordError(f"{where}: no readable .npy member ({error}); write the sample again") from error
-    return *header[:3], member.start + header[3]
+    return shape, fortran, dtype, member.start + start
 
 
 def read_sample_json(sample: Mapping[str, bytes], where: str) -> dict:

@@ -73,9 +73,7 @@ class TarShards:
             if index is not None and index.mapped and self.member is None:
                 return self._cached_path(name), index
             if self.fetch == "ranges":
-                raise ConfigError(
-                    f"{name}: fetch='ranges' needs an index next to the tar, as karsl writes it; use fetch='whole'"
-                )
+                raise ConfigError(f"{name}: no usable index next to the tar for fetch='ranges'; use fetch='whole'")
         with self.cache.drop_if_unreadable(name):
             tar = self.cache.get(name)
             if not is_compressed(tar):
@@ -198,9 +196,7 @@ def shard_names(patterns: str | Path | Iterable[str | Path]) -> list[str]:
         path = Path(pattern.removeprefix("file://"))
         found = list_tars(path) if path.is_dir() else sorted(glob(str(path))) if has_magic(str(path)) else [str(path)]
         if not found or not all(Path(p).is_file() for p in found):
-            raise DatasetNotFoundError(
-                f"no shard {str(path)!r}; expected a tar, a folder of tars or clips-{{000000..000012}}.tar"
-            )
+            raise DatasetNotFoundError(f"no shard {str(path)!r}; expected a tar, a folder of tars or clips-{{00..12}}.tar")
         names += found
     twice = next((n for n in names if names.count(n) > 1), None) if len(set(names)) < len(names) else None
     if twice or not names:
@@ -286,6 +282,5 @@ def _check_download(name: str, part: Path, index: TarIndex) -> None:
     size = part.stat().st_size
     if size != index.size or file_xxh3(part) != index.xxh3:
         raise CorruptRecordError(
-            f"{name}: the download of {size} bytes does not match its index, {index.size} bytes, the checksum differs; copy "
-            "the tar to the server again, with its index"
+            f"{name}: the download, {size} bytes, does not match its index, {index.size} bytes; upload both again"
         )

@@ -61,7 +61,7 @@ def write_tars(
     folder, storage_dtype = Path(folder), np.dtype(dtype)
     if storage_dtype not in (np.float16, np.float32) or samples_per_shard < 1:
         raise ConfigError(
-            f"tars of dtype={dtype!r}, {samples_per_shard} clips each; expected 'float16' or 'float32', and 1 or more"
+            f"tars of dtype={dtype!r}, {samples_per_shard} clips each; expected float16 or float32, and at least 1"
         )
     _check_folder(folder)
     label = {sign: index for index, sign in enumerate(metainfo.get("signs", ()))}
@@ -129,7 +129,7 @@ def repack_tar(path: str | Path, out: Path, *, member: str | None = None, nonfin
                 continue
             if key in seen:
                 raise CorruptRecordError(
-                    f"{where} comes twice; the members of a sample must follow one another, write the tar sorted by name"
+                    f"{where} comes twice; its members must follow one another, write the tar sorted by name"
                 )
             seen.add(key)
             if extension is None:
@@ -176,17 +176,12 @@ def _iter_samples(path: str | Path) -> Iterator[tuple[str, dict[str, bytes]]]:
 
 
 def _check_folder(folder: Path) -> None:
-    """Check that a folder contains no tars of others: it is read as all of its tars.
-
-    Raises:
-        ConfigError: If there are any.
-    """
+    """Check that a folder contains no tars of other writers, since readers of a folder read all of its tars."""
     names = sorted(p.name for p in folder.glob("*.tar*") if not p.name.startswith("."))
     others = [name for name in names if not _SHARD.fullmatch(name.removesuffix(SUFFIX))]
     if others:
         raise ConfigError(
-            f"{folder} contains {others[0]!r}, which would be read along with what is written; name a folder without other "
-            "tars"
+            f"{folder} contains {others[0]!r}, which would be read with the new tars; name a folder without others"
         )
 
 
@@ -199,11 +194,7 @@ def _remove_stale(folder: Path, written: set[str]) -> None:
 
 
 def _sample_keys(records: list[dict]) -> Iterator[str]:
-    """Yield the keys of samples: the `clip_id` with dots replaced, since a dot ends a key.
-
-    Raises:
-        ConfigError: If two keys are equal.
-    """
+    """Yield the unique keys of samples: the `clip_id` with dots replaced, since a dot ends a key."""
     seen: set[str] = set()
     for number, record in enumerate(records):
         key = str(record.get("clip_id", f"{number:06d}")).replace(".", "_").strip("/")

@@ -41,7 +41,7 @@ def test_a_mistyped_format_names_the_nearest(corpus):
 def test_a_missing_path_and_an_unknown_format_have_different_errors(tmp_path):
     with pytest.raises(DatasetNotFoundError, match="no file or folder"):
         open_clips(tmp_path / "none")
-    with pytest.raises(ConfigError, match="looks like none of the formats .* name one with --from"):
+    with pytest.raises(ConfigError, match="has none of the formats .* name one with --from"):
         open_clips(tmp_path)
 
 
