@@ -42,15 +42,12 @@ def _read_clip(root: Path, record: dict) -> np.ndarray:
 
 
 def to_clip(frames: list[dict], *, where: str) -> np.ndarray:
-    """Convert the frames of a sign to a canonical clip. Present points have score 1, since the format stores no scores.
+    """Convert the frames of a sign to a canonical clip, float32 (T, V, 4) of `asl_app_108`. Present points have score 1.
 
     Args:
         frames: Dicts `{"pose": [[x, y, z] or None] * 33, "face": ..., "left_hand": ..., "right_hand": ...}`. A group that
             is None is missing entirely.
         where: Name of the clip, for errors.
-
-    Returns:
-        float32 (T, V, 4) of `asl_app_108`.
 
     Raises:
         CorruptRecordError: If a group has the wrong number of points, or a point is not three finite numbers.

@@ -197,12 +197,7 @@ class LossReport:
         self._counts: dict[tuple[str, str], int] = {}
 
     def add(self, kind: str, clip_id: str, message: str = "") -> None:
-        """Count a loss of one clip.
-
-        Args:
-            kind: One word, such as `'z'`.
-            clip_id: Clip that is affected.
-            message: Description of the loss. Empty uses the default of the kind.
+        """Count a loss of one clip; an empty message is that of the kind, `'z'`, `'score'` or `'mask'`.
 
         Raises:
             ConfigError: If strict.
@@ -223,7 +218,7 @@ class LossReport:
 
         Args:
             clip: Canonical clip, (T, V, 4), on the skeleton of the format. Modified in place.
-            clip_id: Clip that is checked.
+            clip_id: Its id.
             supports: Subset of `'z'`, `'score'` and `'mask'` (missing points are marked rather than written as zeros).
         """
         present = clip[..., 3] > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -164,9 +165,7 @@ def _missing_points(source: ClipSource, target: Skeleton) -> tuple[str, ...]:
 
 def _format_hint(out: Path, chosen: Format) -> tuple[str, ...]:
     """Return a note on reading the output if its path does not identify the format."""
-    try:
+    with suppress(ConfigError):
         if detect_format(out).reader == chosen.reader:
             return ()
-    except ConfigError:
-        pass
     return (f"the format cannot be detected from the name {out.name!r}; read it with --from {chosen.name}",)

@@ -23,7 +23,7 @@ _MAX_LENGTH = 100
 
 
 def safe_name(text: str) -> str:
-    """Return a file name for a text that is valid on every file system.
+    """Convert a text to a file name that is valid on every file system.
 
     Example:
         >>> safe_name("see you / later?"), safe_name(".."), safe_name("شكرا")
@@ -46,7 +46,7 @@ def class_folders(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 class UniqueNames:
-    """Generates file names that are unique within each folder, ignoring case.
+    """Generator of file names that are unique within each folder, ignoring case.
 
     Example:
         >>> names = UniqueNames()
@@ -84,11 +84,7 @@ def read_sidecar(folder: Path) -> tuple[dict, list[dict]] | None:
 
 
 def records_of_folders(root: Path, pattern: str) -> tuple[dict, list[dict]]:
-    """Return metainfo and records of a tree in which each file is a clip and its parent folder is its class.
-
-    Args:
-        root: Root folder. Files directly in it are of a class named like the folder.
-        pattern: Glob pattern of the file names.
+    """Return metainfo and records of a tree in which each matching file is a clip and its parent folder is its class.
 
     Raises:
         DatasetNotFoundError: If no file matches.
@@ -117,7 +113,7 @@ def records_of_folders(root: Path, pattern: str) -> tuple[dict, list[dict]]:
 
 @contextmanager
 def collect_errors(problems: list[str]) -> Iterator[None]:
-    """End the block at a damaged clip and add the error to `problems`, so that all are raised at once in the end."""
+    """Add the error of a damaged clip to `problems` and leave the block, so that all errors are raised together later."""
     try:
         yield
     except CorruptRecordError as error:
@@ -125,7 +121,7 @@ def collect_errors(problems: list[str]) -> Iterator[None]:
 
 
 class NpzFolderWriter(AbstractContextManager):
-    """Writes arrays to `.npz` archives below a folder, one at a time. Arrays of an archive must be consecutive.
+    """Writer of arrays to `.npz` archives below a folder, one at a time. Arrays of an archive must be consecutive.
 
     Members are stored uncompressed, because they are read by offset and keypoints hardly compress. Time stamps are constant,
     so that equal arrays give equal bytes.

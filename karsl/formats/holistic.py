@@ -25,7 +25,6 @@ from karsl.io.sources import FunctionSource, public_record
 from karsl.skeletons import Skeleton, get_skeleton
 
 CLIPS, LABELS = "X.npy", "y.npy"
-_LOST_SCORES = "faces and hands have no column for a score other than 1"
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def _rows_of_job(job: ConversionJob, key: Callable[[dict], Any] | None = None) -
     """Yield each record of a job with its rows, and report lost scores."""
     for record, clip in job.clips(key=key):
         if HOLISTIC.loses_scores(clip):
-            job.losses.add("score", record["clip_id"], _LOST_SCORES)
+            job.losses.add("score", record["clip_id"], "faces and hands have no column for a score other than 1")
         yield record, HOLISTIC.to_rows(clip)
 
 
@@ -130,9 +129,6 @@ def _load_array(path: Path, *, mapped: bool = False) -> np.ndarray:
         return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     except BROKEN as error:
         raise CorruptRecordError(f"{path}: not a readable .npy file ({error}); export it again") from error
-
-
-# One archive per class, one key per clip.
 
 
 def _is_archive_of(layout: ColumnLayout, path: Path) -> bool:
@@ -174,7 +170,7 @@ def write_holistic(out: Path, job: ConversionJob) -> None:
     skeleton="holistic_543",
 )
 def open_holistic(path: Path, **_: Any) -> FunctionSource:
-    """Open a folder of archives, or one archive, of 1662 columns per frame."""
+    """Open a folder with one archive per class, or a single archive, of 1662 columns per frame."""
     return _open_archives(path, HOLISTIC)
 
 
@@ -187,7 +183,7 @@ def open_holistic(path: Path, **_: Any) -> FunctionSource:
     skeleton="msl_226",
 )
 def open_msl(path: Path, **_: Any) -> FunctionSource:
-    """Open a folder of archives, or one archive, of 226 columns per frame."""
+    """Open a folder with one archive per class, or a single archive, of 226 columns per frame."""
     return _open_archives(path, MSL)
 
 
@@ -226,11 +222,8 @@ def _member_problem(file: Path, member: Member, layout: ColumnLayout) -> str | N
     return f"{file.name}: clip {member.key!r} is {member.dtype} {shape}; expected numbers (frames, {layout.num_columns})"
 
 
-# One file per frame.
-
-
 def _has_frames(path: Path) -> bool:
-    """Return True for a folder of classes, of clips, of frames numbered from 0 or 1."""
+    """Return True for a folder with files `<class>/<clip>/0.npy` or `<class>/<clip>/1.npy`."""
     return path.is_dir() and any(next(path.glob(f"*/*/{first}.npy"), None) is not None for first in (0, 1))
 
 
@@ -290,7 +283,7 @@ def write_frames(out: Path, job: ConversionJob) -> None:
     skeleton="holistic_543",
 )
 def open_frames(path: Path, **_: Any) -> FunctionSource:
-    """Open a folder of classes, of clips, of frames.
+    """Open a folder of files `<class>/<clip>/<frame>.npy`.
 
     Raises:
         DatasetNotFoundError: If there is no `<class>/<clip>/<frame>.npy`.
@@ -320,9 +313,6 @@ def _list_frames(path: Path) -> tuple[dict, list[dict]]:
 
 def _numeric_key(name: str) -> tuple[int, str]:
     return (int(name), "") if name.isdecimal() else (1 << 60, name)
-
-
-# All clips in one array, of one length.
 
 
 def _read_from_block(path: Path, record: dict) -> np.ndarray:

@@ -32,8 +32,6 @@ DEFAULT_FPS = 25.0  # required by the format; copies of KArSL disagree between 2
 NOT_READ = {"POSE_WORLD_LANDMARKS": "it repeats the pose in metres relative to the hips"}
 _BROKEN = (*BROKEN, struct.error, MemoryError, AttributeError)
 
-# Names of components and points.
-
 OWN_PREFIX = "KARSL_"  # KARSL_<group> holds points that neither vocabulary has, under karsl's names
 _GROUPS = {
     "POSE_LANDMARKS": "pose",
@@ -90,7 +88,7 @@ def vocabularies() -> tuple[Vocabulary, Vocabulary]:
 
 @cache
 def _file_to_karsl(component: str) -> dict[str, str] | None:
-    """Return the file's point names of a component to karsl's. None if neither vocabulary has the component."""
+    """Return a dict from a component's names of points to karsl's, or None if neither vocabulary has the component."""
     known = next((v[component] for v in vocabularies() if component in v), None)
     return None if known is None else {file_name: name for name, file_name in known.items()}
 
@@ -141,9 +139,6 @@ def components_of(parts: tuple[tuple[str, tuple[str, ...]], ...]) -> list[tuple[
         if names:
             components.append((OWN_PREFIX + group, names, names))
     return components
-
-
-# Reading.
 
 
 def _require_pose_format() -> Any:

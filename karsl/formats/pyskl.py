@@ -56,18 +56,8 @@ def to_clip(annotation: dict, *, where: str) -> np.ndarray:
     return clip
 
 
-def write_pyskl(out: Path, job: ConversionJob) -> None:
-    """Write x, y, z and scores."""
-    _write(out, job, num_coordinates=3)
-
-
-def write_pyskl_2d(out: Path, job: ConversionJob) -> None:
-    """Write x, y and scores, for the 2D models of mmaction2 and pyskl."""
-    _write(out, job, num_coordinates=2)
-
-
-def _write(out: Path, job: ConversionJob, *, num_coordinates: int) -> None:
-    """Write the pickle. Coordinates are fractions of the image size, so `img_shape` is (1, 1)."""
+def write_pyskl(out: Path, job: ConversionJob, *, num_coordinates: int = 3) -> None:
+    """Write 2 or 3 coordinates and scores. Coordinates are fractions of the image size, so `img_shape` is (1, 1)."""
     annotations: list[dict] = []
     split: dict[str, list[str]] = {}
     for record, clip in job.clips():
@@ -105,7 +95,7 @@ def _write(out: Path, job: ConversionJob, *, num_coordinates: int) -> None:
     description="the same with keypoint (M, T, V, 2), for 2D models",
     cannot_store="z",
     priority=101,
-    writer=write_pyskl_2d,
+    writer=partial(write_pyskl, num_coordinates=2),
     is_file=True,
     supports=frozenset({"score", "mask"}),
     supports_half=True,

@@ -66,9 +66,6 @@ def write_annotations(path: str | Path, metainfo: dict, records: list[dict]) -> 
         path: A `.json` file; replaced atomically.
         metainfo: Dataset metadata. With `signs`, each record's label is the index of its `sign` there.
         records: One dict per clip.
-
-    Returns:
-        The path.
     """
     label = {sign: i for i, sign in enumerate(metainfo.get("signs") or ())}
     data_list = []

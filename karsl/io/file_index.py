@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -57,10 +58,7 @@ CLIP_FILES: dict[str, Callable[[str | Path], Inspection]] = {
 
 
 def inspect_clips(path: str | Path) -> Inspection:
-    """Read the headers of the clips in a file.
-
-    Returns:
-        Members, and one sentence per problem.
+    """Read the headers of the clips in a file: return its members, and one sentence per problem.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -115,12 +113,7 @@ class FileIndex:
 
     @classmethod
     def read(
-        cls,
-        root: str | Path,
-        names: Sequence[str],
-        *,
-        index_file: str | Path | None = None,
-        progress: Progress | None = None,
+        cls, root: str | Path, names: Sequence[str], *, index_file: Path | None = None, progress: Progress | None = None
     ) -> FileIndex:
         """Read the headers of the clips in some files.
 
@@ -182,7 +175,7 @@ class FileIndex:
         self.files.append(IndexedFile(name, stat.st_size, stat.st_mtime_ns, tuple(members), tuple(problems)))
 
 
-def _save_index(path: str | Path, files: list[IndexedFile]) -> None:
+def _save_index(path: Path, files: list[IndexedFile]) -> None:
     youngest = time.time_ns() - RACY_NS
     rows = [
         [f.name, f.size, f.mtime_ns, [[m.key, m.shape, m.dtype.str, m.range] for m in f.members], f.problems]
@@ -190,17 +183,14 @@ def _save_index(path: str | Path, files: list[IndexedFile]) -> None:
         if f.size and f.mtime_ns < youngest
     ]
     content = msgpack.packb([_VERSION, rows], unicode_errors="surrogatepass")
-    try:
-        with atomic_path(path) as temp:
-            temp.touch(0o600)
-            temp.write_bytes(xxh3_64_digest(content) + content)
-    except OSError:
-        return  # read-only or full: the next run reads the headers again
+    with suppress(OSError), atomic_path(path) as temp:  # read-only or full: the next run reads the headers again
+        temp.touch(0o600)
+        temp.write_bytes(xxh3_64_digest(content) + content)
 
 
-def _load_index(path: str | Path) -> dict[str, IndexedFile]:
+def _load_index(path: Path) -> dict[str, IndexedFile]:
     try:
-        data = Path(path).read_bytes()
+        data = path.read_bytes()
         if xxh3_64_digest(data[8:]) != data[:8]:
             return {}
         version, rows = msgpack.unpackb(data[8:], unicode_errors="surrogatepass")

@@ -18,6 +18,7 @@ from numpy.lib import format as npy
 from karsl.errors import CorruptRecordError
 from karsl.io.lru import LRU
 from karsl.io.npy import BROKEN_ARCHIVE, HEADER_BYTES, ShortHeader, array_from, missing_file_error, parse_header, read_header
+from karsl.io.shared_file import read_at
 
 try:  # the extra [fast]
     import deflate
@@ -32,7 +33,7 @@ _PEEK_BYTES = 1024
 
 
 class ByteRange(NamedTuple):
-    """Position of a member in an archive, and the state of the archive for which it holds.
+    """Position of a member in an archive, and the state of the archive when it was indexed.
 
     Attributes:
         start: Offset of the stored bytes.
@@ -70,10 +71,7 @@ class Member:
 
 
 def list_members(path: str | Path) -> tuple[list[Member], list[str]]:
-    """Read the headers of the arrays of an `.npz` archive, not the arrays.
-
-    Returns:
-        Members in the order of the file, and one sentence per problem; a damaged member does not hide the others.
+    """Read the headers of the arrays of an `.npz` archive: return its members in order, and one sentence per problem.
 
     Raises:
         CorruptRecordError: If the file is empty or not a zip archive.
@@ -114,10 +112,7 @@ def read_member(path: str | Path, key: str) -> np.ndarray:
 
 
 def read_range(path: str | Path, key: str, range: ByteRange) -> np.ndarray | None:
-    """Read an array at an indexed position, without the archive's directory; read-only.
-
-    Returns:
-        The array, or None if size or time of the file have changed since it was indexed.
+    """Read an array, read-only, at an indexed position; None if size or time of the file have changed since.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -166,7 +161,7 @@ class NpzReader:
         self._directories: LRU[dict[str, ByteRange]] = LRU(max_members, lambda ranges: min(len(ranges), max_members))
 
     def read(self, path: str, key: str, range: ByteRange | None = None) -> np.ndarray:
-        """Read an array at `range` if that still holds for the file; warn if the file has changed.
+        """Read an array at `range`; without one, or with a warning if the file has changed since it was indexed, by its key.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -257,16 +252,9 @@ def _read_stored(path: str | Path, range: ByteRange) -> bytes | None:
         stat = os.fstat(fd)
         if stat.st_size != range.file_bytes or stat.st_mtime_ns != range.mtime_ns:
             return None
-        return _pread(fd, range.stored, range.start)
+        return read_at(fd, range.stored, range.start)
     finally:
         os.close(fd)
-
-
-def _pread(fd: int, size: int, start: int) -> bytes:
-    if hasattr(os, "pread"):
-        return os.pread(fd, size, start)
-    os.lseek(fd, start, os.SEEK_SET)  # Windows; no other call uses the descriptor
-    return os.read(fd, size)
 
 
 def _open_archive(path: str | Path) -> zipfile.ZipFile:
@@ -303,13 +291,13 @@ def _locate(info: zipfile.ZipInfo, fd: int, stat: os.stat_result) -> tuple[ByteR
     encrypted = info.flag_bits & 0x1
     if info.compress_type not in (STORED, DEFLATED) or encrypted:
         return None, b""
-    local = _pread(fd, _PEEK_BYTES, info.header_offset)
+    local = read_at(fd, _PEEK_BYTES, info.header_offset)
     if local[:4] != b"PK\3\4":
         raise ValueError("Bad magic number for file header")
     name_bytes, extra_bytes = int.from_bytes(local[26:28], "little"), int.from_bytes(local[28:30], "little")
     header_bytes = _LOCAL_HEADER_BYTES + name_bytes + extra_bytes
     if header_bytes + HEADER_BYTES > len(local):
-        local = _pread(fd, header_bytes + _PEEK_BYTES, info.header_offset)
+        local = read_at(fd, header_bytes + _PEEK_BYTES, info.header_offset)
     name = local[_LOCAL_HEADER_BYTES : _LOCAL_HEADER_BYTES + name_bytes]
     if name and name.decode("utf-8" if info.flag_bits & 0x800 else "cp437", "replace") != info.orig_filename:
         raise ValueError(f"the directory calls it {info.orig_filename!r}, the header {name!r}")

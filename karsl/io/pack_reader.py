@@ -215,12 +215,7 @@ class WholePack:
         return sum(shard.frames.nbytes for shard in self.shards)
 
     def rows(self, names: Sequence[str], shard_index: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        """Return rows counted over the whole pack, int64 (N,).
-
-        Args:
-            names: Names of shard files.
-            shard_index: int (N,), indices into `names`.
-            starts: int64 (N,), rows in those shards.
+        """Return int64 (N,), rows counted over the whole pack, of rows `starts` in the shards `names[shard_index]`.
 
         Raises:
             KeyError: If there is no such shard.
@@ -237,18 +232,14 @@ def clip_checksum(frames: np.ndarray, presence: np.ndarray) -> int:
 
 def _open_map(path: Path) -> np.memmap:
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; {_missing_reason(path)}")
+        manifest, hint = path.with_name(MANIFEST), "is data_root the folder of the pack?"
+        if manifest.is_file() and path.name.encode() not in manifest.read_bytes():
+            hint = "the pack was replaced since this run opened it; start the run again"
+        raise FileNotFoundError(f"{path}: no such file; {hint}")
     try:
         return npy.open_memmap(path, mode="r")
     except BROKEN as error:
         raise CorruptRecordError(f"{path}: no readable .npy file ({error}); pack the corpus again") from error
-
-
-def _missing_reason(path: Path) -> str:
-    manifest = path.with_name(MANIFEST)
-    if manifest.is_file() and path.name.encode() not in manifest.read_bytes():
-        return "the pack was replaced since this run opened it; start the run again"
-    return "is data_root the folder of the pack?"
 
 
 def _check_size(mapped: np.memmap) -> None:

@@ -57,10 +57,7 @@ class ClipReader:
     def read(self, record: dict, num_keypoints: int, *, fill: Fill | None = None) -> np.ndarray:
         """Return the clip as float (T, V, 4): x, y, z, score, zeros where missing. It must not be modified.
 
-        Args:
-            record: Record of the clip.
-            num_keypoints: V.
-            fill: Compiled conversion, see `canonical_clip`.
+        See `canonical_clip` for `fill`.
 
         Raises:
             FileNotFoundError: If the file does not exist.
@@ -184,8 +181,8 @@ class ClipReader:
         return self._archives.read(path, key, None if range is None else ByteRange(*range))
 
     def __reduce__(self) -> tuple:
-        options = {"nonfinite": self.nonfinite, "verify": self.verify, "max_maps": self._maps.max_open}
-        return partial(ClipReader, cache_bytes=self.cache.max_size, **options), ()
+        new = partial(ClipReader, nonfinite=self.nonfinite, verify=self.verify, max_maps=self._maps.max_open)
+        return partial(new, cache_bytes=self.cache.max_size), ()
 
 
 def _address(array: np.ndarray) -> int:

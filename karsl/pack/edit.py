@@ -22,16 +22,9 @@ _CLASS_KEYS = ("classes", "classes_ar")
 
 
 def remove_clips(folder: str | Path, clip_ids: Sequence[str]) -> Manifest:
-    """Remove the records of some clips and mark them in the manifest; their frames stay in the shards.
+    """Remove the records of some clips from a pack and return its new manifest; the frames stay in the shards.
 
     Classes stay, even those without clips. Processes that have the pack open continue to read it as it was.
-
-    Args:
-        folder: Folder of the pack.
-        clip_ids: Clips to remove.
-
-    Returns:
-        The new manifest of the pack.
 
     Raises:
         PackError: If there is no pack, another process is writing it, or no clip would be left.
@@ -87,12 +80,7 @@ class MergeResult:
 
 
 def merge_records(pack: Path | None, metainfo: dict, records: list[dict]) -> MergeResult:
-    """Merge the records of a source with those of a pack.
-
-    Args:
-        pack: Folder of the pack; None for a new pack.
-        metainfo: Metainfo of the source.
-        records: Records of the source.
+    """Merge metainfo and records of a source with those in the folder of a pack, which is None for a new pack.
 
     Raises:
         DataErrors: If clips have no frames, share a `clip_id`, or have another length in the pack.

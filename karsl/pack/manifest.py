@@ -126,10 +126,10 @@ class Manifest:
 
 
 def check_filenames(names: Iterable[str], where: Path) -> None:
-    """Check that a list names only files of a pack, since these are read, written and removed.
+    """Check that names are those of a pack's files, since files with these names are read, written and removed.
 
     Raises:
-        PackError: If a name has another form, such as a path out of the folder.
+        PackError: If a name has another form, such as a path that leaves the folder.
     """
     wrong = next((name for name in names if not (isinstance(name, str) and _FILENAME.fullmatch(name))), None)
     if wrong is not None:

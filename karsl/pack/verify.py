@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from shlex import quote
@@ -67,12 +68,11 @@ def _locate_problems(
 ) -> Iterator[str]:
     """Yield the problems of a shard, by clip if the checksums of clips locate them; removed clips are ignored."""
     frames, presence, _ = shard.files
-    if not damaged or not set(damaged) <= {frames, presence}:
-        yield from damaged.values()
-        return
-    try:
-        pack = Pack(folder / shard.frames, verify="first touch")
-    except (KarslError, OSError):
+    pack = None
+    if damaged and set(damaged) <= {frames, presence}:
+        with suppress(KarslError, OSError):
+            pack = Pack(folder / shard.frames, verify="first touch")
+    if pack is None:
         yield from damaged.values()
         return
     bad = [n for n in range(len(pack.clips)) if pack.checksum(n) != int(pack.clips[n, CHECKSUM])]

@@ -26,7 +26,6 @@ from karsl.pack.transaction import STAGING_FOLDER, Staging, recover
 from karsl.skeletons import Skeleton
 
 Write = Callable[[Iterator[tuple[Any, Block]], Read], Iterator[tuple[Any, BlockResult]]]
-Progress = Callable[[int, int], None]
 SHARD_BYTES = 1 << 30
 
 
@@ -57,7 +56,7 @@ def pack_clips(
     shard_bytes: int = SHARD_BYTES,
     workers: int = 0,
     mode: str = "new",
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
     pool: Write | None = None,
 ) -> PackResult:
     """Write the clips of a source to a pack, reusing the shards that an interrupted run of the same call has finished.
@@ -98,18 +97,14 @@ def pack_clips(
 def pack_records(
     folder: str | Path, metainfo: dict, records: list[dict], read_clip: Read, *, skeleton: Skeleton, **options: Any
 ) -> Path:
-    """Write a pack of some records, replacing the pack in `folder`.
+    """Write a pack of some records, replacing the pack in `folder`, and return the path of its annotation file.
 
     Args:
-        folder: Folder of the pack.
+        folder: Folder of the pack, the `data_root` of a dataset.
         metainfo: Metainfo of the annotation file.
         records: Records in the order of the pack; `num_frames` of each is correct.
         read_clip: Returns the canonical clip of a record.
-        skeleton: Skeleton of the clips.
-        options: Options of `pack_clips`.
-
-    Returns:
-        Path of the annotation file, the `ann_file` of a dataset with `data_root=folder`.
+        skeleton, options: Skeleton of the clips, and options of `pack_clips`.
     """
     source = FunctionSource(metainfo, skeleton, records, read_clip)
     return pack_clips(source, folder, **{"mode": "replace", **options}).annotations
@@ -118,17 +113,13 @@ def pack_records(
 def write_clips(
     folder: str | Path, clips: Iterable[np.ndarray], lengths: np.ndarray, *, skeleton: Skeleton, dtype: str = "float16"
 ) -> Path:
-    """Write clips without records to one shard, replacing the pack in `folder`.
+    """Write clips without records to one shard, replacing the pack in `folder`, and return the path of its frames.
 
     Args:
         folder: Folder of the pack, created if absent.
         clips: Canonical clips, float32 (T, V, 4), in order.
         lengths: T of each.
-        skeleton: Skeleton of the clips.
-        dtype: See `pack_clips`.
-
-    Returns:
-        Path of the shard's frames.
+        skeleton, dtype: See `pack_clips`.
     """
     clips = iter(clips)
     records = [{"clip_id": str(n), "label": 0, "num_frames": int(t)} for n, t in enumerate(lengths)]
@@ -193,7 +184,7 @@ def _write_shards(
     merge: MergeResult,
     shard_bytes: int,
     write: Write,
-    progress: Progress,
+    progress: Callable[[int, int], None],
 ) -> PackResult:
     """Plan the shards, write those that are not finished, and commit."""
     row_bytes = source.skeleton.num_keypoints * 4 * DTYPES[target.manifest.dtype].itemsize
@@ -222,8 +213,7 @@ def _write_metadata(
     records = [*merge.existing, *_locate_records(merge.added, shards, source.public_record)]
     path = write_annotations(staging.folder / ANNOTATIONS, merge.metainfo, records)
     added = [staging.done[shard_filename(shard.number)] for shard in shards]
-    shards_after = (*target.manifest.shards, *added)
-    manifest = replace(target.manifest, shards=shards_after, annotations=FileStat.from_path(path))
+    manifest = replace(target.manifest, shards=(*target.manifest.shards, *added), annotations=FileStat.from_path(path))
     manifest.write(staging.folder / MANIFEST)
     return manifest
 

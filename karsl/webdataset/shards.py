@@ -58,11 +58,7 @@ class TarShards:
             raise ConfigError(f"fetch={self.fetch!r} of tars; expected 'whole' or 'ranges'")
 
     def index(self, name: str, *, clips: bool = True) -> tuple[Path, TarIndex]:
-        """Return the path at which a tar can be mapped, now or after `fetch_tar`, and its index.
-
-        Args:
-            name: Path or URL of the tar.
-            clips: See `TarIndex.read`.
+        """Return the path at which a tar can be mapped, now or after `fetch_tar`, and its index, see `TarIndex.read`.
 
         Raises:
             FetchError: If it cannot be downloaded.
@@ -142,7 +138,7 @@ class TarShards:
         return path if self.fetch == "whole" else path.with_name(path.name + SPARSE)
 
     def _remote_index(self, name: str, *, clips: bool = False) -> TarIndex | None:
-        """Return the index next to a remote tar, as it is at the first request."""
+        """Return the index next to a remote tar, updated at the first request."""
         url = _index_url(name)
         if url not in self._has_index:
             fetched = fetch_optional(url, self.cache)
@@ -158,7 +154,7 @@ class TarShards:
         return load_index(tar, cache=self.cache.folder / "indexes", member=member, nonfinite=self.nonfinite, clips=clips)
 
     def _copy_url(self, name: str) -> str:
-        """Return the cache's name for the mappable copy of a tar, a new one after a local tar has changed."""
+        """Return the URL under which the mappable copy of a tar is cached; it changes with a local tar."""
         state = ""
         if not is_remote(name):
             name = str(Path(name).absolute())

@@ -23,7 +23,6 @@ from karsl.webdataset.samples import clip_extension, group_samples, iter_tar, re
 TARS = "tars.json"
 _SHARD = re.compile(r"clips-\d{6,}\.tar")
 _TEMPORARY = re.compile(r"\.clips-\d{6,}\..*part\.tar")  # of `atomic_path`
-_METADATA = frozenset(("json", "cls"))
 
 
 def write_tars(
@@ -102,7 +101,7 @@ def read_tars(path: Path) -> dict:
 
 
 def repack_tar(path: str | Path, out: Path, *, member: str | None = None, nonfinite: str = "raise") -> int:
-    """Write the clips of any tar to an uncompressed one of canonical float32 clips, which can be mapped.
+    """Write the clips of any tar to an uncompressed one of canonical float32 clips, which can be mapped; return the count.
 
     The archive is read sequentially with one sample in memory at a time, so the members of a sample must be consecutive,
     as WebDataset writes them.
@@ -113,9 +112,6 @@ def repack_tar(path: str | Path, out: Path, *, member: str | None = None, nonfin
         member: Extension of the clips; None selects the only array of a sample.
         nonfinite: `'raise'`, or `'missing'` if NaN marks a missing point.
 
-    Returns:
-        Number of clips.
-
     Raises:
         CorruptRecordError: If the archive or a clip is damaged; the error names the member.
     """
@@ -125,7 +121,7 @@ def repack_tar(path: str | Path, out: Path, *, member: str | None = None, nonfin
         for key, sample in _iter_samples(path):
             where = f"{path}: sample {key!r}"
             extension = clip_extension(sample, member, where)
-            if extension is None and _METADATA.isdisjoint(sample):
+            if extension is None and sample.keys().isdisjoint(("json", "cls")):
                 continue
             if key in seen:
                 raise CorruptRecordError(

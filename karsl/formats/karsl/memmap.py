@@ -13,6 +13,7 @@ The offset of a clip is the sum of the lengths of all clips before it in the fil
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -109,11 +110,9 @@ def _load_lengths(path: Path, *, trusted: Trusted) -> dict[Any, dict[Any, list]]
     if not path.is_file():
         raise DatasetNotFoundError(f"no {path}; the block cannot be read without the lengths of its clips")
     table = load_safe_pickle(path, trusted=trusted, skip=_skip_npy_header)
-    try:
+    with suppress(AttributeError, TypeError):
         if all(isinstance(n, int) and n > 0 for signers in table.values() for ns in signers.values() for n in ns):
             return table
-    except (AttributeError, TypeError):
-        pass
     raise CorruptRecordError(f"{path}: not a dict of SignID to signer to lengths above 0; create the block again")
 
 
