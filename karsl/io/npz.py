@@ -161,7 +161,7 @@ class NpzReader:
         self._directories: LRU[dict[str, ByteRange]] = LRU(max_members, lambda ranges: min(len(ranges), max_members))
 
     def read(self, path: str, key: str, range: ByteRange | None = None) -> np.ndarray:
-        """Read an array at `range`; without one, or with a warning if the file has changed since it was indexed, by its key.
+        """Read an array at `range`, or by its key without one; if the file has changed since, warn and use the key.
 
         Raises:
             FileNotFoundError: If there is no such file.
