@@ -154,7 +154,7 @@ def _report(done, out: Path) -> None:
         print(f"{done.reused_shards} shards were reused from an interrupted run")
     if done.duplicates:
         print(f"{done.duplicates} clips were already in the pack")
-    size = sum(entry.bytes for _, _, entry in manifest.files())
+    size = sum(file.bytes for file in manifest.files().values())
     print(f"{done.added} clips packed")
     print(f"{manifest.num_clips} clips, {size / 2**20:.0f} MiB of {manifest.dtype}, {_shards(manifest)} in {out}")
     rounding = max(shard.rounding for shard in manifest.shards)
@@ -172,7 +172,7 @@ def _verify(pack: Path) -> int:
     from karsl.pack.verify import verify_pack
     from karsl.progress import bar
 
-    total = sum(entry.bytes for _, _, entry in Manifest.read(pack).files())
+    total = sum(file.bytes for file in Manifest.read(pack).files().values())
     with bar("verifying, bytes", total) as progress:
         problems = verify_pack(pack, progress=progress)
     if problems:

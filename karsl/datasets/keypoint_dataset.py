@@ -418,7 +418,7 @@ class KeypointDataset(BaseDataset):
     def batch_segment(
         self, indices: np.ndarray, *, rng_keys: np.ndarray | None = None, rows: np.ndarray | None = None
     ) -> BatchSegment | None:
-        """Return some clips as a segment of a batch, None if samples must be made one by one; see `BatchPipeline.segment`."""
+        """Return clips as a segment of a batch, None if samples must be made one by one; see `BatchPipeline.segment`."""
         pipeline = self._batch_pipeline()
         if pipeline is None:
             return None

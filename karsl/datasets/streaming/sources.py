@@ -161,7 +161,7 @@ def _refresh_files(cache: FileCache, url: str) -> dict[str, FileStat]:
 
 
 def _manifest_files(folder: Path) -> dict[str, FileStat]:
-    return {name: entry for _, name, entry in Manifest.read(folder).files()}
+    return Manifest.read(folder).files()
 
 
 def _check_file(url: str, entry: FileStat, downloaded: Path) -> None:
