@@ -29,7 +29,7 @@ MODULES = (
     "formatting",
 )
 KEYS = ("Required Keys", "Modified Keys", "Added Keys")
-SECTION = re.compile(rf"({'|'.join(KEYS)}|Args|Raises|Example|Source): ?(.*)")
+SECTION = re.compile(rf"({'|'.join(KEYS)}|Args|Attributes|Raises|Example|Source): ?(.*)")
 
 FROM_DATASET = {
     "clip_id": "str, name of the clip in messages and predictions.",
