@@ -16,12 +16,12 @@ ROOT = Path(karsl.__file__).parent
 
 # From below: a module imports what is in an earlier group, never what is in its own group or a later one. `__init__` of a package
 # re-exports names, so no module of the package imports it. Packages that are not listed have no order, but no circle either.
-# `*` stands for every other module of a package, so that a new file needs no edit here. It is above the modules that a new one
-# may use. A new module that is imported by a named one, or by another new one, gets a place of its own below that.
+# `*` stands for every other module of a package, so that a new file needs no edit here. It is above the modules that a new
+# one may use. A new module that is imported by a named one, or by another new one, gets a place of its own below that.
 ORDER: dict[str, str] = {
     "": (
-        "version errors discovery | registry checks progress | __init__ | skeletons | io | pack webdataset | formats | audit |"
-        " datasets | models engine evaluation visualization profiling ray testing | cli | __main__"
+        "version errors discovery | registry checks progress | __init__ | skeletons | io | pack webdataset | formats |"
+        " audit | datasets | models engine evaluation visualization profiling ray testing | cli | __main__"
     ),
     "datasets": (
         "rng filters transfer collate index | state records splits transforms | batching pipeline | tree | order keypoint_dataset |"
