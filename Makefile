@@ -1,9 +1,9 @@
-# A fresh machine needs python3 and make: `make demo` or `make test`, nothing before them.
+# Needs python3 and make; `make demo`, `make test` and `make lint` create the environment first.
 #
-#   PYTHON=python3.12   the Python that the environment is made with
-#   ENGINE=onedl        test with the fork of MMEngine; both write the same files, so each has its own environment
-#   TESTS='tests/cli'   what `make test` runs; all of it by default
-#   WORKERS=2           processes that `make test` runs at once
+#   PYTHON=python3.12   Python of the environment
+#   ENGINE=onedl        use the fork of MMEngine, in an environment of its own, since both write the same files
+#   TESTS='tests/cli'   paths for `make test` (default: all tests)
+#   WORKERS=2           number of processes of `make test`
 
 PYTHON ?= python3
 ENGINE ?= mmengine
@@ -12,27 +12,33 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 TESTS ?=
 
-# A stamp is as old as the last installation of what setup.cfg and constraints.txt ask for.
+# Stamps of the last installation; a newer setup.cfg, setup.py or constraints.txt installs again.
 INSTALLED := $(VENV)/.karsl-installed
 LINTERS := $(VENV)/.karsl-linters
+TSC := $(VENV)/node/node_modules/.bin/tsc
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --no-input -c constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint clean
 
-help:  ## list what make can do here
+help:  ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "  make %-6s %s\n", $$1, $$2 }'
 
 demo: $(INSTALLED)  ## make synthetic clips, train on them and show the results, in a few minutes
 	@$(BIN)/karsl demo
 
-# One thread a process: WORKERS processes already fill the cores, and more threads slow them all down.
+# One thread per process: WORKERS processes fill the cores, and more threads would slow them down.
 test: $(INSTALLED)  ## run every test, with the examples of docstrings and pages
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) $(TESTS) </dev/null
 
-lint: $(LINTERS)  ## check style and types
+# Scripts of the browse page are checked if npm is installed.
+lint: $(LINTERS)  ## check style, format and types
 	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m mypy
+	@if command -v npm >/dev/null && command -v node >/dev/null; then \
+		$(MAKE) --no-print-directory $(TSC) && $(TSC) -p karsl/visualization/page/assets/js/jsconfig.json; \
+	else echo "note: npm is not installed, so the types of the scripts are not checked"; fi
 
 clean:  ## remove environments and caches; data and results stay
 	@rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -46,13 +52,13 @@ $(BIN)/python:
 	@echo "[1/3] environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
-# Torch comes first: it is the big one, and what is there is not replaced by what the other packages would accept.
-$(INSTALLED): setup.cfg constraints.txt | $(BIN)/python
+# Torch is installed first, since it is the largest package and the others accept any version.
+$(INSTALLED): setup.cfg setup.py constraints.txt | $(BIN)/python
 	@pin=$$(sed -n 's/^torch==//p' constraints.txt); \
 	if [ "$$(uname -s)" = Linux ] && [ ! -e /dev/nvidiactl ] && ! $(BIN)/python -c 'import torch' 2>/dev/null && \
 		! $(BIN)/python -m pip index versions torch 2>/dev/null | grep -qF "$$pin+cpu"; then \
-		echo "note: no GPU here, and pip sees no CPU build of torch: the default one brings 2.6 GB of CUDA." \
-			"To avoid it, stop and point PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS at a CPU build of torch $$pin."; \
+		echo "note: there is no GPU, and pip finds no CPU build of torch; the default build installs 2.6 GB of CUDA." \
+			"To avoid it, stop and set PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS to a CPU build of torch $$pin."; \
 	fi
 	@echo "[2/3] torch"
 	@if [ -t 1 ]; then quiet=; else quiet=-q; fi; $(PIP) $$quiet torch
@@ -64,3 +70,8 @@ $(LINTERS): $(INSTALLED)
 	@echo "linters"
 	@$(PIP) -q -e '.[lint]'
 	@touch $@
+
+# One major version, since each adds checks.
+$(TSC): | $(BIN)/python
+	@echo "typescript"
+	@npm install --silent --no-save --no-package-lock --no-fund --no-audit --prefix $(VENV)/node typescript@5

@@ -4,19 +4,29 @@
 | --- | --- |
 | `task` | the task: sample 50 frames, mirror, move; written once, in numpy, for every baseline |
 | `clips` | synthetic clips in KArSL's shape |
-| `candidate` | the protocol of a candidate and the table of all; a new one is one file and one line there |
-| `candidates/`, `baselines/` | karsl's own and those of other libraries, one file each |
+| `candidate` | base classes of a candidate, and the list of all; a new one is one file and one line there |
+| `candidates/`, `baselines/` | candidates of karsl and of other libraries, one file each |
 | `memcpy`, `memcpy_kernel` | the same bytes copied in a compiled loop |
 | `dataset_files` | files of each candidate, written once and checked against the source |
-| `rounds`, `launch`, `measurement` | rounds of new processes |
-| `result`, `report`, `plot` | medians, ratios, table, JSON, picture |
-| `stages` | time per stage of karsl's own batches |
+| `rounds`, `launch`, `measurement` | interleaved rounds, one process per measurement |
+| `result`, `report`, `plot` | medians, ratios, table, JSON, chart |
+| `stages` | time per stage of the batches of karsl |
 | `index`, `startup` | time of start and access, and time to the first batch |
+| `errors` | `BenchError` |
 """
 
-from benchmarks.candidate import Candidate, MemoryMapped, choose_candidates, find_candidates
+from benchmarks.candidate import Candidate, RandomAccessCandidate, choose_candidates, find_candidates
 from benchmarks.measurement import Case
 from benchmarks.result import Result
 from benchmarks.rounds import Plan, run_plan
 
-__all__ = ["Candidate", "Case", "MemoryMapped", "Plan", "Result", "choose_candidates", "find_candidates", "run_plan"]
+__all__ = [
+    "Candidate",
+    "Case",
+    "RandomAccessCandidate",
+    "Plan",
+    "Result",
+    "choose_candidates",
+    "find_candidates",
+    "run_plan",
+]

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: time karsl, other libraries and the limit of the machine from clips to batches, next to each other."""
+"""`python -m benchmarks`: time karsl and other libraries from clips to batches, and the limit of the machine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _RECORDS, _QUICK_RECORDS = 1_000_000, 50_000
 _STARTUP_CLIPS, _QUICK_STARTUP_CLIPS = 75_300, 3_000
 _STARTUP_ROUNDS = 3
 _START_METHODS = ("fork", "spawn", "forkserver")
-_BYTES_PER_CLIP = 1 << 20  # nine copies of 112 kB
+_BYTES_PER_CLIP = 1 << 20  # nine formats of 112 kB per clip
 # Options that --index and --open do not accept, with their defaults.
 _BATCH_OPTIONS: dict[str, Any] = {
     "only": (),
@@ -50,10 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        argv: Arguments without the name of the program; None takes those of the process.
+        argv: Arguments without the name of the program; None uses those of the process.
 
     Returns:
-        0, 1 where a candidate failed, or 2 for a wrong argument.
+        0, 1 if a candidate failed, or 2 if an argument is invalid.
     """
     args = make_parser().parse_args(argv)
     try:
@@ -69,27 +69,35 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", nargs="+", default=(), metavar="NAME", help="only these candidates; a wrong name lists all"
     )
-    parser.add_argument("--quick", action="store_true", help="300 clips, one short round: under a minute, not for comparing")
+    parser.add_argument(
+        "--quick", action="store_true", help="300 clips, one short round: under a minute, not for comparisons"
+    )
     parser.add_argument("--clips", type=_positive, metavar="N", help="synthetic clips (default: 6000)")
     parser.add_argument("--rounds", type=_positive, metavar="N", help="interleaved rounds (default: 5; --open: 3)")
-    parser.add_argument("--seconds", type=float, metavar="S", help="length of a measurement (default: 3)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="seconds per measurement (default: 3)")
     parser.add_argument(
         "--workers", type=int, nargs="+", default=(0, 2), metavar="N", help="worker processes (default: 0 and 2)"
     )
     parser.add_argument(
-        "--start-method", nargs="+", choices=_START_METHODS, default=("fork",), help="start of the workers (default: fork)"
+        "--start-method",
+        nargs="+",
+        choices=_START_METHODS,
+        default=("fork",),
+        help="start method of the workers (default: fork)",
     )
-    parser.add_argument("--cold", action="store_true", help="drop the files from the page cache first, read one epoch")
+    parser.add_argument("--cold", action="store_true", help="drop the files from the page cache, then read one epoch")
     parser.add_argument("--seed", type=int, default=0, help="seed of clips, order and augmentation (default: 0)")
     parser.add_argument(
         "--work-dir",
         type=Path,
-        help="folder for the files, which a later run uses again (default: a temporary one, removed)",
+        help="folder for the files, which a later run reuses (default: a temporary one)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="file to write all figures to")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="file to plot the rates to; .png, .svg or .pdf")
-    parser.add_argument("--lazy", action="store_true", help="only a pack, and the same pack through nested wrappers")
-    parser.add_argument("--stream", action="store_true", help="only streams and mapped tars, and WebDataset's own loader")
+    parser.add_argument(
+        "--lazy", action="store_true", help="only karsl on a pack, and on the same pack through nested wrappers"
+    )
+    parser.add_argument("--stream", action="store_true", help="only streams, memory-mapped tars and WebDataset's own loader")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--index", action="store_true", help="time the index of 1,000,000 records instead of batches")
     start.add_argument("--open", action="store_true", help="time folders and a pack of 75,300 clips up to the first batch")
@@ -116,8 +124,8 @@ def _measure(args: argparse.Namespace) -> Result:
     """Measure every chosen candidate that can run here.
 
     Raises:
-        ConfigError: None can, or an option is out of range.
-        MissingExtraError: A plot is requested, and matplotlib is not installed.
+        ConfigError: If no candidate can run, or an option is out of range.
+        MissingExtraError: If a plot is requested and matplotlib is not installed.
     """
     plan = _plan(args)
     if args.plot:
@@ -203,7 +211,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         count=clips,
         rounds=rounds,
         seconds=seconds,
-        batch_size=min(_BATCH_SIZE, clips // 4),  # a batch of few clips must not exceed the share of a worker
+        batch_size=min(_BATCH_SIZE, clips // 4),  # with few clips, a batch must not exceed the share of a worker
         seed=args.seed,
         one_process=args.quick,
         cold=args.cold,
@@ -212,10 +220,10 @@ def _plan(args: argparse.Namespace) -> Plan:
 
 @contextmanager
 def _work_dir(path: Path | None, clips: int) -> Iterator[Path]:
-    """Yield the folder that was passed, or a temporary one.
+    """Yield the given folder, or a temporary one.
 
     Raises:
-        ConfigError: The disk has no room for the files of all candidates.
+        ConfigError: If the disk of the temporary folder has too little space for the files of all candidates.
     """
     with tempfile.TemporaryDirectory(prefix="karsl-bench-") as temporary:
         folder = path or Path(temporary)

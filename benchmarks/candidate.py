@@ -1,4 +1,4 @@
-"""What a way from files to batches is, and the table of those that are compared."""
+"""Base classes of a candidate, and the list of all candidates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.clips import OFFSETS_FILE, Clips, read_offsets
 from benchmarks.task import EndlessOrder, ReadClip, TaskDataset, plain_loader
 from karsl.errors import ConfigError, did_you_mean
 
-# In the order of the table. A new way: a module with `CANDIDATE`, or `CANDIDATES`, and its name here.
+# In the order of the table. A new candidate is a module with `CANDIDATE` or `CANDIDATES`, added here.
 MODULES = (
     "candidates.packed",
     "candidates.combined",
@@ -40,22 +40,22 @@ MODULES = (
 
 
 class Candidate(ABC):
-    """A way from clips on disk to batches.
+    """A dataset format with its loader, from clips on disk to batches.
 
-    Its module is imported where the library may be absent, so the library is imported inside the methods.
+    Its module is imported even if the library is not installed, so the methods import the library.
 
     Attributes:
-        name: In the table and for `--only`.
-        role: `'peer'`, `'ours'`, `'part'` of ours, or `'limit'`.
-        libraries: Modules that it imports and karsl does not require.
-        extra: Of karsl, that brings them; None where none does.
-        remedy: How to get them where `extra` is None.
-        store: Folder of its files; ways that read the same files share it.
-        max_workers: None, or 0 for a way that has no worker processes.
+        name: Name in the table and for `--only`.
+        role: `'baseline'` (another library), `'karsl'`, `'part'` (one stage of karsl), or `'limit'`.
+        libraries: Optional modules that it imports.
+        extra: Extra of karsl that installs them; None if there is none.
+        remedy: Instructions to install them if `extra` is None.
+        store: Folder of its files; candidates that read the same files share it.
+        max_workers: None, or 0 for a candidate without worker processes.
     """
 
     name: str
-    role: str = "peer"
+    role: str = "baseline"
     libraries: tuple[str, ...] = ()
     extra: str | None = "bench"
     remedy: str = ""
@@ -69,7 +69,7 @@ class Candidate(ABC):
 
     @abstractmethod
     def prepare(self, clips: Clips, folder: Path) -> int:
-        """Write all clips to an empty folder, a clip at a time.
+        """Write all clips to an empty folder, one at a time.
 
         Returns:
             Bytes on disk, see `folder_bytes`.
@@ -79,23 +79,23 @@ class Candidate(ABC):
     def loader(
         self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
     ) -> Iterable[torch.Tensor]:
-        """Batches of the job, float32 (N, 50, 184, 4), shuffled; endless, or one epoch at a time."""
+        """Return shuffled batches of the task, float32 (N, 50, 184, 4), endless or of one epoch."""
 
     @abstractmethod
     def first_clips(self, folder: Path, count: int) -> list[np.ndarray]:
-        """The first clips as this way reads them, without the job, (T, 184, 4) each: compared to the source."""
+        """Return the first clips without the task, (T, 184, 4) each, which are compared to the source."""
 
     def missing(self) -> str | None:
-        """Why it cannot run here, or None."""
+        """Return the reason why it cannot run here, or None."""
         absent = [library for library in self.libraries if find_spec(library) is None]
         if not absent:
             return None
-        remedy = f"pip install 'karsl[{self.extra}]' brings it" if self.extra else self.remedy
-        return f"{' and '.join(absent)} not installed; {remedy}"
+        remedy = f"pip install 'karsl[{self.extra}]'" if self.extra else self.remedy
+        return f"{' and '.join(absent)} not installed: {remedy}"
 
 
-class MemoryMapped(Candidate):
-    """A way that reads clips by number behind PyTorch's own loader."""
+class RandomAccessCandidate(Candidate):
+    """Candidate that reads clips by index, with PyTorch's own loader."""
 
     @abstractmethod
     def write(self, clips: Clips, folder: Path) -> None:
@@ -103,7 +103,7 @@ class MemoryMapped(Candidate):
 
     @abstractmethod
     def open_reader(self, folder: Path) -> ReadClip:
-        """Open the files, in the process that reads; gives a function from a clip's number to float32 (T, 184, 4)."""
+        """Open the files in the process that reads; return a function from the index of a clip to float32 (T, 184, 4)."""
 
     def prepare(self, clips: Clips, folder: Path) -> int:
         self.write(clips, folder)
@@ -127,37 +127,39 @@ class MemoryMapped(Candidate):
 
     def first_clips(self, folder: Path, count: int) -> list[np.ndarray]:
         read = self.open_reader(folder)
-        return [np.array(read(number)) for number in range(count)]
+        return [np.array(read(index)) for index in range(count)]
 
 
 def find_candidates() -> dict[str, Candidate]:
-    """Every way by name, those whose library is absent too."""
+    """Return every candidate by name, including those whose library is not installed."""
     modules = [import_module(f"benchmarks.{module}") for module in MODULES]
-    ways = [
-        way for module in modules for way in (module.CANDIDATES if hasattr(module, "CANDIDATES") else (module.CANDIDATE,))
+    candidates = [
+        candidate
+        for module in modules
+        for candidate in (module.CANDIDATES if hasattr(module, "CANDIDATES") else (module.CANDIDATE,))
     ]
-    return {way.name: way for way in ways}
+    return {candidate.name: candidate for candidate in candidates}
 
 
 def choose_candidates(names: Sequence[str] = ()) -> tuple[list[Candidate], dict[str, str]]:
-    """The ways that can run here, and why the others cannot.
+    """Return the candidates that can run here, and by name the reasons why the others cannot.
 
     Args:
-        names: Only these; empty is all.
+        names: Names to choose; empty chooses all.
 
     Raises:
-        ConfigError: No way has that name.
+        ConfigError: If there is no candidate of a name.
     """
     known = find_candidates()
     for name in names:
         if name not in known:
             hint = did_you_mean(name, known, f"there are {', '.join(known)}")
             raise ConfigError(f"no candidate '{name}'{hint}")
-    chosen = [way for way in known.values() if not names or way.name in names]
-    missing = {way.name: reason for way in chosen if (reason := way.missing())}
-    return [way for way in chosen if way.name not in missing], missing
+    chosen = [candidate for candidate in known.values() if not names or candidate.name in names]
+    missing = {candidate.name: reason for candidate in chosen if (reason := candidate.missing())}
+    return [candidate for candidate in chosen if candidate.name not in missing], missing
 
 
 def folder_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder."""
+    """Return the size of all files below a folder in bytes."""
     return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())

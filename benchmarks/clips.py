@@ -1,4 +1,4 @@
-"""Synthetic clips in KArSL's shape: as long, as smooth, as often without a hand, float16-exact like its copies."""
+"""Synthetic clips with KArSL's shape, lengths and missing hands, exact in float16."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from karsl.skeletons import get_skeleton
 
 MIN_FRAMES, MEAN_FRAMES, MAX_FRAMES = 8, 38, 120
 FRAMES_FILE, OFFSETS_FILE = "frames.bin", "offsets.npy"
-_MISSING_HAND = 0.3  # share of clips in which a hand is not seen for a while
+_MISSING_HAND = 0.3  # fraction of clips in which a hand is missing for some frames
 
 
 @dataclass(frozen=True)
 class SyntheticClips:
-    """Clips that are a function of (seed, number); nothing is kept.
+    """Clips that are a function of (seed, index), generated at each access.
 
     Args:
-        count: Clips.
-        seed: Of all of them.
+        count: Number of clips.
+        seed: Seed of all clips.
 
     Example:
         >>> clips = SyntheticClips(3, seed=0)
@@ -39,21 +39,21 @@ class SyntheticClips:
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """int64 (N,), frames of each clip, 8 to 120, about 38 in the mean."""
+        """Frames of each clip, int64 (N,), 8 to 120, 38 on average."""
         drawn = np.random.default_rng(self.seed).gamma(4.0, MEAN_FRAMES / 4.0, self.count)
         return np.clip(np.rint(drawn), MIN_FRAMES, MAX_FRAMES).astype(np.int64)
 
-    def __getitem__(self, number: int) -> np.ndarray:
-        """float32 (T, 184, 4): x, y, z, visibility; a hand that is not seen is zeros."""
-        rng = np.random.default_rng([self.seed, number])
-        frames = int(self.lengths[number])
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Return float32 (T, 184, 4): x, y, z, visibility; a missing hand is zero."""
+        rng = np.random.default_rng([self.seed, index])
+        frames = int(self.lengths[index])
         time = np.linspace(0, 2 * np.pi, frames, dtype=np.float32)[:, None]
         waves = np.sin(time * np.array([1, 2, 3], np.float32) + rng.random(3, np.float32) * 6)
-        place = rng.random(NUM_KEYPOINTS * 3, np.float32) * np.float32(0.6) + np.float32(0.2)
+        center = rng.random(NUM_KEYPOINTS * 3, np.float32) * np.float32(0.6) + np.float32(0.2)
         sway = rng.standard_normal((3, NUM_KEYPOINTS * 3), np.float32) * np.float32(0.03)
         noise = rng.standard_normal((frames, NUM_KEYPOINTS * 3), np.float32) * np.float32(0.002)
         clip = np.empty((frames, NUM_KEYPOINTS, CHANNELS), np.float32)
-        clip[..., :3] = (place + waves @ sway + noise).reshape(frames, NUM_KEYPOINTS, 3)
+        clip[..., :3] = (center + waves @ sway + noise).reshape(frames, NUM_KEYPOINTS, 3)
         clip[..., 3] = rng.random(NUM_KEYPOINTS, np.float32) * np.float32(0.5) + np.float32(0.5)
         if rng.random() < _MISSING_HAND:
             hand = get_skeleton("karsl_184").groups["rh" if rng.random() < 0.5 else "lh"]
@@ -62,15 +62,15 @@ class SyntheticClips:
         return clip.astype(np.float16).astype(np.float32)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[number] for number in range(self.count))
+        return (self[index] for index in range(self.count))
 
 
 class StoredClips:
-    """Clips of a block of frames, mapped when first read; pickles as a path.
+    """Clips of a block of frames, memory-mapped at the first access; pickled as a path.
 
     Args:
-        folder: As `write_block` wrote it.
-        dtype: Of the block.
+        folder: Folder written by `write_block`.
+        dtype: Data type of the block.
     """
 
     def __init__(self, folder: Path, dtype: str = "float32") -> None:
@@ -80,9 +80,9 @@ class StoredClips:
 
     @property
     def frames(self) -> np.ndarray:
-        """(all frames, V, C), mapped."""
+        """Memory map of all frames, (F, V, C)."""
         if self._frames is None:
-            # ascontiguousarray would read it all; the view only drops np.memmap's slow indexing
+            # a view avoids the slow indexing of np.memmap without reading the file
             mapped = np.memmap(self.folder / FRAMES_FILE, self.dtype, "r", shape=(self.offsets[-1], NUM_KEYPOINTS, CHANNELS))
             self._frames = mapped.view(np.ndarray)
         return self._frames
@@ -93,21 +93,21 @@ class StoredClips:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, number: int) -> np.ndarray:
-        """(T, V, C), a view of the map."""
-        if number >= len(self):
-            raise IndexError(number)
-        return self.frames[self.offsets[number] : self.offsets[number + 1]]
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Return (T, V, C), a view of the memory map."""
+        if index >= len(self):
+            raise IndexError(index)
+        return self.frames[self.offsets[index] : self.offsets[index + 1]]
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[number] for number in range(len(self)))
+        return (self[index] for index in range(len(self)))
 
 
 Clips = SyntheticClips | StoredClips
 
 
 def write_block(clips: Clips, folder: Path, *, dtype: str = "float32") -> None:
-    """Write all frames one after the other, and where each clip starts; one clip is in memory at a time."""
+    """Write all frames to one file and the offsets of the clips to another, with one clip in memory at a time."""
     lengths = []
     with (folder / FRAMES_FILE).open("wb") as stream:
         for clip in clips:
@@ -117,5 +117,5 @@ def write_block(clips: Clips, folder: Path, *, dtype: str = "float32") -> None:
 
 
 def read_offsets(folder: Path) -> np.ndarray:
-    """int64 (N + 1,), the frame at which each clip starts, and the end."""
+    """Return the first frame of each clip and the number of frames, int64 (N + 1,)."""
     return np.load(Path(folder) / OFFSETS_FILE)

@@ -1,4 +1,4 @@
-"""Each way's files: made once in a work folder, checked against the source, timed and weighed."""
+"""Files of each candidate: written once in a work folder, with time and size, and checked against the source."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import numpy as np
 
 from benchmarks.candidate import Candidate
 from benchmarks.clips import StoredClips, SyntheticClips, write_block
-from karsl.errors import BenchError
+from benchmarks.errors import BenchError
 
 CHECKED_CLIPS = 8
 
 
 @dataclass(frozen=True)
 class Store:
-    """A way's files.
+    """Files of a candidate.
 
     Attributes:
-        folder: Where they lie.
-        prepare_s: Seconds that writing took, when it was done.
-        disk_bytes: What they take.
+        folder: Their folder.
+        prepare_s: Seconds spent writing them.
+        disk_bytes: Their size in bytes.
     """
 
     folder: str
@@ -34,12 +34,12 @@ class Store:
 
 
 class DatasetFiles:
-    """The work folder of one set of clips.
+    """Work folder of one set of clips.
 
     Args:
-        work_dir: Files of other sets of clips in it are left alone.
-        count: Clips.
-        seed: Of the clips.
+        work_dir: Parent folder, shared with other sets of clips.
+        count: Number of clips.
+        seed: Seed of the clips.
     """
 
     def __init__(self, work_dir: Path, *, count: int, seed: int = 0) -> None:
@@ -50,41 +50,41 @@ class DatasetFiles:
             part = self._part("source")
             write_block(SyntheticClips(count, seed), part)
             part.rename(source)
-        self.source = _opened(source)
+        self.source = _open_source(source)
 
-    def prepare(self, way: Candidate) -> Store:
-        """Write a way's files unless they are there, and check its first clips.
+    def prepare(self, candidate: Candidate) -> Store:
+        """Write the files of a candidate unless they exist, and check its first clips.
 
         Raises:
-            BenchError: A clip differs from its source.
+            BenchError: If a clip differs from its source.
         """
-        folder, facts = self.root / way.store, self.root / f"{way.store}.json"
-        if not (folder.exists() and facts.exists()):
+        folder, metadata = self.root / candidate.store, self.root / f"{candidate.store}.json"
+        if not (folder.exists() and metadata.exists()):
             shutil.rmtree(folder, ignore_errors=True)
-            part = self._part(way.store)
+            part = self._part(candidate.store)
             start = time.perf_counter()
-            disk_bytes = way.prepare(self.source, part)
-            _to_disk(part)
+            disk_bytes = candidate.prepare(self.source, part)
+            _flush(part)
             store = Store(str(folder), time.perf_counter() - start, disk_bytes)
             part.rename(folder)
-            facts.write_text(json.dumps(asdict(store)))
-        store = Store(**{**json.loads(facts.read_text()), "folder": str(folder)})
-        check_clips(way, folder, self.source)
+            metadata.write_text(json.dumps(asdict(store)))
+        store = Store(**{**json.loads(metadata.read_text()), "folder": str(folder)})
+        check_clips(candidate, folder, self.source)
         return store
 
     def _part(self, name: str) -> Path:
-        """A new empty folder; what an interrupted run left of it is removed."""
+        """Return a new empty folder, without the files of an interrupted run."""
         part = self.root / f"{name}.part"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         return part
 
 
-def _opened(source: Path) -> StoredClips:
-    """The clips that everything else is made of.
+def _open_source(source: Path) -> StoredClips:
+    """Open the source clips.
 
     Raises:
-        BenchError: A file of them is damaged.
+        BenchError: If a file is damaged.
     """
     try:
         clips = StoredClips(source)
@@ -94,26 +94,26 @@ def _opened(source: Path) -> StoredClips:
     return clips
 
 
-def check_clips(way: Candidate, folder: Path, source: StoredClips) -> None:
-    """Compare the first clips of a way, value by value; the clips are float16-exact, so a float16 store is equal too.
+def check_clips(candidate: Candidate, folder: Path, source: StoredClips) -> None:
+    """Compare the first clips of a candidate to the source. All values are exact in float16, so float16 files match too.
 
     Raises:
-        BenchError: A clip differs.
+        BenchError: If a clip differs.
     """
     count = min(CHECKED_CLIPS, len(source))
-    for number, clip in enumerate(way.first_clips(folder, count)):
-        if not np.array_equal(clip, source[number]):
+    for index, clip in enumerate(candidate.first_clips(folder, count)):
+        if not np.array_equal(clip, source[index]):
             raise BenchError(
-                f"{way.name}: clip {number}, shape {clip.shape}, is not that of the source, shape {source[number].shape}; "
+                f"{candidate.name}: clip {index}, shape {clip.shape}, differs from the source, shape {source[index].shape}; "
                 f"remove {folder} and try again"
             )
 
 
 def drop_page_cache(folder: Path) -> None:
-    """Ask the kernel to forget a folder's pages, so that the next reading is from the disk.
+    """Drop the files of a folder from the page cache, so that they are read from the disk next time.
 
     Raises:
-        BenchError: This system has no `posix_fadvise`.
+        BenchError: If this system has no `posix_fadvise`.
     """
     if not hasattr(os, "posix_fadvise"):
         raise BenchError("--cold needs posix_fadvise, which this system lacks")
@@ -122,8 +122,8 @@ def drop_page_cache(folder: Path) -> None:
             os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _to_disk(folder: Path) -> None:
-    """Write the pages out: dirty ones cannot be dropped, and would be written while a way is timed."""
+def _flush(folder: Path) -> None:
+    """Flush the files to disk: dirty pages cannot be dropped, and would be written during a measurement."""
     for path in (p for p in folder.rglob("*") if p.is_file()):
         with path.open("rb") as stream:
             os.fsync(stream.fileno())

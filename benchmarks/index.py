@@ -1,4 +1,4 @@
-"""Start, access and pickle of a dataset: MMEngine's BaseDataset and ours on the same annotation."""
+"""Start, access and pickled size of MMEngine's BaseDataset and of KeypointDataset on the same annotation file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from rich.table import Table
 
+from benchmarks.errors import BenchError
 from karsl.datasets.keypoint_dataset import KeypointDataset
-from karsl.errors import BenchError
 from karsl.io.annotations import write_annotations
 from karsl.testing.records import synthetic_records
 
@@ -26,14 +26,15 @@ _ACCESSES = 100_000
 
 @dataclass(frozen=True)
 class IndexFigures:
-    """One dataset class on one annotation.
+    """Figures of one dataset class.
 
     Args:
-        first_start_s: `full_init` that nothing preceded; the annotation lies in the page cache.
-        second_start_s: The same in another process, later.
-        access_us: One `get_data_info` at a random place.
-        labels_ms: All labels.
-        pickled_bytes: What a spawned worker receives.
+        name: Library and class.
+        first_start_s: Seconds of the first `full_init`; the annotation file is in the page cache.
+        second_start_s: Seconds of `full_init` in a later process.
+        access_us: Microseconds of one `get_data_info` at a random index.
+        labels_ms: Milliseconds to read all labels.
+        pickled_bytes: Size of the pickled dataset, which a spawned worker receives.
     """
 
     name: str
@@ -45,20 +46,23 @@ class IndexFigures:
 
 
 def bench_index(count: int = 1_000_000, folder: Path | None = None) -> list[IndexFigures]:
-    """Figures of MMEngine's class, then of ours; every start in a fresh process.
+    """Measure MMEngine's class, then karsl's, each start in a new process.
 
     Args:
-        count: Records of the annotation.
-        folder: For annotation and index; a temporary one by default.
+        count: Number of records.
+        folder: Folder for annotation file and index; None uses a temporary one.
     """
     with tempfile.TemporaryDirectory(prefix="karsl-bench-") as temporary:
-        place = folder or Path(temporary)
+        work_dir = folder or Path(temporary)
         records = list(synthetic_records(count))
-        annotation = str(write_annotations(place / "annotations.json", {"dataset_name": "made up"}, records))
-        ours = partial(_karsl, cache=str(place / "index"))
-        ways: dict[str, Callable[[str], BaseDataset]] = {"mmengine BaseDataset": _mmengine, "karsl KeypointDataset": ours}
+        annotation = str(write_annotations(work_dir / "annotations.json", {"dataset_name": "synthetic"}, records))
+        karsl = partial(_karsl, cache=str(work_dir / "index"))
+        classes: dict[str, Callable[[str], BaseDataset]] = {
+            "mmengine BaseDataset": _mmengine,
+            "karsl KeypointDataset": karsl,
+        }
         found = []
-        for name, make in ways.items():
+        for name, make in classes.items():
             first = _in_fresh_process(make, annotation)
             second = _in_fresh_process(make, annotation)
             keys = ("access_us", "labels_ms", "pickled_bytes")
@@ -67,7 +71,7 @@ def bench_index(count: int = 1_000_000, folder: Path | None = None) -> list[Inde
 
 
 def bench_table(figures: Sequence[IndexFigures], count: int) -> Table:
-    """A table with ratios: how many times better the last row is than the first."""
+    """Return a table with the ratio of the first row to the last."""
     table = Table(title=f"start and access of {count:,} records", title_justify="left", title_style="bold")
     for name in ("", "first start, s", "second start, s", "get_data_info, us", "all labels, ms", "pickle, kB"):
         table.add_column(name, justify="left" if not name else "right", no_wrap=not name)
@@ -101,19 +105,19 @@ def _measure(make: Callable[[str], BaseDataset], annotation: str) -> dict[str, A
     start = time.perf_counter()
     dataset.full_init()
     start_s = time.perf_counter() - start
-    places = np.random.default_rng(0).integers(0, len(dataset), _ACCESSES).tolist()
+    indices = np.random.default_rng(0).integers(0, len(dataset), _ACCESSES).tolist()
     start = time.perf_counter()
-    for place in places:
-        dataset.get_data_info(place)
-    access_us = (time.perf_counter() - start) / len(places) * 1e6
+    for index in indices:
+        dataset.get_data_info(index)
+    access_us = (time.perf_counter() - start) / len(indices) * 1e6
     start = time.perf_counter()
-    index = getattr(dataset, "index", None)
-    if index is None:
+    record_list = getattr(dataset, "index", None)
+    if record_list is None:
         labels = [dataset.get_data_info(i)["label"] for i in range(len(dataset))]
     else:
-        labels = index.column("label").tolist()
+        labels = record_list.column("label").tolist()
     labels_ms = (time.perf_counter() - start) * 1e3
     if len(labels) != len(dataset):
-        raise BenchError(f"{len(labels)} labels of {len(dataset)} records: the index is not of this dataset")
+        raise BenchError(f"{len(labels)} labels of {len(dataset)} records; the index belongs to another dataset")
     pickled = len(ForkingPickler.dumps(dataset))
     return {"start_s": start_s, "access_us": access_us, "labels_ms": labels_ms, "pickled_bytes": pickled}

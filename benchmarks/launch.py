@@ -1,4 +1,4 @@
-"""Passes in processes of their own."""
+"""Run each measurement in its own process."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks.errors import BenchError
 from benchmarks.measurement import Figures, Measurement
-from karsl.errors import BenchError
 
-_END_S = 10  # to remove semaphores and shared memory, which a killed process leaves behind
-_GRACE_S = 120  # beyond what the cases take: imports, workers, a cold disk
-# One thread a process, as PyTorch gives its workers: a second one would make "in process" mean two cores for some ways.
+_END_S = 10  # for the removal of semaphores and shared memory, which a killed process would leave behind
+_GRACE_S = 120  # in addition to the cases: imports, start of workers, a cold disk
+# One thread per process, as in PyTorch's workers; otherwise some candidates would use several cores without workers.
 _ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 
 
 class Launcher:
-    """Starts a process for each pass and ends what is left of it.
+    """Starts a process for each measurement, and kills it with its workers if it does not end.
 
     Args:
         one_import: Fork the processes from one that has imported PyTorch, which saves seconds each. They share its pages, so
@@ -41,23 +41,23 @@ class Launcher:
     def __exit__(self, *error: object) -> None:
         self._end(self._server)
 
-    def run(self, job: Measurement) -> list[Figures]:
-        """Run a pass.
+    def run(self, measurement: Measurement) -> list[Figures]:
+        """Run a measurement and return the figures of its cases.
 
         Raises:
-            BenchError: It failed, with its error, or did not end.
+            BenchError: If the measurement fails or does not end in time.
         """
-        limit_s = _GRACE_S + len(job.cases) * (10 + 3 * job.seconds)
-        with tempfile.TemporaryDirectory(prefix="karsl-bench-pass-") as folder:
-            file = Path(folder) / "pass.json"
-            file.write_text(json.dumps(asdict(job)))
+        limit_s = _GRACE_S + len(measurement.cases) * (10 + 3 * measurement.seconds)
+        with tempfile.TemporaryDirectory(prefix="karsl-bench-") as folder:
+            file = Path(folder) / "measurement.json"
+            file.write_text(json.dumps(asdict(measurement)))
             in_time = self._fork(file, limit_s) if self.one_import else self._start_and_wait(file, limit_s)
             answer = json.loads(file.read_text())
-        what = f"{job.way} ({', '.join(case.name for case in job.cases)})"
+        label = f"{measurement.candidate} ({', '.join(case.name for case in measurement.cases)})"
         if not in_time:
-            raise BenchError(f"{what}: not done after {limit_s:.0f} s")
+            raise BenchError(f"{label}: not finished after {limit_s:.0f} s")
         if "readings" not in answer:
-            raise BenchError(f"{what}: {answer.get('error', 'its process was killed')}")
+            raise BenchError(f"{label}: {answer.get('error', 'its process was killed')}")
         return [Figures(**fields) for fields in answer["readings"]]
 
     def _start_and_wait(self, file: Path, limit_s: float) -> bool:
@@ -86,7 +86,7 @@ class Launcher:
             [sys.executable, "-m", "benchmarks.measurement", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # libraries chat; an error comes back in the file
+            stderr=subprocess.DEVNULL,  # output of libraries; errors are returned in the file
             text=True,
             env={**os.environ, **_ONE_THREAD},
             start_new_session=True,
@@ -94,7 +94,7 @@ class Launcher:
 
     @staticmethod
     def _end(process: subprocess.Popen[str] | None) -> None:
-        """Let a process end, or kill it with the workers it left; they are its process group."""
+        """Wait for a process to end, or kill its process group, which includes its workers."""
         if process is None:
             return
         try:

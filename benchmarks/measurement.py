@@ -1,6 +1,6 @@
-"""One measurement of one way, in a process of its own: `python -m benchmarks.measurement FILE`.
+"""One measurement of one candidate in its own process: `python -m benchmarks.measurement FILE`.
 
-The file holds a `Measurement` and receives the `Figures`s. Without a file, their names are read from standard input.
+The file contains a `Measurement` and is replaced by its `Figures`. Without a file, their names are read from standard input.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import torch
 
 from benchmarks.candidate import Candidate, find_candidates
 from benchmarks.dataset_files import drop_page_cache
+from benchmarks.errors import BenchError
 from benchmarks.task import CHANNELS, CLIP_LEN, NUM_KEYPOINTS
-from karsl.errors import BenchError
 
 
 @dataclass(frozen=True)
 class Case:
-    """Who loads: this process, or workers.
+    """Number of workers and their start method.
 
     Example:
         >>> Case().name, Case(2, "spawn").name
@@ -38,7 +38,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """In tables."""
+        """Name in tables."""
         if not self.num_workers:
             return "in process"
         return f"{self.num_workers} worker{'s' if self.num_workers > 1 else ''}, {self.start_method}"
@@ -46,14 +46,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Figures:
-    """What one case gave.
+    """Result of one case.
 
     Attributes:
-        case: Its name.
-        clips_s: Clips a second after the first batch; with a cold cache, of one epoch with its first batch.
-        first_batch_s: From an interpreter with PyTorch and MMEngine, before the way's own libraries are imported, to its
-            first batch; with a cold cache, from after.
-        pss_bytes: Of this process and its workers; None where the system does not tell.
+        case: Name of the case.
+        clips_s: Clips per second after the first batch; with a cold cache, of one epoch including its first batch.
+        first_batch_s: Seconds to the first batch, including the import of the candidate's libraries except PyTorch and
+            MMEngine; with a cold cache, without these imports.
+        pss_bytes: PSS of this process and its workers; None if the system does not report it.
     """
 
     case: str
@@ -64,9 +64,9 @@ class Figures:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One process's work: a way, its files, and the cases to read one after the other."""
+    """Candidate, files, and cases to measure one after the other in one process."""
 
-    way: str
+    candidate: str
     folder: str
     cases: tuple[Case, ...]
     count: int
@@ -77,51 +77,51 @@ class Measurement:
 
     @classmethod
     def from_json(cls, text: str) -> Measurement:
-        """As `json.dumps(asdict(...))` wrote it."""
+        """Parse the output of `json.dumps(asdict(...))`."""
         fields = json.loads(text)
         return cls(**{**fields, "cases": tuple(Case(**case) for case in fields["cases"])})
 
 
-def read_case(way: Candidate, job: Measurement, case: Case) -> Figures:
-    """Time a way's batches.
+def read_case(candidate: Candidate, measurement: Measurement, case: Case) -> Figures:
+    """Time the batches of a candidate.
 
     Raises:
-        BenchError: A batch is not float32 (N, 50, 184, 4), or none came.
+        BenchError: If there is no batch, or one is not float32 (N, 50, 184, 4).
     """
-    if job.cold:
-        _forget(way, job)
+    if measurement.cold:
+        _drop_files(candidate, measurement)
     start = time.perf_counter()
-    batches = _batches(way, job, case)
-    _check(way, next(batches), job.batch_size)
+    batches = _batches(candidate, measurement, case)
+    _check(candidate, next(batches), measurement.batch_size)
     first_batch_s = time.perf_counter() - start
-    if job.cold:
-        clips, seconds = _count(batches, start, max_clips=job.count - job.batch_size)
-        clips += job.batch_size
+    if measurement.cold:
+        clips, seconds = _count(batches, start, max_clips=measurement.count - measurement.batch_size)
+        clips += measurement.batch_size
     else:
-        _count(batches, time.perf_counter(), seconds=job.seconds / 5)  # past the start of workers and of clocks
-        clips, seconds = _count(batches, time.perf_counter(), seconds=job.seconds)
+        _count(batches, time.perf_counter(), seconds=measurement.seconds / 5)  # warm-up: start of workers, processor clock
+        clips, seconds = _count(batches, time.perf_counter(), seconds=measurement.seconds)
     pss_bytes = _pss_bytes()
     batches.close()
     return Figures(case.name, clips / seconds, first_batch_s, pss_bytes)
 
 
-def _forget(way: Candidate, job: Measurement) -> None:
-    """Import and compile with one batch, let go of the files, drop their pages: what is then timed is the disk."""
-    batches = _batches(way, job, Case())
+def _drop_files(candidate: Candidate, measurement: Measurement) -> None:
+    """Import and compile by making one batch, then drop the files from the page cache, so that only the disk is timed."""
+    batches = _batches(candidate, measurement, Case())
     next(batches)
     batches.close()
     del batches
-    gc.collect()  # mapped pages are not dropped
-    drop_page_cache(Path(job.folder))
+    gc.collect()  # pages that are mapped cannot be dropped
+    drop_page_cache(Path(measurement.folder))
 
 
-def _batches(way: Candidate, job: Measurement, case: Case) -> Generator[torch.Tensor, None, None]:
-    """Batches without end; a generator, so that closing it ends the workers."""
-    loader = way.loader(
-        Path(job.folder),
-        batch_size=job.batch_size,
+def _batches(candidate: Candidate, measurement: Measurement, case: Case) -> Generator[torch.Tensor, None, None]:
+    """Yield batches without end; closing the generator ends the workers."""
+    loader = candidate.loader(
+        Path(measurement.folder),
+        batch_size=measurement.batch_size,
         num_workers=case.num_workers,
-        seed=job.seed,
+        seed=measurement.seed,
         start_method=case.start_method,
     )
     while True:
@@ -130,20 +130,20 @@ def _batches(way: Candidate, job: Measurement, case: Case) -> Generator[torch.Te
             empty = False
             yield batch
         if empty:
-            raise BenchError(f"{way.name}: no batches from {job.folder}")
+            raise BenchError(f"{candidate.name}: no batches from {measurement.folder}")
 
 
-def _check(way: Candidate, batch: torch.Tensor, batch_size: int) -> None:
-    want = (batch_size, CLIP_LEN, NUM_KEYPOINTS, CHANNELS)
-    if not isinstance(batch, torch.Tensor) or batch.dtype != torch.float32 or tuple(batch.shape) != want:
+def _check(candidate: Candidate, batch: torch.Tensor, batch_size: int) -> None:
+    expected = (batch_size, CLIP_LEN, NUM_KEYPOINTS, CHANNELS)
+    if not isinstance(batch, torch.Tensor) or batch.dtype != torch.float32 or tuple(batch.shape) != expected:
         found = f"{batch.dtype} {tuple(batch.shape)}" if isinstance(batch, torch.Tensor) else type(batch).__name__
-        raise BenchError(f"{way.name}: a batch is {found}; expected a float32 tensor {want}")
+        raise BenchError(f"{candidate.name}: a batch is {found}; expected a float32 tensor {expected}")
 
 
 def _count(
     batches: Iterator[torch.Tensor], start: float, *, seconds: float = float("inf"), max_clips: float = float("inf")
 ) -> tuple[int, float]:
-    """Take batches for a while; gives clips and the seconds since `start`."""
+    """Take batches until a limit; return the number of clips and the seconds since `start`."""
     clips = 0
     for batch in batches:
         clips += len(batch)
@@ -153,27 +153,27 @@ def _count(
 
 
 def _pss_bytes() -> int | None:
-    """PSS of this process and all below it: shared pages count once."""
-    me = psutil.Process()
-    facts = [process.memory_full_info() for process in (me, *me.children(recursive=True))]
-    return sum(fact.pss for fact in facts) if all(hasattr(fact, "pss") for fact in facts) else None
+    """Return the PSS of this process and all its children, in which shared pages count once."""
+    parent = psutil.Process()
+    memory = [process.memory_full_info() for process in (parent, *parent.children(recursive=True))]
+    return sum(info.pss for info in memory) if all(hasattr(info, "pss") for info in memory) else None
 
 
 def run_file(path: str) -> None:
-    """Read a pass from a file and write its readings, or its error, back."""
+    """Run the measurement in a file, and replace its content by the readings or the error."""
     file = Path(path)
     try:
-        job = Measurement.from_json(file.read_text())
-        way = find_candidates()[job.way]
-        answer: dict = {"readings": [asdict(read_case(way, job, case)) for case in job.cases]}
-    except Exception as error:  # whatever a peer raises is what the user wants to read
+        measurement = Measurement.from_json(file.read_text())
+        candidate = find_candidates()[measurement.candidate]
+        answer: dict = {"readings": [asdict(read_case(candidate, measurement, case)) for case in measurement.cases]}
+    except Exception as error:  # any error of a library is reported to the user
         last_line = (str(error).strip().splitlines() or [""])[-1]
         answer = {"error": f"{type(error).__name__}: {last_line}"}
     file.write_text(json.dumps(answer))
 
 
 def serve(paths: Iterable[str], answers: TextIO) -> None:
-    """Fork a process for each pass that is named on standard input; say when it has ended."""
+    """Fork a process for each file, and write a line when it has ended."""
     for path in paths:
         child = os.fork()
         if not child:
@@ -186,7 +186,7 @@ def serve(paths: Iterable[str], answers: TextIO) -> None:
 
 if __name__ == "__main__":
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # libraries may print to standard output
     if len(sys.argv) > 1:
         run_file(sys.argv[1])
     else:

@@ -1,4 +1,4 @@
-"""What the machine allows: the same bytes, float16 frames of each clip in and a float32 batch out, in one compiled loop."""
+"""Upper limit of the machine: the same bytes, float16 clips in and a float32 batch out, copied in one compiled loop."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from benchmarks.task import CHANNELS, CLIP_LEN, NUM_KEYPOINTS, EndlessOrder
 
 
 class Memcpy(Candidate):
-    """Nothing is sampled or moved: every frame of a clip is read once, every frame of the batch written, nothing else.
+    """Copy without sampling or augmentation: every frame of a clip is read once, every frame of the batch is written once.
 
-    Two batches take turns, as in a training loop, which holds one while the next is made; one batch written again and again
-    would stay in the processor's cache.
+    Two batches alternate, as in a training loop, which holds one while the next is made. A single batch would stay in the
+    processor's cache.
     """
 
     name = "limit"
@@ -43,8 +43,8 @@ class Memcpy(Candidate):
         def batches() -> Iterator[torch.Tensor]:
             order = iter(EndlessOrder(len(clips), seed=seed))
             for out in cycle(outs):
-                numbers = np.fromiter(order, np.int64, batch_size)
-                copy_clips(bits, clips.offsets, numbers, out.numpy())
+                indices = np.fromiter(order, np.int64, batch_size)
+                copy_clips(bits, clips.offsets, indices, out.numpy())
                 yield out
 
         return batches()

@@ -1,4 +1,4 @@
-"""The picture: clips a second of every way, on a logarithmic axis."""
+"""Bar chart of the clips per second of each candidate, on a logarithmic axis."""
 
 from __future__ import annotations
 
@@ -7,25 +7,31 @@ from pathlib import Path
 from benchmarks.result import Result
 from karsl.profiling.plot import require_matplotlib
 
-# told apart also without colour vision
-_COLOURS = {"ours": "#0072b2", "part": "#56b4e9", "peer": "#999999", "limit": "#d55e00"}
+# distinguishable with color blindness
+_COLORS = {"karsl": "#0072b2", "part": "#56b4e9", "baseline": "#999999", "limit": "#d55e00"}
 
 
 def draw_result(result: Result, path: Path) -> None:
-    """Write bars of every way, a panel a case; the suffix of `path` says the format.
+    """Draw one panel per case.
+
+    Args:
+        result: Result of a run.
+        path: Image file; its suffix sets the format.
 
     Raises:
-        MissingExtraError: matplotlib is absent.
+        MissingExtraError: If matplotlib is not installed.
     """
     require_matplotlib()
     from matplotlib.figure import Figure
 
-    ways = sorted(result.ways.items(), key=lambda item: item[1].best)
-    figure = Figure(figsize=(5.2 * len(result.cases), 0.32 * len(ways) + 1.4), layout="constrained")
+    candidates = sorted(result.candidates.items(), key=lambda item: item[1].best)
+    figure = Figure(figsize=(5.2 * len(result.cases), 0.32 * len(candidates) + 1.4), layout="constrained")
     panels = figure.subplots(1, len(result.cases), sharex=True, sharey=True, squeeze=False)[0]
     for axes, case in zip(panels, result.cases, strict=True):
-        rates = [way.median(case) or 0 for _, way in ways]
-        bars = axes.barh([name for name, _ in ways], rates, color=[_COLOURS[way.role] for _, way in ways])
+        rates = [candidate.median(case) or 0 for _, candidate in candidates]
+        bars = axes.barh(
+            [name for name, _ in candidates], rates, color=[_COLORS[candidate.role] for _, candidate in candidates]
+        )
         axes.bar_label(bars, [f"{rate:,.0f}" if rate else "" for rate in rates], padding=3, fontsize=8)
         axes.set(xscale="log", title=case, xlabel="clips/s")
         axes.margins(x=0.15)

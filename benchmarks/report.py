@@ -1,4 +1,4 @@
-"""The table on the screen."""
+"""Tables and notes for the terminal."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from rich.table import Table
 
 from benchmarks.result import CandidateResult, Result
 
-_STYLE = {"ours": "bold", "part": "", "limit": "italic", "peer": ""}
+_STYLE = {"karsl": "bold", "part": "", "limit": "italic", "baseline": ""}
 
 
 def result_table(result: Result) -> Table:
-    """One row a way, fastest first; beside each rate its ratio to the best peer in that column."""
+    """Return one row per candidate, fastest first, with the ratio of each rate to the best baseline of that case."""
     table = Table(title=_title(result), title_justify="left", caption=_caption(result), caption_justify="left")
-    table.add_column("way")
+    table.add_column("candidate")
     best = {}
     for case in result.cases:
         table.add_column(f"{case}\nclips/s", justify="right")
-        table.add_column("x best\npeer", justify="right")
-        best[case] = result.fastest("peer", case)
+        table.add_column("x best\nbaseline", justify="right")
+        best[case] = result.fastest("baseline", case)
     last = result.cases[-1]
     for head in ("first batch\ns", f"PSS, {last}\nMiB", "disk\nMB", "writing\ns"):
         table.add_column(head, justify="right")
-    for name, way in sorted(result.ways.items(), key=lambda item: -item[1].best):
-        rates = [cell for case in result.cases for cell in _rate_cells(way.median(case), best[case])]
-        table.add_row(name, *rates, *_cost_cells(way, result.cases[0], last), style=_STYLE[way.role])
+    for name, candidate in sorted(result.candidates.items(), key=lambda item: -item[1].best):
+        rates = [cell for case in result.cases for cell in _rate_cells(candidate.median(case), best[case])]
+        table.add_row(name, *rates, *_cost_cells(candidate, result.cases[0], last), style=_STYLE[candidate.role])
     return table
 
 
 def stages_table(result: Result) -> Table:
-    """Where the time of `karsl` in process goes."""
+    """Return the time per stage of `karsl` without workers."""
     table = Table("stage of karsl, in process", title_justify="left")
-    table.add_column("us a clip", justify="right")
+    table.add_column("us per clip", justify="right")
     table.add_column("share", justify="right")
     whole = result.stages["whole"]
     for name, micros in result.stages.items():
@@ -39,9 +39,9 @@ def stages_table(result: Result) -> Table:
 
 
 def notes(result: Result) -> list[str]:
-    """Ratios, and what is not in the table and why; one line each."""
-    lines = [f"{what}: {ratio:.2f} x" for what, ratio in result.ratios()]
-    lines += [f"left out {name}: {reason}" for name, reason in result.skipped.items()]
+    """Return one line per ratio, and one per candidate that is not in the table with the reason."""
+    lines = [f"{label}: {ratio:.2f} x" for label, ratio in result.ratios()]
+    lines += [f"skipped {name}: {reason}" for name, reason in result.skipped.items()]
     return lines + [f"FAILED {name}: {reason}" for name, reason in result.failed.items()]
 
 
@@ -54,8 +54,9 @@ def _title(result: Result) -> str:
 
 def _caption(result: Result) -> str:
     if result.plan["one_process"]:
-        return "first batch and PSS are too small: processes share what is imported"
-    return f"one thread a process; first batch: {result.cases[0]}, after PyTorch and MMEngine; PSS: shared pages once"
+        return "first batch and PSS are too small, since the processes share imported modules"
+    first = f"first batch: {result.cases[0]}, with PyTorch and MMEngine imported"
+    return f"one thread per process; {first}; PSS: shared pages count once"
 
 
 def _rate_cells(rate: float | None, best: tuple[str, float] | None) -> tuple[str, str]:
@@ -64,11 +65,11 @@ def _rate_cells(rate: float | None, best: tuple[str, float] | None) -> tuple[str
     return f"{rate:,.0f}", f"{rate / best[1]:.2f}" if best else "-"
 
 
-def _cost_cells(way: CandidateResult, first: str, last: str) -> tuple[str, str, str, str]:
-    first_batch, pss = way.median(first, "first_batch_s"), way.median(last, "pss_bytes")
+def _cost_cells(candidate: CandidateResult, first: str, last: str) -> tuple[str, str, str, str]:
+    first_batch, pss = candidate.median(first, "first_batch_s"), candidate.median(last, "pss_bytes")
     return (
         "-" if first_batch is None else f"{first_batch:.2f}",
         "-" if pss is None else f"{pss / 2**20:,.0f}",
-        f"{way.disk_bytes / 1e6:,.0f}",
-        f"{way.prepare_s:.1f}",
+        f"{candidate.disk_bytes / 1e6:,.0f}",
+        f"{candidate.prepare_s:.1f}",
     )

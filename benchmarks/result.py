@@ -1,4 +1,4 @@
-"""Readings of all rounds, their medians and ratios."""
+"""Readings of all rounds, with medians and ratios."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _PACKAGES = (
 
 @dataclass
 class CandidateResult:
-    """One way's readings.
+    """Readings of one candidate.
 
     Attributes:
-        role: `'peer'`, `'ours'`, `'part'` of ours, or `'limit'`.
-        prepare_s: Seconds that writing its files took.
-        disk_bytes: Of its files.
-        readings: Case to one reading a round.
+        role: `'baseline'`, `'karsl'`, `'part'` or `'limit'`, see `Candidate`.
+        prepare_s: Seconds spent writing its files.
+        disk_bytes: Size of its files in bytes.
+        readings: One reading per round, by name of the case.
     """
 
     role: str
@@ -38,94 +38,94 @@ class CandidateResult:
     readings: dict[str, list[Figures]] = field(default_factory=dict)
 
     def add(self, readings: Sequence[Figures]) -> None:
-        """Keep a round's readings."""
+        """Add the readings of a round."""
         for reading in readings:
             self.readings.setdefault(reading.case, []).append(reading)
 
-    def median(self, case: str, what: str = "clips_s") -> float | None:
-        """Median over rounds of `clips_s`, `first_batch_s` or `pss_bytes`; None where it was not measured."""
-        values = [getattr(reading, what) for reading in self.readings.get(case, ())]
+    def median(self, case: str, attribute: str = "clips_s") -> float | None:
+        """Return the median over rounds of an attribute of `Figures`; None if it was not measured."""
+        values = [getattr(reading, attribute) for reading in self.readings.get(case, ())]
         return median(values) if values and None not in values else None
 
     @property
     def best(self) -> float:
-        """The most clips a second of any case."""
+        """Clips per second of the fastest case."""
         return max(rate for case in self.readings if (rate := self.median(case)) is not None)
 
 
 @dataclass
 class Result:
-    """All ways' readings, and those that gave none.
+    """Readings of all candidates.
 
     Attributes:
-        plan: What was measured.
-        ways: By name, in the order of the table.
-        skipped: Name to the reason: its library is absent.
-        failed: Name to the error.
-        stages: Stage of our own batches to microseconds a clip, in process.
+        plan: Settings of the run.
+        candidates: Readings by name, in the order of the table.
+        skipped: Reasons by name of candidates that cannot run here.
+        failed: Errors by name of candidates that failed.
+        stages: Microseconds per clip by stage of `karsl`, without workers.
     """
 
     plan: dict
-    ways: dict[str, CandidateResult] = field(default_factory=dict)
+    candidates: dict[str, CandidateResult] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)
 
     @property
     def cases(self) -> list[str]:
-        """Cases that were measured, in the order of the plan."""
-        return list(dict.fromkeys(case for way in self.ways.values() for case in way.readings))
+        """Measured cases, in the order of the plan."""
+        return list(dict.fromkeys(case for candidate in self.candidates.values() for case in candidate.readings))
 
-    def of_role(self, role: str) -> dict[str, CandidateResult]:
-        """The ways of a role."""
-        return {name: way for name, way in self.ways.items() if way.role == role}
+    def with_role(self, role: str) -> dict[str, CandidateResult]:
+        """Return the candidates with a role."""
+        return {name: candidate for name, candidate in self.candidates.items() if candidate.role == role}
 
     def fastest(self, role: str, case: str | None = None) -> tuple[str, float] | None:
-        """Name and rate of the fastest of a role in a case, or in its best case; None without one."""
-        rates = {n: w.best if case is None else w.median(case) for n, w in self.of_role(role).items()}
+        """Return name and rate of the fastest candidate with a role in one case, or in any case; None if there is none."""
+        rates = {n: w.best if case is None else w.median(case) for n, w in self.with_role(role).items()}
         known = {name: rate for name, rate in rates.items() if rate is not None}
         return max(known.items(), key=lambda item: item[1]) if known else None
 
     def ratios(self) -> list[tuple[str, float]]:
-        """Ours against the best peer, the archives and the limit: what is compared, and how many times as fast ours is."""
+        """Return label and value of the ratios of karsl to the best baseline, to archives and to the limit."""
         found = []
         for case in self.cases:
-            ours = self.fastest("ours", case)
-            # with workers ours is held against the best that a peer reaches in any way
-            peer = self.fastest("peer", case if case == IN_PROCESS else None)
-            if ours and peer:
-                found.append((f"{ours[0]} / {peer[0]}, {case}", ours[1] / peer[1]))
-        found += [(what, ratio) for what, ratio in self._streams() if what not in dict(found)]
-        ours, limit = self.fastest("ours", IN_PROCESS), self.fastest("memcpy", IN_PROCESS)
-        archives = self.ways["npz-per-sign"].median(IN_PROCESS) if "npz-per-sign" in self.ways else None
-        if ours and archives:
-            found.append((f"{ours[0]} / npz-per-sign, {IN_PROCESS}", ours[1] / archives))
+            karsl = self.fastest("karsl", case)
+            # with workers, compared to the best case of any baseline
+            baseline = self.fastest("baseline", case if case == IN_PROCESS else None)
+            if karsl and baseline:
+                found.append((f"{karsl[0]} / {baseline[0]}, {case}", karsl[1] / baseline[1]))
+        found += [(label, ratio) for label, ratio in self._stream_ratios() if label not in dict(found)]
+        karsl, limit = self.fastest("karsl", IN_PROCESS), self.fastest("limit", IN_PROCESS)
+        archives = self.candidates["npz-per-sign"].median(IN_PROCESS) if "npz-per-sign" in self.candidates else None
+        if karsl and archives:
+            found.append((f"{karsl[0]} / npz-per-sign, {IN_PROCESS}", karsl[1] / archives))
         if limit:
-            parts = {name: way.median(IN_PROCESS) for name, way in self.of_role("part").items()}
-            rates = {**parts, **({ours[0]: ours[1]} if ours else {})}
+            parts = {name: candidate.median(IN_PROCESS) for name, candidate in self.with_role("part").items()}
+            rates = {**parts, **({karsl[0]: karsl[1]} if karsl else {})}
             found += [(f"{name} / limit, {IN_PROCESS}", rate / limit[1]) for name, rate in rates.items() if rate]
         return found
 
-    def _streams(self) -> list[tuple[str, float]]:
-        """Streams and mapped tars against WebDataset's own loader, case by case."""
-        peer, found = self.ways.get("webdataset"), []
+    def _stream_ratios(self) -> list[tuple[str, float]]:
+        """Return the ratios of streams and mapped tars to WebDataset's own loader in each case."""
+        baseline, found = self.candidates.get("webdataset"), []
         for name in STREAMS:
-            for case in self.cases if peer and name in self.ways else ():
-                ours, theirs = self.ways[name].median(case), peer.median(case) if peer else None
-                if ours and theirs:
-                    found.append((f"{name} / webdataset, {case}", ours / theirs))
+            for case in self.cases if baseline and name in self.candidates else ():
+                rate, reference = self.candidates[name].median(case), baseline.median(case) if baseline else None
+                if rate and reference:
+                    found.append((f"{name} / webdataset, {case}", rate / reference))
         return found
 
     def to_json(self) -> dict:
-        """Every reading, its medians, and what it ran on."""
-        ways = {
-            name: {**asdict(way), "median_clips_s": {case: way.median(case) for case in way.readings}}
-            for name, way in self.ways.items()
+        """Return all readings, medians and ratios, and a description of the machine."""
+        candidates = {
+            name: {**asdict(candidate), "median_clips_s": {case: candidate.median(case) for case in candidate.readings}}
+            for name, candidate in self.candidates.items()
         }
         return {
             "machine": machine(),
             "plan": self.plan,
-            "ways": ways,
+            "candidates": candidates,
             "ratios": dict(self.ratios()),
             "skipped": self.skipped,
             "failed": self.failed,
@@ -139,7 +139,7 @@ class Result:
 
 
 def machine() -> dict:
-    """What figures depend on: processors, system, versions."""
+    """Describe the machine: processors, system, versions of packages."""
     packages = {name: found for name in _PACKAGES if (found := _version(name))}
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {

@@ -1,4 +1,4 @@
-"""Rounds: every way and case in a fresh process, one after the other, so that a busy minute of the machine hits them all."""
+"""Interleaved rounds, each candidate and case in a new process, so that other load on the machine affects all alike."""
 
 from __future__ import annotations
 
@@ -10,25 +10,28 @@ import torch
 
 from benchmarks.candidate import Candidate
 from benchmarks.dataset_files import DatasetFiles, Store
+from benchmarks.errors import BenchError
 from benchmarks.launch import Launcher
 from benchmarks.measurement import Case, Measurement
 from benchmarks.result import CandidateResult, Result
 from benchmarks.stages import profile_stages
-from karsl.errors import BenchError
 
-Say = Callable[[str, int], None]
+Progress = Callable[[str, int], None]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure.
+    """Settings of a run.
 
     Attributes:
-        cases: Who loads.
-        rounds: How often each is measured.
-        seconds: Of each measurement, after its first batch.
-        one_process: All cases of a way in one process, forked from one that has imported PyTorch: quicker, but first
-            batches come too early and PSS is too small.
+        cases: Numbers of workers with their start methods.
+        count: Number of clips.
+        rounds: Measurements per candidate and case.
+        seconds: Length of each measurement in seconds, after its first batch.
+        batch_size: Clips per batch.
+        seed: Seed of clips, order and augmentation.
+        one_process: Measure all cases of a candidate in one process, forked from one that has imported PyTorch. This is
+            faster, but the time to the first batch and PSS are too small.
         cold: Drop the files from the page cache before each case and read one epoch.
     """
 
@@ -41,77 +44,91 @@ class Plan:
     one_process: bool = False
     cold: bool = False
 
-    def steps(self, ways: Sequence[Candidate]) -> int:
-        """How many times `run_plan` reports."""
-        return len(ways) + self.rounds * sum(len(group) for way in ways for group in self.groups(way))
+    def steps(self, candidates: Sequence[Candidate]) -> int:
+        """Return the number of steps that `run_plan` reports."""
+        return len(candidates) + self.rounds * sum(
+            len(group) for candidate in candidates for group in self.groups(candidate)
+        )
 
-    def groups(self, way: Candidate) -> list[tuple[Case, ...]]:
-        """The cases of a way, a process each."""
-        fits = tuple(c for c in self.cases if way.max_workers is None or c.num_workers <= way.max_workers)
+    def groups(self, candidate: Candidate) -> list[tuple[Case, ...]]:
+        """Return the cases of a candidate, one group per process."""
+        fits = tuple(c for c in self.cases if candidate.max_workers is None or c.num_workers <= candidate.max_workers)
         return [fits] if fits and self.one_process else [(case,) for case in fits]
 
 
-def run_plan(plan: Plan, ways: Sequence[Candidate], work_dir: Path, *, progress: Say = lambda text, steps: None) -> Result:
-    """Prepare every way, then measure in interleaved rounds; a way that fails is reported, the others go on.
+def run_plan(
+    plan: Plan, candidates: Sequence[Candidate], work_dir: Path, *, progress: Progress = lambda text, steps: None
+) -> Result:
+    """Prepare every candidate, then measure in interleaved rounds. A candidate that fails is reported and left out.
 
     Args:
-        plan: What to measure.
-        ways: Of `choose_candidates`.
-        work_dir: For the files; those of the same clips are used again.
-        progress: Called with what is done now and how many steps ended since the last call.
+        plan: Settings.
+        candidates: Return value of `choose_candidates`.
+        work_dir: Folder for the files; existing files of the same clips are reused.
+        progress: Called with a description of the current step and the number of steps finished since the last call.
 
     Raises:
-        BenchError: No way could be measured.
+        BenchError: If no candidate could be measured.
     """
     stores, result = DatasetFiles(work_dir, count=plan.count, seed=plan.seed), Result(plan=asdict(plan))
     ready: list[tuple[Candidate, Store]] = []
-    for way in ways:
-        progress(f"writing {way.name}", 0)
+    for candidate in candidates:
+        progress(f"writing {candidate.name}", 0)
         try:
-            store = stores.prepare(way)
-            if "numba" in way.libraries:
-                _compile(plan, way, store)
-        except Exception as error:  # noqa: BLE001 - a peer's own failure must not end the comparison
-            result.failed[way.name] = f"{type(error).__name__}: {error}"
+            store = stores.prepare(candidate)
+            if "numba" in candidate.libraries:
+                _compile(plan, candidate, store)
+        except Exception as error:  # noqa: BLE001 - an error of one library must not end the comparison
+            result.failed[candidate.name] = f"{type(error).__name__}: {error}"
         else:
-            ready.append((way, store))
-            result.ways[way.name] = CandidateResult(role=way.role, prepare_s=store.prepare_s, disk_bytes=store.disk_bytes)
+            ready.append((candidate, store))
+            result.candidates[candidate.name] = CandidateResult(
+                role=candidate.role, prepare_s=store.prepare_s, disk_bytes=store.disk_bytes
+            )
         progress("", 1)
     with Launcher(one_import=plan.one_process) as launcher:
-        for way, store, group in _interleaved(plan, ready):
-            if way.name not in result.failed:
-                progress(f"{way.name}, {group[0].name}", 0)
-                _measure(plan, way, store, group, launcher, result)
+        for candidate, store, group in _interleaved(plan, ready):
+            if candidate.name not in result.failed:
+                progress(f"{candidate.name}, {group[0].name}", 0)
+                _measure(plan, candidate, store, group, launcher, result)
             progress("", len(group))
-    ours = next((store for way, store in ready if way.name == "karsl" and way.name not in result.failed), None)
-    if ours and not plan.cold:
-        result.stages = profile_stages(Path(ours.folder), batch_size=plan.batch_size, seed=plan.seed)
-    result.ways = {name: way for name, way in result.ways.items() if way.readings and name not in result.failed}
-    if not result.ways:
+    packed = next(
+        (store for candidate, store in ready if candidate.name == "karsl" and candidate.name not in result.failed), None
+    )
+    if packed and not plan.cold:
+        result.stages = profile_stages(Path(packed.folder), batch_size=plan.batch_size, seed=plan.seed)
+    result.candidates = {
+        name: candidate for name, candidate in result.candidates.items() if candidate.readings and name not in result.failed
+    }
+    if not result.candidates:
         raise BenchError(f"nothing could be measured: {'; '.join(f'{k}: {v}' for k, v in result.failed.items())}")
     return result
 
 
-def _compile(plan: Plan, way: Candidate, store: Store) -> None:
-    """One batch, so that compiled code is in its cache when first batches are timed."""
+def _compile(plan: Plan, candidate: Candidate, store: Store) -> None:
+    """Make one batch, so that compiled code is cached when the time to the first batch is measured."""
     options: dict = dict(batch_size=plan.batch_size, num_workers=0, seed=plan.seed, start_method="fork")
-    next(iter(way.loader(Path(store.folder), **options)))
-    torch.set_num_threads(1)  # a way may want more; what is timed here is told for one
+    next(iter(candidate.loader(Path(store.folder), **options)))
+    torch.set_num_threads(1)  # a candidate may have set more; the stages are timed with one
 
 
-def _measure(plan: Plan, way: Candidate, store: Store, group: tuple[Case, ...], launcher: Launcher, result: Result) -> None:
-    job = Measurement(way.name, store.folder, group, plan.count, plan.batch_size, plan.seconds, plan.seed, plan.cold)
+def _measure(
+    plan: Plan, candidate: Candidate, store: Store, group: tuple[Case, ...], launcher: Launcher, result: Result
+) -> None:
+    measurement = Measurement(
+        candidate.name, store.folder, group, plan.count, plan.batch_size, plan.seconds, plan.seed, plan.cold
+    )
     try:
-        result.ways[way.name].add(launcher.run(job))
+        result.candidates[candidate.name].add(launcher.run(measurement))
     except BenchError as error:
-        result.failed[way.name] = str(error)
+        result.failed[candidate.name] = str(error)
 
 
 def _interleaved(
     plan: Plan, ready: Sequence[tuple[Candidate, Store]]
 ) -> Iterator[tuple[Candidate, Store, tuple[Case, ...]]]:
-    """Each round starts with another way, so that none always runs after the same neighbour."""
+    """Yield the groups of all rounds; each round starts with another candidate, so that the order varies."""
     for round_number in range(plan.rounds):
         first = round_number * 5 % max(1, len(ready))
-        for way, store in [*ready[first:], *ready[:first]]:
-            yield from ((way, store, group) for group in plan.groups(way))
+        for candidate, store in [*ready[first:], *ready[:first]]:
+            yield from ((candidate, store, group) for group in plan.groups(candidate))

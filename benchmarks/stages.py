@@ -1,4 +1,4 @@
-"""Where the time of our own batches goes: each stage timed on its own, in this process."""
+"""Time per stage of the batches of the candidate `karsl`, measured in this process."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ _BATCHES = 100
 
 
 class Stopwatch:
-    """Median microseconds of named stretches of code.
+    """Durations of named sections of code.
 
     Example:
         >>> watch = Stopwatch()
@@ -35,26 +36,30 @@ class Stopwatch:
 
     @contextmanager
     def timing(self, name: str) -> Iterator[None]:
-        """Time what is inside."""
+        """Time the body of a `with` statement."""
         start = time.perf_counter()
         yield
         self._seconds[name].append(time.perf_counter() - start)
 
     def medians(self, *, per: int) -> dict[str, float]:
-        """Name to microseconds, divided by `per`."""
+        """Return the median microseconds of each name, divided by `per`."""
         return {name: median(values) * 1e6 / per for name, values in self._seconds.items()}
 
 
 def profile_stages(folder: Path, *, batch_size: int, seed: int) -> dict[str, float]:
-    """Microseconds a clip of each stage of `karsl` in process; `loader` is what is left of the whole.
+    """Return the microseconds per clip of each stage of `karsl`, without workers.
+
+    The stage `loader` is the difference between `whole`, the time of a batch from the loader, and the sum of the others.
 
     Args:
-        folder: Of the way's files.
+        folder: Files of the candidate.
+        batch_size: Clips per batch.
+        seed: Seed of order and augmentation.
     """
     dataset, watch = open_pack(folder, PIPELINE, seed=seed), Stopwatch()
     order = iter(EndlessOrder(len(dataset), seed=seed))
-    for places in np.array_split(np.arange(len(dataset)), 1 + len(dataset) // batch_size):
-        dataset.batch_segment(places)  # the first touch of a clip compares its checksum
+    for indices in np.array_split(np.arange(len(dataset)), 1 + len(dataset) // batch_size):
+        dataset.batch_segment(indices)  # the first access to a clip verifies its checksum
     held: deque = deque(maxlen=1)  # a training loop holds one batch while the next is made
     for _ in range(_BATCHES):
         held.append(_timed_batch(dataset, np.fromiter(order, np.int64, batch_size), watch))
@@ -69,20 +74,20 @@ def profile_stages(folder: Path, *, batch_size: int, seed: int) -> dict[str, flo
     return {**stages, "loader": max(0.0, total - sum(stages.values())), "whole": total}
 
 
-def _timed_batch(dataset, places: np.ndarray, watch: Stopwatch):
+def _timed_batch(dataset: Any, indices: np.ndarray, watch: Stopwatch) -> dict:
     from karsl.datasets.batching.batch import allocate_batch, write_segments
     from karsl.datasets.batching.deferred import DeferredBatch
     from karsl.datasets.batching.pipeline import CompiledRNG
 
     with watch.timing("look up clips"):
-        part = dataset.batch_segment(places)
-        clips = DeferredBatch(part.frames, part.skeleton)
-    for step in part.pipeline.deferred:
+        segment = dataset.batch_segment(indices)
+        clips = DeferredBatch(segment.frames, segment.skeleton)
+    for step in segment.pipeline.deferred:
         with watch.timing(f"plan {type(step).__name__}"):
-            step.defer(clips, step.get_params(clips.meta, CompiledRNG(part.rng_keys, transform_id=step.transform_id)))
-    part.__dict__["deferred"] = clips
+            step.defer(clips, step.get_params(clips.meta, CompiledRNG(segment.rng_keys, transform_id=step.transform_id)))
+    segment.__dict__["deferred"] = clips
     with watch.timing("memory of the batch"):
-        arrays, batch = allocate_batch([part], part.shape())
+        arrays, batch = allocate_batch([segment], segment.shape())
     with watch.timing("compiled pass"):
-        write_segments([part], arrays)
+        write_segments([segment], arrays)
     return batch

@@ -1,4 +1,4 @@
-"""How long a dataset takes from nothing to its first batch: folders scanned, a pack opened, and both a second time."""
+"""Seconds from opening a dataset to its first batch, for folders and for a pack, with and without a cached index."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from karsl.datasets import KArSLDataset, keypoint_collate
 from karsl.formats import open_clips
 from karsl.pack.write import pack_clips
 
-_FRAMES = 3  # clips are short: what is timed is finding them, and files of 75,300 are written quickly
+_FRAMES = 3  # short clips are written quickly; finding them is what is timed
 _BATCH_SIZE = 64
 _PIPELINE: list[dict] = [
     dict(type="LoadKeypoints"),
@@ -24,14 +24,16 @@ _PIPELINE: list[dict] = [
     dict(type="PackKeypointInputs"),
 ]
 _SPLITS = {f"{signer}-{split}": clips for signer in ("01", "02", "03") for split, clips in (("train", 42), ("test", 8))}
-_CLIPS_A_SIGN = sum(_SPLITS.values())
+_CLIPS_PER_SIGN = sum(_SPLITS.values())
 
 
 @dataclass(frozen=True)
 class StartupFigures:
-    """Args:
-    name: What was opened.
-    seconds: To the first batch, modules and compiled functions being loaded.
+    """Startup time of one kind of dataset.
+
+    Args:
+        name: Description of the dataset.
+        seconds: Seconds to the first batch; modules and compiled functions are loaded before.
     """
 
     name: str
@@ -39,35 +41,35 @@ class StartupFigures:
 
 
 def bench_open(count: int = 75_300, folder: Path | None = None, *, repeats: int = 3) -> list[StartupFigures]:
-    """Figures of a corpus in KArSL's layout and of a pack of it.
+    """Time a corpus in KArSL's layout and a pack of it.
 
     Args:
-        count: Clips, rounded up to whole signs of 150.
-        folder: For the files; a temporary one by default. Files that are there are used again.
-        repeats: The least of so many readings counts.
+        count: Number of clips, rounded up to a multiple of 150, the clips per sign.
+        folder: Folder for the files; None uses a temporary one. Existing files are reused.
+        repeats: Number of measurements, of which the minimum is returned.
     """
     with tempfile.TemporaryDirectory(prefix="karsl-bench-") as temporary:
-        place = folder or Path(temporary)
-        root, pack = place / f"open-{count}", place / f"open-{count}-pack"
+        work_dir = folder or Path(temporary)
+        root, pack = work_dir / f"open-{count}", work_dir / f"open-{count}-pack"
         if not pack.exists():
-            write_corpus(root, -(-count // _CLIPS_A_SIGN))
+            write_corpus(root, -(-count // _CLIPS_PER_SIGN))
             pack_clips(open_clips(root), pack)
-        of_folders = dict(data_root=str(root))
-        of_pack = dict(data_root=str(pack), ann_file="annotations.json")
-        with tempfile.TemporaryDirectory(dir=place) as index:
-            _first_batch(index_cache=index, **of_pack)
-            _first_batch(index_cache=index, **of_folders)
-            ways: dict[str, Callable[[], None]] = {
-                "npz folders, scanned": lambda: _first_batch(index_cache=None, **of_folders),
-                "npz folders, index kept": lambda: _first_batch(index_cache=index, **of_folders),
-                "pack, annotations parsed": lambda: _first_batch(index_cache=None, **of_pack),
-                "pack, index kept": lambda: _first_batch(index_cache=index, **of_pack),
+        folder_options = dict(data_root=str(root))
+        pack_options = dict(data_root=str(pack), ann_file="annotations.json")
+        with tempfile.TemporaryDirectory(dir=work_dir) as index:
+            _first_batch(index_cache=index, **pack_options)
+            _first_batch(index_cache=index, **folder_options)
+            runs: dict[str, Callable[[], None]] = {
+                "npz folders, scanned": lambda: _first_batch(index_cache=None, **folder_options),
+                "npz folders, index cached": lambda: _first_batch(index_cache=index, **folder_options),
+                "pack, annotations parsed": lambda: _first_batch(index_cache=None, **pack_options),
+                "pack, index cached": lambda: _first_batch(index_cache=index, **pack_options),
             }
-            return [StartupFigures(name, min(_seconds(way) for _ in range(repeats))) for name, way in ways.items()]
+            return [StartupFigures(name, min(_seconds(run) for _ in range(repeats))) for name, run in runs.items()]
 
 
 def open_table(figures: Sequence[StartupFigures], count: int) -> Table:
-    """A table, each row with how many times faster it is than the first."""
+    """Return a table with the speedup of each row over the first."""
     table = Table(title=f"{count:,} clips: from opening to the first batch", title_justify="left", title_style="bold")
     table.add_column("", no_wrap=True)
     table.add_column("s", justify="right")
@@ -78,7 +80,7 @@ def open_table(figures: Sequence[StartupFigures], count: int) -> Table:
 
 
 def write_corpus(root: Path, signs: int) -> None:
-    """Archives of short clips in KArSL's layout."""
+    """Write archives of short clips in KArSL's layout."""
     rng = np.random.default_rng(0)
     clip = rng.random((_FRAMES, 184, 4), np.float32)
     for split, clips in _SPLITS.items():
@@ -89,12 +91,11 @@ def write_corpus(root: Path, signs: int) -> None:
 
 
 def _first_batch(**kwargs: object) -> None:
-    """Every file's facts are asked anew, as in a new process."""
     dataset = KArSLDataset(pipeline=_PIPELINE, seed=0, **kwargs)  # type: ignore[arg-type]
     keypoint_collate(dataset.__getitems__(np.random.default_rng(0).integers(0, len(dataset), _BATCH_SIZE).tolist()))
 
 
-def _seconds(way: Callable[[], None]) -> float:
+def _seconds(run: Callable[[], None]) -> float:
     start = time.perf_counter()
-    way()
+    run()
     return time.perf_counter() - start

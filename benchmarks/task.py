@@ -1,4 +1,4 @@
-"""The job that every way does: a clip in, 50 augmented frames out. Per clip, in numpy, as people write it."""
+"""The task of every candidate: a clip in, 50 augmented frames out, in numpy and clip by clip, as commonly written."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SHIFT = (-0.1, 0.1)
 ReadClip = Callable[[int], np.ndarray]
 
 
-def sample_frames(clip: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Read one position in each of L equal segments, blending the two frames around it.
+def sample_frames(clip: np.ndarray, fractions: np.ndarray) -> np.ndarray:
+    """Sample one position in each of L equal segments, interpolating between the two frames around it.
 
     Args:
         clip: (T, V, C).
-        places: (L,), place inside each segment in [0, 1).
+        fractions: (L,), position inside each segment, in [0, 1).
 
     Returns:
         float32 (L, V, C).
@@ -37,17 +37,17 @@ def sample_frames(clip: np.ndarray, places: np.ndarray) -> np.ndarray:
         [0.5, 3.0]
     """
     last = len(clip) - 1
-    positions = np.clip((np.arange(len(places)) + places) * len(clip) / len(places) - 0.5, 0, last)
+    positions = np.clip((np.arange(len(fractions)) + fractions) * len(clip) / len(fractions) - 0.5, 0, last)
     first = positions.astype(np.int64)
     weight = (positions - first).astype(np.float32)[:, None, None]
     return clip[first] * (1 - weight) + clip[np.minimum(first + 1, last)] * weight
 
 
 class EagerTask:
-    """Sample, mirror, turn, scale and shift one clip.
+    """Sample, mirror, rotate, scale and shift one clip.
 
     Args:
-        seed: Of the draws; each worker process draws its own.
+        seed: Seed of the random numbers, which differ between worker processes.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -55,7 +55,7 @@ class EagerTask:
         self._rng: np.random.Generator | None = None
 
     def __call__(self, clip: np.ndarray) -> np.ndarray:
-        """float32 (T, V, C) to float32 (CLIP_LEN, V, C)."""
+        """Return float32 (CLIP_LEN, V, C) from float32 (T, V, C)."""
         rng = self._rng = self._rng or self._generator()
         out = sample_frames(clip, rng.random(CLIP_LEN))
         if rng.random() < FLIP_PROB:
@@ -75,16 +75,16 @@ class EagerTask:
 
 
 class TaskDataset(Dataset):
-    """Clips by number, through the job; the reader is opened in the process that reads.
+    """Clips by index, after the task; the reader is opened in the process that reads.
 
     Args:
-        open_reader: Gives a function from a clip's number to its array; pickles.
-        count: Clips.
-        seed: Of the job.
+        open_reader: Picklable function that returns a function from the index of a clip to its array.
+        count: Number of clips.
+        seed: Seed of the task.
     """
 
     def __init__(self, open_reader: Callable[[], ReadClip], count: int, *, seed: int = 0) -> None:
-        self.open_reader, self.count, self.job = open_reader, count, EagerTask(seed)
+        self.open_reader, self.count, self.task = open_reader, count, EagerTask(seed)
         self._read: ReadClip | None = None
 
     def __len__(self) -> int:
@@ -93,11 +93,11 @@ class TaskDataset(Dataset):
     def __getitem__(self, idx: int) -> np.ndarray:
         if self._read is None:
             self._read = self.open_reader()
-        return self.job(self._read(idx))
+        return self.task(self._read(idx))
 
 
 class EndlessOrder(Sampler):
-    """Every clip once in random order, then again in another, without end: no way pays for the end of an epoch."""
+    """Random permutations of the clips, one after the other without end, so that no candidate waits between epochs."""
 
     def __init__(self, count: int, *, seed: int = 0) -> None:
         self.count, self.seed = count, seed
@@ -109,7 +109,7 @@ class EndlessOrder(Sampler):
 
 
 def plain_loader(dataset: Dataset, *, num_workers: int, start_method: str, **kwargs: object) -> DataLoader:
-    """PyTorch's own loader as it comes; the start method is given only where there are workers."""
+    """Return PyTorch's DataLoader; the start method is passed only if there are workers, as it requires."""
     if num_workers:
         kwargs |= {"multiprocessing_context": start_method, "persistent_workers": True}
     return DataLoader(dataset, num_workers=num_workers, **kwargs)  # type: ignore[arg-type]

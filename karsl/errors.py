@@ -67,10 +67,6 @@ class ProbeError(KarslError, RuntimeError):
     """A memory measurement cannot be made."""
 
 
-class BenchError(KarslError, RuntimeError):
-    """A benchmark candidate returned wrong data or did not finish."""
-
-
 class MissingExtraError(KarslError, ImportError):
     """An optional library is not installed. The text names the extra that installs it."""
 

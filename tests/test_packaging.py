@@ -26,7 +26,12 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
         if not name.startswith(("tests/", "docs/")) and (ROOT / name).is_file():
             (clone / name).parent.mkdir(parents=True, exist_ok=True)
             (clone / name).write_bytes((ROOT / name).read_bytes())
-    command = [sys.executable, "-c", "from setuptools.build_meta import build_wheel as b; import sys; b(sys.argv[1])", str(out)]
+    command = [
+        sys.executable,
+        "-c",
+        "from setuptools.build_meta import build_wheel as b; import sys; b(sys.argv[1])",
+        str(out),
+    ]
     result = subprocess.run(command, cwd=clone, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return zipfile.ZipFile(next(out.glob("*.whl")))

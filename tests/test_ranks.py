@@ -66,7 +66,19 @@ RANKS = {
 }
 # Optional dependencies, which a function imports when it needs them, and modules of the package that need one at their top.
 OPTIONAL = {
-    *("numba", "deflate", "PIL", "matplotlib", "arabic_reshaper", "bidi", "openpyxl", "pyarrow", "ray", "fsspec", "pose_format"),
+    *(
+        "numba",
+        "deflate",
+        "PIL",
+        "matplotlib",
+        "arabic_reshaper",
+        "bidi",
+        "openpyxl",
+        "pyarrow",
+        "ray",
+        "fsspec",
+        "pose_format",
+    ),
     *("imageio_ffmpeg", "h5py", "IPython", "hypothesis", "pandas", "tensorboard"),
     "karsl.datasets.batching",  # numba
     "karsl.visualization.clip_sheets",  # Pillow
@@ -236,7 +248,11 @@ def test_behavior_does_not_depend_on_where_code_is(word):
         ("io/npy.py", "from karsl.datasets import KArSLDataset", "imports datasets.__init__"),
         ("io/npy.py", "import karsl.datasets.pipeline", "imports datasets.pipeline"),
         ("io/npy.py", "def f():\n    from karsl.models import head", "imports models.head"),
-        ("io/npy.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from karsl.io.npz import NpzReader", "io.npz"),
+        (
+            "io/npy.py",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from karsl.io.npz import NpzReader",
+            "io.npz",
+        ),
         ("io/npz.py", "from karsl.io import ClipReader", "imports its own package"),
         ("models/head.py", "from karsl.engine import launch", "imports engine.__init__"),
     ],

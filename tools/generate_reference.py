@@ -1,4 +1,4 @@
-"""Write the reference pages of docs/ from docstrings and argument parsers; with --check only say which are stale."""
+"""Write the reference pages of docs/ from docstrings and argument parsers; with --check, list the stale ones."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from karsl.cli.main import COMMANDS
-from karsl.cli.main import Parser
+from karsl.cli.main import COMMANDS, Parser
 from karsl.datasets import transforms
 from karsl.registry import TRANSFORMS
 
@@ -34,46 +33,48 @@ SECTION = re.compile(rf"({'|'.join(KEYS)}|Args|Raises|Example|Source): ?(.*)")
 
 FROM_DATASET = {
     "clip_id": "str, name of the clip in messages and predictions.",
-    "keypoint_path": "str, file of the clip, prefix joined.",
-    "keypoint_key": "str, name of the clip's array in an archive; records of packs and of files with one clip lack it.",
-    "label": "int, class, 0 to K - 1.",
-    "sign": "int, SignID of KArSL, from 1; other corpora may lack it.",
-    "signer": "str, e.g. `'01'`; other corpora may lack it.",
+    "keypoint_path": "str, path of the file that contains the clip, including `data_prefix`.",
+    "keypoint_key": "str, name of the clip's array in an archive; absent for packs and for files with one clip.",
+    "label": "int, class index, 0 to K - 1.",
+    "sign": "int, SignID of KArSL, from 1; may be absent in other corpora.",
+    "signer": "str, e.g. `'01'`; may be absent in other corpora.",
     "split": "str, `'train'` or `'test'`.",
-    "num_frames": "int, T, the current length.",
-    "sample_idx": "int, place in the dataset.",
-    "sample_key": "uint64, what all draws for this sample start from.",
-    "skeleton": "Skeleton, the names, groups, edges and mirror of the V keypoints.",
+    "num_frames": "int, current number of frames T.",
+    "sample_idx": "int, index in the dataset.",
+    "sample_key": "uint64, random key that determines all random numbers of this sample.",
+    "skeleton": "Skeleton with the names, groups, edges and mirror of the V keypoints.",
 }
 INTRO = """
 # Transforms and results keys
 
-A pipeline carries one dict, the *results*. Letters: N batch, T frames, V keypoints, C coordinates (x to the right, y down,
-z), L or `clip_len` sampled frames. A missing point has NaN coordinates and score 0 until `PackKeypointInputs`. Why it is
-so: [concepts](concepts.md); a step of your own: [add a transform](howto-add-a-transform.md).
+One dict, the *results*, passes through all transforms of a pipeline. Letters of shapes: T frames, V keypoints, C coordinates
+(x to the right, y down, z), K classes; T' and V' are new numbers of frames and keypoints. A missing keypoint has NaN
+coordinates and score 0 until `PackKeypointInputs`; [concepts](concepts.md) explains why. To write your own transform, see
+[add a transform](howto-add-a-transform.md).
 
 ## Keys
 
-| key | value | from | changed by |
+| key | value | added by | modified by |
 | --- | --- | --- | --- |
 """
 COMMANDS_INTRO = """
 # Commands
 
-`karsl COMMAND --help` says the same. Every command also takes `--debug`: the traceback of an error instead of one line.
+`karsl COMMAND --help` prints the same text. Every command also accepts `--debug`, which shows the traceback of an error
+instead of one line.
 
-| exit status | means |
+| exit status | meaning |
 | --- | --- |
-| 0 | done |
-| 1 | a limit that was asked for is exceeded, as with `karsl memory --max-private-mb` |
-| 2 | an input is wrong; one line on stderr says which and what to do |
+| 0 | success |
+| 1 | a limit is exceeded: `karsl memory --max-private-mb`, `karsl bench --at-least` |
+| 2 | invalid input; one line on stderr names it and a remedy |
 | 130 | interrupted from the keyboard |
-| 141 | the reader of standard output went away, as `head` does |
+| 141 | standard output was closed by its reader, such as `head` |
 """
 
 
 def sections(doc: str) -> dict[str, str]:
-    """Split a Google docstring: section name to its dedented text, the prose before them under ''."""
+    """Return the dedented text of each section of a Google docstring by name, and the text before them as ''."""
     found: dict[str, list[str]] = {"": []}
     name = ""
     for line in inspect.cleandoc(doc).splitlines():
@@ -84,7 +85,7 @@ def sections(doc: str) -> dict[str, str]:
 
 
 def entries(text: str) -> dict[str, str]:
-    """`name: meaning` lines with indented continuations; a line of names alone gives empty meanings."""
+    """Return the entries of a section, `name: meaning` with indented continuation lines; names alone have empty meanings."""
     joined = re.sub(r"\n +", " ", text)
     found = {}
     for line in filter(None, joined.splitlines()):
@@ -94,12 +95,12 @@ def entries(text: str) -> dict[str, str]:
 
 
 def cell(text: str) -> str:
-    """Text for a Markdown table."""
+    """Escape text for a Markdown table."""
     return text.replace("|", r"\|")
 
 
 def by_module() -> dict[str, list[type]]:
-    """The registered transforms of karsl in reading order; each must be reachable from here."""
+    """Return the registered transforms of karsl by module, in the order of `MODULES`."""
     shown: dict[str, list[type]] = {name: [] for name in MODULES}
     for cls in TRANSFORMS.module_dict.values():
         home, _, module = cls.__module__.rpartition(".")
@@ -109,16 +110,16 @@ def by_module() -> dict[str, list[type]]:
 
 
 def key_rows(classes: list[type]) -> Iterator[str]:
-    """One row for each key: what it is, who gives it, who changes it."""
+    """Yield a table row per key: its meaning, and the transforms that add or modify it."""
     parsed = {cls.__name__: sections(cls.__doc__ or "") for cls in classes}
     added = {name: entries(doc.get("Added Keys", "")) for name, doc in parsed.items()}
-    changed = {name: entries(doc.get("Modified Keys", "")) for name, doc in parsed.items()}
+    modified = {name: entries(doc.get("Modified Keys", "")) for name, doc in parsed.items()}
     meaning = {key: text for keys in reversed(added.values()) for key, text in keys.items()} | FROM_DATASET
     for key in dict.fromkeys([*FROM_DATASET, *(key for keys in added.values() for key in keys)]):
-        givers = (["the dataset"] if key in FROM_DATASET else []) + links(n for n, keys in added.items() if key in keys)
-        changers = links(name for name, keys in changed.items() if key in keys)
-        changers = ["most steps"] if len(changers) > 5 else changers
-        yield f"| `{key}` | {cell(meaning[key])} | {', '.join(givers)} | {', '.join(changers)} |"
+        added_by = (["the dataset"] if key in FROM_DATASET else []) + links(n for n, keys in added.items() if key in keys)
+        modified_by = links(name for name, keys in modified.items() if key in keys)
+        modified_by = ["most transforms"] if len(modified_by) > 5 else modified_by
+        yield f"| `{key}` | {cell(meaning[key])} | {', '.join(added_by)} | {', '.join(modified_by)} |"
 
 
 def links(names: Iterator[str]) -> list[str]:
@@ -126,7 +127,7 @@ def links(names: Iterator[str]) -> list[str]:
 
 
 def transform_text(cls: type) -> Iterator[str]:
-    """The part of one transform."""
+    """Yield the text of one transform."""
     doc = sections(cls.__doc__ or "")
     yield f"### {cls.__name__}\n\n{doc['']}\n"
     yield "| | key | value |\n| --- | --- | --- |"
@@ -150,7 +151,7 @@ def transform_text(cls: type) -> Iterator[str]:
 
 
 def results_page() -> str:
-    """docs/reference-results-keys.md."""
+    """Return the text of docs/reference-results-keys.md."""
     groups = by_module()
     parts = [MARK.format("the docstrings of karsl/datasets/transforms") + INTRO.rstrip("\n")]
     parts += key_rows([cls for classes in groups.values() for cls in classes])
@@ -162,7 +163,7 @@ def results_page() -> str:
 
 
 def option_row(action: argparse.Action, prog: str) -> str:
-    """One row of a command's table; argparse's own help is laid out differently by each Python."""
+    """Return the table row of an option. The layout of argparse's own help depends on the version of Python."""
     value = "" if action.nargs == 0 else str(action.metavar or action.dest.upper())
     value = "{" + ",".join(map(str, action.choices)) + "}" if action.choices else value
     value += " ..." if action.nargs in ("+", "*") else ""
@@ -173,27 +174,28 @@ def option_row(action: argparse.Action, prog: str) -> str:
 
 
 def commands_page() -> str:
-    """docs/reference-commands.md."""
+    """Return the text of docs/reference-commands.md."""
     parts = [MARK.format("the argument parsers of karsl/cli") + COMMANDS_INTRO.rstrip("\n")]
     for name in COMMANDS:
         module = import_module(f"karsl.cli.{name}")
         parser = Parser(prog=f"karsl {name}", description=module.SUMMARY, add_help=False)
         module.add_arguments(parser)
-        does = str(parser.description).rstrip(".")
-        parts.append(f"\n## karsl {name}\n\n{does[0].upper()}{does[1:]}.\n\n| argument | meaning |\n| --- | --- |")
+        text = str(parser.description).rstrip(".")
+        parts.append(f"\n## karsl {name}\n\n{text[0].upper()}{text[1:]}.\n\n| argument | meaning |\n| --- | --- |")
         parts += [option_row(a, parser.prog) for a in parser._actions if a.help is not argparse.SUPPRESS]
+        parts += [f"\n```text\n{parser.epilog.strip()}\n```"] if parser.epilog else []
     return "\n".join(parts) + "\n"
 
 
 def pages() -> dict[Path, str]:
-    """Every generated page, by path."""
+    """Return every generated page by path."""
     return {DOCS / "reference-results-keys.md": results_page(), DOCS / "reference-commands.md": commands_page()}
 
 
 def main() -> int:
-    """Write the pages, or name those that are stale."""
+    """Write the pages, or list the stale ones."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; status 1 if a page is stale")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with status 1 if a page is stale")
     check = parser.parse_args().check
     stale = [p for p, text in pages().items() if not p.is_file() or p.read_text(encoding="utf-8") != text]
     for path in stale:

@@ -1,1 +1,1 @@
-"""The ways that people use, one file each, in the form their documentation recommends for random reading."""
+"""Other formats and libraries, one file each, as their documentation recommends for random access."""

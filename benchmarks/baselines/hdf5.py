@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.candidate import OFFSETS_FILE, MemoryMapped
+from benchmarks.candidate import OFFSETS_FILE, RandomAccessCandidate
 from benchmarks.clips import Clips, read_offsets
 from benchmarks.task import CHANNELS, NUM_KEYPOINTS, ReadClip
 
 
-class Hdf5(MemoryMapped):
-    """Not chunked, since a chunk would be read whole; opened in each process, since handles do not survive a fork."""
+class Hdf5(RandomAccessCandidate):
+    """Not chunked, since a chunk is read as a whole; opened in each process, since handles do not survive a fork."""
 
     name = "hdf5"
     libraries = ("h5py",)
@@ -31,7 +31,7 @@ class Hdf5(MemoryMapped):
         import h5py
 
         frames, offsets = h5py.File(folder / "clips.h5", "r")["frames"], read_offsets(folder)
-        return lambda number: frames[offsets[number] : offsets[number + 1]]
+        return lambda index: frames[offsets[index] : offsets[index + 1]]
 
 
 CANDIDATE = Hdf5()

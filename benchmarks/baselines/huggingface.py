@@ -1,4 +1,4 @@
-"""Hugging Face datasets: Arrow files, mapped; clips as raw bytes, which is several times as fast as its array features."""
+"""Hugging Face datasets: memory-mapped Arrow files; clips as bytes, several times as fast as its array features."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.candidate import MemoryMapped
+from benchmarks.candidate import RandomAccessCandidate
 from benchmarks.clips import Clips
 from benchmarks.task import CHANNELS, NUM_KEYPOINTS, ReadClip
 
 
-class HuggingFace(MemoryMapped):
-    """A table of one binary column."""
+class HuggingFace(RandomAccessCandidate):
+    """Table with one binary column."""
 
     name = "huggingface"
     libraries = ("datasets",)
@@ -31,8 +31,8 @@ class HuggingFace(MemoryMapped):
 
         table = Dataset.from_file(str(folder / "clips.arrow"))
 
-        def read(number: int) -> np.ndarray:
-            return np.frombuffer(table[number]["clip"], np.float32).reshape(-1, NUM_KEYPOINTS, CHANNELS)
+        def read(index: int) -> np.ndarray:
+            return np.frombuffer(table[index]["clip"], np.float32).reshape(-1, NUM_KEYPOINTS, CHANNELS)
 
         return read
 

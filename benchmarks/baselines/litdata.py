@@ -1,4 +1,4 @@
-"""litdata: chunks of clips as raw bytes through its own dataset and loader."""
+"""litdata: chunks of clips as bytes, with its own dataset and loader."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _CHUNK_BYTES = 1 << 26
 
 
 class LitData(Candidate):
-    """Raw bytes, since its array serialiser is slower."""
+    """Clips as bytes, since its serializer of arrays is slower."""
 
     name = "litdata"
     libraries = ("litdata",)
     extra = None
     remedy = (
-        "litdata asks for torchvision, whose wheel on PyPI breaks MMEngine's Runner beside a CPU build of torch, so no "
-        "extra brings it; 'pip install --no-deps litdata lightning-utilities' and what it then misses runs"
+        "no extra installs it, since it requires torchvision, whose wheel on PyPI breaks MMEngine's Runner with a CPU build "
+        "of torch; use 'pip install --no-deps litdata lightning-utilities' and install what is then missing"
     )
 
     def prepare(self, clips: Clips, folder: Path) -> int:
@@ -51,11 +51,11 @@ class LitData(Candidate):
         from litdata import StreamingDataset
 
         dataset = StreamingDataset(str(folder), shuffle=False)
-        return [as_clip(dataset[number]) for number in range(count)]
+        return [as_clip(dataset[index]) for index in range(count)]
 
 
 def as_clip(raw: bytes) -> np.ndarray:
-    """(T, 184, 4) of a clip's bytes."""
+    """Return (T, 184, 4) from the bytes of a clip."""
     return np.frombuffer(raw, np.float32).reshape(-1, NUM_KEYPOINTS, CHANNELS)
 
 

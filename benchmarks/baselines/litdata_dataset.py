@@ -1,4 +1,4 @@
-"""The dataset of the way `litdata`; apart, since its class needs the library when it is defined."""
+"""Dataset of the candidate `litdata`, in its own module because the class derives from one of the library."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from benchmarks.task import EagerTask
 
 
 class StreamedClips(StreamingDataset):
-    """Clips through the job, in its own shuffled order."""
+    """Clips after the task, in the shuffled order of the library."""
 
     def __init__(self, folder: str, *, seed: int) -> None:
         super().__init__(folder, shuffle=True, drop_last=False, seed=seed)
-        self.job = EagerTask(seed)
+        self.task = EagerTask(seed)
 
     def __getitem__(self, index: object) -> np.ndarray:  # type: ignore[override]
-        """float32 (50, 184, 4)."""
-        return self.job(as_clip(super().__getitem__(index)))
+        """Return float32 (50, 184, 4)."""
+        return self.task(as_clip(super().__getitem__(index)))

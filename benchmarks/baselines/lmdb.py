@@ -1,4 +1,4 @@
-"""LMDB: one key a clip, raw bytes, read without a copy."""
+"""LMDB: one key per clip, bytes read without a copy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.candidate import MemoryMapped
+from benchmarks.candidate import RandomAccessCandidate
 from benchmarks.clips import Clips
 from benchmarks.task import CHANNELS, NUM_KEYPOINTS, ReadClip
 
@@ -14,8 +14,8 @@ _MAP_BYTES = 1 << 40  # address space, not disk
 _CLIPS_PER_COMMIT = 256
 
 
-class Lmdb(MemoryMapped):
-    """Opened in each process without locks, as its documentation says for readers alone."""
+class Lmdb(RandomAccessCandidate):
+    """Opened in each process without locks, as its documentation recommends if there is no writer."""
 
     name = "lmdb"
     libraries = ("lmdb",)
@@ -36,16 +36,17 @@ class Lmdb(MemoryMapped):
         import lmdb
 
         store = lmdb.open(str(folder / "clips"), readonly=True, lock=False, readahead=False, map_size=_MAP_BYTES)
-        transaction = store.begin(buffers=True)  # stays open: nobody writes
+        transaction = store.begin(buffers=True)  # stays open, since there is no writer
 
-        def read(number: int) -> np.ndarray:
-            return np.frombuffer(transaction.get(_key(number)), np.float32).reshape(-1, NUM_KEYPOINTS, CHANNELS)
+        def read(index: int) -> np.ndarray:
+            clip = transaction.get(_key(index))
+            return np.frombuffer(clip, np.float32).reshape(-1, NUM_KEYPOINTS, CHANNELS)  # type: ignore[arg-type]
 
         return read
 
 
-def _key(number: int) -> bytes:
-    return number.to_bytes(8, "big")
+def _key(index: int) -> bytes:
+    return index.to_bytes(8, "big")
 
 
 CANDIDATE = Lmdb()

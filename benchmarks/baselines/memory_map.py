@@ -1,16 +1,16 @@
-"""One float32 block of all frames and offsets, mapped, read a clip at a time: the reference project's fast way."""
+"""One memory-mapped float32 block of all frames with offsets: the fast format of the original project."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.candidate import MemoryMapped
+from benchmarks.candidate import RandomAccessCandidate
 from benchmarks.clips import Clips, StoredClips, write_block
 from benchmarks.task import ReadClip
 
 
-class MemoryMap(MemoryMapped):
-    """numpy's memory map."""
+class MemoryMap(RandomAccessCandidate):
+    """Memory map of numpy."""
 
     name = "memory-map"
 

@@ -1,4 +1,4 @@
-"""The same memory map behind MMEngine's BaseDataset and its default collate, as an OpenMMLab project would write it."""
+"""The memory map in MMEngine's BaseDataset with its default collate function, as in an OpenMMLab project."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.task import EagerTask, EndlessOrder, plain_loader
 
 
 class MMEngineMap(Candidate):
-    """Records in a BaseDataset, clips in a map; batches are lists of tensors, stacked where a model would stack them."""
+    """Records in a BaseDataset, clips in a memory map; the lists of tensors are stacked at the end, as a model would do."""
 
     name = "mmengine"
     store = "memory-map"
@@ -49,7 +49,7 @@ class MMEngineMap(Candidate):
 
 
 class ReadMapped:
-    """The transform that loads: `keypoint` by the record's `start` and `end`."""
+    """Transform that reads `keypoint` from `start` to `end`."""
 
     def __init__(self, folder: Path) -> None:
         self.clips = StoredClips(folder)
@@ -60,18 +60,18 @@ class ReadMapped:
 
 
 class RunTask:
-    """The job as a transform."""
+    """The task as a transform."""
 
     def __init__(self, seed: int) -> None:
-        self.job = EagerTask(seed)
+        self.task = EagerTask(seed)
 
     def __call__(self, results: dict) -> dict:
-        results["keypoint"] = self.job(results["keypoint"])
+        results["keypoint"] = self.task(results["keypoint"])
         return results
 
 
 def pack(results: dict) -> dict:
-    """What goes to the model."""
+    """Return the input of the model."""
     return {"inputs": torch.from_numpy(results["keypoint"]), "label": results["label"]}
 
 

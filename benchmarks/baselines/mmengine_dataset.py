@@ -1,4 +1,4 @@
-"""The dataset of the way `mmengine`; apart, since its class needs MMEngine when it is defined."""
+"""Dataset of the candidate `mmengine`, in its own module because the class derives from one of the library."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from benchmarks.clips import read_offsets
 
 
 class MappedRecords(BaseDataset):
-    """Where each clip lies in the block.
+    """First and last frame of each clip in the block.
 
     Args:
-        folder: Of the block.
-        kwargs: As for BaseDataset.
+        folder: Folder of the block.
+        kwargs: Further arguments of BaseDataset.
     """
 
     def __init__(self, folder: Path, **kwargs: Any) -> None:
@@ -23,9 +23,9 @@ class MappedRecords(BaseDataset):
         super().__init__(**kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """One record a clip."""
+        """Return one record per clip."""
         offsets = read_offsets(self.folder).tolist()
         return [
-            {"start": start, "end": end, "label": number % 502}
-            for number, (start, end) in enumerate(zip(offsets[:-1], offsets[1:], strict=True))
+            {"start": start, "end": end, "label": index % 502}
+            for index, (start, end) in enumerate(zip(offsets[:-1], offsets[1:], strict=True))
         ]

@@ -1,4 +1,4 @@
-"""MosaicML streaming: MDS shards through its own dataset and loader."""
+"""MosaicML streaming: MDS shards, with its own dataset and loader."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _SHARD_BYTES = 1 << 26  # its default
 
 
 class MosaicML(Candidate):
-    """One `ndarray:float32` column; local files, nothing is downloaded."""
+    """One `ndarray:float32` column in local files."""
 
     name = "mosaicml"
     libraries = ("streaming", "torchvision")
     extra = None
     remedy = (
-        "mosaicml-streaming 0.13 asks for numpy<2.2 and xxhash<4 and imports torchvision, so no extra brings it; "
-        "'pip install --no-deps mosaicml-streaming' and what it then misses runs with newer ones too"
+        "no extra installs it, since version 0.13 requires numpy<2.2 and xxhash<4 and imports torchvision, but it runs with "
+        "newer versions; use 'pip install --no-deps mosaicml-streaming' and install what is then missing"
     )
 
     def prepare(self, clips: Clips, folder: Path) -> int:
@@ -49,7 +49,7 @@ class MosaicML(Candidate):
         from streaming import StreamingDataset
 
         dataset = StreamingDataset(local=str(folder), batch_size=1)
-        return [dataset[number]["clip"] for number in range(count)]
+        return [dataset[index]["clip"] for index in range(count)]
 
 
 CANDIDATE = MosaicML()

@@ -1,4 +1,4 @@
-"""One .npy file a clip, read by numpy."""
+"""One .npy file per clip, read by numpy."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.candidate import MemoryMapped
+from benchmarks.candidate import RandomAccessCandidate
 from benchmarks.clips import Clips
 from benchmarks.task import ReadClip
 
 
-class NpyPerClip(MemoryMapped):
-    """Folders of a thousand files each."""
+class NpyPerClip(RandomAccessCandidate):
+    """Folders of 1000 files each."""
 
     name = "npy-per-clip"
 
     def write(self, clips: Clips, folder: Path) -> None:
-        for number, clip in enumerate(clips):
-            path = _path(folder, number)
+        for index, clip in enumerate(clips):
+            path = _path(folder, index)
             path.parent.mkdir(exist_ok=True)
             np.save(path, clip)
 
     def open_reader(self, folder: Path) -> ReadClip:
-        return lambda number: np.load(_path(folder, number))
+        return lambda index: np.load(_path(folder, index))
 
 
-def _path(folder: Path, number: int) -> Path:
-    return folder / f"{number // 1000:03d}" / f"{number:06d}.npy"
+def _path(folder: Path, index: int) -> Path:
+    return folder / f"{index // 1000:03d}" / f"{index:06d}.npy"
 
 
 CANDIDATE = NpyPerClip()

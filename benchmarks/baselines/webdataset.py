@@ -1,4 +1,4 @@
-"""WebDataset: tar shards read from front to back, shuffled by shard and in a buffer; it has no random access."""
+"""WebDataset: tar shards read in sequence, shuffled by shard and in a buffer, without random access."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from benchmarks.candidate import Candidate, folder_bytes
 from benchmarks.clips import Clips
 from benchmarks.task import EagerTask, plain_loader
 
-_CLIPS_PER_SHARD = 750  # about 80 MB; more than the number of workers, also of few clips
-_MIN_SHARDS = 8
+_CLIPS_PER_SHARD = 750  # about 80 MB
+_MIN_SHARDS = 8  # at least one per worker, even with few clips
 _SHUFFLE_BUFFER = 1000  # clips, as in its documentation
 
 
-class WebDatasetWay(Candidate):
-    """One `.npy` member a clip."""
+class WebDatasetLoader(Candidate):
+    """One `.npy` member per clip."""
 
     name = "webdataset"
     libraries = ("webdataset",)
@@ -46,7 +46,7 @@ class WebDatasetWay(Candidate):
 
 
 class TakeClip:
-    """The array of a sample."""
+    """Transform that returns the array of a sample."""
 
     def __call__(self, sample: dict) -> np.ndarray:
         return sample["npy"]
@@ -62,4 +62,4 @@ def _open(folder: Path, *, shuffle: int | bool, seed: int):
     return webdataset.WebDataset(_shards(folder), shardshuffle=shuffle, seed=seed, empty_check=False)
 
 
-CANDIDATE = WebDatasetWay()
+CANDIDATE = WebDatasetLoader()

@@ -1,1 +1,1 @@
-"""karsl's own ways, a file each."""
+"""Candidates of karsl, one file each."""

@@ -1,4 +1,4 @@
-"""What karsl's own ways share: the job as a pipeline, and PyTorch's loader over a dataset."""
+"""Shared parts of the candidates of karsl: the task as a pipeline, and a DataLoader."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.candidate import Candidate
 from benchmarks.task import CLIP_LEN, FLIP_PROB, ROTATION_DEG, SCALE, SHIFT, plain_loader
 
 PIPELINE: list[dict] = [
-    dict(type="LoadKeypoints", cache_bytes=0),  # each clip is read at each access, as the peers do
+    dict(type="LoadKeypoints", cache_bytes=0),  # each access reads the clip, as in the baselines
     dict(type="TSNSampleFrames", clip_len=CLIP_LEN, jitter=1.0),
     dict(type="RandomFlip", prob=FLIP_PROB),
     dict(type="RandomAffine", rotation_deg=ROTATION_DEG, scale=SCALE, shift=SHIFT),
@@ -25,15 +25,15 @@ PIPELINE: list[dict] = [
 
 
 class KarslCandidate(Candidate):
-    """A dataset, keypoint_collate, PyTorch's loader."""
+    """Dataset of karsl with keypoint_collate in PyTorch's loader."""
 
-    role = "ours"
+    role = "karsl"
     libraries: tuple[str, ...] = ("mmengine", "numba")
     extra = "fast"
 
     @abstractmethod
     def open(self, folder: Path, pipeline: list[dict], *, seed: int) -> Any:
-        """The dataset over the way's files; its index file lies beside them, so a second start maps it."""
+        """Return the dataset of the candidate's files; its index is cached next to them, so a second start maps it."""
 
     def loader(
         self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
@@ -44,11 +44,11 @@ class KarslCandidate(Candidate):
 
     def first_clips(self, folder: Path, count: int) -> list[np.ndarray]:
         dataset = self.open(folder, [PIPELINE[0], PIPELINE[-1]], seed=0)
-        return [dataset[number]["inputs"].numpy() for number in range(count)]
+        return [dataset[index]["inputs"].numpy() for index in range(count)]
 
 
-class OwnOrder(Sampler):
-    """`EndlessOrder` by the sampler that we ship, which has clips read from the disk before their batch asks."""
+class EpochOrder(Sampler):
+    """Endless epochs of ResumableSampler, which reads clips ahead from the disk."""
 
     def __init__(self, dataset: Any, *, seed: int) -> None:
         self.dataset, self.seed = dataset, seed
@@ -66,13 +66,13 @@ class OwnOrder(Sampler):
 
 
 def loader_over(dataset: Any, *, batch_size: int, num_workers: int, seed: int, start_method: str) -> DataLoader:
-    """Batches without end over a dataset of ours."""
+    """Return a loader of endless batches of a dataset of karsl."""
     from karsl.datasets import keypoint_collate
 
     return plain_loader(
         dataset,
         batch_size=batch_size,
-        sampler=OwnOrder(dataset, seed=seed),
+        sampler=EpochOrder(dataset, seed=seed),
         collate_fn=keypoint_collate,
         num_workers=num_workers,
         start_method=start_method,
@@ -80,11 +80,11 @@ def loader_over(dataset: Any, *, batch_size: int, num_workers: int, seed: int, s
 
 
 def inputs_of(loader: Iterable[dict]) -> Iterator[torch.Tensor]:
-    """The float32 tensor of each batch."""
+    """Yield the float32 tensor of each batch."""
     for batch in loader:
         yield batch["inputs"]
 
 
 def index_folder(folder: Path) -> str:
-    """Where index files of a way's files lie."""
+    """Return the folder of the index files of a candidate."""
     return str(folder.with_name(f"{folder.name}-index"))

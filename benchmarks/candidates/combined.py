@@ -1,4 +1,4 @@
-"""The same pack through nested combinators: what a mix of corpora costs over one dataset."""
+"""The pack of `karsl` through nested dataset wrappers, to measure the overhead of mixing datasets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.candidates.packed import KarslPacked, open_pack
 
 
 class KarslCombined(KarslPacked):
-    """Three datasets over the pack, repeated, sliced, interleaved, shuffled and mixed, the last steps above the mix."""
+    """Three datasets of the pack, repeated, sliced, interleaved, shuffled and mixed, then the last transforms."""
 
     name = "karsl-combined"
     store = KarslPacked.store
@@ -25,11 +25,11 @@ class KarslCombined(KarslPacked):
 
         dataset = open_pack(folder, [PIPELINE[0], PIPELINE[-1]], seed=0)
         whole = ConcatDataset([SliceDataset(dataset, slice(0, 3)), SliceDataset(dataset, slice(3, None))])
-        return [whole[number]["inputs"].numpy() for number in range(count)]
+        return [whole[index]["inputs"].numpy() for index in range(count)]
 
 
 def nested(folder: Path, pipeline: list[dict], *, seed: int) -> Any:
-    """A tree of five combinators over three datasets of one pack."""
+    """Return a tree of dataset wrappers over three datasets of one pack."""
     from karsl.datasets.combine import InterleaveDataset, MapDataset, MixDataset, RepeatDataset, ShuffleDataset, SliceDataset
 
     a, b, c = (open_pack(folder, pipeline[:2], seed=seed) for _ in range(3))

@@ -1,4 +1,4 @@
-"""karsl's dataset and transforms, one clip at a time, over KArSL's own archives."""
+"""Dataset and transforms of karsl on KArSL's archives, one clip at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.candidates.npz import KarslNpz
 
 
 class KarslEager(KarslNpz):
-    """Samples are made one at a time also where numba is."""
+    """Samples made one by one, with or without numba."""
 
     name = "karsl-eager"
     store = KarslNpz.store
@@ -23,7 +23,7 @@ class KarslEager(KarslNpz):
 
 
 class OneByOne(Dataset):
-    """A dataset without `__getitems__`."""
+    """Dataset wrapper without `__getitems__`."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset

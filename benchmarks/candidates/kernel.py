@@ -1,4 +1,4 @@
-"""The compiled pass alone: plans are made beforehand, two batches take turns, as for the limit."""
+"""The compiled pass of `karsl` alone: the plans of all batches are made before, and two batches alternate as in `limit`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _PLANS = 128
 
 
 class KarslKernel(KarslPacked):
-    """What of `karsl` is compiled, with the steps of the job.
+    """The compiled pass of `karsl`.
 
     Args:
-        name: In the table.
-        pipeline: Steps.
+        name: Name in the table.
+        pipeline: Transforms.
     """
 
     role = "part"
@@ -40,8 +40,8 @@ class KarslKernel(KarslPacked):
         mask = np.empty((batch_size * CLIP_LEN, NUM_KEYPOINTS), bool)
 
         def batches() -> Iterator[torch.Tensor]:
-            numbers = ([next(order) for _ in range(batch_size)] for _ in range(_PLANS))
-            plans = [dataset.batch_segment(np.array(places)).deferred for places in numbers]
+            indices = ([next(order) for _ in range(batch_size)] for _ in range(_PLANS))
+            plans = [dataset.batch_segment(np.array(batch)).deferred for batch in indices]
             for plan, out in zip(cycle(plans), cycle(outs), strict=False):
                 plan.write(channels=CHANNELS, out=out.numpy().reshape(-1, NUM_KEYPOINTS, CHANNELS), mask=mask)
                 yield out
@@ -49,8 +49,8 @@ class KarslKernel(KarslPacked):
         return batches()
 
 
-_CENTRES = {**PIPELINE[1], "jitter": 0.0}
+_CENTERS = {**PIPELINE[1], "jitter": 0.0}
 CANDIDATES = (
     KarslKernel("karsl-kernel", PIPELINE),
-    KarslKernel("karsl-kernel-eval", [PIPELINE[0], _CENTRES, PIPELINE[-1]]),  # nothing is moved
+    KarslKernel("karsl-kernel-eval", [PIPELINE[0], _CENTERS, PIPELINE[-1]]),  # no augmentation
 )

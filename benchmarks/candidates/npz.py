@@ -1,4 +1,4 @@
-"""karsl's dataset over KArSL's own archives: members read by offset, batches in one compiled pass."""
+"""Dataset of karsl on KArSL's archives: members are read by offset, batches made in one compiled pass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.clips import Clips
 
 
 class KarslNpz(KarslCandidate):
-    """KArSLDataset over the archives that `npz-per-sign` reads, nothing kept from one access to the next."""
+    """KArSLDataset on the archives of `npz-per-sign`, without a cache of clips."""
 
     name = "karsl-npz"
     store = npz_per_sign.CANDIDATE.store

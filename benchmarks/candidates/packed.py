@@ -1,4 +1,4 @@
-"""karsl's dataset over a float16 pack: batches in one compiled pass, transferred in recycled shared memory."""
+"""Dataset of karsl on a float16 pack: batches are made in one compiled pass and sent through reused shared memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.clips import Clips
 
 
 class KarslPacked(KarslCandidate):
-    """KArSLDataset over a pack, keypoint_collate, PyTorch's loader."""
+    """KArSLDataset on a pack, with keypoint_collate in PyTorch's loader."""
 
     name = "karsl"
 
@@ -43,7 +43,7 @@ class KarslPacked(KarslCandidate):
 
 
 class KarslThreads(KarslPacked):
-    """The same, its pass in as many threads as there are cores, as in a process that does not ask for one thread."""
+    """The same with one thread per core, which is the default of a process that does not limit its threads."""
 
     name = "karsl-threads"
     store = KarslPacked.store
@@ -58,7 +58,7 @@ class KarslThreads(KarslPacked):
 
 
 def dataset_cfg(folder: Path, pipeline: list[dict], *, seed: int) -> dict:
-    """The dataset over the pack as a config; its index file lies beside it."""
+    """Return the config of the dataset; its index is cached next to the pack."""
     from karsl.datasets import KArSLDataset
 
     return dict(
@@ -72,7 +72,7 @@ def dataset_cfg(folder: Path, pipeline: list[dict], *, seed: int) -> dict:
 
 
 def open_pack(folder: Path, pipeline: list[dict], *, seed: int) -> Any:
-    """The dataset over the pack."""
+    """Return the dataset of the pack."""
     cfg = dataset_cfg(folder, pipeline, seed=seed)
     return cfg.pop("type")(**cfg)
 

@@ -1,4 +1,4 @@
-"""The same dataset and pack behind a loader that MMEngine's Runner builds from a config."""
+"""The dataset of `karsl` in a loader that MMEngine's Runner builds from a config."""
 
 from __future__ import annotations
 

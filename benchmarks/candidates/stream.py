@@ -1,9 +1,10 @@
-"""karsl's streams, and its mapped tars: over the shards of its packs, and over the very tars that WebDataset wrote."""
+"""Streams and memory-mapped tars of karsl, on the shards of a pack and on the tars of `webdataset`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,21 +19,21 @@ from benchmarks.task import plain_loader
 _SKELETON = "karsl_184"
 
 
-class StreamWay(Candidate):
-    """StreamDataset, keypoint_collate, PyTorch's loader; epoch after epoch.
+class StreamCandidate(Candidate):
+    """StreamDataset with keypoint_collate in PyTorch's loader.
 
     Args:
-        name: In the table.
-        files: The way that writes the files.
+        name: Name in the table.
+        files: Candidate that writes the files.
     """
 
-    role = "ours"
+    role = "karsl"
     libraries: tuple[str, ...] = ("mmengine", "numba")
     extra = "fast"
 
     def __init__(self, name: str, files: Candidate) -> None:
         self.name, self.files, self.store = name, files, files.store
-        self.libraries = tuple(dict.fromkeys((*StreamWay.libraries, *files.libraries)))
+        self.libraries = tuple(dict.fromkeys((*StreamCandidate.libraries, *files.libraries)))
 
     def prepare(self, clips: Clips, folder: Path) -> int:
         return self.files.prepare(clips, folder)
@@ -56,8 +57,8 @@ class StreamWay(Candidate):
         return [sample["inputs"].numpy() for _, sample in zip(range(count), stream, strict=False)]
 
 
-class TarsWay(StreamWay):
-    """TarDataset, random access, keypoint_collate, PyTorch's loader."""
+class TarCandidate(StreamCandidate):
+    """TarDataset, with random access and keypoint_collate in PyTorch's loader."""
 
     def loader(
         self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
@@ -70,9 +71,9 @@ class TarsWay(StreamWay):
 
 
 class _Epochs:
-    """One epoch of a stream after the other, each in an order of its own."""
+    """Epochs of a stream; each iteration is the next epoch, in another order."""
 
-    def __init__(self, stream, loader: Iterable[dict]) -> None:
+    def __init__(self, stream: Any, loader: Iterable[dict]) -> None:
         self._stream, self._loader, self._epoch = stream, loader, 0
 
     def __iter__(self) -> Iterator[torch.Tensor]:
@@ -82,13 +83,13 @@ class _Epochs:
 
 
 def _options(folder: Path) -> dict:
-    """Indexes lie beside the files."""
+    """Return the options of both datasets; indexes are cached next to the files."""
     index = index_folder(folder)
     return dict(skeleton=_SKELETON, index_cache=index, cache_dir=index)
 
 
 CANDIDATES = (
-    StreamWay("karsl-stream", PACKED),
-    StreamWay("karsl-stream-tars", WEBDATASET),
-    TarsWay("karsl-tars", WEBDATASET),
+    StreamCandidate("karsl-stream", PACKED),
+    StreamCandidate("karsl-stream-tars", WEBDATASET),
+    TarCandidate("karsl-tars", WEBDATASET),
 )

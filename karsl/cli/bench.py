@@ -1,4 +1,4 @@
-"""`karsl bench`: time the loader of a config, name its slowest stage, and say what to change."""
+"""`karsl bench`: time the loader of a config, name its slowest stage and advise what to change."""
 
 from __future__ import annotations
 
@@ -9,28 +9,33 @@ from typing import Any
 
 from karsl.cli.options import add_cfg_options, add_data_options, add_phase, import_modules
 
-SUMMARY = "time the loader of a config and say what limits it"
+SUMMARY = "time the loader of a config and report its bottleneck"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `karsl bench`."""
-    parser.add_argument("config", help="config file whose loader is timed")
-    add_phase(parser, "which loader of the config")
+    parser.add_argument("config", metavar="CONFIG", help="config file")
+    add_phase(parser, "loader of the config to time")
     add_data_options(parser)
     parser.add_argument(
         "--workers", type=int, nargs="+", metavar="N",
-        help="numbers of worker processes to compare (default: 0 and the config's, or 0 and 2)",
+        help="numbers of worker processes to compare (default: 0 and the config's number, or 0 and 2)",
     )  # fmt: skip
     parser.add_argument("--batch-size", type=int, metavar="N", help="samples per batch (default: the config's)")
     parser.add_argument(
         "--step-ms", type=float, default=20.0, metavar="MS",
-        help="duration of your training step in milliseconds, for the time that it waits for data (default: 20)",
+        help="duration of a training step in milliseconds, to compute how long it waits for data (default: 20)",
     )  # fmt: skip
-    parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="length of each measurement (default: 2)")
     parser.add_argument(
-        "--at-least", type=float, metavar="RATE", help="exit status 1 when no setting reaches this many samples per second"
+        "--seconds", type=float, default=2.0, metavar="S", help="duration of each measurement in seconds (default: 2)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="file to write all figures to")
+    parser.add_argument(
+        "--at-least",
+        type=float,
+        metavar="RATE",
+        help="exit with status 1 if no setting reaches this many samples per second",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
     add_cfg_options(parser)
 
 
@@ -42,22 +47,26 @@ def run(args: argparse.Namespace) -> int:
 
     _check(args)
     import_modules(args.imports)
-    console, results, stages, collate_name = Console(), [], None, ""
+    console, status = Console(), Console(stderr=True)
+    results: list[Any] = []
+    stages, collate_name, batch_size = None, "", None
     for workers in _worker_counts(args):
-        with Console(stderr=True).status(f"timing num_workers={workers}"):
+        with status.status(f"timing num_workers={workers}"):
             loader = _build_loader(args, workers)
             results.append(measure(loader, seconds=args.seconds, step_ms=args.step_ms))
-            if stages is None and hasattr(loader.dataset, "__len__"):
-                stages = profile_stages(loader.dataset, loader.collate_fn)
-            collate_name = getattr(getattr(loader.collate_fn, "func", loader.collate_fn), "__name__", "")
-            del loader
+            if len(results) == 1:
+                if hasattr(loader.dataset, "__len__"):  # not a stream
+                    stages = profile_stages(loader.dataset, loader.collate_fn)
+                collate_name = getattr(getattr(loader.collate_fn, "func", loader.collate_fn), "__name__", "")
+                batch_size = loader.batch_size
+            del loader  # ends its workers
     console.print(_rates_table(results))
     if stages is not None:
         console.print(_stages_table(stages))
     lines = advice(results, stages, collate_name=collate_name)
     print("\n".join(f"- {line}" for line in lines))
     if args.json:
-        _write(args, results, stages, lines)
+        _write(args, batch_size, results, stages, lines)
     return _check_floor(args.at_least, max(result.samples_per_s for result in results))
 
 
@@ -75,7 +84,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _worker_counts(args: argparse.Namespace) -> list[int]:
-    """Return the numbers of workers to compare: those of the option, or 0 and the config's."""
+    """Return the numbers of workers to compare: those of the option, or 0 and the config's, 2 if that is 0."""
     if args.workers:
         return list(dict.fromkeys(args.workers))
     loader, _ = _find_loader(args)
@@ -83,7 +92,7 @@ def _worker_counts(args: argparse.Namespace) -> list[int]:
 
 
 def _find_loader(args: argparse.Namespace) -> tuple[Any, str]:
-    """Return the loader of the phase as the config has it, and the scope of its names."""
+    """Return the loader config of the phase, and the registry scope of its type names."""
     from karsl.engine import load_config
     from karsl.engine.config.loaders import find_loader
 
@@ -99,7 +108,7 @@ def _build_loader(args: argparse.Namespace, workers: int) -> Any:
     loader, scope = _find_loader(args)
     if args.batch_size:
         loader.batch_size = args.batch_size
-    method = multiprocessing.get_start_method()
+    method = loader.get("multiprocessing_context") or multiprocessing.get_start_method()
     return build_loader(loader, scope=scope, seed=0, num_workers=workers, start_method=method, serialize=True)
 
 
@@ -130,7 +139,7 @@ def _stages_table(stages: Any) -> Any:
     return table
 
 
-def _write(args: argparse.Namespace, results: list[Any], stages: Any, lines: list[str]) -> None:
+def _write(args: argparse.Namespace, batch_size: int | None, results: list[Any], stages: Any, lines: list[str]) -> None:
     import os
     import platform
     import sys
@@ -141,7 +150,8 @@ def _write(args: argparse.Namespace, results: list[Any], stages: Any, lines: lis
     versions = {d.metadata["Name"]: d.version for d in distributions() if d.metadata["Name"] in packages}
     content = {
         "machine": {"system": platform.platform(), "python": sys.version.split()[0], "cores": os.cpu_count(), **versions},
-        "config": str(args.config), "phase": args.phase, "data_root": args.data_root, "batch_size": args.batch_size,
+        "config": args.config, "phase": args.phase, "data_root": args.data_root, "ann_file": args.ann_file,
+        "batch_size": batch_size,
         "results": [asdict(row) for row in results],
         "stages": None if stages is None else asdict(stages),
         "advice": lines,
@@ -152,6 +162,7 @@ def _write(args: argparse.Namespace, results: list[Any], stages: Any, lines: lis
 
 
 def _check_floor(at_least: float | None, rate: float) -> int:
+    """Return the exit status: 1 if the rate is less than `--at-least`."""
     if at_least is None or rate >= at_least:
         return 0
     print(f"below the limit: {rate:,.0f} samples/s, less than --at-least {at_least:,.0f}")

@@ -19,7 +19,7 @@ from karsl.cli.options import (
     suggest_data_root,
 )
 
-SUMMARY = "show clips, raw and transformed, in a page, contact sheets, animations or a local server"
+SUMMARY = "show raw and transformed clips as a page, contact sheets or animations, or serve them on this machine"
 
 FORMATS = ("html", "sheet", "gif", "webp", "mp4")
 EPILOG = """examples:
@@ -81,29 +81,51 @@ def _add_selection(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--mode",
         choices=("original", "transformed", "concat", "pipeline"),
-        help="the clip as loaded, after the pipeline, both, or after every transform (default: concat; pages: pipeline)",
+        help="show clips as loaded, after the pipeline, both, or after every transform (default: concat; pages: pipeline)",
     )
     group.add_argument("--augmentations", type=int, default=1, metavar="N", help="augmented views per clip (default: 1)")
-    group.add_argument("-n", "--show-number", type=int, metavar="N", help="clips; 0 is all (default: 12, a page 100)")
-    group.add_argument("--per-sign", type=int, default=0, metavar="N", help="N clips per sign; one contact sheet per sign")
-    group.add_argument("--sign", nargs="+", default=(), help="SignIDs, or substrings of English or Arabic glosses")
-    group.add_argument("--signer", nargs="+", default=(), help="signers, such as 01")
-    group.add_argument("--split", nargs="+", default=(), help="splits, such as train")
-    group.add_argument("--sort", choices=("index", "sign", "length"), default="index", help="order (default: index)")
-    group.add_argument("--seed", type=int, help="seed of a random selection and of the augmentations")
-    group.add_argument("--index", type=int, nargs="+", default=(), help="exactly these clips of the dataset")
+    group.add_argument(
+        "-n", "--show-number", type=int, metavar="N", help="number of clips, 0 for all (default: 12; pages: 100)"
+    )
+    group.add_argument(
+        "--per-sign", type=int, default=0, metavar="N", help="show N clips per sign, on one contact sheet per sign"
+    )
+    group.add_argument(
+        "--sign", nargs="+", default=(), help="only these signs: SignIDs, or substrings of English or Arabic glosses"
+    )
+    group.add_argument("--signer", nargs="+", default=(), help="only these signers, such as 01")
+    group.add_argument("--split", nargs="+", default=(), help="only these splits, such as train")
+    group.add_argument(
+        "--sort", choices=("index", "sign", "length"), default="index", help="order of the clips (default: index)"
+    )
+    group.add_argument(
+        "--seed",
+        type=int,
+        help="seed of the augmentations and of a random selection of clips (default: evenly spread clips)",
+    )
+    group.add_argument("--index", type=int, nargs="+", default=(), help="indices of the clips to show")
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--format", choices=FORMATS, default="sheet", help="output format (default: sheet)")
     group.add_argument(
-        "--output-dir", type=Path, default=Path("work_dirs/browse"), help="output folder (default: %(default)s)"
+        "--output-dir",
+        type=Path,
+        metavar="DIR",
+        default=Path("work_dirs/browse"),
+        help="output folder (default: %(default)s)",
     )
-    group.add_argument("--not-show", action="store_true", help="do not open the output if there is a display")
     group.add_argument(
-        "--show-interval", type=float, default=0, metavar="S", help="open every image, S seconds apart (default: one)"
+        "--not-show", action="store_true", help="do not open the output, which is opened if there is a display"
     )
-    group.add_argument("--serve", action="store_true", help="serve all clips on 127.0.0.1 until Ctrl-C, write nothing")
+    group.add_argument(
+        "--show-interval",
+        type=float,
+        default=0,
+        metavar="S",
+        help="open every file, S seconds apart (default: only the first)",
+    )
+    group.add_argument("--serve", action="store_true", help="serve all clips on 127.0.0.1 until Ctrl-C; no file is written")
     group.add_argument("--port", type=int, default=0, help="port of --serve (default: a free one)")
 
 

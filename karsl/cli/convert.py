@@ -9,12 +9,12 @@ from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, 
 
 SUMMARY = "convert clips from one format to another, matching keypoints by name"
 _DESCRIPTION = """\
-Read the clips of SRC and write DST in another format. Keypoints are matched by name and missing ones stay missing. What the
+Read the clips of SRC and write DST in another format. Keypoints are matched by name, and missing ones stay missing. What the
 target format cannot store is reported, one line per kind. DST is written completely or not at all."""
 _EXAMPLES = """\
 examples:
   karsl convert data/karsl clips.csv --to spoter                  from KArSL's folders to SPOTER's CSV
-  karsl convert msl150 data/msl --to annotation --skeleton mp_75  for KeypointDataset, on a skeleton that corpora share
+  karsl convert msl150 data/msl --to annotation --skeleton mp_75  for KeypointDataset, on a skeleton shared by corpora
   karsl convert old.pkl data/old --to parquet --trust-pickle old.pkl --source-skeleton my_points"""
 
 
@@ -26,10 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = _DESCRIPTION
     parser.epilog = f"{format_table()}\n\n{_EXAMPLES}"
     parser.add_argument("source", metavar="SRC", type=Path, help="file or folder to read")
-    parser.add_argument("out", metavar="DST", type=Path, help="file or folder to write; must not exist")
-    parser.add_argument("--to", metavar="FORMAT", required=True, help="format of DST; see the table below")
+    parser.add_argument("out", metavar="DST", type=Path, help="file or folder to write, which must not exist")
+    parser.add_argument("--to", metavar="FORMAT", required=True, help="format of DST, see the list of formats")
     parser.add_argument("--from", dest="format", metavar="FORMAT", help="format of SRC (default: detected)")
-    parser.add_argument("--skeleton", metavar="NAME", help="skeleton to write (default: that of the format, else of SRC)")
+    parser.add_argument("--skeleton", metavar="NAME", help="skeleton of DST (default: that of the format, else that of SRC)")
     add_source_skeleton(parser, "SRC")
     halves = ", ".join(f.name for f in FORMATS.values() if f.supports_half)
     parser.add_argument(
@@ -38,14 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="float32",
         help=f"float16 halves the size of {halves} (default: %(default)s)",
     )
-    parser.add_argument("--strict", action="store_true", help="fail if information would be lost")
+    parser.add_argument("--strict", action="store_true", help="exit with status 2 if information would be lost")
     add_label_sheet(parser)
     add_trust_pickle(parser)
     add_import(parser)
 
 
 def format_table() -> str:
-    """Return the table of formats for `--help`."""
+    """Return the list of formats for `--help`."""
     from karsl.formats import FORMATS
 
     lines = ["formats (r read, w written):"]
@@ -54,7 +54,7 @@ def format_table() -> str:
         extra = f"; needs karsl[{entry.extra}]" if entry.extra else ""
         lines += [
             f"  {entry.name:15} {access}  {entry.description}",
-            f"{'':21}{'loses' if entry.writer else 'read'}: {entry.cannot_store}{extra}",
+            f"{'':21}{'cannot store' if entry.writer else 'reads'}: {entry.cannot_store}{extra}",
         ]
     return "\n".join(lines)
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SUMMARY = "make synthetic clips, train, test on an unseen signer, show the results"
+SUMMARY = "make synthetic clips, train, test on an unseen signer and show the results"
 
 # MMEngine logs environment, config and hooks at each start, some 300 lines; only these show progress.
 _PROGRESS = re.compile(r"Epoch\((?:train|val|test)\).*|^(?:checkpoint|logs|predictions|acc/\w+|nothing to resume)\b.*")
@@ -23,12 +23,12 @@ _TAIL_LINES = 15
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
-        "--out", type=Path, default=Path("demo_out"), help="folder to write everything to (default: demo_out)"
+        "--out", type=Path, metavar="DIR", default=Path("demo_out"), help="folder for all files (default: demo_out)"
     )
     parser.add_argument(
         "--config", type=Path, default=Path("configs/demo.py"), help="config to train (default: %(default)s)"
     )
-    parser.add_argument("--epochs", type=int, help="number of epochs (default: that of the config)")
+    parser.add_argument("--epochs", type=int, metavar="N", help="number of epochs (default: that of the config)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 | status | meaning |
 | --- | --- |
 | 0 | success |
-| 1 | `karsl memory`: a given limit is exceeded |
+| 1 | a limit is exceeded: `karsl memory --max-private-mb`, `karsl bench --at-least` |
 | 2 | invalid input; one line on stderr names it and a remedy |
 | 130 | interrupted from the keyboard |
 | 141 | standard output was closed by its reader, such as `head` |
@@ -152,7 +152,7 @@ def _module(command: str) -> ModuleType:
 
 
 def _parser(prog: str, module: ModuleType) -> Parser:
-    parser = Parser(prog=prog, description=module.SUMMARY)
+    parser = Parser(prog=prog, description=f"{module.SUMMARY[0].upper()}{module.SUMMARY[1:]}.")
     module.add_arguments(parser)
     parser.add_argument(DEBUG, action="store_true", help=DEBUG_HELP)
     return parser

@@ -11,36 +11,47 @@ from typing import Any
 
 from karsl.cli.options import add_cfg_options, add_data_options, add_phase, import_modules
 
-SUMMARY = "measure the memory of a loader's processes, and whether they share the records"
+SUMMARY = "measure the memory of a loader's processes and whether they share the records"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options; several values of `--start-method` and `--serialize` are compared."""
-    parser.add_argument("config", nargs="?", help="config file; without one, --records or --data-root")
-    add_phase(parser, "which loader of the config")
-    add_data_options(parser, "data root of every dataset in the config, or of a KArSL layout")
-    parser.add_argument("--records", type=int, metavar="N", help="N synthetic records of KArSL's size instead of data")
-    parser.add_argument("--workers", type=int, help="worker processes per rank (default: the config's, else 2)")
-    parser.add_argument("--batch-size", type=int, help="default: the config's, else 64; 1024 for --records")
+    parser.add_argument(
+        "config", metavar="CONFIG", nargs="?", help="config file; without one, give --records or --data-root"
+    )
+    add_phase(parser, "loader of the config to measure")
+    add_data_options(parser, "data root of every dataset in the config; without a config, data root in KArSL's layout")
+    parser.add_argument(
+        "--records", type=int, metavar="N", help="measure N synthetic records of KArSL's size instead of data"
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="worker processes per rank (default: the config's, else 2)")
+    parser.add_argument(
+        "--batch-size", type=int, metavar="N", help="samples per batch (default: the config's, else 64; 1024 with --records)"
+    )
     methods = multiprocessing.get_all_start_methods()
     parser.add_argument(
         "--start-method", nargs="+", choices=methods, default=methods[:1], metavar="METHOD",
-        help=f"how workers start: {', '.join(methods)} (default: {methods[0]})",
+        help=f"start methods of workers to compare: {', '.join(methods)} (default: {methods[0]})",
     )  # fmt: skip
     parser.add_argument(
         "--serialize", nargs="+", choices=("on", "off", "mmengine"), default=["on"], metavar="MODE",
-        help="how records are stored: on (shared index), off (Python objects), mmengine (its buffer; with --records)",
+        help="storage of records to compare: on (shared index), off (Python objects), mmengine (MMEngine's buffer, needs "
+        "--records) (default: on)",
     )  # fmt: skip
-    parser.add_argument("--ranks", type=int, default=1, help="loaders that run at once, as in DDP (default: 1)")
-    parser.add_argument("--epochs", type=int, default=1, help="passes through each loader (default: 1)")
-    parser.add_argument("--iters", type=int, help="batches per rank after which to stop")
-    parser.add_argument("--points", type=int, default=20, help="approximate number of measurements (default: 20)")
+    parser.add_argument(
+        "--ranks", type=int, default=1, metavar="N", help="loaders that run at the same time, as in DDP (default: 1)"
+    )
+    parser.add_argument("--epochs", type=int, default=1, metavar="N", help="passes through each loader (default: 1)")
+    parser.add_argument("--iters", type=int, metavar="N", help="stop after N batches per rank")
+    parser.add_argument(
+        "--points", type=int, default=20, metavar="N", help="approximate number of measurements (default: 20)"
+    )
     parser.add_argument(
         "--max-private-mb", type=float, metavar="MIB",
-        help="exit status 1 when one process has more than this of private copies of records",
+        help="exit with status 1 if a process has more than this of private copies of records",
     )  # fmt: skip
-    parser.add_argument("--json", type=Path, help="file to write all figures to")
-    parser.add_argument("--plot", type=Path, help="file to plot the figures to (PNG); needs karsl[viz]")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="plot the figures to this PNG file; needs karsl[viz]")
     add_cfg_options(parser)
 
 
@@ -176,7 +187,7 @@ def synthetic_loader(case: Any, rank: int, **options: Any) -> Any:
 
 
 def config_loader(case: Any, rank: int, *, batch_size: int | None, **options: Any) -> Any:
-    """Return the loader of a config in the process of one rank, its workers started as `case` says."""
+    """Return the loader of a config in the process of one rank, with the number and start method of workers of `case`."""
     from karsl.engine.config.loaders import build_loader
 
     loader, scope = _find_loader(**options)

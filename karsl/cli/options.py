@@ -53,8 +53,8 @@ def add_data_options(parser: argparse.ArgumentParser, data_root: str = "data roo
     parser.add_argument(
         "--ann-file",
         metavar="FILE",
-        help="annotation file of every dataset, from 'karsl prepare', relative to the data root (default: that of the "
-        "config; without one the folders are scanned)",
+        help="annotation file of every dataset, written by 'karsl prepare', relative to the data root (default: that of the "
+        "config; without one, the folders are scanned)",
     )
     add_import(parser)
 
@@ -67,14 +67,17 @@ def add_import(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MODULE",
-        help="module to import first, which registers skeletons, datasets or transforms; may be repeated",
+        help="module that registers skeletons, datasets or transforms, imported first; may be repeated",
     )
 
 
 def add_label_sheet(parser: argparse.ArgumentParser) -> None:
     """Add `--label-sheet`."""
     parser.add_argument(
-        "--label-sheet", type=Path, help="label table: csv, xlsx or json with SignID, Sign-Arabic, Sign-English"
+        "--label-sheet",
+        type=Path,
+        metavar="FILE",
+        help="label table: csv, xlsx or json with SignID, Sign-Arabic, Sign-English",
     )
 
 
@@ -90,7 +93,7 @@ def add_source_skeleton(parser: argparse._ActionsContainer, source: str, *more: 
         "--source-skeleton",
         *more,
         metavar="NAME",
-        help=f"skeleton of {source}, if it does not name one (default: karsl_184)",
+        help=f"skeleton of {source} if it does not name one (default: karsl_184)",
     )
 
 
@@ -113,7 +116,7 @@ def add_trust_pickle(parser: argparse._ActionsContainer) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="pickle that may be read; its data are rebuilt without running code; may be repeated",
+        help="pickle file that may be read, without running code in it; may be repeated",
     )
 
 

@@ -16,12 +16,12 @@ SUMMARY = "write clips to memory-mapped shards; append, remove, verify"
 
 _DESCRIPTION = """\
 Write every clip of SOURCE to PACK: shards that np.load can map, annotations.json, and manifest.json with checksums. Train
-from it with data_root=PACK and ann_file='annotations.json'. Repeat the command to resume an interrupted run. PACK must be
-empty, a pack, or not exist; it appears when it is complete."""
+from it with data_root=PACK and ann_file='annotations.json'. Repeat the command to resume an interrupted run. PACK must be a
+new or empty folder, unless --append or --replace is given; it appears when it is complete."""
 EPILOG = """examples:
   karsl pack data/karsl packed/karsl                              a data root of KArSL
   karsl pack clips.pkl packed/clips --trust-pickle clips.pkl --source-skeleton coco_17
-                                                                  a pickle of pyskl, which does not name its 17 points
+                                                                  a pickle of pyskl, which does not name its 17 keypoints
   karsl pack data/karsl packed/hands --skeleton hand_42           only the hands
   karsl pack data/more packed/karsl --append                      clips that the pack lacks
   karsl pack --verify packed/karsl                                compare every byte with its checksum
@@ -41,35 +41,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument("paths", type=Path, nargs="+", metavar="SOURCE PACK", help=(
-        "a data root, an annotation file, a pack or any format that 'karsl convert' reads; then the folder of the pack"
+        "data root, annotation file, pack or any format that 'karsl convert' reads; then the folder of the pack"
     ))  # fmt: skip
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--append", action="store_true", help="add the clips of SOURCE that PACK lacks")
-    action.add_argument("--replace", action="store_true", help="write PACK again; stop trainings on the old one first")
+    action.add_argument("--replace", action="store_true", help="write PACK again; stop training runs that use it first")
     action.add_argument(
-        "--remove", nargs="+", metavar="CLIP_ID", help="remove clips from PACK; packing PACK again frees their space"
+        "--remove",
+        nargs="+",
+        metavar="CLIP_ID",
+        help="remove clips from PACK; pack PACK into a new folder to free their space",
     )
     action.add_argument("--verify", action="store_true", help="compare all bytes of PACK with its checksums")
-    parser.add_argument("--dtype", choices=("float16", "float32"), help="float16 halves the bytes (default: float16)")
+    parser.add_argument("--dtype", choices=("float16", "float32"), help=(
+        "float16 halves the size (default: float16; with --append that of PACK)"
+    ))  # fmt: skip
     parser.add_argument(
         "--shard-size",
         type=float,
         default=1.0,
         metavar="GIB",
-        help="maximum size of a file; 0 writes one file (default: %(default)s)",
+        help="maximum size of a shard in GiB; 0 writes one shard (default: %(default)s)",
     )
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="worker processes (default: number of cores, 0 for few clips)"
+        "--workers",
+        type=int,
+        metavar="N",
+        help=f"worker processes (default: number of cores, at most {_MAX_WORKERS}; 0 for fewer than {_MIN_CLIPS} clips)",
     )
     parser.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help=(
-        "pack on a Ray cluster whose nodes have SOURCE and PACK at the same paths; without an address or RAY_ADDRESS, start "
-        "Ray on this machine; --workers is then the number of blocks written at once (default: 8)"
+        "pack on a Ray cluster whose nodes have SOURCE and PACK at the same paths; without an address or RAY_ADDRESS, Ray "
+        "starts on this machine; --workers is then the number of blocks written at a time (default: 8)"
     ))  # fmt: skip
     parser.add_argument(
         "--from", dest="format", metavar="FORMAT", help="format of SOURCE, as in 'karsl convert' (default: detected)"
     )
     add_source_skeleton(parser, "SOURCE")
-    parser.add_argument("--skeleton", metavar="NAME", help="skeleton to pack (default: that of SOURCE)")
+    parser.add_argument(
+        "--skeleton", metavar="NAME", help="skeleton of PACK, matched by keypoint names (default: that of SOURCE)"
+    )
     add_label_sheet(parser)
     add_trust_pickle(parser)
     add_import(parser)
@@ -98,14 +108,14 @@ def _pack(args: argparse.Namespace) -> int:
     source, out = _open(args), args.paths[1]
     for note in source.notes:
         print(f"note: {note}")
-    with bar("packing", len(source.records)) as tell:
+    with bar("packing", len(source.records)) as progress:
         done = _packer(args, len(source.records))(
             source,
             out,
             dtype=args.dtype,
             shard_bytes=int(args.shard_size * _GIB),
             mode="append" if args.append else "replace" if args.replace else "new",
-            progress=tell,
+            progress=progress,
         )
     _report(done, out)
     return 0
@@ -147,13 +157,16 @@ def _report(done, out: Path) -> None:
     if done.duplicates:
         print(f"{done.duplicates} clips were already in the pack")
     size = sum(facts.bytes for _, _, facts in manifest.files())
-    shards = f"{len(manifest.shards)} shard{'s' if len(manifest.shards) > 1 else ''}"
     print(f"{done.added} clips packed")
-    print(f"{manifest.num_clips} clips, {size / 2**20:.0f} MiB of {manifest.dtype}, {shards} in {out}")
+    print(f"{manifest.num_clips} clips, {size / 2**20:.0f} MiB of {manifest.dtype}, {_shards(manifest)} in {out}")
     rounding = max(shard.rounding for shard in manifest.shards)
     if rounding:
         print(f"largest rounding to {manifest.dtype}: {rounding:.2g}")
     print(f"train from it with data_root={str(out)!r}, ann_file={done.annotations.name!r}")
+
+
+def _shards(manifest) -> str:
+    return f"{len(manifest.shards)} shard{'' if len(manifest.shards) == 1 else 's'}"
 
 
 def _verify(pack: Path) -> int:
@@ -163,12 +176,12 @@ def _verify(pack: Path) -> int:
     from karsl.progress import bar
 
     total = sum(facts.bytes for _, _, facts in Manifest.read(pack).files())
-    with bar("verifying, bytes", total) as tell:
-        problems = verify_pack(pack, progress=tell)
+    with bar("verifying, bytes", total) as progress:
+        problems = verify_pack(pack, progress=progress)
     if problems:
         raise DataErrors(str(pack), problems)
     manifest = Manifest.read(pack)
-    print(f"all checksums match: {manifest.num_clips} clips, {len(manifest.shards)} shards, {total / 2**20:.0f} MiB")
+    print(f"all checksums match: {manifest.num_clips} clips, {_shards(manifest)}, {total / 2**20:.0f} MiB")
     return 0
 
 

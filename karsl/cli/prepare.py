@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from shlex import quote
 
-from karsl.cli.options import add_import, add_source_skeleton, import_modules
+from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, import_modules
 
 SUMMARY = "check a data root and write its annotation file"
 
@@ -15,16 +15,18 @@ SUMMARY = "check a data root and write its annotation file"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.description = (
-        "Read every clip below DATA_ROOT, a folder with files such as '01-train/0001.npz', report all problems, and write "
-        "an annotation file in OpenMMLab's format. If there are problems, nothing is written and the status is 2."
+        "Read every clip in DATA_ROOT, a folder with files such as '01-train/0001.npz', report all problems, and write "
+        "an annotation file in OpenMMLab's format. If there are problems, nothing is written and the exit status is 2."
     )
-    parser.add_argument("data_root", type=Path, help="folder with <signer>-<split>/<sign>.npz")
-    parser.add_argument("--out", type=Path, help="annotation file (default: DATA_ROOT/annotations.json)")
-    parser.add_argument("--label-sheet", type=Path, help="csv, xlsx or json with SignID, Sign-Arabic, Sign-English")
+    parser.add_argument("data_root", metavar="DATA_ROOT", type=Path, help="folder with <signer>-<split>/<sign>.npz")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="annotation file to write (default: DATA_ROOT/annotations.json)"
+    )
+    add_label_sheet(parser)
     add_source_skeleton(parser, "DATA_ROOT", "--skeleton")
     parser.set_defaults(source_skeleton="karsl_184")
     add_import(parser)
-    parser.add_argument("--quick", action="store_true", help="read headers only, without checks for NaN and damaged bytes")
+    parser.add_argument("--quick", action="store_true", help="read headers only; do not check for NaN and damaged bytes")
     parser.add_argument("--skip-bad", action="store_true", help="write the valid clips and list the others")
 
 

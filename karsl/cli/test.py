@@ -17,10 +17,10 @@ SUMMARY = "evaluate a checkpoint on the test split of a config"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options, named as in MMAction2."""
-    parser.add_argument("config", help="config file")
-    parser.add_argument("checkpoint", help="checkpoint file, e.g. work_dirs/demo/epoch_20.pth")
-    parser.add_argument("--work-dir", help="folder to write the log to (default: work_dirs/<config name>)")
-    parser.add_argument("--dump", metavar="FILE.json", help="file to write the five best classes of every clip to")
+    parser.add_argument("config", metavar="CONFIG", help="config file")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint file, e.g. work_dirs/demo/epoch_20.pth")
+    parser.add_argument("--work-dir", metavar="DIR", help="folder for the log (default: work_dirs/<config name>)")
+    parser.add_argument("--dump", metavar="FILE.json", help="write the five most likely classes of each clip to this file")
     add_common_arguments(parser)
 
 

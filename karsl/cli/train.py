@@ -16,7 +16,7 @@ EPILOG = """examples:
   karsl train configs/karsl502_signer_dependent.py --data-root data/karsl
   karsl train configs/karsl100_loso_s01.py --data-root data/karsl --work-dir out --amp
   karsl train CONFIG --data-root packed/karsl --ann-file annotations.json     from a pack of 'karsl pack'
-  karsl train CONFIG --work-dir out --resume                                  after an interruption, from the next batch
+  karsl train CONFIG --work-dir out --resume                                  continue an interrupted run with the next batch
   karsl train CONFIG --cfg-options train_dataloader.batch_size=32 train_dataloader.num_workers=8
   torchrun --nproc_per_node=2 -m karsl train CONFIG --launcher pytorch
 """
@@ -26,15 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options, named as in MMAction2."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
-    parser.add_argument("config", help="config file")
-    parser.add_argument("--work-dir", help="folder to write logs and checkpoints to (default: work_dirs/<config name>)")
+    parser.add_argument("config", metavar="CONFIG", help="config file")
+    parser.add_argument(
+        "--work-dir", metavar="DIR", help="folder for logs and checkpoints (default: work_dirs/<config name>)"
+    )
     parser.add_argument(
         "--resume",
         nargs="?",
         const="auto",
-        help="resume from a checkpoint, by default the latest in the work dir",
+        metavar="CHECKPOINT",
+        help="resume from a checkpoint, by default the latest one in the work dir",
     )
-    parser.add_argument("--amp", action="store_true", help="mixed precision, on a GPU or in bfloat16 on CPU")
+    parser.add_argument("--amp", action="store_true", help="train with mixed precision; on a CPU with bfloat16")
     add_common_arguments(parser)
 
 
@@ -42,7 +45,12 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options shared with `karsl test`."""
     add_data_options(parser)
     add_cfg_options(parser)
-    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none", help="job launcher")
+    parser.add_argument(
+        "--launcher",
+        choices=("none", "pytorch", "slurm", "mpi"),
+        default="none",
+        help="launcher of a distributed job (default: none)",
+    )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
 

@@ -107,6 +107,8 @@ class KeypointDataset(BaseDataset):
     summary: str = ""
     unmatched_filters: str = ""
     skipped_problems: tuple[str, ...] = ()
+    _metainfo: dict
+    _fully_initialized: bool
     data_bytes = SharedArray("All records one after the other, uint8, read-only, shared by all processes of the node.")
     data_address = SharedArray("End of each record in `data_bytes`, int64 (n,).")
 
@@ -162,7 +164,9 @@ class KeypointDataset(BaseDataset):
             self._index, meta = open_or_build(
                 self._input_fingerprint(), self._make_records, columns=INDEX_COLUMNS, cache=self.index_cache
             )
-            self._metainfo, self.summary, self.unmatched_filters, self.skipped_problems = map(meta.get, CACHED_ATTRIBUTES)
+            self._metainfo, self.summary, self.unmatched_filters, self.skipped_problems = (
+                meta[name] for name in CACHED_ATTRIBUTES
+            )
             self.data_list = []
         else:
             self.data_list = self._parse()

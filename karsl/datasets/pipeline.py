@@ -8,6 +8,7 @@ import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,7 +81,7 @@ class Pipeline(Compose):
 
         Each is a copy, so a transform that edits in place does not change earlier stages.
         """
-        stages = [("record", _snapshot(results))]
+        stages: list[tuple[str, dict | None]] = [("record", _snapshot(results))]
         return stages + [(name, _snapshot(output)) for name, output in self.steps(results)]
 
 
@@ -149,7 +150,7 @@ def _build_transform(cfg: dict) -> Callable:
         raise ConfigError(f"pipeline step {name!r}: {error}{accepted}") from error
 
 
-def _snapshot(results: object) -> object:
+def _snapshot(results: Any) -> Any:
     """Copy results with their arrays; skeletons are immutable and stay the same objects."""
     if not isinstance(results, dict):
         return copy.deepcopy(results)

@@ -317,16 +317,15 @@ def allocate_shared(spec: Spec) -> tuple[dict[str, np.ndarray], dict[str, torch.
     if get_worker_info() is None:
         arrays = _arrays(_buffers.acquire(nbytes), layout)
         return arrays, _tensors(arrays)
-    slot = _acquire_slot(nbytes)
-    if slot is None:
+    lease, address = _acquire_slot(nbytes) or (None, None)
+    if lease is None:
         # one tensor of torch for all entries, since each on its queue costs 0.55 ms; shared already, so not copied later
         storage = torch.UntypedStorage._new_shared(nbytes)
         memory = torch.empty(0, dtype=torch.uint8).set_(storage)
-        slot = None, None
     else:
-        memory = torch.from_numpy(slot[0].array())
+        memory = torch.from_numpy(lease.array())
     arrays = _arrays(memory.numpy(), layout)
-    return arrays, SharedBatch(_tensors(arrays), memory, *slot)
+    return arrays, SharedBatch(_tensors(arrays), memory, lease, address)
 
 
 def _acquire_slot(nbytes: int) -> tuple[Lease, Address] | None:
@@ -421,6 +420,11 @@ def _remove_worker(pid: int, slots: dict) -> None:
         del _received[pid]
 
 
+def _remove_workers() -> None:
+    for pid, slots in list(_received.items()):
+        _remove_worker(pid, slots)
+
+
 def _is_alive(slots: dict[int, tuple[Slot, Address]]) -> bool:
     """Return True if the worker exists, for receivers that are not its parent and have no `Process` object of it."""
     with suppress(OSError):
@@ -446,5 +450,5 @@ def _open(address: Address) -> Slot:
 
 if hasattr(os, "register_at_fork"):
     # a child does not keep the memory of other workers alive; batches that it inherits stay mapped
-    os.register_at_fork(before=_count_fork, after_in_child=lambda: [_remove_worker(*item) for item in [*_received.items()]])
+    os.register_at_fork(before=_count_fork, after_in_child=_remove_workers)
 ForkingPickler.register(SharedBatch, _send)

@@ -77,11 +77,11 @@ class AccuracyMetric(BaseMetric):
         """
         if not data_samples:
             return
-        labels = [sample.get("gt_label") for sample in data_samples]
-        if any(label is None for label in labels):
+        given = [sample.get("gt_label") for sample in data_samples]
+        if any(label is None for label in given):
             raise ValueError("AccuracyMetric needs 'gt_label' of every clip; the dataset must provide labels")
         scores = torch.stack([torch.as_tensor(sample["pred_score"]) for sample in data_samples]).float().cpu().numpy()
-        labels = np.array(labels, dtype=np.int64)
+        labels = np.array(given, dtype=np.int64)
         if labels.min() < 0 or labels.max() >= scores.shape[1]:
             raise ValueError(
                 f"AccuracyMetric: labels {labels.min()}..{labels.max()} do not fit {scores.shape[1]} scores; "

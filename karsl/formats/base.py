@@ -30,7 +30,7 @@ class Format:
     Args:
         name: Name for `--to` and `--from`.
         description: Layout of the files, in a few words.
-        cannot_store: What writing loses, or, for a read-only format, what of a file is read.
+        cannot_store: Information that writing loses; for a read-only format, the content that is read.
         reader: Opens a path as a `ClipSource`.
         detect: Returns True if a path may be of this format. Looks at names and first bytes only.
         priority: Rank in detection. Formats with a lower number are tried first.

@@ -177,7 +177,7 @@ def write_holistic(out: Path, job: ConversionJob) -> None:
 @register_format(
     "holistic",
     description="<class>.npz, one key per clip, 1662 columns per frame: pose 33 x 4, face 468 x 3, hands 21 x 3",
-    cannot_store="points outside MediaPipe Holistic's 543; scores of face and hands",
+    cannot_store="keypoints outside MediaPipe Holistic's 543; scores of face and hands",
     detect=_archive_of(HOLISTIC),
     priority=110,
     writer=write_holistic,
@@ -377,7 +377,7 @@ def write_block(out: Path, job: ConversionJob) -> None:
 @register_format(
     "holistic-block",
     description="X.npy (clips, frames, 1662) and y.npy",
-    cannot_store="as holistic; clips of different lengths are rejected",
+    cannot_store="as holistic; clips of different lengths",
     detect=lambda path: (path / CLIPS).is_file() or file_with_suffix(".npy")(path),
     priority=130,
     writer=write_block,

@@ -112,7 +112,7 @@ def _landmark_table(arrow: Any, clip: np.ndarray, types: list[str], indices: lis
 @register_format(
     "kaggle",
     description="train.csv and one .parquet per clip, as in Kaggle's ASL-signs: 543 rows per frame",
-    cannot_store="points outside MediaPipe Holistic's 543; scores",
+    cannot_store="keypoints outside MediaPipe Holistic's 543; scores",
     detect=lambda path: (path / TABLE).is_file(),
     priority=70,  # before parquet, whose files it contains
     writer=write_kaggle,

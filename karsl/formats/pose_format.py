@@ -270,7 +270,7 @@ def _header_components(skeleton: Skeleton) -> tuple[list[Any], np.ndarray]:
 @register_format(
     "pose",
     description="<class>/<clip>.pose, MediaPipe Holistic or OpenPose; pose-format reads it",
-    cannot_store="nothing; read: world landmarks, further persons",
+    cannot_store="nothing; world landmarks and further persons are not read",
     detect=lambda path: file_with_suffix(".pose")(path) or (path.is_dir() and any(path.rglob("*.pose"))),
     priority=90,
     writer=write_pose,

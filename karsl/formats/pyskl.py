@@ -106,7 +106,7 @@ def _write(out: Path, job: ConversionJob, *, num_coordinates: int) -> None:
 @register_format(
     "pyskl",
     description="one pickle of mmaction2 and pyskl: keypoint (M, T, V, 3), keypoint_score; read with --trust-pickle FILE",
-    cannot_store="nothing; read: further persons",
+    cannot_store="nothing; further persons are not read",
     detect=file_with_suffix(".pkl", ".pickle"),
     priority=100,
     writer=write_pyskl,

@@ -112,7 +112,7 @@ def write_spoter(out: Path, job: ConversionJob) -> None:
 @register_format(
     "spoter",
     description="SPOTER's CSV: one row per clip, 54 points, x and y",
-    cannot_store="points outside SPOTER's 54; z; scores",
+    cannot_store="keypoints outside SPOTER's 54; z; scores",
     detect=file_with_suffix(".csv"),
     priority=140,
     writer=write_spoter,

@@ -1,6 +1,6 @@
 """Atomic output files and folders, locks for a single writer, and errors about a full disk.
 
-A reader never sees half a file, and a process that is killed leaves nothing that is taken for a result.
+A reader never sees half a file, and a process that is killed leaves nothing that looks like a result.
 """
 
 from __future__ import annotations

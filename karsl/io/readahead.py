@@ -48,7 +48,7 @@ def read_ahead(files: Sequence[FileRanges]) -> None:
 
 
 def is_in_memory(files: Sequence[FileRanges]) -> bool:
-    """Return True if the first byte of every range is in memory; False if the system cannot tell.
+    """Return True if the first byte of every range is in memory; False if the system does not know.
 
     Example:
         >>> import tempfile

@@ -62,8 +62,8 @@ def pack_clips(
     """Write the clips of a source to a pack, reusing the shards that an interrupted run of the same call has finished.
 
     Args:
-        source: Clips in the order of the pack. An interrupted run is resumed only if the `fingerprint` of the source is the same,
-            and starts again if it is empty, as for clips made in Python.
+        source: Clips in the order of the pack. An interrupted run is resumed only if the `fingerprint` of the source is the
+            same, and starts again if it is empty, as for clips made in Python.
         out: Folder of the pack.
         dtype: `'float16'` halves the size, `'float32'` is exact; None is that of the pack, or float16.
         shard_bytes: Maximum bytes of frames per file; 0 writes one file.

@@ -1,6 +1,7 @@
 """Memory of a loader's processes, and throughput of a loader.
 
-`MemoryHook` is imported from `karsl.profiling.hook`: MMEngine's hooks import OpenCV, which would enlarge every measured process.
+`MemoryHook` is imported from `karsl.profiling.hook`: MMEngine's hooks import OpenCV, which would enlarge every measured
+process.
 """
 
 from karsl.profiling.probe import probe

@@ -22,8 +22,8 @@ class MemoryHook(Hook):
     """Log the memory of the main process and its workers every `interval` training iterations.
 
     Three numbers enter the log and its curves: `memory_mib` (program and shared memory of the processes of this rank, sum of
-    PSS), `worker_uss_mib` (mean private memory per worker) and `private_records_pct` (largest fraction of the record pages that
-    a process copied). A number that the system does not report is omitted. The verdicts are logged at the end.
+    PSS), `worker_uss_mib` (mean private memory per worker) and `private_records_pct` (largest fraction of the record pages
+    that a process copied). A number that the system does not report is omitted. The verdicts are logged at the end.
 
     Args:
         interval: Iterations between two measurements; one takes about 5 ms per process.

@@ -209,7 +209,7 @@ def run_rank(connection: Connection, plan: ProbePlan, rank: int) -> None:
 
 
 def _points(loader: DataLoader, plan: ProbePlan) -> Iterator[tuple[int, int, list[int]]]:
-    """Run the loader; yield batches so far, epoch and PIDs of the workers, `plan.points` times at even intervals and at the end."""
+    """Run the loader and yield (batches so far, epoch, PIDs of the workers) `plan.points` times, evenly, and at the end."""
     total = len(loader) * plan.epochs if plan.iters is None else plan.iters
     step = max(1, total // max(1, plan.points - 1))
     iteration, epoch, workers = 0, 0, list[int]()

@@ -1,7 +1,7 @@
 """Memory of a process on Linux, and the pages in which a dataset keeps its records.
 
-Totals come from `/proc/PID/smaps_rollup`, single pages from `/proc/PID/pagemap`. Nothing here touches a record: reading one would
-make the copy that is looked for.
+Totals come from `/proc/PID/smaps_rollup`, single pages from `/proc/PID/pagemap`. Nothing here touches a record: reading one
+would make the copy that is looked for.
 """
 
 from __future__ import annotations

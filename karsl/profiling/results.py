@@ -131,7 +131,8 @@ class Series:
     Args:
         case: Configuration.
         num_records: Length of the dataset.
-        pickled_bytes: Size of the pickled dataset, which spawn and forkserver send to each worker; None if it cannot be pickled.
+        pickled_bytes: Size of the pickled dataset, which spawn and forkserver send to each worker; None if it cannot be
+            pickled.
         init_s: Seconds in which the slowest rank made dataset and loader.
         points: Measurements in order.
     """
@@ -168,8 +169,8 @@ def sharing_verdict(series: Series) -> str:
 def growth_verdict(series: Series) -> str:
     """Return a sentence on whether private memory of the workers grows over the later half of the points.
 
-    A leak rises steadily without end; a plateau does not, even if it was reached by copying pages. The slope is the median over
-    all pairs of points, which outliers do not move.
+    A leak rises steadily without end; a plateau does not, even if it was reached by copying pages. The slope is the median
+    over all pairs of points, which outliers do not move.
 
     Source:
         Theil-Sen estimator, Sen 1968, https://doi.org/10.1080/01621459.1968.10480934
@@ -231,8 +232,8 @@ def _cost(point: Point) -> str:
         return "all processes: this system does not report PSS"
     total = sum(p.pss or 0 for p in point.processes)
     return (
-        f"all processes: {mib(point.cost)} MiB of program and shared memory; {mib(total)} MiB (the sum of PSS above) with pages "
-        "of files, such as libraries, which the system can drop"
+        f"all processes: {mib(point.cost)} MiB of program and shared memory; {mib(total)} MiB (the sum of PSS above) with "
+        "pages of files, such as libraries, which the system can drop"
     )
 
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
 import torch
 
 from karsl.datasets import KeypointDataset
+from karsl.datasets.batching import compiled
+from karsl.datasets.pipeline import Pipeline
+from karsl.datasets.transforms.labels import MapLabels
 from karsl.datasets.tree import resolve_leaves
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, TransformError
 
 _WARMUP = 0.2  # fraction of a measurement that precedes it: start of workers, caches, compiled code
 _STAGE_SAMPLES = 64
+_KEEPS_UP = 0.02  # a lower fraction of time spent waiting is not worth reducing
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ class Throughput:
 def measure(loader: Iterable[Any], *, seconds: float = 2.0, step_ms: float = 20.0) -> Throughput:
     """Time a loader, first as fast as it can, then with a training step after each batch.
 
-    The step sleeps, as a process does that waits for a GPU, so workers have the processor to themselves. A loader shorter than
-    the measurement is started again.
+    The step sleeps, as a process does that waits for a GPU, so the workers have the processor to themselves. If an epoch is
+    shorter than a measurement, the next one starts, and its start is part of the time.
 
     Args:
         loader: Any iterable of batches, such as a DataLoader.
@@ -56,65 +59,71 @@ def measure(loader: Iterable[Any], *, seconds: float = 2.0, step_ms: float = 20.
         step_ms: Duration of a training step in milliseconds.
 
     Raises:
-        ConfigError: The loader gives no batch.
+        ConfigError: If the loader gives no batch, or an argument is out of range.
 
     Example:
         >>> result = measure([{"inputs": torch.zeros(4, 8, 5, 3)}] * 10, seconds=0.02, step_ms=1)
         >>> result.samples_per_s > 0, 0 <= result.wait_ratio < 1
         (True, True)
     """
-    if not seconds > 0 or step_ms < 0:
-        raise ConfigError(f"seconds={seconds}, step_ms={step_ms}; expected a positive length and a step of at least 0")
+    if not seconds > 0 or not step_ms >= 0:
+        raise ConfigError(f"seconds={seconds}, step_ms={step_ms}; expected seconds above 0 and a step of at least 0 ms")
     start = time.perf_counter()
     batches = _endless(loader)
     next(batches)
     first_batch_s = time.perf_counter() - start
     _consume(batches, seconds * _WARMUP)
-    sizes, waits = _consume(batches, seconds)
-    _, stepped = _consume(batches, seconds, step_s=step_ms / 1000)
-    waiting = sum(stepped)
+    num_samples, waits = _consume(batches, seconds)
+    _, waits_between_steps = _consume(batches, seconds, step_s=step_ms / 1000)
+    waiting = sum(waits_between_steps)
     return Throughput(
         num_workers=getattr(loader, "num_workers", 0),
-        samples_per_s=sum(sizes) / sum(waits),
+        samples_per_s=num_samples / sum(waits),
         first_batch_s=first_batch_s,
         batch_ms=1000 * float(np.median(waits)),
         batch_ms_p95=1000 * float(np.percentile(waits, 95)),
         step_ms=step_ms,
-        wait_ratio=waiting / (waiting + len(stepped) * step_ms / 1000),
+        wait_ratio=waiting / (waiting + len(waits_between_steps) * step_ms / 1000),
     )
 
 
 def _endless(loader: Iterable[Any]) -> Iterator[Any]:
-    def epoch(_: None) -> Iterator[Any]:
-        batch = None
+    while True:
+        is_empty = True
         for batch in loader:
+            is_empty = False
             yield batch
-        if batch is None:
+        if is_empty:
             raise ConfigError("the loader gives no batch; is the dataset empty, or drop_last set with too few samples?")
 
-    return chain.from_iterable(map(epoch, repeat(None)))
 
+def _consume(batches: Iterator[Any], seconds: float, *, step_s: float = 0.0) -> tuple[int, list[float]]:
+    """Take batches for some seconds, at least one.
 
-def _consume(batches: Iterator[Any], seconds: float, step_s: float = 0.0) -> tuple[list[int], list[float]]:
-    """Return the number of samples of each batch and the seconds that each was waited for."""
-    sizes, waits, stop = [], [], time.perf_counter() + seconds
+    Returns:
+        Number of samples, and the seconds of waiting for each batch.
+    """
+    num_samples, stop = 0, time.perf_counter() + seconds
+    waits: list[float] = []
     while not waits or time.perf_counter() < stop:
         start = time.perf_counter()
         batch = next(batches)
         waits.append(time.perf_counter() - start)
-        sizes.append(_batch_size(batch))
+        num_samples += _batch_size(batch)
         if step_s:
             time.sleep(step_s)
-    return sizes, waits
+    return num_samples, waits
 
 
 def _batch_size(batch: Any) -> int:
-    """Return the number of samples of a batch in any common form: tensors, lists, or dicts of them."""
-    if isinstance(batch, dict):
+    """Return the number of samples of a tensor, a list of samples, or a dict or list of tensors."""
+    if isinstance(batch, Mapping):
         batch = next(iter(batch.values()), ())
     elif isinstance(batch, (list, tuple)) and batch and isinstance(batch[0], torch.Tensor):
         batch = batch[0]
-    return len(batch) if hasattr(batch, "__len__") else 1
+    if isinstance(batch, torch.Tensor):
+        return len(batch) if batch.ndim else 1
+    return len(batch) if isinstance(batch, Sized) else 1
 
 
 @dataclass(frozen=True)
@@ -123,10 +132,10 @@ class Stages:
 
     Args:
         micros: Name of a stage to median microseconds per sample, in the order of the pipeline.
-        batched: Names of the transforms that a batch runs in one compiled pass; empty if samples are made one by one.
-        batch_micros: Microseconds per sample of a whole batch; None if samples are made one by one.
-        single: Names of the transforms that run once per sample although a batch could be compiled.
-        from_archives: True if clips are read from files that are opened per clip, and not from a pack.
+        batched: Names of the transforms that run in one compiled pass over a batch; empty if samples are made one by one.
+        batch_micros: Microseconds per sample of a whole batch; None without a collate function.
+        single: Names of the transforms that run once per sample.
+        from_archives: True if clips are read from files that are decoded at each access, and not from a pack or tar.
     """
 
     micros: dict[str, float] = field(default_factory=dict)
@@ -142,80 +151,122 @@ class Stages:
 
 
 def profile_stages(dataset: Any, collate: Callable | None = None, *, samples: int = _STAGE_SAMPLES) -> Stages | None:
-    """Time each transform of the first KeypointDataset below `dataset` on some of its samples, in this process.
+    """Time each transform of the first KeypointDataset in a tree of datasets on some of its samples, in this process.
 
     Args:
-        dataset: Initialized; a KeypointDataset or wrappers around some.
+        dataset: An initialized KeypointDataset, or wrappers around some. Transforms of wrappers are timed too.
         collate: Collate function of the loader, timed on whole batches.
         samples: Number of samples, evenly spread over the dataset.
 
     Returns:
-        None if there is no such dataset.
+        None if there is no such dataset, or none of its samples can be made.
     """
     indices = np.linspace(0, len(dataset) - 1, min(samples, len(dataset))).astype(np.int64)
-    groups = [group for group in resolve_leaves(dataset, indices) if isinstance(group.dataset, KeypointDataset)]
-    if not groups:
+    found = [clips for clips in resolve_leaves(dataset, indices) if isinstance(clips.dataset, KeypointDataset)]
+    if not len(indices) or not found:
         return None
-    leaf, leaf_indices = groups[0].dataset, groups[0].indices
-    micros: defaultdict[str, list[float]] = defaultdict(list)
-    for index in leaf_indices.tolist():
+    leaf, rows = found[0].dataset, found[0].rows
+    transforms = [step for step in (*leaf.pipeline.transforms, *found[0].steps) if not isinstance(step, MapLabels)]
+    micros = _time_transforms(leaf, Pipeline(transforms), found[0].indices)
+    if not micros:
+        return None
+    batched = _num_batched(dataset, leaf, transforms)
+    names = tuple(micros)[1:]
+    return Stages(
+        micros=micros,
+        batched=names[:batched],
+        batch_micros=None if collate is None else _time_batch(dataset, collate, indices[rows]),
+        single=names[batched:],
+        from_archives="pack" not in leaf.get_data_info(int(found[0].indices[0])),
+    )
+
+
+def _time_transforms(leaf: KeypointDataset, pipeline: Pipeline, indices: np.ndarray) -> dict[str, float]:
+    """Return the median microseconds of the record and of each transform; a name that occurs again gets a number."""
+    seconds: defaultdict[str, list[float]] = defaultdict(list)
+    for index in indices.tolist():
+        seen: Counter[str] = Counter()
         start = time.perf_counter()
-        results = leaf.start(index)
-        micros["record"].append(time.perf_counter() - start)
-        start = time.perf_counter()
-        for name, _ in leaf.pipeline.steps(results):
-            micros[name].append(time.perf_counter() - start)
+        results = leaf.initial_results(index)
+        seconds["record"].append(time.perf_counter() - start)
+        try:
             start = time.perf_counter()
-    medians = {name: 1e6 * float(np.median(values)) for name, values in micros.items()}
-    segment = leaf.batch_segment(leaf_indices)
-    names = tuple(medians)[1:]
-    from_archives = not (leaf.serialize_data and "pack" in leaf.index.columns)
-    if segment is None or collate is None:
-        return Stages(medians, single=names, from_archives=from_archives)
-    steps = segment.steps
-    batched = tuple(type(step).__name__ for step in (steps.load, *steps.deferred, *filter(None, [steps.pack])))
-    times = []
+            for name, _ in pipeline.steps(results):
+                duration = time.perf_counter() - start
+                seen[name] += 1
+                seconds[name if seen[name] == 1 else f"{name} {seen[name]}"].append(duration)
+                start = time.perf_counter()
+        except TransformError:
+            if leaf.on_error != "skip":
+                raise
+    return {name: 1e6 * float(np.median(values)) for name, values in seconds.items()}
+
+
+def _num_batched(dataset: Any, leaf: KeypointDataset, transforms: list[Callable]) -> int:
+    """Return the number of leading transforms that run in one compiled pass over a batch."""
+    batching = compiled()
+    if batching is None or not hasattr(dataset, "__getitems__") or leaf.batch_segment(np.arange(1)) is None:
+        return 0
+    parts = batching.BatchPipeline.from_transforms(transforms)
+    if parts is None or (dataset is not leaf and parts.pack is None):  # wrappers compile all transforms or none
+        return 0
+    return 1 + len(parts.deferred) + (parts.pack is not None)
+
+
+def _time_batch(dataset: Any, collate: Callable, indices: np.ndarray) -> float:
+    """Return the microseconds per sample of the fastest of three batches."""
+    get_samples = getattr(dataset, "__getitems__", None) or (lambda positions: [dataset[i] for i in positions])
+    seconds = []
     for _ in range(3):
         start = time.perf_counter()
-        collate(leaf.__getitems__(leaf_indices.tolist()))
-        times.append(time.perf_counter() - start)
-    single = tuple(name for name in names if name not in batched)
-    return Stages(medians, batched, 1e6 * min(times) / len(leaf_indices), single, from_archives)
+        collate(get_samples(indices.tolist()))
+        seconds.append(time.perf_counter() - start)
+    return 1e6 * min(seconds) / len(indices)
 
 
-def advice(results: list[Throughput], stages: Stages | None, *, collate_name: str = "") -> list[str]:
-    """Return what limits a loader and what to change, one sentence each, most effective first.
+def advice(results: Sequence[Throughput], stages: Stages | None, *, collate_name: str = "") -> list[str]:
+    """Return what limits a loader and what to change, one sentence each.
 
     Args:
         results: One per number of workers.
-        stages: Of `profile_stages`.
+        stages: Return value of `profile_stages`.
         collate_name: Name of the loader's collate function.
     """
-    best = max(results, key=lambda result: result.samples_per_s)
     lines = []
-    if best.wait_ratio < 0.02:
+    least_waiting = min(results, key=lambda result: result.wait_ratio)
+    if least_waiting.wait_ratio < _KEEPS_UP:
         lines.append(
-            f"the loader keeps up: with num_workers={best.num_workers} a step of {best.step_ms:g} ms waits "
-            f"{100 * best.wait_ratio:.1f} % of the time"
+            f"the loader keeps up: with num_workers={least_waiting.num_workers} a step of {least_waiting.step_ms:g} ms "
+            f"waits {100 * least_waiting.wait_ratio:.1f} % of the time"
         )
     if len(results) > 1:
-        slowest = min(results, key=lambda result: result.samples_per_s)
-        factor = best.samples_per_s / slowest.samples_per_s
-        lines.append(f"num_workers={best.num_workers} is fastest, {factor:.1f} times num_workers={slowest.num_workers}")
+        slowest, *_, fastest = sorted(results, key=lambda result: result.samples_per_s)
+        factor = fastest.samples_per_s / slowest.samples_per_s
+        lines.append(f"num_workers={fastest.num_workers} is fastest, {factor:.1f} times num_workers={slowest.num_workers}")
     if stages is None:
         return lines
-    if find_spec("numba") is None:
-        lines.append("samples are made one by one because numba is not installed: pip install 'karsl[fast]'")
-    elif collate_name and collate_name not in ("keypoint_collate", "device_collate"):
-        lines.append(
-            f"collate_fn={collate_name} makes samples one by one; dict(type='keypoint_collate') makes whole batches"
-        )
-    elif stages.single:
-        lines.append(
-            f"{', '.join(stages.single)} {'run' if len(stages.single) > 1 else 'runs'} once per sample, outside the compiled "
-            "pass; move such transforms behind the others, or before packing the clips"
-        )
-    if stages.from_archives and (stages.batch_micros or stages.bottleneck == "LoadKeypoints"):
-        lines.append("clips are read from archives, whose decoding limits batches; 'karsl pack DATA_ROOT OUT' ends that")
+    lines += _batching_advice(stages, collate_name)
+    if stages.from_archives and (stages.batched or stages.bottleneck == "LoadKeypoints"):
+        lines.append("each access decodes a clip of an archive; 'karsl pack DATA_ROOT OUT' stores the clips decoded")
     lines.append(f"slowest stage of a single sample: {stages.bottleneck} ({stages.micros[stages.bottleneck]:,.0f} us)")
     return lines
+
+
+def _batching_advice(stages: Stages, collate_name: str) -> list[str]:
+    """Return why samples, or some of their transforms, are made one by one."""
+    if find_spec("numba") is None:
+        return ["samples are made one by one because numba is not installed: pip install 'karsl[fast]'"]
+    if collate_name and collate_name not in ("keypoint_collate", "device_collate"):
+        return [f"collate_fn={collate_name} makes samples one by one; dict(type='keypoint_collate') makes whole batches"]
+    if not stages.batched:
+        return [
+            "samples are made one by one; whole batches need a known skeleton, a pipeline that starts with LoadKeypoints, "
+            "wrappers of karsl, and a dataset that does not override how a sample is made"
+        ]
+    if not stages.single:
+        return []
+    verb = "run" if len(stages.single) > 1 else "runs"
+    return [
+        f"{', '.join(stages.single)} {verb} once per sample, after the compiled pass; move transforms that have no batched "
+        "form to the end, directly before PackKeypointInputs, or apply them before packing the clips"
+    ]

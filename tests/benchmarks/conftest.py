@@ -1,4 +1,4 @@
-"""Sixty synthetic clips, and their source on disk, for all tests of the benchmark."""
+"""Files of 60 synthetic clips, shared by all tests of the benchmark."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ def test_lengths_are_those_of_signs():
     assert 36 < lengths.mean() < 40
 
 
-def test_clips_are_a_function_of_seed_and_number():
+def test_clips_are_a_function_of_seed_and_index():
     a, b = SyntheticClips(10), SyntheticClips(10)
     assert np.array_equal(a[7], b[7])
     assert not np.array_equal(a[7][:8], a[6][:8])
@@ -43,7 +43,7 @@ def test_the_order_shows_every_clip_once_before_any_twice():
     assert first != second
 
 
-def test_a_flip_of_the_job_moves_the_left_wrist_to_the_right(monkeypatch):
+def test_a_flip_of_the_task_moves_the_left_wrist_to_the_right(monkeypatch):
     from benchmarks import task
     from karsl.skeletons import get_skeleton
 

@@ -1,4 +1,4 @@
-"""The bench of starts fills its table; what it finds is asserted nowhere, machines differ."""
+"""The benchmark of starts fills its table; no figure is asserted, since machines differ."""
 
 from __future__ import annotations
 

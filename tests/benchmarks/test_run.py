@@ -1,4 +1,4 @@
-"""Rounds in processes of their own, and what becomes of a way that fails or hangs. No time is asserted."""
+"""Rounds in separate processes, and candidates that fail. No time is asserted."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pytest
 from benchmarks import Case, Plan, choose_candidates, run_plan
 from benchmarks.__main__ import main
 from benchmarks.dataset_files import DatasetFiles, drop_page_cache
+from benchmarks.errors import BenchError
 from benchmarks.launch import Launcher
-from benchmarks.measurement import Measurement
-from karsl.errors import BenchError
+from benchmarks.measurement import Figures, Measurement
+from benchmarks.result import CandidateResult, Result
 
 CASES = (Case(), Case(2, "fork"))
 
@@ -26,73 +27,90 @@ def small(**changes) -> Plan:
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
     steps_done = []
-    ways, _ = choose_candidates(["memory-map", "npz-per-sign"])
+    candidates, _ = choose_candidates(["memory-map", "npz-per-sign"])
     plan = small()
     found = run_plan(
-        plan, ways, tmp_path_factory.mktemp("work"), progress=lambda text, steps: steps_done.append((text, steps))
+        plan, candidates, tmp_path_factory.mktemp("work"), progress=lambda text, steps: steps_done.append((text, steps))
     )
-    assert sum(steps for _, steps in steps_done) == plan.steps(ways)
+    assert sum(steps for _, steps in steps_done) == plan.steps(candidates)
     return found
 
 
-def test_every_case_has_a_reading_a_round(result):
+def test_every_case_has_one_reading_per_round(result):
     assert result.failed == {}
-    for way in result.ways.values():
-        assert {case: len(readings) for case, readings in way.readings.items()} == {case.name: 2 for case in CASES}
-        assert all(way.median(case.name, what) > 0 for case in CASES for what in ("clips_s", "first_batch_s"))
+    for candidate in result.candidates.values():
+        assert {case: len(readings) for case, readings in candidate.readings.items()} == {case.name: 2 for case in CASES}
+        assert all(candidate.median(case.name, what) > 0 for case in CASES for what in ("clips_s", "first_batch_s"))
 
 
 def test_a_result_is_json_with_medians_and_machine(result, tmp_path):
     result.write(tmp_path / "made" / "bench.json")
     read = json.loads((tmp_path / "made" / "bench.json").read_text())
-    assert set(read) == {"machine", "plan", "ways", "ratios", "skipped", "failed", "stages_us"}
-    assert set(read["ways"]["memory-map"]["median_clips_s"]) == {"in process", "2 workers, fork"}
+    assert set(read) == {"machine", "plan", "candidates", "ratios", "skipped", "failed", "stages_us"}
+    assert set(read["candidates"]["memory-map"]["median_clips_s"]) == {"in process", "2 workers, fork"}
+
+
+def test_ratios_compare_karsl_to_baselines_archives_and_the_limit():
+    def measured(role, rate):
+        figures = {case: [Figures(case, rate, 0.1, None)] for case in ("in process", "2 workers, fork")}
+        return CandidateResult(role=role, prepare_s=0.0, disk_bytes=0, readings=figures)
+
+    roles = {"karsl": ("karsl", 600), "karsl-kernel": ("part", 800), "npz-per-sign": ("baseline", 10)}
+    roles |= {"memory-map": ("baseline", 60), "limit": ("limit", 1200)}
+    found = Result(plan={}, candidates={name: measured(*entry) for name, entry in roles.items()})
+    assert dict(found.ratios()) == {
+        "karsl / memory-map, in process": 10,
+        "karsl / memory-map, 2 workers, fork": 10,
+        "karsl / npz-per-sign, in process": 60,
+        "karsl-kernel / limit, in process": 800 / 1200,
+        "karsl / limit, in process": 0.5,
+    }
 
 
 @pytest.mark.parametrize("one_process", [True, False])
-def test_a_way_without_workers_is_left_out_where_only_workers_are_asked_for(tmp_path, one_process):
-    ways, _ = choose_candidates(["memory-map", "limit"])
-    found = run_plan(small(rounds=1, cases=CASES[1:], one_process=one_process), ways, tmp_path)
-    assert (list(found.ways), found.failed) == (["memory-map"], {})
+def test_a_candidate_without_workers_is_left_out_if_every_case_has_workers(tmp_path, one_process):
+    candidates, _ = choose_candidates(["memory-map", "limit"])
+    found = run_plan(small(rounds=1, cases=CASES[1:], one_process=one_process), candidates, tmp_path)
+    assert (list(found.candidates), found.failed) == (["memory-map"], {})
 
 
-def test_a_failing_way_is_reported_and_the_others_go_on(tmp_path, monkeypatch):
-    ways, _ = choose_candidates(["memory-map", "npy-per-clip"])
-    broken = next(way for way in ways if way.name == "npy-per-clip")
+def test_a_failing_candidate_is_reported_and_the_others_are_measured(tmp_path, monkeypatch):
+    candidates, _ = choose_candidates(["memory-map", "npy-per-clip"])
+    broken = next(candidate for candidate in candidates if candidate.name == "npy-per-clip")
     monkeypatch.setattr(broken, "first_clips", lambda folder, count: [1 / 0], raising=False)
-    found = run_plan(small(rounds=1, cases=(Case(),)), ways, tmp_path)
-    assert list(found.ways) == ["memory-map"]
+    found = run_plan(small(rounds=1, cases=(Case(),)), candidates, tmp_path)
+    assert list(found.candidates) == ["memory-map"]
     assert found.failed == {"npy-per-clip": "ZeroDivisionError: division by zero"}
 
 
 @pytest.mark.parametrize("one_import", [True, False])
-def test_an_error_of_a_pass_comes_back_in_one_line(tmp_path, one_import):
-    job = Measurement("memory-map", str(tmp_path / "nowhere"), (Case(),), count=60)
+def test_an_error_of_a_measurement_is_one_line(tmp_path, one_import):
+    measurement = Measurement("memory-map", str(tmp_path / "nowhere"), (Case(),), count=60)
     sentence = r"memory-map \(in process\): FileNotFound"
     with Launcher(one_import=one_import) as launcher, pytest.raises(BenchError, match=sentence):
-        launcher.run(job)
+        launcher.run(measurement)
 
 
-def test_files_are_written_once_and_an_interrupted_writing_is_begun_again(tmp_path, stores, monkeypatch):
-    ways, _ = choose_candidates(["memory-map"])
+def test_files_are_written_once_and_an_interrupted_run_starts_again(tmp_path, stores, monkeypatch):
+    candidates, _ = choose_candidates(["memory-map"])
     left_over = stores.root / "memory-map.part"
     left_over.mkdir(exist_ok=True)
     (left_over / "frames.bin").write_bytes(b"half")
-    stores.prepare(ways[0])
-    monkeypatch.setattr(type(ways[0]), "write", lambda *args: pytest.fail("written twice"))
-    stores.prepare(ways[0])
+    stores.prepare(candidates[0])
+    monkeypatch.setattr(type(candidates[0]), "write", lambda *args: pytest.fail("written twice"))
+    stores.prepare(candidates[0])
     drop_page_cache(stores.root)
 
 
 @pytest.mark.parametrize("name", ["offsets.npy", "frames.bin"])
-def test_clips_that_were_cut_are_named_with_what_to_do(tmp_path, name):
+def test_a_truncated_source_is_named_with_a_remedy(tmp_path, name):
     file = DatasetFiles(tmp_path, count=60).root / "source" / name
     os.truncate(file, file.stat().st_size // 2)
     with pytest.raises(BenchError, match=r"clips60-seed0/source: damaged \(.*\); remove the folder and try again"):
         DatasetFiles(tmp_path, count=60)
 
 
-def test_the_command_prints_a_table_and_writes_what_it_was_asked_for(tmp_path, capsys):
+def test_the_command_prints_a_table_and_writes_the_requested_files(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     words = ["--quick", "--clips", "60", "--seconds", "0.01", "--workers", "0"]
     words += ["--only", "memory-map", "npy-per-clip"]
@@ -105,7 +123,7 @@ def test_the_command_prints_a_table_and_writes_what_it_was_asked_for(tmp_path, c
 
 
 @pytest.mark.parametrize(("words", "rows"), [(["--index"], 2), (["--open", "--rounds", "1"], 4)])
-def test_starts_are_written_too(words, rows, tmp_path, capsys):
+def test_figures_of_starts_are_written_too(words, rows, tmp_path, capsys):
     options = ["--clips", "60", "--json", str(tmp_path / "b.json"), "--work-dir", str(tmp_path / "new" / "work")]
     assert main([*words, *options]) == 0
     content = json.loads((tmp_path / "b.json").read_text())

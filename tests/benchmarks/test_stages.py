@@ -1,4 +1,4 @@
-"""Where the time of our batches goes."""
+"""Time per stage of the batches of karsl."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.stages import Stopwatch, profile_stages
 pytest.importorskip("numba")
 
 
-def test_every_step_of_the_job_is_a_stage_and_stages_are_the_whole(tmp_path):
+def test_every_transform_is_a_stage_and_the_stages_add_up_to_the_whole(tmp_path):
     from benchmarks.candidates.packed import CANDIDATE
 
     folder = Path(DatasetFiles(tmp_path, count=60).prepare(CANDIDATE).folder)
@@ -22,7 +22,7 @@ def test_every_step_of_the_job_is_a_stage_and_stages_are_the_whole(tmp_path):
     assert sum(v for k, v in stages.items() if k != "whole") >= 0.99 * stages["whole"]
 
 
-def test_a_stopwatch_gives_the_median_of_each_name():
+def test_a_stopwatch_returns_the_median_of_each_name():
     watch = Stopwatch()
     watch._seconds["a"] = [1e-6, 5e-6, 2e-6]
     assert watch.medians(per=2) == {"a": pytest.approx(1.0)}

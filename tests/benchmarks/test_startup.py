@@ -1,4 +1,4 @@
-"""The bench of openings fills its table; times are asserted nowhere, machines differ."""
+"""The benchmark of the first batch fills its table; no time is asserted, since machines differ."""
 
 from __future__ import annotations
 

@@ -36,6 +36,7 @@ def test_rates_stages_and_advice_are_printed_and_written(config, corpus, tmp_pat
     assert "karsl pack" in text
     content = json.loads(out.read_text())
     assert [row["num_workers"] for row in content["results"]] == [0, 1], "in this process and as the config says"
+    assert content["batch_size"] == 4
     assert content["machine"]["torch"]
     assert content["advice"]
 

@@ -14,8 +14,8 @@ import pytest
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader
 
-from karsl.cli.main import COMMANDS
 from karsl.cli import main as cli
+from karsl.cli.main import COMMANDS
 from karsl.datasets import KArSLDataset, keypoint_collate
 from karsl.engine.hooks import stop_workers
 from karsl.errors import DataErrors, DatasetNotFoundError, TransformError

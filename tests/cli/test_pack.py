@@ -104,7 +104,7 @@ def test_a_custom_skeleton_is_registered_by_an_imported_module(pyskl, tmp_path, 
     monkeypatch.syspath_prepend(tmp_path)
     words = ["pack", str(pyskl), str(tmp_path / "pack"), "--trust-pickle", str(pyskl), "--source-skeleton", "my_17"]
     assert main(words) == 2
-    assert "register it in a module and give --import MODULE\n" in capsys.readouterr().err
+    assert "Register your own in a module and pass it with --import MODULE\n" in capsys.readouterr().err
     assert main([*words, "--import", "my_points_of_pack"]) == 0
     assert "2 clips packed" in capsys.readouterr().out
 

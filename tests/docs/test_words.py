@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")] + sorted((ROOT / "docs").rglob("*.md"))
-MODULES = sorted((ROOT / "karsl").rglob("*.py"))
+MODULES = [path for folder in ("karsl", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
 SCRIPTS = [path for suffix in ("js", "html", "css") for path in sorted((ROOT / "karsl").rglob(f"*.{suffix}"))]
 WORDS = {
     r"lies?|lying": "is stored, is located",
@@ -74,7 +74,17 @@ def test_texts_use_the_words_of_the_field(paths):
 
 
 @pytest.mark.parametrize(
-    "text", ["where it lies", "as he said", "BRINGS them", "made anew", "beside it", "Nobody", "goes on with the next", "lets go of it"]
+    "text",
+    [
+        "where it lies",
+        "as he said",
+        "BRINGS them",
+        "made anew",
+        "beside it",
+        "Nobody",
+        "goes on with the next",
+        "lets go of it",
+    ],
 )
 def test_a_word_that_is_not_used_any_more_is_found(text):
     assert BANNED.search(text)

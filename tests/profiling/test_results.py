@@ -51,7 +51,7 @@ def test_the_original_of_the_first_main_process_is_not_a_copy_but_a_second_rank_
 
 def test_unreadable_page_maps_are_reported():
     assert sharing_verdict(series(Point(1, 0, (process(ratio=None),)))).startswith("unknown")
-    assert "keeps no records" in sharing_verdict(series(Point(1, 0, (process(records=None, ratio=None),))))
+    assert "stores no records" in sharing_verdict(series(Point(1, 0, (process(records=None, ratio=None),))))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from karsl.datasets import KArSLDataset, keypoint_collate
+from karsl.datasets.combine import MapDataset
 from karsl.errors import ConfigError
 from karsl.profiling.throughput import Stages, Throughput, advice, measure, profile_stages
 from karsl.testing import make_corpus
@@ -47,7 +48,6 @@ def test_a_short_loader_starts_again_and_rates_count_samples():
     result = measure(loader, seconds=0.02, step_ms=0)
     assert loader.epochs > 1
     assert result.num_workers == 3
-    # three samples per batch: the rate is three over the mean time per batch, so at least three over the 95th percentile's
     assert result.samples_per_s > 0
     assert result.wait_ratio == 1, "without a step all the time is spent waiting"
 
@@ -59,6 +59,17 @@ def test_batches_of_any_common_form_are_counted(batch):
     from karsl.profiling.throughput import _batch_size
 
     assert _batch_size(batch) == 5
+
+
+def test_a_rate_is_samples_over_the_time_of_waiting(monkeypatch):
+    clock = iter(range(100))  # each look at the clock is a second later
+    monkeypatch.setattr("karsl.profiling.throughput.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("karsl.profiling.throughput.time.sleep", lambda seconds: None)
+    result = measure(CountedLoader(), seconds=6, step_ms=3000)
+    assert result.first_batch_s == 1
+    assert result.samples_per_s == 3, "three samples in the second that each batch takes"
+    assert (result.batch_ms, result.batch_ms_p95) == (1000, 1000)
+    assert result.wait_ratio == 0.25, "a second of waiting, three seconds of a step"
 
 
 def test_a_loader_without_batches_is_one_sentence():
@@ -87,6 +98,28 @@ def test_a_transform_outside_the_compiled_pass_is_named(dataset):
     assert stages.single == ("double", "RandomFlip", "PackKeypointInputs")
     text = advice([figures(0, 100)], stages, collate_name="keypoint_collate")
     assert any(line.startswith("double, RandomFlip, PackKeypointInputs run once per sample") for line in text)
+
+
+def test_transforms_of_a_wrapper_are_stages_too(dataset):
+    pytest.importorskip("numba")
+    inner = KArSLDataset(data_root=dataset.data_root, pipeline=STEPS[:2], index_cache=None)
+    stages = profile_stages(MapDataset(inner, STEPS[2:]), keypoint_collate, samples=4)
+    assert list(stages.micros) == ["record", "LoadKeypoints", "TSNSampleFrames", "RandomFlip", "PackKeypointInputs"]
+    assert stages.single == ()
+    assert stages.batch_micros > 0
+
+
+def test_a_transform_that_occurs_twice_has_two_stages(dataset):
+    twice = KArSLDataset(data_root=dataset.data_root, pipeline=[*STEPS[:3], *STEPS[2:]], index_cache=None)
+    assert "RandomFlip 2" in profile_stages(twice, samples=4).micros
+
+
+def test_samples_that_are_skipped_in_training_are_not_timed(dataset):
+    def fail(results):
+        raise ValueError("broken clip")
+
+    broken = KArSLDataset(data_root=dataset.data_root, pipeline=[*STEPS[:1], fail], index_cache=None, on_error="skip")
+    assert list(profile_stages(broken, samples=4).micros) == ["record", "LoadKeypoints"]
 
 
 def test_a_dataset_of_another_kind_has_no_stages():

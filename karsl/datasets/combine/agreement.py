@@ -48,9 +48,9 @@ def _check_classes(dataset: Node, infos: list[dict]) -> None:
         if not _equal(expected, classes):
             a, b = (f"{dataset.child_name(n)} ({type_name(dataset.children[n])})" for n in (first, number))
             raise ConfigError(
-                f"{type_name(dataset)}: {a} has {_shorten(expected)} and {b} has {_shorten(classes)}, so the same label would "
-                "mean different signs; use labels='union' to give classes of the same name one label, labels='separate' to "
-                "keep all classes apart, and aliases={'hola': 'hello'} to join names"
+                f"{type_name(dataset)}: {a} has {_shorten(expected)} and {b} has {_shorten(classes)}, so the same label "
+                "would mean different signs; use labels='union' to give classes of the same name one label, "
+                "labels='separate' to keep all classes apart, and aliases={'hola': 'hello'} to join names"
             )
 
 

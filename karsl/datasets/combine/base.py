@@ -105,7 +105,8 @@ class DatasetWrapper(BaseDataset):
             if hasattr(child, "__getitem__") and hasattr(child, "__len__") and not isinstance(child, (Sequence, str)):
                 return child
             raise ConfigError(
-                f"{type_name(self)}: {self.child_name(number)} is of type {type_name(child)}; expected a dataset or its config"
+                f"{type_name(self)}: {self.child_name(number)} is of type {type_name(child)}; "
+                "expected a dataset or its config"
             )
         try:
             return DATASETS.build(dict(child))
@@ -154,8 +155,8 @@ class DatasetWrapper(BaseDataset):
         found = first_changing(self.children)
         if found:
             raise ConfigError(
-                f"{type_name(self)}: the {found} below gives other clips for the same indices in each epoch, so indices cannot "
-                f"be stored; put the {type_name(self)} below the {found}, around its children{alternative}"
+                f"{type_name(self)}: the {found} below gives other clips for the same indices in each epoch, so indices "
+                f"cannot be stored; put the {type_name(self)} below the {found}, around its children{alternative}"
             )
 
     def _share_seed(self) -> None:

@@ -191,8 +191,8 @@ class ClassBalancedDataset(SingleWrapper):
             pairs = [(index, label) for index in range(length) for label in sorted(set(tree.get_cat_ids(index)))]
         except (AttributeError, KeyError) as error:
             raise ConfigError(
-                f"{type_name(self)}: {type_name(self.dataset)} has no class labels ({error}); records need a 'label', or the "
-                "dataset a method get_cat_ids(index)"
+                f"{type_name(self)}: {type_name(self.dataset)} has no class labels ({error}); records need a 'label', or "
+                "the dataset a method get_cat_ids(index)"
             ) from error
         clips, labels = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
         return clips, labels

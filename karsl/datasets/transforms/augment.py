@@ -1,4 +1,4 @@
-"""Augmentation by missing points and noise, as a detector produces them."""
+"""Augmentation by missing keypoints and noise, as a detector produces them."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class KeypointDropout(KeypointTransform):
         keypoint_score: float32 (T, V), 0 where hidden.
 
     Args:
-        prob: Probability of hiding a keypoint, or a group.
-        level: `'keypoint'` or `'group'`.
-        groups: Groups that may lose points; None means all.
+        prob: Probability of hiding a keypoint or a group.
+        level: Unit to hide, `'keypoint'` or `'group'`.
+        groups: Groups in which keypoints may be hidden; None means all.
 
     Raises:
         ConfigError: If `level` is unknown, `prob` is outside [0, 1], or `groups` is a string.
@@ -73,7 +73,7 @@ class KeypointDropout(KeypointTransform):
 
 @TRANSFORMS.register_module()
 class FrameDropout(KeypointTransform):
-    """Hide all points of some frames, as if detection failed there. At least one frame remains.
+    """Hide all keypoints of some frames, as if detection had failed there. At least one frame stays visible.
 
     Required Keys:
         keypoint, keypoint_score
@@ -109,7 +109,7 @@ class FrameDropout(KeypointTransform):
 
 @TRANSFORMS.register_module()
 class RandomGaussianNoise(KeypointTransform):
-    """Add independent normal noise to every coordinate of every present point.
+    """Add independent Gaussian noise to every coordinate of every present keypoint.
 
     Required Keys:
         keypoint

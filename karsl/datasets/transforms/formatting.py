@@ -1,4 +1,4 @@
-"""Packing of results into the dict of tensors that a model takes."""
+"""Packing of results into the input tensors of a model."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from karsl.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class PackKeypointInputs(KeypointTransform):
-    """Pack the inputs of a model. Missing points become `fill` and False in the mask.
+    """Pack the inputs of a model. Missing keypoints become `fill` in `inputs` and False in the mask.
 
     Required Keys:
         keypoint, keypoint_score
     Added Keys:
         inputs: float32 tensor (T, V, C), `fill` where missing.
-        keypoint_mask: bool tensor (T, V), True where a point is present.
+        keypoint_mask: bool tensor (T, V), True where a keypoint is present.
         label: int, if the record has one.
         sample_idx: int, if the record has one.
 
     Args:
-        fill: Coordinate of missing points.
+        fill: Coordinate of missing keypoints.
         with_score: Append the score as last channel.
-        meta_keys: Further keys to return, e.g. `('clip_id',)`.
+        meta_keys: Additional keys to return, e.g. `('clip_id',)`.
 
     Raises:
         ConfigError: If `fill` is not a finite number, or a key of `meta_keys` is not in the results.

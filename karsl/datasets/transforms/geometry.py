@@ -13,7 +13,7 @@ from karsl.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class RandomFlip(KeypointTransform):
-    """Mirror a clip: reflect x and swap each left point with its right counterpart.
+    """Mirror a clip: reflect x and swap each left keypoint with its right counterpart.
 
     Some signs of KArSL are performed with either hand, so mirrored clips are valid samples.
 
@@ -57,8 +57,8 @@ class RandomAffine(KeypointTransform):
     """Rotate, scale and translate a clip in the image plane, with the same parameters for all its frames.
 
     The body is rotated about the center of the image (about the origin after CenterScale). With `per_group` each group has
-    its own parameters and is rotated about the mean of its points. z is scaled, not rotated. If x and y are fractions of an
-    image that is not square, give its `aspect`; otherwise a rotation shears the body.
+    its own parameters and is rotated about the mean of its keypoints. z is scaled, not rotated. If x and y are fractions of
+    an image that is not square, pass its `aspect`; otherwise a rotation shears the body.
 
     Required Keys:
         keypoint, keypoint_score, skeleton
@@ -66,10 +66,10 @@ class RandomAffine(KeypointTransform):
         keypoint: float32 (T, V, C).
 
     Args:
-        rotation_deg: (from, to) in degrees, positive from x to y.
-        scale: (from, to) ratio.
-        shift: (from, to) of x and of y, in units of the coordinates.
-        per_group: Draw parameters for each group instead of once for the body.
+        rotation_deg: (low, high) in degrees, positive from x to y.
+        scale: (low, high) scale factor.
+        shift: (low, high) translation of x and of y, in units of the coordinates.
+        per_group: Sample parameters for each group instead of once for the body.
         aspect: Width of the image divided by its height, e.g. 16 / 9; 1 if x and y have the same unit.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Transforms of labels: to the labels of another list of classes, to SignIDs, glosses and token ids."""
+"""Transforms of labels to those of other classes, and to SignIDs, glosses and token ids."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def relabel_all(labels: np.ndarray, steps: Sequence[Callable]) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class EncodeGloss(KeypointTransform):
-    """Add the SignID of a label, or its gloss with token ids.
+    """Add the SignID of a label, or its gloss and the token ids of the gloss.
 
     Token ids start at 1; 0 is free for padding. They number the sorted tokens of all glosses, so they are the same for
     every split of a corpus that shares a label table.
@@ -82,8 +82,8 @@ class EncodeGloss(KeypointTransform):
         gloss_ids: int64 tensor (L,), token ids; with `target='english'` or `'arabic'`.
 
     Args:
-        target: `'sign'`, `'english'` or `'arabic'`.
-        tokens: `'character'` or `'word'`.
+        target: Value to add: `'sign'` (SignID), `'english'` or `'arabic'` (gloss).
+        tokens: Unit of a token, `'character'` or `'word'`.
         classes: SignID or gloss of each label: SignIDs with `target='sign'` or a label table. None uses the metainfo of the
             dataset, which MapDataset passes.
         label_table: csv, xlsx or json file with the columns SignID, Sign-Arabic and Sign-English, whose glosses make the

@@ -1,4 +1,4 @@
-"""Loading of clips from the files that records refer to."""
+"""Loading of clips from the files of their records."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class LoadKeypoints(KeypointTransform):
     Added Keys:
         keypoint: float32 (T, V, 3), NaN where missing.
         keypoint_score: float32 (T, V) in [0, 1], 0 where missing.
-        total_frames: T of the stored clip.
+        total_frames: int, T of the stored clip.
     Modified Keys:
         num_frames: T.
 
     Args:
         cache_bytes: Maximum size of the cache in bytes, per process; 0 disables it.
-        nonfinite: `'raise'` on NaN or infinity in the file, or `'missing'` to treat those points as missing.
-        verify: Time to compare checksums of packed clips: `'first touch'` the first time that a process reads a clip,
+        nonfinite: `'raise'` on NaN or infinity in the file, or `'missing'` to treat these keypoints as missing.
+        verify: When to compare checksums of packed clips: `'first touch'` the first time that a process reads a clip,
             `'always'` each time, `'off'` never. The checksums inside an `.npz` are always compared.
 
     Raises:

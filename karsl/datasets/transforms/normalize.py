@@ -1,4 +1,4 @@
-"""Normalization of position and scale by named points, and filling of missing points."""
+"""Normalization of position and scale by named keypoints, and filling of missing keypoints."""
 
 from __future__ import annotations
 
@@ -79,28 +79,28 @@ def _is_anchor(value: object) -> bool:
 
 @TRANSFORMS.register_module()
 class CenterScale(KeypointTransform):
-    """Move the origin to named points and scale a named distance to 1, once per clip, so that motion is preserved.
+    """Move the origin to named keypoints and scale a named distance to 1, once per clip, so that motion is preserved.
 
-    By default the origin is the middle of the shoulders and the scale their distance. With `per_group` each group has its
-    own: the face uses the outer eye corners, a hand its wrist and middle knuckle. z is only scaled, since MediaPipe has a
-    separate z per group. If the named points are never present, the mean and the root-mean-square radius of all present
-    points are used.
+    By default the origin is the middle of the shoulders, and the scale is their distance. With `per_group` each group has
+    its own: the face uses the outer eye corners, a hand its wrist and middle knuckle. z is only scaled, since MediaPipe has
+    a separate z per group. If the named keypoints are never present, the mean and the root-mean-square radius of all present
+    keypoints are used.
 
     Required Keys:
         keypoint, keypoint_score, skeleton
     Modified Keys:
         keypoint: float32 (T, V, C).
     Added Keys:
-        centered: True; RandomFlip and RandomAffine then use the origin.
+        centered: True; RandomFlip and RandomAffine then operate about the origin.
 
     Args:
-        per_group: Normalize each group by its own points.
-        anchors: Points per group (`'body'` without `per_group`): `{'origin': names, 'scale': (name, name)}`. Groups
-            without an entry use the mean and radius of their points.
+        per_group: Normalize each group by its own keypoints.
+        anchors: Keypoints per group (`'body'` without `per_group`): `{'origin': names, 'scale': (name, name)}`. Groups
+            without an entry use the mean and radius of their keypoints.
 
     Raises:
         ConfigError: If `anchors` does not have this structure.
-        SkeletonError: If a named point or group is not in the skeleton.
+        SkeletonError: If a named keypoint or group is not in the skeleton.
     """
 
     modified_keys = ("keypoint", "centered")
@@ -155,7 +155,7 @@ class CenterScale(KeypointTransform):
 
 @TRANSFORMS.register_module()
 class FillMissing(KeypointTransform):
-    """Fill the coordinates of missing points. Their score stays 0, so a mask still shows them. Use it last.
+    """Fill the coordinates of missing keypoints. Their score stays 0, so a mask still shows them. Use it last.
 
     Required Keys:
         keypoint, keypoint_score
@@ -163,9 +163,9 @@ class FillMissing(KeypointTransform):
         keypoint: float32 (T, V, C) without NaN.
 
     Args:
-        mode: `'constant'` uses `value`; `'previous'` the last present position of the point, or the first one for frames
+        mode: `'constant'` uses `value`; `'previous'` the last present position of the keypoint, or the first one for frames
             before it; `'linear'` interpolates between the last and the next present position.
-        value: Coordinate for `'constant'`, and for points that are never present in the clip.
+        value: Coordinate for `'constant'`, and for keypoints that are never present in the clip.
 
     Raises:
         ConfigError: If `mode` is unknown, or `value` is not a finite number.

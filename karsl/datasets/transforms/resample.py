@@ -1,4 +1,4 @@
-"""Resampling of clips in time, without inventing points that were never detected."""
+"""Resampling of clips in time, without inventing keypoints that were never detected."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class RandomResample(KeypointTransform):
         frame_inds: float64 (T',), positions in the stored clip.
 
     Args:
-        speed: (slowest, fastest). The logarithm is uniform, so half and double speed are equally likely.
+        speed: (slowest, fastest). The logarithm is sampled uniformly, so half and double speed are equally likely.
 
     Raises:
         ConfigError: If `speed` is not an ascending pair of positive numbers.

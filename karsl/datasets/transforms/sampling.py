@@ -53,7 +53,7 @@ def segment_positions(num_frames: np.ndarray, offsets: np.ndarray, *, mode: str 
 
 @TRANSFORMS.register_module()
 class TSNSampleFrames(KeypointTransform):
-    """Divide a clip into `clip_len` equal segments and read one position in each.
+    """Divide a clip into `clip_len` equal segments and sample one frame position from each.
 
     Required Keys:
         keypoint, keypoint_score
@@ -104,7 +104,7 @@ class TSNSampleFrames(KeypointTransform):
 class LegacyTSNSampleFrames(TSNSampleFrames):
     """TSNSampleFrames with the numbers of the reference project, for checkpoints that were trained with it.
 
-    Positions are half a frame late, and missing points are interpolated as zeros. Use TSNSampleFrames for new models.
+    Positions are half a frame late, and missing keypoints are interpolated as zeros. Use TSNSampleFrames for new models.
 
     Required Keys:
         keypoint, keypoint_score
@@ -155,7 +155,7 @@ class UniformSampleFrames(KeypointTransform):
         test_mode: Use the middle of each segment and start loops at frame 0.
 
     Source: the idea of pyskl's sampler, Duan et al. 2022, Revisiting Skeleton-based Action Recognition,
-        https://arxiv.org/abs/2104.13586. For `clip_len <= T < 2 * clip_len` pyskl draws differently.
+        https://arxiv.org/abs/2104.13586. For `clip_len <= T < 2 * clip_len` pyskl samples differently.
     """
 
     modified_keys = _SAMPLED_KEYS
@@ -193,7 +193,7 @@ class PadTo(KeypointTransform):
 
     Args:
         clip_len: Number of frames to return.
-        mode: Padding of a shorter clip: `'missing'` adds missing points, `'repeat'` repeats the last frame, `'loop'`
+        mode: Padding of a shorter clip: `'missing'` adds missing keypoints, `'repeat'` repeats the last frame, `'loop'`
             starts again at the first.
         crop: Part of a longer clip to return: `'start'`, `'center'` or `'random'`.
 

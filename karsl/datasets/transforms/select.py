@@ -32,12 +32,12 @@ class SelectKeypoints(KeypointTransform):
 
     Args:
         names: Keypoints or groups to select, in array order.
-        skeleton: Target skeleton, instead of `names`; points are matched by name.
-        allow_missing: Return points of `skeleton` that the source lacks as missing instead of raising an error.
+        skeleton: Target skeleton, instead of `names`; keypoints are matched by name.
+        allow_missing: Return keypoints of `skeleton` that the source lacks as missing instead of raising an error.
 
     Raises:
         ConfigError: If both or neither of `names` and `skeleton` are given.
-        SkeletonError: If the source lacks a point, and `allow_missing` is False.
+        SkeletonError: If the source lacks a keypoint, and `allow_missing` is False.
 
     Example:
         >>> hands = SelectKeypoints(["rh", "lh"])

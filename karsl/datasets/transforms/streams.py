@@ -31,9 +31,9 @@ class SkeletonFeatures(KeypointTransform):
         features: float32 tensor (T, S * V * C), or (T, V, S * C) with `flatten=False`; S streams in the order of `feats`.
 
     Args:
-        feats: Names of streams: `'joint'`, `'bone'`, `'motion'`, `'bone_motion'`.
-        flatten: Put all numbers of a frame into one axis.
-        fill: Value of missing numbers.
+        feats: Streams to compute: `'joint'`, `'bone'`, `'motion'`, `'bone_motion'`.
+        flatten: Flatten all values of a frame into one axis.
+        fill: Value for missing keypoints.
         skeleton: Skeleton of the keypoints; None uses that of the results or of the dataset below a MapDataset.
 
     Raises:

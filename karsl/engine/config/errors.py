@@ -135,7 +135,8 @@ def check_arguments(cfg: Config) -> list[str]:
         karsl.errors.ConfigError: train_cfg.val_intervall: EpochBasedTrainLoop has no argument 'val_intervall'; did you mean
         'val_interval'?
     """
-    mistakes, possible = [], []
+    mistakes: list[str] = []
+    possible: list[str] = []
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmengine"):
         for key in user_keys(cfg):
             if key not in _REGISTRIES and key not in LOADERS:
@@ -246,7 +247,7 @@ class _Signature(NamedTuple):
         else:
             calls = [vars(base)["__init__"] for base in target.__mro__[:-1] if "__init__" in vars(base)]
         parameters: dict[str, inspect.Parameter] = {}
-        is_open, required = False, ()
+        is_open, required = False, tuple[str, ...]()
         for number, call in enumerate(calls):
             try:
                 found = list(inspect.signature(call).parameters.values())[isinstance(target, type) :]

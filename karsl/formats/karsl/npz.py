@@ -75,7 +75,7 @@ def _write_label_table(path: Path, metainfo: dict) -> None:
 @register_format(
     "karsl",
     description="<signer>-<split>/<sign>.npz and labels.csv, KArSL's folder layout",
-    cannot_store="clips without SignID, signer and split are rejected",
+    cannot_store="clips without SignID, signer or split",
     detect=_is_data_root,
     priority=20,
     writer=write_karsl,

@@ -218,7 +218,7 @@ def test_what_pip_installs_finds_its_configs(tmp_path):
     source, prefix = tmp_path / "source", tmp_path / "prefix"
     for name in ("karsl", "configs"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index", "--ignore-installed"]
     subprocess.run([*pip, "--prefix", str(prefix), str(source)], check=True, capture_output=True)
@@ -227,7 +227,7 @@ def test_what_pip_installs_finds_its_configs(tmp_path):
     script += "from karsl.engine.config.load import shipped_configs; print(shipped_configs())"
     env = {**os.environ, "PYTHONPATH": str(packages)}
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
-    folder = prefix / "share" / "karsl" / "configs"
+    folder = packages / "karsl" / "configs"
     assert done.stdout.split() == ["7", str(folder.resolve())]
     assert names_below(folder) == names_below(shipped_configs())
 
