@@ -1,4 +1,4 @@
-"""The synthetic corpus of `karsl demo`: train on signers 01 and 02, test on every clip of signer 03."""
+"""Config of `karsl demo` for its synthetic corpus: train on signers 01 and 02, test on all clips of signer 03."""
 
 from mmengine.config import read_base
 

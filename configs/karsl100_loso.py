@@ -1,8 +1,9 @@
 """KArSL-100 (signs 71-170), leave one signer out.
 
-Train on the *train* folders of two signers, test on *all* clips of the third: here of signer 02, the hardest. Run
-karsl100_loso_s01.py, _s02.py and _s03.py, and report each and the mean. Published top-1 of a pose transformer: 75.3 / 59.4 /
-70.0 (Alyami et al. 2024). No validation split and no model selection: the last checkpoint is the result.
+Train on the *train* folders of two signers and test on *all* clips of the third, here signer 02, the hardest. Run
+karsl100_loso_s01.py, _s02.py and _s03.py, and report each result and the mean. Published top-1 accuracy of a pose
+transformer: 75.3 / 59.4 / 70.0 (Alyami et al. 2024). There is no validation split and no model selection: the last
+checkpoint is the result.
 """
 
 from mmengine.config import read_base

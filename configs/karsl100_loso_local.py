@@ -1,4 +1,4 @@
-"""The same on a laptop: the first three signs of KArSL-100, a tiny model, 20 short epochs."""
+"""karsl100_loso.py for a laptop: the first three signs of KArSL-100, a tiny model, 20 short epochs."""
 
 from mmengine.config import read_base
 

@@ -1,4 +1,4 @@
-"""KArSL-100, leave one signer out: signer 03 is the one. See karsl100_loso.py."""
+"""KArSL-100, leave one signer out: tested on signer 03. See karsl100_loso.py."""
 
 from mmengine.config import read_base
 

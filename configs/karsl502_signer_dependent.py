@@ -1,6 +1,6 @@
-"""KArSL-502, signer-dependent: train and test folders of all three signers, merged.
+"""KArSL-502, signer-dependent: the train and test folders of all three signers.
 
-Published top-1 is 99 %: this protocol is saturated, see karsl100_loso.py for the open one.
+Published top-1 accuracy is 99 %, so this protocol is saturated; karsl100_loso.py has the open one.
 """
 
 from mmengine.config import read_base

@@ -1,4 +1,4 @@
-"""The same on a laptop: signs 1-3 of what lies in the data root, a tiny model, 20 short epochs."""
+"""karsl502_signer_dependent.py for a laptop: signs 1 to 3, a tiny model, 20 short epochs."""
 
 from mmengine.config import read_base
 

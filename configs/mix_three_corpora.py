@@ -1,7 +1,7 @@
-"""Three corpora with three sets of keypoints as one: KArSL's layout, MSL-150 and ASL-App.
+"""Training on three corpora with different keypoint layouts: KArSL, MSL-150 and ASL-App.
 
-Clips are brought to the points that all three have, found by name: arms and hands. Classes of the same name are one
-class. An epoch holds as many clips of each corpus; the shorter ones come again, with other draws.
+Keypoints are matched by name and reduced to those that all three corpora have: arms and hands. Classes of the same name are
+merged. An epoch has equally many clips of each corpus; those of smaller corpora are repeated with other random numbers.
 
 karsl pack my/karsl data/mix/karsl
 karsl pack my/msl150 data/mix/msl150
@@ -83,9 +83,9 @@ train_dataloader = dict(
             aliases=aliases,
             datasets=[
                 dict(type=FilterDataset, predicate=dict(split="train"), dataset=karsl),
-                # it ships no split; this one does not keep signers apart
+                # MSL-150 has no official split; this one does not separate signers.
                 dict(type=FilterDataset, predicate=dict(type="hash_split", split="train"), dataset=msl150),
-                asl_app,  # one clip a sign: nothing is left to test on
+                asl_app,  # one clip per sign, so none is left for testing
             ],
         ),
     ),
@@ -109,7 +109,7 @@ test_dataloader = dict(
             datasets=[  # in the order of training, so that labels are the same
                 dict(type=FilterDataset, predicate=dict(split="test"), dataset=karsl),
                 dict(type=FilterDataset, predicate=dict(type="hash_split", split="test"), dataset=msl150),
-                dict(type=SliceDataset, indices=0, dataset=asl_app),  # its classes, none of its clips
+                dict(type=SliceDataset, indices=0, dataset=asl_app),  # its classes without its clips
             ],
         ),
     ),

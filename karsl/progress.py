@@ -25,7 +25,7 @@ def track(records: Iterable[T], description: str = "indexing records", *, interv
     Args:
         records: Any iterable; one with a length gives the bar a total.
         description: Name of the work.
-        interval: Records between two looks at the clock. Use a small number for slow records.
+        interval: Number of records after which the time is checked. Use a small number for slow records.
     """
     start = time.monotonic()
     total = len(records) if isinstance(records, Sized) else None

@@ -23,8 +23,8 @@ HOOKS = _child("hook", mm.HOOKS, "karsl.engine", "karsl.profiling.hook", "karsl.
 OPTIM_WRAPPERS = _child("optimizer wrapper", mm.OPTIM_WRAPPERS, "karsl.engine")
 VISUALIZERS = _child("visualizer", mm.VISUALIZERS, "karsl.visualization.hooks")
 
-# Nothing of ours is in these yet. They exist so that a user's own types resolve under default_scope='karsl', and so that
-# MMEngine does not warn at every start that the scope has no such registry.
+# karsl registers nothing in these. They let types of users resolve under default_scope='karsl', and prevent MMEngine's
+# warning at every start that the scope has no such registry.
 OPTIMIZERS = _child("optimizer", mm.OPTIMIZERS, "karsl.engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _child("optimizer wrapper constructor", mm.OPTIM_WRAPPER_CONSTRUCTORS, "karsl.engine")
 PARAM_SCHEDULERS = _child("parameter scheduler", mm.PARAM_SCHEDULERS, "karsl.engine")

@@ -14,21 +14,21 @@ import karsl
 
 ROOT = Path(karsl.__file__).parent
 
-# From below: a module imports what is in an earlier group, never what is in its own group or a later one. `__init__` of a package
-# re-exports names, so no module of the package imports it. Packages that are not listed have no order, but no circle either.
-# `*` stands for every other module of a package, so that a new file needs no edit here. It is above the modules that a new
-# one may use. A new module that is imported by a named one, or by another new one, gets a place of its own below that.
+# From below: a module imports what is in an earlier group, never what is in its own group or a later one. `__init__` of a
+# package re-exports names, so no module of the package imports it. Packages that are not listed have no order, but no circle
+# either. `*` stands for every other module of a package, so that a new file needs no edit here; it is above the modules that a
+# new one may use. A new module that a named one, or another new one, imports gets its own place below that.
 ORDER: dict[str, str] = {
     "": (
         "version errors discovery | registry checks progress | __init__ | skeletons | io | pack webdataset | formats |"
         " audit | datasets | models engine evaluation visualization profiling ray testing | cli | __main__"
     ),
     "datasets": (
-        "rng filters transfer collate index | state records splits transforms | batching pipeline | tree | order keypoint_dataset |"
+        "rng transfer collate index | state records transforms | batching pipeline | tree | order keypoint_dataset |"
         " karsl combine streaming | * | __init__"
     ),
-    "datasets.index": "header codec indices | reader writer | record_list fingerprint | cache | __init__",
-    "datasets.batching": "plan simd | kernel stats | frames | deferred | pipeline | segment | batch | __init__",
+    "datasets.index": "codec indices | reader | writer fingerprint | record_list | cache | __init__",
+    "datasets.batching": "plan simd | kernel | frames | deferred | segment | batch | __init__",
     "datasets.order": "permutation | resumable | samplers | __init__",
     "datasets.combine": "read agreement | base export | select map cache check | filter mix | * | lazy | __init__",
     "datasets.streaming": "prefetch webdataset | sources | dataset | __init__",

@@ -1,4 +1,4 @@
-"""Door to `karsl memory`, at the place where users of OpenMMLab look for it."""
+"""Alias of `karsl memory`, for OpenMMLab users."""
 
 import sys
 

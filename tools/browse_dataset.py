@@ -1,4 +1,4 @@
-"""Door to `karsl browse`, at the place where users of OpenMMLab look for it."""
+"""Alias of `karsl browse`, for OpenMMLab users."""
 
 import sys
 

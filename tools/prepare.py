@@ -1,4 +1,4 @@
-"""Door to `karsl prepare`, at the place where users of OpenMMLab look for it."""
+"""Alias of `karsl prepare`, for OpenMMLab users."""
 
 import sys
 

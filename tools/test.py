@@ -1,4 +1,4 @@
-"""Door to `karsl test`, at the place where users of OpenMMLab look for it."""
+"""Alias of `karsl test`, for OpenMMLab users."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Door to `karsl train`, at the place where users of OpenMMLab look for it."""
+"""Alias of `karsl train`, for OpenMMLab users."""
 
 import sys
 

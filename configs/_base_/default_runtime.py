@@ -1,4 +1,4 @@
-"""Hooks, logging, seed: what every run shares."""
+"""Hooks, logging and seed of every run."""
 
 from mmengine.hooks import (
     CheckpointHook,

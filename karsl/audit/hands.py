@@ -10,7 +10,6 @@ import numpy as np
 
 from karsl.skeletons import Skeleton
 
-SIDES = ("right", "left")
 _MIN_WRIST_DISTANCE = 0.3  # shoulder widths; wrists held closer together than this are ambiguous
 _MIN_SHARE, _MIN_FRAMES = 0.6, 3
 
@@ -35,7 +34,7 @@ def attached_wrist(points: np.ndarray, skeleton: Skeleton) -> dict[str, tuple[fl
     """
     shares = {}
     min_distance = _MIN_WRIST_DISTANCE * _shoulder_width(points, skeleton)
-    for side, other in (SIDES, SIDES[::-1]):
+    for side, other in (("right", "left"), ("left", "right")):
         names = (f"{side}_hand_wrist", f"{side}_wrist", f"{other}_wrist")
         if not set(names) <= set(skeleton.names):
             continue
@@ -59,7 +58,7 @@ def is_implausible(shares: dict[str, tuple[float, int]]) -> bool:
 
 
 def _shoulder_width(points: np.ndarray, skeleton: Skeleton) -> float:
-    """Return the median over frames; 0 without shoulders."""
+    """Return the median shoulder width over frames, or 0 without shoulders."""
     names = ("left_shoulder", "right_shoulder")
     if not set(names) <= set(skeleton.names):
         return 0.0

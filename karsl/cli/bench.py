@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from karsl.cli.options import add_cfg_options, add_data_options, add_phase, import_modules
+from karsl.errors import ConfigError
 
 SUMMARY = "time the loader of a config and report its bottleneck"
 
@@ -71,8 +72,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from karsl.errors import ConfigError
-
     if args.batch_size is not None and args.batch_size < 1:
         raise ConfigError(f"--batch-size {args.batch_size}; expected a positive number")
     if any(workers < 0 for workers in args.workers or ()):
@@ -87,17 +86,14 @@ def _worker_counts(args: argparse.Namespace) -> list[int]:
     """Return the numbers of workers to compare: those of the option, or 0 and the config's, 2 if that is 0."""
     if args.workers:
         return list(dict.fromkeys(args.workers))
-    loader, _ = _find_loader(args)
+    loader, _ = _load_loader(args)
     return sorted({0, loader.get("num_workers", 0) or 2})
 
 
-def _find_loader(args: argparse.Namespace) -> tuple[Any, str]:
-    """Return the loader config of the phase, and the registry scope of its type names."""
-    from karsl.engine import load_config
-    from karsl.engine.config.loaders import find_loader
+def _load_loader(args: argparse.Namespace) -> tuple[Any, str]:
+    from karsl.engine.config.load import load_loader
 
-    cfg = load_config(args.config, args.cfg_options, data_root=args.data_root, ann_file=args.ann_file)
-    return find_loader(cfg, args.phase, args.config), cfg.get("default_scope", "karsl")
+    return load_loader(args.config, args.phase, args.cfg_options, data_root=args.data_root, ann_file=args.ann_file)
 
 
 def _build_loader(args: argparse.Namespace, workers: int) -> Any:
@@ -105,7 +101,7 @@ def _build_loader(args: argparse.Namespace, workers: int) -> Any:
 
     from karsl.engine.config.loaders import build_loader
 
-    loader, scope = _find_loader(args)
+    loader, scope = _load_loader(args)
     if args.batch_size:
         loader.batch_size = args.batch_size
     method = loader.get("multiprocessing_context") or multiprocessing.get_start_method()

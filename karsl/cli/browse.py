@@ -18,6 +18,7 @@ from karsl.cli.options import (
     import_modules,
     suggest_data_root,
 )
+from karsl.errors import ConfigError
 
 SUMMARY = "show raw and transformed clips as a page, contact sheets or animations, or serve them on this machine"
 
@@ -57,7 +58,6 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from karsl.cli.browse_export import export_clips
-    from karsl.errors import ConfigError
     from karsl.visualization.clips.select import ClipFilter, select_clips
 
     _check(args)
@@ -130,8 +130,6 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from karsl.errors import ConfigError
-
     if args.show_number is not None and args.show_number < 0:
         raise ConfigError(f"-n {args.show_number}; expected 0 for all clips, or a positive number")
     for option, value, low in (("--augmentations", args.augmentations, 1), ("--per-sign", args.per_sign, 0)):
@@ -169,7 +167,6 @@ def _open_dataset(args: argparse.Namespace, *, count: int) -> Any:
 
 def _open_files(args: argparse.Namespace) -> Any:
     from karsl.engine.config.load import find_ann_file
-    from karsl.errors import ConfigError
     from karsl.visualization.clips.open import open_clips
 
     options = (("--data-root", args.data_root), ("--cfg-options", args.cfg_options))
@@ -189,9 +186,7 @@ def _open_files(args: argparse.Namespace) -> Any:
 def _build_dataset(args: argparse.Namespace) -> Any:
     from mmengine.registry import DefaultScope
 
-    from karsl.engine import load_config
-    from karsl.engine.config.loaders import find_loader
-    from karsl.errors import ConfigError
+    from karsl.engine.config.load import load_loader
     from karsl.registry import DATASETS
 
     options = (
@@ -202,9 +197,9 @@ def _build_dataset(args: argparse.Namespace) -> Any:
     invalid = [option for option, value in options if value]
     if invalid:
         raise ConfigError(f"{invalid[0]} is for folders and files, but '{args.source}' is a config; remove it")
-    cfg = load_config(args.source, args.cfg_options, data_root=args.data_root, ann_file=args.ann_file)
-    loader = find_loader(cfg, args.phase, args.source)
-    with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "karsl")):
+    data = {"data_root": args.data_root, "ann_file": args.ann_file}
+    loader, scope = load_loader(args.source, args.phase, args.cfg_options, **data)
+    with DefaultScope.overwrite_default_scope(scope):
         dataset = DATASETS.build(loader.dataset)
     if hasattr(dataset, "full_init"):
         dataset.full_init()

@@ -13,6 +13,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from karsl.errors import ConfigError, DataErrors, KarslError, pluralize
+
 _OVERVIEW_CLIPS = 60  # image viewers fail on larger images
 _SIGN_SHEET_CLIPS = 30
 
@@ -25,8 +27,6 @@ def export_clips(args: argparse.Namespace, dataset: Any, clips: Sequence[Any]) -
     Raises:
         DataErrors: If some clips cannot be read; the others are written.
     """
-    from karsl.errors import DataErrors
-
     problems = list(getattr(dataset, "skipped_problems", ()))
     writers = {"html": _write_html, "sheet": _write_sign_sheets if args.per_sign else _write_sheets}
     paths = writers.get(args.format, _write_animations)(args, dataset, clips, problems)
@@ -80,7 +80,6 @@ def _stages(
     args: argparse.Namespace, clips: Sequence[Any], problems: list[str], description: str, mode: str
 ) -> Iterator[tuple]:
     """Yield number, clip, stages and augmented views of each readable clip, with a progress bar."""
-    from karsl.errors import ConfigError, KarslError
     from karsl.progress import tracker
     from karsl.visualization.clips.select import shown_stages
 
@@ -111,7 +110,7 @@ def _write_sheets(args: argparse.Namespace, dataset: Any, clips: Sequence[Any], 
     title = f"{Path(args.source).name} · {len(shown)} of {len(dataset)} clips"
     overview = args.output_dir / "overview.png"
     _save(overview_sheet([r for r, _ in shown], metainfo=[m for _, m in shown], title=title), overview)
-    _report(f"{_count(written, 'sheet')} and overview.png in {args.output_dir}", [m for _, m in shown])
+    _report(f"{pluralize(len(written), 'sheet')} and overview.png in {args.output_dir}", [m for _, m in shown])
     return [overview, *written]
 
 
@@ -128,7 +127,7 @@ def _write_sign_sheets(args: argparse.Namespace, dataset: Any, clips: Sequence[A
             written.append(args.output_dir / f"{unique_names([name])[0]}.png")
             chunk = loaded[start : start + _SIGN_SHEET_CLIPS]
             _save(sign_sheet([r for r, _ in chunk], metainfo=[m for _, m in chunk]), written[-1])
-    _report(f"{_count(written, 'sheet')} in {args.output_dir}", [m for loaded in signs.values() for _, m in loaded])
+    _report(f"{pluralize(len(written), 'sheet')} in {args.output_dir}", [m for loaded in signs.values() for _, m in loaded])
     return written
 
 
@@ -140,7 +139,7 @@ def _write_animations(args: argparse.Namespace, dataset: Any, clips: Sequence[An
         scene = Scene([*stages, *views], metainfo=clip.metainfo)
         fps = frames_per_second(clip.record, clip.metainfo)
         written.append(write_animation(args.output_dir / f"{names[number]}.{args.format}", scene, fps=fps))
-    _report(f"{_count(written, f'{args.format} file')} in {args.output_dir}", [clip.metainfo for clip in clips])
+    _report(f"{pluralize(len(written), f'{args.format} file')} in {args.output_dir}", [clip.metainfo for clip in clips])
     return written
 
 
@@ -156,7 +155,7 @@ def _write_html(args: argparse.Namespace, dataset: Any, clips: Sequence[Any], pr
     metadata = source_metadata(args.source, dataset, shown=len(clips))
     path, title = args.output_dir / "browse.html", Path(args.source).name
     written = write_page(path, chain([first], pages), title=title, metadata=metadata)
-    more = f" and {_count(written[1:], 'page')} of clips in the same folder" if len(written) > 1 else ""
+    more = f" and {pluralize(len(written) - 1, 'page')} of clips in the same folder" if len(written) > 1 else ""
     print(f"open {written[0]}{more}")
     return written[:1]
 
@@ -175,10 +174,6 @@ def _report(text: str, metainfo: Iterable[Mapping]) -> None:
     problem = arabic_problem() if any("classes_ar" in meta for meta in metainfo) else None
     if problem:
         print(f"karsl browse: {problem}", file=sys.stderr)
-
-
-def _count(items: Sequence[Any], name: str) -> str:
-    return f"{len(items)} {name}{'' if len(items) == 1 else 's'}"
 
 
 def _clip_id(clip: Any) -> str:

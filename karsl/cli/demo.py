@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from karsl.errors import ConfigError
+
 SUMMARY = "make synthetic clips, train, test on an unseen signer and show the results"
 
 # MMEngine logs environment, config and hooks at each start, some 300 lines; only these show progress.
@@ -34,13 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run every command; the first that fails ends the demo with its status."""
     from karsl.engine.config.load import find_config
-    from karsl.errors import ConfigError
+    from karsl.progress import bar
     from karsl.testing import make_corpus
 
     if not find_config(args.config).is_file():
         raise ConfigError(f"no config {str(args.config)!r}; give another with --config")
     corpus, work, predictions = args.out / "karsl_synthetic", args.out / "train", args.out / "predictions.json"
-    _make(corpus, make_corpus)
+    print(f"$ # synthetic clips in KArSL's layout, 8 signs, 3 signers -> {corpus}", flush=True)
+    with bar("making clips", None) as progress:
+        make_corpus(corpus, progress=progress)
     epochs = ["--cfg-options", f"train_cfg.max_epochs={args.epochs}"] if args.epochs else []
     for command in (
         ["prepare", corpus],
@@ -55,14 +59,6 @@ def run(args: argparse.Namespace) -> int:
             return status
     _report(args.out, predictions)
     return 0
-
-
-def _make(corpus: Path, make_corpus) -> None:
-    from karsl.progress import bar
-
-    print(f"$ # synthetic clips in KArSL's layout, 8 signs, 3 signers -> {corpus}", flush=True)
-    with bar("making clips", None) as progress:
-        make_corpus(corpus, progress=progress)
 
 
 def run_command(words: list[str], log: Path) -> int:

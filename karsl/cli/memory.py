@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from karsl.cli.options import add_cfg_options, add_data_options, add_phase, import_modules
+from karsl.errors import ConfigError
 
 SUMMARY = "measure the memory of a loader's processes and whether they share the records"
 
@@ -113,7 +114,7 @@ def _write(args: argparse.Namespace, all_series: list[Any]) -> None:
 
 
 def _check_private(args: argparse.Namespace, all_series: list[Any]) -> int:
-    """Return 1 where a process has more private copies than the limit allows."""
+    """Return 1 if a process has more private copies than the limit allows, else 0."""
     from karsl.profiling.results import check_limits
 
     if args.max_private_mb is None:
@@ -125,8 +126,6 @@ def _check_private(args: argparse.Namespace, all_series: list[Any]) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from karsl.errors import ConfigError
-
     for name in ("records", "batch_size", "ranks", "epochs", "iters", "points"):
         value = getattr(args, name)
         if value is not None and value < 1:
@@ -166,11 +165,13 @@ def plan_cases(args: argparse.Namespace, folder: str) -> tuple[Any, list]:
     if args.records:
         make = partial(synthetic_loader, count=args.records, batch_size=args.batch_size or 1024, index_cache=folder)
     elif args.config:
-        options = {"config": args.config, "options": args.cfg_options, "phase": args.phase, "imports": args.imports}
+        from karsl.engine.config.load import load_loader
+
+        options = {"config": args.config, "options": args.cfg_options, "phase": args.phase}
         options |= {"data_root": args.data_root, "ann_file": args.ann_file}
-        loader, _ = _find_loader(**options)
+        loader, _ = load_loader(**options)
         workers = loader.get("num_workers", 2) if args.workers is None else args.workers
-        make = partial(config_loader, batch_size=args.batch_size, **options)
+        make = partial(config_loader, batch_size=args.batch_size, imports=args.imports, **options)
     else:
         options = {"data_root": args.data_root, "ann_file": args.ann_file}
         make = partial(folder_loader, batch_size=args.batch_size or 64, **options)
@@ -186,21 +187,19 @@ def synthetic_loader(case: Any, rank: int, **options: Any) -> Any:
     return records_loader(seed=rank, **loader, **options)
 
 
-def config_loader(case: Any, rank: int, *, batch_size: int | None, **options: Any) -> Any:
-    """Return the loader of a config in the process of one rank, with the number and start method of workers of `case`."""
+def config_loader(case: Any, rank: int, *, batch_size: int | None, imports: Sequence[str], **options: Any) -> Any:
+    """Return the loader of a config in the process of one rank, with the workers of `case`."""
+    from karsl.engine.config.load import load_loader
     from karsl.engine.config.loaders import build_loader
 
-    loader, scope = _find_loader(**options)
+    import_modules(imports)
+    loader, scope = load_loader(**options)
     if batch_size:
         loader.batch_size = batch_size
     return build_loader(
-        loader,
-        scope=scope,
-        seed=rank,
-        num_workers=case.num_workers,
-        start_method=case.start_method,
+        loader, scope=scope, seed=rank, num_workers=case.num_workers, start_method=case.start_method,
         serialize=case.serialize == "on",
-    )
+    )  # fmt: skip
 
 
 def folder_loader(case: Any, rank: int, *, data_root: str, ann_file: str | None = None, batch_size: int) -> Any:
@@ -214,15 +213,3 @@ def folder_loader(case: Any, rank: int, *, data_root: str, ann_file: str | None 
     dataset = KArSLDataset(ann_file, data_root=data_root, pipeline=steps, serialize_data=case.serialize == "on")
     options = {"num_workers": case.num_workers, "start_method": case.start_method}
     return shuffled_loader(dataset, batch_size=batch_size, seed=rank, **options)
-
-
-def _find_loader(
-    *, config: str, phase: str, options: dict | None, imports: Sequence[str] = (), **data: Any
-) -> tuple[Any, str]:
-    """Return the loader of a phase as its config has it, and the scope of its names."""
-    from karsl.engine import load_config
-    from karsl.engine.config.loaders import find_loader
-
-    import_modules(imports)
-    cfg = load_config(config, options, **data)
-    return find_loader(cfg, phase, config), cfg.get("default_scope", "karsl")

@@ -9,6 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from karsl.errors import ConfigError, DatasetNotFoundError
+
 __all__ = [
     "add_cfg_options",
     "add_data_options",
@@ -126,8 +128,6 @@ def import_modules(names: Sequence[str]) -> None:
     Raises:
         ConfigError: If there is no such module.
     """
-    from karsl.errors import ConfigError
-
     for name in names:
         try:
             import_module(name)
@@ -142,8 +142,6 @@ def import_modules(names: Sequence[str]) -> None:
 @contextmanager
 def suggest_data_root(args: argparse.Namespace) -> Iterator[None]:
     """Add the option `--data-root`, unless it was given, to the error of a missing data root."""
-    from karsl.errors import DatasetNotFoundError
-
     try:
         yield
     except DatasetNotFoundError as error:

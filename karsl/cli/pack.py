@@ -11,6 +11,7 @@ from shlex import quote
 from typing import Any
 
 from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_modules
+from karsl.errors import ConfigError, DataErrors
 
 SUMMARY = "write clips to memory-mapped shards; append, remove, verify"
 
@@ -87,8 +88,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Pack, verify or remove, as the options request."""
-    from karsl.errors import ConfigError
-
     single = args.verify or args.remove
     if len(args.paths) != (1 if single else 2):
         expected = "PACK only" if single else "SOURCE and PACK"
@@ -99,7 +98,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _pack(args: argparse.Namespace) -> int:
-    from karsl.errors import ConfigError
     from karsl.progress import bar
 
     if args.shard_size < 0 or (args.workers or 0) < 0:
@@ -156,7 +154,7 @@ def _report(done, out: Path) -> None:
         print(f"{done.reused_shards} shards were reused from an interrupted run")
     if done.duplicates:
         print(f"{done.duplicates} clips were already in the pack")
-    size = sum(facts.bytes for _, _, facts in manifest.files())
+    size = sum(file.bytes for file in manifest.files().values())
     print(f"{done.added} clips packed")
     print(f"{manifest.num_clips} clips, {size / 2**20:.0f} MiB of {manifest.dtype}, {_shards(manifest)} in {out}")
     rounding = max(shard.rounding for shard in manifest.shards)
@@ -170,12 +168,11 @@ def _shards(manifest) -> str:
 
 
 def _verify(pack: Path) -> int:
-    from karsl.errors import DataErrors
     from karsl.pack.manifest import Manifest
     from karsl.pack.verify import verify_pack
     from karsl.progress import bar
 
-    total = sum(facts.bytes for _, _, facts in Manifest.read(pack).files())
+    total = sum(file.bytes for file in Manifest.read(pack).files().values())
     with bar("verifying, bytes", total) as progress:
         problems = verify_pack(pack, progress=progress)
     if problems:

@@ -8,6 +8,7 @@ from pathlib import Path
 from shlex import quote
 
 from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, import_modules
+from karsl.errors import ConfigError, DataErrors
 
 SUMMARY = "check a data root and write its annotation file"
 
@@ -33,7 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Scan, report, write."""
     from karsl.audit.counts import check_counts
-    from karsl.errors import ConfigError, DataErrors
     from karsl.formats.karsl.scan import scan_npz_folders
     from karsl.io import class_metainfo, find_label_table, read_label_table, write_annotations
     from karsl.io.pack_reader import MANIFEST

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from karsl.cli.options import import_modules, suggest_data_root
 from karsl.cli.train import add_common_arguments
+from karsl.errors import ConfigError
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -30,7 +31,6 @@ def run(args: argparse.Namespace) -> int:
 
     from karsl.engine import build_runner, launch, load_config, read_checkpoint, shut_down
     from karsl.engine.checkpoint import check_classes, check_weights, stored_metainfo
-    from karsl.errors import ConfigError
 
     import_modules(args.imports)
     checkpoint = read_checkpoint(args.checkpoint)

@@ -17,12 +17,12 @@ from karsl.datasets.combine import (
     ShuffleDataset,
     SliceDataset,
 )
+from karsl.datasets.combine.filter import hash_split
 from karsl.datasets.index.record_list import RecordList
 from karsl.datasets.karsl import KArSLDataset
 from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.datasets.order import BlockShuffleSampler, ClassBalancedSampler, LengthBucketSampler, ResumableSampler
 from karsl.datasets.pipeline import Pipeline
-from karsl.datasets.splits import hash_split
 from karsl.datasets.streaming import StreamDataset, TarDataset
 from karsl.discovery import import_modules
 

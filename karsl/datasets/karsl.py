@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from karsl.datasets.filters import FILTERS, Filter, filter_records, unmatched_values
 from karsl.datasets.index.cache import private_dir
 from karsl.datasets.keypoint_dataset import KeypointDataset
-from karsl.datasets.records import parse_records
+from karsl.datasets.records import FILTERS, Filter, filter_records, parse_records, unmatched_values
 from karsl.errors import AnnotationError, ConfigError
 from karsl.formats.karsl.layout import signs_of_subset
 from karsl.formats.karsl.scan import scan_npz_folders

@@ -6,8 +6,8 @@ import copy
 import logging
 import operator
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import ModuleType, NoneType
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,31 +17,34 @@ from mmengine.logging import print_log
 
 from karsl.checks import check_int
 from karsl.datasets.batching import compiled
-from karsl.datasets.filters import filter_records, summarize, unmatched_values
 from karsl.datasets.index.cache import open_or_build, private_dir
 from karsl.datasets.index.fingerprint import dataset_fingerprint, source_hash, undeclared_method
-from karsl.datasets.index.indices import Indices, batch_indices, resolve_indices
+from karsl.datasets.index.indices import Indices, resolve_indices
 from karsl.datasets.index.record_list import RecordList
 from karsl.datasets.pipeline import Pipeline, output_channels, output_skeleton
 from karsl.datasets.records import (
     INDEX_COLUMNS,
     SharedArray,
     check_labels,
+    data_warnings,
     drain,
+    filter_records,
     join_prefixes,
     load_annotations,
     merge_metainfo,
     parse_records,
+    summarize,
+    unmatched_values,
 )
 from karsl.datasets.rng import CounterRNG, hash_name
 from karsl.datasets.state import EpochState, SkipCounter, ensure_initialized
-from karsl.errors import ConfigError, TransformError, pluralize
+from karsl.errors import ConfigError, TransformError
 from karsl.io.readahead import FileRanges
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton, get_skeleton
 
 if TYPE_CHECKING:
-    from karsl.datasets.batching.batch import BatchSegment
+    from karsl.datasets.batching.segment import BatchPipeline, BatchSegment
 
 CACHED_ATTRIBUTES = ("metainfo", "summary", "unmatched_filters", "skipped_problems")
 """Results of parsing that are stored with the records."""
@@ -64,7 +67,7 @@ class KeypointDataset(BaseDataset):
             text file is replaced by its lines.
         data_root: Joined before a relative `ann_file` and relative prefixes.
         data_prefix: Record key to the folder that is joined before its value.
-        filter_cfg: Keys `split signers min_frames labels signs subset`; see `karsl.datasets.filters`.
+        filter_cfg: Keys `split signers min_frames labels signs subset`; see `karsl.datasets.records.FILTERS`.
         indices: Subset to keep after filtering: int, slice, sequence or array.
         serialize_data: Store records in one buffer that worker processes share, instead of a list.
         pipeline: Transforms, as configs or callables.
@@ -81,6 +84,7 @@ class KeypointDataset(BaseDataset):
             this run. If the inputs did not change, nothing is parsed.
 
     Attributes:
+        index: The serialized records after `full_init`; absent with `serialize_data=False`.
         summary: Number of clips and signs, and the signers, as text; empty before `full_init` and for a subset.
         unmatched_filters: Values of `filter_cfg` that no clip has, as text.
         skipped_problems: One sentence per problem of the data that was skipped.
@@ -99,9 +103,8 @@ class KeypointDataset(BaseDataset):
     """
 
     METAINFO: dict = {}
-    UNCACHED_ATTRIBUTES = frozenset(
-        ("pipeline", "data_list", "max_refetch", "serialize_data", "index_cache", "_index", "_epoch_state", "_skip_counter")
-        + CACHED_ATTRIBUTES
+    UNCACHED_ATTRIBUTES = frozenset(CACHED_ATTRIBUTES) | frozenset(
+        ("pipeline", "data_list", "max_refetch", "serialize_data", "index_cache", "index", "_epoch_state", "skips")
     )
     """Attributes that do not shape the records. A subclass adds its own."""
     summary: str = ""
@@ -109,6 +112,7 @@ class KeypointDataset(BaseDataset):
     skipped_problems: tuple[str, ...] = ()
     _metainfo: dict
     _fully_initialized: bool
+    index: RecordList
     data_bytes = SharedArray("All records one after the other, uint8, read-only, shared by all processes of the node.")
     data_address = SharedArray("End of each record in `data_bytes`, int64 (n,).")
 
@@ -133,13 +137,15 @@ class KeypointDataset(BaseDataset):
     ) -> None:
         if on_error not in ("raise", "skip"):
             raise ConfigError(f"{type(self).__name__}: on_error={on_error!r}; expected 'raise' or 'skip'")
-        if not isinstance(filter_cfg, (Mapping, Config, NoneType)):
+        if filter_cfg is not None and not isinstance(filter_cfg, (Mapping, Config)):
             raise ConfigError(f"{type(self).__name__}: filter_cfg={filter_cfg!r}; expected a dict, e.g. dict(split='train')")
         check_int(type(self).__name__, max_refetch=max_refetch)
         self.on_error, self.index_cache = on_error, index_cache
-        self._skeleton = _resolve_skeleton(skeleton, metainfo)
+        if skeleton is None and isinstance(metainfo, (Mapping, Config)) and not isinstance(metainfo.get("skeleton"), str):
+            skeleton = metainfo.get("skeleton")  # more than a name, which is looked up when it is used
+        self._skeleton = None if skeleton is None else get_skeleton(skeleton)
         self._epoch_state = EpochState(0 if test_mode and seed is None else seed)
-        self._skip_counter = SkipCounter()
+        self.skips = SkipCounter()
         ann_file, data_root = (None if path is None else os.fspath(path) for path in (ann_file, data_root))
         super().__init__(
             ann_file, metainfo, data_root, data_prefix, filter_cfg, indices, serialize_data,
@@ -161,8 +167,11 @@ class KeypointDataset(BaseDataset):
         if self._fully_initialized:
             return
         if self.serialize_data:
-            self._index, meta = open_or_build(
-                self._input_fingerprint(), self._make_records, columns=INDEX_COLUMNS, cache=self.index_cache
+            self.index, meta = open_or_build(
+                self._input_fingerprint(),
+                lambda: (drain(self._parse()), {name: getattr(self, name) for name in CACHED_ATTRIBUTES}),
+                columns=INDEX_COLUMNS,
+                cache=self.index_cache,
             )
             self._metainfo, self.summary, self.unmatched_filters, self.skipped_problems = (
                 meta[name] for name in CACHED_ATTRIBUTES
@@ -171,11 +180,8 @@ class KeypointDataset(BaseDataset):
         else:
             self.data_list = self._parse()
         self._fully_initialized = True
-        self._warn()
-
-    def _make_records(self) -> tuple[Iterator[dict], dict]:
-        records = self._parse()
-        return drain(records), {name: getattr(self, name) for name in CACHED_ATTRIBUTES}
+        for text in data_warnings(self.unmatched_filters, self.skipped_problems):  # even if another process parsed
+            print_log(f"{self.ann_file or self.data_root}: {text}", logger="current", level=logging.WARNING)
 
     def _parse(self) -> list[dict]:
         self.data_list = self.load_data_list()
@@ -189,8 +195,7 @@ class KeypointDataset(BaseDataset):
         """Return the fingerprint of everything that shapes the records, None if it is unknown."""
         if self.index_cache is None or "://" in (self.ann_file or ""):
             return None  # a remote file may change unnoticed
-        method = undeclared_method(type(self), _PARSING_METHODS, "index_inputs")
-        if method is not None:
+        if method := undeclared_method(type(self), _PARSING_METHODS, "index_inputs"):
             text = f"{method} may read any file, so the index is kept for this run only; return the files in index_inputs()"
             print_log(text, logger="current", level=logging.INFO)
             return None
@@ -210,9 +215,7 @@ class KeypointDataset(BaseDataset):
         """Read the annotation file, complete the metainfo from it and parse every record.
 
         Raises:
-            FileNotFoundError: If there is no such file.
-            TypeError: If there is no `ann_file`, its content is not a dict, or a record is not parsed to dicts.
-            AnnotationError: If a key of the format is missing, or the file cannot be parsed.
+            AnnotationError, FileNotFoundError, TypeError: See `load_annotations` and `parse_records`.
         """
         annotations = load_annotations(self.ann_file, owner=type(self).__name__)
         for key, value in annotations["metainfo"].items():
@@ -220,11 +223,7 @@ class KeypointDataset(BaseDataset):
         return list(parse_records(annotations["data_list"], self.parse_data_info))
 
     def parse_data_info(self, raw_data_info: dict) -> dict | list[dict]:
-        """Join every prefix before its key.
-
-        Raises:
-            AnnotationError: If the record lacks the key of a prefix.
-        """
+        """Join every prefix before its key. AnnotationError if the record lacks the key."""
         return join_prefixes(raw_data_info, self.data_prefix, where=self.ann_file)
 
     def filter_data(self) -> list[dict]:
@@ -236,16 +235,6 @@ class KeypointDataset(BaseDataset):
     def _source(self) -> str:
         return f"ann_file={self.ann_file!r}" if self.ann_file else f"data_root={self.data_root!r}"
 
-    def _warn(self) -> None:
-        """Log what was skipped or not found, at every start, also if another process parsed the records."""
-        texts = []
-        if self.unmatched_filters:
-            texts.append(f"filter_cfg matched no clip for {self.unmatched_filters}; using the other values")
-        if problems := self.skipped_problems:
-            texts.append(f"clips are skipped for {pluralize(len(problems), 'problem')}, the first: {problems[0]}")
-        for text in texts:
-            print_log(f"{self.ann_file or self.data_root}: {text}", logger="current", level=logging.WARNING)
-
     @classmethod
     def _load_metainfo(cls, metainfo: Mapping | Config | None = None) -> dict:
         return merge_metainfo(cls.METAINFO, metainfo)
@@ -253,27 +242,25 @@ class KeypointDataset(BaseDataset):
     @property
     def skeleton(self) -> Skeleton | None:
         """Keypoints of the files: the argument, else the metainfo's `skeleton`, else None."""
-        name = self._metainfo.get("skeleton")
-        return self._skeleton or (None if name is None else get_skeleton(name))
+        if self._skeleton is None and (name := self._metainfo.get("skeleton")) is not None:
+            if not self._fully_initialized:  # the annotation file may name another one
+                return get_skeleton(name)
+            self._skeleton = get_skeleton(name)
+        return self._skeleton
 
     @property
-    def index(self) -> RecordList:
-        """Serialized records. AttributeError if `serialize_data=False`, or before `full_init`."""
-        return self._index
+    def _records(self) -> RecordList | list[dict]:
+        return self.index if self.serialize_data else self.data_list
 
     def column(self, name: str) -> np.ndarray:
         """Return one number per record, (n,), read-only. KeyError if it is not stored, see `RecordList.column`."""
-        return self._index.column(name)
+        return self.index.column(name)
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict:
-        """Return a private copy of one record, with `sample_idx`.
-
-        Raises:
-            IndexError: If `idx` is not in [-n, n).
-        """
+        """Return a private copy of one record, with `sample_idx`. IndexError if `idx` is not in [-n, n)."""
         try:
-            record = self._index[idx] if self.serialize_data else copy.deepcopy(self.data_list[idx])
+            record = self.index[idx] if self.serialize_data else copy.deepcopy(self.data_list[idx])
         except IndexError:
             raise IndexError(f"index {idx} is out of range for a dataset of {len(self)} records") from None
         index = idx if type(idx) is int else operator.index(idx)
@@ -282,27 +269,25 @@ class KeypointDataset(BaseDataset):
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """Return `[label]` of a record, for MMEngine's ClassBalancedDataset."""
-        if self.serialize_data and self._fully_initialized and "label" in self._index.columns:
+        if self.serialize_data and self._fully_initialized and "label" in self.index.columns:
             return [int(self.column("label")[idx])]
         return [int(self.get_data_info(idx)["label"])]
 
     @force_full_init
     def __len__(self) -> int:
-        return len(self._index if self.serialize_data else self.data_list)
+        return len(self._records)
 
     def file_ranges(self, indices: np.ndarray) -> list[FileRanges]:
         """Return the byte ranges of clips in packs and mapped files, given indices int64 (N,) in [0, n)."""
         if not (self._fully_initialized and self.serialize_data):
             return []
-        return self._index.file_ranges(indices, 0 if self.skeleton is None else self.skeleton.num_keypoints)
-
-    # ---- subsets and pickling ----
+        return self.index.file_ranges(indices, 0 if self.skeleton is None else self.skeleton.num_keypoints)
 
     @force_full_init
     def get_subset_(self, indices: Indices) -> None:
         """Reduce this dataset to some records: int (first n, last -n), slice, sequence or array; pages stay shared."""
         if self.serialize_data:
-            self._index = self._index.select(indices)
+            self.index = self.index.select(indices)
         else:
             self.data_list = self._get_unserialized_subset(indices)
         self.summary = ""
@@ -316,16 +301,23 @@ class KeypointDataset(BaseDataset):
         subset.data_list = copy.deepcopy(subset.data_list)
         return subset
 
+    def with_pipeline(self, pipeline: Sequence[dict | Callable]) -> KeypointDataset:
+        """Return a dataset of the same records with another pipeline, its own epoch and its own count of skipped clips."""
+        self.full_init()
+        other = copy.copy(self)
+        other.pipeline, other.skips, other._epoch_state = Pipeline(pipeline), SkipCounter(), copy.deepcopy(self._epoch_state)
+        return other
+
     def _get_unserialized_subset(self, indices: Indices) -> list[dict]:
         return [self.data_list[i] for i in resolve_indices(indices, len(self.data_list))]
 
     def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
         """Move `data_list` into the buffer, for subclasses that override `full_init` in MMEngine's way."""
-        self._index = RecordList.build(self.data_list, columns=INDEX_COLUMNS)
+        self.index = RecordList.build(self.data_list, columns=INDEX_COLUMNS)
         self.data_list = []
-        return self._index.data_bytes, self._index.data_address
+        return self.index.data_bytes, self.index.data_address
 
-    # ---- samples ----
+    # ---- samples and batches ----
 
     def __getitem__(self, idx: int) -> Any:
         """Return the sample at `idx`.
@@ -349,13 +341,14 @@ class KeypointDataset(BaseDataset):
             if self.test_mode:
                 raise TransformError(f"{reason}, which test_mode=True forbids: every clip must be evaluated")
             if attempt < self.max_refetch:
-                self._skip_counter.add(idx, reason)
+                self.skips.add(idx, reason)
                 idx = self._rand_another(idx, attempt)
         raise TransformError(f"{reason}; no clip after {self.max_refetch} others were tried (max_refetch)")
 
     def _rand_another(self, idx: int = 0, attempt: int = 0) -> int:
-        key = self._epoch_state.key(operator.index(idx) % len(self))
-        rng = CounterRNG(key, transform_id=hash_name(f"another {attempt}"))
+        rng = CounterRNG(
+            self._epoch_state.key(operator.index(idx) % len(self)), transform_id=hash_name(f"another {attempt}")
+        )
         return int(rng.integers("place", len(self))[0])
 
     def prepare_data(self, idx: int) -> Any:
@@ -391,11 +384,7 @@ class KeypointDataset(BaseDataset):
     @property
     def num_skipped(self) -> int:
         """Clips replaced by others so far, over all workers."""
-        return self._skip_counter.count
-
-    def add_skipped(self, index: int, reason: str) -> None:
-        """Count and log a clip that a reader of this dataset replaced by another."""
-        self._skip_counter.add(index, reason)
+        return self.skips.count
 
     @property
     def output_skeleton(self) -> Skeleton | None:
@@ -407,55 +396,39 @@ class KeypointDataset(BaseDataset):
         """C after the pipeline, as far as its transforms declare it."""
         return output_channels(self.pipeline)
 
-    # ---- batches ----
-
     def __getitems__(self, indices: Sequence[int]) -> Sequence[Any]:
         """Return N samples, for PyTorch's DataLoader; `keypoint_collate` accepts them as one finished batch.
 
         The transforms that support batching run in one compiled pass, equal to `dataset[i]` within 1e-6. Without numba, or
         if a subclass overrides how a sample is made, samples are made one by one.
         """
-        array, module, batch = batch_indices(indices, len(self)), self._batching(), None
-        if array is not None and module is not None:
-            keys = self.sample_keys(array)  # now, not when the batch is collated
-            functions = {"initial_results": self.initial_results, "get_sample": self.__getitem__}
-            batch = module.make_batch(*self._batch_inputs(array), rng_keys=keys, **functions)
-        return [self[i] for i in indices] if batch is None else batch
+        array, length = np.array(indices), len(self)
+        if array.dtype != np.int64 or array.ndim != 1:
+            array = np.array([operator.index(i) for i in indices], np.int64)
+        array = np.where(array < 0, array + length, array)
+        valid = len(array) and array.min() >= 0 and array.max() < length
+        pipeline, batching = self._batch_pipeline() if valid else None, compiled()
+        if pipeline is None or batching is None:
+            return [self[i] for i in indices]
+        keys = self.sample_keys(array)  # now, not when the batch is collated
+        make_segment = partial(pipeline.segment, self.skeleton, self._records, array, rng_keys=keys)
+        functions = {"initial_results": self.initial_results, "get_sample": self.__getitem__}
+        return batching.make_batch(array, make_segment, pipeline=self.pipeline, **functions)
 
     def batch_segment(
         self, indices: np.ndarray, *, rng_keys: np.ndarray | None = None, rows: np.ndarray | None = None
     ) -> BatchSegment | None:
-        """Return some clips as a segment of a batch, for `karsl.datasets.batching.batch.write_batch`.
+        """Return clips as a segment of a batch, None if samples must be made one by one; see `BatchPipeline.segment`."""
+        pipeline = self._batch_pipeline()
+        if pipeline is None:
+            return None
+        keys = self.sample_keys(indices) if rng_keys is None else rng_keys
+        return pipeline.segment(self.skeleton, self._records, indices, rng_keys=keys, rows=rows)
 
-        Args:
-            indices: int64 (N,), each in [0, n).
-            rng_keys: Random keys, uint64 (N,); None uses those of the indices.
-            rows: Rows of the batch, int64 (N,).
-
-        Returns:
-            None if samples must be made one by one.
-        """
-        module, keys = self._batching(), self.sample_keys(indices) if rng_keys is None else rng_keys
-        return None if module is None else module.make_segment(*self._batch_inputs(indices), rng_keys=keys, rows=rows)
-
-    def _batch_inputs(self, indices: np.ndarray) -> tuple:
-        return self.pipeline, self.skeleton, self._index if self.serialize_data else self.data_list, indices
-
-    def _batching(self) -> ModuleType | None:
-        """Return the compiled batching, None if it does not make the samples of this dataset."""
-        overridden = overrides(type(self), _SAMPLE_METHODS) or not _SAMPLE_METHODS.isdisjoint(vars(self))
-        batchable = type(self.pipeline) is Pipeline and self.skeleton is not None and not overridden
-        return compiled() if batchable else None
-
-
-def overrides(cls: type, names: Iterable[str]) -> bool:
-    """Return True if a subclass overrides one of these methods of KeypointDataset."""
-    return any(getattr(cls, name) is not getattr(KeypointDataset, name) for name in names)
-
-
-def _resolve_skeleton(skeleton: str | Mapping | Skeleton | None, metainfo: Mapping | Config | None) -> Skeleton | None:
-    """Return the argument, or the metainfo's skeleton if it is more than a name; a name there is looked up when used."""
-    if skeleton is None and isinstance(metainfo, (Mapping, Config)):
-        skeleton = metainfo.get("skeleton")
-        skeleton = None if isinstance(skeleton, str) else skeleton
-    return None if skeleton is None else get_skeleton(skeleton)
+    def _batch_pipeline(self) -> BatchPipeline | None:
+        """Return the transforms divided for batches, None if samples must be made one by one."""
+        overridden = any(getattr(type(self), name) is not getattr(KeypointDataset, name) for name in _SAMPLE_METHODS)
+        if overridden or not _SAMPLE_METHODS.isdisjoint(vars(self)) or type(self.pipeline) is not Pipeline:
+            return None
+        batching = None if self.skeleton is None else compiled()
+        return None if batching is None else batching.BatchPipeline.from_transforms(self.pipeline.transforms)

@@ -38,6 +38,7 @@ MAX_SLOTS, MAX_BYTES = 64, 1 << 30  # per worker, reached only if batches are ke
 HEADER_BYTES = 4096  # one page, so that the batch behind it starts on a page
 FREE, SENT, HELD, RETIRED = range(4)
 _ALIGNMENT = 64  # bytes: a cache line
+_MAX_FREE_BLOCKS = 2
 _MADV_POPULATE_WRITE = 23  # which Python does not name
 
 Spec = Mapping[str, tuple[Sequence[int], "np.typing.DTypeLike"]]
@@ -85,11 +86,10 @@ class BufferPool:
     """Memory of batches within one process, reused to avoid page faults.
 
     glibc recycles only blocks below 32 MiB: a batch (256, 50, 184, 4) was filled in 4 ms in reused memory and in 24 ms in
-    fresh memory. At most `max_free` unused blocks are kept: a training loop uses one batch and fills another.
+    fresh memory. At most two unused blocks are kept: a training loop uses one batch and fills another.
     """
 
-    def __init__(self, *, max_free: int = 2) -> None:
-        self.max_free = max_free
+    def __init__(self) -> None:
         self._free: dict[int, np.ndarray] = {}  # by address; every access is atomic, since leases end in any thread
 
     def acquire(self, nbytes: int) -> np.ndarray:
@@ -104,9 +104,24 @@ class BufferPool:
         return Lease(block, self._release, block).array()
 
     def _release(self, block: np.ndarray) -> None:
-        while len(self._free) >= self.max_free:
+        while len(self._free) >= _MAX_FREE_BLOCKS:
             self._free.pop(next(iter(list(self._free)), 0), None)
         self._free[block.ctypes.data] = block
+
+
+class Address(NamedTuple):
+    """Address of a batch: the file of its slot in the process of the worker, and the generation of the slot."""
+
+    pid: int
+    fd: int
+    inode: int
+    size: int
+    generation: int
+
+    @property
+    def path(self) -> str:
+        """File of the slot, as other processes open it."""
+        return f"/proc/{self.pid}/fd/{self.fd}"
 
 
 class Slot:
@@ -116,24 +131,41 @@ class Slot:
     HELD, and to FREE when the batch is garbage collected, or to RETIRED if the slot must not be used again.
     """
 
-    def __init__(self, mapped: np.ndarray) -> None:
+    def __init__(self, mapped: np.ndarray, address: Address, file: SharedFile | None = None) -> None:
+        self.address, self._file = address, file  # the receiver opens the descriptor of the worker
         self._state, self._generation, self.memory = mapped[:1], mapped[8:16].view(np.uint64), mapped[HEADER_BYTES:]
         self._lease: Callable[[], Lease | None] = lambda: None
 
     @classmethod
-    def create(cls, fd: int, size: int) -> Slot:
-        """Allocate the memory of an empty file at once: 4 ms for 9 MB, by page faults 15 ms. Called in the worker."""
-        os.posix_fallocate(fd, 0, size)  # an OSError without memory, which would otherwise be a bus error later
-        region = mmap.mmap(fd, size)
+    def create(cls, size: int) -> Slot:
+        """Allocate the memory at once: 4 ms for 9 MB, by page faults 15 ms. Called in the worker."""
+        file = SharedFile.in_memory(MEMFD_NAME)
+        os.posix_fallocate(file.fd, 0, size)  # an OSError without memory, which would otherwise be a bus error later
+        region = mmap.mmap(file.fd, size)
         with suppress(OSError):  # Linux before 5.14
             region.madvise(_MADV_POPULATE_WRITE)
-        return cls(np.frombuffer(region, np.uint8))
+        address = Address(os.getpid(), file.fd, os.fstat(file.fd).st_ino, size, generation=0)
+        return cls(np.frombuffer(region, np.uint8), address, file)
 
     @classmethod
-    def open(cls, fd: int, size: int) -> Slot:
-        """Map the file of a worker, or raise RuntimeError. Called in the receiver."""
-        # mapped by torch without a descriptor; Python's mmap keeps one per slot, so kept batches would end at EMFILE
-        return cls(torch.from_file(f"/proc/self/fd/{fd}", shared=True, size=size, dtype=torch.uint8).numpy())
+    def open(cls, address: Address) -> Slot:
+        """Map the file of a worker, or raise BatchLostError. Called in the receiver."""
+        try:
+            # pids are reused: check the name before the file is opened
+            if not os.readlink(address.path).startswith(f"/memfd:{MEMFD_NAME}"):
+                raise FileNotFoundError(f"{address.path} is another file")
+            with open(address.path, "r+b", buffering=0) as file:  # closed even if torch's signal handler raises here
+                if os.fstat(file.fileno()).st_ino != address.inode:
+                    raise FileNotFoundError(f"{address.path} is another file")
+                # torch maps without a descriptor; Python's mmap keeps one per slot, so kept batches would end at EMFILE
+                path = f"/proc/self/fd/{file.fileno()}"
+                mapped = torch.from_file(path, shared=True, size=address.size, dtype=torch.uint8)
+        except (OSError, RuntimeError) as error:  # torch reports a failed map as a RuntimeError
+            raise BatchLostError(
+                f"a batch of worker {address.pid} cannot be reached ({error}); the worker was killed, or this process may "
+                "not access it: then set KARSL_BATCH_TRANSFER=torch in the environment"
+            ) from error
+        return cls(mapped.numpy(), address)
 
     @property
     def state(self) -> int:
@@ -145,15 +177,15 @@ class Slot:
         """True if neither the receiver nor this process uses it."""
         return self.state == FREE and self._lease() is None
 
-    def close(self) -> None:
+    def retire(self) -> None:
         """Mark the slot as RETIRED: it is not used again, and the receiver may unmap it."""
         self._state[0] = RETIRED
 
-    def acquire(self) -> tuple[Lease, int]:
-        """Lend a free slot to a new batch; return its lease and generation. Called in the worker."""
+    def acquire(self) -> tuple[Lease, Address]:
+        """Lend a free slot to a new batch; return its lease and address. Called in the worker."""
         self._generation[0] += np.uint64(1)
         self._state[0] = SENT
-        return self._lend(), int(self._generation[0])
+        return self._lend(), self.address._replace(generation=int(self._generation[0]))
 
     def receive(self, generation: int) -> Lease | None:
         """Hold the batch of a generation; None if it was received before. Called in the receiver."""
@@ -180,21 +212,6 @@ def _count_fork() -> None:
 # ---- in the worker ----
 
 
-class Address(NamedTuple):
-    """Address of a batch: the file of its slot in the process of the worker, and the generation of the slot."""
-
-    pid: int
-    fd: int
-    inode: int
-    size: int
-    generation: int
-
-    @property
-    def path(self) -> str:
-        """File of the slot, as other processes open it."""
-        return f"/proc/{self.pid}/fd/{self.fd}"
-
-
 class SlotPool:
     """Slots in anonymous memory (`memfd`), which has no name and is freed with the last process that maps it.
 
@@ -205,7 +222,7 @@ class SlotPool:
     def __init__(self, *, max_slots: int = MAX_SLOTS, max_bytes: int = MAX_BYTES) -> None:
         self.pid = os.getpid()
         self.max_slots, self.max_bytes = max_slots, max_bytes
-        self._slots: list[tuple[Slot, SharedFile, Address]] = []
+        self._slots: list[Slot] = []
         self._lock = threading.Lock()
 
     def acquire(self, nbytes: int) -> tuple[Lease, Address] | None:
@@ -215,34 +232,21 @@ class SlotPool:
             OSError: If the system has no memory or descriptor left.
         """
         with self._lock:
-            self._slots = [entry for entry in self._slots if entry[0].state != RETIRED]
-            usable = (entry for entry in self._slots if entry[0].is_free and has_room(len(entry[0].memory), nbytes))
-            # rounded up to pages and by at most an eighth, so that batches of similar size share slots
-            step = max(HEADER_BYTES, 1 << max(0, nbytes.bit_length() - 4))
-            entry = next(usable, None) or self._add(HEADER_BYTES + -(-nbytes // step) * step)
-            if entry is None:
-                return None
-            lease, generation = entry[0].acquire()
-            return lease, entry[2]._replace(generation=generation)
-
-    def _add(self, size: int) -> tuple[Slot, SharedFile, Address] | None:
-        if not self._make_room(size):
-            return None
-        file = SharedFile.in_memory(MEMFD_NAME)
-        slot = Slot.create(file.fd, size)
-        self._slots.append((slot, file, Address(self.pid, file.fd, os.fstat(file.fd).st_ino, size, 0)))
-        return self._slots[-1]
-
-    def _make_room(self, size: int) -> bool:
-        """Close free slots, which are of other sizes, until a new one is within the bounds."""
-        for entry in [None, *self._slots]:
-            if entry is not None and entry[0].is_free:
-                entry[0].close()
-                self._slots.remove(entry)
-            room = self.max_bytes - sum(address.size for *_, address in self._slots)
-            if len(self._slots) < self.max_slots and size <= room:
-                return True
-        return False
+            self._slots = [slot for slot in self._slots if slot.state != RETIRED]
+            slot = next((slot for slot in self._slots if slot.is_free and has_room(len(slot.memory), nbytes)), None)
+            if slot is None:
+                # rounded up to pages and by at most an eighth, so that batches of similar size share slots
+                step = max(HEADER_BYTES, 1 << max(0, nbytes.bit_length() - 4))
+                size = HEADER_BYTES + -(-nbytes // step) * step
+                while len(self._slots) >= self.max_slots or size + sum(s.address.size for s in self._slots) > self.max_bytes:
+                    unused = next((s for s in self._slots if s.is_free), None)  # of another size
+                    if unused is None:
+                        return None
+                    unused.retire()
+                    self._slots.remove(unused)
+                slot = Slot.create(size)
+                self._slots.append(slot)
+            return slot.acquire()
 
 
 def can_share_with_parent() -> bool:
@@ -315,17 +319,14 @@ def allocate_shared(spec: Spec) -> tuple[dict[str, np.ndarray], dict[str, torch.
     """
     layout, nbytes = _layout(tuple((key, tuple(shape), np.dtype(dtype)) for key, (shape, dtype) in spec.items()))
     if get_worker_info() is None:
-        arrays = _arrays(_buffers.acquire(nbytes), layout)
-        return arrays, _tensors(arrays)
+        return _views(_buffers.acquire(nbytes), layout)
     lease, address = _acquire_slot(nbytes) or (None, None)
-    if lease is None:
-        # one tensor of torch for all entries, since each on its queue costs 0.55 ms; shared already, so not copied later
-        storage = torch.UntypedStorage._new_shared(nbytes)
-        memory = torch.empty(0, dtype=torch.uint8).set_(storage)
-    else:
+    if lease is not None:
         memory = torch.from_numpy(lease.array())
-    arrays = _arrays(memory.numpy(), layout)
-    return arrays, SharedBatch(_tensors(arrays), memory, lease, address)
+    else:  # one tensor for all entries, since each on torch's queue costs 0.55 ms; shared already, so not copied later
+        memory = torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(nbytes))
+    arrays, tensors = _views(memory.numpy(), layout)
+    return arrays, SharedBatch(tensors, memory, lease, address)
 
 
 def _acquire_slot(nbytes: int) -> tuple[Lease, Address] | None:
@@ -333,10 +334,9 @@ def _acquire_slot(nbytes: int) -> tuple[Lease, Address] | None:
     if _pool is None or _pool.pid != os.getpid():  # a pool inherited through a fork belongs to the parent
         shared = os.environ.get("KARSL_BATCH_TRANSFER", "shared") != "torch" and can_share_with_parent()
         _pool = SlotPool() if shared else SlotPool(max_slots=0)
-    try:
+    with suppress(OSError):  # no descriptor or memory left
         return _pool.acquire(nbytes)
-    except OSError:  # no descriptor or memory left
-        return None
+    return None
 
 
 @lru_cache(maxsize=64)
@@ -350,12 +350,9 @@ def _layout(entries: tuple[tuple[str, tuple[int, ...], np.dtype], ...]) -> tuple
     return layout, max(end, _ALIGNMENT)
 
 
-def _arrays(raw: np.ndarray, layout: _Layout) -> dict[str, np.ndarray]:
-    return {key: np.ndarray(shape, dtype, raw, offset) for key, (dtype, shape, offset) in layout.items()}
-
-
-def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    return {key: torch.from_numpy(array) for key, array in arrays.items()}
+def _views(raw: np.ndarray, layout: _Layout) -> tuple[dict[str, np.ndarray], dict[str, torch.Tensor]]:
+    arrays = {key: np.ndarray(shape, dtype, raw, offset) for key, (dtype, shape, offset) in layout.items()}
+    return arrays, {key: torch.from_numpy(array) for key, array in arrays.items()}
 
 
 def _send(batch: SharedBatch) -> tuple:
@@ -369,7 +366,7 @@ def _send(batch: SharedBatch) -> tuple:
 
 # ---- in the receiver ----
 
-_received: dict[int, dict[int, tuple[Slot, Address]]] = {}  # slots by pid of the worker and inode
+_received: dict[int, dict[int, Slot]] = {}  # slots by pid of the worker and inode
 
 
 def _receive_batch(source: tuple | torch.Tensor, entries: list[tuple[str, tuple | None]], others: dict) -> dict:
@@ -393,10 +390,10 @@ def receive(address: Address) -> np.ndarray:
     if slots is None:
         slots = _add_worker(address.pid)
     if address.inode not in slots:
-        for inode in [key for key, (slot, _) in list(slots.items()) if slot.state == RETIRED]:
+        for inode in [key for key, slot in list(slots.items()) if slot.state == RETIRED]:
             slots.pop(inode, None)
-        slots[address.inode] = _open(address), address
-    lease = slots[address.inode][0].receive(address.generation)
+        slots[address.inode] = Slot.open(address)
+    lease = slots[address.inode].receive(address.generation)
     if lease is None:
         raise BatchLostError(f"a batch of worker {address.pid} was received twice; a message can be unpickled only once")
     return lease.array()
@@ -425,27 +422,11 @@ def _remove_workers() -> None:
         _remove_worker(pid, slots)
 
 
-def _is_alive(slots: dict[int, tuple[Slot, Address]]) -> bool:
+def _is_alive(slots: dict[int, Slot]) -> bool:
     """Return True if the worker exists, for receivers that are not its parent and have no `Process` object of it."""
     with suppress(OSError):
-        return any(os.stat(address.path).st_ino == address.inode for _, address in list(slots.values())[-1:])
+        return any(os.stat(slot.address.path).st_ino == slot.address.inode for slot in list(slots.values())[-1:])
     return False
-
-
-def _open(address: Address) -> Slot:
-    try:
-        # pids are reused: check the name before the file is opened
-        if not os.readlink(address.path).startswith(f"/memfd:{MEMFD_NAME}"):
-            raise FileNotFoundError(f"{address.path} is another file")
-        with open(address.path, "r+b", buffering=0) as file:  # closed even if torch's signal handler raises here
-            if os.fstat(file.fileno()).st_ino != address.inode:
-                raise FileNotFoundError(f"{address.path} is another file")
-            return Slot.open(file.fileno(), address.size)
-    except (OSError, RuntimeError) as error:  # torch reports a failed map as a RuntimeError
-        raise BatchLostError(
-            f"a batch of worker {address.pid} cannot be reached ({error}); the worker was killed, or this process may not "
-            "access it: then set KARSL_BATCH_TRANSFER=torch in the environment"
-        ) from error
 
 
 if hasattr(os, "register_at_fork"):

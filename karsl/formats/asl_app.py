@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from karsl.errors import CorruptRecordError, DataErrors, DatasetNotFoundError
 from karsl.formats.base import register_format
+from karsl.formats.folders import collect_errors
 from karsl.io.pack_reader import ANNOTATIONS
 from karsl.io.sources import FunctionSource
 from karsl.skeletons import get_skeleton
@@ -23,7 +25,7 @@ def _sign_files(folder: Path) -> list[Path]:
 
 
 def _is_asl_app(path: Path) -> bool:
-    """Return True if a json file, or the first one of a folder without annotation file, begins like a sign."""
+    """Return True if a json file, or the first one in a folder without annotation file, has a list of frames."""
     if path.is_dir() and (path / ANNOTATIONS).is_file():
         return False
     file = path if path.is_file() else next(iter(_sign_files(path)), None)
@@ -31,28 +33,21 @@ def _is_asl_app(path: Path) -> bool:
         return False
     with file.open("rb") as stream:
         head = stream.read(4096)
-    return b'"frames"' in head and b'"metainfo"' not in head  # a class of an annotation file may be "frames"
+    return re.search(rb'"frames"\s*:\s*\[', head) is not None  # a class may be "frames" in files of other formats
 
 
-@dataclass(frozen=True)
-class _SignReader:
-    root: Path
-
-    def __call__(self, record: dict) -> np.ndarray:
-        path = self.root / record["file"]
-        return to_clip(_load_sign(path)["frames"], where=str(path))
+def _read_clip(root: Path, record: dict) -> np.ndarray:
+    path = root / record["file"]
+    return to_clip(_load_sign(path)["frames"], where=str(path))
 
 
 def to_clip(frames: list[dict], *, where: str) -> np.ndarray:
-    """Convert the frames of a sign to a canonical clip. Present points have score 1, since the format stores no scores.
+    """Convert the frames of a sign to a canonical clip, float32 (T, V, 4) of `asl_app_108`. Present points have score 1.
 
     Args:
         frames: Dicts `{"pose": [[x, y, z] or None] * 33, "face": ..., "left_hand": ..., "right_hand": ...}`. A group that
             is None is missing entirely.
         where: Name of the clip, for errors.
-
-    Returns:
-        float32 (T, V, 4) of `asl_app_108`.
 
     Raises:
         CorruptRecordError: If a group has the wrong number of points, or a point is not three finite numbers.
@@ -109,20 +104,19 @@ def open_asl_app(path: Path, **_: Any) -> FunctionSource:
     root, files = (path, _sign_files(path)) if path.is_dir() else (path.parent, [path])
     if not files:
         raise DatasetNotFoundError(f"no .json in {path}; expected one file per sign, such as 'hello.json'")
-    signs, records, problems = [], [], []
+    signs: list[str] = []
+    records: list[dict] = []
+    problems: list[str] = []
     for file in files:
-        try:
+        with collect_errors(problems):
             content = _load_sign(file)
-        except CorruptRecordError as error:
-            problems.append(str(error))
-            continue
-        signs.append(str(content.get("sign", file.stem)))
-        fps = {"fps": float(content["fps"])} if isinstance(content.get("fps"), (int, float)) else {}
-        records.append({"clip_id": file.stem, "num_frames": len(content["frames"]), **fps, "file": file.name})
+            signs.append(str(content.get("sign", file.stem)))
+            fps = {"fps": float(content["fps"])} if isinstance(content.get("fps"), (int, float)) else {}
+            records.append({"clip_id": file.stem, "num_frames": len(content["frames"]), **fps, "file": file.name})
     if problems:
         raise DataErrors(str(path), problems)
     classes = tuple(sorted(set(signs)))
     label = {sign: i for i, sign in enumerate(classes)}
-    labelled = [{**record, "label": label[sign]} for record, sign in zip(records, signs, strict=True)]
+    labeled = [{**record, "label": label[sign]} for record, sign in zip(records, signs, strict=True)]
     metainfo = {"dataset_name": root.name, "skeleton": "asl_app_108", "classes": classes}
-    return FunctionSource(metainfo, get_skeleton("asl_app_108"), labelled, _SignReader(root))
+    return FunctionSource(metainfo, get_skeleton("asl_app_108"), labeled, partial(_read_clip, root))

@@ -19,10 +19,6 @@ SUPPORTS_ALL = frozenset({"z", "score", "mask"})
 """`Format.supports` of a format that stores every coordinate, every score and which points are missing."""
 
 
-def _undetectable(path: Path) -> bool:
-    return False
-
-
 @dataclass(frozen=True)
 class Format:
     """A format of clip files.
@@ -48,7 +44,7 @@ class Format:
     description: str
     cannot_store: str
     reader: Callable[..., ClipSource]
-    detect: Callable[[Path], bool] = _undetectable
+    detect: Callable[[Path], bool] = lambda path: False
     priority: int = 1000
     writer: Callable[[Path, ConversionJob], None] | None = None
     is_file: bool = False
@@ -122,9 +118,7 @@ def detect_format(path: Path) -> Format:
         if candidate.detect(path):
             return candidate
     hints = "".join(f"; {f.hint(path)}" for f in FORMATS.values() if f.hint and path.is_dir())
-    raise ConfigError(
-        f"{path} looks like none of the formats {', '.join(FORMATS)}; name one with --from FORMAT (format=...){hints}"
-    )
+    raise ConfigError(f"{path} has none of the formats {', '.join(FORMATS)}; name one with --from (format=...){hints}")
 
 
 def writable_formats() -> tuple[str, ...]:
@@ -166,14 +160,14 @@ def resolve_skeleton(declared: str | Mapping[str, Any] | None, requested: Skelet
         return requested
 
 
-def class_list(labels: Iterable[int]) -> tuple[str, ...]:
-    """Return class names for unnamed classes: labels in four digits.
+def class_list(labels: Iterable[int], names: Mapping[int, str] | None = None) -> tuple[str, ...]:
+    """Return a name for each class up to the largest label; unnamed classes are named by their label in four digits.
 
     Example:
-        >>> class_list([2, 0])
-        ('0000', '0001', '0002')
+        >>> class_list([2, 0], {0: "hello"})
+        ('hello', '0001', '0002')
     """
-    return tuple(f"{label:04d}" for label in range(max(labels, default=-1) + 1))
+    return tuple((names or {}).get(label, f"{label:04d}") for label in range(max(labels, default=-1) + 1))
 
 
 _LOSSES = {
@@ -203,12 +197,7 @@ class LossReport:
         self._counts: dict[tuple[str, str], int] = {}
 
     def add(self, kind: str, clip_id: str, message: str = "") -> None:
-        """Count a loss of one clip.
-
-        Args:
-            kind: One word, such as `'z'`.
-            clip_id: Clip that is affected.
-            message: Description of the loss. Empty uses the default of the kind.
+        """Count a loss of one clip; an empty message is that of the kind, `'z'`, `'score'` or `'mask'`.
 
         Raises:
             ConfigError: If strict.
@@ -229,7 +218,7 @@ class LossReport:
 
         Args:
             clip: Canonical clip, (T, V, 4), on the skeleton of the format. Modified in place.
-            clip_id: Clip that is checked.
+            clip_id: Its id.
             supports: Subset of `'z'`, `'score'` and `'mask'` (missing points are marked rather than written as zeros).
         """
         present = clip[..., 3] > 0
@@ -319,9 +308,7 @@ class ConversionJob:
     def _read(self, record: dict) -> np.ndarray:
         clip, where = self.source.read(record), f"clip {record['clip_id']!r}"
         if len(clip) != record["num_frames"] or not len(clip):
-            raise CorruptRecordError(
-                f"{where} has {len(clip)} frames, but its record says {record['num_frames']}; index it again"
-            )
+            raise CorruptRecordError(f"{where} has {len(clip)} frames, its record {record['num_frames']}; index it again")
         problem = value_problem(clip)
         if problem:
             raise CorruptRecordError(f"{where} {problem}; export it again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,9 +121,7 @@ def convert(
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
-        raise ConfigError(
-            f"disk full while writing {out} ({error.strerror}); free some space, nothing was written"
-        ) from error
+        raise ConfigError(f"disk full while writing {out} ({error.strerror}); free space, nothing was written") from error
     notes = (*source.notes, *_missing_points(source, target), *_format_hint(out, chosen))
     return ConversionResult(out, len(source.records), losses.lines(len(source.records)), notes)
 
@@ -150,12 +149,10 @@ def _target_skeleton(source: ClipSource, chosen: Format, requested: str | Mappin
     own = None if chosen.skeleton is None else get_skeleton(chosen.skeleton)
     target = own or (source.skeleton if requested is None else get_skeleton(requested))
     if own and requested is not None and get_skeleton(requested) != own:
-        raise ConfigError(
-            f"format {chosen.name!r} always has the points of {own.name!r}; omit the skeleton or convert twice"
-        )
+        raise ConfigError(f"format {chosen.name!r} always has skeleton {own.name!r}; omit the skeleton or convert twice")
     if not set(target.names) & set(source.skeleton.names):
         raise SkeletonError(
-            f"skeletons {source.skeleton.name!r} and {target.name!r} share no keypoint; is the skeleton of the source right?"
+            f"skeletons {source.skeleton.name!r} and {target.name!r} share no keypoint; is the source's right?"
         )
     return target
 
@@ -168,9 +165,7 @@ def _missing_points(source: ClipSource, target: Skeleton) -> tuple[str, ...]:
 
 def _format_hint(out: Path, chosen: Format) -> tuple[str, ...]:
     """Return a note on reading the output if its path does not identify the format."""
-    try:
+    with suppress(ConfigError):
         if detect_format(out).reader == chosen.reader:
             return ()
-    except ConfigError:
-        pass
     return (f"the format cannot be detected from the name {out.name!r}; read it with --from {chosen.name}",)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import zipfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from numpy.lib import format as npy
 
-from karsl.errors import AnnotationError, DatasetNotFoundError
+from karsl.errors import AnnotationError, CorruptRecordError, DatasetNotFoundError
 from karsl.io.annotations import parse_annotations
 
 SIDECAR = "clips.json"
@@ -23,7 +23,7 @@ _MAX_LENGTH = 100
 
 
 def safe_name(text: str) -> str:
-    """Return a file name for a text that is valid on every file system.
+    """Convert a text to a file name that is valid on every file system.
 
     Example:
         >>> safe_name("see you / later?"), safe_name(".."), safe_name("شكرا")
@@ -46,7 +46,7 @@ def class_folders(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 class UniqueNames:
-    """Generates file names that are unique within each folder, ignoring case.
+    """Generator of file names that are unique within each folder, ignoring case.
 
     Example:
         >>> names = UniqueNames()
@@ -79,18 +79,12 @@ def read_sidecar(folder: Path) -> tuple[dict, list[dict]] | None:
     metainfo, records = parse_annotations(path)
     missing = [key for key in ("clip_id", "label", "num_frames", "file") if any(key not in r for r in records)]
     if missing or "classes" not in metainfo:
-        raise AnnotationError(
-            f"{path}: no {missing or 'classes'}; remove the file to use folders as classes, or convert the clips again"
-        )
+        raise AnnotationError(f"{path}: no {missing or 'classes'}; remove it to use folders as classes, or convert again")
     return metainfo, records
 
 
 def records_of_folders(root: Path, pattern: str) -> tuple[dict, list[dict]]:
-    """Return metainfo and records of a tree in which each file is a clip and its parent folder is its class.
-
-    Args:
-        root: Root folder. Files directly in it are of a class named like the folder.
-        pattern: Glob pattern of the file names.
+    """Return metainfo and records of a tree in which each matching file is a clip and its parent folder is its class.
 
     Raises:
         DatasetNotFoundError: If no file matches.
@@ -106,9 +100,7 @@ def records_of_folders(root: Path, pattern: str) -> tuple[dict, list[dict]]:
     """
     files = sorted(p.relative_to(root) for p in root.rglob(pattern) if not p.name.startswith("."))
     if not files:
-        raise DatasetNotFoundError(
-            f"no {pattern} in {root}; expected files like 'hello/001{pattern[1:]}', with one folder per class"
-        )
+        raise DatasetNotFoundError(f"no {pattern} in {root}; expected one folder per class, as in 'hello/001{pattern[1:]}'")
     names = [f.parent.name or root.name for f in files]
     classes = tuple(sorted(set(names)))
     label = {name: i for i, name in enumerate(classes)}
@@ -119,8 +111,17 @@ def records_of_folders(root: Path, pattern: str) -> tuple[dict, list[dict]]:
     return {"dataset_name": root.name, "classes": classes}, records
 
 
-class NpzFolderWriter:
-    """Writes arrays to `.npz` archives below a folder, one at a time. Arrays of an archive must be consecutive.
+@contextmanager
+def collect_errors(problems: list[str]) -> Iterator[None]:
+    """Add the error of a damaged clip to `problems` and leave the block, so that all errors are raised together later."""
+    try:
+        yield
+    except CorruptRecordError as error:
+        problems.append(str(error))
+
+
+class NpzFolderWriter(AbstractContextManager):
+    """Writer of arrays to `.npz` archives below a folder, one at a time. Arrays of an archive must be consecutive.
 
     Members are stored uncompressed, because they are read by offset and keypoints hardly compress. Time stamps are constant,
     so that equal arrays give equal bytes.
@@ -158,8 +159,5 @@ class NpzFolderWriter:
             self._archive.close()
         self._archive = None
 
-    def __enter__(self) -> NpzFolderWriter:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

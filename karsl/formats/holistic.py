@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.lib import format as npy
 
 from karsl.errors import ConfigError, CorruptRecordError, DataErrors, DatasetNotFoundError, KarslError
 from karsl.formats.base import ConversionJob, class_list, file_with_suffix, register_format
-from karsl.formats.folders import SIDECAR, NpzFolderWriter, UniqueNames, class_folders, read_sidecar
+from karsl.formats.folders import SIDECAR, NpzFolderWriter, UniqueNames, class_folders, collect_errors, read_sidecar
 from karsl.io.annotations import write_data_list
 from karsl.io.clip import value_problem
 from karsl.io.npy import BROKEN
@@ -24,7 +25,6 @@ from karsl.io.sources import FunctionSource, public_record
 from karsl.skeletons import Skeleton, get_skeleton
 
 CLIPS, LABELS = "X.npy", "y.npy"
-_LOST_SCORES = "faces and hands have no column for a score other than 1"
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,7 @@ class ColumnLayout:
             CorruptRecordError: If the shape is wrong or a value is not finite.
         """
         if rows.ndim != 2 or rows.shape[1] != self.num_columns or rows.dtype.kind not in "fiu" or not len(rows):
-            raise CorruptRecordError(
-                f"{where} contains {rows.dtype} {rows.shape}; expected numbers (frames, {self.num_columns})"
-            )
+            raise CorruptRecordError(f"{where} is {rows.dtype} {rows.shape}; expected numbers (frames, {self.num_columns})")
         clip, start = np.zeros((len(rows), self.points.num_keypoints, 4), np.float32), 0
         for group, part in self.points.groups.items():
             width, count = self._width(group), part.stop - part.start
@@ -114,7 +112,7 @@ def _rows_of_job(job: ConversionJob, key: Callable[[dict], Any] | None = None) -
     """Yield each record of a job with its rows, and report lost scores."""
     for record, clip in job.clips(key=key):
         if HOLISTIC.loses_scores(clip):
-            job.losses.add("score", record["clip_id"], _LOST_SCORES)
+            job.losses.add("score", record["clip_id"], "faces and hands have no column for a score other than 1")
         yield record, HOLISTIC.to_rows(clip)
 
 
@@ -133,33 +131,21 @@ def _load_array(path: Path, *, mapped: bool = False) -> np.ndarray:
         raise CorruptRecordError(f"{path}: not a readable .npy file ({error}); export it again") from error
 
 
-# One archive per class, one key per clip.
+def _is_archive_of(layout: ColumnLayout, path: Path) -> bool:
+    """Return True if an archive, or the first one in a folder, begins with rows of a layout."""
+    file = path if path.is_file() else next(iter(sorted(path.glob("*.npz"))), None)
+    if file is None or file.suffix != ".npz":
+        return False
+    try:
+        members, _ = list_members(file)
+    except (KarslError, OSError):
+        return False
+    return bool(members) and members[0].shape[1:] == (layout.num_columns,)
 
 
-def _archive_of(layout: ColumnLayout) -> Callable[[Path], bool]:
-    """Return a detector of an archive, or a folder whose first archive, has rows of a layout."""
-
-    def detect(path: Path) -> bool:
-        file = path if path.is_file() else next(iter(sorted(path.glob("*.npz"))), None)
-        if file is None or file.suffix != ".npz":
-            return False
-        try:
-            members, _ = list_members(file)
-        except (KarslError, OSError):
-            return False
-        return bool(members) and members[0].shape[1:] == (layout.num_columns,)
-
-    return detect
-
-
-@dataclass(frozen=True)
-class _ArchiveReader:
-    root: Path
-    layout: ColumnLayout
-
-    def __call__(self, record: dict) -> np.ndarray:
-        file, key = record["file"], record["key"]
-        return self.layout.to_clip(read_member(self.root / file, key), where=f"{file}: clip {key!r}")
+def _read_archived(root: Path, layout: ColumnLayout, record: dict) -> np.ndarray:
+    file, key = record["file"], record["key"]
+    return layout.to_clip(read_member(root / file, key), where=f"{file}: clip {key!r}")
 
 
 def write_holistic(out: Path, job: ConversionJob) -> None:
@@ -178,13 +164,13 @@ def write_holistic(out: Path, job: ConversionJob) -> None:
     "holistic",
     description="<class>.npz, one key per clip, 1662 columns per frame: pose 33 x 4, face 468 x 3, hands 21 x 3",
     cannot_store="keypoints outside MediaPipe Holistic's 543; scores of face and hands",
-    detect=_archive_of(HOLISTIC),
+    detect=partial(_is_archive_of, HOLISTIC),
     priority=110,
     writer=write_holistic,
     skeleton="holistic_543",
 )
 def open_holistic(path: Path, **_: Any) -> FunctionSource:
-    """Open a folder of archives, or one archive, of 1662 columns per frame."""
+    """Open a folder with one archive per class, or a single archive, of 1662 columns per frame."""
     return _open_archives(path, HOLISTIC)
 
 
@@ -192,12 +178,12 @@ def open_holistic(path: Path, **_: Any) -> FunctionSource:
     "msl150",
     description="<word>.npz, one key per clip, 226 columns per frame: pose 25 x 4, hands 21 x 3 (MSL-150)",
     cannot_store="everything",
-    detect=_archive_of(MSL),
+    detect=partial(_is_archive_of, MSL),
     priority=150,
     skeleton="msl_226",
 )
 def open_msl(path: Path, **_: Any) -> FunctionSource:
-    """Open a folder of archives, or one archive, of 226 columns per frame."""
+    """Open a folder with one archive per class, or a single archive, of 226 columns per frame."""
     return _open_archives(path, MSL)
 
 
@@ -205,7 +191,7 @@ def _open_archives(path: Path, layout: ColumnLayout) -> FunctionSource:
     root = path if path.is_dir() else path.parent
     sidecar = read_sidecar(root) if path.is_dir() else None
     metainfo, records = sidecar or _list_archives(path, root, layout)
-    return _source(layout, metainfo, records, _ArchiveReader(root, layout))
+    return _source(layout, metainfo, records, partial(_read_archived, root, layout))
 
 
 def _list_archives(path: Path, root: Path, layout: ColumnLayout) -> tuple[dict, list[dict]]:
@@ -215,17 +201,15 @@ def _list_archives(path: Path, root: Path, layout: ColumnLayout) -> tuple[dict, 
     records: list[dict] = []
     problems: list[str] = []
     for label, file in enumerate(files):
-        try:
+        with collect_errors(problems):
             members, bad = list_members(file)
-        except CorruptRecordError as error:
-            problems.append(str(error))
-            continue
-        problems += bad + [p for m in members if (p := _member_problem(file, m, layout))]
-        records += [
-            {"clip_id": f"{file.stem}/{m.key}", "label": label, "file": file.name, "num_frames": m.shape[0], "key": m.key}
-            for m in members
-            if m.shape
-        ]
+            problems += bad + [p for m in members if (p := _member_problem(file, m, layout))]
+            common = {"label": label, "file": file.name}
+            records += [
+                {"clip_id": f"{file.stem}/{m.key}", **common, "num_frames": m.shape[0], "key": m.key}
+                for m in members
+                if m.shape
+            ]
     if problems:
         raise DataErrors(str(path), problems)
     return {"dataset_name": root.name, "classes": tuple(f.stem for f in files)}, records
@@ -238,24 +222,17 @@ def _member_problem(file: Path, member: Member, layout: ColumnLayout) -> str | N
     return f"{file.name}: clip {member.key!r} is {member.dtype} {shape}; expected numbers (frames, {layout.num_columns})"
 
 
-# One file per frame.
-
-
 def _has_frames(path: Path) -> bool:
-    """Return True for a folder of classes, of clips, of frames numbered from 0 or 1."""
+    """Return True for a folder with files `<class>/<clip>/0.npy` or `<class>/<clip>/1.npy`."""
     return path.is_dir() and any(next(path.glob(f"*/*/{first}.npy"), None) is not None for first in (0, 1))
 
 
-@dataclass(frozen=True)
-class _FrameReader:
-    root: Path
-
-    def __call__(self, record: dict) -> np.ndarray:
-        folder = self.root / record["file"]
-        frames = [_load_frame(path) for path in frame_files(folder)]
-        if not frames:
-            raise CorruptRecordError(f"{folder}: no frames left; was the folder changed after it was listed?")
-        return HOLISTIC.to_clip(np.stack(frames), where=f"{record['file']}: the clip")
+def _read_frames(root: Path, record: dict) -> np.ndarray:
+    folder = root / record["file"]
+    frames = [_load_frame(path) for path in frame_files(folder)]
+    if not frames:
+        raise CorruptRecordError(f"{folder}: no frames left; was the folder changed after it was listed?")
+    return HOLISTIC.to_clip(np.stack(frames), where=f"{record['file']}: the clip")
 
 
 def frame_files(folder: Path) -> list[Path]:
@@ -306,14 +283,14 @@ def write_frames(out: Path, job: ConversionJob) -> None:
     skeleton="holistic_543",
 )
 def open_frames(path: Path, **_: Any) -> FunctionSource:
-    """Open a folder of classes, of clips, of frames.
+    """Open a folder of files `<class>/<clip>/<frame>.npy`.
 
     Raises:
         DatasetNotFoundError: If there is no `<class>/<clip>/<frame>.npy`.
         DataErrors: If frames are misnamed, with all clips affected.
     """
     metainfo, records = read_sidecar(path) or _list_frames(path)
-    return _source(HOLISTIC, metainfo, records, _FrameReader(path))
+    return _source(HOLISTIC, metainfo, records, partial(_read_frames, path))
 
 
 def _list_frames(path: Path) -> tuple[dict, list[dict]]:
@@ -321,15 +298,14 @@ def _list_frames(path: Path) -> tuple[dict, list[dict]]:
     if not folders:
         raise DatasetNotFoundError(f"no frames in {path}; expected files like 'hello/0/0.npy': class, clip, frame")
     classes = tuple(sorted({folder.parent.name for folder in folders}))
-    label, records, problems = {name: i for i, name in enumerate(classes)}, [], []
+    label = {name: i for i, name in enumerate(classes)}
+    records: list[dict] = []
+    problems: list[str] = []
     for folder in folders:
         clip = folder.relative_to(path).as_posix()
-        try:
+        with collect_errors(problems):
             count = len(frame_files(folder))
-        except CorruptRecordError as error:
-            problems.append(str(error))
-            continue
-        records.append({"clip_id": clip, "label": label[folder.parent.name], "num_frames": count, "file": clip})
+            records.append({"clip_id": clip, "label": label[folder.parent.name], "num_frames": count, "file": clip})
     if problems:
         raise DataErrors(str(path), problems)
     return {"dataset_name": path.name, "classes": classes}, records
@@ -339,16 +315,9 @@ def _numeric_key(name: str) -> tuple[int, str]:
     return (int(name), "") if name.isdecimal() else (1 << 60, name)
 
 
-# All clips in one array, of one length.
-
-
-@dataclass(frozen=True)
-class _BlockReader:
-    path: Path
-
-    def __call__(self, record: dict) -> np.ndarray:
-        rows = _load_block(self.path, mapped=True)[record["place"]]
-        return HOLISTIC.to_clip(np.asarray(rows), where=f"{self.path}: clip {record['place']}")
+def _read_from_block(path: Path, record: dict) -> np.ndarray:
+    rows = _load_block(path, mapped=True)[record["place"]]
+    return HOLISTIC.to_clip(np.asarray(rows), where=f"{path}: clip {record['place']}")
 
 
 def write_block(out: Path, job: ConversionJob) -> None:
@@ -394,12 +363,12 @@ def open_block(path: Path, **_: Any) -> FunctionSource:
     block = _load_block(path, mapped=True)
     if block.ndim != 3 or block.shape[2] != HOLISTIC.num_columns or block.dtype.kind not in "fiu":
         raise CorruptRecordError(
-            f"{path} contains {block.dtype} {block.shape}; expected numbers (clips, frames, {HOLISTIC.num_columns})"
+            f"{path} is {block.dtype} {block.shape}; expected numbers (clips, frames, {HOLISTIC.num_columns})"
         )
     metainfo, records = read_sidecar(path.parent) or _number_clips(path, block.shape[:2])
     if len(records) != len(block):
         raise CorruptRecordError(f"{path} has {len(block)} clips, but {SIDECAR} lists {len(records)}; convert them again")
-    return _source(HOLISTIC, metainfo, records, _BlockReader(path))
+    return _source(HOLISTIC, metainfo, records, partial(_read_from_block, path))
 
 
 def _number_clips(path: Path, shape: tuple[int, ...]) -> tuple[dict, list[dict]]:
@@ -408,7 +377,7 @@ def _number_clips(path: Path, shape: tuple[int, ...]) -> tuple[dict, list[dict]]
     labels = labels.argmax(1) if labels.ndim == 2 else labels
     if labels.shape != shape[:1] or labels.dtype.kind not in "iu" or (len(labels) and labels.min() < 0):
         raise CorruptRecordError(
-            f"{label_file} contains {labels.dtype} {labels.shape}; expected {shape[0]} labels from 0, or one-hot rows"
+            f"{label_file} is {labels.dtype} {labels.shape}; expected {shape[0]} labels from 0, or one-hot rows"
         )
     records = [
         {"clip_id": f"{i:06d}", "label": label, "num_frames": shape[1], "file": path.name, "place": i}
@@ -419,7 +388,5 @@ def _number_clips(path: Path, shape: tuple[int, ...]) -> tuple[dict, list[dict]]
 
 def _load_block(path: Path, *, mapped: bool = False) -> np.ndarray:
     if not path.is_file():
-        raise DatasetNotFoundError(
-            f"no {str(path)!r}; this format is {CLIPS} (clips, frames, columns) and {LABELS} (labels)"
-        )
+        raise DatasetNotFoundError(f"no {str(path)!r}; expected {CLIPS} (clips, frames, columns) and {LABELS} (labels)")
     return _load_array(path, mapped=mapped)

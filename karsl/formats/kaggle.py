@@ -8,15 +8,15 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from karsl.errors import AnnotationError, CorruptRecordError, DataErrors
-from karsl.formats.base import ConversionJob, register_format
-from karsl.formats.folders import SIDECAR, read_sidecar, safe_name
+from karsl.formats.base import ConversionJob, class_list, register_format
+from karsl.formats.folders import SIDECAR, collect_errors, read_sidecar, safe_name
 from karsl.formats.parquet import WRITE_OPTIONS, open_parquet_file, read_columns, require_pyarrow
 from karsl.io.annotations import write_data_list
 from karsl.io.sources import FunctionSource, public_record
@@ -28,19 +28,15 @@ _COLUMNS = ("frame", "type", "landmark_index", "x", "y", "z")
 _POINTS = 543
 
 
-@dataclass(frozen=True)
-class _LandmarkReader:
-    root: Path
-
-    def __call__(self, record: dict) -> np.ndarray:
-        path = self.root / record["file"]
-        table = read_columns(path, _COLUMNS)
-        missing = set(_COLUMNS) - set(table.column_names)
-        if missing:
-            raise CorruptRecordError(f"{path}: no column {sorted(missing)}; expected columns {_COLUMNS}")
-        types = table["type"].combine_chunks().dictionary_encode()
-        columns = {name: table[name].to_numpy() for name in _COLUMNS if name != "type"}
-        return _to_clip(columns, types.dictionary.to_pylist(), types.indices.to_numpy(), where=str(path))
+def _read_clip(root: Path, record: dict) -> np.ndarray:
+    path = root / record["file"]
+    table = read_columns(path, _COLUMNS)
+    missing = set(_COLUMNS) - set(table.column_names)
+    if missing:
+        raise CorruptRecordError(f"{path}: no column {sorted(missing)}; expected columns {_COLUMNS}")
+    types = table["type"].combine_chunks().dictionary_encode()
+    columns = {name: table[name].to_numpy() for name in _COLUMNS if name != "type"}
+    return _to_clip(columns, types.dictionary.to_pylist(), types.indices.to_numpy(), where=str(path))
 
 
 def _to_clip(columns: dict[str, np.ndarray], types: list[str], type_index: np.ndarray, *, where: str) -> np.ndarray:
@@ -131,7 +127,7 @@ def open_kaggle(path: Path, **_: Any) -> FunctionSource:
     require_pyarrow()
     metainfo, records = read_sidecar(path) or _list_clips(path)
     metainfo = {**metainfo, "skeleton": "kaggle_543"}
-    return FunctionSource(metainfo, get_skeleton("kaggle_543"), records, _LandmarkReader(path))
+    return FunctionSource(metainfo, get_skeleton("kaggle_543"), records, partial(_read_clip, path))
 
 
 def _list_clips(path: Path) -> tuple[dict, list[dict]]:
@@ -141,20 +137,17 @@ def _list_clips(path: Path) -> tuple[dict, list[dict]]:
     if missing or not rows:
         raise AnnotationError(f"{path / TABLE}: no {'column ' + repr(missing) if missing else 'rows'}; is it ASL-signs?")
     label = _labels(path, sorted({row["sign"] for row in rows}))
-    records, problems = [], []
+    records: list[dict] = []
+    problems: list[str] = []
     for row in rows:
-        try:
+        with collect_errors(problems):
             frames = _count_frames(path / row["path"])
-        except CorruptRecordError as error:
-            problems.append(str(error))
-            continue
-        record = {"clip_id": row["sequence_id"], "label": int(label[row["sign"]]), "signer": row["participant_id"]}
-        records.append({**record, "num_frames": frames, "file": row["path"]})
+            record = {"clip_id": row["sequence_id"], "label": int(label[row["sign"]]), "signer": row["participant_id"]}
+            records.append({**record, "num_frames": frames, "file": row["path"]})
     if problems:
         raise DataErrors(str(path), problems)
     names = {index: name for name, index in label.items()}
-    classes = tuple(names.get(k, f"{k:04d}") for k in range(max(names) + 1))
-    return {"dataset_name": path.name, "classes": classes}, records
+    return {"dataset_name": path.name, "classes": class_list(names, names)}, records
 
 
 def _labels(path: Path, signs: list[str]) -> dict[str, int]:

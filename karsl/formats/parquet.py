@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from karsl.errors import AnnotationError, CorruptRecordError, DatasetNotFoundErr
 from karsl.formats.base import (
     SUPPORTS_ALL,
     ConversionJob,
+    class_list,
     file_with_suffix,
     folder_with,
     register_format,
@@ -84,30 +85,20 @@ def read_columns(path: Path, columns: Sequence[str], *, group: int | None = None
         raise CorruptRecordError(f"{path}: cannot be read ({error}); export it again") from error
 
 
-@dataclass(frozen=True)
-class _RowReader:
-    """Reads clips by file, row group and row. Caches the most recently used row groups."""
-
-    root: Path
-    num_keypoints: int
-    _groups: LRU = field(default_factory=lambda: LRU(CACHED_GROUPS), repr=False, compare=False)
-
-    def __call__(self, record: dict) -> np.ndarray:
-        row = self._group(record["file"], record["group"]).slice(record["row"], 1).to_pylist()[0]
-        where = f"{record['file']}: clip {record['clip_id']!r}"
-        raw = _to_array(row, where)
-        problem = shape_problem(raw.shape, raw.dtype, self.num_keypoints)
-        if problem:
-            raise CorruptRecordError(f"{where} {problem}; is the skeleton right?")
-        if raw.shape[2] == 3 or "dtype" not in row:
-            return canonical_clip(raw, where=where)
-        clip = raw.astype(np.float32)
-        clip[clip[..., 3] <= 0] = 0
-        return clip
-
-    def _group(self, file: str, group: int) -> Any:
-        columns = ("keypoint", "dtype", "shape")
-        return self._groups.get_or_load((file, group), lambda: read_columns(self.root / file, columns, group=group))
+def _read_clip(root: Path, num_keypoints: int, cache: LRU, record: dict) -> np.ndarray:
+    """Read a clip by file, row group and row; the row groups are cached."""
+    file, group, columns = record["file"], record["group"], ("keypoint", "dtype", "shape")
+    rows = cache.get_or_load((file, group), lambda: read_columns(root / file, columns, group=group))
+    row, where = rows.slice(record["row"], 1).to_pylist()[0], f"{file}: clip {record['clip_id']!r}"
+    raw = _to_array(row, where)
+    problem = shape_problem(raw.shape, raw.dtype, num_keypoints)
+    if problem:
+        raise CorruptRecordError(f"{where} {problem}; is the skeleton right?")
+    if raw.shape[2] == 3 or "dtype" not in row:
+        return canonical_clip(raw, where=where)
+    clip = raw.astype(np.float32)
+    clip[clip[..., 3] <= 0] = 0
+    return clip
 
 
 def _to_array(row: dict, where: str) -> np.ndarray:
@@ -203,12 +194,15 @@ def open_parquet(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> F
     records: list[dict] = []
     metainfo: dict = {}
     for file in files:
-        reader = open_parquet_file(file)
-        metainfo = metainfo or _metainfo(reader)
-        records += _records(reader, file)
+        stored = open_parquet_file(file)
+        metainfo = metainfo or _metainfo(stored)
+        records += _records(stored, file)
     points = resolve_skeleton(metainfo.get("skeleton"), skeleton, where=path)
-    metainfo = {"dataset_name": path.stem, "classes": _classes(records), **metainfo, "skeleton": describe_skeleton(points)}
-    return FunctionSource(metainfo, points, records, _RowReader(root, points.num_keypoints))
+    names = {r["label"]: r["gloss"] for r in records if "gloss" in r}
+    classes = class_list((r["label"] for r in records), names)
+    metainfo = {"dataset_name": path.stem, "classes": classes, **metainfo, "skeleton": describe_skeleton(points)}
+    reader = partial(_read_clip, root, points.num_keypoints, LRU(CACHED_GROUPS))
+    return FunctionSource(metainfo, points, records, reader)
 
 
 def _metainfo(reader: Any) -> dict:
@@ -230,8 +224,3 @@ def _records(reader: Any, file: Path) -> list[dict]:
                 record["num_frames"] = row["shape"][0] if row.get("shape") else len(row.get("keypoint", ()))
             records.append({**record, "file": file.name, "group": group, "row": number})
     return records
-
-
-def _classes(records: list[dict]) -> tuple[str, ...]:
-    names = {r["label"]: r.get("gloss", f"{r['label']:04d}") for r in records}
-    return tuple(names.get(label, f"{label:04d}") for label in range(max(names, default=-1) + 1))

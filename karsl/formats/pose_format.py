@@ -11,8 +11,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import numpy as np
 
 from karsl.errors import CorruptRecordError, DataErrors, missing_extra
 from karsl.formats.base import SUPPORTS_ALL, ConversionJob, file_with_suffix, register_format
-from karsl.formats.folders import SIDECAR, UniqueNames, class_folders, read_sidecar, records_of_folders
+from karsl.formats.folders import SIDECAR, UniqueNames, class_folders, collect_errors, read_sidecar, records_of_folders
 from karsl.io.annotations import write_data_list
 from karsl.io.npy import BROKEN
 from karsl.io.sources import FunctionSource, public_record, remap_clip
@@ -32,8 +31,6 @@ IMAGE_SIZE = 1000  # width and height that are written, since coordinates in fil
 DEFAULT_FPS = 25.0  # required by the format; copies of KArSL disagree between 25 and 30
 NOT_READ = {"POSE_WORLD_LANDMARKS": "it repeats the pose in metres relative to the hips"}
 _BROKEN = (*BROKEN, struct.error, MemoryError, AttributeError)
-
-# Names of components and points.
 
 OWN_PREFIX = "KARSL_"  # KARSL_<group> holds points that neither vocabulary has, under karsl's names
 _GROUPS = {
@@ -51,23 +48,18 @@ _OPENPOSE_BODY = (
     *("LHip", "LKnee", "LAnkle", "REye", "LEye", "REar", "LEar"),
     *("LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel"),
 )
+_OPENPOSE_HAND = (
+    *("BASE", "T_STT", "T_BCMC", "T_MCP", "T_IP"),
+    *(f"{finger}_{joint}" for finger in "IMRP" for joint in ("CMC", "MCP", "PIP", "DIP")),
+)
+_FACE_ENDS = {"FB": 17, "FEB": 27, "FN": 36, "FE": 48, "FLO": 60, "FLI": 68, "FP": 70}  # parts of the face, by their end
+_OPENPOSE_FACE = tuple(f"{next(part for part, end in _FACE_ENDS.items() if n < end)}_{n}" for n in range(70))
 Vocabulary = dict[str, dict[str, str]]
 
 
 def _mediapipe_hand_point(name: str) -> str:
     """Return INDEX_FINGER_MCP for 'left_hand_index_mcp', THUMB_CMC for 'left_hand_thumb_cmc'."""
     return re.sub(r"^(index|middle|ring)_", r"\1_finger_", name.split("_hand_")[1]).upper()
-
-
-def _openpose_hand() -> tuple[str, ...]:
-    thumb = ("T_STT", "T_BCMC", "T_MCP", "T_IP")
-    return ("BASE", *thumb, *(f"{f}_{joint}" for f in "IMRP" for joint in ("CMC", "MCP", "PIP", "DIP")))
-
-
-def _openpose_face() -> tuple[str, ...]:
-    spans = {"FB": range(17), "FEB": range(17, 27), "FN": range(27, 36), "FE": range(36, 48)}
-    spans |= {"FLO": range(48, 60), "FLI": range(60, 68), "FP": range(68, 70)}
-    return tuple(f"{part}_{number}" for part, numbers in spans.items() for number in numbers)
 
 
 @cache
@@ -87,16 +79,16 @@ def vocabularies() -> tuple[Vocabulary, Vocabulary]:
     }
     openpose = {
         "pose_keypoints_2d": dict(zip(BODY_25, _OPENPOSE_BODY, strict=True)),
-        "face_keypoints_2d": dict(zip(FACE_70, _openpose_face(), strict=True)),
-        "hand_left_keypoints_2d": dict(zip(hand("left"), _openpose_hand(), strict=True)),
-        "hand_right_keypoints_2d": dict(zip(hand("right"), _openpose_hand(), strict=True)),
+        "face_keypoints_2d": dict(zip(FACE_70, _OPENPOSE_FACE, strict=True)),
+        "hand_left_keypoints_2d": dict(zip(hand("left"), _OPENPOSE_HAND, strict=True)),
+        "hand_right_keypoints_2d": dict(zip(hand("right"), _OPENPOSE_HAND, strict=True)),
     }
     return mediapipe, openpose
 
 
 @cache
 def _file_to_karsl(component: str) -> dict[str, str] | None:
-    """Return the file's point names of a component to karsl's. None if neither vocabulary has the component."""
+    """Return a dict from a component's names of points to karsl's, or None if neither vocabulary has the component."""
     known = next((v[component] for v in vocabularies() if component in v), None)
     return None if known is None else {file_name: name for name, file_name in known.items()}
 
@@ -149,9 +141,6 @@ def components_of(parts: tuple[tuple[str, tuple[str, ...]], ...]) -> list[tuple[
     return components
 
 
-# Reading.
-
-
 def _require_pose_format() -> Any:
     try:
         import pose_format
@@ -198,17 +187,12 @@ def _file_skeleton(components: Sequence[Any]) -> tuple[Skeleton, np.ndarray]:
     return next((s for s in known if s.names == skeleton.names), skeleton), np.array(indices, dtype=np.int64)
 
 
-@dataclass(frozen=True)
-class _PoseReader:
-    root: Path
-    skeleton: Skeleton
-
-    def __call__(self, record: dict) -> np.ndarray:
-        path = self.root / record["file"]
-        pose = _read(path)
-        skeleton, indices = _file_skeleton(pose.header.components)
-        clip = _to_clip(pose, where=str(path))[:, indices]
-        return clip if skeleton.names == self.skeleton.names else remap_clip(clip, self.skeleton.mapping_from(skeleton))
+def _read_clip(root: Path, target: Skeleton, record: dict) -> np.ndarray:
+    path = root / record["file"]
+    pose = _read(path)
+    skeleton, indices = _file_skeleton(pose.header.components)
+    clip = _to_clip(pose, where=str(path))[:, indices]
+    return clip if skeleton.names == target.names else remap_clip(clip, target.mapping_from(skeleton))
 
 
 def _to_clip(pose: Any, *, where: str) -> np.ndarray:
@@ -216,9 +200,7 @@ def _to_clip(pose: Any, *, where: str) -> np.ndarray:
     data, score = np.ma.getdata(pose.body.data), np.clip(np.asarray(pose.body.confidence, np.float32), 0, 1)
     size = pose.header.dimensions
     if data.ndim != 4 or not data.shape[0] or not data.shape[1] or min(size.width, size.height) < 1:
-        raise CorruptRecordError(
-            f"{where}: data has shape {data.shape}, the image {size.width} x {size.height}; export it again"
-        )
+        raise CorruptRecordError(f"{where}: data of shape {data.shape}, image {size.width} x {size.height}; export it again")
     person = int(score.sum((0, 2)).argmax())
     clip = np.zeros((*score[:, person].shape, 4), np.float32)
     axes = min(3, data.shape[3])
@@ -289,25 +271,22 @@ def open_pose(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> Func
     metainfo, records = sidecar or (records_of_folders(root, "*.pose") if path.is_dir() else _single_file(path))
     if sidecar and skeleton is None and "skeleton" in metainfo:
         skeleton = get_skeleton(metainfo["skeleton"])
-    first, notes, problems = skeleton, set(), []
+    first, notes = skeleton, set()
+    problems: list[str] = []
     for record in records:
-        try:
+        with collect_errors(problems):
             pose = _read(root / record["file"], header_only=True)
-        except CorruptRecordError as error:
-            problems.append(str(error))
-            continue
-        found, _indices = _file_skeleton(pose.header.components)
-        first = first or found
-        if skeleton is None and found.names != first.names:
-            problems.append(
-                f"{record['file']} has {found.num_keypoints} points that differ from the first file's; pass a skeleton"
-            )
-        record |= {"num_frames": pose.body.data.shape[0], "fps": float(pose.body.fps)}
-        notes |= _notes(pose)
+            found, _indices = _file_skeleton(pose.header.components)
+            first = first or found
+            if skeleton is None and found.names != first.names:
+                differing = f"{found.num_keypoints} points that differ from the first file's"
+                problems.append(f"{record['file']} has {differing}; pass a skeleton")
+            record |= {"num_frames": pose.body.data.shape[0], "fps": float(pose.body.fps)}
+            notes |= _notes(pose)
     if problems or first is None:
         raise DataErrors(str(path), problems)
     metainfo = {**metainfo, "skeleton": describe_skeleton(first)}
-    return FunctionSource(metainfo, first, records, _PoseReader(root, first), tuple(sorted(notes)))
+    return FunctionSource(metainfo, first, records, partial(_read_clip, root, first), tuple(sorted(notes)))
 
 
 def _single_file(path: Path) -> tuple[dict, list[dict]]:

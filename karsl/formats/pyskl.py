@@ -8,21 +8,14 @@ from __future__ import annotations
 import pickle
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from karsl.errors import AnnotationError, CorruptRecordError, DataErrors
-from karsl.formats.base import (
-    SUPPORTS_ALL,
-    ConversionJob,
-    class_list,
-    file_with_suffix,
-    register_format,
-    resolve_skeleton,
-)
+from karsl.formats.base import SUPPORTS_ALL, ConversionJob, class_list, file_with_suffix, register_format, resolve_skeleton
 from karsl.formats.safe_pickle import Trusted, load_safe_pickle
 from karsl.io.sources import FunctionSource, public_record
 from karsl.skeletons import Skeleton, describe_skeleton
@@ -30,15 +23,8 @@ from karsl.skeletons import Skeleton, describe_skeleton
 _KEYS = ("frame_dir", "label", "keypoint")
 
 
-@dataclass(frozen=True)
-class _PickleReader:
-    """Reads clips from memory. A pickled copy contains all clips."""
-
-    path: Path
-    clips: list[dict]
-
-    def __call__(self, record: dict) -> np.ndarray:
-        return to_clip(self.clips[record["index"]], where=f"{self.path}: clip {record['clip_id']!r}")
+def _read_clip(path: Path, clips: list[dict], record: dict) -> np.ndarray:
+    return to_clip(clips[record["index"]], where=f"{path}: clip {record['clip_id']!r}")
 
 
 def to_clip(annotation: dict, *, where: str) -> np.ndarray:
@@ -70,18 +56,8 @@ def to_clip(annotation: dict, *, where: str) -> np.ndarray:
     return clip
 
 
-def write_pyskl(out: Path, job: ConversionJob) -> None:
-    """Write x, y, z and scores."""
-    _write(out, job, num_coordinates=3)
-
-
-def write_pyskl_2d(out: Path, job: ConversionJob) -> None:
-    """Write x, y and scores, for the 2D models of mmaction2 and pyskl."""
-    _write(out, job, num_coordinates=2)
-
-
-def _write(out: Path, job: ConversionJob, *, num_coordinates: int) -> None:
-    """Write the pickle. Coordinates are fractions of the image size, so `img_shape` is (1, 1)."""
+def write_pyskl(out: Path, job: ConversionJob, *, num_coordinates: int = 3) -> None:
+    """Write 2 or 3 coordinates and scores. Coordinates are fractions of the image size, so `img_shape` is (1, 1)."""
     annotations: list[dict] = []
     split: dict[str, list[str]] = {}
     for record, clip in job.clips():
@@ -119,7 +95,7 @@ def _write(out: Path, job: ConversionJob, *, num_coordinates: int) -> None:
     description="the same with keypoint (M, T, V, 2), for 2D models",
     cannot_store="z",
     priority=101,
-    writer=write_pyskl_2d,
+    writer=partial(write_pyskl, num_coordinates=2),
     is_file=True,
     supports=frozenset({"score", "mask"}),
     supports_half=True,
@@ -150,7 +126,7 @@ def open_pyskl(path: Path, *, skeleton: Skeleton | None = None, trusted: Trusted
     records = [_record(clip, index, split_of) for index, clip in enumerate(clips)]
     metainfo = {"dataset_name": path.stem, "classes": class_list(r["label"] for r in records), **stored}
     metainfo["skeleton"] = describe_skeleton(points)
-    return FunctionSource(metainfo, points, records, _PickleReader(path, clips), tuple(_notes(clips, splits)))
+    return FunctionSource(metainfo, points, records, partial(_read_clip, path, clips), tuple(_notes(clips, splits)))
 
 
 def _notes(clips: list[dict], splits: dict) -> Iterator[str]:

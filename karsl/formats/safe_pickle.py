@@ -118,9 +118,7 @@ def load_safe_pickle(path: Path, *, trusted: Trusted, skip: Callable[[BinaryIO],
                 skip(stream)
             return _build(_Unpickler(stream).load())
     except _BROKEN as error:
-        raise CorruptRecordError(
-            f"{path}: not a pickle of plain data and numpy arrays ({error}); it was not read"
-        ) from error
+        raise CorruptRecordError(f"{path}: not a pickle of plain data and arrays ({error}); it was not read") from error
 
 
 def _build(value: Any) -> Any:

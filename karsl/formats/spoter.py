@@ -12,7 +12,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +52,11 @@ def _normalize_column(column: str) -> str:
     return re.sub(r"_right_", "_1_", re.sub(r"_left_", "_0_", column, flags=re.IGNORECASE), flags=re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class _LineReader:
-    path: Path
-    header: tuple[str, ...]
-
-    def __call__(self, record: dict) -> np.ndarray:
-        with self.path.open("rb") as stream:
-            stream.seek(record["byte"])
-            line = stream.read(record["bytes"]).decode("utf-8")
-        return to_clip(_to_row(line, self.header), where=f"{self.path}: row {record['row']}")
+def _read_clip(path: Path, header: tuple[str, ...], record: dict) -> np.ndarray:
+    with path.open("rb") as stream:
+        stream.seek(record["byte"])
+        line = stream.read(record["bytes"]).decode("utf-8")
+    return to_clip(_to_row(line, header), where=f"{path}: row {record['row']}")
 
 
 def to_clip(row: dict[str, str], *, where: str) -> np.ndarray:
@@ -147,7 +142,7 @@ def open_spoter(path: Path, **_: Any) -> FunctionSource:
         records.append(record)
     if problems or not records:
         raise DataErrors(str(path), problems or ["the file has no rows"])
-    return FunctionSource(_metainfo(path, glosses), get_skeleton("spoter_54"), records, _LineReader(path, header))
+    return FunctionSource(_metainfo(path, glosses), get_skeleton("spoter_54"), records, partial(_read_clip, path, header))
 
 
 def _record(row: dict[str, str], stem: str, number: int) -> dict:

@@ -68,13 +68,9 @@ def _records(tar: Path, points: Skeleton, signs: dict[int, int]) -> Iterator[dic
     if index is None or index.size != tar.stat().st_size:
         index = index_tar(tar)
     if not index.mapped:
-        raise ConfigError(
-            f"{tar}: its clips are not (frames, points, 4) float arrays with zeros for missing points; use TarDataset"
-        )
+        raise ConfigError(f"{tar}: clips are not float (frames, points, 4) with zeros for missing points; use TarDataset")
     if index.clips and index.num_keypoints != points.num_keypoints:
-        raise AnnotationError(
-            f"{tar}: clips have {index.num_keypoints} points, skeleton {points.name!r} has {points.num_keypoints}"
-        )
+        raise AnnotationError(f"{tar}: clips of {index.num_keypoints} points, {points.name!r} has {points.num_keypoints}")
     for clip in index.clips:
         location = {"keypoint_path": tar.name, "byte_start": clip.start, "dtype": clip.dtype, "xxh3": clip.xxh3}
         yield {**to_record(clip.key, clip.metadata, signs, str(tar)), "num_frames": clip.frames, **location}

@@ -49,8 +49,7 @@ def split_annotation(content: Any, path: str | Path) -> tuple[dict, list[dict]]:
     metainfo, records = content["metainfo"], content["data_list"]
     if not isinstance(metainfo, dict) or not isinstance(records, list):
         raise AnnotationError(
-            f"{path}: metainfo is a {type(metainfo).__name__} and data_list a {type(records).__name__}; "
-            "a dict and a list are expected"
+            f"{path}: metainfo is {type(metainfo).__name__}, data_list {type(records).__name__}; expected a dict and a list"
         )
     for number, record in enumerate(records):
         if not isinstance(record, dict):
@@ -67,9 +66,6 @@ def write_annotations(path: str | Path, metainfo: dict, records: list[dict]) -> 
         path: A `.json` file; replaced atomically.
         metainfo: Dataset metadata. With `signs`, each record's label is the index of its `sign` there.
         records: One dict per clip.
-
-    Returns:
-        The path.
     """
     label = {sign: i for i, sign in enumerate(metainfo.get("signs") or ())}
     data_list = []

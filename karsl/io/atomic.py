@@ -1,6 +1,6 @@
 """Atomic output files and folders, locks for a single writer, and errors about a full disk.
 
-A reader never sees half a file, and a process that is killed leaves nothing that looks like a result.
+A reader never sees an incomplete file, and a killed process leaves nothing that looks like a complete one.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ _LOCK = "lock"
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path next to `path`; move it there if the block succeeds, delete it if not.
 
-    Args:
-        path: The final path. Missing parent folders are created.
+    Missing parent folders are created.
 
     Example:
         >>> out = Path(tempfile.mkdtemp()) / "a" / "hello.txt"
@@ -114,18 +113,15 @@ def disk_full_errors(path: Path, *, resumable: bool = False) -> Iterator[None]:
     """Turn a disk-full error of the operating system into a `PackError` with a remedy.
 
     Args:
-        path: The output, for the message.
-        resumable: Finished shards stay for the next run.
-
-    Raises:
-        PackError: If the disk is full.
+        path: Output that the message names.
+        resumable: The message adds that finished shards are kept for the next run.
     """
     try:
         yield
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
-        remedy = "; make room and give the same command again" + (": shards that are finished are kept" * resumable)
+        remedy = "; free space and run the same command again" + (": finished shards are kept" * resumable)
         raise PackError(f"no room left for {path} ({os.strerror(error.errno or 0)}){remedy}") from error
 
 
@@ -145,7 +141,7 @@ def _sync_file(path: Path) -> None:
 
 
 def _locked_folder(path: Path) -> tuple[Path, FileLock]:
-    """Create a temporary folder next to a target; return it and its lock, acquired."""
+    """Create a temporary folder next to a target; return it and its acquired lock."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
         lock = FileLock(folder / _LOCK, timeout=0)
@@ -159,11 +155,7 @@ def _locked_folder(path: Path) -> tuple[Path, FileLock]:
 
 
 def _remove_stale(path: Path, own: Path) -> None:
-    """Remove the temporary folders of dead writers.
-
-    Raises:
-        ConfigError: If one of the writers is alive.
-    """
+    """Remove the temporary folders of dead writers; raise if one of them is alive."""
     pattern = re.compile(rf"\.{re.escape(path.name)}\.\w{{8}}\.part")
     for folder in path.parent.iterdir():
         if folder == own or not pattern.fullmatch(folder.name) or not (folder / _LOCK).is_file():

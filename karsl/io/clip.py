@@ -134,7 +134,7 @@ def to_float16(clip: np.ndarray, *, name: str, has_mask: bool) -> np.ndarray:
     largest = float(np.abs(clip).max())
     if largest > _MAX_FLOAT16:
         raise ConfigError(
-            f"clip {name!r} holds {largest:g}, float16 ends at {_MAX_FLOAT16:g}; take dtype='float32' (--dtype float32)"
+            f"clip {name!r} holds {largest:g}, float16 ends at {_MAX_FLOAT16:g}; take dtype='float32' (--dtype)"
         )
     half = clip.astype("<f2")
     half[..., 3] = np.where(clip[..., 3] > 0, np.maximum(half[..., 3], _MIN_SCORE), np.float16(0))

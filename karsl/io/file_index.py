@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from xxhash import xxh3_64_digest
 from karsl.errors import CorruptRecordError
 from karsl.io.atomic import atomic_path
 from karsl.io.hashing import RACY_NS
-from karsl.io.npy import HEADER_BYTES, ShortHeader, missing_file_error, parse_header
+from karsl.io.npy import missing_file_error, read_header
 from karsl.io.npz import ByteRange, Member, list_members
 from karsl.io.torch_files import list_tensors
 
@@ -35,11 +36,8 @@ def inspect_array(path: str | Path) -> Inspection:
     path = Path(path)
     try:
         with path.open("rb") as stream:
-            head, size = stream.read(HEADER_BYTES), path.stat().st_size
-            try:
-                shape, _, dtype, start = parse_header(head)
-            except ShortHeader as short:
-                shape, _, dtype, start = parse_header(head + stream.read(short.args[0]))
+            size = path.stat().st_size
+            shape, _, dtype, start = read_header(stream)
     except FileNotFoundError:
         raise missing_file_error(path) from None
     except ValueError as error:
@@ -60,10 +58,7 @@ CLIP_FILES: dict[str, Callable[[str | Path], Inspection]] = {
 
 
 def inspect_clips(path: str | Path) -> Inspection:
-    """Read the headers of the clips in a file.
-
-    Returns:
-        Members, and one sentence per problem.
+    """Read the headers of the clips in a file: return its members, and one sentence per problem.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -118,12 +113,7 @@ class FileIndex:
 
     @classmethod
     def read(
-        cls,
-        root: str | Path,
-        names: Sequence[str],
-        *,
-        index_file: str | Path | None = None,
-        progress: Progress | None = None,
+        cls, root: str | Path, names: Sequence[str], *, index_file: Path | None = None, progress: Progress | None = None
     ) -> FileIndex:
         """Read the headers of the clips in some files.
 
@@ -185,7 +175,7 @@ class FileIndex:
         self.files.append(IndexedFile(name, stat.st_size, stat.st_mtime_ns, tuple(members), tuple(problems)))
 
 
-def _save_index(path: str | Path, files: list[IndexedFile]) -> None:
+def _save_index(path: Path, files: list[IndexedFile]) -> None:
     youngest = time.time_ns() - RACY_NS
     rows = [
         [f.name, f.size, f.mtime_ns, [[m.key, m.shape, m.dtype.str, m.range] for m in f.members], f.problems]
@@ -193,17 +183,14 @@ def _save_index(path: str | Path, files: list[IndexedFile]) -> None:
         if f.size and f.mtime_ns < youngest
     ]
     content = msgpack.packb([_VERSION, rows], unicode_errors="surrogatepass")
-    try:
-        with atomic_path(path) as temp:
-            temp.touch(0o600)
-            temp.write_bytes(xxh3_64_digest(content) + content)
-    except OSError:
-        return  # read-only or full: the next run reads the headers again
+    with suppress(OSError), atomic_path(path) as temp:  # read-only or full: the next run reads the headers again
+        temp.touch(0o600)
+        temp.write_bytes(xxh3_64_digest(content) + content)
 
 
-def _load_index(path: str | Path) -> dict[str, IndexedFile]:
+def _load_index(path: Path) -> dict[str, IndexedFile]:
     try:
-        data = Path(path).read_bytes()
+        data = path.read_bytes()
         if xxh3_64_digest(data[8:]) != data[:8]:
             return {}
         version, rows = msgpack.unpackb(data[8:], unicode_errors="surrogatepass")

@@ -14,7 +14,7 @@ from xxhash import xxh3_64, xxh3_64_hexdigest, xxh3_128
 
 from karsl.errors import IndexFileError
 from karsl.io.atomic import atomic_path
-from karsl.io.shared_file import SharedFile
+from karsl.io.shared_file import SharedFile, read_at
 
 RACY_NS = 2_000_000_000
 """Age below which a timestamp proves nothing: a file can change twice within one clock tick (git's "racy" entries)."""
@@ -100,7 +100,7 @@ def _content_hash(path: Path, stat: os.stat_result, stat_cache: Path | None) -> 
     if entry is not None:
         with suppress(OSError, ValueError, TypeError):  # IndexFileError is a ValueError
             file = SharedFile.open(entry)  # checks the owner; closed with the object
-            cached_state, cached_hash = json.loads(os.pread(file.fd, 1 << 16, 0))
+            cached_state, cached_hash = json.loads(read_at(file.fd, 1 << 16, 0))
             if cached_state == state and isinstance(cached_hash, str):
                 return cached_hash
     content = file_xxh3(path, bits=128)

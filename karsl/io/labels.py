@@ -79,13 +79,10 @@ def _json_rows(path: Path) -> list[dict]:
     words = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(words, dict) or not {"AR_WORDS", "EN_WORDS"} <= words.keys():
         raise AnnotationError(f"{path}: a JSON label table has the lists AR_WORDS and EN_WORDS")
-    if len(words["AR_WORDS"]) != len(words["EN_WORDS"]):
-        raise AnnotationError(
-            f"{path}: {len(words['AR_WORDS'])} Arabic and {len(words['EN_WORDS'])} English words; the lists must have the "
-            "same length"
-        )
-    pairs = zip(words["AR_WORDS"], words["EN_WORDS"], strict=True)
-    return [dict(zip(_COLUMNS, (i, a, e), strict=True)) for i, (a, e) in enumerate(pairs, start=1)]
+    arabic, english = words["AR_WORDS"], words["EN_WORDS"]
+    if len(arabic) != len(english):
+        raise AnnotationError(f"{path}: {len(arabic)} Arabic and {len(english)} English words; their lengths must be equal")
+    return [dict(zip(_COLUMNS, (i + 1, *pair), strict=True)) for i, pair in enumerate(zip(arabic, english, strict=True))]
 
 
 def _xlsx_rows(path: Path) -> list[dict]:

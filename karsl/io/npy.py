@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from tokenize import TokenError
+from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -26,7 +27,7 @@ BROKEN_ARCHIVE = (*BROKEN, KeyError, MemoryError, NotImplementedError, RuntimeEr
 
 HEADER_BYTES = 256  # enough for the header of any clip; a longer header is read in a second step
 _MAGIC_BYTES = 10
-_MAX_HEADER = 1 << 16  # a structured array has some hundreds of bytes; reject longer ones before reading them
+MAX_HEADER = 1 << 16  # a structured array has some hundreds of bytes; reject longer ones before reading them
 
 
 class ShortHeader(ValueError):  # noqa: N818 - a request for more bytes
@@ -49,14 +50,23 @@ def parse_header(data: bytes | bytearray) -> tuple[tuple[int, ...], bool, np.dty
         raise ShortHeader(_MAGIC_BYTES + 2)
     wide = data[6] > 1
     end = (12 + int.from_bytes(data[8:12], "little")) if wide else (10 + int.from_bytes(data[8:10], "little"))
-    if end > _MAX_HEADER:
-        raise ValueError(f"a .npy header of {end} bytes, more than {_MAX_HEADER}")
+    if end > MAX_HEADER:
+        raise ValueError(f"a .npy header of {end} bytes, more than {MAX_HEADER}")
     if len(data) < end:
         raise ShortHeader(end)
     try:
         return (*_parse_complete(bytes(data[:end])), end)
     except BROKEN as error:
         raise ValueError(str(error)) from error
+
+
+def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """Read a header from the start of a `.npy` file; see `parse_header`."""
+    head = stream.read(HEADER_BYTES)
+    try:
+        return parse_header(head)
+    except ShortHeader as short:
+        return parse_header(head + stream.read(short.args[0] - len(head)))
 
 
 @lru_cache(maxsize=4096)

@@ -7,6 +7,7 @@ import warnings
 import zipfile
 import zlib
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,8 @@ from numpy.lib import format as npy
 
 from karsl.errors import CorruptRecordError
 from karsl.io.lru import LRU
-from karsl.io.npy import BROKEN_ARCHIVE, HEADER_BYTES, ShortHeader, array_from, missing_file_error, parse_header
+from karsl.io.npy import BROKEN_ARCHIVE, HEADER_BYTES, ShortHeader, array_from, missing_file_error, parse_header, read_header
+from karsl.io.shared_file import read_at
 
 try:  # the extra [fast]
     import deflate
@@ -31,7 +33,7 @@ _PEEK_BYTES = 1024
 
 
 class ByteRange(NamedTuple):
-    """Position of a member in an archive, and the state of the archive for which it holds.
+    """Position of a member in an archive, and the state of the archive when it was indexed.
 
     Attributes:
         start: Offset of the stored bytes.
@@ -69,10 +71,7 @@ class Member:
 
 
 def list_members(path: str | Path) -> tuple[list[Member], list[str]]:
-    """Read the headers of the arrays of an `.npz` archive, not the arrays.
-
-    Returns:
-        Members in the order of the file, and one sentence per problem; a damaged member does not hide the others.
+    """Read the headers of the arrays of an `.npz` archive: return its members in order, and one sentence per problem.
 
     Raises:
         CorruptRecordError: If the file is empty or not a zip archive.
@@ -102,7 +101,9 @@ def read_member(path: str | Path, key: str) -> np.ndarray:
     with _open_archive(path) as archive:
         name = f"{key}.npy"
         if name not in archive.NameToInfo:
-            raise _missing_key_error(path, key, [n.removesuffix(".npy") for n in archive.namelist()])
+            keys = [n.removesuffix(".npy") for n in archive.namelist()]
+            found = f"it holds {len(keys)}, e.g. {', '.join(keys[:3])}; if the file was replaced, run 'karsl prepare' again"
+            raise CorruptRecordError(f"{path}: no array {key!r}; {found}")
         try:
             with archive.open(name) as stream:
                 return npy.read_array(stream, allow_pickle=False)
@@ -111,10 +112,7 @@ def read_member(path: str | Path, key: str) -> np.ndarray:
 
 
 def read_range(path: str | Path, key: str, range: ByteRange) -> np.ndarray | None:
-    """Read an array at an indexed position, without the archive's directory; read-only.
-
-    Returns:
-        The array, or None if size or time of the file have changed since it was indexed.
+    """Read an array, read-only, at an indexed position; None if size or time of the file have changed since.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -129,8 +127,8 @@ def read_range(path: str | Path, key: str, range: ByteRange) -> np.ndarray | Non
         raise _unreadable_error(path, key, error) from error
 
 
-def member_ranges(path: str) -> dict[str, ByteRange]:
-    """Return the byte ranges of an archive's arrays by key, without those that only zipfile reads; empty on any error."""
+def _member_ranges(path: str) -> dict[str, ByteRange]:
+    """Return the byte ranges of arrays by key, without those that only zipfile reads; empty if the archive is damaged."""
     try:
         with _open_archive(path) as archive:
             fd = archive.fp.fileno()  # type: ignore[union-attr]  # it is open
@@ -163,7 +161,7 @@ class NpzReader:
         self._directories: LRU[dict[str, ByteRange]] = LRU(max_members, lambda ranges: min(len(ranges), max_members))
 
     def read(self, path: str, key: str, range: ByteRange | None = None) -> np.ndarray:
-        """Read an array at `range` if that still holds for the file; warn if the file has changed.
+        """Read an array at `range`, or by its key without one; if the file has changed since, warn and use the key.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -185,22 +183,18 @@ class NpzReader:
         return read_member(path, key)
 
     def _read_range(self, path: str, key: str, range: ByteRange) -> np.ndarray | None:
-        """Return the array, or None if the file is another one, even one of equal size and time.
-
-        Raises:
-            CorruptRecordError: If it is damaged: the archive's directory has the same range and checksum.
-        """
+        """Return the array, or None if the file was replaced, even by one of equal size and time."""
         try:
             return read_range(path, key, range)
         except CorruptRecordError:
             if self._find(path, key) == range:
-                self._directories.pop(path)  # it may be older than the change
+                self._directories.pop(path)  # the cached directory may be older than the replacement
                 if self._find(path, key) == range:
-                    raise
+                    raise  # the file itself is damaged
             return None
 
     def _find(self, path: str, key: str) -> ByteRange | None:
-        return self._directories.get_or_load(path, lambda: member_ranges(path)).get(key)
+        return self._directories.get_or_load(path, lambda: _member_ranges(path)).get(key)
 
     def __reduce__(self) -> tuple:
         return NpzReader, (self.max_members,)
@@ -248,15 +242,6 @@ def _inflate_zlib(stored: bytes, max_bytes: int) -> bytes:
         raise ValueError(str(error)) from error
 
 
-def inflate_prefix(stored: bytes, *, method: int, size: int) -> bytes:
-    """Decompress at most `size` bytes from the start of a member, unchecked.
-
-    Raises:
-        ValueError: If the bytes cannot be decompressed.
-    """
-    return stored[:size] if method == STORED else _inflate_zlib(stored, size)
-
-
 def _read_stored(path: str | Path, range: ByteRange) -> bytes | None:
     """Return the stored bytes of a member, or None if the file has changed."""
     try:
@@ -267,16 +252,9 @@ def _read_stored(path: str | Path, range: ByteRange) -> bytes | None:
         stat = os.fstat(fd)
         if stat.st_size != range.file_bytes or stat.st_mtime_ns != range.mtime_ns:
             return None
-        return _pread(fd, range.stored, range.start)
+        return read_at(fd, range.stored, range.start)
     finally:
         os.close(fd)
-
-
-def _pread(fd: int, size: int, start: int) -> bytes:
-    if hasattr(os, "pread"):
-        return os.pread(fd, size, start)
-    os.lseek(fd, start, os.SEEK_SET)  # Windows; no other call uses the descriptor
-    return os.read(fd, size)
 
 
 def _open_archive(path: str | Path) -> zipfile.ZipFile:
@@ -298,35 +276,28 @@ def _read_header(archive: zipfile.ZipFile, fd: int, name: str) -> Member:
         raise ValueError("not a .npy member")
     info, key = archive.NameToInfo[name], name.removesuffix(".npy")
     range, head = _locate(info, fd, os.fstat(fd))
-    if range is None:
-        with archive.open(name) as stream:
-            head = stream.read(HEADER_BYTES)
-    else:
-        head = inflate_prefix(head, method=range.method, size=HEADER_BYTES)
-    try:
-        shape, _, dtype, _ = parse_header(head)
-    except ShortHeader as short:
-        with archive.open(name) as stream:
-            shape, _, dtype, _ = parse_header(stream.read(short.args[0]))
+    if range is not None:
+        with suppress(ShortHeader):
+            head = _inflate_zlib(head, HEADER_BYTES) if range.method == DEFLATED else head[:HEADER_BYTES]
+            shape, _, dtype, _ = parse_header(head)
+            return Member(key, shape, dtype, range)
+    with archive.open(name) as stream:
+        shape, _, dtype, _ = read_header(stream)
     return Member(key, shape, dtype, range)
 
 
 def _locate(info: zipfile.ZipInfo, fd: int, stat: os.stat_result) -> tuple[ByteRange | None, bytes]:
-    """Return the byte range of a member and its first stored bytes; None for members that only zipfile can read.
-
-    Raises:
-        ValueError: If the archive is damaged: its directory differs from the header before the member.
-    """
+    """Return the byte range of a member and its first stored bytes; None for members that only zipfile can read."""
     encrypted = info.flag_bits & 0x1
     if info.compress_type not in (STORED, DEFLATED) or encrypted:
         return None, b""
-    local = _pread(fd, _PEEK_BYTES, info.header_offset)
+    local = read_at(fd, _PEEK_BYTES, info.header_offset)
     if local[:4] != b"PK\3\4":
         raise ValueError("Bad magic number for file header")
     name_bytes, extra_bytes = int.from_bytes(local[26:28], "little"), int.from_bytes(local[28:30], "little")
     header_bytes = _LOCAL_HEADER_BYTES + name_bytes + extra_bytes
     if header_bytes + HEADER_BYTES > len(local):
-        local = _pread(fd, header_bytes + _PEEK_BYTES, info.header_offset)
+        local = read_at(fd, header_bytes + _PEEK_BYTES, info.header_offset)
     name = local[_LOCAL_HEADER_BYTES : _LOCAL_HEADER_BYTES + name_bytes]
     if name and name.decode("utf-8" if info.flag_bits & 0x800 else "cp437", "replace") != info.orig_filename:
         raise ValueError(f"the directory calls it {info.orig_filename!r}, the header {name!r}")
@@ -337,13 +308,6 @@ def _locate(info: zipfile.ZipInfo, fd: int, stat: os.stat_result) -> tuple[ByteR
         start, info.compress_size, info.file_size, info.compress_type, info.CRC, stat.st_size, stat.st_mtime_ns
     )
     return range, local[header_bytes:][: info.compress_size]
-
-
-def _missing_key_error(path: str | Path, key: str, keys: list[str]) -> CorruptRecordError:
-    return CorruptRecordError(
-        f"{path}: no array {key!r}; it holds {len(keys)}, e.g. {', '.join(keys[:3])}; "
-        "if the file was replaced, run 'karsl prepare' again"
-    )
 
 
 def _unreadable_error(path: str | Path, key: str, error: Exception) -> CorruptRecordError:

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -86,8 +86,7 @@ class Pack:
         path = self.path.with_name(sibling_filename(self.path.name, "clips"))
         if not path.is_file():
             raise CorruptRecordError(
-                f"{path}: no such file, so the frames cannot be verified; copy all of the pack, or make it again with "
-                "'karsl pack'"
+                f"{path}: no such file, so the frames cannot be verified; copy the whole pack, or run 'karsl pack' again"
             )
         self._maps.append(_open_map(path))
         clips = self._maps[-1].view(np.ndarray)
@@ -104,8 +103,7 @@ class Pack:
         """
         if not 0 <= start < start + length <= len(self.frames):
             raise CorruptRecordError(
-                f"{self.path}: no frames {start} to {start + length}, it has {len(self.frames)}; is it the pack of this "
-                "annotation file?"
+                f"{self.path}: no frames {start} to {start + length}, it has {len(self.frames)}; is it the right pack?"
             )
         return self.frames[start : start + length]
 
@@ -185,7 +183,7 @@ class Pack:
         return state.intdigest() >> 1  # fits int64
 
     def __reduce__(self) -> tuple:
-        return _open_pack, (self.path, self.mode)
+        return partial(Pack, verify=self.mode), (self.path,)
 
 
 class WholePack:
@@ -217,12 +215,7 @@ class WholePack:
         return sum(shard.frames.nbytes for shard in self.shards)
 
     def rows(self, names: Sequence[str], shard_index: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        """Return rows counted over the whole pack, int64 (N,).
-
-        Args:
-            names: Names of shard files.
-            shard_index: int (N,), indices into `names`.
-            starts: int64 (N,), rows in those shards.
+        """Return int64 (N,), rows counted over the whole pack, of rows `starts` in the shards `names[shard_index]`.
 
         Raises:
             KeyError: If there is no such shard.
@@ -237,34 +230,20 @@ def clip_checksum(frames: np.ndarray, presence: np.ndarray) -> int:
     return state.intdigest()
 
 
-def _open_pack(path: Path, mode: str) -> Pack:
-    return Pack(path, verify=mode)
-
-
 def _open_map(path: Path) -> np.memmap:
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; {_missing_reason(path)}")
+        manifest, hint = path.with_name(MANIFEST), "is data_root the folder of the pack?"
+        if manifest.is_file() and path.name.encode() not in manifest.read_bytes():
+            hint = "the pack was replaced since this run opened it; start the run again"
+        raise FileNotFoundError(f"{path}: no such file; {hint}")
     try:
         return npy.open_memmap(path, mode="r")
     except BROKEN as error:
         raise CorruptRecordError(f"{path}: no readable .npy file ({error}); pack the corpus again") from error
 
 
-def _missing_reason(path: Path) -> str:
-    manifest = path.with_name(MANIFEST)
-    if manifest.is_file() and path.name.encode() not in manifest.read_bytes():
-        return "the pack was replaced since this run opened it; start the run again"
-    return "is data_root the folder of the pack?"
-
-
 def _check_size(mapped: np.memmap) -> None:
-    """Check that a file was not truncated after it was mapped: touching its pages would end the process with SIGBUS.
-
-    Raises:
-        CorruptRecordError: If it was.
-    """
+    """Check that a file was not truncated after it was mapped: touching its pages would end the process with SIGBUS."""
     size, current = mapped.offset + mapped.nbytes, mapped._mmap.size()  # type: ignore[attr-defined]
     if current < size:
-        raise CorruptRecordError(
-            f"{mapped.filename}: {current} bytes are left of {size}, it was cut while in use; copy it again"
-        )
+        raise CorruptRecordError(f"{mapped.filename}: {current} of {size} bytes are left, cut while in use; copy it again")

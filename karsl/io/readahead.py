@@ -13,7 +13,7 @@ from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
-from karsl.io.npy import HEADER_BYTES, parse_header
+from karsl.io.npy import read_header
 
 _NUM_PROBES = 8
 
@@ -48,7 +48,7 @@ def read_ahead(files: Sequence[FileRanges]) -> None:
 
 
 def is_in_memory(files: Sequence[FileRanges]) -> bool:
-    """Return True if the first byte of every range is in memory; False if the system does not know.
+    """Return True if the first byte of every range is in memory; False if the system does not report it.
 
     Example:
         >>> import tempfile
@@ -77,5 +77,5 @@ def row_layout(path: str) -> tuple[int, int]:
         ValueError: If it is not a `.npy` file.
     """
     with open(path, "rb") as file:
-        shape, _, dtype, start = parse_header(file.read(HEADER_BYTES))
+        shape, _, dtype, start = read_header(file)
     return start, prod(shape[1:]) * dtype.itemsize

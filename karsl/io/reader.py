@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from xxhash import xxh3_64_intdigest
@@ -56,10 +57,7 @@ class ClipReader:
     def read(self, record: dict, num_keypoints: int, *, fill: Fill | None = None) -> np.ndarray:
         """Return the clip as float (T, V, 4): x, y, z, score, zeros where missing. It must not be modified.
 
-        Args:
-            record: Record of the clip.
-            num_keypoints: V.
-            fill: Compiled conversion, see `canonical_clip`.
+        See `canonical_clip` for `fill`.
 
         Raises:
             FileNotFoundError: If the file does not exist.
@@ -86,7 +84,7 @@ class ClipReader:
             pack = self._packs[path] = Pack(path, verify=self.verify)
         if pack.frames.shape[1] != num_keypoints:
             raise CorruptRecordError(
-                f"{path}: frames of {pack.frames.shape[1]} keypoints, the skeleton has {num_keypoints}; is it right?"
+                f"{path}: {pack.frames.shape[1]} keypoints, the skeleton has {num_keypoints}; is it right?"
             )
         return pack
 
@@ -115,17 +113,17 @@ class ClipReader:
         if outside.any():
             first = int(np.argmax(outside))
             raise CorruptRecordError(
-                f"{paths[file_index[first]]}: ends at byte {extents[first, 1]}, before its clips do; was it cut? Index it "
-                "again"
+                f"{paths[file_index[first]]}: ends at byte {extents[first, 1]}, before its clips do; was it cut? Index again"
             )
         addresses = extents[:, 0] + starts
         all_verified = self.verify == "first touch" and self._verified.issuperset(addresses.tolist())
         if self.verify != "off" and not all_verified:
             ranges = list(zip(starts.tolist(), nbytes.tolist(), strict=True))
             read_ahead([FileRanges(paths[n], [ranges[i] for i in np.flatnonzero(file_index == n)]) for n in files.tolist()])
-            for i, (start, size) in enumerate(ranges):
-                stored = maps[int(inverse[i])][start : start + size]
-                self._compare(paths[int(file_index[i])], start, stored, int(checksums[i]))
+            for file, mapped, (start, size), checksum in zip(
+                file_index.tolist(), inverse.tolist(), ranges, checksums.tolist(), strict=True
+            ):
+                self._compare(paths[file], start, maps[mapped][start : start + size], checksum)
         return addresses, maps
 
     def close(self) -> None:
@@ -183,11 +181,8 @@ class ClipReader:
         return self._archives.read(path, key, None if range is None else ByteRange(*range))
 
     def __reduce__(self) -> tuple:
-        return _new_reader, (self.cache.max_size, self.nonfinite, self.verify, self._maps.max_open)
-
-
-def _new_reader(cache_bytes: int, nonfinite: str, verify: str, max_maps: int) -> ClipReader:
-    return ClipReader(cache_bytes=cache_bytes, nonfinite=nonfinite, verify=verify, max_maps=max_maps)
+        new = partial(ClipReader, nonfinite=self.nonfinite, verify=self.verify, max_maps=self._maps.max_open)
+        return partial(new, cache_bytes=self.cache.max_size), ()
 
 
 def _address(array: np.ndarray) -> int:

@@ -22,8 +22,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from karsl.errors import FetchError, MissingExtraError, missing_extra
 
-FINAL_STATUS = frozenset((400, 401, 403, 404, 405, 410))
-"""HTTP status codes for which a retry is useless."""
+_FINAL_STATUS = frozenset((400, 401, 403, 404, 405, 410))  # HTTP status codes for which a retry is useless
 _CHUNK_BYTES = 1 << 18
 _MAX_GAP = 1 << 16  # at 10 MB/s reading a gap of this size costs less than another round trip
 _CLOSED_EARLY = "the connection was closed early"
@@ -55,6 +54,9 @@ class Retry:
     def backoff(self, failures: int) -> None:
         """Sleep after `failures` failed attempts in a row."""
         time.sleep(self.wait_s * 2 ** (failures - 1) * random.uniform(0.5, 1.0))
+
+
+DEFAULT_RETRY = Retry()
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def _open_fsspec(url: str, start: int) -> Iterator[Response]:
         files, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:  # the package of the scheme is absent, or the scheme is unknown
         raise MissingExtraError(
-            f"{url}: fsspec says '{error}'; each scheme has a package of its own, as s3fs for s3:// and gcsfs for gs://"
+            f"{url}: fsspec reports '{error}'; each scheme has its own package, such as s3fs for s3:// and gcsfs for gs://"
         ) from error
     info = files.info(path)
     with files.open(path, "rb") as stream:
@@ -144,7 +146,7 @@ def _open_fsspec(url: str, start: int) -> Iterator[Response]:
 
 
 def quote_url(url: str) -> str:
-    """Percent-encode a URL for HTTP; what is encoded already stays.
+    """Percent-encode a URL for HTTP, except for characters that are encoded already.
 
     Example:
         >>> quote_url("http://host/my clips/a%20b.tar?key=1")
@@ -156,7 +158,7 @@ def quote_url(url: str) -> str:
     return urlunsplit((parts.scheme, host, path, query, ""))
 
 
-def download(url: str, target: Path, *, retry: Retry = Retry()) -> int:  # noqa: B008 - frozen
+def download(url: str, target: Path, *, retry: Retry = DEFAULT_RETRY) -> int:
     """Download a file, resuming what an earlier attempt left in `target`.
 
     Args:
@@ -182,7 +184,7 @@ def download(url: str, target: Path, *, retry: Retry = Retry()) -> int:  # noqa:
             reason = _CLOSED_EARLY
         except (OSError, HTTPException) as error:
             reason, cause = describe_error(error), error
-            if isinstance(error, urllib.error.HTTPError) and error.code in FINAL_STATUS:
+            if _is_final(error):
                 break
         failures = 1 if _size_of(target) > before else failures + 1
         if failures < retry.attempts:
@@ -198,7 +200,7 @@ def _size_of(path: Path) -> int:
 
 
 def _transfer(url: str, target: Path, version_file: Path, have: int, timeout_s: float) -> bool:
-    """Make one attempt; return True if the file is complete."""
+    """Make one attempt to download; return True if the file is complete."""
     try:
         with open_at(url, have, timeout_s=timeout_s) as response:
             changed = bool(have) and version_file.exists() and version_file.read_text() != response.version
@@ -223,11 +225,7 @@ def _transfer(url: str, target: Path, version_file: Path, have: int, timeout_s: 
 
 
 def read_ranges(
-    url: str,
-    ranges: Sequence[tuple[int, int]],
-    *,
-    retry: Retry = Retry(),  # noqa: B008 - frozen
-    threads: int = 4,
+    url: str, ranges: Sequence[tuple[int, int]], *, retry: Retry = DEFAULT_RETRY, threads: int = 4
 ) -> list[bytes]:
     """Read some byte ranges of a remote file concurrently; neighboring ranges share one request.
 
@@ -344,8 +342,7 @@ def with_retries(request: Callable[[], _T], retry: Retry, what: str) -> _T:
         try:
             return request()
         except (OSError, HTTPException) as error:
-            final = isinstance(error, urllib.error.HTTPError) and error.code in FINAL_STATUS
-            if final or failures == retry.attempts:
+            if _is_final(error) or failures == retry.attempts:
                 raise FetchError(
                     f"{what} cannot be read ({describe_error(error)}); is the address right and the server up?"
                 ) from error
@@ -355,8 +352,11 @@ def with_retries(request: Callable[[], _T], retry: Retry, what: str) -> _T:
 
 def is_final_error(error: FetchError) -> bool:
     """Return True if the server answered, and a retry would get the same answer."""
-    cause = error.__cause__
-    return isinstance(cause, FileNotFoundError) or (isinstance(cause, urllib.error.HTTPError) and cause.code in FINAL_STATUS)
+    return isinstance(error.__cause__, FileNotFoundError) or _is_final(error.__cause__)
+
+
+def _is_final(error: BaseException | None) -> bool:
+    return isinstance(error, urllib.error.HTTPError) and error.code in _FINAL_STATUS
 
 
 def describe_error(error: BaseException) -> str:

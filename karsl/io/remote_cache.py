@@ -18,6 +18,7 @@ from xxhash import xxh3_64_hexdigest, xxh3_64_intdigest
 from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, FetchError, PackError
 from karsl.io.atomic import atomic_path
 from karsl.io.remote import (
+    DEFAULT_RETRY,
     NotModified,
     RangesNotSupported,
     Retry,
@@ -28,6 +29,7 @@ from karsl.io.remote import (
     read_file,
     read_ranges,
 )
+from karsl.io.shared_file import read_at, write_at
 
 DEFAULT_BYTES = 20 << 30
 GRACE_S = 60.0
@@ -62,7 +64,9 @@ class FileCache:
         ('a', True, False)
     """
 
-    def __init__(self, folder: str | Path | None = None, *, max_bytes: int = DEFAULT_BYTES, retry: Retry = Retry()) -> None:  # noqa: B008
+    def __init__(
+        self, folder: str | Path | None = None, *, max_bytes: int = DEFAULT_BYTES, retry: Retry = DEFAULT_RETRY
+    ) -> None:
         if max_bytes < 1:
             raise ConfigError(f"max_bytes={max_bytes} of a cache; expected at least 1")
         self.folder = Path(folder).expanduser() if folder is not None else platformdirs.user_cache_path("karsl") / "shards"
@@ -142,11 +146,7 @@ class FileCache:
 
     @contextmanager
     def drop_if_unreadable(self, url: str) -> Iterator[None]:
-        """Remove a file if the block cannot read it, so that the next start downloads it again; name the URL in the error.
-
-        Args:
-            url: URL of the file that the block reads; nothing happens for a local path.
-        """
+        """Remove a remote file that the block cannot read, so that the next start downloads it again, and report that."""
         try:
             yield
         except (AnnotationError, CorruptRecordError, PackError) as error:
@@ -169,7 +169,7 @@ class FileCache:
                     file.unlink(missing_ok=True)
                 except OSError as error:
                     raise FetchError(
-                        f"{url} has to be downloaded again, but {file} cannot be removed ({error}); end what reads it"
+                        f"{url} must be downloaded again, but {file} cannot be removed ({error}); stop the process using it"
                     ) from error
 
     def has(self, url: str) -> bool:
@@ -228,7 +228,7 @@ class Span(NamedTuple):
     xxh3: int
 
 
-def fetch_ranges_sparse(url: str, path: Path, size: int, spans: Sequence[Span], *, retry: Retry = Retry()) -> int:  # noqa: B008
+def fetch_ranges_sparse(url: str, path: Path, size: int, spans: Sequence[Span], *, retry: Retry = DEFAULT_RETRY) -> int:
     """Download byte ranges of a remote file into a sparse local one; the entire file if the server has no ranges.
 
     Checksums decide which ranges are already there, so ranges that a killed process left half written are downloaded again.
@@ -263,7 +263,7 @@ def fetch_ranges_sparse(url: str, path: Path, size: int, spans: Sequence[Span], 
             _warn_without_ranges(url.rpartition("/")[0])
             with FileLock(path.with_name(path.name + _LOCK)):
                 if _absent_spans(fd, absent):
-                    read_chunks(url, lambda chunk, offset: _write(fd, chunk, offset), retry)
+                    read_chunks(url, lambda chunk, offset: write_at(fd, offset, chunk), retry)
             contents = [_read(fd, span) for span in absent]
         for span, content in zip(absent, contents, strict=True):
             if xxh3_64_intdigest(content) != span.xxh3:
@@ -271,7 +271,7 @@ def fetch_ranges_sparse(url: str, path: Path, size: int, spans: Sequence[Span], 
                     f"{url}: bytes {span.start} to {span.stop} are not what the index says, the checksum differs; copy the "
                     "file to the server again"
                 )
-            _write(fd, content, span.start)
+            write_at(fd, span.start, content)
         _mark_used(path)
     finally:
         os.close(fd)
@@ -285,22 +285,11 @@ def _absent_spans(fd: int, spans: Sequence[Span]) -> list[Span]:
 @cache
 def _warn_without_ranges(folder: str) -> None:
     """Warn once per remote folder and process."""
-    _LOGGER.warning("%s: a server without ranges sends whole files; fetch='whole' asks for them at once", folder)
+    _LOGGER.warning("%s: the server has no byte ranges and sends entire files; use fetch='whole'", folder)
 
 
 def _read(fd: int, span: Span) -> bytes:
-    if hasattr(os, "pread"):
-        return os.pread(fd, span.stop - span.start, span.start)
-    os.lseek(fd, span.start, os.SEEK_SET)  # Windows; no other call uses the descriptor
-    return os.read(fd, span.stop - span.start)
-
-
-def _write(fd: int, content: bytes, offset: int) -> None:
-    if hasattr(os, "pwrite"):
-        os.pwrite(fd, content, offset)
-    else:
-        os.lseek(fd, offset, os.SEEK_SET)
-        os.write(fd, content)
+    return read_at(fd, span.stop - span.start, span.start)
 
 
 def _mark_used(path: Path) -> None:

@@ -81,14 +81,31 @@ class SharedFile:
         Raises:
             OSError: If the disk is full or the like; the call can be repeated.
         """
-        view = memoryview(data).cast("B")  # type: ignore[arg-type]
-        while view:
-            written = os.pwrite(self.fd, view, offset)
-            view, offset = view[written:], offset + written
+        write_at(self.fd, offset, data)
 
     def __reduce__(self) -> tuple:
         status = os.fstat(self.fd)
         return _reopen, (self.path, self.temporary, os.getpid(), self.fd, status.st_dev, status.st_ino)
+
+
+def read_at(fd: int, size: int, offset: int) -> bytes:
+    """Read bytes of an open file at an offset."""
+    if hasattr(os, "pread"):
+        return os.pread(fd, size, offset)
+    os.lseek(fd, offset, os.SEEK_SET)  # Windows; no other call uses the descriptor
+    return os.read(fd, size)
+
+
+def write_at(fd: int, offset: int, data: object) -> None:
+    """Write all bytes of a buffer to an open file at an offset."""
+    view = memoryview(data).cast("B")  # type: ignore[arg-type]
+    while view:
+        if hasattr(os, "pwrite"):
+            written = os.pwrite(fd, view, offset)
+        else:
+            os.lseek(fd, offset, os.SEEK_SET)  # Windows
+            written = os.write(fd, view)
+        view, offset = view[written:], offset + written
 
 
 def _reopen(path: Path | None, temporary: bool, pid: int, fd: int, device: int, inode: int) -> SharedFile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,7 @@ _BROKEN = (*BROKEN_ARCHIVE, pickle.UnpicklingError, AttributeError)
 
 
 def list_tensors(path: str | Path) -> tuple[list[Member], list[str]]:
-    """List the content of a `.pt` file, one tensor or a dict of them, without reading values.
-
-    Returns:
-        Members, with key None for a bare tensor; and one sentence per problem.
+    """List the tensors of a `.pt` file, a bare one with key None, and one sentence per problem. Values are not read.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -41,11 +39,7 @@ def list_tensors(path: str | Path) -> tuple[list[Member], list[str]]:
 
 
 def read_tensor(path: str | Path, key: str | None = None) -> np.ndarray:
-    """Read one tensor of a `.pt` file as float32.
-
-    Args:
-        path: A file written by `torch.save`.
-        key: Key in the dict; None if the file is one tensor.
+    """Read one tensor of a `.pt` file as float32, by its key in a dict, or without one if the file is one tensor.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -69,18 +63,12 @@ def _load(path: str | Path, *, mapped: bool) -> Any:
     if not Path(path).is_file():
         raise missing_file_error(path)
     try:
-        return _torch_load(torch, path, mapped)
+        if mapped:
+            with suppress(RuntimeError):  # written before torch 1.6, which cannot be mapped
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except _BROKEN as error:
         text = str(error).partition("\n")[0].partition(". ")[0]
         raise CorruptRecordError(
             f"{path}: no readable .pt file of tensors ({text}); save the clips alone, as tensors, with torch.save"
         ) from error
-
-
-def _torch_load(torch: Any, path: str | Path, mapped: bool) -> Any:
-    if mapped:
-        try:
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except RuntimeError:  # written before torch 1.6, which cannot be mapped
-            pass
-    return torch.load(path, map_location="cpu", weights_only=True)

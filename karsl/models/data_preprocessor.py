@@ -13,12 +13,7 @@ from karsl.datasets.batching.plan import PREFIX, DevicePack, FramePlan, apply_pl
 from karsl.errors import ConfigError
 from karsl.registry import MODELS
 
-_DTYPES = {
-    "inputs": torch.float32,
-    "keypoint_mask": torch.bool,
-    "label": torch.int64,
-    "sample_idx": torch.int64,
-}
+_DTYPES = {"inputs": torch.float32, "keypoint_mask": torch.bool, "label": torch.int64, "sample_idx": torch.int64}
 
 
 @MODELS.register_module()

@@ -27,7 +27,6 @@ Read = Callable[[dict], np.ndarray]
 BlockResult = tuple[list[int], float]
 """Checksums of the clips of a block, and the largest rounding."""
 _BLOCK_BYTES = 4 << 20  # memory of a worker
-_FLAGS = np.dtype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -97,11 +96,9 @@ class PackRun:
     """Execution of a plan: yields the blocks to write, and finishes each shard after its last block.
 
     Attributes:
-        source: Source of the clips.
         manifest: Manifest of the pack before, for the dtype.
         staging: Folder of the unfinished shards.
-        shards: Shards to write.
-        records: Records of the clips, in order.
+        records: Records of the clips, in the order of `shards`.
         progress: Called with the number of clips done and in total.
     """
 
@@ -128,7 +125,7 @@ class PackRun:
                 continue
             frames, presence = self._part_files(shard)
             frames_offset = allocate(frames, (shard.num_frames, num_keypoints, 4), dtype)
-            presence_offset = allocate(presence, (shard.num_frames, num_groups), _FLAGS)
+            presence_offset = allocate(presence, (shard.num_frames, num_groups), np.dtype(np.uint8))
             runs = plan_blocks(shard, row_bytes=row_bytes)
             self.checksums[position], self.rounding[position] = np.zeros(shard.end - shard.first, np.uint64), 0.0
             self.remaining[position] = len(runs)
@@ -205,7 +202,7 @@ def write_blocks(blocks: Iterator[tuple[Any, Block]], read: Read, *, workers: in
 
 
 class _Pool:
-    """Worker processes with one pipe each; only the two ends hold it, so it closes with this process and ends the worker."""
+    """Worker processes with one pipe each, which closes when this process ends; a worker ends when its pipe closes."""
 
     def __init__(self, read: Read, workers: int) -> None:
         context = multiprocessing.get_context("spawn")  # fork would lose the thread of a progress bar
@@ -228,37 +225,31 @@ class _Pool:
                     break
                 pipe = idle.pop()
                 busy[pipe] = task[0]
-                self._send(pipe, task[1])
+                with self._killed_errors(pipe):
+                    pipe.send(task[1])
             if not busy:
                 return
             for ready in wait(list(busy)):
                 pipe = ready  # type: ignore[assignment]  # only connections are waited for
-                result = self._receive(pipe)
+                with self._killed_errors(pipe):
+                    error, result = pipe.recv()
+                if error is not None:
+                    raise error
                 idle.append(pipe)
                 yield busy.pop(pipe), result
 
-    def _send(self, pipe: Connection, block: Block) -> None:
+    @contextmanager
+    def _killed_errors(self, pipe: Connection) -> Iterator[None]:
+        """Report a worker that no longer answers."""
         try:
-            pipe.send(block)
-        except (BrokenPipeError, ConnectionResetError):
-            raise self._killed_error(pipe) from None
-
-    def _receive(self, pipe: Connection) -> BlockResult:
-        try:
-            error, result = pipe.recv()
-        except (EOFError, ConnectionResetError):
-            raise self._killed_error(pipe) from None
-        if error is not None:
-            raise error
-        return result
-
-    def _killed_error(self, pipe: Connection) -> PackError:
-        self._processes[pipe].join()
-        code = self._processes[pipe].exitcode
-        return PackError(
-            f"a worker ended with status {code} (-9: killed, often for memory); give the same command again, with fewer "
-            "--workers if it is memory"
-        )
+            yield
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            self._processes[pipe].join()
+            code = self._processes[pipe].exitcode
+            raise PackError(
+                f"a worker ended with status {code} (-9: killed, often for memory); run the same command again, with "
+                "fewer --workers if it is memory"
+            ) from None
 
     def terminate(self) -> None:
         for pipe, process in self._processes.items():

@@ -22,16 +22,9 @@ _CLASS_KEYS = ("classes", "classes_ar")
 
 
 def remove_clips(folder: str | Path, clip_ids: Sequence[str]) -> Manifest:
-    """Remove the records of some clips and mark them in the manifest; their frames stay in the shards.
+    """Remove the records of some clips from a pack and return its new manifest; the frames stay in the shards.
 
     Classes stay, even those without clips. Processes that have the pack open continue to read it as it was.
-
-    Args:
-        folder: Folder of the pack.
-        clip_ids: Clips to remove.
-
-    Returns:
-        The new manifest of the pack.
 
     Raises:
         PackError: If there is no pack, another process is writing it, or no clip would be left.
@@ -43,13 +36,9 @@ def remove_clips(folder: str | Path, clip_ids: Sequence[str]) -> Manifest:
         before = Manifest.read(out)
         metainfo, records = parse_annotations(out / ANNOTATIONS)
         removed = set(clip_ids)
-        known = [r["clip_id"] for r in records]
-        problems = [
-            f"no clip {name!r}{did_you_mean(name, known, 'its annotations.json lists them')}"
-            for name in sorted(removed - set(known))
-        ]
-        if problems:
-            raise DataErrors(str(out), problems)
+        known, hint = [r["clip_id"] for r in records], "its annotations.json lists them"
+        if unknown := sorted(removed - set(known)):
+            raise DataErrors(str(out), [f"no clip {name!r}{did_you_mean(name, known, hint)}" for name in unknown])
         remaining = [r for r in records if r["clip_id"] not in removed]
         if not remaining:
             raise PackError(f"all {len(records)} clips of {out} would be removed; delete the folder instead")
@@ -91,12 +80,7 @@ class MergeResult:
 
 
 def merge_records(pack: Path | None, metainfo: dict, records: list[dict]) -> MergeResult:
-    """Merge the records of a source with those of a pack.
-
-    Args:
-        pack: Folder of the pack; None for a new pack.
-        metainfo: Metainfo of the source.
-        records: Records of the source.
+    """Merge metainfo and records of a source with those in the folder of a pack, which is None for a new pack.
 
     Raises:
         DataErrors: If clips have no frames, share a `clip_id`, or have another length in the pack.
@@ -151,38 +135,27 @@ def _merge_labels(
 
 
 def _class_names(metainfo: dict, key: str, owner: str) -> list:
-    """Return the names by which classes are merged.
-
-    Raises:
-        AnnotationError: If there are none, or two classes have one name.
-    """
+    """Return the names by which classes are merged; each is required and unique."""
     names = metainfo.get(key)
     if not names:
         raise AnnotationError(
-            f"clips can be added where classes have names; metainfo has no {key!r}, only {sorted(metainfo)}"
+            f"adding clips needs named classes; metainfo of {owner} has no {key!r}, only {sorted(metainfo)}"
         )
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise AnnotationError(
-            f"two classes of {owner} are called {twice!r}, and by their names they would become one; rename one, or give "
-            "both the pack and the source 'signs'"
+            f"two classes of {owner} are called {twice!r} and would be merged; rename one, or give pack and source 'signs'"
         )
     return list(names)
 
 
 def _merged_label(record: dict, classes: list, label: dict, key: str, owner: str) -> int:
-    """Return the label of a record among the merged classes: that of its sign, or that of its class.
-
-    Raises:
-        AnnotationError: If it has neither, or one that is not among the classes.
-    """
+    """Return the label of a record among the merged classes, found by its sign, else by its class."""
     sign, old = record.get("sign") if key == "signs" else None, record.get("label")
     if sign is not None and sign in label:
         return label[sign]
     if sign is None and isinstance(old, (int, np.integer)) and 0 <= old < len(classes):
         return label[classes[old]]
     described = ", ".join(f"{name} {record[name]!r}" for name in ("sign", "label") if name in record) or "no label"
-    raise AnnotationError(
-        f"clip {record['clip_id']!r} of {owner} has {described}, and classes are {key} {classes[0]!r} to {classes[-1]!r}, "
-        f"{len(classes)} of them; correct the record"
-    )
+    known = f"{len(classes)} {key}, {classes[0]!r} to {classes[-1]!r}"
+    raise AnnotationError(f"clip {record['clip_id']!r} of {owner} has {described}, expected one of {known}; correct it")

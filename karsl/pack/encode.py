@@ -46,8 +46,7 @@ class Block:
         frames, presence: Files to write to.
         frames_offset, presence_offset: Offset of the first row in each.
         records: Records of the clips; `num_frames` of each is correct.
-        skeleton: Skeleton of the clips.
-        dtype: `'float16'` or `'float32'`.
+        skeleton, dtype: See `encode`.
     """
 
     frames: Path
@@ -78,12 +77,7 @@ class Block:
 def encode(clip: np.ndarray, num_frames: int, skeleton: Skeleton, dtype: str, *, name: str) -> Encoded:
     """Encode a canonical clip, float (T, V, 4), as rows of a shard.
 
-    Args:
-        clip: x, y, z, score, four zeros where missing.
-        num_frames: T according to the record.
-        skeleton: Skeleton of the clip.
-        dtype: `'float16'` halves the size and rounds a value by up to 1/2048 of it, `'float32'` is exact.
-        name: Name of the clip in errors.
+    `'float16'` halves the size and rounds a value by up to 1/2048 of it, `'float32'` is exact.
 
     Raises:
         CorruptRecordError: If the shape differs or there are NaN values.
@@ -91,7 +85,7 @@ def encode(clip: np.ndarray, num_frames: int, skeleton: Skeleton, dtype: str, *,
     """
     if clip.shape != (num_frames, skeleton.num_keypoints, 4):
         raise CorruptRecordError(
-            f"clip {name!r} has shape {clip.shape}, its index says {(num_frames, skeleton.num_keypoints, 4)}; index again"
+            f"clip {name!r} has shape {clip.shape}, its index {(num_frames, skeleton.num_keypoints, 4)}; index it again"
         )
     frames, rounding = (np.ascontiguousarray(clip, DTYPES[dtype]), 0.0) if dtype == "float32" else _encode_half(clip, name)
     if not np.isfinite(frames.sum(dtype=np.float64)):
@@ -108,11 +102,7 @@ def _encode_half(clip: np.ndarray, name: str) -> tuple[np.ndarray, float]:
 
 
 def presence_mask(clip: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """Return uint8 (T, G): 0 if no keypoint of the group is present, 1 if all are, 2 if some are.
-
-    Args:
-        clip: (T, V, 4) with the score last.
-    """
+    """Return uint8 (T, G) of a clip (T, V, 4): 0 if no keypoint of the group is present, 1 if all are, 2 if some are."""
     present = clip[..., 3] > 0
     groups = [present[:, group] for group in skeleton.groups.values()]
     return np.stack([np.where(g.all(1), 1, np.where(g.any(1), 2, 0)) for g in groups], axis=1).astype(np.uint8)

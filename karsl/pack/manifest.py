@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from xxhash import xxh3_64_hexdigest
@@ -73,8 +73,8 @@ class Manifest:
     skeleton: str
     parts: list
     dtype: str
-    shards: tuple[Shard, ...] = field(default=())
-    annotations: FileStat = field(default=FileStat(0, ""))
+    shards: tuple[Shard, ...] = ()
+    annotations: FileStat = FileStat(0, "")
 
     @classmethod
     def create(cls, skeleton: Skeleton, dtype: str) -> Manifest:
@@ -120,22 +120,16 @@ class Manifest:
         """Number of the next shard to add."""
         return 1 + max((int(shard.frames[-9:-4]) for shard in self.shards), default=-1)
 
-    def files(self) -> Iterator[tuple[Shard, str, FileStat]]:
-        """Yield every file of every shard."""
-        for shard in self.shards:
-            for name, stat in shard.files.items():
-                yield shard, name, stat
-
-    def add_shards(self, shards: list[Shard]) -> Manifest:
-        """Return a manifest with more shards."""
-        return replace(self, shards=(*self.shards, *shards))
+    def files(self) -> dict[str, FileStat]:
+        """Return size and checksum of the files of all shards by name."""
+        return {name: stat for shard in self.shards for name, stat in shard.files.items()}
 
 
 def check_filenames(names: Iterable[str], where: Path) -> None:
-    """Check that a list names only files of a pack, since these are read, written and removed.
+    """Check that names are those of a pack's files, since files with these names are read, written and removed.
 
     Raises:
-        PackError: If a name has another form, such as a path out of the folder.
+        PackError: If a name has another form, such as a path that leaves the folder.
     """
     wrong = next((name for name in names if not (isinstance(name, str) and _FILENAME.fullmatch(name))), None)
     if wrong is not None:

@@ -96,7 +96,7 @@ class Staging:
 
 
 def recover(out: Path) -> None:
-    """Complete the move of a process that was killed during its commit; usually there is none.
+    """Complete the commit of a process that was killed during it, if there is one.
 
     Raises:
         PackError: If its journal names files that do not belong to a pack.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from shlex import quote
@@ -34,7 +35,7 @@ def verify_pack(path: str | Path, *, progress: Callable[[int, int], None] | None
     """
     folder = Path(path)
     manifest = Manifest.read(folder)
-    total, done = sum(stat.bytes for _, _, stat in manifest.files()), 0
+    total, done = sum(stat.bytes for stat in manifest.files().values()), 0
     problem = _difference(folder / ANNOTATIONS, manifest.annotations)
     problems = [problem] if problem else []
     clip_ids = {} if problems else _clip_ids(folder)
@@ -67,12 +68,11 @@ def _locate_problems(
 ) -> Iterator[str]:
     """Yield the problems of a shard, by clip if the checksums of clips locate them; removed clips are ignored."""
     frames, presence, _ = shard.files
-    if not damaged or not set(damaged) <= {frames, presence}:
-        yield from damaged.values()
-        return
-    try:
-        pack = Pack(folder / shard.frames, verify="first touch")
-    except (KarslError, OSError):
+    pack = None
+    if damaged and set(damaged) <= {frames, presence}:
+        with suppress(KarslError, OSError):
+            pack = Pack(folder / shard.frames, verify="first touch")
+    if pack is None:
         yield from damaged.values()
         return
     bad = [n for n in range(len(pack.clips)) if pack.checksum(n) != int(pack.clips[n, CHECKSUM])]

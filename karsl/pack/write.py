@@ -25,7 +25,7 @@ from karsl.pack.manifest import FileStat, Manifest
 from karsl.pack.transaction import STAGING_FOLDER, Staging, recover
 from karsl.skeletons import Skeleton
 
-WriteBlocks = Callable[[Iterator[tuple[Any, Block]], Read], Iterator[tuple[Any, BlockResult]]]
+Write = Callable[[Iterator[tuple[Any, Block]], Read], Iterator[tuple[Any, BlockResult]]]
 SHARD_BYTES = 1 << 30
 
 
@@ -57,13 +57,13 @@ def pack_clips(
     workers: int = 0,
     mode: str = "new",
     progress: Callable[[int, int], None] | None = None,
-    pool: WriteBlocks | None = None,
+    pool: Write | None = None,
 ) -> PackResult:
     """Write the clips of a source to a pack, reusing the shards that an interrupted run of the same call has finished.
 
     Args:
-        source: Clips in the order of the pack. An interrupted run is resumed only if the `fingerprint` of the source is the
-            same, and starts again if it is empty, as for clips made in Python.
+        source: Clips in the order of the pack. An interrupted run is resumed only if the source has the same `fingerprint`,
+            and starts again if that is empty, as for clips made in Python.
         out: Folder of the pack.
         dtype: `'float16'` halves the size, `'float32'` is exact; None is that of the pack, or float16.
         shard_bytes: Maximum bytes of frames per file; 0 writes one file.
@@ -84,7 +84,7 @@ def pack_clips(
         raise ConfigError(f"mode={mode!r}, shard_bytes={shard_bytes}, workers={workers}: no such way to write a pack")
     with exclusive_lock(out):
         recover(out)
-        target = open_target(out, mode, source.skeleton, dtype)
+        target = _open_target(out, mode, source.skeleton, dtype)
         merge = merge_records(out if mode == "append" else None, source.metainfo, source.records)
         if merge.added:
             write = pool or partial(write_blocks, workers=workers)
@@ -95,26 +95,16 @@ def pack_clips(
 
 
 def pack_records(
-    folder: str | Path,
-    metainfo: dict,
-    records: list[dict],
-    read_clip: Callable[[dict], np.ndarray],
-    *,
-    skeleton: Skeleton,
-    **options: Any,
+    folder: str | Path, metainfo: dict, records: list[dict], read_clip: Read, *, skeleton: Skeleton, **options: Any
 ) -> Path:
-    """Write a pack of some records, replacing the pack in `folder`.
+    """Write a pack of some records, replacing the pack in `folder`, and return the path of its annotation file.
 
     Args:
-        folder: Folder of the pack.
+        folder: Folder of the pack, the `data_root` of a dataset.
         metainfo: Metainfo of the annotation file.
         records: Records in the order of the pack; `num_frames` of each is correct.
         read_clip: Returns the canonical clip of a record.
-        skeleton: Skeleton of the clips.
-        options: Options of `pack_clips`.
-
-    Returns:
-        Path of the annotation file, the `ann_file` of a dataset with `data_root=folder`.
+        skeleton, options: Skeleton of the clips, and options of `pack_clips`.
     """
     source = FunctionSource(metainfo, skeleton, records, read_clip)
     return pack_clips(source, folder, **{"mode": "replace", **options}).annotations
@@ -123,17 +113,13 @@ def pack_records(
 def write_clips(
     folder: str | Path, clips: Iterable[np.ndarray], lengths: np.ndarray, *, skeleton: Skeleton, dtype: str = "float16"
 ) -> Path:
-    """Write clips without records to one shard, replacing the pack in `folder`.
+    """Write clips without records to one shard, replacing the pack in `folder`, and return the path of its frames.
 
     Args:
         folder: Folder of the pack, created if absent.
         clips: Canonical clips, float32 (T, V, 4), in order.
         lengths: T of each.
-        skeleton: Skeleton of the clips.
-        dtype: See `pack_clips`.
-
-    Returns:
-        Path of the shard's frames.
+        skeleton, dtype: See `pack_clips`.
     """
     clips = iter(clips)
     records = [{"clip_id": str(n), "label": 0, "num_frames": int(t)} for n, t in enumerate(lengths)]
@@ -143,7 +129,7 @@ def write_clips(
 
 
 @dataclass(frozen=True)
-class Target:
+class _Target:
     """State of the output folder before writing.
 
     Attributes:
@@ -157,34 +143,22 @@ class Target:
     obsolete: tuple[str, ...] = ()
 
 
-def open_target(out: Path, mode: str, skeleton: Skeleton, dtype: str | None) -> Target:
-    """Check the folder of a pack that is to be written.
-
-    Args:
-        out: Folder of the pack.
-        mode, dtype: See `pack_clips`.
-        skeleton: Skeleton of the clips.
-
-    Raises:
-        PackError: If the pack exists or does not exist, contrary to `mode`, or the folder contains other files.
-        ConfigError: If skeleton or dtype differ from the pack's.
-    """
+def _open_target(out: Path, mode: str, skeleton: Skeleton, dtype: str | None) -> _Target:
+    """Check that the folder of a pack allows `mode`, and that skeleton and dtype are those of a pack to append to."""
     before = _read_target(out, mode)
     dtype = dtype or (before.dtype if before and mode == "append" else "float16")
     if dtype not in DTYPES:
         raise ConfigError(f"dtype={dtype!r} of a pack; expected 'float16' or 'float32'")
     manifest = Manifest.create(skeleton, dtype)
     if before is None:
-        return Target(manifest)
+        return _Target(manifest)
     if mode == "replace":
-        return Target(manifest, before.next_number, tuple(name for _, name, _ in before.files()))
+        return _Target(manifest, before.next_number, tuple(before.files()))
     if before.parts != manifest.parts:
-        raise ConfigError(
-            f"{out} holds points of {before.skeleton!r}, the source those of {manifest.skeleton!r}; convert it first"
-        )
+        raise ConfigError(f"{out} has skeleton {before.skeleton!r}, the source {manifest.skeleton!r}; convert it first")
     if before.dtype != dtype:
         raise ConfigError(f"{out} holds {before.dtype}, not {dtype}; leave --dtype out, or pack both again")
-    return Target(before, before.next_number)
+    return _Target(before, before.next_number)
 
 
 def _read_target(out: Path, mode: str) -> Manifest | None:
@@ -195,8 +169,7 @@ def _read_target(out: Path, mode: str) -> Manifest | None:
         others = sorted(entry.name for entry in out.iterdir() if entry.name != STAGING_FOLDER) if out.is_dir() else []
         if others:
             raise PackError(
-                f"{out} contains files that do not belong to a pack, e.g. {others[0]!r}; name a folder that is empty or "
-                "does not exist"
+                f"{out} contains files that do not belong to a pack, e.g. {others[0]!r}; choose an empty or new folder"
             )
         return None
     if mode == "new":
@@ -207,10 +180,10 @@ def _read_target(out: Path, mode: str) -> Manifest | None:
 def _write_shards(
     source: ClipSource,
     out: Path,
-    target: Target,
+    target: _Target,
     merge: MergeResult,
     shard_bytes: int,
-    write: WriteBlocks,
+    write: Write,
     progress: Callable[[int, int], None],
 ) -> PackResult:
     """Plan the shards, write those that are not finished, and commit."""
@@ -234,13 +207,13 @@ def _write_shards(
 
 
 def _write_metadata(
-    source: ClipSource, target: Target, merge: MergeResult, shards: list[ShardPlan], staging: Staging
+    source: ClipSource, target: _Target, merge: MergeResult, shards: list[ShardPlan], staging: Staging
 ) -> Manifest:
     """Write the annotations and the manifest of the new pack."""
     records = [*merge.existing, *_locate_records(merge.added, shards, source.public_record)]
     path = write_annotations(staging.folder / ANNOTATIONS, merge.metainfo, records)
     added = [staging.done[shard_filename(shard.number)] for shard in shards]
-    manifest = replace(target.manifest.add_shards(added), annotations=FileStat.from_path(path))
+    manifest = replace(target.manifest, shards=(*target.manifest.shards, *added), annotations=FileStat.from_path(path))
     manifest.write(staging.folder / MANIFEST)
     return manifest
 
@@ -251,10 +224,10 @@ def _locate_records(records: list[dict], shards: list[ShardPlan], to_public: Cal
             yield {**to_public(record), "keypoint_path": shard_filename(shard.number), "frame_start": start}
 
 
-def _plan_fingerprint(stamp: str, target: Target, merge: MergeResult, shards: list[ShardPlan]) -> str:
-    """Return a fingerprint of everything that determines the files; unique if the source has none."""
+def _plan_fingerprint(source: str, target: _Target, merge: MergeResult, shards: list[ShardPlan]) -> str:
+    """Return a fingerprint of everything that determines the files; a random one if that of the source is empty."""
     ends = [(shard.number, shard.end) for shard in shards]
     manifest = target.manifest
     values = [manifest.dtype, manifest.parts, manifest.annotations.xxh3, merge.metainfo, ends, target.obsolete]
-    values += [[public_record(r) for r in merge.added], stamp or uuid4().hex]
+    values += [[public_record(r) for r in merge.added], source or uuid4().hex]
     return xxh3_64_hexdigest(json.dumps(values, sort_keys=True, default=str).encode())

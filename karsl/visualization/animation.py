@@ -15,9 +15,9 @@ from karsl.errors import ConfigError, KarslError, missing_extra
 from karsl.io.atomic import atomic_path
 from karsl.visualization.draw.canvas import Canvas, Image, shorten
 from karsl.visualization.draw.captions import MARGIN, draw_presence, draw_sampled_frames, draw_title
-from karsl.visualization.draw.clip import ClipPlot
+from karsl.visualization.draw.clip import ClipPlot, hands_detached
 from karsl.visualization.draw.palette import GRID, INK, MUTED, GroupStyle, drawing_colors, group_styles
-from karsl.visualization.draw.skeleton import Viewport, draw_skeleton, fit, fit_per_frame, fit_shared
+from karsl.visualization.draw.skeleton import Viewport, draw_frame, fit, fit_per_frame, fit_shared
 
 FPS = 25.0  # videos of KArSL have 25 or 30 frames per second; `fps` of metainfo or a record takes precedence
 
@@ -212,7 +212,7 @@ def _layout(clips: Sequence[ClipPlot]) -> list[list[Panel]]:
         x = number % _COLUMNS * (width + 6.0)
         if number and not number % _COLUMNS:
             top = max(p.y + p.height for panels in layout for p in panels) + _HEAD + 4
-        is_detached = clip.hands_detached()
+        is_detached = hands_detached(clip.points, clip.skeleton)
         layout.append(_group_panels(clip, x, top, width) if is_detached else _body_panels(clip, body, x, top, width))
     return layout
 
@@ -243,15 +243,11 @@ def _group_panels(clip: ClipPlot, x: float, top: float, width: float) -> list[Pa
 
 
 def _draw_panel(inner: Canvas, clip: ClipPlot, panel: Panel, frame: int) -> None:
-    only = clip.skeleton.groups[panel.group.name] if panel.group else None
-    points = clip.points[frame]
-    if panel.group:
-        inner.text(6, 5, panel.group.label, size=9, color=panel.group.color)
-    if not np.isfinite(points[only or slice(None)]).all(-1).any():
-        inner.text(panel.width / 2, panel.height / 2, "missing", size=11, color="#a8b1bd", anchor="mm")
-        return
-    zoom = panel.width / (220 if panel.group is None else 110)
-    draw_skeleton(inner, panel.views[frame].to_pixels(points), clip.skeleton, only=only, zoom=zoom)
+    group = panel.group
+    if group:
+        inner.text(6, 5, group.label, size=9, color=group.color)
+    zoom = panel.width / (110 if group else 220)
+    draw_frame(inner, clip, frame, panel.views[frame], group=group, zoom=zoom, text_size=11)
 
 
 def _write_gif(path: Path, scene: Scene, fps: float) -> None:

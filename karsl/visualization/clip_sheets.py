@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from karsl.errors import pluralize
 from karsl.skeletons import Skeleton
 from karsl.visualization.draw.canvas import Canvas, Image, shorten, text_width
 from karsl.visualization.draw.captions import MARGIN, draw_legend, draw_presence, draw_sampled_frames, draw_title
-from karsl.visualization.draw.clip import ClipPlot, glosses
+from karsl.visualization.draw.clip import ClipPlot, glosses, hands_detached
 from karsl.visualization.draw.palette import GRID, INK, MUTED, GroupStyle, group_styles
-from karsl.visualization.draw.skeleton import Viewport, draw_skeleton, fit, fit_per_frame, fit_shared
+from karsl.visualization.draw.skeleton import Viewport, draw_frame, fit, fit_per_frame, fit_shared
 
 CORRECT, WRONG = "#0b7a5b", "#b3261e"
 LABELS, COLUMN = 104, 120  # pixels, horizontal: row labels, one panel
@@ -121,7 +122,7 @@ def plan_rows(clip: ClipPlot, frames: np.ndarray, body: Viewport | None = None) 
         body: Viewport of the body. None fits one to the clip.
     """
     styles = group_styles(clip.skeleton)
-    if clip.hands_detached():
+    if hands_detached(clip.points, clip.skeleton):
         return [_group_row(clip, style, frames, follow=False) for style in styles]
     body = body or body_views([clip])[0]
     hands = sorted((s for s in styles if s.side), key=lambda s: s.side == "left")
@@ -146,7 +147,8 @@ def draw_rows(canvas: Canvas, clip: ClipPlot, frames: np.ndarray, top: float, bo
         for column, (frame, view) in enumerate(zip(frames, row.views, strict=True)):
             x = LABELS + column * COLUMN
             with canvas.panel(x, top, COLUMN, row.height) as panel:
-                _draw_panel(panel, clip, row, int(frame), view)
+                zoom = 1.25 if row.group else 1.0
+                draw_frame(panel, clip, int(frame), view, group=row.group, zoom=zoom)
             canvas.box(x, top, COLUMN + 1, row.height + 1, edge=GRID)
         top += row.height
     return top
@@ -199,10 +201,9 @@ def _section_height(name: str, clip: ClipPlot, frames: np.ndarray, frame_inds: n
 
 
 def _section_note(clip: ClipPlot) -> str:
-    frames = f"{clip.num_frames} frame" + ("" if clip.num_frames == 1 else "s")
-    points = f"{clip.skeleton.num_keypoints} keypoints"
     source = "" if clip.is_unsampled else f"t ← position in the {clip.total_frames} frames on disk"
-    return " · ".join(filter(None, (frames, points, source)))
+    points = f"{clip.skeleton.num_keypoints} keypoints"
+    return " · ".join(filter(None, (pluralize(clip.num_frames, "frame"), points, source)))
 
 
 def _frames_to_mark(clip: ClipPlot, frame_inds: np.ndarray | None) -> np.ndarray | None:
@@ -218,15 +219,6 @@ def _group_row(clip: ClipPlot, style: GroupStyle, frames: np.ndarray, *, follow:
     size = (COLUMN, height)
     views = fit_per_frame(points, size) if follow else [fit([points], size)] * clip.num_frames
     return Row(style.label, style, height, [views[t] for t in frames])
-
-
-def _draw_panel(panel: Canvas, clip: ClipPlot, row: Row, frame: int, view: Viewport) -> None:
-    only = clip.skeleton.groups[row.group.name] if row.group else None
-    points = clip.points[frame]
-    if not np.isfinite(points[only or slice(None)]).all(-1).any():
-        panel.text(panel.width / 2, panel.height / 2, "missing", size=10, color="#a8b1bd", anchor="mm")
-        return
-    draw_skeleton(panel, view.to_pixels(points), clip.skeleton, only=only, zoom=1.25 if row.group else 1.0)
 
 
 def _draw_row_label(canvas: Canvas, clip: ClipPlot, row: Row, top: float) -> None:

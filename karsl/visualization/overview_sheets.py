@@ -11,7 +11,7 @@ from karsl.visualization.draw.canvas import Canvas, shorten, text_width
 from karsl.visualization.draw.captions import MARGIN, draw_bar, draw_title
 from karsl.visualization.draw.clip import ClipPlot
 from karsl.visualization.draw.palette import GRID, MUTED, group_styles
-from karsl.visualization.draw.skeleton import Viewport, draw_skeleton, fit
+from karsl.visualization.draw.skeleton import Viewport, draw_frame, fit
 
 Metainfo = Mapping | Sequence[Mapping] | None
 
@@ -86,11 +86,8 @@ def _read_clips(clips: Iterable[Mapping[str, Any]], metainfo: Metainfo, caller: 
 def _draw_cell(canvas: Canvas, clip: ClipPlot, x: float, y: float) -> None:
     frame = clip.best_frame()
     with canvas.panel(x, y, _CELL, _PICTURE) as panel:
-        if np.isfinite(clip.points[frame]).any():
-            view = fit(clip.points_to_fit(), (_CELL, _PICTURE), pad=10)
-            draw_skeleton(panel, view.to_pixels(clip.points[frame]), clip.skeleton, zoom=1.15)
-        else:
-            panel.text(_CELL / 2, _PICTURE / 2, "missing", size=11, color=MUTED, anchor="mm")
+        view = fit(clip.points_to_fit(), (_CELL, _PICTURE), pad=10)
+        draw_frame(panel, clip, frame, view, zoom=1.15, text_size=11)
     _draw_hand_bars(canvas, clip, x + 8, y + _PICTURE - 2)
     width: float = _CELL - 16
     if clip.arabic:
@@ -128,10 +125,7 @@ def _draw_sign_row(canvas: Canvas, clip: ClipPlot, view: Viewport, top: float, c
         frame = int((column + 0.5) * clip.num_frames / columns)
         x = _LEFT + column * _COLUMN
         with canvas.panel(x, top, _COLUMN, _ROW) as panel:
-            if np.isfinite(clip.points[frame]).all(-1).any():
-                draw_skeleton(panel, view.to_pixels(clip.points[frame]), clip.skeleton)
-            else:
-                panel.text(_COLUMN / 2, _ROW / 2, "missing", size=10, color="#a8b1bd", anchor="mm")
+            draw_frame(panel, clip, frame, view)
             panel.text(3, 2, f"t={frame}", size=8, color=MUTED)
         canvas.box(x, top, _COLUMN + 1, _ROW + 1, edge=GRID)
     for number, style in enumerate(style for style in group_styles(clip.skeleton) if style.side):

@@ -57,7 +57,7 @@ class ClipServerState:
     """Page, list and clips of a dataset as encoded responses. Thread-safe; one clip is encoded at a time.
 
     Args:
-        dataset: Dataset as for `find_clip`.
+        dataset: Dataset as for `find_clips`.
         source: Name of the dataset, for the page.
         clip_filter: Conditions on the clips.
         indices: Only these clips of the dataset. Empty uses all.
@@ -166,12 +166,12 @@ def hand_shares(table: ClipTable, rows: np.ndarray) -> list[dict[str, float] | N
         For each row `right`, `left`, `any` to a share in [0, 1]; None for a clip outside packs.
     """
     result: list[dict[str, float] | None] = [None] * len(rows)
-    inner, file, start = table.inner[rows], table.file[rows], table.frame_start[rows]
+    numbers, file, start = table.dataset_numbers[rows], table.file[rows], table.frame_start[rows]
     frames = table.num_frames[rows].astype(np.int64)
     is_packed = (start >= 0) & (frames > 0)
-    for code, number in np.unique(np.stack([inner, file], axis=1)[is_packed], axis=0).tolist():
-        positions = np.flatnonzero((inner == code) & (file == number) & is_packed)
-        shares = _pack_shares(table.files[number], table.datasets[code], start[positions], frames[positions])
+    for number, pack in np.unique(np.stack([numbers, file], axis=1)[is_packed], axis=0).tolist():
+        positions = np.flatnonzero((numbers == number) & (file == pack) & is_packed)
+        shares = _pack_shares(table.files[pack], table.datasets[number], start[positions], frames[positions])
         for k, position in enumerate(positions.tolist() if shares else ()):
             result[position] = {side: float(share[k]) for side, share in shares.items()}
     return result

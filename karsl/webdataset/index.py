@@ -18,7 +18,7 @@ from xxhash import xxh3_64, xxh3_64_hexdigest, xxh3_64_intdigest
 from karsl.errors import CorruptRecordError
 from karsl.io.atomic import atomic_path
 from karsl.io.clip import canonical_clip, shape_problem
-from karsl.webdataset.samples import Member, clip_extension, group_samples, list_tar, npy_header, read_sample_json
+from karsl.webdataset.samples import TarMember, clip_extension, group_samples, list_tar, npy_header, read_sample_json
 
 SUFFIX = ".index"
 _FORMAT = "karsl tar index 1"
@@ -97,7 +97,7 @@ class TarIndex:
             fields["clips"] = tuple(TarClip(metadata=clip.pop("facts"), **clip) for clip in fields["clips"])
             return cls(**fields)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise CorruptRecordError(f"{path}: a damaged tar index ({error}); remove it, it will be made again") from error
+            raise CorruptRecordError(f"{path}: a damaged tar index ({error}); remove it to have it made again") from error
 
 
 _FILE_KEYS = {"skipped": "others", "metadata": "facts"}
@@ -133,7 +133,7 @@ def index_tar(path: str | Path, *, member: str | None = None, nonfinite: str = "
 
 
 def _index_clip(
-    path: Path, memory: mmap.mmap, key: str, sample: dict[str, Member], extension: str, num_keypoints: int, nonfinite: str
+    path: Path, memory: mmap.mmap, key: str, sample: dict[str, TarMember], extension: str, num_keypoints: int, nonfinite: str
 ) -> tuple[TarClip, int]:
     """Return one clip, and the number of keypoints, which all clips share (0 if it is not known yet)."""
     array, where = sample[extension], f"{path}: member {sample[extension].name!r} at byte {sample[extension].start}"
@@ -163,13 +163,9 @@ def _is_canonical(clip: np.ndarray, where: str, nonfinite: str) -> bool:
 def load_index(
     path: str | Path, *, cache: Path, member: str | None = None, nonfinite: str = "raise", clips: bool = True
 ) -> TarIndex:
-    """Return the index of a tar: the one next to it, the one in the cache folder, or a new one, which is cached.
+    """Return the index of a tar: the one next to it, the one in the folder `cache`, or a new one, which is stored there.
 
-    Args:
-        path: Path of the tar.
-        cache: Folder for new indexes.
-        member, nonfinite: See `index_tar`.
-        clips: See `TarIndex.read`.
+    See `index_tar` for `member` and `nonfinite`, and `TarIndex.read` for `clips`.
 
     Raises:
         CorruptRecordError: If the tar cannot be indexed, or the index next to it belongs to another version of it.
@@ -185,8 +181,8 @@ def load_index(
         stored = TarIndex.read(sibling)
         if stored.size != index.size or stored.xxh3 != index.xxh3:
             raise CorruptRecordError(
-                f"{path}: not the archive that its index was made of: {_first_difference(stored, index)}; copy the archive "
-                f"again, or remove {sibling.name} to use the archive as it is"
+                f"{path}: differs from its index: {_first_difference(stored, index)}; copy the archive again, or remove "
+                f"{sibling.name} to use the archive as it is"
             )
     index.write(cached)
     return index

@@ -20,19 +20,18 @@ import numpy as np
 
 from karsl.errors import AnnotationError, CorruptRecordError
 from karsl.io.annotations import LOCATOR_KEYS
-from karsl.io.npy import BROKEN_ARCHIVE, HEADER_BYTES, ShortHeader, array_from, parse_header
+from karsl.io.npy import BROKEN_ARCHIVE, MAX_HEADER, array_from, read_header
 
 _BLOCK_BYTES = 512
 _CHUNK_BYTES = 1 << 20
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _ZSTANDARD = b"\x28\xb5\x2f\xfd"
 _DAMAGED = (tarfile.TarError, EOFError, ValueError, OverflowError, zlib.error, lzma.LZMAError)
-_PIPELINE_KEYS = frozenset(("keypoint", "keypoint_score", "frame_inds", "centered", "inputs", "skeleton", "sample_key"))
-_RESERVED_KEYS = LOCATOR_KEYS | _PIPELINE_KEYS
+_RESERVED_KEYS = LOCATOR_KEYS | {"keypoint", "keypoint_score", "frame_inds", "centered", "inputs", "skeleton", "sample_key"}
 
 
 @dataclass(frozen=True)
-class Member:
+class TarMember:
     """One file in a tar: its name, the offset of its content and its size in bytes."""
 
     name: str
@@ -46,7 +45,7 @@ def is_compressed(path: str | Path) -> bool:
         return stream.read(6).startswith((*_OPENERS, _ZSTANDARD))
 
 
-def list_tar(path: str | Path) -> list[Member]:
+def list_tar(path: str | Path) -> list[TarMember]:
     """List the regular files of an uncompressed tar, in order.
 
     Raises:
@@ -66,7 +65,7 @@ def list_tar(path: str | Path) -> list[Member]:
     return members
 
 
-def iter_tar(path: str | Path) -> Iterator[tuple[Member, bytes]]:
+def iter_tar(path: str | Path) -> Iterator[tuple[TarMember, bytes]]:
     """Yield the regular files of a tar, compressed or not, read sequentially.
 
     Raises:
@@ -82,12 +81,10 @@ def iter_tar(path: str | Path) -> Iterator[tuple[Member, bytes]]:
             pass
 
 
-def _to_member(path: str | Path, info: tarfile.TarInfo, start: int) -> Member:
+def _to_member(path: str | Path, info: tarfile.TarInfo, start: int) -> TarMember:
     if info.issparse():  # its bytes are not contiguous
-        raise CorruptRecordError(
-            f"{path}: {info.name!r} is stored as a sparse file; write the tar again without -S, --sparse"
-        )
-    return Member(info.name, start, info.size)
+        raise CorruptRecordError(f"{path}: {info.name!r} is a sparse file; write the tar again without -S, --sparse")
+    return TarMember(info.name, start, info.size)
 
 
 def _open_decompressed(path: str | Path) -> IO[bytes]:
@@ -123,17 +120,17 @@ def _tar_errors(path: str | Path) -> Iterator[None]:
         raise CorruptRecordError(f"{path}: no readable tar ({error}); is it cut off? Copy it again") from error
 
 
-def group_samples(members: Iterable[Member], path: str | Path) -> dict[str, dict[str, Member]]:
+def group_samples(members: Iterable[TarMember], path: str | Path) -> dict[str, dict[str, TarMember]]:
     """Group members by sample and extension; the key is the name up to the first dot after the last slash.
 
     Raises:
         CorruptRecordError: If two members have the same name.
 
     Example:
-        >>> group_samples([Member("a/1.npy", 0, 1), Member("a/1.json", 2, 1)], "x.tar")["a/1"].keys()
+        >>> group_samples([TarMember("a/1.npy", 0, 1), TarMember("a/1.json", 2, 1)], "x.tar")["a/1"].keys()
         dict_keys(['npy', 'json'])
     """
-    samples: dict[str, dict[str, Member]] = {}
+    samples: dict[str, dict[str, TarMember]] = {}
     for member in members:
         folder, slash, name = member.name.rpartition("/")
         stem, dot, extension = name.partition(".")
@@ -180,24 +177,18 @@ def read_array(content: bytes, extension: str, where: str) -> np.ndarray:
     raise CorruptRecordError(f"{where}: an npz of {names}; one array is expected, or 'keypoint' and 'keypoint_score'")
 
 
-def npy_header(archive: bytes | mmap.mmap, member: Member, where: str) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+def npy_header(archive: bytes | mmap.mmap, member: TarMember, where: str) -> tuple[tuple[int, ...], bool, np.dtype, int]:
     """Return shape, Fortran order, dtype and offset of the data of an npy member in an archive.
 
     Raises:
         CorruptRecordError: If it has no npy header.
     """
-
-    def head(size: int) -> bytes:
-        return archive[member.start : member.start + min(size, member.size)]
-
+    head = archive[member.start : member.start + min(member.size, MAX_HEADER)]
     try:
-        try:
-            header = parse_header(head(HEADER_BYTES))
-        except ShortHeader as short:
-            header = parse_header(head(short.args[0]))
+        shape, fortran, dtype, start = read_header(io.BytesIO(head))
     except ValueError as error:
         raise CorruptRecordError(f"{where}: no readable .npy member ({error}); write the sample again") from error
-    return *header[:3], member.start + header[3]
+    return shape, fortran, dtype, member.start + start
 
 
 def read_sample_json(sample: Mapping[str, bytes], where: str) -> dict:

@@ -58,11 +58,7 @@ class TarShards:
             raise ConfigError(f"fetch={self.fetch!r} of tars; expected 'whole' or 'ranges'")
 
     def index(self, name: str, *, clips: bool = True) -> tuple[Path, TarIndex]:
-        """Return the path at which a tar can be mapped, now or after `fetch_tar`, and its index.
-
-        Args:
-            name: Path or URL of the tar.
-            clips: See `TarIndex.read`.
+        """Return the path at which a tar can be mapped, now or after `fetch_tar`, and its index, see `TarIndex.read`.
 
         Raises:
             FetchError: If it cannot be downloaded.
@@ -73,9 +69,7 @@ class TarShards:
             if index is not None and index.mapped and self.member is None:
                 return self._cached_path(name), index
             if self.fetch == "ranges":
-                raise ConfigError(
-                    f"{name}: fetch='ranges' needs an index next to the tar, as karsl writes it; use fetch='whole'"
-                )
+                raise ConfigError(f"{name}: no usable index next to the tar for fetch='ranges'; use fetch='whole'")
         with self.cache.drop_if_unreadable(name):
             tar = self.cache.get(name)
             if not is_compressed(tar):
@@ -144,7 +138,7 @@ class TarShards:
         return path if self.fetch == "whole" else path.with_name(path.name + SPARSE)
 
     def _remote_index(self, name: str, *, clips: bool = False) -> TarIndex | None:
-        """Return the index next to a remote tar, as it is at the first request."""
+        """Return the index next to a remote tar, updated at the first request."""
         url = _index_url(name)
         if url not in self._has_index:
             fetched = fetch_optional(url, self.cache)
@@ -160,7 +154,7 @@ class TarShards:
         return load_index(tar, cache=self.cache.folder / "indexes", member=member, nonfinite=self.nonfinite, clips=clips)
 
     def _copy_url(self, name: str) -> str:
-        """Return the cache's name for the mappable copy of a tar, a new one after a local tar has changed."""
+        """Return the URL under which the mappable copy of a tar is cached; it changes with a local tar."""
         state = ""
         if not is_remote(name):
             name = str(Path(name).absolute())
@@ -198,9 +192,7 @@ def shard_names(patterns: str | Path | Iterable[str | Path]) -> list[str]:
         path = Path(pattern.removeprefix("file://"))
         found = list_tars(path) if path.is_dir() else sorted(glob(str(path))) if has_magic(str(path)) else [str(path)]
         if not found or not all(Path(p).is_file() for p in found):
-            raise DatasetNotFoundError(
-                f"no shard {str(path)!r}; expected a tar, a folder of tars or clips-{{000000..000012}}.tar"
-            )
+            raise DatasetNotFoundError(f"no shard {str(path)!r}; expected a tar, a folder of tars or clips-{{00..12}}.tar")
         names += found
     twice = next((n for n in names if names.count(n) > 1), None) if len(set(names)) < len(names) else None
     if twice or not names:
@@ -286,6 +278,5 @@ def _check_download(name: str, part: Path, index: TarIndex) -> None:
     size = part.stat().st_size
     if size != index.size or file_xxh3(part) != index.xxh3:
         raise CorruptRecordError(
-            f"{name}: the download of {size} bytes does not match its index, {index.size} bytes, the checksum differs; copy "
-            "the tar to the server again, with its index"
+            f"{name}: the download, {size} bytes, does not match its index, {index.size} bytes; upload both again"
         )

@@ -23,7 +23,6 @@ from karsl.webdataset.samples import clip_extension, group_samples, iter_tar, re
 TARS = "tars.json"
 _SHARD = re.compile(r"clips-\d{6,}\.tar")
 _TEMPORARY = re.compile(r"\.clips-\d{6,}\..*part\.tar")  # of `atomic_path`
-_METADATA = frozenset(("json", "cls"))
 
 
 def write_tars(
@@ -61,7 +60,7 @@ def write_tars(
     folder, storage_dtype = Path(folder), np.dtype(dtype)
     if storage_dtype not in (np.float16, np.float32) or samples_per_shard < 1:
         raise ConfigError(
-            f"tars of dtype={dtype!r}, {samples_per_shard} clips each; expected 'float16' or 'float32', and 1 or more"
+            f"tars of dtype={dtype!r}, {samples_per_shard} clips each; expected float16 or float32, and at least 1"
         )
     _check_folder(folder)
     label = {sign: index for index, sign in enumerate(metainfo.get("signs", ()))}
@@ -102,7 +101,7 @@ def read_tars(path: Path) -> dict:
 
 
 def repack_tar(path: str | Path, out: Path, *, member: str | None = None, nonfinite: str = "raise") -> int:
-    """Write the clips of any tar to an uncompressed one of canonical float32 clips, which can be mapped.
+    """Write the clips of any tar to an uncompressed one of canonical float32 clips, which can be mapped; return the count.
 
     The archive is read sequentially with one sample in memory at a time, so the members of a sample must be consecutive,
     as WebDataset writes them.
@@ -113,9 +112,6 @@ def repack_tar(path: str | Path, out: Path, *, member: str | None = None, nonfin
         member: Extension of the clips; None selects the only array of a sample.
         nonfinite: `'raise'`, or `'missing'` if NaN marks a missing point.
 
-    Returns:
-        Number of clips.
-
     Raises:
         CorruptRecordError: If the archive or a clip is damaged; the error names the member.
     """
@@ -125,11 +121,11 @@ def repack_tar(path: str | Path, out: Path, *, member: str | None = None, nonfin
         for key, sample in _iter_samples(path):
             where = f"{path}: sample {key!r}"
             extension = clip_extension(sample, member, where)
-            if extension is None and _METADATA.isdisjoint(sample):
+            if extension is None and sample.keys().isdisjoint(("json", "cls")):
                 continue
             if key in seen:
                 raise CorruptRecordError(
-                    f"{where} comes twice; the members of a sample must follow one another, write the tar sorted by name"
+                    f"{where} comes twice; its members must follow one another, write the tar sorted by name"
                 )
             seen.add(key)
             if extension is None:
@@ -176,17 +172,12 @@ def _iter_samples(path: str | Path) -> Iterator[tuple[str, dict[str, bytes]]]:
 
 
 def _check_folder(folder: Path) -> None:
-    """Check that a folder contains no tars of others: it is read as all of its tars.
-
-    Raises:
-        ConfigError: If there are any.
-    """
+    """Check that a folder contains no tars of other writers, since readers of a folder read all of its tars."""
     names = sorted(p.name for p in folder.glob("*.tar*") if not p.name.startswith("."))
     others = [name for name in names if not _SHARD.fullmatch(name.removesuffix(SUFFIX))]
     if others:
         raise ConfigError(
-            f"{folder} contains {others[0]!r}, which would be read along with what is written; name a folder without other "
-            "tars"
+            f"{folder} contains {others[0]!r}, which would be read with the new tars; name a folder without others"
         )
 
 
@@ -199,11 +190,7 @@ def _remove_stale(folder: Path, written: set[str]) -> None:
 
 
 def _sample_keys(records: list[dict]) -> Iterator[str]:
-    """Yield the keys of samples: the `clip_id` with dots replaced, since a dot ends a key.
-
-    Raises:
-        ConfigError: If two keys are equal.
-    """
+    """Yield the unique keys of samples: the `clip_id` with dots replaced, since a dot ends a key."""
     seen: set[str] = set()
     for number, record in enumerate(records):
         key = str(record.get("clip_id", f"{number:06d}")).replace(".", "_").strip("/")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from karsl.datasets import KArSLDataset, KeypointDataset
-from karsl.datasets.filters import FILTERS
+from karsl.datasets.records import FILTERS
 from karsl.engine import load_config
 
 ROOT = Path(__file__).parents[2]

@@ -138,7 +138,7 @@ def test_non_finite_values_and_wrong_lengths_are_rejected(tmp_path):
     with pytest.raises(DataErrors) as caught:
         convert(source, tmp_path / "out", "annotation")
     first, second = caught.value.problems
-    assert "clip '0' has 1 frames, but its record says 3" in first
+    assert "clip '0' has 1 frames, its record 3" in first
     assert "clip '1' has 1 values that are NaN or infinite, first in frame 0, keypoint 0" in second
 
 
@@ -154,7 +154,7 @@ def test_disjoint_skeletons_and_read_only_formats_are_rejected(tmp_path, source)
         convert(source, tmp_path / "out", "annotation", skeleton=Skeleton("tail", (("tail", ("tail_0",)),)))
     with pytest.raises(ConfigError, match="format 'msl150' is read-only; formats that can be written: karsl, annotation"):
         convert(source, tmp_path / "out", "msl150")
-    with pytest.raises(ConfigError, match="always has the points of 'spoter_54'"):
+    with pytest.raises(ConfigError, match="always has skeleton 'spoter_54'"):
         convert(source, tmp_path / "out", "spoter", skeleton="karsl_184")
     with pytest.raises(
         ConfigError, match="--dtype float16 for format 'spoter'; expected float32, or float16 for karsl, annotation"
@@ -200,7 +200,7 @@ class FullDisk(MemoryReader):
 
 
 def test_a_full_disk_is_one_sentence_and_writes_nothing(source, tmp_path):
-    with pytest.raises(ConfigError, match="disk full while writing .*out .*; free some space, nothing was written"):
+    with pytest.raises(ConfigError, match="disk full while writing .*out .*; free space, nothing was written"):
         convert(replace(source, reader=FullDisk({})), tmp_path / "out", "parquet")
     assert list(tmp_path.iterdir()) == []
 

@@ -33,6 +33,6 @@ def test_class_folders_are_reproducible_and_one_per_class(classes):
 
 def test_a_folder_without_sidecar_or_files_is_reported(tmp_path):
     assert read_sidecar(tmp_path) is None
-    with pytest.raises(DatasetNotFoundError, match="expected files like 'hello/001.pose', with one folder per class"):
+    with pytest.raises(DatasetNotFoundError, match="expected one folder per class, as in 'hello/001.pose'"):
         records_of_folders(tmp_path, "*.pose")
     assert SIDECAR == "clips.json"

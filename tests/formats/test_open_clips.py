@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from karsl.errors import ConfigError, DataErrors, DatasetNotFoundError
-from karsl.formats import convert, open_clips
+from karsl.formats import convert, detect_format, open_clips
 from karsl.io.sources import ClipSource, RemappedSource
 from karsl.skeletons import get_skeleton
 from tests.formats.random_clips import make_source
@@ -41,8 +41,16 @@ def test_a_mistyped_format_names_the_nearest(corpus):
 def test_a_missing_path_and_an_unknown_format_have_different_errors(tmp_path):
     with pytest.raises(DatasetNotFoundError, match="no file or folder"):
         open_clips(tmp_path / "none")
-    with pytest.raises(ConfigError, match="looks like none of the formats .* name one with --from"):
+    with pytest.raises(ConfigError, match="has none of the formats .* name one with --from"):
         open_clips(tmp_path)
+
+
+def test_a_json_file_with_a_class_called_frames_is_not_a_sign_of_the_asl_app(tmp_path):
+    (tmp_path / "train.csv").touch()
+    (tmp_path / "sign_to_prediction_index_map.json").write_text('{"frames": 0, "hello": 1}')
+    assert detect_format(tmp_path).name == "kaggle"
+    (tmp_path / "hello.json").write_text('{"sign": "hello", "frames": [{}]}')
+    assert detect_format(tmp_path / "hello.json").name == "asl-app"
 
 
 def test_a_data_root_that_also_has_a_block_is_a_data_root(corpus, tmp_path):

@@ -141,7 +141,7 @@ def test_truncated_and_invalid_files_are_reported_together(source, tmp_path):
     assert all("not a readable .pose file" in p and "export it again" in p for p in caught.value.problems)
     content = files[2].read_bytes()
     opened = open_clips(convert(source, tmp_path / "other", "pose").path)
-    target = opened.reader.root / opened.records[0]["file"]
+    target = tmp_path / "other" / opened.records[0]["file"]
     target.write_bytes(content[:-100])
     with pytest.raises(CorruptRecordError, match="not a readable .pose file"):
         opened.read(opened.records[0])

@@ -33,7 +33,7 @@ def test_the_label_of_a_sign_is_its_index_and_other_labels_stay(tmp_path):
         ("{", "not readable"),
         ("[1]", "an annotation file contains a dict, this one a list"),
         ('{"metainfo": {}}', r"no key \['data_list'\]; the format is"),
-        ('{"metainfo": [], "data_list": {}}', "metainfo is a list and data_list a dict; a dict and a list are expected"),
+        ('{"metainfo": [], "data_list": {}}', "metainfo is list, data_list dict; expected a dict and a list"),
         ('{"metainfo": {}, "data_list": [{}, 5]}', "record 1 is a int; a dict is expected"),
         ('{"metainfo": {}, "data_list": [{"keypoint_path": 5}]}', "record 0 has keypoint_path=5; a string is expected"),
         (

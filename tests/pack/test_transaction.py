@@ -176,7 +176,7 @@ def test_a_full_disk_is_one_line_and_the_pack_resumes_when_there_is_room(source,
     try:
         (disk / "other").write_bytes(bytes(150_000))
         with pytest.raises(
-            PackError, match=r"no room left for .* \(No space left on device\); make room .* that are finished are kept"
+            PackError, match=r"no room left for .* \(No space left on device\); free space .* finished shards are kept"
         ):
             pack_clips(source, disk / "pack", shard_bytes=SHARD_BYTES)
         assert not (disk / "pack").exists()

@@ -133,9 +133,7 @@ def test_a_shard_that_is_cut_while_it_is_mapped_is_an_error_and_does_not_end_the
     shard = Pack(pack / "frames-00000.npy", verify="first touch")
     shard.verify(*rows(shard, 0))
     os.truncate(pack / f"{kind}-00000.npy", 100)
-    with pytest.raises(
-        CorruptRecordError, match=rf"{kind}.*100 bytes are left of \d+, it was cut while in use; copy it again"
-    ):
+    with pytest.raises(CorruptRecordError, match=rf"{kind}.*100 of \d+ bytes are left, cut while in use; copy it again"):
         shard.verify(*rows(shard, 0, 1))
 
 

@@ -57,7 +57,7 @@ def test_shards_are_plain_arrays_and_the_manifest_describes_them(pack):
         assert frames.nbytes <= SHARD_BYTES
         names |= set(shard.files)
     assert {p.name for p in pack.iterdir()} == names
-    assert all(FileStat.from_path(pack / name) == facts for _, name, facts in manifest.files())
+    assert all(FileStat.from_path(pack / name) == facts for name, facts in manifest.files().items())
     assert manifest.parts == [[group, list(points)] for group, points in SKELETON.parts]
     assert listed(pack)["data_list"][4]["label"] == 1
 
@@ -99,7 +99,7 @@ def test_a_clip_that_float16_cannot_hold_is_named_and_nothing_appears(source, tm
 
     large = FunctionSource(source.metainfo, SKELETON, source.records, read)
     with pytest.raises(
-        ConfigError, match=r"clip 'clip 11' holds 99\d+, float16 ends at 65504; take dtype='float32' .--dtype float32."
+        ConfigError, match=r"clip 'clip 11' holds 99\d+, float16 ends at 65504; take dtype='float32' .--dtype."
     ):
         pack_clips(large, tmp_path / "pack", shard_bytes=SHARD_BYTES)
     assert not (tmp_path / "pack").exists()
@@ -109,7 +109,7 @@ def test_a_clip_that_float16_cannot_hold_is_named_and_nothing_appears(source, tm
 @pytest.mark.parametrize(
     ("spoil", "text"),
     [
-        (lambda clip: clip[:-1], r"clip 'clip 3' has shape \(25, 67, 4\), its index says \(26, 67, 4\); index again"),
+        (lambda clip: clip[:-1], r"clip 'clip 3' has shape \(25, 67, 4\), its index \(26, 67, 4\); index it again"),
         (lambda clip: clip[:, :5], r"clip 'clip 3' has shape \(26, 5, 4\)"),
         (lambda clip: clip * np.nan, "clip 'clip 3' has values that are NaN"),
     ],
@@ -152,7 +152,7 @@ def test_duplicate_names_and_clips_without_frames_are_reported_together(source, 
 def test_a_folder_with_files_of_others_is_left_alone(source, tmp_path, mode, name):
     (tmp_path / "root" / name).mkdir(parents=True)
     with pytest.raises(
-        PackError, match=f"root contains files that do not belong to a pack, e.g. '{name}'; name a folder that is empty"
+        PackError, match=f"root contains files that do not belong to a pack, e.g. '{name}'; choose an empty or new folder"
     ):
         pack_clips(source, tmp_path / "root", mode=mode)
     assert [entry.name for entry in (tmp_path / "root").iterdir()] == [name]
@@ -215,5 +215,7 @@ def test_frames_without_a_manifest_or_without_checksums_are_named_errors(source,
         pack_clips(source, pack, mode="replace")
     (pack / "clips-00000.npy").unlink()
     for verify in ("first touch", "always"):
-        with pytest.raises(CorruptRecordError, match="clips-00000.npy: no such file, .*; copy all of the pack, or make it"):
+        with pytest.raises(
+            CorruptRecordError, match="clips-00000.npy: no such file, .*; copy the whole pack, or run 'karsl pack' again"
+        ):
             Pack(pack / "frames-00000.npy", verify=verify)

@@ -209,9 +209,7 @@ def test_fewer_clips_written_over_more_leave_no_tars_behind(tars):
 def test_tars_are_not_written_next_to_those_of_others(tars):
     (tars / "mine.tar").write_bytes(b"years of work")
     before = {p.name: p.read_bytes() for p in tars.iterdir()}
-    with pytest.raises(
-        ConfigError, match="contains 'mine.tar', which would be read along with what is written; name a folder"
-    ):
+    with pytest.raises(ConfigError, match="contains 'mine.tar', which would be read with the new tars; name a folder"):
         write_tars(tars, META, records_of(1), lambda r: clip_of(9), skeleton=HAND)
     assert {p.name: p.read_bytes() for p in tars.iterdir()} == before
 

@@ -1,7 +1,7 @@
-"""KArSL in its npz layout: all signs and signers, the shipped train and test folders.
+"""KArSL in its `.npz` layout: all signs and signers, the train and test folders as distributed.
 
-KArSL has no official validation split. None is made here: training runs a fixed number of epochs, the last checkpoint
-is the result, and nothing is chosen by looking at the test clips.
+KArSL has no official validation split, and none is made here: training runs for a fixed number of epochs, the last
+checkpoint is the result, and nothing is selected on the test clips.
 """
 
 from mmengine.dataset import DefaultSampler

@@ -1,4 +1,4 @@
-"""STTransformer, small: 1.2 M parameters for karsl_184."""
+"""Small STTransformer: 1.2 M parameters for karsl_184."""
 
 from karsl.models import ClassifierHead, KeypointDataPreprocessor, KeypointRecognizer, STTransformer
 
@@ -7,8 +7,8 @@ model = dict(
     data_preprocessor=dict(type=KeypointDataPreprocessor),
     backbone=dict(
         type=STTransformer,
-        skeleton="auto",  # what the pipeline yields: points and
-        in_channels="auto",  # coordinates
+        skeleton="auto",  # output of the pipeline
+        in_channels="auto",  # output of the pipeline
         embed_dims=128,
         depth=4,
         num_heads=4,

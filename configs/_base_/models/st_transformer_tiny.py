@@ -1,4 +1,4 @@
-"""STTransformer for a quick look on a CPU: 0.17 M parameters for karsl_184."""
+"""Tiny STTransformer for short runs on a CPU: 0.17 M parameters for karsl_184."""
 
 from karsl.models import ClassifierHead, KeypointDataPreprocessor, KeypointRecognizer, STTransformer
 

@@ -1,4 +1,4 @@
-"""AdamW, 1 epoch of warm-up, cosine to zero at epoch 20; for small data. See adamw_50e.py."""
+"""AdamW with 1 epoch of warm-up and cosine decay to zero at epoch 20, for small datasets. See adamw_50e.py."""
 
 from mmengine.optim import CosineAnnealingLR, LinearLR, OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop

@@ -1,7 +1,7 @@
-"""AdamW, 2 epochs of warm-up, cosine to zero at epoch 50.
+"""AdamW with 2 epochs of warm-up and cosine decay to zero at epoch 50.
 
-`train_cfg.max_epochs` alone decides when to stop: a run stopped at epoch 10 and resumed to 50 equals one straight
-through, because the learning rate follows the numbers below.
+`train_cfg.max_epochs` only sets when training stops; the learning rate follows `param_scheduler`. So a run that is stopped
+at epoch 10 and resumed until 50 equals an uninterrupted one.
 """
 
 from mmengine.optim import CosineAnnealingLR, LinearLR, OptimWrapper

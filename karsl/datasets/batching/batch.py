@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
 from karsl.datasets.batching.frames import FrameBlock
-from karsl.datasets.batching.pipeline import BatchPipeline
-from karsl.datasets.batching.segment import BatchSegment, Column, join_segments
-from karsl.datasets.index.record_list import RecordList
+from karsl.datasets.batching.segment import BatchPipeline, BatchSegment, join_segments
 from karsl.datasets.transfer import allocate_shared
 from karsl.errors import ConfigError, KarslError, TransformError
-from karsl.skeletons import Skeleton
 
 __all__ = [
     "BatchPipeline",
@@ -24,7 +21,6 @@ __all__ = [
     "allocate_batch",
     "join_segments",
     "make_batch",
-    "make_segment",
     "write_batch",
     "write_segments",
 ]
@@ -145,76 +141,30 @@ class LazyBatch(MutableSequence):
 
 
 def make_batch(
-    pipeline: TransformChain,
-    skeleton: Skeleton | None,
-    records: RecordList | Sequence[dict],
     indices: np.ndarray,
+    make_segment: Callable[[], BatchSegment],
     *,
-    rng_keys: np.ndarray,
+    pipeline: TransformChain,
     initial_results: Callable[[int], dict],
     get_sample: Callable[[int], Any],
-    column: Column | None = None,
-) -> LazyBatch | None:
+) -> LazyBatch:
     """Return the samples at some indices of a dataset as a batch to be made.
 
     Args:
-        pipeline: Pipeline of the dataset.
-        skeleton: Skeleton of the stored clips.
-        records: All records of the dataset.
         indices: int64 (N,), each in [0, n).
-        rng_keys: uint64 (N,), random keys of the samples.
+        make_segment: Returns the clips.
+        pipeline: Pipeline of the dataset.
         initial_results: Returns the input of the pipeline at an index.
         get_sample: Returns the sample at an index, made on its own.
-        column: Returns a column of `records`, such as a cached `records.column`.
-
-    Returns:
-        None if the pipeline does not begin with LoadKeypoints, or there is no skeleton.
     """
-    divided = BatchPipeline.from_transforms(pipeline.transforms)
-    if divided is None or skeleton is None:
-        return None
-    make = partial(BatchSegment.from_records, divided, skeleton, records, indices, rng_keys=rng_keys, column=column)
 
     def make_samples() -> list[Any]:
         try:
-            return list(_samples_of(make(), pipeline, initial_results, get_sample))
+            return list(_samples_of(make_segment(), pipeline, initial_results, get_sample))
         except (KarslError, OSError):
             return [get_sample(index) for index in indices.tolist()]
 
-    return LazyBatch(len(indices), lambda: [make()], make_samples)
-
-
-def make_segment(
-    pipeline: TransformChain,
-    skeleton: Skeleton | None,
-    records: RecordList | Sequence[dict],
-    indices: np.ndarray,
-    *,
-    rng_keys: np.ndarray,
-    rows: np.ndarray | None = None,
-    column: Column | None = None,
-) -> BatchSegment | None:
-    """Return the clips at some indices of a dataset as a segment of a batch.
-
-    Args:
-        pipeline: Pipeline of the dataset.
-        skeleton: Skeleton of the stored clips.
-        records: All records of the dataset.
-        indices: int64 (N,), each in [0, n).
-        rng_keys: uint64 (N,), random keys of the samples.
-        rows: int64 (N,), rows of the batch.
-        column: Returns a column of `records`, such as a cached `records.column`.
-
-    Returns:
-        None if the pipeline does not begin with LoadKeypoints, or there is no skeleton.
-
-    Raises:
-        KarslError, OSError: If a clip cannot be read.
-    """
-    divided = BatchPipeline.from_transforms(pipeline.transforms)
-    if divided is None or skeleton is None:
-        return None
-    return BatchSegment.from_records(divided, skeleton, records, indices, rng_keys=rng_keys, rows=rows, column=column)
+    return LazyBatch(len(indices), lambda: [make_segment()], make_samples)
 
 
 def _samples_of(

@@ -8,9 +8,18 @@ from functools import lru_cache
 import numpy as np
 
 from karsl.datasets.batching.frames import FrameBlock
-from karsl.datasets.batching.kernel import GATHERED, FrameReads, PointOps, write_clips
+from karsl.datasets.batching.kernel import (
+    GATHERED,
+    FrameReads,
+    PointOps,
+    PointTable,
+    anchor_stats,
+    compose,
+    mirrored_x,
+    scale_stats,
+    write_clips,
+)
 from karsl.datasets.batching.plan import FramePlan, frame_rows
-from karsl.datasets.batching.stats import PointTable, anchor_stats, compose, mirrored_x, scale_stats
 from karsl.datasets.transforms.base import ClipMeta, identity_affine
 from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton

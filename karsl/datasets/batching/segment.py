@@ -1,28 +1,132 @@
-"""Clips of one pipeline in a batch: where their frames are stored, their labels and their transforms."""
+"""Clips of one pipeline in a batch: the transforms that are deferred, the frames, the labels."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 
 import numpy as np
+from numba import njit
 
 from karsl.datasets.batching.deferred import DeferredBatch
 from karsl.datasets.batching.frames import FrameBlock
 from karsl.datasets.batching.kernel import fill_canonical
-from karsl.datasets.batching.pipeline import BatchPipeline
 from karsl.datasets.index.record_list import RecordList
+from karsl.datasets.rng import CounterRNG, fold_in
+from karsl.datasets.transforms.base import KeypointTransform
+from karsl.datasets.transforms.formatting import PackKeypointInputs
 from karsl.datasets.transforms.loading import LoadKeypoints
+from karsl.datasets.transforms.normalize import FillMissing
 from karsl.errors import AnnotationError
 from karsl.io.pack_reader import WholePack
+from karsl.io.reader import ClipReader
 from karsl.skeletons import Skeleton
 
-Column = Callable[[str], np.ndarray]
 PackRows = Callable[[], "tuple[int, np.ndarray] | None"]
 
-_FILE_COLUMNS = ("pack", "byte_start", "num_frames", "dtype", "xxh3")
+_FILE_COLUMNS = frozenset(("pack", "byte_start", "num_frames", "dtype", "xxh3"))
+_PACK_COLUMNS = frozenset(("pack", "frame_start"))
+_GOLDEN, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_BY_30, _BY_27, _BY_31, _TO_53_BITS = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
+_compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+
+
+@dataclass(frozen=True)
+class BatchPipeline:
+    """A pipeline as loading, deferred transforms, and the others.
+
+    Attributes:
+        load: Reads clips.
+        deferred: Transforms that are applied in one pass.
+        pack: The last transform, if all others are deferred.
+        rest: Transforms from the first that cannot be deferred; they are applied to one clip at a time.
+    """
+
+    load: LoadKeypoints
+    deferred: tuple[KeypointTransform, ...]
+    pack: PackKeypointInputs | None
+    rest: tuple[Callable, ...]
+
+    @classmethod
+    def from_transforms(cls, transforms: Sequence[Callable]) -> BatchPipeline | None:
+        """Divide the transforms; None if they do not begin with LoadKeypoints itself."""
+        if not transforms or type(transforms[0]) is not LoadKeypoints or not _is_unmodified(transforms[0]):
+            return None
+        deferred: list[KeypointTransform] = []
+        for transform in transforms[1:]:
+            filled = bool(deferred) and isinstance(deferred[-1], FillMissing)
+            if filled or not isinstance(transform, KeypointTransform) or not transform.supports_batching():
+                break
+            deferred.append(transform)
+        rest = tuple(transforms[1 + len(deferred) :])
+        pack = rest[0] if len(rest) == 1 and type(rest[0]) is PackKeypointInputs and _is_unmodified(rest[0]) else None
+        return cls(transforms[0], tuple(deferred), pack, rest if pack is None else ())
+
+    def defer(self, source: FrameBlock, skeleton: Skeleton, rng_keys: np.ndarray) -> DeferredBatch:
+        """Record every deferred transform.
+
+        Args:
+            source: Frames of N clips.
+            skeleton: Skeleton of the frames.
+            rng_keys: uint64 (N,), random keys of the samples.
+        """
+        batch = DeferredBatch(source, skeleton)
+        for transform in self.deferred:
+            transform.defer(
+                batch, transform.get_params(batch.meta, CompiledRNG(rng_keys, transform_id=transform.transform_id))
+            )
+        return batch
+
+    def segment(
+        self,
+        skeleton: Skeleton,
+        records: RecordList | Sequence[dict],
+        indices: np.ndarray,
+        *,
+        rng_keys: np.ndarray,
+        rows: np.ndarray | None = None,
+    ) -> BatchSegment:
+        """Find the frames and labels of some clips of a dataset.
+
+        Args:
+            skeleton: Skeleton of the stored clips.
+            records: All records of the dataset.
+            indices: int64 (N,), each in [0, n).
+            rng_keys: uint64 (N,), random keys of the samples.
+            rows: int64 (N,), rows of the batch.
+
+        Raises:
+            KarslError, OSError: If a clip cannot be read.
+        """
+        reader, num_keypoints, pack_rows = self.load.reader, skeleton.num_keypoints, None
+        columns = frozenset(records.columns if isinstance(records, RecordList) else ())
+        if columns >= _FILE_COLUMNS and len(records.categories("dtype")) == 1:
+            frames = _mapped_frames(reader, records, indices, num_keypoints)
+        elif columns >= _PACK_COLUMNS:
+            frames, pack_rows = _pack_frames(reader, records, indices, num_keypoints)
+        else:
+            clips = [reader.read(records[index], num_keypoints, fill=fill_canonical) for index in indices.tolist()]
+            frames = FrameBlock.from_clips(clips)
+        return BatchSegment(self, frames, skeleton, rng_keys, _labels(records, indices), indices, rows, pack_rows)
+
+    def same_as(self, other: BatchPipeline) -> bool:
+        """Return True if `other` does the same to loaded clips, so that clips of both can be written in one pass."""
+        if self is other:
+            return True
+        mine, theirs = (p.deferred + (() if p.pack is None else (p.pack,)) + p.rest for p in (self, other))
+        return len(mine) == len(theirs) and all(_same(a, b) for a, b in zip(mine, theirs, strict=True))
+
+
+def _same(one: Callable, other: Callable) -> bool:
+    return one is other or (isinstance(one, KeypointTransform) and one.same_as(other))
+
+
+def _is_unmodified(transform: Callable) -> bool:
+    """Return True if no method of the transform is replaced on the instance."""
+    return vars(transform).keys() & vars(type(transform)).keys() <= {"transform_id"}
 
 
 @dataclass
@@ -48,33 +152,6 @@ class BatchSegment:
     sample_idx: np.ndarray
     rows: np.ndarray | None = None
     pack_rows: PackRows | None = None
-
-    @classmethod
-    def from_records(
-        cls,
-        pipeline: BatchPipeline,
-        skeleton: Skeleton,
-        records: RecordList | Sequence[dict],
-        indices: np.ndarray,
-        *,
-        rng_keys: np.ndarray,
-        rows: np.ndarray | None = None,
-        column: Column | None = None,
-    ) -> BatchSegment:
-        """Find the frames and labels of some records, see `karsl.datasets.batching.batch.make_segment`."""
-        load, pack_rows = pipeline.load, None
-        if not isinstance(records, RecordList):
-            frames, labels = _read_frames(load, records, indices, skeleton), _list_labels(records, indices)
-        else:
-            column = column or records.column
-            if set(_FILE_COLUMNS) <= set(records.columns) and len(records.categories("dtype")) == 1:
-                frames = _mapped_frames(load, records, column, indices, skeleton.num_keypoints)
-            elif {"frame_start", "pack"} <= set(records.columns):
-                frames, pack_rows = _pack_frames(load, records, column, indices, skeleton.num_keypoints)
-            else:
-                frames = _read_frames(load, records, indices, skeleton)
-            labels = _column_labels(records, column, indices)
-        return cls(pipeline, frames, skeleton, rng_keys, labels, indices, rows, pack_rows)
 
     @cached_property
     def deferred(self) -> DeferredBatch:
@@ -128,20 +205,14 @@ def join_segments(segments: Sequence[BatchSegment]) -> BatchSegment:
     )
 
 
-def _read_frames(load: LoadKeypoints, records: Sequence[dict], indices: np.ndarray, skeleton: Skeleton) -> FrameBlock:
-    """Read clips one by one, from files of any kind."""
-    with_skeleton = ({**records[index], "skeleton": skeleton} for index in indices.tolist())
-    return FrameBlock.from_clips([load.read_clip(record, fill=fill_canonical) for record in with_skeleton])
-
-
 def _pack_frames(
-    load: LoadKeypoints, records: RecordList, column: Column, indices: np.ndarray, num_keypoints: int
+    reader: ClipReader, records: RecordList, indices: np.ndarray, num_keypoints: int
 ) -> tuple[FrameBlock, PackRows]:
     """Refer to clips that are rows of packs."""
     paths = records.categories("pack")
-    starts, lengths, codes = (column(name)[indices] for name in ("frame_start", "num_frames", "pack"))
+    starts, lengths, codes = (records.column(name)[indices] for name in ("frame_start", "num_frames", "pack"))
     used, which = np.unique(codes, return_inverse=True) if len(paths) > 1 else (np.zeros(1, np.int64), codes)
-    shards = [load.block(paths[code], num_keypoints) for code in used.tolist()]
+    shards = [reader.pack(paths[code], num_keypoints) for code in used.tolist()]
     frames = FrameBlock.from_rows([shard.frames for shard in shards], which, starts, lengths)
     for i, shard in enumerate(shards):
         own = slice(None) if len(shards) == 1 else which == i
@@ -149,14 +220,13 @@ def _pack_frames(
     return frames, partial(_find_in_pack, paths, codes, starts)
 
 
-def _mapped_frames(
-    load: LoadKeypoints, records: RecordList, column: Column, indices: np.ndarray, num_keypoints: int
-) -> FrameBlock:
+def _mapped_frames(reader: ClipReader, records: RecordList, indices: np.ndarray, num_keypoints: int) -> FrameBlock:
     """Refer to clips that are arrays inside mapped files, such as the members of a tar."""
-    codes, starts, lengths, _, checksums = (column(name)[indices] for name in _FILE_COLUMNS)
-    dtype, paths = np.dtype(records.categories("dtype")[0]), records.categories("pack")
+    names = ("pack", "byte_start", "num_frames", "xxh3")
+    codes, starts, lengths, checksums = (records.column(name)[indices] for name in names)
+    dtype = np.dtype(records.categories("dtype")[0])
     nbytes = lengths * (num_keypoints * 4 * dtype.itemsize)
-    addresses, memory = load.addresses(paths, codes, starts, nbytes, checksums)
+    addresses, memory = reader.addresses(records.categories("pack"), codes, starts, nbytes, checksums)
     return FrameBlock(addresses, lengths, dtype, num_keypoints, memory)
 
 
@@ -172,15 +242,57 @@ def _find_in_pack(paths: tuple[str, ...], which: np.ndarray, starts: np.ndarray)
 _open_pack = lru_cache(maxsize=8)(WholePack)
 
 
-def _list_labels(records: Sequence[dict], indices: np.ndarray) -> np.ndarray | None:
-    labels = [records[index].get("label") for index in indices.tolist()]
-    return None if None in labels else np.array(labels, np.int64)
-
-
-def _column_labels(records: RecordList, column: Column, indices: np.ndarray) -> np.ndarray | None:
+def _labels(records: RecordList | Sequence[dict], indices: np.ndarray) -> np.ndarray | None:
+    if not isinstance(records, RecordList):
+        labels = [records[index].get("label") for index in indices.tolist()]
+        return None if None in labels else np.array(labels, np.int64)
     if "label" in records.columns:
-        return column("label")[indices]
+        return records.column("label")[indices]
     reason = records.missing_reason("label")
     if not reason.startswith("record 0 lacks"):
         raise AnnotationError(f"labels cannot be batched: {reason}; give every record an integer label")
     return None
+
+
+# ---- random numbers: those of `karsl.datasets.rng`, bit for bit, without an array per operation ----
+
+
+@njit(inline="always")
+def _mix(value):
+    value = value + _GOLDEN
+    value = (value ^ (value >> _BY_30)) * _FIRST
+    value = (value ^ (value >> _BY_27)) * _SECOND
+    return value ^ (value >> _BY_31)
+
+
+@_compiled
+def _bits(keys, code, out):
+    for n in range(keys.size):
+        key = _mix(keys[n] ^ code)
+        for k in range(out.shape[1]):
+            out[n, k] = _mix(key + np.uint64(k) * _GOLDEN)
+
+
+@_compiled
+def _uniform(keys, code, low, high, out):
+    for n in range(keys.size):
+        key = _mix(keys[n] ^ code)
+        for k in range(out.shape[1]):
+            unit = np.float64(_mix(key + np.uint64(k) * _GOLDEN) >> _TO_53_BITS) * 2.0**-53
+            out[n, k] = low + (high - low) * unit
+
+
+class CompiledRNG(CounterRNG):
+    """Compiled counter-based random numbers for batches."""
+
+    def bits(self, name: str, *shape: int) -> np.ndarray:
+        """Return uint64 (N, *shape)."""
+        out = np.empty((len(self), math.prod(shape)), np.uint64)
+        _bits(self.keys, fold_in(self.transform_id, name), out)
+        return out.reshape(len(self), *shape)
+
+    def uniform(self, name: str, *shape: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+        """Return float64 (N, *shape) in [low, high)."""
+        out = np.empty((len(self), math.prod(shape)))
+        _uniform(self.keys, fold_in(self.transform_id, name), float(low), float(high), out)
+        return out.reshape(len(self), *shape)

@@ -15,7 +15,8 @@ from karsl.datasets.combine.base import DatasetWrapper, SingleWrapper, wrap
 from karsl.datasets.combine.map import import_callable
 from karsl.datasets.combine.read import modifies
 from karsl.datasets.combine.select import as_indices, take
-from karsl.datasets.filters import FILTERS
+from karsl.datasets.records import FILTERS
+from karsl.datasets.rng import hash_name
 from karsl.errors import ConfigError, TransformError, did_you_mean, type_name
 from karsl.progress import track
 from karsl.registry import DATASETS, FUNCTIONS
@@ -214,3 +215,29 @@ def predicate_name(predicate: Any) -> str:
     if isinstance(predicate, partial):
         return predicate_name(predicate.func)
     return getattr(predicate, "__name__", type(predicate).__name__)
+
+
+@FUNCTIONS.register_module()
+def hash_split(item: Mapping, split: str = "train", test_fraction: float = 0.2, key: str = "clip_id") -> bool:
+    """Return True if an item belongs to a split, decided by a hash of its name. A predicate for FilterDataset.
+
+    An item is always in the same split, whatever else the corpus contains. To keep signers disjoint, use `key='signer'`
+    if the records name them.
+
+    Args:
+        item: Record or sample that has `key`.
+        split: `'train'` or `'test'`.
+        test_fraction: Expected fraction of distinct names in the test split.
+        key: Key whose value is hashed.
+
+    Raises:
+        ConfigError: If `split` is neither.
+
+    Example:
+        >>> in_test = [hash_split({"clip_id": str(n)}, "test") for n in range(1000)]
+        >>> 160 < sum(in_test) < 240, hash_split({"clip_id": "0"}, "train") != in_test[0]
+        (True, True)
+    """
+    if split not in ("train", "test"):
+        raise ConfigError(f"hash_split: split={split!r}; expected 'train' or 'test'")
+    return (hash_name(str(item[key])) / 2**64 < test_fraction) == (split == "test")

@@ -21,7 +21,7 @@ from typing import Any
 import mmengine
 import numpy as np
 
-from karsl.datasets.index.header import FORMAT_VERSION
+from karsl.datasets.index.reader import FORMAT_VERSION
 from karsl.io.hashing import file_stats
 from karsl.version import __version__
 

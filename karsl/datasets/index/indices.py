@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -55,20 +54,6 @@ def resolve_indices(indices: Indices, length: int) -> range | np.ndarray:
     if len(outside):
         raise IndexError(f"index {int(outside[0])} of indices is out of range for a dataset of {length} records")
     return np.where(array < 0, array + length, array)
-
-
-def batch_indices(indices: Sequence[int], length: int) -> np.ndarray | None:
-    """Return the indices of a batch, int64 (N,), each in [0, length). None if there are none, or one is out of range."""
-    array = np.array(indices)
-    if array.dtype != np.int64 or array.ndim != 1:
-        array = np.array([operator.index(i) for i in indices], np.int64)
-    if not len(array):
-        return None
-    if array.view(np.uint64).max() >= length:  # one is negative, or out of range
-        array = np.where(array < 0, array + length, array)
-        if array.min() < 0 or array.max() >= length:
-            return None
-    return array
 
 
 def as_range(positions: range | np.ndarray) -> range | np.ndarray:

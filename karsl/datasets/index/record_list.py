@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
@@ -114,7 +115,7 @@ class RecordList(Sequence):
             selected = _compose(self._selection, selected)
         return RecordList(self.reader, selected if isinstance(selected, range) else SharedIndices(selected))
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """Names of the stored columns."""
         return tuple(self.reader.columns)
@@ -141,10 +142,14 @@ class RecordList(Sequence):
         Raises:
             KeyError: If there is no such column, or it has numbers.
         """
-        codes = self.reader.columns.get(name, {}).get("codes")
-        if codes is None:
+        if name not in self._categories:
             raise KeyError(f"no category column {name!r}")
-        return tuple(codes)
+        return self._categories[name]
+
+    @cached_property
+    def _categories(self) -> dict[str, tuple]:
+        entries = self.reader.columns.items()
+        return {name: tuple(entry["codes"]) for name, entry in entries if entry["codes"] is not None}
 
     @property
     def meta(self) -> dict:

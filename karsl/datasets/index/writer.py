@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from karsl.datasets.index.codec import encode, encode_pickled
-from karsl.datasets.index.header import BLOCK_BYTES, HEADER_BYTES, IndexHeader, checksum
+from karsl.datasets.index.reader import BLOCK_BYTES, HEADER_BYTES, IndexHeader, checksum
 from karsl.errors import UnsafeRecordError
 from karsl.io.shared_file import SharedFile
 

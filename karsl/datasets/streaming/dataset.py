@@ -346,7 +346,7 @@ class StreamDataset(ResumableOrder, IterableDataset):
             substitutes = indices[available] if available.any() else self._find_substitutes(len(indices), errors, prefetcher)
             skipped = np.flatnonzero(~available)
             for index, shard in zip(indices[skipped].tolist(), shards[skipped].tolist(), strict=True):
-                self.dataset.add_skipped(index, str(errors[shard]))
+                self.dataset.skips.add(index, str(errors[shard]))
             indices = indices.copy()
             indices[skipped] = substitutes[np.arange(len(skipped)) % len(substitutes)]
         self._available = indices

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -12,8 +11,6 @@ from typing import Any
 import numpy as np
 
 from karsl.datasets.keypoint_dataset import KeypointDataset
-from karsl.datasets.pipeline import Pipeline
-from karsl.datasets.state import SkipCounter
 from karsl.datasets.streaming.prefetch import RemoteShards
 from karsl.datasets.streaming.webdataset import TarDataset
 from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError, KarslError
@@ -84,14 +81,7 @@ def _adopt(dataset: Any, pipeline: Sequence | None, options: dict[str, Any]) -> 
         raise ConfigError(
             f"StreamDataset: a {type(dataset).__name__} accepts no pipeline; apply the transforms with MapDataset"
         )
-    dataset.full_init()
-    own = copy.copy(dataset)  # the index is shared; transforms, epoch and skipped clips are not
-    own.pipeline, own._epoch_state, own._skip_counter = (
-        Pipeline(pipeline),
-        copy.deepcopy(dataset._epoch_state),
-        SkipCounter(),
-    )
-    return own
+    return dataset.with_pipeline(pipeline)
 
 
 def _list_remote_folder(names: list[str], cache: FileCache) -> list[str]:
@@ -171,7 +161,7 @@ def _refresh_files(cache: FileCache, url: str) -> dict[str, FileStat]:
 
 
 def _manifest_files(folder: Path) -> dict[str, FileStat]:
-    return {name: entry for _, name, entry in Manifest.read(folder).files()}
+    return Manifest.read(folder).files()
 
 
 def _check_file(url: str, entry: FileStat, downloaded: Path) -> None:

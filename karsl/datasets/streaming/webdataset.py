@@ -17,8 +17,6 @@ from karsl.skeletons import get_skeleton
 from karsl.webdataset.samples import to_record
 from karsl.webdataset.shards import TarShards, read_manifest, shard_names
 
-_COLUMNS = ("pack", "byte_start", "num_frames", "dtype", "xxh3")
-
 
 @DATASETS.register_module()
 class TarDataset(KeypointDataset):
@@ -141,18 +139,6 @@ class TarDataset(KeypointDataset):
         hint = f"; its samples have {', '.join(extensions)}" if extensions else "; it contains no samples"
         return AnnotationError(f"{name}: {problem}{did_you_mean(member or '', extensions)}{hint}")
 
-    def clip_records(self, indices: np.ndarray) -> list[dict]:
-        """Return what LoadKeypoints needs to read clips, from columns: no record is decoded."""
-        if not self.serialize_data or not set(_COLUMNS) <= set(self.index.columns):
-            return super().clip_records(indices)
-        paths, dtypes, skeleton = self.index.categories("pack"), self.index.categories("dtype"), self.skeleton
-        rows = zip(*(self.column(name)[indices].tolist() for name in _COLUMNS), strict=True)
-        return [
-            {"keypoint_path": paths[path], "byte_start": start, "num_frames": frames, "dtype": dtypes[dtype],
-             "xxh3": checksum, "skeleton": skeleton}
-            for path, start, frames, dtype, checksum in rows
-        ]  # fmt: skip
-
     def shard_paths(self) -> list[str]:
         """Return the local path of each tar that has clips."""
         if self.serialize_data:
@@ -197,8 +183,16 @@ class TarDataset(KeypointDataset):
         return self._shards.fetch == "ranges"
 
     def _spans(self, indices: np.ndarray) -> list[Span]:
-        spans = []
-        for record in self.clip_records(indices):
-            start, values = record["byte_start"], record["num_frames"] * self._num_keypoints * 4
-            spans.append(Span(start, start + values * np.dtype(record["dtype"]).itemsize, record["xxh3"]))
-        return spans
+        """Return the bytes of some clips, from columns if there are any: no record is decoded."""
+        names = ("byte_start", "num_frames", "dtype", "xxh3")
+        if self.serialize_data:
+            values = [self.column(name)[indices].tolist() for name in names]
+            dtypes = self.index.categories("dtype")
+            values[2] = [dtypes[code] for code in values[2]]
+        else:
+            values = [[self.data_list[index][name] for index in indices.tolist()] for name in names]
+        frame_values = self._num_keypoints * 4
+        return [
+            Span(start, start + num_frames * frame_values * np.dtype(dtype).itemsize, checksum)
+            for start, num_frames, dtype, checksum in zip(*values, strict=True)
+        ]

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from inspect import signature
 from typing import Any, Protocol
 
 import numpy as np
@@ -179,8 +180,8 @@ class KeypointTransform(ABC):
         return {**results, **self.apply(results, {name: values[0] for name, values in params.items()})}
 
     def __repr__(self) -> str:
-        shown = {k: v for k, v in vars(self).items() if not k.startswith("_") and k != "transform_id"}
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
+        arguments = [name for name in signature(type(self)).parameters if name in vars(self)]
+        return f"{type(self).__name__}({', '.join(f'{name}={vars(self)[name]!r}' for name in arguments)})"
 
 
 def clip_meta(results: dict) -> ClipMeta:

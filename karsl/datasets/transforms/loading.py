@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-import numpy as np
-
 from karsl.datasets.transforms.base import KeypointTransform, Params
 from karsl.io import ClipReader
 from karsl.io.clip import split_score
-from karsl.io.pack_reader import Pack
 from karsl.registry import TRANSFORMS
 
 
@@ -36,6 +31,9 @@ class LoadKeypoints(KeypointTransform):
         verify: When to compare checksums of packed clips: `'first touch'` the first time that a process reads a clip,
             `'always'` each time, `'off'` never. The checksums inside an `.npz` are always compared.
 
+    Attributes:
+        reader: Reader of clips, with its cache and maps; a pickled copy is empty.
+
     Raises:
         FileNotFoundError: If the file does not exist.
         CorruptRecordError: If the file does not contain the clip that the record describes.
@@ -46,36 +44,13 @@ class LoadKeypoints(KeypointTransform):
 
     def __init__(self, *, cache_bytes: int = 64 << 20, nonfinite: str = "raise", verify: str = "first touch") -> None:
         self.cache_bytes, self.nonfinite, self.verify = cache_bytes, nonfinite, verify
-        self._reader = ClipReader(cache_bytes=cache_bytes, nonfinite=nonfinite, verify=verify)
+        self.reader = ClipReader(cache_bytes=cache_bytes, nonfinite=nonfinite, verify=verify)
 
     def apply(self, results: dict, params: Params) -> dict:
-        keypoint, score = split_score(self.read_clip(results))
+        keypoint, score = split_score(self.reader.read(results, results["skeleton"].num_keypoints))
         keypoint.flags.writeable = score.flags.writeable = False
         return {"keypoint": keypoint, "keypoint_score": score, "num_frames": len(score), "total_frames": len(score)}
 
-    def read_clip(self, record: dict, *, fill: Callable | None = None) -> np.ndarray:
-        """Return the clip of a record as a float array (T, V, 4): x, y, z, score, zeros where missing. Do not edit it.
-
-        Args:
-            record: Record with its `skeleton`.
-            fill: Compiled function for `canonical_clip`; None uses NumPy.
-        """
-        return self._reader.read(record, record["skeleton"].num_keypoints, fill=fill)
-
     def close(self) -> None:
         """Close all memory maps and clear the cache; both are filled again when a clip is read."""
-        self._reader.close()
-
-    def addresses(
-        self, paths: Sequence[str], which: np.ndarray, starts: np.ndarray, nbytes: np.ndarray, checksums: np.ndarray
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return the addresses of byte ranges of mapped files after their checksums are compared; see `ClipReader`."""
-        return self._reader.addresses(paths, which, starts, nbytes, checksums)
-
-    def block(self, path: str, num_keypoints: int) -> Pack:
-        """Return a shard of a pack, mapped at the first call.
-
-        Raises:
-            CorruptRecordError: If its frames do not have `num_keypoints` keypoints.
-        """
-        return self._reader.pack(path, num_keypoints)
+        self.reader.close()

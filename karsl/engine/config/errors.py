@@ -56,20 +56,9 @@ _CONSUMED = frozenset(
 )  # fmt: skip
 # Arguments that MMEngine adds.
 _SUPPLIED = frozenset(
-    (
-        "runner",
-        "dataloader",
-        "evaluator",
-        "params",
-        "optimizer",
-        "sampler",
-        "batch_size",
-        "save_dir",
-        "name",
-        "dataset",
-        "seed",
-    )
-)
+    ("runner", "dataloader", "evaluator", "params", "optimizer", "sampler", "batch_size", "save_dir", "name", "dataset",
+     "seed")
+)  # fmt: skip
 
 
 @cache
@@ -171,7 +160,7 @@ def _components(node: Any, path: str, kind: Registry | None) -> Iterator[_Compon
 
 
 def _check_component(component: _Component, scope: str | None) -> Iterator[tuple[str, bool]]:
-    """Yield mistakes, and whether each is certain wherever the mapping is used."""
+    """Yield each mistake, and True if it is one wherever the mapping is used."""
     path, config, kind = component
     target = config.get("type")
     if target is None:

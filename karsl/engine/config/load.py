@@ -62,6 +62,26 @@ def load_config(
     return cfg
 
 
+def load_loader(config: str | Path, phase: str, options: Mapping[str, Any] | None = None, **data: Any) -> tuple[Any, str]:
+    """Load a config; return the config of one loader, and the registry scope of its type names.
+
+    Args:
+        config: As for `load_config`.
+        phase: `train`, `val` or `test`.
+        options: As for `load_config`.
+        **data: `data_root` and `ann_file` of `load_config`.
+
+    Raises:
+        ConfigError: If the config has no such loader.
+    """
+    cfg = load_config(config, options, **data)
+    loader = cfg.get(f"{phase}_dataloader")
+    if not loader or not loader.get("dataset"):
+        phases = [name.removesuffix("_dataloader") for name in LOADERS if cfg.get(name)]
+        raise ConfigError(f"config '{config}' has no {phase}_dataloader; it has {', '.join(phases) or 'none'}")
+    return loader, cfg.get("default_scope", "karsl")
+
+
 def _read(path: Path) -> Config:
     if not path.is_file():
         near = get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else [])

@@ -1,4 +1,4 @@
-"""Data loaders of a config: lookup, checks, collate functions, building one without a Runner."""
+"""Data loaders of a config: checks, collate functions, building one without a Runner."""
 
 from __future__ import annotations
 
@@ -18,24 +18,6 @@ from karsl.registry import FUNCTIONS
 
 _MINIMUM = {"batch_size": 1, "num_workers": 0}
 _WORKER_OPTIONS = ("multiprocessing_context", "persistent_workers", "prefetch_factor", "timeout")
-
-
-def find_loader(cfg: Config, phase: str, config: str) -> Any:
-    """Return the loader config of a phase.
-
-    Args:
-        cfg: A complete config.
-        phase: `train`, `val` or `test`.
-        config: Name of the config in the error message.
-
-    Raises:
-        ConfigError: If the config has no such loader.
-    """
-    loader = cfg.get(f"{phase}_dataloader")
-    if not loader or not loader.get("dataset"):
-        phases = [name.removesuffix("_dataloader") for name in LOADERS if cfg.get(name)]
-        raise ConfigError(f"config '{config}' has no {phase}_dataloader; it has {', '.join(phases) or 'none'}")
-    return loader
 
 
 def check_loaders(cfg: Config) -> None:

@@ -119,7 +119,7 @@ def describe_layout(root: str | Path) -> str:
 
 
 def _suggest_names(folders: Sequence[str]) -> str:
-    """Return how to rename the folders of an array, from those that name a split and a signer."""
+    """Return a suggestion for the names of the folders of an array, from those that name a split and a signer."""
     index = next((i for i, name in enumerate(folders) if _SPLIT_WORD.search(name)), None)
     if index is None:
         return "the folders of a root are named like '01-train' and '01-test'"

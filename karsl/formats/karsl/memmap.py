@@ -13,7 +13,8 @@ The offset of a clip is the sum of the lengths of all clips before it in the fil
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +35,13 @@ from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
 BLOCK, SHAPE, SIGNS, LENGTHS = "_X.mmap", "_X_shape.npy", "_y.npz", "_X_map_samples_lens.npy"
 
 
-@dataclass(frozen=True)
-class _BlockReader:
-    root: Path
-    num_keypoints: int
-
-    def __call__(self, record: dict) -> np.ndarray:
-        path, start, count = self.root / record["file"], record["frame"], record["num_frames"]
-        row_bytes = 4 * 4 * self.num_keypoints
-        if path.stat().st_size < (start + count) * row_bytes:
-            raise CorruptRecordError(f"{path}: no frames {start} to {start + count}; was it truncated after it was opened?")
-        shape = (count, self.num_keypoints, 4)
-        raw = np.memmap(path, np.float32, mode="r", offset=start * row_bytes, shape=shape)
-        return canonical_clip(raw, where=f"{path}: clip {record['clip_id']!r}")
+def _read_clip(root: Path, num_keypoints: int, record: dict) -> np.ndarray:
+    path, start, count = root / record["file"], record["frame"], record["num_frames"]
+    row_bytes = 4 * 4 * num_keypoints
+    if path.stat().st_size < (start + count) * row_bytes:
+        raise CorruptRecordError(f"{path}: no frames {start} to {start + count}; was it truncated after it was opened?")
+    raw = np.memmap(path, np.float32, mode="r", offset=start * row_bytes, shape=(count, num_keypoints, 4))
+    return canonical_clip(raw, where=f"{path}: clip {record['clip_id']!r}")
 
 
 @register_format(
@@ -88,8 +83,8 @@ def open_karsl_block(
     if problems:
         raise DataErrors(str(root), problems)
     metainfo = {"dataset_name": "karsl", "skeleton": describe_skeleton(points), **class_metainfo(signs, table)}
-    labelled = [{**r, "label": label[r["sign"]]} for r in records]
-    return FunctionSource(metainfo, points, labelled, _BlockReader(root, points.num_keypoints))
+    labeled = [{**r, "label": label[r["sign"]]} for r in records]
+    return FunctionSource(metainfo, points, labeled, partial(_read_clip, root, points.num_keypoints))
 
 
 def _records(root: Path, split: str, *, trusted: Trusted) -> Iterator[dict]:
@@ -115,11 +110,9 @@ def _load_lengths(path: Path, *, trusted: Trusted) -> dict[Any, dict[Any, list]]
     if not path.is_file():
         raise DatasetNotFoundError(f"no {path}; the block cannot be read without the lengths of its clips")
     table = load_safe_pickle(path, trusted=trusted, skip=_skip_npy_header)
-    try:
+    with suppress(AttributeError, TypeError):
         if all(isinstance(n, int) and n > 0 for signers in table.values() for ns in signers.values() for n in ns):
             return table
-    except (AttributeError, TypeError):
-        pass
     raise CorruptRecordError(f"{path}: not a dict of SignID to signer to lengths above 0; create the block again")
 
 

@@ -57,12 +57,7 @@ class ScanResult:
         return tuple(sorted({r["sign"] for r in self.records}))
 
     def error(self, root: str | Path, where: str | None = None) -> DataErrors:
-        """Return all problems as one error with a remedy.
-
-        Args:
-            root: Folder that was scanned.
-            where: Name of the folder in the headline. None uses its path.
-        """
+        """Return all problems as one error with a remedy; `where` replaces the path of `root` in its first line."""
         remedy = suggest_fix(root, self.problems, has_records=bool(self.records))
         return DataErrors(where or str(root), self.problems, remedy)
 
@@ -193,21 +188,16 @@ def _parse_sign(name: str, label_table: LabelTable | None) -> tuple[int, str | N
 
 
 def _to_record(file: IndexedFile, member: Member, metadata: dict) -> dict:
+    stem = file.name.rpartition(".")[0]
+    is_only_clip = member.key is None or (file.name.count("/") == 2 and len(file.members) == 1)
     return {
-        "clip_id": _clip_id(file, member),
+        "clip_id": stem if is_only_clip else f"{stem}/{member.key}",
         "keypoint_path": file.name,
         **({} if member.key is None else {"keypoint_key": member.key}),
         **metadata,
         "num_frames": int(member.shape[0]),
         **({} if member.range is None else {BYTE_RANGE_KEY: list(member.range)}),
     }
-
-
-def _clip_id(file: IndexedFile, member: Member) -> str:
-    """Return the file's path without suffix, followed by the array's name unless the file has only this clip."""
-    stem = file.name.rpartition(".")[0]
-    single = member.key is None or (file.name.count("/") == 2 and len(file.members) == 1)
-    return stem if single else f"{stem}/{member.key}"
 
 
 def _check_values(path: Path, key: str | None) -> tuple[str | None, bool]:

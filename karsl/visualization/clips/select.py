@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.filters import normalize_signer
 from karsl.datasets.pipeline import Pipeline
+from karsl.datasets.records import normalize_signer
 from karsl.datasets.transforms.labels import MapLabels, relabel
 from karsl.errors import ConfigError
 from karsl.visualization.clips.sources import ClipRef, ResolvedClip, find_clips, metainfo_above
@@ -48,14 +48,13 @@ class ClipTable:
     75,300 clips take 3 MB.
 
     Args:
-        dataset: Dataset as for `find_clip`.
+        dataset: Dataset as for `find_clips`.
         indices: Only these indices, in this order. Empty uses all.
 
     Attributes:
-        outer: int64 (n,), an index of each clip in the dataset.
         clip_ids: Names of the clips.
         label, sign, num_frames: int32 (n,); -1 if unknown.
-        inner: int64 (n,), number of the dataset in `datasets` that reads the clip.
+        dataset_numbers: int64 (n,), number of the dataset in `datasets` that reads the clip.
         file, frame_start: int64 (n,), number of the pack in `files`, and first frame in it; -1 outside packs.
         signer, split: Names, and int16 (n,) indices into them; -1 if unknown.
 
@@ -65,11 +64,11 @@ class ClipTable:
 
     def __init__(self, dataset: Any, indices: Sequence[int] = ()) -> None:
         self._codes: dict[tuple, int] = {}
-        self._inner: list[ResolvedClip] = []
+        self._clips: list[ResolvedClip] = []
         self._metainfo: list[Mapping[str, Any]] = []
         names: tuple[dict[str, int], ...] = ({}, {}, {})
         rows, seen, self.clip_ids = [], set(), []
-        for outer, clip in find_clips(dataset, indices or range(len(dataset))):
+        for _, clip in find_clips(dataset, indices or range(len(dataset))):
             code = self._code(clip, dataset)
             if (code, clip.index) not in seen:
                 seen.add((code, clip.index))
@@ -78,21 +77,21 @@ class ClipTable:
                 keys = ("signer", "split", "keypoint_path" if "frame_start" in record else "")
                 codes = [_encode_name(record.get(key), known) for key, known in zip(keys, names, strict=True)]
                 numbers = [_encode_number(record.get(key)) for key in ("label", "sign", "num_frames", "frame_start")]
-                rows.append((outer, code, clip.index, *numbers, *codes))
-        table = np.array(rows, dtype=np.int64).reshape(-1, 10)
-        self.outer, self.inner, self._index = (table[:, i].copy() for i in range(3))
-        self.label, self.sign, self.num_frames = (table[:, i].astype(np.int32) for i in (3, 4, 5))
-        self.frame_start, self.file, self.files = table[:, 6].copy(), table[:, 9].copy(), list(names[2])
-        self.signer = list(names[0]), table[:, 7].astype(np.int16)
-        self.split = list(names[1]), table[:, 8].astype(np.int16)
+                rows.append((code, clip.index, *numbers, *codes))
+        table = np.array(rows, dtype=np.int64).reshape(-1, 9)
+        self.dataset_numbers, self._indices = table[:, 0].copy(), table[:, 1].copy()
+        self.label, self.sign, self.num_frames = (table[:, i].astype(np.int32) for i in (2, 3, 4))
+        self.frame_start, self.file, self.files = table[:, 5].copy(), table[:, 8].copy(), list(names[2])
+        self.signer = list(names[0]), table[:, 6].astype(np.int16)
+        self.split = list(names[1]), table[:, 7].astype(np.int16)
 
     @property
     def datasets(self) -> list[Any]:
         """Innermost datasets."""
-        return [clip.dataset for clip in self._inner]
+        return [clip.dataset for clip in self._clips]
 
     def __len__(self) -> int:
-        return len(self.outer)
+        return len(self.label)
 
     def groups(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Group clips of equal dataset, label, sign, signer and split, which differ in name and length only.
@@ -100,7 +99,7 @@ class ClipTable:
         Returns:
             Position in `rows` of the first clip of each group, and the group of each row, both int64.
         """
-        columns = (self.inner, self.label, self.sign, self.signer[1], self.split[1])
+        columns = (self.dataset_numbers, self.label, self.sign, self.signer[1], self.split[1])
         table = np.stack([column[rows].astype(np.int64) for column in columns], axis=1)
         _, first, group = np.unique(table, axis=0, return_index=True, return_inverse=True)
         return first, group.reshape(-1)
@@ -112,12 +111,12 @@ class ClipTable:
         for key, (names, codes) in (("signer", self.signer), ("split", self.split)):
             if codes[row] != _UNKNOWN:
                 known[key] = names[codes[row]]
-        return {"clip_id": self.clip_ids[row], **known}, self._metainfo[self.inner[row]]
+        return {"clip_id": self.clip_ids[row], **known}, self._metainfo[self.dataset_numbers[row]]
 
     def clip_ref(self, row: int) -> ClipRef:
         """Return a reference to the clip of a row."""
-        code, index = int(self.inner[row]), int(self._index[row])
-        clip = self._inner[code]
+        code, index = int(self.dataset_numbers[row]), int(self._indices[row])
+        clip = self._clips[code]
         record = relabel(clip.dataset.get_data_info(index), clip.steps)
         return ClipRef(clip.dataset, index, record, self._metainfo[code], clip.steps)
 
@@ -161,15 +160,15 @@ class ClipTable:
         matches = np.zeros(len(self), dtype=bool)
         for code, metainfo in enumerate(self._metainfo):
             labels = [k for key in ("classes", "classes_ar") for k in matching_glosses(word, metainfo.get(key) or ())]
-            matches |= (self.inner == code) & np.isin(self.label, labels)
+            matches |= (self.dataset_numbers == code) & np.isin(self.label, labels)
         return matches
 
     def _code(self, clip: ResolvedClip, outer: Any) -> int:
         """Return a number for each pair of an innermost dataset and the transforms above it."""
         key = (id(clip.dataset), *map(id, clip.steps))
         if key not in self._codes:
-            self._codes[key] = len(self._inner)
-            self._inner.append(clip)
+            self._codes[key] = len(self._clips)
+            self._clips.append(clip)
             self._metainfo.append(metainfo_above(clip.dataset, outer, clip.steps))
         return self._codes[key]
 
@@ -187,7 +186,7 @@ def select_clips(
     """Select clips to show, each once even if a wrapper repeats it.
 
     Args:
-        dataset: Dataset as for `find_clip`.
+        dataset: Dataset as for `find_clips`.
         count: Maximum number of clips; 0 is all.
         indices: Exactly these clips instead, in this order.
         clip_filter: Conditions on the clips.

@@ -1,12 +1,12 @@
 """Clip-by-clip access to any dataset, source or stream.
 
 A dataset can be browsed if it has `stages(index)`, `get_data_info(index)` and `metainfo`. The classes here add these to
-sources of files, third-party datasets and streams. `find_clip` and `find_clips` resolve indices through dataset wrappers.
+sources of files, third-party datasets and streams. `find_clips` resolves indices through dataset wrappers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -131,21 +131,10 @@ class StreamClips:
         return self.stream.dataset.stages(index)
 
 
-class LimitedClips(SampleClips):
-    """The first samples of an iterable. They are kept in memory, since it cannot be iterated again.
-
-    Args:
-        samples: Iterable of samples.
-        count: Number of samples to read; 0 is all.
-    """
-
-    def __init__(self, samples: Iterable[Any], count: int) -> None:
-        metainfo = getattr(samples, "metainfo", None) or {}
-        super().__init__(list(islice(samples, count or None)), metainfo, getattr(samples, "output_skeleton", None))
-
-
 def as_clips(dataset: Any, count: int = 0) -> Any:
     """Return a map-style dataset unchanged, and a stream or other iterable as clips with indices.
+
+    Samples of a third-party iterable are read at once and stay in memory, since it may not support a second iteration.
 
     Args:
         dataset: Dataset of any kind.
@@ -156,7 +145,8 @@ def as_clips(dataset: Any, count: int = 0) -> Any:
         return dataset
     if hasattr(dataset, "batch") and hasattr(getattr(dataset, "dataset", None), "stages"):
         return StreamClips(dataset)
-    return LimitedClips(dataset, count)
+    metainfo = getattr(dataset, "metainfo", None) or {}
+    return SampleClips(list(islice(dataset, count or None)), metainfo, getattr(dataset, "output_skeleton", None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,29 +183,16 @@ class ClipRef:
     steps: tuple[Callable, ...] = ()
 
 
-def find_clip(dataset: Any, index: int) -> tuple[Any, int]:
-    """Resolve an index through wrappers to the dataset that reads the clip.
+def find_clips(dataset: Any, indices: Sequence[int] | range) -> Iterator[tuple[int, ResolvedClip]]:
+    """Resolve indices through wrappers; yield each index in [0, n), and the clip in the dataset that reads it.
 
     Args:
         dataset: Dataset with `stages`; a wrapper of karsl, MMEngine (ConcatDataset, RepeatDataset, ClassBalancedDataset) or
             torch (Subset, ConcatDataset) around it; or a dataset whose samples have keypoints.
-        index: Index in [-n, n).
-
-    Returns:
-        The innermost dataset and the index in it.
+        indices: Indices in [-n, n).
 
     Raises:
-        ConfigError: If the samples have no keypoints, or the index is out of range.
-    """
-    ((_, clip),) = find_clips(dataset, [index])
-    return clip.dataset, clip.index
-
-
-def find_clips(dataset: Any, indices: Sequence[int] | range) -> Iterator[tuple[int, ResolvedClip]]:
-    """Resolve many indices; yield each index in [0, n) and its clip.
-
-    Raises:
-        ConfigError: As `find_clip`.
+        ConfigError: If the samples have no keypoints, or an index is out of range.
     """
     length = len(dataset)
     outer = np.asarray(indices, dtype=np.int64).reshape(-1)

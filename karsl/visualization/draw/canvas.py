@@ -72,12 +72,12 @@ class Canvas:
         ends = [FACTOR * float(v) for point in (start, end) for v in point]
         self._draw.line(ends, fill=color, width=max(1, round(width * FACTOR)))
 
-    def dashes(self, start: Any, end: Any, color: str, *, width: float = 1.0, dash: float = 3.0) -> None:
-        """Draw a dashed line."""
+    def dashes(self, start: Any, end: Any, color: str) -> None:
+        """Draw a thin dashed line."""
         a, b = np.asarray(start, float), np.asarray(end, float)
-        count = min(max(1, int(np.linalg.norm(b - a) / (2 * dash))), 500)
+        count = min(max(1, int(np.linalg.norm(b - a) / 6)), 500)  # one dash and one gap are 6 pixels
         for k in range(count):
-            self.line(a + (b - a) * k / count, a + (b - a) * (k + 0.5) / count, color, width=width)
+            self.line(a + (b - a) * k / count, a + (b - a) * (k + 0.5) / count, color)
 
     def dot(self, center: Any, radius: float, color: str) -> None:
         """Draw a filled circle."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import SkeletonError
+from karsl.errors import SkeletonError, pluralize
 from karsl.skeletons import Skeleton
 
 _LEGS = re.compile(r"(^|_)(knee|ankle|heel|foot|toe)(_|$)")
@@ -105,19 +105,25 @@ class ClipPlot:
         is_outside = distance > self.num_frames / 4
         return int(np.argmax(np.round(np.sum(shares, axis=0), 2) - 10 * is_outside - distance / (10 * self.num_frames)))
 
-    def hands_detached(self) -> bool:
-        """Return True if the hands are far from both wrists, that is if each group was centered separately."""
-        skeleton, gaps = self.skeleton, []
-        if not {"left_shoulder", "right_shoulder", "left_wrist", "right_wrist"} <= set(skeleton.names):
-            return False
-        wrists = self.points[:, skeleton.indices(["left_wrist", "right_wrist"])]
-        shoulders = self.points[:, skeleton.indices(["left_shoulder", "right_shoulder"])]
-        width = _median(np.linalg.norm(shoulders[:, 0] - shoulders[:, 1], axis=-1))
-        for side in ("left", "right"):
-            if f"{side}_hand_wrist" in skeleton.names:
-                hand = self.points[:, [skeleton.index(f"{side}_hand_wrist")]]
-                gaps.append(np.linalg.norm(wrists - hand, axis=-1).min(-1))  # either wrist: a wrong flip is not detached
-        return bool(gaps) and _median(np.concatenate(gaps)) > 0.75 * width
+
+def hands_detached(points: np.ndarray, skeleton: Skeleton) -> bool:
+    """Return True if the hands are far from both wrists, that is if each group was centered separately.
+
+    Args:
+        points: (T, V, 2), NaN where missing.
+        skeleton: Skeleton of the V points.
+    """
+    if not {"left_shoulder", "right_shoulder", "left_wrist", "right_wrist"} <= set(skeleton.names):
+        return False
+    wrists = points[:, skeleton.indices(["left_wrist", "right_wrist"])]
+    shoulders = points[:, skeleton.indices(["left_shoulder", "right_shoulder"])]
+    width = _median(np.linalg.norm(shoulders[:, 0] - shoulders[:, 1], axis=-1))
+    gaps = []
+    for side in ("left", "right"):
+        if f"{side}_hand_wrist" in skeleton.names:
+            hand = points[:, [skeleton.index(f"{side}_hand_wrist")]]
+            gaps.append(np.linalg.norm(wrists - hand, axis=-1).min(-1))  # either wrist: a wrong flip is not detached
+    return bool(gaps) and _median(np.concatenate(gaps)) > 0.75 * width
 
 
 def visible_points(keypoint: Any, score: Any | None, skeleton: Skeleton) -> np.ndarray:
@@ -171,5 +177,4 @@ def _titles(results: Mapping[str, Any], metainfo: Mapping[str, Any]) -> tuple[st
 
 def _subtitle(results: Mapping[str, Any], num_frames: int) -> str:
     signer = f"signer {results['signer']}" if results.get("signer") else ""
-    frames = f"{num_frames} frame" + ("" if num_frames == 1 else "s")
-    return " · ".join(filter(None, (signer, results.get("split", ""), frames)))
+    return " · ".join(filter(None, (signer, results.get("split", ""), pluralize(num_frames, "frame"))))

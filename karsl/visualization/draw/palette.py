@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from karsl.skeletons import Skeleton
 
-PAPER, INK, MUTED, GRID, MISSING = "#ffffff", "#111827", "#64748b", "#e2e8f0", "#fddcd9"
+PAPER, INK, MUTED, FAINT, GRID, MISSING = "#ffffff", "#111827", "#64748b", "#a8b1bd", "#e2e8f0", "#fddcd9"
 RIGHT, LEFT, POSE, FACE = "#d9480f", "#1769b5", "#334155", "#8896a9"
 RIGHT_ARM, LEFT_ARM = "#94542f", "#2f5f87"  # halfway between the colors of side and pose
 _OTHERS = ("#0b7a5b", "#a3457f", "#7a6a00", "#4b3fa0")

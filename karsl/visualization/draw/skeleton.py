@@ -1,4 +1,4 @@
-"""Skeleton of one frame, fitted to a panel."""
+"""Drawing of one frame of a clip, fitted to a panel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from karsl.skeletons import Skeleton
 from karsl.visualization.draw.canvas import Canvas
-from karsl.visualization.draw.palette import LEFT, RIGHT, bones, dots
+from karsl.visualization.draw.clip import ClipPlot
+from karsl.visualization.draw.palette import FAINT, LEFT, RIGHT, GroupStyle, bones, dots
 
 _MIN_TETHER = 4.0  # pixels; shorter ones are hidden by the lines of the hand
 _MIN_EXTENT = 1e-12
@@ -31,6 +32,35 @@ class Viewport:
     def to_pixels(self, points: np.ndarray) -> np.ndarray:
         """Map coordinates (..., 2) to pixels (..., 2) in the panel; NaN stays NaN."""
         return (points - self.center) * self.scale + np.asarray(self.size) / 2
+
+
+def draw_frame(
+    canvas: Canvas,
+    clip: ClipPlot,
+    frame: int,
+    view: Viewport,
+    *,
+    group: GroupStyle | None = None,
+    zoom: float = 1.0,
+    text_size: int = 10,
+) -> None:
+    """Draw one frame of a clip, or "missing" if it has no point to show.
+
+    Args:
+        canvas: Canvas of the panel.
+        clip: Clip to show.
+        frame: Frame in [0, T).
+        view: Region of the panel.
+        group: Group to draw. None draws all.
+        zoom: As for `draw_skeleton`.
+        text_size: Size of "missing" in pixels.
+    """
+    only = clip.skeleton.groups[group.name] if group else None
+    points = clip.points[frame]
+    if np.isfinite(points[only or slice(None)]).all(-1).any():
+        draw_skeleton(canvas, view.to_pixels(points), clip.skeleton, only=only, zoom=zoom)
+    else:
+        canvas.text(canvas.width / 2, canvas.height / 2, "missing", size=text_size, color=FAINT, anchor="mm")
 
 
 def draw_skeleton(
@@ -66,7 +96,7 @@ def _draw_tethers(canvas: Canvas, pixels: np.ndarray, seen: np.ndarray, skeleton
             continue
         wrist, hand = skeleton.indices(ends)
         if seen[wrist] and seen[hand] and np.linalg.norm(pixels[wrist] - pixels[hand]) > _MIN_TETHER:
-            canvas.dashes(pixels[wrist], pixels[hand], color, width=1.0)
+            canvas.dashes(pixels[wrist], pixels[hand], color)
 
 
 def limits(points: np.ndarray) -> np.ndarray | None:

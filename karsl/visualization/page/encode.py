@@ -13,7 +13,7 @@ import numpy as np
 from karsl.audit.hands import attached_wrist, is_implausible
 from karsl.skeletons import Skeleton, mirror_name
 from karsl.visualization.draw import palette
-from karsl.visualization.draw.clip import ClipPlot
+from karsl.visualization.draw.clip import hands_detached
 from karsl.visualization.page.clip import PageClip, PageStage
 from karsl.visualization.page.stages import affine_between, quantize
 
@@ -187,8 +187,8 @@ def _encode_stage(
     points = np.asarray(stage.points, dtype=np.float64)[..., :2]
     wrists = attached_wrist(points, stage.skeleton)
     data = _encode_points(stage, {number: earlier[number] for number in sources}, points)
-    parted = data.pop("parted", None)
-    detached = _hands_detached(points, stage.skeleton) if parted is None else parted or encoded[data["from"]]["detached"]
+    detaches = data.pop("detaches", None)
+    detached = detaches or encoded[data["from"]]["detached"] if "from" in data else hands_detached(points, stage.skeleton)
     seen = np.isfinite(points[..., 0])
     groups = [(style.label, stage.skeleton.groups[style.name]) for style in palette.group_styles(stage.skeleton)]
     return {
@@ -211,10 +211,6 @@ def _encode_points(stage: PageStage, sources: Mapping[int, PageStage], points: n
         if maps is not None:
             return {"from": number, **maps}
     return quantize(points)
-
-
-def _hands_detached(points: np.ndarray, skeleton: Skeleton) -> bool:
-    return ClipPlot(points, skeleton, "", "", "", "", None, len(points)).hands_detached()
 
 
 def _encode_frame_inds(stage: PageStage, earlier: Sequence[PageStage]) -> list[float | None] | int | None:

@@ -26,9 +26,7 @@ _SCRIPTS = (
     "dom", "text", "decode", "store", "pose", "draw", "panels", "timeline",
     "filters", "list", "views", "player", "head", "charts", "stats", "keys", "main",
 )  # fmt: skip
-_TYPES = re.compile(
-    r"^ *(?:/\*\*(?:(?!\*/).)*\*/\n)", re.DOTALL | re.MULTILINE
-)  # JSDoc comments, which the page does not need
+_COMMENTS = re.compile(r"^ *(?:/\*\*(?:(?!\*/).)*\*/|//[^\n]*)\n", re.DOTALL | re.MULTILINE)
 CLIPS_PER_PAGE = 500
 PAGE_BYTES = 15_000_000
 
@@ -161,7 +159,7 @@ def _hash(text: str) -> str:
 
 @cache
 def _script() -> str:
-    scripts = "\n".join(f"// ---- {name}.js\n{_TYPES.sub('', _asset(f'js/{name}.js'))}" for name in _SCRIPTS)
+    scripts = "\n".join(f"// ---- {name}.js\n{_COMMENTS.sub('', _asset(f'js/{name}.js'))}" for name in _SCRIPTS)
     return f'"use strict";\n(() => {{\n{scripts}}})();\n'
 
 

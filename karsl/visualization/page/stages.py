@@ -58,11 +58,11 @@ def affine_between(source: PageStage, target: PageStage) -> dict[str, Any] | Non
     """Find affine maps that give `target` from `source`, exact to one quantization level; None if there are none.
 
     Returns:
-        `sampled`: whether frames were sampled from `source` at the target's `frame_inds`;
+        `sampled`: True if frames were sampled from `source` at the target's `frame_inds`;
         `pick`: point of `source` for each point, `"mirror"` for its mirror, or None for the same;
         `affine`: six numbers per group, x' = a x + b y + c and y' = d x + e y + f;
         `seen`: bits of the present points (deflated, base64), or None if no point was dropped;
-        `parted`: whether the groups moved apart, so that they no longer form a body.
+        `detaches`: True if the groups moved apart, so that they no longer form a body.
     """
     inds = _frame_positions(source, target)
     if inds is None and len(source.points) != len(target.points):
@@ -147,7 +147,7 @@ def _fit_groups(before: np.ndarray, after: np.ndarray, target: PageStage, step: 
     subset = seen_after & (np.arange(seen_after.size).reshape(seen_after.shape) % 7 == 0)
     shared = _fit_affine(before[subset], after[subset], _MAX_ERROR * step * LEVELS)
     bits = None if (seen_before == seen_after).all() else _deflate(_pack_bits(seen_after))
-    return {"affine": rows, "seen": bits, "parted": shared is None}
+    return {"affine": rows, "seen": bits, "detaches": shared is None}
 
 
 def _fit_affine(before: np.ndarray, after: np.ndarray, tolerance: float) -> np.ndarray | None:

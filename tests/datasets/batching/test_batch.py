@@ -222,7 +222,7 @@ def test_a_pack_that_is_not_the_annotations_own_is_refused(packs, tmp_path):
     content["data_list"][0]["frame_start"] = 10**9
     (tmp_path / "wrong.json").write_text(json.dumps(content), encoding="utf-8")
     dataset = KArSLDataset(str(tmp_path / "wrong.json"), data_root=str(packs / "float32"), pipeline=TRAIN)
-    with pytest.raises(TransformError, match="no frames 1000000000 to .* is it the pack of this annotation file"):
+    with pytest.raises(TransformError, match="no frames 1000000000 to .* is it the right pack"):
         keypoint_collate(dataset.__getitems__([0]))
 
 

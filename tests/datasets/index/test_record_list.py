@@ -201,7 +201,7 @@ def test_a_flipped_bit_anywhere_is_an_error_or_harmless_never_wrong_data(tmp_pat
 
 def padding(data: bytes) -> list[int]:
     """Offsets of alignment gaps, which contain no data."""
-    from karsl.datasets.index.header import HEADER_BYTES, IndexHeader
+    from karsl.datasets.index.reader import HEADER_BYTES, IndexHeader
 
     header = IndexHeader.unpack(data[:HEADER_BYTES], len(data), "")
     return [header.ends_offset - 8]

@@ -46,10 +46,10 @@ def shared_batch(pool):
     """As a worker makes it, here in one process."""
     layout, nbytes = transfer._layout(tuple((key, shape, np.dtype(dtype)) for key, (shape, dtype) in SPEC.items()))
     lease, address = pool.acquire(nbytes)
-    arrays = transfer._arrays(lease.array(), layout)
+    arrays, tensors = transfer._views(lease.array(), layout)
     for array in arrays.values():
         array[:] = 1
-    return SharedBatch(transfer._tensors(arrays), torch.from_numpy(lease.array()), lease, address)
+    return SharedBatch(tensors, torch.from_numpy(lease.array()), lease, address)
 
 
 @pytest.mark.parametrize("persistent", [False, True], ids=["new workers", "persistent workers"])

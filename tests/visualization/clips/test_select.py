@@ -14,7 +14,7 @@ from karsl.datasets.combine import MapDataset
 from karsl.errors import ConfigError
 from karsl.testing import make_corpus
 from karsl.visualization.clips.select import ClipFilter, clip_stages, select_clips, shown_stages
-from karsl.visualization.clips.sources import as_clips, find_clip
+from karsl.visualization.clips.sources import as_clips, find_clips
 
 PIPELINE = [{"type": "LoadKeypoints"}, {"type": "TSNSampleFrames", "clip_len": 8}, {"type": "PackKeypointInputs"}]
 
@@ -27,6 +27,11 @@ def root(tmp_path_factory) -> str:
 @pytest.fixture
 def dataset(root) -> KArSLDataset:
     return KArSLDataset(data_root=root, pipeline=PIPELINE, seed=0)
+
+
+def find_clip(dataset, index: int) -> tuple:
+    ((_, clip),) = find_clips(dataset, [index])
+    return clip.dataset, clip.index
 
 
 def ids(clips) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from karsl.errors import SkeletonError
 from karsl.skeletons import Skeleton
-from karsl.visualization.draw.clip import ClipPlot, visible_points
+from karsl.visualization.draw.clip import ClipPlot, hands_detached, visible_points
 
 PAIR = Skeleton("pair", (("pose", ("left_wrist", "right_wrist")),), (("left_wrist", "right_wrist"),))
 
@@ -65,20 +65,24 @@ def test_sampled_clips_are_not_unsampled():
     assert not view(4, frame_inds=np.arange(4.0), total_frames=9).is_unsampled
 
 
+def is_detached(clip: ClipPlot) -> bool:
+    return hands_detached(clip.points, clip.skeleton)
+
+
 def test_hands_are_detached_if_each_group_has_its_own_origin(results):
-    assert not ClipPlot.from_results(results).hands_detached()
+    assert not is_detached(ClipPlot.from_results(results))
     rh, skeleton = results["skeleton"].groups["rh"], results["skeleton"]
     apart = results["keypoint"].copy()
     apart[:, rh] -= apart[:, rh][:, :1]
     apart[:, skeleton.groups["lh"]] -= apart[:, skeleton.groups["lh"]][:, :1]
-    assert ClipPlot.from_results({**results, "keypoint": apart}).hands_detached()
+    assert is_detached(ClipPlot.from_results({**results, "keypoint": apart}))
 
 
 def test_wrong_flip_does_not_detach_hands(results):
     skeleton, wrong = results["skeleton"], results["keypoint"].copy()
     rh, lh = skeleton.groups["rh"], skeleton.groups["lh"]
     wrong[:, rh], wrong[:, lh] = results["keypoint"][:, lh], results["keypoint"][:, rh]
-    assert not ClipPlot.from_results({**results, "keypoint": wrong, "keypoint_score": None}).hands_detached()
+    assert not is_detached(ClipPlot.from_results({**results, "keypoint": wrong, "keypoint_score": None}))
 
 
 @pytest.mark.parametrize("shape", [(4, 3, 3), (0, 2, 3), (2, 3), (4, 2, 1)])

@@ -215,12 +215,12 @@ def test_every_function_has_a_key(opened):
     for key, frame in (("ArrowRight", 2), (".", 3), (",", 2), ("ArrowLeft", 1), ("Shift+ArrowRight", 11), ("Home", 1)):
         press(key)
         assert opened.counter().startswith(f"{frame} /"), key
-    first = page.inner_text("#clip-facts")
+    first = page.inner_text("#clip-metadata")
     press("j")
-    page.wait_for_function("text => document.getElementById('clip-facts').innerText !== text", arg=first)
+    page.wait_for_function("text => document.getElementById('clip-metadata').innerText !== text", arg=first)
     press("ArrowUp")
     page.wait_for_function(
-        "text => document.getElementById('clip-facts').innerText.slice(0, 40) === text.slice(0, 40)", arg=first
+        "text => document.getElementById('clip-metadata').innerText.slice(0, 40) === text.slice(0, 40)", arg=first
     )
     press("]")
     assert page.input_value('[aria-label="Speed"]') == "2"
@@ -298,13 +298,13 @@ def test_correct_flip_is_not_flagged(opened):
 def test_link_opens_its_clip_stage_frame_and_view(window, page_file, page_clips):
     wanted = page_clips[7]
     opened = window().open(page_file, f"#clip={wanted.link}&stage=1&frame=4&view=compare")
-    assert wanted.clip_id in opened.page.inner_text("#clip-facts")
+    assert wanted.clip_id in opened.page.inner_text("#clip-metadata")
     assert opened.counter() == "5 / 16"
     assert opened.page.locator("#panels figure").count() == 5
     assert f"clip={wanted.link}" in opened.page.get_attribute("#clip-link", "href")
     opened.page.evaluate(f"location.hash = 'clip={page_clips[2].link}'")
     opened.page.wait_for_function(
-        "id => document.getElementById('clip-facts').innerText.includes(id)", arg=page_clips[2].clip_id
+        "id => document.getElementById('clip-metadata').innerText.includes(id)", arg=page_clips[2].clip_id
     )
 
 
@@ -319,7 +319,7 @@ def test_links_work_through_the_index_of_many_pages(window, page_clips, tmp_path
     opened.page.goto((tmp_path / "all.html").as_uri() + f"#clip={page_clips[11].link}")
     opened.page.wait_for_url("**/all-003.html#clip=*")
     opened.page.wait_for_function(
-        "id => document.getElementById('clip-facts').innerText.includes(id)", arg=page_clips[11].clip_id
+        "id => document.getElementById('clip-metadata').innerText.includes(id)", arg=page_clips[11].clip_id
     )
     opened.open(tmp_path / "all.html")
     assert opened.page.locator("#stats-view").is_visible()
@@ -410,6 +410,6 @@ def test_served_page_requests_the_list_and_one_clip(window, page_clips):
     assert opened.requests == [f"http://page.test/{p}" for p in ("", "index.json", f"clips/{page_clips[0].link}.json")]
     opened.page.keyboard.press("j")
     opened.page.wait_for_function(
-        "id => document.getElementById('clip-facts').innerText.includes(id)", arg=page_clips[1].clip_id
+        "id => document.getElementById('clip-metadata').innerText.includes(id)", arg=page_clips[1].clip_id
     )
     assert opened.colors("#panels canvas") > 20

@@ -9,10 +9,7 @@ async function inflate(text) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/**
- * @param {Payload} payload
- * @param {Record<string, Skeleton>} skeletons
- */
+/** @type {(payload: Payload, skeletons: Record<string, Skeleton>) => Promise<Clip>} */
 async function decodeClip(payload, skeletons) {
   const total = payload.total;
   /** @type {Clip} */
@@ -42,11 +39,7 @@ async function decodeStage(encoded, earlier, skeletons, total) {
   return { ...encoded, name, inds, skeleton, xy, disk, unchanged: isIdentity(points) };
 }
 
-/**
- * @param {EncodedPoints} encoded
- * @param {number} frames
- * @param {number} points
- */
+/** @type {(encoded: EncodedPoints, frames: number, points: number) => Promise<Float32Array>} */
 async function dequantize({ low, step, data }, frames, points) {
   const bytes = await inflate(data);
   const count = frames * points * 2;
@@ -61,10 +54,7 @@ async function dequantize({ low, step, data }, frames, points) {
   return hideMissing(xy, bytes.subarray(2 * count));
 }
 
-/**
- * @param {Float32Array} xy
- * @param {Uint8Array} bits
- */
+/** @type {(xy: Float32Array, bits: Uint8Array) => Float32Array} */
 function hideMissing(xy, bits) {
   for (let i = 0; i < xy.length / 2; i++) {
     if (!(bits[i >> 3] & (128 >> (i & 7)))) xy[2 * i] = xy[2 * i + 1] = NaN;
@@ -101,28 +91,16 @@ async function applyMaps(encoded, source, skeleton, frames, inds) {
   return encoded.seen ? hideMissing(xy, await inflate(encoded.seen)) : xy;
 }
 
-/**
- * Interpolate between two points. If one of them is missing, the other is used.
- *
- * @param {Float32Array} xy
- * @param {number} one
- * @param {number} two
- * @param {number} weight
- * @returns {Point}
- */
+// Interpolate between two points. If one of them is missing, the other is used.
+/** @type {(xy: Float32Array, one: number, two: number, weight: number) => Point} */
 function blend(xy, one, two, weight) {
   if (weight === 0 || Number.isNaN(xy[two])) return [xy[one], xy[one + 1]];
   if (Number.isNaN(xy[one])) return [xy[two], xy[two + 1]];
   return [xy[one] + (xy[two] - xy[one]) * weight, xy[one + 1] + (xy[two + 1] - xy[one + 1]) * weight];
 }
 
-/**
- * Return the frame on disk of each frame, evenly spread if unknown.
- *
- * @param {number} frames
- * @param {(number | null)[] | null} inds
- * @param {number} total
- */
+// Return the frame on disk of each frame, evenly spread if unknown.
+/** @type {(frames: number, inds: (number | null)[] | null, total: number) => Float32Array} */
 function diskTimes(frames, inds, total) {
   const times = new Float32Array(frames);
   let last = 0;
@@ -146,10 +124,7 @@ function isIdentity(encoded) {
   );
 }
 
-/**
- * @param {Stage} stage
- * @param {number} disk
- */
+/** @type {(stage: Stage, disk: number) => number} */
 function frameAt(stage, disk) {
   let best = 0;
   for (let t = 1; t < stage.frames; t++) {

@@ -46,8 +46,7 @@ function segmented(label, choices, value, choose) {
 
 /** @param {Element} group */
 function press(group, value) {
-  for (const one of group.children)
-    one.setAttribute("aria-pressed", String(one.getAttribute("data-key") === String(value)));
+  for (const one of group.children) one.setAttribute("aria-pressed", String(one.getAttribute("data-key") === String(value)));
 }
 
 function toggle(label, title, on, set) {
@@ -69,4 +68,4 @@ function select(label, options, change) {
 /** @param {number} share */
 const percent = (share) =>
   share > 0 && share < 0.005 ? "<1%" : share < 1 && share >= 0.995 ? ">99%" : `${Math.round(100 * share)}%`;
-const many = (count, one, more = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : more}`;
+const pluralize = (count, one, more = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : more}`;

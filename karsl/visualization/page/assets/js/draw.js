@@ -1,21 +1,6 @@
 // Drawing of one frame on a canvas.
 
-const ROLES = [
-  "right",
-  "left",
-  "right-arm",
-  "left-arm",
-  "pose",
-  "face",
-  "other",
-  "ink",
-  "muted",
-  "faint",
-  "missing",
-  "alert",
-  "paper",
-  "accent",
-];
+const ROLES = "right left right-arm left-arm pose face other ink muted faint missing alert paper accent".split(" ");
 /** @type {Record<string, string>} */
 let colors = {};
 
@@ -30,10 +15,7 @@ function readColors() {
   probe.remove();
 }
 
-/**
- * @param {HTMLCanvasElement} canvas
- * @returns {[pen: Pen, width: number, height: number]}
- */
+/** @type {(canvas: HTMLCanvasElement) => [pen: Pen, width: number, height: number]} */
 function clearedPen(canvas) {
   const { clientWidth: width, clientHeight: height } = canvas;
   const dense = Math.min(window.devicePixelRatio || 1, 3);
@@ -48,16 +30,9 @@ function clearedPen(canvas) {
   return [pen, width, height];
 }
 
-/**
- * Draw a frame. Options: `group` draws only that group, `ghost` uses one faint color, `tethers` connects hands to arms,
- * `size` scales lines and dots.
- *
- * @param {Pen} pen
- * @param {Stage} stage
- * @param {number} t
- * @param {View} view
- * @param {DrawOptions} options
- */
+// Draw a frame. Options: `group` draws only that group, `ghost` uses one faint color, `tethers` connects hands to arms,
+// `size` scales lines and dots.
+/** @type {(pen: Pen, stage: Stage, t: number, view: View, options?: DrawOptions) => void} */
 function drawFrame(pen, stage, t, view, { group = null, ghost = false, tethers = false, size = 1, alpha = 1 } = {}) {
   pen.globalAlpha = alpha;
   const inGroup = (v) => !group || (v >= group.at[0] && v < group.at[1]);
@@ -77,22 +52,13 @@ function drawFrame(pen, stage, t, view, { group = null, ghost = false, tethers =
   pen.globalAlpha = 1;
 }
 
-/**
- * Return the radius of a dot: large for joints of arms, small for the many points of hands, face and feet.
- *
- * @param {Skeleton} skeleton
- * @param {number} v
- * @param {string} role
- */
+// Return the radius of a dot: large for joints of arms, small for the many points of hands, face and feet.
+/** @type {(skeleton: Skeleton, v: number, role: string) => number} */
 function dotSize(skeleton, v, role) {
   return role === "right" || role === "left" ? 2.1 : /shoulder|elbow|(^|_)wrist|hip/.test(skeleton.names[v]) ? 3 : 1.7;
 }
 
-/**
- * @param {Pen} pen
- * @param {Point} from
- * @param {Point} to
- */
+/** @type {(pen: Pen, from: Point, to: Point) => void} */
 function line(pen, from, to) {
   pen.beginPath();
   pen.moveTo(...from);
@@ -100,25 +66,15 @@ function line(pen, from, to) {
   pen.stroke();
 }
 
-/**
- * @param {Pen} pen
- * @param {Point} center
- * @param {number} radius
- */
-function disc(pen, [x, y], radius) {
+/** @type {(pen: Pen, center: Point, radius: number, paint?: "fill" | "stroke") => void} */
+function disc(pen, [x, y], radius, paint = "fill") {
   pen.beginPath();
   pen.arc(x, y, radius, 0, 2 * Math.PI);
-  pen.fill();
+  pen[paint]();
 }
 
-/**
- * Draw a line from each hand to the wrist of its own arm. One that crosses the body shows a wrong flip.
- *
- * @param {Pen} pen
- * @param {Stage} stage
- * @param {number} t
- * @param {View} view
- */
+// Draw a line from each hand to the wrist of its own arm. One that crosses the body shows a wrong flip.
+/** @type {(pen: Pen, stage: Stage, t: number, view: View) => void} */
 function drawTethers(pen, stage, t, view) {
   for (const [hand, arm, side] of stage.skeleton.tethers) {
     if (!isSeen(stage, t, hand) || !isSeen(stage, t, arm)) continue;
@@ -130,28 +86,12 @@ function drawTethers(pen, stage, t, view) {
     pen.setLineDash(wrong ? [] : [4, 4]);
     line(pen, from, to);
     pen.setLineDash([]);
-    if (wrong) ring(pen, to);
+    if (wrong) disc(pen, to, 8, "stroke");
   }
 }
 
-/**
- * @param {Pen} pen
- * @param {Point} center
- */
-function ring(pen, [x, y]) {
-  pen.beginPath();
-  pen.arc(x, y, 8, 0, 2 * Math.PI);
-  pen.stroke();
-}
-
-/**
- * Draw a letter next to each hand, for readers who cannot distinguish the colors.
- *
- * @param {Pen} pen
- * @param {Stage} stage
- * @param {number} t
- * @param {View} view
- */
+// Draw a letter next to each hand, for readers who cannot distinguish the colors.
+/** @type {(pen: Pen, stage: Stage, t: number, view: View) => void} */
 function drawLetters(pen, stage, t, view) {
   pen.font = "700 12px system-ui, sans-serif";
   pen.textAlign = "center";
@@ -171,30 +111,17 @@ function drawLetters(pen, stage, t, view) {
   }
 }
 
-function drawNote(pen, text, width, height) {
-  pen.font = "13px system-ui, sans-serif";
-  pen.textAlign = "center";
-  pen.textBaseline = "middle";
+/** @type {(pen: Pen, text: string, at: Point, size: number, align: CanvasTextAlign, baseline: CanvasTextBaseline) => void} */
+function drawText(pen, text, [x, y], size, align, baseline) {
+  pen.font = `${size}px system-ui, sans-serif`;
+  pen.textAlign = align;
+  pen.textBaseline = baseline;
   pen.fillStyle = colors.muted;
-  pen.fillText(text, width / 2, height / 2);
+  pen.fillText(text, x, y);
 }
 
-function drawCorner(pen, text) {
-  pen.font = "11px system-ui, sans-serif";
-  pen.textAlign = "left";
-  pen.textBaseline = "top";
-  pen.fillStyle = colors.muted;
-  pen.fillText(text, 7, 5);
-}
-
-/**
- * Draw the paths of the hands' wrists through the clip, stronger up to the current frame.
- *
- * @param {Pen} pen
- * @param {Stage} stage
- * @param {number} t
- * @param {View} view
- */
+// Draw the paths of the hands' wrists through the clip, stronger up to the current frame.
+/** @type {(pen: Pen, stage: Stage, t: number, view: View) => void} */
 function drawPaths(pen, stage, t, view) {
   for (const group of stage.skeleton.groups.filter((one) => one.side)) {
     const tip = pathPoint(stage, group);
@@ -210,12 +137,8 @@ function drawPaths(pen, stage, t, view) {
   }
 }
 
-/**
- * Return the bounds of the paths, at least a share of the body, so that a resting hand does not look like a movement.
- *
- * @param {Stage} stage
- * @returns {Box}
- */
+// Return the bounds of the paths, at least a share of the body, so that a resting hand does not look like a movement.
+/** @type {(stage: Stage) => Box} */
 function pathBounds(stage) {
   const tips = stage.skeleton.groups.filter((one) => one.side).map((group) => pathPoint(stage, group));
   const [x0, y0, x1, y1] = unionBox(tips.map((tip) => groupBounds(stage, { at: [tip, tip + 1] })));
@@ -226,8 +149,5 @@ function pathBounds(stage) {
   return [x - w, y - h, x + w, y + h];
 }
 
-/**
- * @param {Stage} stage
- * @param {Group} group
- */
+/** @type {(stage: Stage, group: Group) => number} */
 const pathPoint = (stage, group) => Math.max(group.at[0], stage.skeleton.names.indexOf(`${group.side}_hand_wrist`));

@@ -1,6 +1,6 @@
 // Search, filters and order of the list of clips.
 
-const filters = { query: "", signer: "", split: "", category: "", hand: "", least: 25, wrong: false, sort: "index" };
+const filters = { query: "", signer: "", split: "", category: "", hand: "", minShare: 25, wrong: false, sort: "index" };
 /** @type {{ rows: Row[] }} */
 const listed = { rows: [] };
 
@@ -18,31 +18,29 @@ const SORTS = [
   ["id", "sort: clip name"],
 ];
 
+const setFilter = (key) => (value) => {
+  filters[key] = value;
+  refilter();
+};
+
 function buildFilters() {
-  byId("search").addEventListener("input", (event) => {
-    filters.query = event.target.value;
-    refilter();
-  });
+  byId("search").addEventListener("input", (event) => setFilter("query")(event.target.value));
   const box = byId("filters");
   const add = (key, label, none) => {
     const values = valuesOf(key);
     if (values.length > 1)
       box.append(
-        select(label, [["", none], ...values.map((value) => [value, key === "signer" ? `signer ${value}` : value])], (value) => {
-          filters[key] = value;
-          refilter();
-        }),
+        select(
+          label,
+          [["", none], ...values.map((value) => [value, key === "signer" ? `signer ${value}` : value])],
+          setFilter(key),
+        ),
       );
   };
   add("signer", "signer", "all signers");
   add("split", "split", "all splits");
   add("category", "category", "all categories");
-  box.append(
-    select("Order", SORTS, (value) => {
-      filters.sort = value;
-      refilter();
-    }),
-  );
+  box.append(select("Order", SORTS, setFilter("sort")));
   if (rows.some((row) => row.hands)) box.append(...handFilter());
   if (rows.some((row) => row.wrong.length)) {
     const label = el(
@@ -51,10 +49,7 @@ function buildFilters() {
       el("input", {
         type: "checkbox",
         id: "only-wrong",
-        onchange: (event) => {
-          filters.wrong = event.target.checked;
-          refilter();
-        },
+        onchange: (event) => setFilter("wrong")(event.target.checked),
       }),
       " ⚠ hands on the wrong arms only",
     );
@@ -62,12 +57,8 @@ function buildFilters() {
   }
 }
 
-/**
- * Return the distinct values of a column: signers and splits by name, categories by their first sign.
- *
- * @param {"signer" | "split" | "category"} key
- * @returns {string[]}
- */
+// Return the distinct values of a column: signers and splits by name, categories by their first sign.
+/** @type {(key: "signer" | "split" | "category") => string[]} */
 function valuesOf(key) {
   const first = new Map();
   for (const row of rows) if (row[key]) first.set(row[key], Math.min(row.sign ?? Infinity, first.get(row[key]) ?? Infinity));
@@ -76,17 +67,17 @@ function valuesOf(key) {
 }
 
 function handFilter() {
-  const shown = el("output", {}, percent(filters.least / 100));
+  const shown = el("output", {}, percent(filters.minShare / 100));
   const slider = el("input", {
     type: "range",
     min: 5,
     max: 100,
     step: 5,
-    value: filters.least,
+    value: filters.minShare,
     "aria-label": "in at least this share of frames",
     oninput: (event) => {
-      filters.least = Number(event.target.value);
-      shown.value = percent(filters.least / 100);
+      filters.minShare = Number(event.target.value);
+      shown.value = percent(filters.minShare / 100);
       refilter();
     },
   });
@@ -109,7 +100,7 @@ function refilter() {
       (!filters.split || row.split === filters.split) &&
       (!filters.category || row.category === filters.category) &&
       (!filters.wrong || row.wrong.length) &&
-      (!filters.hand || missing(row) >= filters.least / 100 - 1e-9) &&
+      (!filters.hand || missing(row) >= filters.minShare / 100 - 1e-9) &&
       matches(row),
   );
   const rank = {
@@ -121,7 +112,7 @@ function refilter() {
   if (filters.sort === "id") listed.rows.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
   const signs = new Set(listed.rows.map((row) => row.sign ?? row.label)).size;
   byId("count").textContent =
-    `${listed.rows.length.toLocaleString("en")} of ${many(rows.length, "clip")} · ${many(signs, "sign")}`;
+    `${listed.rows.length.toLocaleString("en")} of ${pluralize(rows.length, "clip")} · ${pluralize(signs, "sign")}`;
   byId("list").scrollTop = 0;
   paintList();
   if (state.tab === "statistics") paintStats();

@@ -22,22 +22,19 @@ function paintHead() {
     row.signer && `signer ${row.signer}`,
     row.split,
     row.category,
-    clip && many(clip.total, "frame"),
+    clip && pluralize(clip.total, "frame"),
     ...seen,
     row.id,
   ];
   const text = metadata.filter(Boolean).join(" · ");
-  byId("clip-facts").replaceChildren(el("span", { class: "cut", title: text }, text), link);
+  byId("clip-metadata").replaceChildren(el("span", { class: "cut", title: text }, text), link);
   const wrong = clip ? [...clip.stages, ...clip.augmentations].filter((stage) => stage.wrong) : [];
   const warning = byId("warning");
   warning.hidden = !wrong.length && !problem;
   warning.textContent = problem || warningText(clip, wrong);
 }
 
-/**
- * @param {Clip} clip
- * @param {Stage[]} wrong
- */
+/** @type {(clip: Clip, wrong: Stage[]) => string} */
 function warningText(clip, wrong) {
   if (!wrong.length) return "";
   const first = wrong[0],
@@ -81,12 +78,7 @@ function paintToolbar() {
 /** @param {Clip} clip */
 function stageChips(clip) {
   const chips = clip.stages.map((stage, number) => {
-    const title = [
-      stage.wrong && "hands on the wrong arms",
-      stage.unchanged && "no change",
-      stage.note,
-      `key ${number + 1}`,
-    ]
+    const title = [stage.wrong && "hands on the wrong arms", stage.unchanged && "no change", stage.note, `key ${number + 1}`]
       .filter(Boolean)
       .join("; ");
     return button(`${stage.wrong ? "⚠ " : ""}${number} · ${stage.name}`, title, () => goToStage(number), {

@@ -5,22 +5,8 @@ const KEYS = [
   ["space", "play, pause", () => play()],
   ["ArrowRight", "next frame", (event) => step(event.shiftKey ? 10 : 1)],
   ["ArrowLeft", "previous frame", (event) => step(event.shiftKey ? -10 : -1)],
-  [
-    ".",
-    "next frame",
-    () => {
-      update({ playing: false });
-      step(1);
-    },
-  ],
-  [
-    ",",
-    "previous frame",
-    () => {
-      update({ playing: false });
-      step(-1);
-    },
-  ],
+  [".", "next frame", () => pauseAndStep(1)],
+  [",", "previous frame", () => pauseAndStep(-1)],
   ["ArrowDown", "next clip", () => moveInList(1)],
   ["ArrowUp", "previous clip", () => moveInList(-1)],
   ["j", "next clip", () => moveInList(1)],
@@ -38,19 +24,21 @@ const KEYS = [
   ["l", "legs", () => update({ legs: !state.legs })],
   ["f", "shared scale of all stages", () => update({ shared: !state.shared })],
   ["s", "statistics, clips", () => goToTab(state.tab === "clips" ? "statistics" : "clips")],
-  ["t", "light, dark", () => nextTheme()],
-  [
-    "/",
-    "search",
-    () => {
-      byId("sidebar").classList.add("shown");
-      openDrawer();
-      byId("search").focus();
-      byId("search").select();
-    },
-  ],
+  ["t", "light, dark", () => switchTheme()],
+  ["/", "search", () => focusSearch()],
   ["?", "this help", () => byId("help").showModal()],
 ];
+
+function pauseAndStep(by) {
+  update({ playing: false });
+  step(by);
+}
+
+function focusSearch() {
+  openDrawer();
+  byId("search").focus();
+  byId("search").select();
+}
 
 function goToView(view) {
   if (state.clip && VIEWS[view].usable(state.clip)) update({ view, tab: "clips" });
@@ -89,22 +77,10 @@ const SIGNS = { space: "Space", ArrowRight: "→", ArrowLeft: "←", ArrowDown: 
 function buildHelp() {
   const together = new Map();
   for (const [key, what] of KEYS) together.set(what, [...(together.get(what) ?? []), SIGNS[key] ?? key]);
-  const keys = [...together].map(([what, names]) =>
-    el(
-      "tr",
-      {},
-      el(
-        "td",
-        {},
-        names.map((name) => el("kbd", {}, name)),
-      ),
-      el("td", {}, what),
-    ),
-  );
-  keys.push(
-    el("tr", {}, el("td", {}, el("kbd", {}, "1"), "…", el("kbd", {}, "9")), el("td", {}, "stage")),
-    el("tr", {}, el("td", {}, el("kbd", {}, "Shift"), el("kbd", {}, "→")), el("td", {}, "ten frames forward")),
-  );
+  const kbd = (name) => el("kbd", {}, name);
+  const line = (names, what) => el("tr", {}, el("td", {}, names), el("td", {}, what));
+  const keys = [...together].map(([what, names]) => line(names.map(kbd), what));
+  keys.push(line([kbd("1"), "…", kbd("9")], "stage"), line([kbd("Shift"), kbd("→")], "ten frames forward"));
   byId("help").append(
     el("h2", { id: "help-title" }, "Keys and marks"),
     el("table", { class: "keys" }, el("tbody", {}, keys)),
@@ -118,7 +94,7 @@ function buildHelp() {
       "p",
       {},
       "“Own wrist” is the share of frames in which a hand's wrist is nearer to the wrist of its own arm than to that ",
-      "of the other. Correct data is near 100 %. A stage below 60 % is flagged: a flip swapped the hands but not the arms, or a ",
+      "of the other. Correct data is near 100%. A stage below 60% is flagged: a flip swapped the hands but not the arms, or a ",
       "detector found the same hand twice. Frames in which the wrists are close together do not count.",
     ),
     el(

@@ -23,12 +23,9 @@ function paintList() {
   else list.removeAttribute("aria-activedescendant");
 }
 
-/**
- * @param {Row} row
- * @param {number} position
- */
+/** @type {(row: Row, position: number) => HTMLElement} */
 function listLine(row, position) {
-  const metadata = [row.signer && `signer ${row.signer}`, row.split, row.frames && many(row.frames, "frame")]
+  const metadata = [row.signer && `signer ${row.signer}`, row.split, row.frames && pluralize(row.frames, "frame")]
     .filter(Boolean)
     .join(" · ");
   const line = el(

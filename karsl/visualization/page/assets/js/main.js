@@ -1,16 +1,13 @@
 // Start of the page.
 
-const THEMES = ["auto", "light", "dark"];
-
-function nextTheme() {
-  const now = document.documentElement.dataset.theme ?? "auto";
-  const dark = now === "dark" || (now === "auto" && matchMedia("(prefers-color-scheme: dark)").matches);
-  setTheme(dark ? "light" : "dark");
+function isDark() {
+  const theme = document.documentElement.dataset.theme;
+  return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-/** @param {string} theme */
-function setTheme(theme) {
-  if (THEMES.includes(theme) && theme !== "auto") document.documentElement.dataset.theme = theme;
+function switchTheme() {
+  const theme = isDark() ? "light" : "dark";
+  document.documentElement.dataset.theme = theme;
   try {
     localStorage.setItem("karsl-theme", theme);
   } catch {
@@ -21,9 +18,7 @@ function setTheme(theme) {
 
 function themeChanged() {
   readColors();
-  const theme = document.documentElement.dataset.theme ?? "auto";
-  const dark = theme === "dark" || (theme === "auto" && matchMedia("(prefers-color-scheme: dark)").matches);
-  byId("theme").textContent = dark ? "☀ Light" : "☾ Dark";
+  byId("theme").textContent = isDark() ? "☀ Light" : "☾ Dark";
   byId("theme").title = "light or dark (t)";
   paintSoon();
 }
@@ -117,16 +112,15 @@ function buildHead() {
   ];
   if (!isIndex) byId("tabs").append(segmented("Pages", tabs, state.tab, goToTab));
   if (data.pages && !isIndex) {
-    const link = (name, text) => name && el("a", { href: encodeURIComponent(name) }, text);
-    byId("tabs").append(
-      ...[
-        link(data.pages.before, "‹ previous page"),
-        link(data.pages.home, "all pages"),
-        link(data.pages.after, "next page ›"),
-      ].filter(Boolean),
-    );
+    const { before, home, after } = data.pages;
+    for (const [name, text] of [
+      [before, "‹ previous page"],
+      [home, "all pages"],
+      [after, "next page ›"],
+    ])
+      if (name) byId("tabs").append(el("a", { href: encodeURIComponent(name) }, text));
   }
-  byId("theme").addEventListener("click", nextTheme);
+  byId("theme").addEventListener("click", switchTheme);
   byId("help-button").addEventListener("click", () => byId("help").showModal());
   byId("open-list").addEventListener("click", () =>
     document.body.classList.contains("list-open") ? closeDrawer() : openDrawer(),
@@ -142,7 +136,7 @@ function buildHead() {
 
 async function start() {
   const theme = storedTheme();
-  if (theme && theme !== "auto") document.documentElement.dataset.theme = theme;
+  if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
   buildHead();
   buildControls();
   buildHelp();

@@ -42,17 +42,14 @@ function makePanel({ title, stage = null, choose = null, area = "", own = false,
   return panel;
 }
 
-/**
- * Return the shares of frames with each hand on its own arm.
- *
- * @param {Stage} stage
- */
+// Return the shares of frames with each hand on its own arm.
+/** @type {(stage: Stage) => HTMLElement | null} */
 function ownTag(stage) {
   const sides = Object.entries(stage?.own ?? {});
   if (!sides.length) return null;
   const text = sides.map(([side, [share]]) => `${side[0].toUpperCase()} ${percent(share)}`).join(" · ");
   const details = sides
-    .map(([side, [share, count]]) => `${side} hand on its own arm in ${percent(share)} of ${many(count, "frame")}`)
+    .map(([side, [share, count]]) => `${side} hand on its own arm in ${percent(share)} of ${pluralize(count, "frame")}`)
     .join("; ");
   const description = `Own wrist: ${details}`;
   return el(
@@ -64,12 +61,8 @@ function ownTag(stage) {
   );
 }
 
-/**
- * Paint a panel; `paintWith` returns what the pointer can read.
- *
- * @param {Panel} panel
- * @param {(pen: Pen, width: number, height: number) => Shown | void} paintWith
- */
+// Paint a panel; `paintWith` returns what the pointer can read.
+/** @type {(panel: Panel, paintWith: (pen: Pen, width: number, height: number) => Shown | void) => void} */
 function paintPanel(panel, paintWith) {
   const [pen, width, height] = clearedPen(panel.canvas);
   if (width && height) panel.shown = paintWith(pen, width, height) || null;
@@ -86,22 +79,14 @@ function paintStage(panel, stage, t, viewOf, options = {}) {
   paintPanel(panel, (pen, width, height) => {
     const view = viewOf(width, height);
     const seen = (options.group ? [options.group] : stage.skeleton.groups).some((group) => groupSeen(stage, t, group));
-    if (!seen) drawNote(pen, "not seen in this frame", width, height);
+    if (!seen) drawText(pen, "not seen in this frame", [width / 2, height / 2], 13, "center", "middle");
     else drawFrame(pen, stage, t, view, options);
     return { stage, t, view, group: options.group };
   });
 }
 
-/**
- * Draw groups that were centered separately, each in its own field of one panel.
- *
- * @param {Pen} pen
- * @param {Stage} stage
- * @param {number} t
- * @param {number} width
- * @param {number} height
- * @param {DrawOptions} options
- */
+// Draw groups that were centered separately, each in its own field of one panel.
+/** @type {(pen: Pen, stage: Stage, t: number, width: number, height: number, options?: DrawOptions) => void} */
 function drawDetached(pen, stage, t, width, height, options = {}) {
   const groups = stage.skeleton.groups;
   const columns = Math.ceil(Math.sqrt(groups.length)),
@@ -114,16 +99,13 @@ function drawDetached(pen, stage, t, width, height, options = {}) {
     pen.beginPath();
     pen.rect(0, 0, w, h);
     pen.clip();
-    if (!options.ghost) drawCorner(pen, group.label);
+    if (!options.ghost) drawText(pen, group.label, [7, 5], 11, "left", "top");
     drawFrame(pen, stage, t, fitted(boundsOf(stage, [group]), w, h, 14), { ...options, group });
     pen.restore();
   });
 }
 
-/**
- * @param {Panel} panel
- * @param {PointerEvent} event
- */
+/** @type {(panel: Panel, event: PointerEvent) => void} */
 function readPoint(panel, event) {
   byId("reading")?.remove();
   const found = panel.shown && nearestPoint(panel.shown, [event.offsetX, event.offsetY]);
@@ -142,11 +124,7 @@ function readPoint(panel, event) {
   reading.style.top = `${Math.max(found.at[1] - 44, 4)}px`;
 }
 
-/**
- * @param {Shown} shown
- * @param {Point} pointer
- * @returns {{ v: number, at: Point } | null}
- */
+/** @type {(shown: Shown, pointer: Point) => { v: number, at: Point } | null} */
 function nearestPoint({ stage, t, view, group }, pointer) {
   /** @type {{ v: number, at: Point } | null} */
   let best = null;

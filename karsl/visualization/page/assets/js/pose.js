@@ -1,48 +1,27 @@
 // Geometry: present points, their bounds, and how they are fitted to a panel.
 
-/**
- * @param {Stage} stage
- * @param {number} t
- * @param {number} v
- */
+/** @type {(stage: Stage, t: number, v: number) => boolean} */
 function isSeen(stage, t, v) {
   return !Number.isNaN(stage.xy[2 * (t * stage.skeleton.names.length + v)]);
 }
 
-/**
- * @param {Stage} stage
- * @param {number} t
- * @param {number} v
- * @returns {Point}
- */
+/** @type {(stage: Stage, t: number, v: number) => Point} */
 function point(stage, t, v) {
   const i = 2 * (t * stage.skeleton.names.length + v);
   return [stage.xy[i], stage.xy[i + 1]];
 }
 
-/**
- * @param {Stage} stage
- * @param {number} t
- * @param {Group} group
- */
+/** @type {(stage: Stage, t: number, group: Group) => boolean} */
 function groupSeen(stage, t, group) {
   for (let v = group.at[0]; v < group.at[1]; v++) if (isSeen(stage, t, v)) return true;
   return false;
 }
 
-/**
- * @param {Point} a
- * @param {Point} b
- */
+/** @type {(a: Point, b: Point) => number} */
 const distance = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
 
-/**
- * Return true if the hand of a side is nearer to the wrist of the other arm.
- *
- * @param {Stage} stage
- * @param {number} t
- * @param {Side} side
- */
+// Return true if the hand of a side is nearer to the wrist of the other arm.
+/** @type {(stage: Stage, t: number, side: Side) => boolean} */
 function onWrongArm(stage, t, side) {
   const [own, other] = [true, false].map((same) => stage.skeleton.tethers.find((tie) => (tie[2] === side) === same));
   if (!own || !other || stage.detached || ![own[0], own[1], other[1]].every((v) => isSeen(stage, t, v))) return false;
@@ -50,11 +29,8 @@ function onWrongArm(stage, t, side) {
   return distance(hand, point(stage, t, other[1])) < distance(hand, point(stage, t, own[1]));
 }
 
-/**
- * Return the frame of the middle half with the most groups; of equal ones, the nearest to the middle.
- *
- * @param {Stage} stage
- */
+// Return the frame of the middle half with the most groups; of equal ones, the nearest to the middle.
+/** @type {(stage: Stage) => number} */
 function bestFrame(stage) {
   const middle = (stage.frames - 1) / 2;
   let best = Math.round(middle),
@@ -71,12 +47,8 @@ function bestFrame(stage) {
   return best;
 }
 
-/**
- * Return the range of values without outliers, or null without values.
- *
- * @param {number[]} values
- * @returns {[number, number] | null}
- */
+// Return the range of values without outliers, or null without values.
+/** @type {(values: number[]) => [number, number] | null} */
 function range(values) {
   if (!values.length) return null;
   const sorted = Float64Array.from(values).sort();
@@ -84,13 +56,8 @@ function range(values) {
   return [sorted[cut], sorted[sorted.length - 1 - cut]];
 }
 
-/**
- * Return the bounds of groups over all frames. Outliers are found per group, so that large groups do not hide small ones.
- *
- * @param {Stage} stage
- * @param {Group[]} groups
- * @returns {Box}
- */
+// Return the bounds of groups over all frames. Outliers are found per group, so that large groups do not hide small ones.
+/** @type {(stage: Stage, groups?: Group[]) => Box} */
 function boundsOf(stage, groups = stage.skeleton.groups) {
   const key = `${state.legs}${groups.map((group) => group.name)}`;
   stage.bounds ??= {};
@@ -102,11 +69,7 @@ const isLeg = (name) => /(^|_)(knee|ankle|heel|foot|toe)(_|$)/.test(name);
 /** @param {Skeleton} skeleton */
 const hasLegs = (skeleton) => (skeleton.legs ??= skeleton.names.map(isLeg)).includes(true);
 
-/**
- * @param {Stage} stage
- * @param {Pick<Group, "at">} group
- * @returns {Box | null}
- */
+/** @type {(stage: Stage, group: Pick<Group, "at">) => Box | null} */
 function groupBounds(stage, group) {
   const x = [],
     y = [];
@@ -124,10 +87,7 @@ function groupBounds(stage, group) {
   return across && [across[0], down[0], across[1], down[1]];
 }
 
-/**
- * @param {(Box | null)[]} boxes
- * @returns {Box}
- */
+/** @type {(boxes: (Box | null)[]) => Box} */
 function unionBox(boxes) {
   const found = boxes.filter(Boolean);
   if (!found.length) return [0, 0, 1, 1];
@@ -135,12 +95,8 @@ function unionBox(boxes) {
   return [edge(0, Math.min), edge(1, Math.min), edge(2, Math.max), edge(3, Math.max)];
 }
 
-/**
- * Group stages of similar scale and position, which share one box. Centering and scaling start a new group.
- *
- * @param {Stage[]} stages
- * @returns {Map<Stage, { box: Box, number: number }>}
- */
+// Group stages of similar scale and position, which share one box. Centering and scaling start a new group.
+/** @type {(stages: Stage[]) => Map<Stage, { box: Box, number: number }>} */
 function sharedBoxes(stages) {
   /** @type {{ first: Box, box: Box, stages: Stage[] }[]} */
   const frames = [];
@@ -159,10 +115,7 @@ function sharedBoxes(stages) {
   return found;
 }
 
-/**
- * @param {Box} a
- * @param {Box} b
- */
+/** @type {(a: Box, b: Box) => boolean} */
 function isNear(a, b) {
   const size = ([x0, y0, x1, y1]) => Math.max(x1 - x0, y1 - y0) || 1;
   const ratio = size(a) / size(b);
@@ -170,36 +123,18 @@ function isNear(a, b) {
   return ratio > 0.4 && ratio < 2.5 && away < 1.5 * Math.max(size(a), size(b));
 }
 
-/**
- * Fit a box to a panel.
- *
- * @param {Box} box
- * @param {number} width
- * @param {number} height
- * @returns {View}
- */
+// Fit a box to a panel.
+/** @type {(box: Box, width: number, height: number, pad?: number) => View} */
 function fitted([x0, y0, x1, y1], width, height, pad = 18) {
   const unit = Math.max((x1 - x0) / Math.max(width - 2 * pad, 10), (y1 - y0) / Math.max(height - 2 * pad, 10)) || 1;
   return { x: (x0 + x1) / 2, y: (y0 + y1) / 2, unit, width, height };
 }
 
-/**
- * @param {View} view
- * @param {Point} point
- * @returns {Point}
- */
+/** @type {(view: View, point: Point) => Point} */
 const toPixels = (view, [x, y]) => [(x - view.x) / view.unit + view.width / 2, (y - view.y) / view.unit + view.height / 2];
 
-/**
- * Follow a group at one scale for the whole clip; the center is smoothed, so that the panel does not shake.
- *
- * @param {Stage} stage
- * @param {Group} group
- * @param {number} t
- * @param {number} width
- * @param {number} height
- * @returns {View}
- */
+// Follow a group at one scale for the whole clip; the center is smoothed, so that the panel does not shake.
+/** @type {(stage: Stage, group: Group, t: number, width: number, height: number) => View} */
 function following(stage, group, t, width, height) {
   stage.follow ??= {};
   const path = (stage.follow[group.name] ??= followPath(stage, group));
@@ -207,11 +142,7 @@ function following(stage, group, t, width, height) {
   return { ...view, x: path.x[t], y: path.y[t] };
 }
 
-/**
- * @param {Stage} stage
- * @param {Group} group
- * @returns {{ x: number[], y: number[], span: Point }}
- */
+/** @type {(stage: Stage, group: Group) => { x: number[], y: number[], span: Point }} */
 function followPath(stage, group) {
   const boxes = Array.from({ length: stage.frames }, (_, t) => frameBox(stage, group, t));
   const spans = boxes.filter(Boolean).map((box) => [box[2] - box[0], box[3] - box[1]]);
@@ -224,12 +155,7 @@ function followPath(stage, group) {
   return { x: center(0), y: center(1), span: [1.12 * largest(0), 1.12 * largest(1)] };
 }
 
-/**
- * @param {Stage} stage
- * @param {Group} group
- * @param {number} t
- * @returns {Box | null}
- */
+/** @type {(stage: Stage, group: Group, t: number) => Box | null} */
 function frameBox(stage, group, t) {
   /** @type {Box} */
   const box = [Infinity, Infinity, -Infinity, -Infinity];
@@ -244,12 +170,8 @@ function frameBox(stage, group, t) {
   return box[0] <= box[2] ? box : null;
 }
 
-/**
- * Average each value with its neighbors, but not across a jump.
- *
- * @param {number[]} values
- * @param {number} jump
- */
+// Average each value with its neighbors, but not across a jump.
+/** @type {(values: number[], jump: number) => number[]} */
 function smooth(values, jump) {
   return values.map((own, t) => {
     const near = values

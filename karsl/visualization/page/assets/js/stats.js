@@ -14,19 +14,14 @@ function paintStats() {
 
 const statsNote = (chosen) =>
   chosen.length === rows.length
-    ? `all ${many(rows.length, "clip")}`
-    : `${many(chosen.length, "clip")} in the list, of ${rows.length.toLocaleString("en")}`;
+    ? `all ${pluralize(rows.length, "clip")}`
+    : `${pluralize(chosen.length, "clip")} in the list, of ${rows.length.toLocaleString("en")}`;
 
 function tiles(chosen) {
   const frames = chosen.map((row) => row.frames).filter(Boolean);
   const known = chosen.filter((row) => row.hands);
-  const total = frames.reduce((a, b) => a + b, 0);
-  const none =
-    known.reduce((sum, row) => sum + (1 - row.hands.any) * row.frames, 0) /
-    Math.max(
-      known.reduce((sum, row) => sum + row.frames, 0),
-      1,
-    );
+  const total = sum(frames, (count) => count);
+  const none = missingShare(known, "any") ?? 0;
   const tile = (value, text) => el("div", { class: "tile" }, el("b", {}, value), el("span", { class: "muted" }, text));
   const wrong = chosen.filter((row) => row.wrong.length).length;
   return el(
@@ -34,10 +29,7 @@ function tiles(chosen) {
     { class: "tiles" },
     tile(chosen.length.toLocaleString("en"), "clips"),
     tile(distinct(chosen, (row) => row.sign ?? row.label).toLocaleString("en"), "signs"),
-    tile(
-      distinct(chosen, (row) => row.signer || null),
-      "signers",
-    ),
+    tile(String(distinct(chosen, (row) => row.signer || null)), "signers"),
     frames.length ? tile(total.toLocaleString("en"), "frames") : null,
     frames.length ? tile(median(frames), "median frames per clip") : null,
     known.length && allRead(chosen) ? tile(percent(none), "of frames without a hand") : null,
@@ -76,15 +68,9 @@ function lengths(chosen) {
   }));
   for (const value of frames) bins[Math.floor((value - low) / width)].count++;
   const label = (bin) => (width === 1 ? `${bin.from}` : `${bin.from}–${bin.to}`);
-  return card(
-    "Lengths",
-    `${span(low, high)} frames; median ${median(frames)}`,
-    histogram(
-      bins.map((bin) => [label(bin), bin.count]),
-      "frames",
-      "clips",
-    ),
-  );
+  /** @type {[label: string, count: number][]} */
+  const counts = bins.map((bin) => [label(bin), bin.count]);
+  return card("Lengths", `${span(low, high)} frames; median ${median(frames)}`, histogram(counts, "frames", "clips"));
 }
 
 function missingHands(chosen) {
@@ -97,7 +83,7 @@ function missingHands(chosen) {
         "--format html reads all clips",
     );
   /** @type {[label: string, count: number][]} */
-  const bins = Array.from({ length: 10 }, (_, i) => [`${10 * i}–${10 * (i + 1)} %`, 0]);
+  const bins = Array.from({ length: 10 }, (_, i) => [`${10 * i}–${10 * (i + 1)}%`, 0]);
   for (const row of known) bins[Math.min(9, Math.floor((1 - row.hands.any) * 10 + 1e-9))][1]++;
   return card(
     "Frames without a hand",
@@ -111,18 +97,14 @@ function bySigner(chosen) {
   const splits = [...new Set(chosen.map((row) => row.split))].sort();
   const head = ["signer", ...splits.map((split) => split || "clips"), "median frames", "no hand", "no right", "no left"];
   const line = (name, group) => {
-    const of = (side) => missingShare(group, side);
-    return el(
-      "tr",
-      {},
-      el("th", { scope: "row" }, name || "–"),
-      splits.map((split) =>
-        el("td", { class: "number" }, group.filter((row) => row.split === split).length.toLocaleString("en")),
-      ),
-      el("td", { class: "number" }, median(group.map((row) => row.frames)) || "–"),
-      shareCell(of("any"), "ink"),
-      shareCell(of("right"), "right"),
-      shareCell(of("left"), "left"),
+    const counts = splits.map((split) => group.filter((row) => row.split === split).length.toLocaleString("en"));
+    return lineOf(
+      name || "–",
+      counts.map((count) => numberCell(count)),
+      numberCell(median(group.map((row) => row.frames)) || "–"),
+      shareCell(missingShare(group, "any"), "ink"),
+      shareCell(missingShare(group, "right"), "right"),
+      shareCell(missingShare(group, "left"), "left"),
     );
   };
   const lines = signers.map((signer) =>
@@ -132,14 +114,15 @@ function bySigner(chosen) {
     ),
   );
   if (signers.length > 1) lines.push(line("all", chosen));
-  return card("Signers", "clips by split, and the share of frames in which hands are missing", tableOf(head, lines));
+  const about = "clips by split, and the share of frames in which hands are missing";
+  return card("Signers", about, scrollable(tableOf(head, lines)));
 }
 
 function missingShare(group, side) {
   const known = group.filter((row) => row.hands && row.hands[side] !== undefined);
   if (!allRead(group)) return null;
-  const frames = known.reduce((sum, row) => sum + row.frames, 0);
-  return frames ? known.reduce((sum, row) => sum + (1 - row.hands[side]) * row.frames, 0) / frames : null;
+  const frames = sum(known, (row) => row.frames);
+  return frames ? sum(known, (row) => (1 - row.hands[side]) * row.frames) / frames : null;
 }
 
 // Return the number of clips per sign.
@@ -151,38 +134,19 @@ function classes(chosen) {
   }
   const sorted = [...groups.values()].sort((a, b) => (a[0].sign ?? a[0].label) - (b[0].sign ?? b[0].label));
   const max = Math.max(...sorted.map((group) => group.length));
-  const lines = sorted.slice(0, 600).map((group) =>
-    el(
-      "tr",
-      {},
-      el(
-        "th",
-        { scope: "row" },
-        button(group[0].en ? titleOf(group[0]) : signText(group[0]), "list these clips", () => listSign(group[0]), {
-          class: "link",
-        }),
-      ),
+  const lines = sorted.slice(0, 600).map((group) => {
+    const title = group[0].en ? titleOf(group[0]) : signText(group[0]);
+    return lineOf(
+      button(title, "list these clips", () => listSign(group[0]), { class: "link" }),
       el("td", { lang: "ar", dir: "rtl" }, group[0].ar),
-      el(
-        "td",
-        { class: "number" },
-        svg(
-          "svg",
-          { viewBox: "0 0 60 8", class: "cell-bar", "aria-hidden": "true" },
-          svg("rect", { width: (60 * group.length) / max, height: 8, class: "bar-fill" }),
-        ),
-        group.length,
-      ),
-      el("td", { class: "number" }, median(group.map((row) => row.frames)) || "–"),
+      numberCell(cellBar(svg("rect", { width: (60 * group.length) / max, height: 8, class: "bar-fill" })), group.length),
+      numberCell(median(group.map((row) => row.frames)) || "–"),
       shareCell(missingShare(group, "any"), "ink"),
-    ),
-  );
+    );
+  });
   const counts = sorted.map((group) => group.length);
-  return card(
-    "Signs",
-    `${span(Math.min(...counts), max)} clips per sign`,
-    tableOf(["sign", "", "clips", "median frames", "no hand"], lines),
-  );
+  const table = tableOf(["sign", "", "clips", "median frames", "no hand"], lines);
+  return card("Signs", `${span(Math.min(...counts), max)} clips per sign`, scrollable(table));
 }
 
 function listSign(row) {
@@ -191,11 +155,8 @@ function listSign(row) {
   openDrawer();
 }
 
-/**
- * Return the number of clips with hands on the wrong arms per stage.
- *
- * @param {Row[]} chosen
- */
+// Return the number of clips with hands on the wrong arms per stage.
+/** @type {(chosen: Row[]) => HTMLElement} */
 function wrists(chosen) {
   const found = new Map();
   for (const row of chosen) {
@@ -212,21 +173,13 @@ function wrists(chosen) {
     }
   }
   if (!found.size) return flaggedStages(chosen);
-  const lines = [...found].map(([name, { clips, wrong, lowest }]) =>
-    el(
-      "tr",
-      { class: wrong ? "bad-line" : "" },
-      el("th", { scope: "row" }, `${wrong ? "⚠ " : ""}${name}`),
-      el("td", { class: "number" }, clips),
-      el("td", { class: "number" }, percent(lowest)),
-      el("td", { class: "number" }, wrong),
-    ),
-  );
-  return card(
-    "Own wrist",
-    "per stage: lowest share of frames with a hand on its own arm, and clips in which it is too low",
-    tableOf(["stage", "clips", "lowest", "flagged"], lines),
-  );
+  const lines = [...found].map(([name, { clips, wrong, lowest }]) => {
+    const line = lineOf(`${wrong ? "⚠ " : ""}${name}`, numberCell(clips), numberCell(percent(lowest)), numberCell(wrong));
+    line.classList.toggle("bad-line", wrong > 0);
+    return line;
+  });
+  const about = "per stage: lowest share of frames with a hand on its own arm, and clips in which it is too low";
+  return card("Own wrist", about, scrollable(tableOf(["stage", "clips", "lowest", "flagged"], lines)));
 }
 
 // Return the flags alone, for an index of many pages.
@@ -234,22 +187,15 @@ function flaggedStages(chosen) {
   const counts = new Map();
   for (const name of chosen.flatMap((row) => row.wrong)) counts.set(name, (counts.get(name) ?? 0) + 1);
   const lines = [...counts].map(([name, count]) =>
-    el("tr", { class: "bad-line" }, el("th", { scope: "row" }, `⚠ ${name}`), el("td", { class: "number" }, count)),
+    el("tr", { class: "bad-line" }, el("th", { scope: "row" }, `⚠ ${name}`), numberCell(count)),
   );
   return lines.length
-    ? card("Own wrist", "stages with hands on the wrong arms", tableOf(["stage", "clips flagged"], lines))
+    ? card("Own wrist", "stages with hands on the wrong arms", scrollable(tableOf(["stage", "clips flagged"], lines)))
     : null;
 }
 
 function source() {
   const metadata = { ...data.metadata, "written by": `karsl ${data.version}` };
-  return card(
-    "Source",
-    "",
-    el(
-      "dl",
-      {},
-      Object.entries(metadata).map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]),
-    ),
-  );
+  const terms = Object.entries(metadata).map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
+  return card("Source", "", el("dl", {}, terms));
 }

@@ -35,39 +35,18 @@ function update(changes) {
   if (changed.size) for (const listener of listeners) listener(changed);
 }
 
-/**
- * @param {(keyof State)[]} keys
- * @param {() => void} act
- */
+/** @type {(keys: (keyof State)[], act: () => void) => void} */
 function onChange(keys, act) {
   listeners.push((changed) => {
     if (keys.some((key) => changed.has(key))) act();
   });
 }
 
-/**
- * Convert columns to rows; see `encode_index` in encode.py.
- *
- * @param {Index} index
- * @returns {Row[]}
- */
+// Convert columns to rows; see `encode_index` in encode.py.
+/** @type {(index: Index) => Row[]} */
 function rowsOf({ count, columns }) {
-  const blank = {
-    id: "",
-    link: "",
-    label: null,
-    sign: null,
-    en: "",
-    ar: "",
-    signer: "",
-    split: "",
-    category: "",
-    frames: 0,
-    seen: null,
-    hands: null,
-    wrong: [],
-    page: null,
-  };
+  const texts = { id: "", link: "", en: "", ar: "", signer: "", split: "", category: "" };
+  const blank = { ...texts, label: null, sign: null, frames: 0, seen: null, hands: null, wrong: [], page: null };
   const rows = Array.from({ length: count }, (_, index) => ({ ...blank, index }));
   for (const [name, column] of Object.entries(columns)) {
     for (let i = 0; i < count; i++)
@@ -101,13 +80,10 @@ async function clipOf(row) {
   if (!decoded.has(row.link)) {
     /** @type {Payload} */
     const payload = isServed ? await fetchJson(`clips/${encodeURIComponent(row.link)}.json`) : data.clips[row.link];
-    if (payload.row)
-      Object.assign(row, {
-        seen: payload.row.seen,
-        hands: payload.row.hands,
-        wrong: payload.row.wrong,
-        frames: payload.row.frames,
-      });
+    if (payload.row) {
+      const { seen, hands, wrong, frames } = payload.row;
+      Object.assign(row, { seen, hands, wrong, frames });
+    }
     decoded.set(row.link, await decodeClip(payload, { ...data.skeletons, ...payload.skeletons }));
     if (decoded.size > MAX_DECODED) decoded.delete(decoded.keys().next().value);
   }

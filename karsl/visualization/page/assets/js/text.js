@@ -16,12 +16,8 @@ function plain(text) {
 
 const isArabic = (text) => /\p{Script=Arabic}/u.test(text);
 
-/**
- * Return a predicate of rows: every word of the query must match. A number is a SignID, or part of a clip's name.
- *
- * @param {string} query
- * @returns {(row: Row) => boolean}
- */
+// Return a predicate of rows: every word of the query must match. A number is a SignID, or part of a clip's name.
+/** @type {(query: string) => (row: Row) => boolean} */
 function matcher(query) {
   const words = plain(query).split(/\s+/).filter(Boolean);
   if (!words.length) return () => true;

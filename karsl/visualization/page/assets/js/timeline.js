@@ -1,10 +1,6 @@
 // Timeline below the panels: presence of each group over the frames on disk, sampled frames, current frame.
 
-const BAR = 11,
-  GAP = 5,
-  STRIP = 4,
-  LABEL = 88,
-  TICKS = 18;
+const [BAR, GAP, STRIP, LABEL, TICKS] = [11, 5, 4, 88, 18]; // pixels
 
 function buildTimeline() {
   const canvas = el("canvas", { "aria-hidden": "true" });
@@ -23,11 +19,8 @@ function buildTimeline() {
   return canvas;
 }
 
-/**
- * Return the stage whose sampled frames are marked: the current one, or the first sampled one.
- *
- * @param {Clip} clip
- */
+// Return the stage whose sampled frames are marked: the current one, or the first sampled one.
+/** @type {(clip: Clip) => Stage | null} */
 const sampledStage = (clip) => (stageNow().inds ? stageNow() : (clip.stages.find((stage) => stage.inds) ?? null));
 
 /** @param {HTMLCanvasElement} canvas */
@@ -61,11 +54,7 @@ function paintTimeline(canvas) {
  * @param {(disk: number) => number} x
  */
 function paintBar(pen, raw, group, top, span, sampled, x) {
-  pen.font = "12px system-ui, sans-serif";
-  pen.textBaseline = "middle";
-  pen.textAlign = "left";
-  pen.fillStyle = colors.muted;
-  pen.fillText(group.label, 8, top + BAR / 2);
+  drawText(pen, group.label, [8, top + BAR / 2], 12, "left", "middle");
   pen.fillStyle = colors.missing;
   pen.fillRect(LABEL, top, span, BAR);
   pen.fillStyle = colors[group.role];
@@ -82,15 +71,8 @@ function paintBar(pen, raw, group, top, span, sampled, x) {
   }
 }
 
-/**
- * Mark the frames of the current stage in which a hand is at the other arm, above its bar.
- *
- * @param {Pen} pen
- * @param {Group} group
- * @param {number} top
- * @param {(disk: number) => number} x
- * @param {number} span
- */
+// Mark the frames of the current stage in which a hand is at the other arm, above its bar.
+/** @type {(pen: Pen, group: Group, top: number, x: (disk: number) => number, span: number) => void} */
 function paintWrongArms(pen, group, top, x, span) {
   const stage = stageNow();
   if (!group.side || stage.detached) return;
@@ -101,15 +83,9 @@ function paintWrongArms(pen, group, top, x, span) {
   }
 }
 
-/**
- * @param {Pen} pen
- * @param {Stage} stage
- * @param {(disk: number) => number} x
- * @param {number} top
- */
+/** @type {(pen: Pen, stage: Stage, x: (disk: number) => number, top: number) => void} */
 function paintTicks(pen, stage, x, top) {
-  pen.fillStyle = colors.muted;
-  pen.fillText("sampled", 8, top + TICKS / 2);
+  drawText(pen, "sampled", [8, top + TICKS / 2], 12, "left", "middle");
   for (let t = 0; t < stage.frames; t++) {
     const now = stage === stageNow() && t === state.frame;
     const at = x(stage.disk[t]);

@@ -67,10 +67,7 @@ function arrange() {
   box.style.gridTemplateColumns = `repeat(${best}, minmax(0, 1fr))`;
 }
 
-/**
- * @param {Clip} clip
- * @returns {Layout}
- */
+/** @type {(clip: Clip) => Layout} */
 function playerView(clip) {
   const stage = stageNow(),
     groups = stage.skeleton.groups;
@@ -105,7 +102,7 @@ function playerView(clip) {
       ]);
     }
   }
-  const layout = stage.detached ? "parted" : parts.length > 1 ? "zoomed" : "alone";
+  const layout = stage.detached ? "detached" : parts.length > 1 ? "zoomed" : "alone";
   return {
     panels: parts.map(([panel]) => panel),
     layout,
@@ -117,13 +114,7 @@ function playerView(clip) {
   };
 }
 
-/**
- * @param {Pen} pen
- * @param {Stage} stage
- * @param {number} t
- * @param {number} width
- * @param {number} height
- */
+/** @type {(pen: Pen, stage: Stage, t: number, width: number, height: number) => void} */
 function drawPathPanel(pen, stage, t, width, height) {
   stage.pathBox ??= pathBounds(stage);
   const view = fitted(stage.pathBox, width, height);
@@ -134,12 +125,7 @@ function drawPathPanel(pen, stage, t, width, height) {
 /** @param {Group} group */
 const zoomRank = (group) => ({ right: 0, left: 1 })[group.side] ?? 2;
 
-/**
- * @param {Panel} panel
- * @param {Stage} stage
- * @param {Group} group
- * @param {number} t
- */
+/** @type {(panel: Panel, stage: Stage, group: Group, t: number) => void} */
 function paintGroup(panel, stage, group, t) {
   panel.note.textContent = `seen ${percent(stage.seen[group.label] ?? 0)}`;
   const viewOf = (w, h) => (stage.detached ? fitted(boundsOf(stage, [group]), w, h) : following(stage, group, t, w, h));
@@ -147,11 +133,7 @@ function paintGroup(panel, stage, group, t) {
   label(panel, `${group.label} in frame ${t + 1}: ${groupSeen(stage, t, group) ? "seen" : "not seen"}`);
 }
 
-/**
- * @param {Panel} panel
- * @param {Stage} stage
- * @param {number} t
- */
+/** @type {(panel: Panel, stage: Stage, t: number) => void} */
 function describeFrame(panel, stage, t) {
   const from = stage.inds ? ` ← ${Number(stage.disk[t] + 1).toFixed(1)}` : "";
   panel.note.textContent = `${state.view === "player" ? "frame " : ""}${t + 1}/${stage.frames}${from}`;
@@ -160,22 +142,13 @@ function describeFrame(panel, stage, t) {
   label(panel, `${stage.name}, frame ${t + 1} of ${stage.frames}: ${parts.join(", ")}`);
 }
 
-/**
- * Set the label for screen readers, unless the player runs: not 25 times per second.
- *
- * @param {Panel} panel
- * @param {string} text
- */
+// Set the label for screen readers, unless the player runs: not 25 times per second.
+/** @type {(panel: Panel, text: string) => void} */
 function label(panel, text) {
   if (!state.playing) panel.canvas.setAttribute("aria-label", text);
 }
 
-/**
- * @param {Stage[]} stages
- * @param {string[]} titles
- * @param {(number: number) => (() => void) | null} chosen
- * @returns {Layout}
- */
+/** @type {(stages: Stage[], titles: string[], chosen: (number: number) => (() => void) | null) => Layout} */
 function gridView(stages, titles, chosen) {
   const boxes = sharedBoxes(stages);
   const parts = stages.map((stage, number) => {
@@ -199,10 +172,7 @@ function gridView(stages, titles, chosen) {
   return { panels: parts.map(({ panel }) => panel), paint, frame: boxes.get(stages[0]).box };
 }
 
-/**
- * @param {Clip} clip
- * @returns {Layout}
- */
+/** @type {(clip: Clip) => Layout} */
 function compareView(clip) {
   const choose = (number) => () => goToStage(number);
   return gridView(
@@ -212,20 +182,14 @@ function compareView(clip) {
   );
 }
 
-/**
- * @param {Clip} clip
- * @returns {Layout}
- */
+/** @type {(clip: Clip) => Layout} */
 function augmentationsView(clip) {
   const last = clip.stages.length - 1;
   const titles = [`${last} · ${clip.stages[last].name}`, ...clip.augmentations.map((stage) => stage.name)];
   return gridView([clip.stages[last], ...clip.augmentations], titles, (number) => (number ? null : () => goToStage(last)));
 }
 
-/**
- * @param {Clip} clip
- * @returns {Layout}
- */
+/** @type {(clip: Clip) => Layout} */
 function overlayView(clip) {
   const below = clip.stages[state.base],
     above = stageNow();
@@ -259,13 +223,8 @@ function overlayView(clip) {
   return { panels: [panel], paint, layout: "alone" };
 }
 
-/**
- * Draw frames before and after, fainter with distance.
- *
- * @param {Pen} pen
- * @param {Stage} stage
- * @param {View} view
- */
+// Draw frames before and after, fainter with distance.
+/** @type {(pen: Pen, stage: Stage, view: View) => void} */
 function drawTrail(pen, stage, view) {
   for (let away = state.trail; away > 0; away--) {
     for (const t of [state.frame - 2 * away, state.frame + 2 * away]) {
