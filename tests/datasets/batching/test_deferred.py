@@ -24,6 +24,15 @@ from karsl.datasets.transforms import (
 from karsl.datasets.transforms.augment import mask_points
 from karsl.skeletons import get_skeleton
 from karsl.testing.strategies import DEFERRED_TRANSFORMS, MISSING, make_clip
+from tests.datasets.transforms.test_contract import FIXED, RANDOM, build
+
+CONFIGS = [
+    dict(type=name, **options)
+    for table in (RANDOM, FIXED)
+    for name in table
+    for options in table[name]
+    if name != "FillMissing"  # its value is written in the last pass, see test_filling_is_left_to_the_last_pass
+]
 
 
 def canonical(clip):
@@ -92,6 +101,11 @@ def test_any_chain_of_deferred_steps_is_the_eager_chain_to_1e_6(chain, frames, m
             deferred(steps, clips)
         return
     assert_same(steps, clips, rounded=True)
+
+
+@pytest.mark.parametrize("cfg", [cfg for cfg in CONFIGS if build(cfg).supports_batching()], ids=str)
+def test_every_transform_that_can_be_deferred_gives_the_same_in_a_batch(cfg):
+    assert_same([build(cfg)], [make_clip(t, missing=m, seed=t) for t, m in zip((1, 2, 8, 30), MISSING, strict=False)])
 
 
 @pytest.mark.parametrize("skeleton", ["karsl_184", "holistic_543", "msl_226"])
