@@ -37,7 +37,7 @@ lint: $(LINTERS)  ## check style, format and types
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m mypy
 	@if command -v npm >/dev/null && command -v node >/dev/null; then \
-		$(MAKE) --no-print-directory $(TSC) && $(TSC) -p karsl/visualization/page/assets/js/jsconfig.json; \
+		$(MAKE) -s --no-print-directory $(TSC) && $(TSC) -p karsl/visualization/page/assets/js/jsconfig.json; \
 	else echo "note: npm is not installed, so the types of the scripts are not checked"; fi
 
 clean:  ## remove environments and caches; data and results stay

@@ -70,12 +70,35 @@ def run_plan(
     Raises:
         BenchError: If no candidate could be measured.
     """
-    stores, result = DatasetFiles(work_dir, count=plan.count, seed=plan.seed), Result(plan=asdict(plan))
+    result = Result(plan=asdict(plan))
+    ready = _prepare(plan, candidates, work_dir, result, progress)
+    with Launcher(one_import=plan.one_process) as launcher:
+        for candidate, store, group in _interleaved(plan, ready):
+            if candidate.name not in result.failed:
+                progress(f"{candidate.name}, {group[0].name}", 0)
+                _measure(plan, candidate, store, group, launcher, result)
+            progress("", len(group))
+    packed = next((store for candidate, store in ready if candidate.name == "karsl"), None)
+    if packed and "karsl" not in result.failed and not plan.cold:
+        result.stages = profile_stages(Path(packed.folder), batch_size=plan.batch_size, seed=plan.seed)
+    result.candidates = {
+        name: candidate for name, candidate in result.candidates.items() if candidate.readings and name not in result.failed
+    }
+    if not result.candidates:
+        raise BenchError(f"nothing could be measured: {'; '.join(f'{k}: {v}' for k, v in result.failed.items())}")
+    return result
+
+
+def _prepare(
+    plan: Plan, candidates: Sequence[Candidate], work_dir: Path, result: Result, progress: Progress
+) -> list[tuple[Candidate, Store]]:
+    """Write the files of every candidate, and return those that succeeded; errors are added to the result."""
+    files = DatasetFiles(work_dir, count=plan.count, seed=plan.seed)
     ready: list[tuple[Candidate, Store]] = []
     for candidate in candidates:
         progress(f"writing {candidate.name}", 0)
         try:
-            store = stores.prepare(candidate)
+            store = files.prepare(candidate)
             if "numba" in candidate.libraries:
                 _compile(plan, candidate, store)
         except Exception as error:  # noqa: BLE001 - an error of one library must not end the comparison
@@ -86,23 +109,7 @@ def run_plan(
                 role=candidate.role, prepare_s=store.prepare_s, disk_bytes=store.disk_bytes
             )
         progress("", 1)
-    with Launcher(one_import=plan.one_process) as launcher:
-        for candidate, store, group in _interleaved(plan, ready):
-            if candidate.name not in result.failed:
-                progress(f"{candidate.name}, {group[0].name}", 0)
-                _measure(plan, candidate, store, group, launcher, result)
-            progress("", len(group))
-    packed = next(
-        (store for candidate, store in ready if candidate.name == "karsl" and candidate.name not in result.failed), None
-    )
-    if packed and not plan.cold:
-        result.stages = profile_stages(Path(packed.folder), batch_size=plan.batch_size, seed=plan.seed)
-    result.candidates = {
-        name: candidate for name, candidate in result.candidates.items() if candidate.readings and name not in result.failed
-    }
-    if not result.candidates:
-        raise BenchError(f"nothing could be measured: {'; '.join(f'{k}: {v}' for k, v in result.failed.items())}")
-    return result
+    return ready
 
 
 def _compile(plan: Plan, candidate: Candidate, store: Store) -> None:
