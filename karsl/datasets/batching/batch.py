@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -26,15 +26,6 @@ __all__ = [
 ]
 
 Arrays = dict[str, np.ndarray]
-
-
-class TransformChain(Protocol):
-    """Callable pipeline with its transforms, such as `karsl.datasets.Pipeline`."""
-
-    transforms: Sequence[Callable]
-
-    def __call__(self, results: dict, first: int = 0) -> dict | None:
-        """Apply the transforms from number `first`."""
 
 
 class LazyBatch(MutableSequence):
@@ -144,7 +135,7 @@ def make_batch(
     indices: np.ndarray,
     make_segment: Callable[[], BatchSegment],
     *,
-    pipeline: TransformChain,
+    pipeline: Callable[..., dict | None],
     initial_results: Callable[[int], dict],
     get_sample: Callable[[int], Any],
 ) -> LazyBatch:
@@ -153,7 +144,7 @@ def make_batch(
     Args:
         indices: int64 (N,), each in [0, n).
         make_segment: Returns the clips.
-        pipeline: Pipeline of the dataset.
+        pipeline: Pipeline of the dataset, which also starts at a transform: `pipeline(results, first=2)`.
         initial_results: Returns the input of the pipeline at an index.
         get_sample: Returns the sample at an index, made on its own.
     """
@@ -169,7 +160,7 @@ def make_batch(
 
 def _samples_of(
     segment: BatchSegment,
-    pipeline: TransformChain,
+    pipeline: Callable[..., dict | None],
     initial_results: Callable[[int], dict],
     get_sample: Callable[[int], Any],
 ) -> Iterator[Any]:

@@ -20,17 +20,17 @@ from karsl.datasets.batching.kernel import (
     write_clips,
 )
 from karsl.datasets.batching.plan import FramePlan, frame_rows
-from karsl.datasets.transforms.base import ClipMeta, identity_affine
+from karsl.datasets.transforms.base import ClipMeta, DeferredOps, identity_affine
 from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton
 
 _NO_FRAMES = np.zeros(0, bool)
 
 
-class DeferredBatch:
+class DeferredBatch(DeferredOps):
     """N clips and the operations to apply to them: frame positions, point order, hidden points, one affine per group.
 
-    Implements `DeferredOps`. An operation that cannot be combined with the recorded ones, such as a second resampling, has
+    An operation that cannot be combined with the recorded ones, such as a second resampling, has
     them applied first, so every order of operations is right; the usual orders are one pass.
 
     Args:
@@ -63,12 +63,10 @@ class DeferredBatch:
 
     @property
     def num_frames(self) -> np.ndarray:
-        """int64 (N,), lengths after the recorded operations."""
         return self._lengths
 
     @property
     def meta(self) -> ClipMeta:
-        """Properties of the clips after the recorded operations."""
         return ClipMeta(self.num_frames, self.skeleton, self.centered)
 
     @property
@@ -89,7 +87,7 @@ class DeferredBatch:
             first = np.interp(positions, np.arange(len(first)), first)
         return first
 
-    # ---- operations that transforms record ----
+    # ---- operations that transforms record, described by `DeferredOps` ----
 
     def resample(
         self,
@@ -98,13 +96,6 @@ class DeferredBatch:
         missing_is_zero: bool = False,
         padding: np.ndarray | None = None,
     ) -> None:
-        """Read each clip at frame positions.
-
-        Args:
-            positions: float64 (N, L), or N arrays of any lengths.
-            missing_is_zero: Interpolate missing points as zeros.
-            padding: bool (N, L), positions that are only padding.
-        """
         if self._positions is not None or self._hidden_frames.size or (missing_is_zero and not self._untouched):
             self.materialize()
         if isinstance(positions, np.ndarray):
@@ -119,7 +110,6 @@ class DeferredBatch:
         self._resampled.append((visible, self._ends))
 
     def mirror(self, flip: np.ndarray) -> None:
-        """Mirror the clips where bool (N,) `flip`, about the center of the image or the origin."""
         mirror, self._flip = self.skeleton.mirror, flip
         if not flip.any():
             return
@@ -136,22 +126,18 @@ class DeferredBatch:
         self._affine, self._untouched = mirrored_x(self._affine, flip, 2 * self.meta.pivot), False
 
     def affine(self, affine: np.ndarray) -> None:
-        """Apply float64 (N, 1 or G, 7) affines: m00 m01 m10 m11 dx dy, scale of z."""
         self._affine, self._untouched = compose(affine, self._affine), False
 
     def mask(self, points: np.ndarray) -> None:
-        """Hide points, bool (N, V)."""
         self._hidden = points | self._hidden if self._hidden.size else points
         self._untouched = False
 
     def mask_frames(self, frames: Sequence[np.ndarray]) -> None:
-        """Hide all points of some frames, N bool arrays of the current lengths."""
         flat = np.concatenate(list(frames))
         self._hidden_frames = flat | self._hidden_frames if self._hidden_frames.size else flat
         self._untouched = False
 
     def select(self, skeleton: Skeleton, mapping: np.ndarray) -> None:
-        """Change the skeleton; int64 (V',) `mapping` holds the current index of each new point, -1 for none."""
         old_group, groups = self.skeleton.group_of, []
         for part in skeleton.groups.values():
             origin = {int(old_group[q]) for q in mapping[part] if q >= 0}
@@ -165,7 +151,6 @@ class DeferredBatch:
         self.skeleton, self._untouched = skeleton, False
 
     def group_anchors(self, origin: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the mean (N, 2) of `origin` points, the mean distance (N,) of two `scale` points, and bool (N,) found."""
         n, points = len(self.source), np.concatenate([origin, scale])
         mean, distance, seen = np.zeros((n, 2)), np.ones(n), np.zeros(n, np.int64)
         groups = self.skeleton.group_of[points]
@@ -173,7 +158,6 @@ class DeferredBatch:
         return mean, distance, (seen > 0) & (distance > 1e-9)
 
     def group_scale(self, part: slice, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return mean (N, 2), radius (N,) and number of present points (N,) of a range of points, for clips `wanted`."""
         n = len(self.source)
         mean, radius, seen = np.zeros((n, 2)), np.ones(n), np.zeros(n, np.int64)
         group = self.skeleton.group_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 
@@ -101,7 +101,7 @@ class BatchPipeline:
         Raises:
             KarslError, OSError: If a clip cannot be read.
         """
-        reader, num_keypoints, pack_rows = self.load.reader, skeleton.num_keypoints, None
+        reader, num_keypoints, pack_rows = self.load._reader, skeleton.num_keypoints, None
         columns = frozenset(records.columns if isinstance(records, RecordList) else ())
         if columns >= _FILE_COLUMNS and len(records.categories("dtype")) == 1:
             frames = _mapped_frames(reader, records, indices, num_keypoints)
@@ -186,9 +186,13 @@ def join_segments(segments: Sequence[BatchSegment]) -> BatchSegment:
         return segments[0]
     rows = np.concatenate([segment.rows for segment in segments])  # type: ignore[misc]  # all have rows
     order, first = np.argsort(rows), segments[0]
+
+    def join(arrays: Iterable[np.ndarray]) -> np.ndarray:
+        return np.concatenate(list(arrays))[order]
+
     frames = FrameBlock(
-        np.concatenate([segment.frames.addresses for segment in segments])[order],
-        np.concatenate([segment.frames.lengths for segment in segments])[order],
+        join(segment.frames.addresses for segment in segments),
+        join(segment.frames.lengths for segment in segments),
         first.frames.dtype,
         first.frames.num_keypoints,
         [segment.frames.memory for segment in segments],
@@ -198,10 +202,10 @@ def join_segments(segments: Sequence[BatchSegment]) -> BatchSegment:
         first.pipeline,
         frames,
         first.skeleton,
-        np.concatenate([segment.rng_keys for segment in segments])[order],
-        np.concatenate(labels)[order] if len(labels) == len(segments) else None,
-        np.concatenate([segment.sample_idx for segment in segments])[order],
-        rows[order],
+        rng_keys=join(segment.rng_keys for segment in segments),
+        labels=join(labels) if len(labels) == len(segments) else None,
+        sample_idx=join(segment.sample_idx for segment in segments),
+        rows=rows[order],
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from karsl.datasets.combine.base import SingleWrapper
 from karsl.datasets.rng import hash_name, sample_keys, splitmix64
 from karsl.errors import ConfigError, type_name
+from karsl.io.lru import LRU
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton
 
@@ -57,19 +57,13 @@ class CacheDataset(SingleWrapper):
         index = self.check_index(idx)
         if self._cached_seed != self._seed:
             self._clear()
-        if index in self._samples:
-            self._samples.move_to_end(index)
+        sample = self._cache.get(index)
+        if sample is None:
+            self.misses += 1
+            sample = _protect(self._make(index))
+            self._cache.put(index, sample)
+        else:
             self.hits += 1
-            return _protect(self._samples[index][0])
-        self.misses += 1
-        sample = _protect(self._make(index))
-        size = nbytes_of(sample)
-        if size <= self.max_bytes:
-            self._samples[index] = sample, size
-            self.nbytes += size
-            while self.nbytes > self.max_bytes:
-                _, (_, oldest_size) = self._samples.popitem(last=False)
-                self.nbytes -= oldest_size
         return _protect(sample)
 
     def __getitems__(self, indices: Any) -> list[Any]:
@@ -84,17 +78,21 @@ class CacheDataset(SingleWrapper):
     def _seed(self) -> int:
         return self._epoch_state.seed or 0
 
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes of the cached samples of this process."""
+        return self._cache.size
+
     def _clear(self) -> None:
-        self._samples: OrderedDict[int, tuple[Any, int]] = OrderedDict()
-        self.nbytes = self.hits = self.misses = 0
-        self._cached_seed = self._seed
+        self._cache: LRU[Any] = LRU(self.max_bytes, nbytes_of)
+        self.hits, self.misses, self._cached_seed = 0, 0, self._seed
 
     def _describe(self) -> str:
         return f"max_bytes={self.max_bytes:,}"
 
     def __getstate__(self) -> dict:
         """Leave out the cached samples."""
-        return super().__getstate__() | dict(_samples=OrderedDict(), nbytes=0, hits=0, misses=0)
+        return super().__getstate__() | dict(_cache=LRU(self.max_bytes, nbytes_of), hits=0, misses=0)
 
 
 def nbytes_of(value: Any) -> int:

@@ -124,14 +124,10 @@ class IndexReader:
         self.header: IndexHeader | None = None
 
     def open(self) -> IndexReader:
-        """Map the file and check header, addresses and meta: about 2 ms for a million records."""
-        self._checked_header()
-        return self
-
-    def _checked_header(self) -> IndexHeader:
+        """Map the file and check header, addresses and meta, once: about 2 ms for a million records."""
         if self.header is not None:
-            return self.header
-        self._map = self.file.map() if self._file_bytes() >= HEADER_BYTES else b""
+            return self
+        self._map = self.file.map() if os.fstat(self.file.fd).st_size >= HEADER_BYTES else b""
         view = memoryview(self._map)
         header = IndexHeader.unpack(bytes(view[:HEADER_BYTES]), len(view), str(self))
         if self.fingerprint is not None and header.fingerprint != self.fingerprint:
@@ -148,8 +144,8 @@ class IndexReader:
         meta = decode(self._section(header.meta_offset, header.meta_bytes, header.meta_hash, "meta"))
         self._decode = decode_pickled if header.trusted else decode
         self._columns, self.missing_columns, self._meta = meta["columns"], meta["missing"], meta["extra"]
-        self.header, self.fingerprint = header, header.fingerprint
-        return header
+        self.header, self.fingerprint, self._num_records = header, header.fingerprint, header.count
+        return self
 
     def read(self, position: int) -> dict:
         """Return a private copy of the record at `position`, in [0, count)."""
@@ -164,30 +160,27 @@ class IndexReader:
     @property
     def count(self) -> int:
         """Number of records."""
-        return self._checked_header().count
+        return self.open()._num_records
 
     @property
     def meta(self) -> dict:
         """Private copy of the metadata stored with the records."""
-        self.open()
-        return self._decode(self._meta)
+        return self.open()._decode(self._meta)
 
     @property
     def columns(self) -> Mapping[str, dict]:
         """Entry of each column: dtype, offset, checksum, category values."""
-        self.open()
-        return self._columns
+        return self.open()._columns
 
     @property
     def ends(self) -> np.ndarray:
         """END offsets of the records, int64 (count,), read-only."""
-        self.open()
-        return np.frombuffer(self._ends, np.int64)[1:]
+        return np.frombuffer(self.open()._ends, np.int64)[1:]
 
     @property
     def data(self) -> np.ndarray:
         """Bytes of all records, uint8 (data_bytes,), read-only. Checks every block."""
-        self._check_blocks(0, self._checked_header().num_blocks - 1)
+        self._check_blocks(0, len(self.open()._checked) - 1)
         return np.frombuffer(self._records, np.uint8)
 
     def column(self, name: str) -> np.ndarray:
@@ -222,9 +215,6 @@ class IndexReader:
                 if os.path.samestat(path.stat(), os.fstat(self.file.fd)):
                     path.unlink()
         return IndexFileError(f"{self} is damaged ({what} fails its checksum); it was deleted; start again to rebuild it")
-
-    def _file_bytes(self) -> int:
-        return os.fstat(self.file.fd).st_size
 
     def __str__(self) -> str:
         return f"index file {self.file.path}" if self.file.path else "index in shared memory"

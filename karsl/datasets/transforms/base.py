@@ -71,10 +71,16 @@ class DeferredOps(Protocol):
         missing_is_zero: bool = False,
         padding: np.ndarray | None = None,
     ) -> None:
-        """Read each clip at fractional frame positions; bool (N, L) `padding` marks positions that are only padding."""
+        """Read each clip at frame positions.
+
+        Args:
+            positions: float64 (N, L), or N arrays of any lengths; fractions are interpolated.
+            missing_is_zero: Interpolate missing points as zeros.
+            padding: bool (N, L), positions that are only padding.
+        """
 
     def mirror(self, flip: np.ndarray) -> None:
-        """Mirror the clips where bool (N,) `flip`."""
+        """Mirror the clips where bool (N,) `flip`, about the center of the image or the origin."""
 
     def affine(self, affine: np.ndarray) -> None:
         """Apply an affine to the points of each group."""

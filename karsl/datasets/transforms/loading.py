@@ -31,9 +31,6 @@ class LoadKeypoints(KeypointTransform):
         verify: When to compare checksums of packed clips: `'first touch'` the first time that a process reads a clip,
             `'always'` each time, `'off'` never. The checksums inside an `.npz` are always compared.
 
-    Attributes:
-        reader: Reader of clips, with its cache and maps; a pickled copy is empty.
-
     Raises:
         FileNotFoundError: If the file does not exist.
         CorruptRecordError: If the file does not contain the clip that the record describes.
@@ -44,13 +41,13 @@ class LoadKeypoints(KeypointTransform):
 
     def __init__(self, *, cache_bytes: int = 64 << 20, nonfinite: str = "raise", verify: str = "first touch") -> None:
         self.cache_bytes, self.nonfinite, self.verify = cache_bytes, nonfinite, verify
-        self.reader = ClipReader(cache_bytes=cache_bytes, nonfinite=nonfinite, verify=verify)
+        self._reader = ClipReader(cache_bytes=cache_bytes, nonfinite=nonfinite, verify=verify)
 
     def apply(self, results: dict, params: Params) -> dict:
-        keypoint, score = split_score(self.reader.read(results, results["skeleton"].num_keypoints))
+        keypoint, score = split_score(self._reader.read(results, results["skeleton"].num_keypoints))
         keypoint.flags.writeable = score.flags.writeable = False
         return {"keypoint": keypoint, "keypoint_score": score, "num_frames": len(score), "total_frames": len(score)}
 
     def close(self) -> None:
         """Close all memory maps and clear the cache; both are filled again when a clip is read."""
-        self.reader.close()
+        self._reader.close()

@@ -51,8 +51,18 @@ def segment_positions(num_frames: np.ndarray, offsets: np.ndarray, *, mode: str 
     return np.minimum(positions, frames - 1, out=positions)
 
 
+class _PositionSampler(KeypointTransform):
+    """Base of transforms whose parameter `positions` is the frame position of each output frame."""
+
+    def apply(self, results: dict, params: Params) -> dict:
+        return frame_update(results, params["positions"])
+
+    def defer(self, batch: DeferredOps, params: Params) -> None:
+        batch.resample(params["positions"])
+
+
 @TRANSFORMS.register_module()
-class TSNSampleFrames(KeypointTransform):
+class TSNSampleFrames(_PositionSampler):
     """Divide a clip into `clip_len` equal segments and sample one frame position from each.
 
     Required Keys:
@@ -93,12 +103,6 @@ class TSNSampleFrames(KeypointTransform):
             offsets += 0.5
         return {"positions": segment_positions(meta.num_frames, offsets, mode=self.mode)}
 
-    def apply(self, results: dict, params: Params) -> dict:
-        return frame_update(results, params["positions"])
-
-    def defer(self, batch: DeferredOps, params: Params) -> None:
-        batch.resample(params["positions"])
-
 
 @TRANSFORMS.register_module()
 class LegacyTSNSampleFrames(TSNSampleFrames):
@@ -138,7 +142,7 @@ class LegacyTSNSampleFrames(TSNSampleFrames):
 
 
 @TRANSFORMS.register_module()
-class UniformSampleFrames(KeypointTransform):
+class UniformSampleFrames(_PositionSampler):
     """Select `clip_len` stored frames, one from each equal segment; a shorter clip is repeated in a loop.
 
     Required Keys:
@@ -170,12 +174,6 @@ class UniformSampleFrames(KeypointTransform):
         start = 0 if self.test_mode else rng.integers("start", meta.num_frames)[:, None]
         loop = (start + np.arange(length)) % frames
         return {"positions": np.where(frames < length, loop, np.minimum(segments, frames - 1)).astype(np.float64)}
-
-    def apply(self, results: dict, params: Params) -> dict:
-        return frame_update(results, params["positions"])
-
-    def defer(self, batch: DeferredOps, params: Params) -> None:
-        batch.resample(params["positions"])
 
 
 @TRANSFORMS.register_module()

@@ -341,7 +341,7 @@ def test_tars_of_other_projects_can_be_streamed(tmp_path, name, mode):
     assert len(StreamDataset(str(path), PIPELINE, skeleton="hand_42", cache_dir=str(tmp_path / "cache"))) == 1, (
         "it has changed"
     )
-    read = stream.dataset.pipeline.transforms[0].reader.read(stream.dataset.get_data_info(4), 42)
+    read = stream.dataset.pipeline.transforms[0]._reader.read(stream.dataset.get_data_info(4), 42)
     assert np.array_equal(read[..., :3], clip_of(4)[..., :3])
 
 

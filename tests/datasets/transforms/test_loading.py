@@ -76,7 +76,7 @@ def test_a_copy_sent_to_a_worker_starts_with_an_empty_cache(record, send):
     load, one = LoadKeypoints(cache_bytes=12345), record()
     load(one)
     other = send(load)
-    assert (other.reader.cache.size, other.reader.cache.max_size, other.cache_bytes) == (0, 12345, 12345)
+    assert (other._reader.cache.size, other._reader.cache.max_size, other.cache_bytes) == (0, 12345, 12345)
     np.testing.assert_array_equal(other(one)["keypoint"], load(one)["keypoint"])
 
 
