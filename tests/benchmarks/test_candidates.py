@@ -71,6 +71,6 @@ def test_a_missing_library_is_named_with_its_remedy(monkeypatch):
     assert missing == {"lmdb": "no_such_library not installed; pip install 'karsl[bench]' brings it"}
 
 
-def test_an_unknown_way_is_refused_with_a_suggestion():
+def test_an_unknown_way_is_rejected_with_a_suggestion():
     with pytest.raises(ConfigError, match="no way 'memory_map'; did you mean 'memory-map'"):
         choose_candidates(["memory_map"])

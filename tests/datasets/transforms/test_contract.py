@@ -21,7 +21,7 @@ from karsl.testing.strategies import MISSING, make_clip
 HANDS = get_skeleton("karsl_184").select(["rh", "lh"], name="hands")
 SKELETONS = {name: get_skeleton(name) for name in ("karsl_184", "holistic_543", "msl_226")} | {"hands": HANDS}
 
-# configs that between them reach every mode; FIXED draw nothing
+# configs that between them reach every mode; FIXED use no random numbers
 RANDOM = {
     "TSNSampleFrames": [dict(clip_len=5, jitter=1.0), dict(clip_len=5, jitter=1.0, mode="nearest")],
     "LegacyTSNSampleFrames": [dict(clip_len=20, jitter=0.5)],
@@ -124,7 +124,7 @@ def test_every_registered_transform_of_karsl_is_under_this_contract():
 
 
 @every
-def test_the_same_draw_gives_the_same_output(cfg, skeleton, start):
+def test_the_same_random_numbers_give_the_same_output(cfg, skeleton, start):
     assert same(build(cfg)(start(cfg, skeleton)), build(cfg)(start(cfg, skeleton)))
 
 
@@ -226,7 +226,7 @@ def test_the_changed_keys_are_exactly_those_that_the_docstring_declares(name, st
 
 
 @every_but_pack
-def test_drawing_for_n_clips_at_once_is_drawing_for_each_alone(cfg, skeleton, start):
+def test_params_of_n_clips_at_once_are_those_of_each_alone(cfg, skeleton, start):
     """The law that lets one kernel fill a whole batch: rows do not know of each other. A row may be longer than needed."""
     step = build(cfg)
     clips = [start(cfg, skeleton, frames, seed=frames) for frames in (12, 1, 5, 30, 2)]
