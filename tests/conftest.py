@@ -23,7 +23,7 @@ settings.load_profile("karsl")
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_place(tmp_path_factory):
+def _private_folders(tmp_path_factory):
     """Index files of tests and of fixtures go to a folder of this process, not to the user's cache; no window opens."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))

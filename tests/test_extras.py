@@ -1,4 +1,4 @@
-"""Every extra that code or a page tells people to install is one of setup.cfg's."""
+"""Every extra that code or a page names is one of setup.cfg's."""
 
 from __future__ import annotations
 

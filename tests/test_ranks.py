@@ -16,8 +16,8 @@ ROOT = Path(karsl.__file__).parent
 
 # From below: a module imports what is in an earlier group, never what is in its own group or a later one. `__init__` of a
 # package re-exports names, so no module of the package imports it. Packages that are not listed have no order, but no circle
-# either. `*` stands for every other module of a package, so that a new file needs no edit here; it is above the modules that a
-# new one may use. A new module that a named one, or another new one, imports gets its own place below that.
+# either. `*` stands for every other module of a package, so that a new file needs no edit here; it is above the modules that
+# a new one may use. A new module that a named one, or another new one, imports gets its own place below that.
 ORDER: dict[str, str] = {
     "": (
         "version errors discovery | registry checks progress | __init__ | skeletons | io | pack webdataset | formats |"

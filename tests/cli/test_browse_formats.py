@@ -54,13 +54,13 @@ def config(root: Path, folder: Path, source: str = "plain") -> Path:
     return path
 
 
-@pytest.mark.parametrize("form", ["gif", "webp", "mp4"])
-def test_animations_are_one_file_per_clip(root, tmp_path, form, capsys):
-    assert browse(config(root, tmp_path), "--format", form, "--index", 0, 1, "--output-dir", tmp_path / "out") == 0
+@pytest.mark.parametrize("suffix", ["gif", "webp", "mp4"])
+def test_animations_are_one_file_per_clip(root, tmp_path, suffix, capsys):
+    assert browse(config(root, tmp_path), "--format", suffix, "--index", 0, 1, "--output-dir", tmp_path / "out") == 0
     found = names(tmp_path / "out")
     assert len(found) == 2
-    assert all(name.endswith(f".{form}") for name in found)
-    assert f"2 {form} files in {tmp_path / 'out'}" in capsys.readouterr().out
+    assert all(name.endswith(f".{suffix}") for name in found)
+    assert f"2 {suffix} files in {tmp_path / 'out'}" in capsys.readouterr().out
 
 
 def test_page_has_every_transform_and_augmented_views(root, tmp_path):

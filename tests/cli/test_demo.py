@@ -31,7 +31,7 @@ def test_the_whole_output_of_a_command_is_stored(corpus, tmp_path, capsys):
     assert "annotation file:" in capsys.readouterr().out
 
 
-def test_a_step_that_fails_ends_with_its_reason_and_the_place_of_its_log(tmp_path, capsys):
+def test_a_step_that_fails_ends_with_its_reason_and_the_path_of_its_log(tmp_path, capsys):
     log = tmp_path / "train.log"
     assert run_command(["train", str(tmp_path / "none.py")], log) == 2
     error = capsys.readouterr().err

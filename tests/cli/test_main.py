@@ -132,14 +132,14 @@ def test_other_errors_of_the_system_are_not_hidden(command):
         cli.main(["train", "config.py"])
 
 
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_debug_anywhere_shows_the_traceback(command, place):
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_debug_anywhere_shows_the_traceback(command, position):
     def run(args):
         raise DatasetNotFoundError("no folder")
 
     command(run)
     words = ["train", "config.py"]
-    words.insert(place, "--debug")
+    words.insert(position, "--debug")
     with pytest.raises(DatasetNotFoundError):
         cli.main(words)
 

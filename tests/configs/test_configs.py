@@ -51,7 +51,7 @@ def test_each_signer_of_karsl100_has_a_config_that_tests_on_it(name, held_out):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_the_local_forms_train_on_any_small_corpus(name, tmp_path):
+def test_the_local_configs_train_on_any_small_corpus(name, tmp_path):
     root = make_corpus(tmp_path / "corpus", signs=3, signers=["01"], train_clips=2, test_clips=1)
     options = ["--cfg-options", "train_cfg.max_epochs=1", f"experiment_name={name}"]
     words = [str(CONFIGS / name), "--data-root", str(root), "--work-dir", str(tmp_path / "run")]

@@ -27,7 +27,7 @@ def train(rank, method, stream, dataset, folder):
     for epoch in range(EPOCHS):
         if epoch:  # the first pass begins without: ranks are found when it does
             stream.set_epoch(epoch)
-        clips.append([place for batch in loader for place in batch["sample_idx"].tolist()])
+        clips.append([index for batch in loader for index in batch["sample_idx"].tolist()])
     for epoch in (0, rank):
         dataset.set_epoch(epoch)
         dist.barrier()

@@ -119,7 +119,7 @@ def test_an_error_without_text_is_named_by_its_type():
         Pipeline([silent])({})
 
 
-# ---- draws -------------------------------------------------------------------------------------------------------------
+# ---- random numbers ----------------------------------------------------------------------------------------------------
 
 
 def only_shift() -> dict:
@@ -128,23 +128,23 @@ def only_shift() -> dict:
 
 def moves(*steps: object) -> list[list[float]]:
     """Return the distance that each step moved one point: the shift of a RandomAffine."""
-    places = [clip()["keypoint"][0, 0], *(results["keypoint"][0, 0] for _, results in Pipeline(steps).steps(clip()))]
-    return [np.round(b - a, 4)[:2].tolist() for a, b in zip(places[:-1], places[1:], strict=True)]
+    points = [clip()["keypoint"][0, 0], *(results["keypoint"][0, 0] for _, results in Pipeline(steps).steps(clip()))]
+    return [np.round(b - a, 4)[:2].tolist() for a, b in zip(points[:-1], points[1:], strict=True)]
 
 
-def test_a_class_used_twice_draws_different_numbers():
+def test_a_class_used_twice_has_different_random_numbers():
     first, second = moves(only_shift(), only_shift())
     assert first != second
 
 
-def test_one_object_used_twice_draws_different_numbers_and_is_not_changed():
+def test_one_object_used_twice_has_different_random_numbers_and_is_not_changed():
     step = TRANSFORMS.build(only_shift())
     first, second = moves(step, step)
     assert first != second
     assert moves(step) == moves(only_shift()) == [first]
 
 
-def test_an_object_shared_by_two_pipelines_draws_by_its_position_in_each():
+def test_the_random_numbers_of_an_object_shared_by_two_pipelines_depend_on_its_position_in_each():
     shared = TRANSFORMS.build(only_shift())
     train, test = Pipeline([only_shift(), shared]), Pipeline([shared])
     alone = Pipeline([only_shift()])(clip())["keypoint"]
@@ -157,7 +157,7 @@ def test_another_step_in_between_changes_no_random_number():
     assert moves(only_shift(), only_shift()) == [first, second]
 
 
-class Draws:
+class UsesGenerators:
     """A user's transform that uses all three global generators."""
 
     def __init__(self, name: str = "seen") -> None:
@@ -168,32 +168,32 @@ class Draws:
 
 
 def seen(sample: int = 3, epoch: int = 0) -> tuple[float, float, float]:
-    return Pipeline([Draws()])(clip(sample, epoch))["seen"]
+    return Pipeline([UsesGenerators()])(clip(sample, epoch))["seen"]
 
 
-def test_a_users_step_draws_the_same_for_one_sample_of_one_epoch():
+def test_a_users_transform_has_the_same_random_numbers_for_one_sample_of_one_epoch():
     assert seen() == seen()
 
 
 @pytest.mark.parametrize("generator", [0, 1, 2], ids=["random", "numpy", "torch"])
-def test_a_users_step_draws_other_numbers_for_other_samples_epochs_and_positions(generator):
+def test_a_users_transform_has_other_random_numbers_for_other_samples_epochs_and_positions(generator):
     samples = [seen(sample)[generator] for sample in range(20)]
     epochs = [seen(3, epoch)[generator] for epoch in range(1, 20)]
-    out = Pipeline([Draws("a"), Draws("b")])(clip(50))
-    places = [out["a"][generator], out["b"][generator]]
-    assert len({*samples, *epochs, *places}) == 41
+    out = Pipeline([UsesGenerators("a"), UsesGenerators("b")])(clip(50))
+    points = [out["a"][generator], out["b"][generator]]
+    assert len({*samples, *epochs, *points}) == 41
 
 
 def global_states() -> tuple:
     return random.getstate(), pickle.dumps(np.random.get_state()), torch.get_rng_state().tolist()
 
 
-@pytest.mark.parametrize("last", [Draws(), fail], ids=["ends well", "raises"])
+@pytest.mark.parametrize("last", [UsesGenerators(), fail], ids=["ends well", "raises"])
 def test_a_users_step_leaves_the_global_generators_unchanged(last):
     np.random.standard_normal()  # numpy keeps a second normal number back; that is state too
     before = global_states()
-    with nullcontext() if isinstance(last, Draws) else pytest.raises(TransformError):
-        Pipeline([Draws(), RandomAffine(), last])(clip())
+    with nullcontext() if isinstance(last, UsesGenerators) else pytest.raises(TransformError):
+        Pipeline([UsesGenerators(), RandomAffine(), last])(clip())
     assert global_states() == before
 
 
@@ -211,13 +211,13 @@ def _seen_in_a_process(salt: int) -> tuple[float, float, float]:
     return seen()
 
 
-def test_a_users_step_draws_the_same_in_every_process():
+def test_a_users_transform_has_the_same_random_numbers_in_every_process():
     with multiprocessing.get_context("fork").Pool(2) as pool:
         assert pool.map(_seen_in_a_process, [1, 2]) == [seen(), seen()]
 
 
-def test_without_a_key_a_users_step_draws_from_the_unseeded_generators():
-    pipeline, start = Pipeline([Draws()]), {"sample_idx": 0}
+def test_without_a_key_a_users_transform_uses_the_unseeded_generators():
+    pipeline, start = Pipeline([UsesGenerators()]), {"sample_idx": 0}
     random.seed(5)
     first, second = pipeline(start)["seen"][0], pipeline(start)["seen"][0]
     random.seed(5)
@@ -303,7 +303,7 @@ def own_transform():
     added = []
 
     def register(registry, name: str) -> type:
-        cls = type(name, (Draws,), {})
+        cls = type(name, (UsesGenerators,), {})
         registry.register_module(module=cls)
         added.append((registry, name))
         return cls

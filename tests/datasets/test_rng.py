@@ -39,7 +39,7 @@ def test_the_numbers_stay_those_of_earlier_versions():
 
 
 @given(st.integers(0, 2**40), st.integers(0, 10**6), st.lists(st.integers(0, 10**7), min_size=1, max_size=6), names)
-def test_a_sample_draws_the_same_numbers_in_any_batch(seed, epoch, samples, name):
+def test_a_sample_has_the_same_random_numbers_in_any_batch(seed, epoch, samples, name):
     together = CounterRNG(sample_keys(seed, epoch, np.array(samples)), transform_id=5).uniform(name, 3)
     for row, sample in zip(together, samples, strict=True):
         alone = CounterRNG(sample_keys(seed, epoch, np.array([sample])), transform_id=5).uniform(name, 3)
@@ -47,7 +47,7 @@ def test_a_sample_draws_the_same_numbers_in_any_batch(seed, epoch, samples, name
 
 
 @given(uint64, names, st.integers(1, 6), st.integers(0, 6))
-def test_the_first_numbers_of_a_name_do_not_depend_on_how_many_are_drawn(key, name, few, more):
+def test_the_first_numbers_of_a_name_do_not_depend_on_their_count(key, name, few, more):
     one = CounterRNG(np.array([key], np.uint64), transform_id=5)
     np.testing.assert_array_equal(one.uniform(name, few + more)[:, :few], one.uniform(name, few))
     np.testing.assert_array_equal(one.uniform(name, few, 2).ravel(), one.uniform(name, few * 2).ravel())

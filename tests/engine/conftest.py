@@ -33,7 +33,7 @@ class ToyClips(torch.utils.data.Dataset):
         self._seed.value = 0 if seed is None else seed
 
     @property
-    def drawn_with(self) -> tuple[int, int]:
+    def seed_and_epoch(self) -> tuple[int, int]:
         return self._seed.value, self._epoch.value
 
     def __len__(self) -> int:

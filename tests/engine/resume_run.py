@@ -30,7 +30,7 @@ class Stopped(Exception):
 
 @HOOKS.register_module(force=True)
 class Witness(Hook):
-    """Writes which clips an iteration had, and what its draws followed; ends the run."""
+    """Writes which clips an iteration had, and the seed and epoch of its random numbers; ends the run."""
 
     def __init__(self, folder: str, stop: int = 0, kill: int = 0) -> None:
         self.folder, self.stop, self.kill, self.drawn = Path(folder), stop, kill, []
@@ -40,7 +40,7 @@ class Witness(Hook):
         with (self.folder / "seen.jsonl").open("a") as stream:
             stream.write(json.dumps([done, [int(i) for i in data_batch["sample_idx"]]]) + "\n")
         dataset = runner.train_dataloader.dataset
-        self.drawn.append(list(getattr(dataset, "dataset", dataset).drawn_with))
+        self.drawn.append(list(getattr(dataset, "dataset", dataset).seed_and_epoch))
         (self.folder / "drawn.json").write_text(json.dumps(self.drawn))
         if done in (self.stop, self.kill):
             runner.save_checkpoint(str(self.folder), f"iter_{done}.pth", by_epoch=False)

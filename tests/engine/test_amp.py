@@ -32,7 +32,7 @@ def test_options_for_a_gpu_are_dropped_on_cpu(toy):
     assert set(cfg.optim_wrapper) == {"type", "optimizer"}
 
 
-def test_an_optimizer_wrapper_of_another_type_is_refused(toy):
+def test_an_optimizer_wrapper_of_another_type_is_rejected(toy):
     cfg = toy()
     cfg.optim_wrapper.type = "ApexOptimWrapper"
     with pytest.raises(ConfigError, match="ApexOptimWrapper"):

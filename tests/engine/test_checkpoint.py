@@ -91,7 +91,7 @@ class _Boom:
         return exec, ("raise SystemExit('code ran')",)
 
 
-def test_a_checkpoint_that_could_run_code_is_refused_before_anything_is_built(toy, tmp_path):
+def test_a_checkpoint_that_could_run_code_is_rejected_before_anything_is_built(toy, tmp_path):
     torch.save({"state_dict": {}, "meta": _Boom()}, tmp_path / "bad.pth", pickle_module=pickle)
     cfg = toy()
     cfg.load_from = str(tmp_path / "bad.pth")
@@ -112,7 +112,7 @@ def test_a_broken_file_is_one_sentence(content, tmp_path):
         read_checkpoint(path)
 
 
-def test_a_checkpoint_of_another_model_is_refused_by_name(trained, toy):
+def test_a_checkpoint_of_another_model_is_rejected_by_name(trained, toy):
     _, path = trained
     cfg = toy("other")
     cfg.model.cls_head.num_classes = 5
@@ -120,7 +120,7 @@ def test_a_checkpoint_of_another_model_is_refused_by_name(trained, toy):
         check_weights(build_runner(cfg), read_checkpoint(path))
 
 
-def test_testing_on_other_classes_is_refused(trained, toy):
+def test_testing_on_other_classes_is_rejected(trained, toy):
     _, path = trained
     cfg = toy("other")
     cfg.test_dataloader.dataset.num_classes = 3
@@ -212,7 +212,7 @@ def test_what_is_no_state_is_left_out_and_named():
     assert dropped == ["fn", "deep.file", "deep.list"]
 
 
-def test_a_value_that_is_no_state_at_all_is_refused():
+def test_a_value_that_is_no_state_at_all_is_rejected():
     with pytest.raises(NotStateError, match="builtin_function"):
         to_state(print, [])
 

@@ -24,7 +24,7 @@ class NoteDraws(Hook):
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if batch_idx == 0:
             leaf = list(walk_datasets(runner.train_dataloader.dataset))[-1]
-            self.notes.append((leaf.drawn_with, random.random(), np.random.random(), torch.rand(1).item()))
+            self.notes.append((leaf.seed_and_epoch, random.random(), np.random.random(), torch.rand(1).item()))
 
 
 def notes_of(cfg) -> list:
@@ -37,13 +37,13 @@ def notes_of(cfg) -> list:
 
 
 def test_the_dataset_gets_seed_and_epoch(toy):
-    assert [drawn_with for drawn_with, *_ in notes_of(toy(max_epochs=3))] == [(3, 0), (3, 1), (3, 2)]
+    assert [seed_and_epoch for seed_and_epoch, *_ in notes_of(toy(max_epochs=3))] == [(3, 0), (3, 1), (3, 2)]
 
 
 def test_global_generators_differ_by_epoch_and_repeat_by_run(toy):
     first, again = notes_of(toy("a")), notes_of(toy("b"))
     assert first == again
-    assert len({draw for _, *draws in first for draw in draws}) == 6
+    assert len({number for _, *numbers in first for number in numbers}) == 6
 
 
 def test_torch_subsets_inside_concatenations_are_reached():
@@ -61,7 +61,7 @@ def test_a_loop_by_iterations_leaves_the_dataset_in_its_automatic_mode(toy):
     assert notes_of(cfg)[0][0] == (0, -1)
 
 
-def test_ranks_draw_different_numbers():
+def test_ranks_have_different_random_numbers():
     seed_everything(1, 0, 0)
     first = torch.rand(1)
     seed_everything(1, 0, 1)

@@ -19,7 +19,7 @@ def evaluate(sampler, collect_device):
     metric = AccuracyMetric(collect_device=collect_device)
     batches = torch.tensor(list(sampler)).split(2)
     for batch in batches:
-        metric.process(None, [{"pred_score": torch.tensor([1.0, 0.0]), "gt_label": LABELS[place]} for place in batch])
+        metric.process(None, [{"pred_score": torch.tensor([1.0, 0.0]), "gt_label": LABELS[index]} for index in batch])
     return {"clips": sum(map(len, batches)), **metric.evaluate(len(LABELS))}
 
 

@@ -59,7 +59,7 @@ def test_absent_classes_are_left_out_of_the_mean_with_a_warning(warnings):
     assert any("1 of 3 classes have no clip" in text for text in warnings)
 
 
-def test_equal_scores_are_placed_by_class_number_as_argmax_does():
+def test_equal_scores_are_ranked_by_class_number_like_argmax():
     scores = np.array([[1, 1, 1]] * 3)
     assert rank_of_true_class(scores, np.array([0, 1, 2])).tolist() == [0, 1, 2]
 
@@ -104,16 +104,16 @@ def test_two_ranks_count_each_clip_once_with_and_without_padding(tmp_path):
         assert first[name] == second[name] == {"acc/top1": 3 / 7, "acc/mean1": 0.5}, name
 
 
-def test_a_clip_without_label_is_refused():
+def test_a_clip_without_label_is_rejected():
     with pytest.raises(ValueError, match="gt_label"):
         AccuracyMetric().process(None, [{"pred_score": torch.ones(2), "gt_label": None}])
 
 
-def test_a_label_that_the_model_does_not_know_is_refused():
+def test_a_label_that_the_model_does_not_know_is_rejected():
     with pytest.raises(ValueError, match="do not fit 2 scores"):
         AccuracyMetric().process(None, rows([[1, 0]], [5]))
 
 
-def test_an_empty_split_is_refused():
+def test_an_empty_split_is_rejected():
     with pytest.raises(ValueError, match="no clip was evaluated"):
         AccuracyMetric().evaluate(0)

@@ -93,7 +93,7 @@ def test_a_trusted_file_still_cannot_run_code(what, protocol, dump, tmp_path):
         b"hello",
     ],
 )
-def test_hand_written_programs_are_refused(code, dump):
+def test_hand_written_programs_are_rejected(code, dump):
     with pytest.raises(CorruptRecordError, match="it was not read"):
         load_safe_pickle(dump(code), trusted=True)
 

@@ -30,7 +30,7 @@ convert(FunctionSource(source.metainfo, source.skeleton, source.records, read), 
 
 @pytest.fixture
 def convert_halfway():
-    """`convert_halfway(source, out, form)` starts a process that stops at the last clip."""
+    """`convert_halfway(source, out, format)` starts a process that stops at the last clip."""
     running = []
 
     def start(*arguments) -> subprocess.Popen:
@@ -49,20 +49,20 @@ def names(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir())
 
 
-@pytest.mark.parametrize(("form", "name"), [("annotation", "out"), ("spoter", "out.csv")])
-def test_the_ruins_of_a_killed_conversion_go_with_the_next(corpus, tmp_path, convert_halfway, form, name):
+@pytest.mark.parametrize(("format", "name"), [("annotation", "out"), ("spoter", "out.csv")])
+def test_the_ruins_of_a_killed_conversion_go_with_the_next(corpus, tmp_path, convert_halfway, format, name):
     out, source = tmp_path / name, open_clips(corpus)
-    first = convert_halfway(corpus, out, form)
+    first = convert_halfway(corpus, out, format)
     with pytest.raises(ConfigError, match="another process is writing .*out"):
-        convert(source, out, form)
+        convert(source, out, format)
     first.send_signal(signal.SIGKILL)
     first.wait()
     assert len(names(tmp_path)) == 1, "a kill leaves its part"
-    convert(source, tmp_path / f"{name}.2", form)
+    convert(source, tmp_path / f"{name}.2", format)
     assert len(names(tmp_path)) == 2, "which may be another target's"
-    assert convert(source, out, form).num_clips == 84
+    assert convert(source, out, format).num_clips == 84
     assert names(tmp_path) == [name, f"{name}.2"]
-    again = [open_clips(path, format=form) for path in (out, tmp_path / f"{name}.2")]
+    again = [open_clips(path, format=format) for path in (out, tmp_path / f"{name}.2")]
     assert again[0].records == again[1].records
 
 

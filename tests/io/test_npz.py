@@ -54,7 +54,7 @@ def test_a_missing_file_a_missing_key_and_an_empty_file_have_distinct_errors(arc
         list_members(tmp_path / "empty.npz")
 
 
-def test_a_truncated_archive_is_refused_in_one_sentence(archive):
+def test_a_truncated_archive_is_rejected_in_one_sentence(archive):
     archive.write_bytes(archive.read_bytes()[:-30])
     with pytest.raises(CorruptRecordError, match="no readable npz archive .* re-export it") as caught:
         read_member(archive, "a")
@@ -260,7 +260,7 @@ def test_without_the_faster_library_the_same_bytes_are_inflated(archive, monkeyp
 
 @pytest.mark.parametrize(("size", "text"), [(1 << 40, "cannot come of"), (300, "instead of 300|Decompression failed")])
 @pytest.mark.parametrize("library", [True, False])
-def test_a_directory_that_promises_another_size_is_refused(archive, monkeypatch, library, size, text):
+def test_a_directory_that_promises_another_size_is_rejected(archive, monkeypatch, library, size, text):
     if not library:
         monkeypatch.setattr("karsl.io.npz.deflate", None)
     with pytest.raises(CorruptRecordError, match=f"array 'a' cannot be read .*({text})"):

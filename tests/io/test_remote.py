@@ -217,7 +217,7 @@ def _get(folder: str, url: str) -> None:
     FileCache(folder, retry=QUICK).get(url)
 
 
-def test_processes_that_want_one_file_bring_it_once(server, tmp_path):
+def test_processes_that_need_one_file_download_it_once(server, tmp_path):
     url, faults, _ = server
     workers = [multiprocessing.get_context("fork").Process(target=_get, args=(str(tmp_path / "c"), url)) for _ in range(3)]
     for worker in workers:

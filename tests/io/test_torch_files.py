@@ -65,7 +65,7 @@ def test_a_tensor_of_numbers_that_numpy_lacks_is_named(tmp_path):
     assert problems == [f"{path}: tensor 'a' holds torch.float8_e4m3fn, which numpy lacks; save it as float16 or float32"]
 
 
-def test_a_truncated_file_is_refused(tmp_path):
+def test_a_truncated_file_is_rejected(tmp_path):
     path = tmp_path / "x.pt"
     torch.save(torch.zeros(500), path)
     path.write_bytes(path.read_bytes()[:700])

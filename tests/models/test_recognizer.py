@@ -86,13 +86,13 @@ def test_loss_mode_gives_loss_and_accuracy_and_every_weight_a_gradient(model):
     assert all(p.grad is not None for p in model.parameters())
 
 
-def test_loss_mode_without_labels_is_refused(model):
+def test_loss_mode_without_labels_is_rejected(model):
     batch = as_tensors(samples())
     with pytest.raises(ValueError, match="needs labels"):
         model(batch["inputs"], batch["keypoint_mask"], mode="loss")
 
 
-def test_an_unknown_mode_is_refused(model):
+def test_an_unknown_mode_is_rejected(model):
     with pytest.raises(ValueError, match="mode='train'"):
         model(**as_tensors(samples()), mode="train")
 

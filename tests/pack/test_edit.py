@@ -210,7 +210,7 @@ def test_a_journal_that_came_with_a_pack_removes_no_file_but_those_of_packs(pack
 
 
 @pytest.mark.parametrize("number", range(5))
-def test_a_manifest_that_names_files_outside_the_pack_is_refused(pack, number):
+def test_a_manifest_that_names_files_outside_the_pack_is_rejected(pack, number):
     mine = pack.parent / "thesis.txt"
     mine.write_text("years of work")
     manifest = Manifest.read(pack)

@@ -74,7 +74,7 @@ class RunsCode:
 
 
 @pytest.mark.parametrize("held", [RunsCode(), {3: RunsCode()}, {3: {1: [RunsCode()]}}, {3: {1: "abc"}}, {3: 5}, [1, 2]])
-def test_even_a_trusted_file_holds_numbers_or_is_refused_and_nothing_runs(tmp_path, monkeypatch, held):
+def test_even_a_trusted_file_holds_numbers_or_is_rejected_and_nothing_runs(tmp_path, monkeypatch, held):
     monkeypatch.chdir(tmp_path)
     named = write_block(tmp_path)
     np.save(named, np.array(held, dtype=object))

@@ -147,7 +147,7 @@ def test_a_shard_that_is_removed_or_replaced_while_it_is_mapped_is_read_on(pack)
     np.testing.assert_array_equal(shard.checked_clip(0, 5), clip)
 
 
-def test_checksums_that_do_not_belong_to_the_shard_are_refused(pack):
+def test_checksums_that_do_not_belong_to_the_shard_are_rejected(pack):
     np.save(pack / "clips-00000.npy", np.zeros((3, 3), np.uint64))
     with pytest.raises(CorruptRecordError, match="clips-00000.npy: does not belong to frames-00000.npy"):
         Pack(pack / "frames-00000.npy", verify="first touch")

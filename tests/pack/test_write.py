@@ -173,7 +173,7 @@ def test_an_empty_folder_takes_a_pack(source, tmp_path):
         ({"mode": "replace", "shard_bytes": -1}, ConfigError, "shard_bytes=-1"),
     ],
 )
-def test_what_does_not_fit_a_pack_that_is_there_is_refused(source, pack, options, error, text):
+def test_what_does_not_fit_a_pack_that_is_there_is_rejected(source, pack, options, error, text):
     before = {p.name: p.read_bytes() for p in pack.iterdir()}
     with pytest.raises(error, match=text):
         pack_clips(source, pack, **options)

@@ -1,4 +1,4 @@
-"""The page map tells a private copy from a shared page, exactly."""
+"""The page map distinguishes a private copy from a shared page exactly."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PAGES = 64
 
 
 class Holder:
-    """A dataset of the forms that record_pages knows."""
+    """A dataset with the attributes that record_pages reads."""
 
     def __init__(self, **attributes):
         self.__dict__.update(attributes)
 
 
 class Child:
-    """A forked process that runs `work`, says so, and waits to be looked at."""
+    """A forked process that runs `work`, reports it, and waits to be inspected."""
 
     def __init__(self, work):
         read_end, write_end = os.pipe()
@@ -79,8 +79,8 @@ def test_exactly_the_pages_that_a_child_writes_are_copies(pages):
 
     with Child(write_three) as pid:
         assert count_area(pid, address(pages), pages.size) == PageCount(PAGES, PAGES, 3)
-        places = address(pages) + np.array([0, 8, PAGE_BYTES, 10 * PAGE_BYTES])
-        assert count_addresses(pid, places) == PageCount(3, 3, 2)
+        addresses = address(pages) + np.array([0, 8, PAGE_BYTES, 10 * PAGE_BYTES])
+        assert count_addresses(pid, addresses) == PageCount(3, 3, 2)
 
 
 def test_pages_of_a_file_are_never_copies(tmp_path):

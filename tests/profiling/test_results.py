@@ -66,7 +66,7 @@ def test_unreadable_page_maps_are_reported():
     ],
     ids=["flat", "leak", "copied and done", "noise", "one outlier", "two points"],
 )
-def test_growth_is_told_from_a_plateau_and_from_noise(uss, word):
+def test_growth_is_distinguished_from_a_plateau_and_from_noise(uss, word):
     assert growth_verdict(over_time(uss)).startswith(word)
 
 

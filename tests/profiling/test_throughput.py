@@ -55,7 +55,7 @@ def test_a_short_loader_starts_again_and_rates_count_samples():
 @pytest.mark.parametrize(
     "batch", [torch.zeros(5, 2), [torch.zeros(5, 2), torch.zeros(5)], {"label": [0] * 5}, ["a"] * 5], ids=str
 )
-def test_batches_of_any_common_form_are_counted(batch):
+def test_batches_of_any_common_structure_are_counted(batch):
     from karsl.profiling.throughput import _batch_size
 
     assert _batch_size(batch) == 5

@@ -23,7 +23,7 @@ def test_a_description_gives_the_same_points_groups_and_bones(skeleton):
     assert (again.parts, again.bones) == (skeleton.parts, skeleton.bones)
 
 
-def test_the_shortest_form_is_taken():
+def test_the_shortest_description_is_used():
     assert describe_skeleton(KARSL) == "karsl_184"
     assert describe_skeleton(OWN)["parts"] == [["pose", ["left_a", "right_a"]]]
 

@@ -69,7 +69,7 @@ def test_in_real_msl_clips_each_hand_is_at_its_own_wrist(shared_data):
         assert far[0] < 0.6 * far[1]
 
 
-def test_in_real_asl_app_clips_the_face_points_are_placed_as_in_the_full_mesh(shared_data):
+def test_in_real_asl_app_clips_the_face_points_are_located_as_in_the_full_mesh(shared_data):
     import json
 
     app, full = get_skeleton("asl_app_108"), get_skeleton("holistic_543")

@@ -48,9 +48,9 @@ def test_mirror_name_swaps_whole_words(name, mirrored):
 def test_the_mirror_of_any_skeleton_is_an_involution_between_partners(skeleton):
     mirror = skeleton.mirror
     assert mirror[mirror].tolist() == list(range(skeleton.num_keypoints))
-    for place, name in enumerate(skeleton.names):
-        assert skeleton.names[mirror[place]] == mirror_name(name)
-        assert (mirror[place] == place) == name.startswith("mid")
+    for index, name in enumerate(skeleton.names):
+        assert skeleton.names[mirror[index]] == mirror_name(name)
+        assert (mirror[index] == index) == name.startswith("mid")
 
 
 def test_index_and_indices_find_names_in_the_order_asked():
@@ -72,7 +72,7 @@ def test_select_keeps_array_order_bones_within_and_no_empty_group():
         _ = left.mirror
 
 
-def test_mapping_from_gives_the_place_of_each_name_or_minus_1():
+def test_mapping_from_gives_the_index_of_each_name_or_minus_1():
     target = Skeleton("t", (("all", ("nose", "tail", "left_wrist")),))
     assert target.mapping_from(FIVE).tolist() == [1, -1, 0]
 
@@ -86,7 +86,7 @@ def test_mapping_from_gives_the_place_of_each_name_or_minus_1():
         ((("a", ("x", "y")),), (("x", "z"),), "has no keypoint 'z'"),
     ],
 )
-def test_a_table_that_contradicts_itself_is_refused(parts, bones, text):
+def test_a_table_that_contradicts_itself_is_rejected(parts, bones, text):
     with pytest.raises(SkeletonError, match=f"skeleton 's'.*{text}"):
         Skeleton("s", parts, bones)
 

@@ -47,12 +47,12 @@ def test_a_palm_towards_the_camera_with_fingers_up_has_its_thumb_towards_the_bod
 
 
 def test_the_face_is_its_own_mirror_image_by_names():
-    place = dict(zip(face_names(), face_template(), strict=True))
-    for name, point in place.items():
-        np.testing.assert_allclose(place[mirror_name(name)], point * [-1, 1, 1], atol=1e-12)
-    assert place["right_eye_lower_0"][0] < place["right_eye_lower_8"][0] < 0  # outer corner first, picture's left
-    assert place["lips_outer_upper"][1] < place["lips_inner_upper"][1] < place["lips_inner_lower"][1]
-    assert place["right_brow_upper_2"][1] < place["right_eye_upper_3"][1]
+    point_of = dict(zip(face_names(), face_template(), strict=True))
+    for name, point in point_of.items():
+        np.testing.assert_allclose(point_of[mirror_name(name)], point * [-1, 1, 1], atol=1e-12)
+    assert point_of["right_eye_lower_0"][0] < point_of["right_eye_lower_8"][0] < 0  # outer corner first, picture's left
+    assert point_of["lips_outer_upper"][1] < point_of["lips_inner_upper"][1] < point_of["lips_inner_lower"][1]
+    assert point_of["right_brow_upper_2"][1] < point_of["right_eye_upper_3"][1]
 
 
 def test_any_two_signs_differ_in_two_of_location_movement_and_shape():

@@ -57,8 +57,8 @@ def test_folders_files_and_keys_are_those_of_karsl(corpus, clips):
     ] + ["labels.csv"]
     assert len(clips) == 6 * 3 * 11
     assert len({key for _, key in clips}) == len(clips)
-    for (place, key), clip in clips.items():
-        assert re.fullmatch(rf"01_{place[:2]}_{place[-4:]}_\(\d\d(_\d\d){{5}}\)_c", key)
+    for (path, key), clip in clips.items():
+        assert re.fullmatch(rf"01_{path[:2]}_{path[-4:]}_\(\d\d(_\d\d){{5}}\)_c", key)
         assert clip.dtype == np.float32
         assert clip.shape[1:] == (184, 4)
 
@@ -120,11 +120,11 @@ def test_paths_are_smooth(clips):
         assert jumps.max() < 0.7 * width  # a change of pace; a jump of the arm would be 1.5
 
 
-def test_signers_differ_in_body_and_place(clips):
+def test_signers_differ_in_body_and_position(clips):
     bodies = {}
-    for (place, _), clip in clips.items():
+    for (path, _), clip in clips.items():
         middle, width = clip[:, :2, :2].mean((0, 1)), np.linalg.norm(clip[:, 0, :2] - clip[:, 1, :2], axis=-1).mean()
-        bodies.setdefault(place[:2], []).append([*middle, width])
+        bodies.setdefault(path[:2], []).append([*middle, width])
     means = np.array([np.mean(rows, axis=0) for rows in bodies.values()])
     spread = np.abs(means[:, None] - means[None]).max(-1)[np.triu_indices(3, 1)]
     assert (spread > 0.01).all()
@@ -147,10 +147,10 @@ def test_the_dataset_reads_the_corpus_with_its_glosses(corpus):
 
 
 def test_signs_are_distinguished_on_an_unseen_signer_by_the_nearest_mean(clips):
-    """Far from a network, yet well above chance (1 in 6): the mean place and the mean shape of the right arm and hand."""
+    """Far from a network, yet well above chance (1 in 6): the mean position and the mean shape of the right arm and hand."""
     rows = np.array([_features(clip) for clip in clips.values()])
-    sign = np.array([int(place[-4:]) for place, _ in clips])
-    signer = np.array([place[:2] for place, _ in clips])
+    sign = np.array([int(path[-4:]) for path, _ in clips])
+    signer = np.array([path[:2] for path, _ in clips])
     right = 0
     for name in ("01", "02", "03"):
         train = signer != name
@@ -180,7 +180,7 @@ def _features(clip: np.ndarray) -> np.ndarray:
         ({"train_clips": 0, "test_clips": 0}, "one more than 0"),
     ],
 )
-def test_counts_out_of_range_are_refused_before_anything_is_written(tmp_path, arguments, text):
+def test_counts_out_of_range_are_rejected_before_anything_is_written(tmp_path, arguments, text):
     with pytest.raises(ValueError, match=re.escape(text)):
         make_corpus(tmp_path / "corpus", **arguments)
     assert not (tmp_path / "corpus").exists()

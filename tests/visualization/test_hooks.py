@@ -98,7 +98,7 @@ def test_a_run_draws_a_few_clips_of_its_validation(root, tmp_path, count_color):
 
 
 @pytest.mark.parametrize("wrapper", ["mmengine.ConcatDataset", "ConcatDataset"])
-def test_a_run_draws_clips_below_wrappers_and_combinators(root, tmp_path, wrapper):
+def test_a_run_draws_clips_of_wrapped_datasets(root, tmp_path, wrapper):
     """Samples of MMEngine wrappers do not identify their clip: they are drawn as the model received them."""
     clips = {"type": "KArSLDataset", "data_root": root, "pipeline": PIPELINE, "test_mode": True, "index_cache": None}
     both = {"type": wrapper, "datasets": [clips, clips]}

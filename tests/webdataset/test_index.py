@@ -53,7 +53,7 @@ def npy(array: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def test_a_clip_can_be_mapped_where_the_index_says(tars, tmp_path):
+def test_a_clip_can_be_mapped_at_the_offset_of_the_index(tars, tmp_path):
     index = load_index(tars / "clips-000001.tar", cache=tmp_path)
     assert [clip.key for clip in index.clips] == ["01-train/0007/c_2", "01-train/0007/c_3"]
     assert all(clip.start % 64 == 0 and clip.dtype == "float16" for clip in index.clips)
@@ -158,14 +158,14 @@ def test_samples_that_are_no_clips_are_named(tmp_path, content, error):
         index_tar(other_tar(tmp_path / "x.tar", content))
 
 
-def test_members_of_one_name_are_refused(tmp_path):
+def test_members_of_one_name_are_rejected(tmp_path):
     members = list_tar(other_tar(tmp_path / "x.tar", {"a.npy": b"1"})) * 2
     with pytest.raises(CorruptRecordError, match="two members 'a.npy'"):
         group_samples(members, "x.tar")
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
-def test_clips_in_another_form_are_unpacked_into_one_that_is_mapped(tmp_path, mode):
+def test_clips_in_another_format_are_unpacked_to_one_that_is_mapped(tmp_path, mode):
     raw = clip_of(1).astype(np.float64)[..., :3]
     archive = io.BytesIO()
     np.savez(archive, keypoint=clip_of(2)[..., :3], keypoint_score=clip_of(2)[..., 3])

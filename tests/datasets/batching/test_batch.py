@@ -60,10 +60,10 @@ def assert_close(a, b):
 
 
 def test_a_batch_is_its_samples_stacked(make):
-    dataset, places = make(), [5, 0, -1, 5]
-    batch = dataset.__getitems__(places)
+    dataset, indices = make(), [5, 0, -1, 5]
+    batch = dataset.__getitems__(indices)
     assert isinstance(batch, LazyBatch)
-    assert_close(keypoint_collate(batch), keypoint_collate([dataset[i] for i in places]))
+    assert_close(keypoint_collate(batch), keypoint_collate([dataset[i] for i in indices]))
 
 
 def test_the_pack_gives_the_numbers_of_the_archives(corpus, packs):
@@ -92,26 +92,26 @@ def shake(results):
     return {**results, "keypoint": results["keypoint"] + np.float32(np.random.rand())}
 
 
-@pytest.mark.parametrize("place", range(len(TRAIN)))
-def test_a_step_whose_apply_was_replaced_does_in_a_batch_what_it_does_alone(make, place):
+@pytest.mark.parametrize("index", range(len(TRAIN)))
+def test_a_step_whose_apply_was_replaced_does_in_a_batch_what_it_does_alone(make, index):
     dataset = make()
-    step = dataset.pipeline.transforms[place]
-    usual, key = step.apply, "inputs" if place == len(TRAIN) - 1 else "keypoint"
+    step = dataset.pipeline.transforms[index]
+    usual, key = step.apply, "inputs" if index == len(TRAIN) - 1 else "keypoint"
     step.apply = lambda *given: (found := usual(*given)) | {key: found[key] * 0 + 3 if key in found else given[0][key] * 2}
     assert_close(keypoint_collate(dataset.__getitems__([3, 1])), keypoint_collate([dataset[3], dataset[1]]))
 
 
-@pytest.mark.parametrize("place", [1, 2, 3, 5])
-def test_a_step_of_ones_own_splits_the_run_and_changes_nothing_else(make, place):
-    dataset = make([*TRAIN[:place], shake, *TRAIN[place:]])
+@pytest.mark.parametrize("index", [1, 2, 3, 5])
+def test_a_users_transform_splits_the_run_and_changes_nothing_else(make, index):
+    dataset = make([*TRAIN[:index], shake, *TRAIN[index:]])
     batch = keypoint_collate(dataset.__getitems__([3, 1]))
     assert_close(batch, keypoint_collate([dataset[3], dataset[1]]))
 
 
 def test_a_pipeline_without_packing_gives_results_with_every_key(make):
     dataset = make(TRAIN[:-1])
-    for found, place in zip(dataset.__getitems__([2, 4]), (2, 4), strict=True):
-        expected = dataset[place]
+    for found, index in zip(dataset.__getitems__([2, 4]), (2, 4), strict=True):
+        expected = dataset[index]
         assert found.keys() == expected.keys()
         np.testing.assert_allclose(found["keypoint"], expected["keypoint"], atol=1e-5)
         np.testing.assert_allclose(found["frame_inds"], expected["frame_inds"])
@@ -167,7 +167,7 @@ def test_subsets_of_ours_and_of_torch_are_batched(make):
     assert isinstance(Subset(dataset, [4, 2]).__getitems__([0, 1]), LazyBatch)
 
 
-def test_clips_of_different_lengths_are_refused_with_the_step_that_helps(make):
+def test_clips_of_different_lengths_are_rejected_with_the_step_that_helps(make):
     dataset = make([LOAD, PACK])
     with pytest.raises(ConfigError, match="clips of different shapes in one batch"):
         keypoint_collate(dataset.__getitems__(range(6)))
@@ -217,7 +217,7 @@ def test_an_error_in_a_step_of_ones_own_is_raised_and_skipped_only_when_asked(ma
     assert dataset.num_skipped >= 1
 
 
-def test_a_pack_that_is_not_the_annotations_own_is_refused(packs, tmp_path):
+def test_a_pack_that_is_not_the_annotations_own_is_rejected(packs, tmp_path):
     content = json.loads((packs / "float32" / "annotations.json").read_text(encoding="utf-8"))
     content["data_list"][0]["frame_start"] = 10**9
     (tmp_path / "wrong.json").write_text(json.dumps(content), encoding="utf-8")
@@ -234,7 +234,7 @@ def test_a_collate_function_may_give_the_samples_themselves(make, workers):
         assert_close(sample, expected)
 
 
-def test_samples_that_were_asked_for_keep_their_draws_until_they_are_made(make):
+def test_requested_samples_keep_their_random_numbers_until_they_are_made(make):
     dataset = make()
     expected = keypoint_collate(dataset.__getitems__([1, 2]))
     asked, looked_at = dataset.__getitems__([1, 2]), dataset.__getitems__([1, 2])
@@ -244,7 +244,7 @@ def test_samples_that_were_asked_for_keep_their_draws_until_they_are_made(make):
     assert not torch.equal(keypoint_collate(dataset.__getitems__([1, 2]))["inputs"], expected["inputs"])
 
 
-def test_without_a_seed_a_batch_and_its_samples_are_drawn_alike(make):
+def test_without_a_seed_a_batch_and_its_samples_have_the_same_random_numbers(make):
     samples = make(seed=None).__getitems__([1, 2])
     assert_close(keypoint_collate(samples), default_collate(list(samples)))
 
@@ -274,11 +274,11 @@ def test_a_corpus_of_which_only_a_part_is_labelled_makes_no_batch_without_labels
 @pytest.mark.parametrize("number", [2, 3, 8])
 def test_a_batch_is_the_same_for_any_number_of_threads(make, monkeypatch, number):
     monkeypatch.setattr("karsl.datasets.batching.kernel._BYTES_PER_THREAD", 1)
-    places, threads = list(range(11)), torch.get_num_threads()
+    indices, threads = list(range(11)), torch.get_num_threads()
     batches = []
     for wanted in (1, number):
         torch.set_num_threads(wanted)
         batches.append(keypoint_collate(make([TRAIN[0], *TRAIN[2:-1], dict(type="PadTo", clip_len=90), PACK])
-                                        .__getitems__(places)))  # fmt: skip
+                                        .__getitems__(indices)))  # fmt: skip
     torch.set_num_threads(threads)
     assert all(torch.equal(batches[0][key], batches[1][key]) for key in batches[0])

@@ -96,7 +96,7 @@ def test_any_chain_of_deferred_steps_is_the_eager_chain_to_1e_6(chain, frames, m
         eager(steps, clips)
     except Exception as error:
         expected_error = type(error)
-    if expected_error is not None:  # e.g. CenterScale's named points were dropped: both ways must say so
+    if expected_error is not None:  # e.g. CenterScale's named points were dropped: both ways must raise
         with pytest.raises(expected_error):
             deferred(steps, clips)
         return
@@ -163,11 +163,11 @@ def test_a_subclass_that_changes_apply_alone_is_not_deferred():
         def defer(self, batch, params):
             pass
 
-    class Draws(RandomFlip):
+    class Random(RandomFlip):
         def get_params(self, meta, rng):
             return {"flip": np.ones(len(rng), bool)}
 
-    assert (Own().supports_batching(), Both().supports_batching(), Draws().supports_batching()) == (False, True, True)
+    assert (Own().supports_batching(), Both().supports_batching(), Random().supports_batching()) == (False, True, True)
 
 
 def test_skeleton_table_serves_both_ways():

@@ -57,12 +57,12 @@ def test_a_clip_that_is_there_twice_is_copied_once():
 
 
 @pytest.mark.parametrize(("start", "length"), [(-1, 2), (9, 2), (0, 0), (10, 1)])
-def test_rows_outside_a_shard_are_refused(start, length):
+def test_rows_outside_a_shard_are_rejected(start, length):
     with pytest.raises(CorruptRecordError, match="in a shard of 10"):
         FrameBlock.from_rows([clip(0, 10)], np.array([0]), np.array([start]), np.array([length]))
 
 
 @pytest.mark.parametrize("clips", [[], [np.zeros((2, 21, 3), np.float32)], [clip(0), clip(0, 2, points=5)], [clip(0, 0)]])
-def test_what_is_not_clips_of_one_skeleton_is_refused(clips):
+def test_what_is_not_clips_of_one_skeleton_is_rejected(clips):
     with pytest.raises(CorruptRecordError, match="expected"):
         FrameBlock.from_clips(clips)

@@ -95,7 +95,7 @@ def test_any_chain_of_deferred_steps_gives_the_compiled_numbers(chain, frames, m
     ]
     try:
         together = deferred(steps, clips, dtype)
-    except KarslError:  # CenterScale's named points were dropped, say
+    except KarslError:  # e.g. the points that CenterScale needs were dropped
         return
     if len(set(together.num_frames.tolist())) == 1:
         assert_same(together)
@@ -174,9 +174,9 @@ def test_batches_of_two_workers_are_those_of_the_cpu(packs, dtype, mode):
 
 
 def test_a_resident_batch_is_small(packs):
-    dataset, places = dataset_of(packs / "float16"), range(16)
-    batch = device_collate(dataset.__getitems__(places), "resident")
-    whole = keypoint_collate(dataset.__getitems__(places))
+    dataset, indices = dataset_of(packs / "float16"), range(16)
+    batch = device_collate(dataset.__getitems__(indices), "resident")
+    whole = keypoint_collate(dataset.__getitems__(indices))
     sizes = [sum(v.nbytes for v in b.values() if torch.is_tensor(v)) for b in (batch, whole)]
     assert sizes[0] * 20 < sizes[1]
 
@@ -222,12 +222,13 @@ def test_shards_of_a_pack_are_one_on_the_device(corpus, packs, tmp_path):
     assert main(["pack", str(corpus), str(tmp_path / "sharded"), "--shard-size", "0.0002"]) == 0
     assert len(list((tmp_path / "sharded").glob("frames-*.npy"))) > 1
     sharded, whole = dataset_of(tmp_path / "sharded"), dataset_of(packs / "float16")
-    places = list(range(len(whole)))[::-1]
-    batch = device_collate(sharded.__getitems__(places), "resident")
+    indices = list(range(len(whole)))[::-1]
+    batch = device_collate(sharded.__getitems__(indices), "resident")
     assert "frames" not in batch
     found = KeypointDataPreprocessor(pack=tmp_path / "sharded")(batch)
-    assert_same_batch(found, keypoint_collate(whole.__getitems__(places)))
-    torch.testing.assert_close(keypoint_collate(sharded.__getitems__(places)), keypoint_collate(whole.__getitems__(places)))
+    assert_same_batch(found, keypoint_collate(whole.__getitems__(indices)))
+    batches = [keypoint_collate(dataset.__getitems__(indices)) for dataset in (sharded, whole)]
+    torch.testing.assert_close(*batches)
 
 
 def test_archives_are_planned_too_but_cannot_be_resident(corpus):
@@ -239,20 +240,20 @@ def test_archives_are_planned_too_but_cannot_be_resident(corpus):
         device_collate(dataset.__getitems__([1, 2]), "resident")
 
 
-def test_clips_of_different_lengths_are_refused_as_ever(packs):
+def test_clips_of_different_lengths_are_rejected_as_ever(packs):
     dataset = dataset_of(packs / "float16", [TRAIN[0], TRAIN[-1]])
     with pytest.raises(ConfigError, match="clips of different shapes in one batch"):
         device_collate(dataset.__getitems__(range(6)))
 
 
-def test_a_batch_of_another_pack_is_refused(packs):
+def test_a_batch_of_another_pack_is_rejected(packs):
     batch = device_collate(dataset_of(packs / "float16").__getitems__([0]), "resident")
     for pack in (None, packs / "float32"):
         with pytest.raises(ConfigError, match="refers to frames of a pack that KeypointDataPreprocessor does not have"):
             KeypointDataPreprocessor(pack=pack)(batch)
 
 
-def test_an_unknown_mode_is_refused():
+def test_an_unknown_mode_is_rejected():
     with pytest.raises(ConfigError, match="mode='device'; expected 'frames' or 'resident'"):
         device_collate([], "device")
 

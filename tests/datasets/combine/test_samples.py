@@ -97,7 +97,7 @@ def test_concatenated_slices_equal_the_dataset_bit_for_bit(make):
     same(batch_of(whole, [1, 6]), batch_of(dataset, [1, 6]))
 
 
-def test_transforms_of_map_draw_the_same_random_numbers_as_in_the_pipeline(make):
+def test_transforms_of_map_have_the_same_random_numbers_as_in_the_pipeline(make):
     one = make([LOAD, *MOVE, dict(type="RandomFlip"), dict(type="CenterScale"), PACK])
     two = MapDataset(MapDataset(make([LOAD, *MOVE]), dict(type="RandomFlip")), [dict(type="CenterScale"), PACK])
     for i in range(6):

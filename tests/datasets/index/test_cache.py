@@ -149,16 +149,16 @@ def test_a_full_disk_ends_in_memory_of_the_run_with_the_right_data(tmp_path):
 def test_a_read_only_disk_ends_in_memory_of_the_run(tmp_path):
     if not ROOT:
         pytest.skip("mounting needs root")
-    place = tmp_path / "ro"
-    place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=1m,mode=700", "tmpfs", str(place)], check=False).returncode:
+    folder = tmp_path / "ro"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=1m,mode=700", "tmpfs", str(folder)], check=False).returncode:
         pytest.skip("this machine does not let us mount")
     try:
-        result, err = outcome(launch(place, 100))
+        result, err = outcome(launch(folder, 100))
         assert result == "right memory"
         assert "Read-only file system" in err
     finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_limit_on_file_sizes_gives_one_clear_error(folder):
@@ -169,11 +169,11 @@ def test_a_limit_on_file_sizes_gives_one_clear_error(folder):
     assert index_files(folder) == [".lock"]
 
 
-@pytest.mark.parametrize("kind", ["a file in its place", "below a file"])
+@pytest.mark.parametrize("kind", ["a file in its folder", "below a file"])
 def test_a_folder_that_cannot_be_made_ends_in_memory_of_the_run(tmp_path, kind):
     (tmp_path / "file").write_text("")
-    place = tmp_path / "file" if kind.startswith("a file") else tmp_path / "file" / "cache"
-    records, extra = faults.start(place, 100)
+    folder = tmp_path / "file" if kind.startswith("a file") else tmp_path / "file" / "cache"
+    records, extra = faults.start(folder, 100)
     assert faults.is_right(records, extra, 100)
     assert records.path is None
 

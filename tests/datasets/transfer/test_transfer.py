@@ -439,7 +439,7 @@ def test_workers_that_inherit_held_batches_do_not_free_them():
 
 
 class Mapped(Numbers):
-    """Says how much of our memory its worker has mapped, and uses none."""
+    """Reports how much of the shared memory its worker has mapped, and uses none."""
 
     def __getitems__(self, indices):
         return [len(cases.mapped())]

@@ -1,4 +1,4 @@
-"""A toy dataset whose batches say what they should hold, and the processes that the fault tests start and kill.
+"""A toy dataset whose batches contain their expected content, and the processes that the fault tests start and kill.
 
 Run as `python transfer_cases.py kill-workers EPOCHS KILLS SEED`, `... kill-self` or `... epochs START_METHOD`.
 """
@@ -122,7 +122,7 @@ def kill_workers(epochs: int, kills: int, seed: int) -> None:
                 if victim is not None:
                     wait_for_end(victim)  # torch's handler of the signal raises here at the latest
         except RuntimeError as error:  # torch's, or ours when the batch of a dead worker came first
-            if victim is None or not says_of_a_death(error):
+            if victim is None or not names_a_dead_worker(error):
                 raise
         if victim is not None:  # torch's error may also be lost in a finaliser that it interrupted
             victim.join()
@@ -148,7 +148,7 @@ def wait_for_end(worker) -> None:
         os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
 
 
-def says_of_a_death(error: RuntimeError) -> bool:
+def names_a_dead_worker(error: RuntimeError) -> bool:
     words = ("killed by signal", "exited unexpectedly")
     return isinstance(error, BatchLostError) or any(x in str(error) for x in words)
 

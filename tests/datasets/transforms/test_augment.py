@@ -62,7 +62,7 @@ def test_dropout_names_a_group_that_the_skeleton_lacks(clip):
         (dict(groups="rh"), r"groups='rh'; expected a list, e.g. \['rh'\]"),
     ],
 )
-def test_dropout_refuses_what_it_cannot_do(options, text):
+def test_dropout_rejects_what_it_cannot_do(options, text):
     with pytest.raises(ConfigError, match=f"KeypointDropout: {text}"):
         KeypointDropout(**options)
 
@@ -82,7 +82,7 @@ def test_one_frame_stays_even_if_all_should_go(num_frames):
         assert (out["keypoint_score"] > 0).any(1).sum() == 1
 
 
-def test_the_frame_that_stays_is_drawn(clip):
+def test_the_frame_that_stays_is_random(clip):
     stays = {int(FrameDropout(1.0)(clip([[1]] * 3, sample_key=np.uint64(k)))["keypoint_score"].argmax()) for k in range(40)}
     assert stays == {0, 1, 2}
 
@@ -102,7 +102,7 @@ def test_jitter_has_the_asked_spread_in_every_coordinate_and_no_drift():
     assert np.abs(noise.mean((0, 1))).max() < 0.02
     np.testing.assert_allclose(noise.std((0, 1)), 0.5, rtol=0.03)
     neighbours = noise[:, 1:, 0] * noise[:, :-1, 0]
-    assert abs(neighbours.mean()) < 0.02  # one point's noise says nothing of the next one's
+    assert abs(neighbours.mean()) < 0.02  # noise of neighboring points is independent
 
 
 def test_jitter_leaves_missing_points_missing():
@@ -117,6 +117,6 @@ def test_jitter_of_sigma_0_is_the_identity():
 
 
 @pytest.mark.parametrize("sigma", [-1, float("nan"), "0.1"])
-def test_jitter_refuses_a_sigma_that_is_none(sigma):
+def test_jitter_rejects_a_sigma_that_is_none(sigma):
     with pytest.raises(ConfigError, match=f"RandomGaussianNoise: sigma={sigma!r}; expected a finite number of at least 0"):
         RandomGaussianNoise(sigma)

@@ -28,7 +28,7 @@ class AddOtherNoise(AddNoise):
     pass
 
 
-def test_a_user_transform_needs_no_constructor_and_draws_by_the_sample_key(clip):
+def test_a_user_transform_needs_no_constructor_and_its_random_numbers_depend_on_the_sample_key(clip):
     start = clip([[1]])
     one, same, other = (AddNoise()(clip([[1]], sample_key=np.uint64(k)))["keypoint"][0, 0, 0] for k in (4, 4, 5))
     assert one == same != other
@@ -36,7 +36,7 @@ def test_a_user_transform_needs_no_constructor_and_draws_by_the_sample_key(clip)
     assert repr(AddNoise()) == "AddNoise()"
 
 
-def test_two_classes_draw_different_numbers(clip):
+def test_two_classes_have_different_random_numbers(clip):
     assert AddNoise()(clip([[1]]))["keypoint"].tolist() != AddOtherNoise()(clip([[1]]))["keypoint"].tolist()
 
 

@@ -41,7 +41,7 @@ def test_meta_keys_are_passed_on_and_an_absent_one_is_named(clip):
         PackKeypointInputs(meta_keys=("signer",))(clip([[1]]))
 
 
-def test_a_fill_that_is_no_number_is_refused():
+def test_a_fill_that_is_no_number_is_rejected():
     with pytest.raises(ConfigError, match="PackKeypointInputs: fill='a'; expected a finite number"):
         PackKeypointInputs(fill="a")
 

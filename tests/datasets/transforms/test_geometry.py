@@ -65,7 +65,7 @@ def test_flip_after_centering_mirrors_about_the_origin(clip):
     assert out["keypoint"][0, :, 0].tolist() == [1, -3, -0.5]
 
 
-def test_flip_and_centering_may_change_places():
+def test_flip_and_centering_commute():
     clip = make_clip(4, "karsl_184", missing="scattered", seed=3)
     one, other = FLIP(CenterScale()(clip)), CenterScale()(FLIP(clip))
     np.testing.assert_allclose(one["keypoint"], other["keypoint"], atol=1e-5)
@@ -108,7 +108,7 @@ def test_flip_names_the_point_that_has_no_partner(clip):
 
 
 @pytest.mark.parametrize("prob", [-0.1, 1.1, "half", float("nan")])
-def test_flip_refuses_what_is_no_probability(prob):
+def test_flip_rejects_what_is_no_probability(prob):
     with pytest.raises(ConfigError, match="RandomFlip: prob=.*not a probability"):
         RandomFlip(prob)
 
@@ -144,7 +144,7 @@ def test_affine_after_centering_turns_about_the_origin(clip):
     np.testing.assert_allclose(out["keypoint"][0], [[0, 2, 2], [0, 0, 2], [-6, 0, 2]], atol=1e-6)
 
 
-def test_affine_draws_x_and_y_of_the_shift_apart_and_once_a_clip(clip):
+def test_affine_samples_x_and_y_of_the_shift_separately_and_once_per_clip(clip):
     out = RandomAffine(**{**STILL, "shift": (-1, 1)})(clip([[(0, 0, 0), (1, 1, 1)], [(2, 2, 2), (3, 3, 3)]]))
     moved = out["keypoint"] - np.arange(4, dtype=np.float32).reshape(2, 2, 1)
     assert np.ptp(moved[..., 0]) < 1e-6
@@ -161,7 +161,7 @@ def test_affine_per_group_turns_each_group_about_its_own_middle(clip):
     np.testing.assert_allclose(out["keypoint"][0], expected, atol=1e-5)
 
 
-def test_affine_per_group_draws_for_each_group_and_the_middle_ignores_missing_points(clip):
+def test_affine_per_group_samples_for_each_group_and_the_middle_ignores_missing_points(clip):
     two = Skeleton("two", (("a", ("a0", "a1")), ("b", ("b0", "b1"))))
     out = RandomAffine(**{**STILL, "shift": (-1, 1)}, per_group=True)(clip([[0, None, 0, 0]], two))
     a, none, b0, b1 = out["keypoint"][0, :, 0]
@@ -193,12 +193,12 @@ def test_affine_stays_within_its_ranges(clip):
 
 
 @pytest.mark.parametrize("options", [dict(scale=(0, 1)), dict(scale=2), dict(rotation_deg=(5, -5)), dict(shift=("a", "b"))])
-def test_affine_refuses_ranges_that_are_none(options):
+def test_affine_rejects_ranges_that_are_none(options):
     with pytest.raises(ConfigError, match="RandomAffine: .*expected two ascending numbers"):
         RandomAffine(**options)
 
 
 @pytest.mark.parametrize("aspect", [0, -1, "16:9", float("inf")])
-def test_affine_refuses_an_image_of_no_width(aspect):
+def test_affine_rejects_an_image_of_no_width(aspect):
     with pytest.raises(ConfigError, match="RandomAffine: aspect=.*width divided by its height"):
         RandomAffine(aspect=aspect)

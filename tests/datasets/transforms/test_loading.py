@@ -110,7 +110,7 @@ def test_nonfinite_values_are_an_error_or_missing_as_asked(record, bad):
         (np.array([{"x": 1}], dtype=object), "array 'a' cannot be read .*object array, which would run pickle"),
     ],
 )
-def test_an_array_that_is_no_clip_is_refused_in_one_sentence(record, array, text):
+def test_an_array_that_is_no_clip_is_rejected_in_one_sentence(record, array, text):
     with pytest.raises(CorruptRecordError, match=f"0001.npz: {text}") as caught:
         LoadKeypoints()(record(array))
     assert "\n" not in str(caught.value)
@@ -137,7 +137,7 @@ def test_a_missing_file_is_named(record, tmp_path):
     ],
     ids=["empty", "truncated", "pickle", "text", "flipped bits"],
 )
-def test_a_damaged_file_is_refused_in_one_sentence(record, tmp_path, damage, text):
+def test_a_damaged_file_is_rejected_in_one_sentence(record, tmp_path, damage, text):
     one = record()
     path = tmp_path / "0001.npz"
     path.write_bytes(damage(path.read_bytes()))

@@ -35,13 +35,13 @@ def test_one_origin_and_unit_serve_the_whole_clip_so_that_motion_stays(clip, xs)
     assert xs(out) == [[0.25, -0.75, -0.25], [0.75, -0.25, 0.25]]
 
 
-def test_only_frames_that_show_both_shoulders_place_the_body(clip, xs):
+def test_only_frames_with_both_shoulders_determine_center_and_scale(clip, xs):
     out = CenterScale()(clip([[6, 2, 4], [100, None, 6]], BODY))
     assert xs(out) == [[0.5, -0.5, 0], [24, None, 0.5]]
 
 
 @pytest.mark.parametrize("name", ["karsl_184", "holistic_543", "msl_226"])
-def test_shoulders_lie_at_unit_distance_about_the_origin_on_every_skeleton(name):
+def test_shoulders_are_at_unit_distance_about_the_origin_on_every_skeleton(name):
     out = CenterScale()(make_clip(1, name, seed=4))
     ends = out["keypoint"][0, out["skeleton"].indices(["left_shoulder", "right_shoulder"]), :2].astype(np.float64)
     np.testing.assert_allclose(ends.mean(0), 0, atol=1e-5)
@@ -59,7 +59,7 @@ def test_without_shoulders_mean_and_spread_of_what_is_seen_serve(clip):
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ([3, 3, 3], [0, 0, 0]),  # all on one place: no unit to divide by
+        ([3, 3, 3], [0, 0, 0]),  # all at one point: no unit to divide by
         ([3, 3, 7], [-(2**-0.5), -(2**-0.5), 2**0.5]),  # shoulders on each other: mean and spread
         ([None, None, 5], [None, None, 0]),
         ([None, None, None], [None, None, None]),
@@ -108,7 +108,7 @@ def test_a_named_point_that_the_skeleton_lacks_is_named(clip):
         CenterScale()(clip([[1, 2]]))
 
 
-def test_an_anchor_of_an_unknown_group_is_refused_and_not_silently_unused(clip):
+def test_an_anchor_of_an_unknown_group_is_rejected_and_not_silently_unused(clip):
     anchors = {"hand": dict(origin=["right_hand_wrist"], scale=["right_hand_wrist", "right_hand_middle_mcp"])}
     with pytest.raises(SkeletonError, match=r"anchors of \['hand'\], but 'groups' has groups \['pose', 'rh'\]"):
         CenterScale(per_group=True, anchors=anchors)(clip([[6, 2, 10, 12, 16]], GROUPS))
@@ -128,7 +128,7 @@ def test_an_anchor_of_an_unknown_group_is_refused_and_not_silently_unused(clip):
         5,
     ],
 )
-def test_anchors_of_another_form_are_refused(anchor):
+def test_invalid_anchors_are_rejected(anchor):
     for anchors in ({"body": anchor}, anchor):
         with pytest.raises(ConfigError, match="anchors=.*; expected groups, each as {'origin': names, 'scale': two names}"):
             CenterScale(anchors=anchors)
@@ -171,7 +171,7 @@ def test_fill_changes_missing_points_alone_and_leaves_no_nan(clip):
         np.testing.assert_array_equal(out[there], clip["keypoint"][there])
 
 
-def test_fill_refuses_a_mode_it_does_not_know():
+def test_fill_rejects_a_mode_it_does_not_know():
     with pytest.raises(ConfigError, match="FillMissing: mode='mean'; expected one of"):
         FillMissing("mean")
     with pytest.raises(ConfigError, match="FillMissing: value='a'; expected a finite number"):

@@ -86,7 +86,7 @@ def test_positions_go_through_earlier_temporal_steps_to_the_clip_on_disk():
     assert source_positions({"frame_inds": np.array([10.0, 20.0, 40.0])}, np.array([0.5, 1.5, 2.0])).tolist() == [15, 30, 40]
 
 
-def test_a_whole_position_beside_padding_keeps_its_place_on_disk():
+def test_an_integer_position_next_to_padding_keeps_its_stored_position():
     earlier = {"frame_inds": np.array([3.0, 4.0, np.nan])}
     assert source_positions(earlier, np.array([0.0, 1.0])).tolist() == [3, 4]
 
@@ -123,7 +123,7 @@ def test_the_length_is_rounded(clip, speed, length):
     assert RandomResample((speed, speed))(clip([[0]] * 5))["num_frames"] == length  # 3.85, 3.33, 5.56
 
 
-def test_speeds_are_drawn_between_the_limits_and_slow_is_as_likely_as_fast(clip):
+def test_speeds_are_random_between_the_limits_and_slow_is_as_likely_as_fast(clip):
     rows = [[0]] * 100
     lengths = [RandomResample((0.5, 2))(clip(rows, sample_key=np.uint64(key)))["num_frames"] for key in range(400)]
     assert 50 <= min(lengths) < 60
@@ -132,7 +132,7 @@ def test_speeds_are_drawn_between_the_limits_and_slow_is_as_likely_as_fast(clip)
 
 
 @pytest.mark.parametrize("speed", [(0, 1), (2, 1), (1,), 1.5, ("a", "b"), (float("nan"), 1)])
-def test_speed_refuses_what_is_not_an_ascending_pair_of_positive_numbers(speed):
+def test_speed_rejects_what_is_not_an_ascending_pair_of_positive_numbers(speed):
     with pytest.raises(ConfigError, match=r"RandomResample: speed=.*expected two ascending numbers of at least 0.001"):
         RandomResample(speed)
 

@@ -108,16 +108,16 @@ def test_tsn_of_one_frame_repeats_it_also_with_jitter_and_in_every_mode(clip, xs
 @pytest.mark.parametrize("jitter", [0.3, 1.0])
 def test_jitter_stays_inside_its_segment_and_fills_it(jitter):
     transform, num_frames, clip_len = TSNSampleFrames(5, jitter), 40, 5
-    drawn = np.stack([positions_of(transform, num_frames, epoch) for epoch in range(300)]) + 0.5  # in clip time
-    offset = drawn * clip_len / num_frames - np.arange(clip_len)
+    sampled = np.stack([positions_of(transform, num_frames, epoch) for epoch in range(300)]) + 0.5  # in clip time
+    offset = sampled * clip_len / num_frames - np.arange(clip_len)
     assert (np.abs(offset - 0.5) <= jitter / 2).all()
     assert (offset.max(0) - offset.min(0) > 0.9 * jitter).all()
 
 
 def test_jitter_with_nearest_stays_inside_its_segment():
-    drawn = np.stack([positions_of(TSNSampleFrames(5, 1.0, mode="nearest"), 40, epoch) for epoch in range(300)])
-    assert drawn.min(0).tolist() == [0, 8, 16, 24, 32]
-    assert drawn.max(0).tolist() == [7, 15, 23, 31, 39]
+    sampled = np.stack([positions_of(TSNSampleFrames(5, 1.0, mode="nearest"), 40, epoch) for epoch in range(300)])
+    assert sampled.min(0).tolist() == [0, 8, 16, 24, 32]
+    assert sampled.max(0).tolist() == [7, 15, 23, 31, 39]
 
 
 def reference(x: np.ndarray, clip_len: int) -> np.ndarray:
@@ -146,7 +146,7 @@ def test_legacy_tsn_is_half_a_frame_late():
     assert centers(1, 2, mode="legacy") == [0, 0]
 
 
-def test_legacy_tsn_jitter_draws_start_plus_width_times_margin_plus_u_jitter():
+def test_legacy_tsn_jitter_samples_start_plus_width_times_margin_plus_u_jitter():
     transform, rng = LegacyTSNSampleFrames(4, 0.5), CounterRNG(np.array([9], np.uint64), transform_id=3)
     u = rng.uniform("place", 4)[0]
     start, width, margin = np.linspace(0, 20, 5)[:-1], 5, 0.25
@@ -186,7 +186,7 @@ def test_tsn_never_makes_a_point_that_no_frame_has(clip, clip_len):
         (dict(clip_len=5, mode="cubic"), "TSNSampleFrames: mode='cubic'; expected one of"),
     ],
 )
-def test_tsn_refuses_what_it_cannot_do_when_it_is_built(options, text):
+def test_tsn_rejects_what_it_cannot_do_when_it_is_built(options, text):
     with pytest.raises(ConfigError, match=text):
         TSNSampleFrames(**options)
 
@@ -198,29 +198,29 @@ def test_tsn_refuses_what_it_cannot_do_when_it_is_built(options, text):
     ("num_frames", "expected"),
     [(4, [0, 1, 2, 3]), (8, [1, 3, 5, 7]), (10, [1, 3, 6, 8]), (3, [0, 1, 2, 0]), (1, [0, 0, 0, 0])],
 )
-def test_uniform_takes_the_middle_of_each_segment_in_tests_and_loops_short_clips(num_frames, expected):
+def test_uniform_uses_the_middle_of_each_segment_in_tests_and_loops_short_clips(num_frames, expected):
     assert positions_of(UniformSampleFrames(4, test_mode=True), num_frames).tolist() == expected
 
 
-def test_uniform_draws_one_whole_frame_of_each_segment():
-    drawn = np.stack([positions_of(UniformSampleFrames(4), 20, epoch) for epoch in range(200)])
-    assert (drawn == np.floor(drawn)).all()
-    assert drawn.min(0).tolist() == [0, 5, 10, 15]
-    assert drawn.max(0).tolist() == [4, 9, 14, 19]
+def test_uniform_samples_one_stored_frame_of_each_segment():
+    sampled = np.stack([positions_of(UniformSampleFrames(4), 20, epoch) for epoch in range(200)])
+    assert (sampled == np.floor(sampled)).all()
+    assert sampled.min(0).tolist() == [0, 5, 10, 15]
+    assert sampled.max(0).tolist() == [4, 9, 14, 19]
 
 
-def test_uniform_loops_a_short_clip_from_a_drawn_frame():
-    drawn = {tuple(positions_of(UniformSampleFrames(4), 3, epoch)) for epoch in range(60)}
-    assert drawn == {(0, 1, 2, 0), (1, 2, 0, 1), (2, 0, 1, 2)}
+def test_uniform_loops_a_short_clip_from_a_random_frame():
+    sampled = {tuple(positions_of(UniformSampleFrames(4), 3, epoch)) for epoch in range(60)}
+    assert sampled == {(0, 1, 2, 0), (1, 2, 0, 1), (2, 0, 1, 2)}
 
 
-def test_uniform_gives_frames_as_they_are(clip, xs):
+def test_uniform_does_not_change_frames(clip, xs):
     out = UniformSampleFrames(2, test_mode=True)(clip([[0], [None], [2], [3]]))
     assert xs(out) == [[None], [3]]
     assert out["frame_inds"].tolist() == [1, 3]
 
 
-def test_uniform_refuses_a_length_below_one():
+def test_uniform_rejects_a_length_below_one():
     with pytest.raises(ConfigError, match="UniformSampleFrames: clip_len=0"):
         UniformSampleFrames(0)
 
@@ -280,11 +280,11 @@ def test_sampling_after_padding_takes_what_is_there(clip, xs):
 
 
 @pytest.mark.parametrize("options", [dict(mode="zero"), dict(crop="end")])
-def test_pad_refuses_modes_it_does_not_know(options):
+def test_pad_rejects_modes_it_does_not_know(options):
     with pytest.raises(ConfigError, match="PadTo: mode=.*crop=.*; expected"):
         PadTo(3, **options)
 
 
-def test_pad_refuses_a_length_below_one():
+def test_pad_rejects_a_length_below_one():
     with pytest.raises(ConfigError, match="PadTo: clip_len=-1"):
         PadTo(-1)

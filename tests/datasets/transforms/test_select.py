@@ -51,7 +51,7 @@ def test_a_flip_after_selecting_is_right(clip, xs):
     assert xs(one) == xs(other) == [[0.25, 0.75, 0, 1]]
 
 
-def test_flip_and_select_may_change_places_on_hands_of_karsl():
+def test_flip_and_select_commute_on_hands_of_karsl():
     clip, hands, flip = make_clip(3, missing="scattered"), SelectKeypoints(["rh", "lh"]), RandomFlip(1.0)
     np.testing.assert_array_equal(flip(hands(clip))["keypoint"], hands(flip(clip))["keypoint"])
 
@@ -111,11 +111,11 @@ def test_a_mistyped_name_gets_suggestions(clip):
     [dict(), dict(names=["rh"], skeleton="msl_226"), dict(names=["rh"], allow_missing="missing"), dict(names=[]),
      dict(names="rh"), dict(names=[1, 2])],
 )  # fmt: skip
-def test_arguments_that_say_nothing_or_too_much_are_refused(options):
+def test_empty_or_contradictory_arguments_are_rejected(options):
     with pytest.raises(ConfigError, match="SelectKeypoints: names="):
         SelectKeypoints(**options)
 
 
-def test_an_unknown_skeleton_is_refused_when_the_transform_is_built():
+def test_an_unknown_skeleton_is_rejected_when_the_transform_is_built():
     with pytest.raises(SkeletonError, match="no skeleton 'karsl_148'; did you mean 'karsl_184'"):
         SelectKeypoints(skeleton="karsl_148")

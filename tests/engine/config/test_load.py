@@ -56,30 +56,30 @@ def test_an_overridden_variable_reaches_its_copies(config):
     assert cfg.train_dataloader.dataset.pipeline[0].clip_len == 16
 
 
-def test_an_overridden_variable_that_was_only_computed_with_is_refused(tmp_path):
+def test_an_overridden_variable_that_was_only_computed_with_is_rejected(tmp_path):
     config = write(tmp_path, "_base_ = ['./base.py']\nheld_out = '02'\nsigners = ['01', held_out]\n")
     with pytest.raises(ConfigError, match="held_out.*has no effect"):
         load_config(config, {"held_out": "03"})
 
 
-def test_dotted_keys_change_one_place(config):
+def test_dotted_keys_change_one_value(config):
     cfg = load_config(config, {"train_dataloader.batch_size": 9, "train_dataloader.dataset.pipeline.0.clip_len": 8})
     assert cfg.train_dataloader.batch_size == 9
     assert cfg.train_dataloader.dataset.pipeline[0].clip_len == 8
     assert cfg.clip_len == 32
 
 
-def test_an_option_that_nothing_reads_is_refused_with_the_nearest_name(config):
+def test_an_option_that_nothing_reads_is_rejected_with_the_nearest_name(config):
     with pytest.raises(ConfigError, match="no 'clip_length'; did you mean 'clip_len'"):
         load_config(config, {"clip_length": 16})
 
 
-def test_an_option_with_a_mistyped_runner_key_is_refused(config):
+def test_an_option_with_a_mistyped_runner_key_is_rejected(config):
     with pytest.raises(ConfigError, match="did you mean 'train_dataloader'"):
         load_config(config, {"train_dataloder.batch_size": 9})
 
 
-def test_an_option_beyond_a_list_is_refused(config):
+def test_an_option_beyond_a_list_is_rejected(config):
     with pytest.raises(ConfigError, match="--cfg-options"):
         load_config(config, {"train_dataloader.dataset.pipeline.7.clip_len": 16})
 
@@ -91,7 +91,7 @@ def test_a_data_root_reaches_every_dataset_below_wrappers(config):
     assert roots == ["data/b"] * 4
 
 
-def test_a_data_root_for_a_config_without_datasets_is_refused(tmp_path):
+def test_a_data_root_for_a_config_without_datasets_is_rejected(tmp_path):
     (tmp_path / "bare.py").write_text("model = dict(type='M')\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="no dataset"):
         set_data_root(load_config(tmp_path / "bare.py"), "data/b")
@@ -102,7 +102,7 @@ def test_a_missing_config_suggests_its_neighbour(config):
         load_config(config.with_name("confg.py"))
 
 
-def test_a_file_that_is_no_config_is_refused(tmp_path):
+def test_a_file_that_is_no_config_is_rejected(tmp_path):
     with pytest.raises(ConfigError, match=r"is not one of \.py"):
         load_config(write(tmp_path, "", "config.txt"))
 
@@ -134,7 +134,7 @@ def test_a_missing_base_is_named(tmp_path, style):
         load_config(write(tmp_path, style))
 
 
-def test_a_mistyped_top_level_key_is_refused_in_both_styles(config):
+def test_a_mistyped_top_level_key_is_rejected_in_both_styles(config):
     config.write_text(config.read_text(encoding="utf-8") + "trian_cfg = dict(max_epochs=3)\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="'trian_cfg', did you mean 'train_cfg'"):
         load_config(config)
@@ -153,7 +153,7 @@ def test_without_workers_their_options_fall_away(tmp_path):
 
 
 @pytest.mark.parametrize(("key", "value"), [("batch_size", 0), ("batch_size", "many"), ("num_workers", -1)])
-def test_a_size_that_no_loader_takes_is_refused(config, key, value):
+def test_a_size_that_no_loader_takes_is_rejected(config, key, value):
     with pytest.raises(ConfigError, match=rf"^train_dataloader\.{key}={value!r}; expected an integer of at least"):
         load_config(config, {f"train_dataloader.{key}": value})
 

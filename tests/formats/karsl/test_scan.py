@@ -31,8 +31,8 @@ def test_every_clip_is_listed_in_an_order_of_names(write_clips):
         ("02-train/0003/y", 6),
     ]
     record = found.records[2]
-    place = ByteRange(*record.pop("member"))
-    assert read_range(root / "02-train/0003.npz", "z", place).shape == (5, 184, 4)
+    byte_range = ByteRange(*record.pop("member"))
+    assert read_range(root / "02-train/0003.npz", "z", byte_range).shape == (5, 184, 4)
     assert record == {
         "clip_id": "02-train/0003/z",
         "keypoint_path": "02-train/0003.npz",

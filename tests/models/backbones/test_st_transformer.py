@@ -85,12 +85,12 @@ def test_a_clip_that_is_too_long_names_max_frames():
         small(max_frames=4)(*clips())
 
 
-def test_a_mask_of_another_shape_is_refused():
+def test_a_mask_of_another_shape_is_rejected():
     inputs, mask = clips()
     with pytest.raises(ValueError, match="keypoint_mask"):
         small()(inputs, mask[:, :3])
 
 
-def test_heads_that_do_not_divide_the_width_are_refused():
+def test_heads_that_do_not_divide_the_width_are_rejected():
     with pytest.raises(ConfigError, match="num_heads=3"):
         STTransformer(ARMS, embed_dims=16, num_heads=3)
