@@ -278,5 +278,5 @@ def _check_download(name: str, part: Path, index: TarIndex) -> None:
     size = part.stat().st_size
     if size != index.size or file_xxh3(part) != index.xxh3:
         raise CorruptRecordError(
-            f"{name}: the download, {size} bytes, does not match its index, {index.size} bytes; upload both again"
+            f"{name}: the download has {size} bytes, its index {index.size}, or the checksum differs; upload both again"
         )
