@@ -407,11 +407,11 @@ class KeypointDataset(BaseDataset):
             array = np.array([operator.index(i) for i in indices], np.int64)
         array = np.where(array < 0, array + length, array)
         valid = len(array) and array.min() >= 0 and array.max() < length
-        pipeline, batching = self._batch_pipeline() if valid else None, compiled()
-        if pipeline is None or batching is None:
+        pipeline, batching, skeleton = self._batch_pipeline() if valid else None, compiled(), self.skeleton
+        if pipeline is None or batching is None or skeleton is None:
             return [self[i] for i in indices]
         keys = self.sample_keys(array)  # now, not when the batch is collated
-        make_segment = partial(pipeline.segment, self.skeleton, self._records, array, rng_keys=keys)
+        make_segment = partial(pipeline.segment, skeleton, self._records, array, rng_keys=keys)
         functions = {"initial_results": self.initial_results, "get_sample": self.__getitem__}
         return batching.make_batch(array, make_segment, pipeline=self.pipeline, **functions)
 
@@ -419,11 +419,11 @@ class KeypointDataset(BaseDataset):
         self, indices: np.ndarray, *, rng_keys: np.ndarray | None = None, rows: np.ndarray | None = None
     ) -> BatchSegment | None:
         """Return clips as a segment of a batch, None if samples must be made one by one; see `BatchPipeline.segment`."""
-        pipeline = self._batch_pipeline()
-        if pipeline is None:
+        pipeline, skeleton = self._batch_pipeline(), self.skeleton
+        if pipeline is None or skeleton is None:
             return None
         keys = self.sample_keys(indices) if rng_keys is None else rng_keys
-        return pipeline.segment(self.skeleton, self._records, indices, rng_keys=keys, rows=rows)
+        return pipeline.segment(skeleton, self._records, indices, rng_keys=keys, rows=rows)
 
     def _batch_pipeline(self) -> BatchPipeline | None:
         """Return the transforms divided for batches, None if samples must be made one by one."""

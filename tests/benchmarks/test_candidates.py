@@ -72,11 +72,6 @@ def test_a_missing_library_is_named_with_its_remedy(monkeypatch):
     assert missing == {"lmdb": "no_such_library not installed: pip install 'karsl[bench]'"}
 
 
-<<<<<<< HEAD
 def test_an_unknown_candidate_is_rejected_with_a_suggestion():
     with pytest.raises(ConfigError, match="no candidate 'memory_map'; did you mean 'memory-map'"):
-=======
-def test_an_unknown_way_is_rejected_with_a_suggestion():
-    with pytest.raises(ConfigError, match="no way 'memory_map'; did you mean 'memory-map'"):
->>>>>>> rev_tests
         choose_candidates(["memory_map"])

@@ -102,11 +102,12 @@ class BatchPipeline:
             KarslError, OSError: If a clip cannot be read.
         """
         reader, num_keypoints, pack_rows = self.load._reader, skeleton.num_keypoints, None
-        columns = frozenset(records.columns if isinstance(records, RecordList) else ())
-        if columns >= _FILE_COLUMNS and len(records.categories("dtype")) == 1:
-            frames = _mapped_frames(reader, records, indices, num_keypoints)
-        elif columns >= _PACK_COLUMNS:
-            frames, pack_rows = _pack_frames(reader, records, indices, num_keypoints)
+        stored = records if isinstance(records, RecordList) else None
+        columns = frozenset(() if stored is None else stored.columns)
+        if stored is not None and columns >= _FILE_COLUMNS and len(stored.categories("dtype")) == 1:
+            frames = _mapped_frames(reader, stored, indices, num_keypoints)
+        elif stored is not None and columns >= _PACK_COLUMNS:
+            frames, pack_rows = _pack_frames(reader, stored, indices, num_keypoints)
         else:
             clips = [reader.read(records[index], num_keypoints, fill=fill_canonical) for index in indices.tolist()]
             frames = FrameBlock.from_clips(clips)

@@ -22,11 +22,8 @@ from karsl.testing.strategies import MISSING, make_clip
 HANDS = get_skeleton("karsl_184").select(["rh", "lh"], name="hands")
 SKELETONS = {name: get_skeleton(name) for name in ("karsl_184", "holistic_543", "msl_226")} | {"hands": HANDS}
 
-<<<<<<< HEAD
-# configs that between them reach every mode; FIXED draw nothing. A transform that is not named is tested with its defaults
-=======
-# configs that between them reach every mode; FIXED use no random numbers
->>>>>>> rev_tests
+# configs that between them reach every mode; FIXED use no random numbers. A transform that is not named is tested with its
+# defaults
 RANDOM = {
     "TSNSampleFrames": [dict(clip_len=5, jitter=1.0), dict(clip_len=5, jitter=1.0, mode="nearest")],
     "LegacyTSNSampleFrames": [dict(clip_len=20, jitter=0.5)],
