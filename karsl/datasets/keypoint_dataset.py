@@ -249,7 +249,7 @@ class KeypointDataset(BaseDataset):
         return self._skeleton
 
     @property
-    def _records(self) -> RecordList | list[dict]:
+    def _stored_records(self) -> RecordList | list[dict]:
         return self.index if self.serialize_data else self.data_list
 
     def column(self, name: str) -> np.ndarray:
@@ -275,7 +275,7 @@ class KeypointDataset(BaseDataset):
 
     @force_full_init
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._stored_records)
 
     def file_ranges(self, indices: np.ndarray) -> list[FileRanges]:
         """Return the byte ranges of clips in packs and mapped files, given indices int64 (N,) in [0, n)."""
@@ -411,7 +411,7 @@ class KeypointDataset(BaseDataset):
         if pipeline is None or batching is None or skeleton is None:
             return [self[i] for i in indices]
         keys = self.sample_keys(array)  # now, not when the batch is collated
-        make_segment = partial(pipeline.segment, skeleton, self._records, array, rng_keys=keys)
+        make_segment = partial(pipeline.segment, skeleton, self._stored_records, array, rng_keys=keys)
         functions = {"initial_results": self.initial_results, "get_sample": self.__getitem__}
         return batching.make_batch(array, make_segment, pipeline=self.pipeline, **functions)
 
@@ -423,7 +423,7 @@ class KeypointDataset(BaseDataset):
         if pipeline is None or skeleton is None:
             return None
         keys = self.sample_keys(indices) if rng_keys is None else rng_keys
-        return pipeline.segment(skeleton, self._records, indices, rng_keys=keys, rows=rows)
+        return pipeline.segment(skeleton, self._stored_records, indices, rng_keys=keys, rows=rows)
 
     def _batch_pipeline(self) -> BatchPipeline | None:
         """Return the transforms divided for batches, None if samples must be made one by one."""
