@@ -407,7 +407,8 @@ class KeypointDataset(BaseDataset):
             array = np.array([operator.index(i) for i in indices], np.int64)
         array = np.where(array < 0, array + length, array)
         valid = len(array) and array.min() >= 0 and array.max() < length
-        pipeline, batching, skeleton = self._batch_pipeline() if valid else None, compiled(), self.skeleton
+        pipeline, skeleton = self._batch_pipeline() if valid else None, self.skeleton
+        batching = None if pipeline is None else compiled()  # an index alone does without numba's 100 MiB
         if pipeline is None or batching is None or skeleton is None:
             return [self[i] for i in indices]
         keys = self.sample_keys(array)  # now, not when the batch is collated

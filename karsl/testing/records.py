@@ -40,6 +40,10 @@ class _RecordsOnly(BaseDataset):
         """Make the records."""
         return list(synthetic_records(self.count))
 
+    def index_inputs(self) -> list[str]:
+        """Return no files: the number of records determines them."""
+        return []
+
     def prepare_data(self, idx: int) -> int:
         """Return the label alone."""
         return self.get_data_info(idx)["label"]
