@@ -16,6 +16,7 @@ from karsl.profiling.proc import PAGE_BYTES, PageCount, count_addresses, count_a
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="page maps are Linux's")
 PAGES = 64
+NUM_RECORDS = 200_000  # so many that pages which they share with objects of other tests are few
 
 
 class Holder:
@@ -85,7 +86,7 @@ def test_exactly_the_pages_that_a_child_writes_are_copies(pages):
 
 def test_pages_of_a_file_are_never_copies(tmp_path):
     path = tmp_path / "a.idx"
-    records = RecordList.build(({"clip_id": f"clip {i}"} for i in range(20_000)), path=path)
+    records = RecordList.build(({"clip_id": f"clip {i}"} for i in range(NUM_RECORDS)), path=path)
     (pages,) = record_pages(Holder(index=records))
     assert (pages.kind, pages.num_bytes) == ("index", path.stat().st_size)
     with Child(lambda: sum(len(r) for r in records)) as pid:
@@ -104,7 +105,7 @@ def test_memory_of_the_run_is_found_as_a_file_is():
 
 
 def test_python_records_are_copied_by_reading_them():
-    dataset = Holder(data_list=[{"clip_id": str(i), "points": [i]} for i in range(20_000)])
+    dataset = Holder(data_list=[{"clip_id": str(i), "points": [i]} for i in range(NUM_RECORDS)])
     (pages,) = record_pages(dataset)
     assert pages.kind == "list"
     with Child(lambda: None) as pid:
@@ -116,7 +117,7 @@ def test_python_records_are_copied_by_reading_them():
 
 
 def test_finding_the_pages_of_records_touches_none():
-    dataset = Holder(data_list=[{"clip_id": str(i)} for i in range(20_000)])
+    dataset = Holder(data_list=[{"clip_id": str(i)} for i in range(NUM_RECORDS)])
     (pages,) = record_pages(dataset)
     with Child(lambda: record_pages(dataset)) as pid:
         assert pages.count(pid).private_ratio < 0.1
