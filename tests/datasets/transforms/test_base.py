@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from karsl.checks import check_clip_len, check_number, check_prob, check_range
 from karsl.datasets import Pipeline, transforms
 from karsl.datasets.rng import CounterRNG
 from karsl.datasets.rng import splitmix64 as splitmix
 from karsl.datasets.transforms import ClipMeta, KeypointTransform
-from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton
 
 
@@ -124,22 +122,3 @@ def test_the_pivot_is_the_center_of_the_image_or_the_origin_of_the_body():
     one = Skeleton("one", (("all", ("nose",)),))
     assert ClipMeta(np.array([1]), one).pivot == 0.5
     assert ClipMeta(np.array([1]), one, centered=True).pivot == 0
-
-
-def test_checks_give_plain_numbers():
-    assert check_range("", "r", [1, 2]) == (1.0, 2.0)
-    assert check_prob("", "p", np.float32(0.5)) == 0.5
-    assert check_clip_len("", np.int64(5)) == 5
-    assert check_number("", "n", np.float32(-0.5)) == -0.5
-
-
-@pytest.mark.parametrize("value", ["a", None, [1], np.nan, np.inf, -1])
-def test_a_number_is_finite_and_large_enough(value):
-    with pytest.raises(ConfigError, match="str: n=.*; expected a finite number of at least 0"):
-        check_number("", "n", value, low=0)
-
-
-@pytest.mark.parametrize("value", [(1, 2, 3), (2, 1), "ab", None, 5, (1, None), (0, np.inf), (np.nan, 1)])
-def test_a_range_is_two_ascending_numbers(value):
-    with pytest.raises(ConfigError, match="str: r=.*; expected two ascending numbers, .from, to."):
-        check_range("", "r", value)
