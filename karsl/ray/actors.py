@@ -14,6 +14,7 @@ from mmengine.registry import DefaultScope
 
 from karsl.checks import check_int
 from karsl.datasets.collate import keypoint_collate
+from karsl.datasets.tree import first_seed
 from karsl.errors import ConfigError, RemoteError
 from karsl.ray.session import require_ray, wait_any
 from karsl.registry import DATASETS
@@ -56,8 +57,7 @@ class DatasetActor:
         dataset = self.dataset
         names = ("metainfo", "skeleton", "output_skeleton", "output_channels")
         attributes = {name: getattr(dataset, name) for name in names if hasattr(dataset, name)}
-        epoch_state = getattr(dataset, "_epoch_state", None)
-        return {**attributes, "length": len(dataset), "seed": getattr(epoch_state, "seed", None)}
+        return {**attributes, "length": len(dataset), "seed": first_seed([dataset])}
 
     def batch(self, indices: Sequence[int], epoch_seed: EpochSeed) -> tuple[dict | None, Any]:
         """Return samples as one batch of arrays or, if they cannot be stacked, one by one.
