@@ -143,15 +143,7 @@ class RayDataset(Dataset):
         return self._metadata.get("output_channels", 3)
 
     def set_epoch(self, epoch: int, seed: int | None = None) -> None:
-        """Set the epoch and discard batches prefetched for another.
-
-        Args:
-            epoch: Epoch number, at least 0.
-            seed: Random seed, used if none was set before.
-
-        Raises:
-            ConfigError: If a number is not an integer from 0 to 2**63 - 1.
-        """
+        """Set the epoch, see `EpochState.set_epoch`, and discard batches prefetched for another."""
         self._epoch_state.set_epoch(epoch, seed=seed)
         self._pool.clear()
 

@@ -266,12 +266,7 @@ class StreamDataset(ResumableOrder, IterableDataset):
         )
 
     def set_epoch(self, epoch: int, seed: int | None = None) -> None:
-        """Set the epoch of order and transforms; a different epoch starts at its first clip.
-
-        Args:
-            epoch: Epoch number, at least 0.
-            seed: Random seed, used if none was set before.
-        """
+        """Set the epoch of order and transforms, see `ResumableOrder.set_epoch`."""
         super().set_epoch(epoch, seed)
         self._set_dataset_epoch()
 
