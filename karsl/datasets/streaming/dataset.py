@@ -19,6 +19,7 @@ from karsl.datasets.streaming.prefetch import ShardPrefetcher
 from karsl.datasets.streaming.sources import open_stream_source
 from karsl.datasets.transforms.loading import LoadKeypoints
 from karsl.errors import ConfigError, KarslError
+from karsl.io.remote_cache import DEFAULT_BYTES
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton
 
@@ -217,7 +218,7 @@ class StreamDataset(ResumableOrder, IterableDataset):
         batch_size: int | None = None,
         on_error: str = "raise",
         cache_dir: str | None = None,
-        cache_bytes: int = 20 << 30,
+        cache_bytes: int = DEFAULT_BYTES,
         **options: Any,
     ) -> None:
         if on_error not in ("raise", "skip"):

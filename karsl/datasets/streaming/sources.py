@@ -98,7 +98,7 @@ def _is_pack(names: list[str]) -> bool:
         return False
     if is_remote(names[0]):
         return not is_tar_name(names[0])
-    return (Path(names[0]) / "annotations.json").is_file()
+    return (Path(names[0]) / ANNOTATIONS).is_file()
 
 
 def _check_local_folders(names: list[str]) -> None:
