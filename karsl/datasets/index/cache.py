@@ -176,7 +176,7 @@ class CacheDir:
         """Delete the least recently used index files beyond the limits, except `keep` and those in use."""
         files = []
         for path in self.path.glob(f"*{INDEX_SUFFIX}"):
-            with suppress(OSError):
+            with suppress(OSError):  # deleted by another process
                 info = path.stat()
                 files.append((info.st_mtime_ns, info.st_size, path))
         total, count = sum(size for _, size, _ in files), len(files)
@@ -189,7 +189,7 @@ class CacheDir:
 
 def private_dir(path: str | Path | None) -> Path | None:
     """Return the folder of index files, None if there is none that this user may trust."""
-    with suppress(OSError, IndexFileError):
+    with suppress(OSError, IndexFileError):  # `open_or_build` logs the reason
         return None if path is None else CacheDir(path).path
     return None
 

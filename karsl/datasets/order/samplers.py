@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence, Sized
+from contextlib import suppress
 from threading import Thread
 from typing import Any
 
@@ -118,10 +119,8 @@ class BaseSampler(ResumableOrder, Sampler[int]):
             ConfigError: If the records have no such key.
         """
         dataset: Any = self.dataset
-        try:
+        with suppress(AttributeError, KeyError):  # no columns, or not this one
             return np.asarray(dataset.column(key), dtype=np.int64)
-        except (AttributeError, KeyError):
-            pass
         try:
             return np.array([dataset.get_data_info(index)[key] for index in range(len(dataset))], dtype=np.int64)
         except (AttributeError, KeyError) as error:
