@@ -17,7 +17,6 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -209,12 +208,15 @@ class IndexReader:
 
     def _damaged(self, what: str) -> IndexFileError:
         """Make the error, and delete the file: the quick check at the next start does not cover the records."""
-        path = self.file.path
-        if path is not None:
-            with suppress(OSError):
-                if os.path.samestat(path.stat(), os.fstat(self.file.fd)):
-                    path.unlink()
-        return IndexFileError(f"{self} is damaged ({what} fails its checksum); it was deleted; start again to rebuild it")
+        path, remedy = self.file.path, "start again to rebuild it"
+        try:
+            if path is not None and os.path.samestat(path.stat(), os.fstat(self.file.fd)):
+                path.unlink()
+        except FileNotFoundError:  # another process found the damage and deleted it
+            pass
+        except OSError as error:
+            remedy = f"it cannot be deleted ({error.strerror}); delete it and start again to rebuild it"
+        return IndexFileError(f"{self} is damaged ({what} fails its checksum); {remedy}")
 
     def __str__(self) -> str:
         return f"index file {self.file.path}" if self.file.path else "index in shared memory"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import mmap
 import pickle
 from multiprocessing import get_context
@@ -227,6 +228,20 @@ def test_damage_among_the_records_removes_the_file_so_that_a_restart_heals(tmp_p
     with pytest.raises(IndexFileError, match="block 0 of the records fails its checksum"):
         records[0]
     assert not path.exists()
+
+
+def test_a_damaged_file_that_cannot_be_deleted_is_left_to_the_user(tmp_path, monkeypatch):
+    def deny(path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    path = small_index(tmp_path)
+    with path.open("r+b") as file:
+        file.seek(5000)
+        file.write(b"\xff\xff\xff")
+    records = RecordList.open(path, "")
+    monkeypatch.setattr(Path, "unlink", deny)
+    with pytest.raises(IndexFileError, match=r"cannot be deleted \(Permission denied\); delete it and start again"):
+        records[0]
 
 
 def test_an_index_of_other_inputs_is_rejected(tmp_path):
