@@ -108,10 +108,9 @@ def check_labels(records: Sequence[Mapping], classes: object, *, source: str) ->
     known = range(len(classes))
     wrong = [r for r in records if isinstance(r.get("label"), (int, np.integer)) and r["label"] not in known]
     if wrong:
-        count = "1 clip" if len(wrong) == 1 else f"{len(wrong)} clips"
         first = f"{wrong[0]['label']} of clip {wrong[0].get('clip_id', '?')!r}"
         raise AnnotationError(
-            f"{source}: {count} with a label outside 0 to {len(known) - 1}, the first {first}; "
+            f"{source}: {pluralize(len(wrong), 'clip')} with a label outside 0 to {len(known) - 1}, the first {first}; "
             f"metainfo has {len(known)} 'classes', correct these or the labels"
         )
 
@@ -247,12 +246,12 @@ class Filter:
         if self.report is None:
             return ""
         allowed = {self.normalize(v) for v in self.values(value)}
-        missing = sorted(allowed - {self.normalize(v) for v in {r.get(self.field) for r in records}})
+        missing = allowed - {self.normalize(v) for v in {r.get(self.field) for r in records}}
         if not missing:
             return ""
         if self.report == "names":
-            return f"{key} {', '.join(map(str, missing))}"
-        examples = ", ".join(map(str, missing[:3])) + (", ..." if len(missing) > 3 else "")
+            return f"{key} {', '.join(sorted(map(str, missing)))}"
+        examples = ", ".join(map(str, sorted(missing)[:3])) + (", ..." if len(missing) > 3 else "")
         return f"{len(missing)} of {len(allowed)} {self.field}s ({examples})"
 
 
@@ -307,7 +306,7 @@ def filter_records(records: list[dict], filter_cfg: Mapping | None, *, source: s
 def _available(records: Sequence[Mapping], key: str) -> str:
     field = FILTERS[key].field
     if key == "min_frames":
-        return f"the longest has {max(r[field] for r in records)} frames"
+        return f"the longest has {max(r.get(field, 0) for r in records)} frames"
     found = sorted({str(r.get(field)) for r in records})
     return f"it has {field} {_listed(found)}"
 

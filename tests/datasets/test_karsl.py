@@ -105,6 +105,7 @@ def test_a_filter_that_matches_nothing_names_the_available_values(make, filter_c
         ({"signers": ("01", 3)}, "signers 03"),
         ({"signers": ("01", "02"), "split": "test"}, "signers 02"),
         ({"split": ("train", "val")}, "split val"),
+        ({"split": ("train", 1, "val")}, "split 1, val"),
         ({"signs": (1, 2, 3, 80)}, "1 of 4 signs (2)"),
         ({"subset": "karsl100", "signers": ("1",)}, "99 of 100 signs (71, 72, 73, ...)"),
         ({"subset": "karsl100", "signers": ["01", "09"]}, "signers 09 and 99 of 100 signs (71, 72, 73, ...)"),

@@ -12,7 +12,7 @@ import yaml
 from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset, RepeatDataset
 
 from karsl.datasets import KeypointDataset
-from karsl.errors import AnnotationError, ConfigError, TransformError
+from karsl.errors import AnnotationError, ConfigError, DatasetNotFoundError, TransformError
 
 RECORDS = [{"keypoint_path": f"{i}.npz", "label": i % 3, "weights": [0.5, i]} for i in range(7)]
 ANNOTATION = {"metainfo": {"task": "signs", "classes": ["x", "y", "z"]}, "data_list": RECORDS}
@@ -59,7 +59,6 @@ def test_records_and_metainfo_are_those_of_mmengine(pair, serialize_data, lazy_i
 
 def test_an_empty_data_list_is_a_dataset_of_length_0(pair):
     for serialize_data in (True, False):
-        ours = KeypointDataset.__new__(KeypointDataset)
         _, full = pair(serialize_data=serialize_data)
         ours = full.get_subset(0)
         assert len(ours) == 0
@@ -270,6 +269,11 @@ def test_a_label_outside_the_classes_is_named(tmp_path, label, serialize_data):
         KeypointDataset("ann.json", **options)
     assert len(KeypointDataset("ann.json", metainfo={"classes": []}, **options)) == 3
     assert len(KeypointDataset("ann.json", filter_cfg={"labels": [0, 1]}, **options)) == 2
+
+
+def test_a_filter_by_length_of_records_without_lengths_finds_nothing(root):
+    with pytest.raises(DatasetNotFoundError, match="for min_frames 1; the longest has 0 frames"):
+        KeypointDataset("ann.json", data_root=str(root), data_prefix=PREFIX, filter_cfg={"min_frames": 1})
 
 
 @pytest.mark.parametrize("options", [dict(filter_cfg=["train"]), dict(filter_cfg="train"), dict(max_refetch="x")], ids=str)
