@@ -33,13 +33,13 @@ class IndexWriter:
     Args:
         target: Index file to write, None for memory of the run.
         fingerprint: Fingerprint of the inputs.
-        columns: Record key to dtype of the columns to store, see `IntColumn`. A column that some record lacks is left out.
+        columns: Record key to dtype of the stored columns, see `NumberColumn`. A column that some record lacks is left out.
     """
 
     def __init__(self, target: Path | None, fingerprint: str = "", columns: Mapping[str, str] | None = None) -> None:
         self.moved: str | None = None
         self._target, self._fingerprint = target, fingerprint
-        self._columns = {name: IntColumn(name, dtype) for name, dtype in (columns or {}).items()}
+        self._columns = {name: NumberColumn(name, dtype) for name, dtype in (columns or {}).items()}
         self._ends, self._hashes, self._pending = array("q", [0]), array("Q"), bytearray()
         self._unindexed: list[Any] = []
         self._flushed, self._total = HEADER_BYTES, 0
@@ -181,7 +181,7 @@ class IndexWriter:
         self._file = memory
 
 
-class IntColumn:
+class NumberColumn:
     """Values of one record key, one number per record.
 
     Args:
@@ -198,7 +198,7 @@ class IntColumn:
         ValueError: If `dtype` is none of these.
 
     Example:
-        >>> signer = IntColumn("signer", "category")
+        >>> signer = NumberColumn("signer", "category")
         >>> signer.extend([{"signer": "02"}, {"signer": "01"}, {"signer": "02"}])
         >>> list(signer.values), list(signer.codes)
         ([0, 1, 0], ['02', '01'])
