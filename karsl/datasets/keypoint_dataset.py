@@ -20,11 +20,10 @@ from karsl.datasets.batching import compiled
 from karsl.datasets.index.cache import open_or_build, private_dir
 from karsl.datasets.index.fingerprint import dataset_fingerprint, source_hash, undeclared_method
 from karsl.datasets.index.indices import Indices, resolve_indices
-from karsl.datasets.index.record_list import RecordList
+from karsl.datasets.index.record_list import RecordList, SharedArray
 from karsl.datasets.pipeline import Pipeline, output_channels, output_skeleton
 from karsl.datasets.records import (
     INDEX_COLUMNS,
-    SharedArray,
     check_labels,
     data_warnings,
     drain,

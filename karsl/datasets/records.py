@@ -125,26 +125,6 @@ def data_warnings(unmatched_filters: str, problems: Sequence[str]) -> list[str]:
     return texts
 
 
-class SharedArray:
-    """Attribute of a dataset that shows an array of its `index`.
-
-    MMEngine's `full_init` assigns the arrays of `_serialize_data`; the index has them already.
-    """
-
-    def __init__(self, doc: str) -> None:
-        self.__doc__ = doc
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, dataset: Any, owner: type) -> Any:
-        return self if dataset is None else getattr(dataset.index, self._name)
-
-    def __set__(self, dataset: Any, value: np.ndarray) -> None:
-        if not np.array_equal(value, getattr(dataset.index, self._name)):
-            raise AttributeError(f"{self._name} is a view of the shared buffer and cannot be replaced; see full_init()")
-
-
 def parse_records(raw_records: Iterable[Any], parse: Callable[[Any], dict | list[dict]]) -> Iterator[dict]:
     """Parse raw records; labels such as 3.0 or '3' become integers, and clips of packs get the column `pack`.
 

@@ -233,6 +233,26 @@ class RecordList(Sequence):
         return f"RecordList({len(self):,}{of_all} records, {self.reader})"
 
 
+class SharedArray:
+    """Attribute of a dataset that shows an array of its `index`.
+
+    MMEngine's `full_init` assigns the arrays of `_serialize_data`; the index has them already.
+    """
+
+    def __init__(self, doc: str) -> None:
+        self.__doc__ = doc
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, dataset: Any, owner: type) -> Any:
+        return self if dataset is None else getattr(dataset.index, self._name)
+
+    def __set__(self, dataset: Any, value: np.ndarray) -> None:
+        if not np.array_equal(value, getattr(dataset.index, self._name)):
+            raise AttributeError(f"{self._name} is a view of the shared buffer and cannot be replaced; see full_init()")
+
+
 def _compose(outer: range | SharedIndices, inner: range | np.ndarray) -> range | np.ndarray:
     if isinstance(outer, range):
         return outer[as_slice(inner)] if isinstance(inner, range) else outer.start + outer.step * inner
