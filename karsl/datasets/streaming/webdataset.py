@@ -46,7 +46,7 @@ class TarDataset(KeypointDataset):
         FetchError: If a remote tar cannot be downloaded.
     """
 
-    UNCACHED_ATTRIBUTES = KeypointDataset.UNCACHED_ATTRIBUTES | {"_shards"}
+    UNCACHED_ATTRIBUTES = KeypointDataset.UNCACHED_ATTRIBUTES | {"_shards", "_download_all"}
 
     def __init__(
         self,

@@ -358,6 +358,14 @@ def test_download_has_two_modes(tmp_path):
         TarDataset(tmp_path / "x.tar", skeleton="hand_42", download="none")
 
 
+def test_a_stream_and_random_access_use_one_index_of_the_same_tars(stores, tmp_path):
+    for download in ("on_demand", "all"):
+        TarDataset(
+            stores / "tars", download=download, cache_dir=str(tmp_path / "cache"), index_cache=str(tmp_path / "index")
+        )
+    assert len(list((tmp_path / "index").glob("*.idx"))) == 1
+
+
 def test_a_changed_tar_is_parsed_again(tmp_path):
     path = _write_tar(tmp_path / "x.tar", "w", {"a.npy": _npy(clip_of(0))})
     options = dict(skeleton="hand_42", cache_dir=str(tmp_path / "cache"), index_cache=str(tmp_path / "index"))
