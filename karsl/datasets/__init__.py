@@ -27,8 +27,8 @@ from karsl.datasets.streaming import StreamDataset, TarDataset
 from karsl.discovery import import_modules
 
 __all__ = [
-    "CacheDataset",
     "BlockShuffleSampler",
+    "CacheDataset",
     "ClassBalancedDataset",
     "ClassBalancedSampler",
     "ConcatDataset",

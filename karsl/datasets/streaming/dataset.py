@@ -158,10 +158,11 @@ class StreamIterator(OrderIterator):
     def _load_span(self, first: int, stop: int) -> Sequence[StreamSample]:
         indices = self._indices(first, stop)
         if self._prefetch is not None:
-            size, begin = 1, first + (self._lookahead or 0)
             if self._lookahead is None:
                 size = self._batch_size
                 begin = first - first % size + self._num_workers * size
+            else:
+                size, begin = 1, first + self._lookahead
             upcoming = self._indices(begin, begin + size)
             if len(upcoming):
                 self._prefetch(upcoming)
