@@ -43,5 +43,5 @@ def test_a_cluster_that_does_not_respond_raises(ray, monkeypatch):
 
 def test_without_ray_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingExtraError, match=r"ray is not installed; .*pip install 'karsl\[ray\]'"):
+    with pytest.raises(MissingExtraError, match=r"ray is not installed; install it with: pip install 'karsl\[ray\]'"):
         require_ray()
