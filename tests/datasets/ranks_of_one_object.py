@@ -25,7 +25,7 @@ def train(rank, method, stream, dataset, folder):
     loader = DataLoader(stream, collate_fn=keypoint_collate, **options)
     clips, sums = [], []
     for epoch in range(EPOCHS):
-        if epoch:  # the first pass begins without: ranks are found when it does
+        if epoch:  # the first pass starts without: it finds the ranks itself
             stream.set_epoch(epoch)
         clips.append([index for batch in loader for index in batch["sample_idx"].tolist()])
     for epoch in (0, rank):

@@ -13,7 +13,7 @@ from karsl.profiling.proc import record_pages
 
 
 class Counting(KeypointDataset):
-    """Notes every parse in a file."""
+    """Write a line to a file at every parse."""
 
     def load_data_list(self):
         with open(os.environ["PARSES"], "a") as notes:
@@ -25,7 +25,7 @@ class Counting(KeypointDataset):
 
 
 def look(samples):
-    """Which samples this process read, and which of the index's pages it has: (inode, pages here, private copies)."""
+    """Return the samples that this process read, and the inode and private pages of the index that it has mapped."""
     pages = record_pages(DATASET)[0]
     count = pages.count(os.getpid())
     return {
