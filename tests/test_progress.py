@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
 
 import pytest
+
+from karsl import progress
 
 SCRIPT = """
 from karsl.progress import bar, step_bar, tracker
@@ -41,3 +44,15 @@ def test_a_terminal_shows_the_bars_on_stderr():
     assert process.returncode == 0
     shown = shown.decode()
     assert all(word in shown for word in ("counting", "packing", "writing"))
+
+
+@pytest.mark.parametrize(("delay", "logged"), [(-1, [r"reading: 5 in \d+\.\d s"]), (float("inf"), [])])
+def test_all_records_are_yielded_and_slow_work_is_logged_once(monkeypatch, delay, logged):
+    lines = []
+    monkeypatch.setattr(progress, "_DELAY_S", delay)
+    monkeypatch.setattr(progress, "print_log", lambda text, **options: lines.append(text))
+    for records in (range(5), iter(range(5))):
+        lines.clear()
+        assert list(progress.track(records, "reading", interval=2)) == [0, 1, 2, 3, 4]
+        assert len(lines) == len(logged)
+        assert all(map(re.fullmatch, logged, lines))
