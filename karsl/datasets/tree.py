@@ -265,7 +265,8 @@ def first_changing(datasets: Iterable[Any]) -> str | None:
 def set_epoch(dataset: Any, epoch: int, seed: int | None) -> None:
     """Call `set_epoch` of a dataset that has one; it may accept the epoch alone, as PyTorch's samplers do."""
     if hasattr(dataset, "set_epoch"):
-        accepts_seed = {"seed", "kwargs"} & signature(dataset.set_epoch).parameters.keys()
+        parameters = signature(dataset.set_epoch).parameters
+        accepts_seed = "seed" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         dataset.set_epoch(epoch, **({"seed": seed} if accepts_seed else {}))
 
 

@@ -16,6 +16,7 @@ from karsl.datasets.tree import (
     leaf_datasets,
     resolve_leaves,
     resolve_one,
+    set_epoch,
     walk_datasets,
 )
 
@@ -103,3 +104,23 @@ def test_seeds_and_changing_orders_are_found_in_the_tree():
     assert first_seed([Clips(1)]) is None
     assert first_changing([Clips(1), Subset(shuffled, [0])]) == "ShuffleDataset"
     assert first_changing([ShuffleDataset(Clips(3), reshuffle=False)]) is None
+
+
+def test_an_epoch_is_set_with_the_seed_if_the_dataset_accepts_one():
+    calls = []
+
+    class EpochOnly:
+        def set_epoch(self, epoch):
+            calls.append(epoch)
+
+    class WithSeed:
+        def set_epoch(self, epoch, seed=None):
+            calls.append((epoch, seed))
+
+    class WithOptions:
+        def set_epoch(self, epoch, **options):
+            calls.append((epoch, options))
+
+    for dataset in (EpochOnly(), WithSeed(), WithOptions(), object()):
+        set_epoch(dataset, 2, 7)
+    assert calls == [2, (2, 7), (2, {"seed": 7})]
