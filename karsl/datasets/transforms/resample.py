@@ -95,7 +95,7 @@ class RandomResample(KeypointTransform):
         ConfigError: If `speed` is not an ascending pair of positive numbers.
     """
 
-    rng_name = "Random" + "Speed"  # an earlier name of the class, kept for its random numbers
+    rng_name = "RandomSpeed"  # an earlier name of the class, kept for its random numbers
     modified_keys = ("keypoint", "keypoint_score", "num_frames", "frame_inds")
 
     def __init__(self, speed: tuple[float, float] = (0.8, 1.25)) -> None:

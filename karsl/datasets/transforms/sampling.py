@@ -199,7 +199,7 @@ class PadTo(KeypointTransform):
         ConfigError: If `mode` or `crop` is unknown, or `clip_len` is less than 1.
     """
 
-    rng_name = "Pad" + "Frames"  # an earlier name of the class, kept for its random numbers
+    rng_name = "PadFrames"  # an earlier name of the class, kept for its random numbers
     modified_keys = _SAMPLED_KEYS
     MODES, CROPS = ("missing", "repeat", "loop"), ("start", "center", "random")
 
