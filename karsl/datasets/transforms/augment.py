@@ -56,12 +56,13 @@ class KeypointDropout(KeypointTransform):
         unknown = set(self.groups or ()) - set(slices)
         if unknown:
             raise SkeletonError(f"KeypointDropout: no group {sorted(unknown)} in {meta.skeleton.name!r}: {list(slices)}")
-        hidden = np.zeros((len(rng), meta.skeleton.num_keypoints), bool)
-        by_keypoint = rng.bernoulli("hide", self.prob, meta.skeleton.num_keypoints)
-        by_group = rng.bernoulli("hide group", self.prob, len(slices))
-        for g, (group, part) in enumerate(slices.items()):
-            if self.groups is None or group in self.groups:
-                hidden[:, part] = by_keypoint[:, part] if self.level == "keypoint" else by_group[:, g, None]
+        if self.level == "keypoint":
+            hidden = rng.bernoulli("hide", self.prob, meta.skeleton.num_keypoints)
+        else:
+            hidden = np.take(rng.bernoulli("hide group", self.prob, len(slices)), meta.skeleton.group_of, axis=1)
+        for group, part in slices.items():
+            if self.groups is not None and group not in self.groups:
+                hidden[:, part] = False
         return {"hidden": hidden}
 
     def apply(self, results: dict, params: Params) -> dict:
