@@ -204,14 +204,6 @@ def identity_affine(n: int, groups: int) -> np.ndarray:
     return affine
 
 
-def similarity_affine(scale: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """Return float64 (N, 1, 7) affines `x * scale + offset` for scale (N,) and offset (N, 2)."""
-    affine = identity_affine(len(scale), 1)
-    affine[:, 0, 0] = affine[:, 0, 3] = affine[:, 0, 6] = scale
-    affine[:, 0, 4:6] = offset
-    return affine
-
-
 @cache
 def _defer_matches_apply(cls: type[KeypointTransform]) -> bool:
     depth = {name: i for i, base in reversed(list(enumerate(cls.__mro__))) for name in vars(base)}
