@@ -175,7 +175,7 @@ class KeypointTransform(ABC):
             return False
         try:
             return bool(vars(self) == vars(other))
-        except ValueError:  # arrays among the attributes
+        except (ValueError, RuntimeError):  # arrays or tensors among the attributes
             return False
 
     def __call__(self, results: dict) -> dict | None:
