@@ -84,7 +84,8 @@ class DeferredBatch(DeferredOps):
     def _frame_inds(self, clip: int) -> np.ndarray:
         first, *later = [positions[ends[clip] : ends[clip + 1]] for positions, ends in self._resampled]
         for positions in later:
-            first = np.interp(positions, np.arange(len(first)), first)
+            # np.interp itself does not return NaN for NaN if there is one frame
+            first = np.where(np.isnan(positions), np.nan, np.interp(positions, np.arange(len(first)), first))
         return first
 
     # ---- operations that transforms record, described by `DeferredOps` ----

@@ -16,6 +16,7 @@ from karsl.datasets.transforms import (
     FrameDropout,
     KeypointDropout,
     LegacyTSNSampleFrames,
+    PadTo,
     RandomAffine,
     RandomFlip,
     RandomResample,
@@ -141,6 +142,10 @@ def test_points_that_fade_into_zeros_are_a_unit_of_their_own_in_a_batch(per_grou
     gone = mask_points(clip, np.array([[False], [True]]).repeat(184, axis=1))
     clips = [{**clip, **gone, "sample_key": np.uint64(key)} for key in range(12)]
     assert_same([LegacyTSNSampleFrames(1, 1.0), CenterScale(per_group=per_group)], clips)
+
+
+def test_padding_after_a_sampler_names_no_stored_frame_in_a_batch():
+    assert_same([RandomResample(), PadTo(4)], [make_clip(t, seed=t) for t in (1, 2, 9)])
 
 
 def test_a_step_that_blends_zeros_after_a_move_waits_for_the_move():
