@@ -1,7 +1,7 @@
 """Batches in one compiled pass: the transforms of a pipeline are recorded for N clips at once and applied together.
 
-`pipeline` divides a pipeline, `deferred` records its transforms, `batch` writes the clips with `kernel`. All but `plan` need
-numba, an optional dependency.
+`segment` divides a pipeline and finds its clips, `deferred` records transforms, `batch` and `kernel` write the clips. All
+but `plan` need numba, an optional dependency.
 """
 
 from functools import cache

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.batching.frames import FrameBlock
 from karsl.datasets.batching.segment import BatchPipeline, BatchSegment, join_segments
 from karsl.datasets.transfer import allocate_shared
 from karsl.errors import ConfigError, KarslError, TransformError
@@ -16,7 +15,6 @@ from karsl.errors import ConfigError, KarslError, TransformError
 __all__ = [
     "BatchPipeline",
     "BatchSegment",
-    "FrameBlock",
     "LazyBatch",
     "allocate_batch",
     "join_segments",

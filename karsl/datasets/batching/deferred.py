@@ -30,8 +30,8 @@ _NO_FRAMES = np.zeros(0, bool)
 class DeferredBatch(DeferredOps):
     """N clips and the operations to apply to them: frame positions, point order, hidden points, one affine per group.
 
-    An operation that cannot be combined with the recorded ones, such as a second resampling, has
-    them applied first, so every order of operations is right; the usual orders are one pass.
+    Recorded operations that a new one cannot be combined with, such as an earlier resampling, are applied before it is
+    recorded, so every order of operations is right; the usual orders are one pass.
 
     Args:
         source: Frames of the clips.
@@ -84,7 +84,8 @@ class DeferredBatch(DeferredOps):
     def _frame_inds(self, clip: int) -> np.ndarray:
         first, *later = [positions[ends[clip] : ends[clip + 1]] for positions, ends in self._resampled]
         for positions in later:
-            first = np.interp(positions, np.arange(len(first)), first)
+            # np.interp itself does not return NaN for NaN if there is one frame
+            first = np.where(np.isnan(positions), np.nan, np.interp(positions, np.arange(len(first)), first))
         return first
 
     # ---- operations that transforms record, described by `DeferredOps` ----
@@ -144,10 +145,11 @@ class DeferredBatch(DeferredOps):
             groups.append(origin.pop() if len(origin) == 1 else None if origin else 0)
         if None in groups and not self._has_one_affine():
             self.materialize()
-        self._affine = self._affine[:, [0 if g is None else g for g in groups]]
-        self._table = np.where(mapping >= 0, self._table[:, mapping], -1)
+        # np.take returns rows in C order, as the compiled functions are compiled for; [:, mapping] does not
+        self._affine = np.take(self._affine, [0 if g is None else g for g in groups], axis=1)
+        self._table = np.where(mapping >= 0, np.take(self._table, mapping, axis=1), -1)
         if self._hidden.size:
-            self._hidden = self._hidden[:, mapping] & (mapping >= 0)
+            self._hidden = np.take(self._hidden, mapping, axis=1) & (mapping >= 0)
         self.skeleton, self._untouched = skeleton, False
 
     def group_anchors(self, origin: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -4,8 +4,8 @@ numba compiles a loop over points of four numbers to shuffles or scalar code (me
 `span` emits the operations in LLVM's portable vectors. Products and sums stay separate operations, since a fused one would
 round differently on another processor. Everything is read and written by address; the caller has checked the lengths.
 
-numba caches compiled code by the time stamp of the file that the compiled function is in: touch `kernel.py` and `stats.py`
-after a change here.
+numba caches compiled code by the time stamp of the file that the compiled function is in: touch `kernel.py` after a change
+here.
 """
 
 from __future__ import annotations

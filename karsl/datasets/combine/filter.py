@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from typing import Any
 
@@ -17,6 +17,7 @@ from karsl.datasets.combine.read import modifies
 from karsl.datasets.combine.select import as_indices, take
 from karsl.datasets.records import FILTERS
 from karsl.datasets.rng import hash_name
+from karsl.datasets.tree import ResolvedClips
 from karsl.errors import ConfigError, TransformError, did_you_mean, type_name
 from karsl.progress import track
 from karsl.registry import DATASETS, FUNCTIONS
@@ -129,40 +130,34 @@ class LazySample(Mapping):
 
     def __init__(self, dataset: DatasetWrapper, index: int) -> None:
         self._dataset, self._index = dataset, index
-        self._sample: dict | None = None
-        self._record: dict | None = None
-
-    @property
-    def is_loaded(self) -> bool:
-        """True if the sample was made."""
-        return self._sample is not None
 
     def __getitem__(self, key: str) -> Any:
-        if self._sample is None and key not in _CLIP_KEYS:
-            record = self._load_record()
-            if key in record and not modifies(self._dataset.resolve(self._index), key):
-                return record[key]
-        return self._load_sample()[key]
+        is_made = "_sample" in self.__dict__
+        if not is_made and key not in _CLIP_KEYS and key in self._record and not modifies(self._clips, key):
+            return self._record[key]
+        return self._sample[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._load_sample())
+        return iter(self._sample)
 
     def __len__(self) -> int:
-        return len(self._load_sample())
+        return len(self._sample)
 
-    def _load_record(self) -> dict:
-        if self._record is None:
-            try:
-                self._record = self._dataset.get_data_info(self._index)
-            except AttributeError:  # a third-party dataset may have no records
-                self._record = {}
-        return self._record
+    @cached_property
+    def _clips(self) -> ResolvedClips:
+        return self._dataset.resolve(self._index)
 
-    def _load_sample(self) -> dict:
-        if self._sample is None:
-            sample = self._dataset.get_sample(self._index)
-            self._sample = {**self._load_record(), **(sample if isinstance(sample, dict) else {"sample": sample})}
-        return self._sample
+    @cached_property
+    def _record(self) -> dict:
+        try:
+            return self._dataset.get_data_info(self._index)
+        except AttributeError:  # a third-party dataset may have no records
+            return {}
+
+    @cached_property
+    def _sample(self) -> dict:
+        sample = self._dataset.get_sample(self._index)
+        return {**self._record, **(sample if isinstance(sample, dict) else {"sample": sample})}
 
 
 def load_predicate(predicate: Predicate | str | Mapping) -> Predicate:

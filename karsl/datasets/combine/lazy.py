@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -346,9 +347,7 @@ def _to_data(value: Any, path: str) -> Any:
     if isinstance(value, (Sequence, range)):
         return [_to_data(item, f"{path}[{number}]") for number, item in enumerate(value)]
     name = f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', '')}"
-    try:
+    with suppress(ConfigError):  # not importable, like a lambda: named with its path below
         if callable(value) and import_callable(name) is value:
             return name
-    except ConfigError:
-        pass
     raise ConfigError(f"{path} is a {type_name(value)}, which no config can name; give a config, or a function of a module")

@@ -56,12 +56,13 @@ class KeypointDropout(KeypointTransform):
         unknown = set(self.groups or ()) - set(slices)
         if unknown:
             raise SkeletonError(f"KeypointDropout: no group {sorted(unknown)} in {meta.skeleton.name!r}: {list(slices)}")
-        hidden = np.zeros((len(rng), meta.skeleton.num_keypoints), bool)
-        by_keypoint = rng.bernoulli("hide", self.prob, meta.skeleton.num_keypoints)
-        by_group = rng.bernoulli("hide group", self.prob, len(slices))
-        for g, (group, part) in enumerate(slices.items()):
-            if self.groups is None or group in self.groups:
-                hidden[:, part] = by_keypoint[:, part] if self.level == "keypoint" else by_group[:, g, None]
+        if self.level == "keypoint":
+            hidden = rng.bernoulli("hide", self.prob, meta.skeleton.num_keypoints)
+        else:
+            hidden = np.take(rng.bernoulli("hide group", self.prob, len(slices)), meta.skeleton.group_of, axis=1)
+        for group, part in slices.items():
+            if self.groups is not None and group not in self.groups:
+                hidden[:, part] = False
         return {"hidden": hidden}
 
     def apply(self, results: dict, params: Params) -> dict:
@@ -123,7 +124,7 @@ class RandomGaussianNoise(KeypointTransform):
         ConfigError: If `sigma` is not a finite number of 0 or more.
     """
 
-    rng_name = "Gaussian" + "Jitter"  # an earlier name of the class, kept for its random numbers
+    rng_name = "GaussianJitter"  # an earlier name of the class, kept for its random numbers
     modified_keys = ("keypoint",)
 
     def __init__(self, sigma: float = 0.005) -> None:

@@ -175,7 +175,7 @@ class KeypointTransform(ABC):
             return False
         try:
             return bool(vars(self) == vars(other))
-        except ValueError:  # arrays among the attributes
+        except (ValueError, RuntimeError):  # arrays or tensors among the attributes
             return False
 
     def __call__(self, results: dict) -> dict | None:
@@ -201,14 +201,6 @@ def identity_affine(n: int, groups: int) -> np.ndarray:
     """Return float64 (N, G, 7) affines that change nothing."""
     affine = np.zeros((n, groups, 7))
     affine[..., 0] = affine[..., 3] = affine[..., 6] = 1  # ten times as fast as indexing with a list
-    return affine
-
-
-def similarity_affine(scale: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """Return float64 (N, 1, 7) affines `x * scale + offset` for scale (N,) and offset (N, 2)."""
-    affine = identity_affine(len(scale), 1)
-    affine[:, 0, 0] = affine[:, 0, 3] = affine[:, 0, 6] = scale
-    affine[:, 0, 4:6] = offset
     return affine
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from karsl.checks import check_number
-from karsl.datasets.transforms.base import DeferredOps, KeypointTransform, Params, similarity_affine
+from karsl.datasets.transforms.base import DeferredOps, KeypointTransform, Params, identity_affine
 from karsl.errors import ConfigError, SkeletonError
 from karsl.registry import TRANSFORMS
 from karsl.skeletons import Skeleton
@@ -137,7 +137,7 @@ class CenterScale(KeypointTransform):
             if not found.all():
                 mean, radius, _ = batch.group_scale(part, ~found)
                 origin, scale = np.where(found[:, None], origin, mean), np.where(found, scale, radius)
-            affines.append(similarity_affine(1 / scale, -origin / scale[:, None]))
+            affines.append(_similarity_affine(1 / scale, -origin / scale[:, None]))
         batch.affine(np.concatenate(affines, axis=1))
         batch.centered = True
 
@@ -151,6 +151,14 @@ class CenterScale(KeypointTransform):
         if unknown:
             raise SkeletonError(f"CenterScale: anchors of {unknown}, but {skeleton.name!r} has groups {list(slices)}")
         return slices
+
+
+def _similarity_affine(scale: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Return float64 (N, 1, 7) affines `x * scale + offset` for scale (N,) and offset (N, 2)."""
+    affine = identity_affine(len(scale), 1)
+    affine[:, 0, 0] = affine[:, 0, 3] = affine[:, 0, 6] = scale
+    affine[:, 0, 4:6] = offset
+    return affine
 
 
 @TRANSFORMS.register_module()

@@ -9,6 +9,9 @@ from karsl.datasets.rng import CounterRNG
 from karsl.datasets.transforms.base import ClipMeta, DeferredOps, KeypointTransform, Params
 from karsl.registry import TRANSFORMS
 
+FRAME_KEYS = ("keypoint", "keypoint_score", "num_frames", "frame_inds")
+"""Keys that change when a clip is read at other positions."""
+
 
 def interpolate_frames(
     keypoint: np.ndarray, score: np.ndarray, positions: np.ndarray, *, missing_is_zero: bool = False
@@ -56,9 +59,11 @@ def _interpolate(start: np.ndarray, end: np.ndarray, weight: np.ndarray) -> np.n
     return np.where(weight == 0, start, np.where(weight == 1, end, start + (end - start) * weight))
 
 
-def frame_update(results: dict, positions: np.ndarray, **options: bool) -> dict:
-    """Return the keys that change when a clip is read at `positions`."""
-    keypoint, score = interpolate_frames(results["keypoint"], results["keypoint_score"], positions, **options)
+def frame_update(results: dict, positions: np.ndarray, *, missing_is_zero: bool = False) -> dict:
+    """Return the values of `FRAME_KEYS` when a clip is read at `positions`."""
+    keypoint, score = interpolate_frames(
+        results["keypoint"], results["keypoint_score"], positions, missing_is_zero=missing_is_zero
+    )
     return {
         "keypoint": keypoint,
         "keypoint_score": score,
@@ -95,8 +100,8 @@ class RandomResample(KeypointTransform):
         ConfigError: If `speed` is not an ascending pair of positive numbers.
     """
 
-    rng_name = "Random" + "Speed"  # an earlier name of the class, kept for its random numbers
-    modified_keys = ("keypoint", "keypoint_score", "num_frames", "frame_inds")
+    rng_name = "RandomSpeed"  # an earlier name of the class, kept for its random numbers
+    modified_keys = FRAME_KEYS
 
     def __init__(self, speed: tuple[float, float] = (0.8, 1.25)) -> None:
         self.speed = check_range(self, "speed", speed, low=1e-3)

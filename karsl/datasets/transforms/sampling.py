@@ -7,11 +7,9 @@ import numpy as np
 from karsl.checks import check_clip_len, check_prob
 from karsl.datasets.rng import CounterRNG
 from karsl.datasets.transforms.base import ClipMeta, DeferredOps, KeypointTransform, Params
-from karsl.datasets.transforms.resample import frame_update, source_positions
+from karsl.datasets.transforms.resample import FRAME_KEYS, frame_update, source_positions
 from karsl.errors import ConfigError
 from karsl.registry import TRANSFORMS
-
-_SAMPLED_KEYS = ("keypoint", "keypoint_score", "num_frames", "frame_inds")
 
 
 def segment_positions(num_frames: np.ndarray, offsets: np.ndarray, *, mode: str = "blend") -> np.ndarray:
@@ -54,11 +52,13 @@ def segment_positions(num_frames: np.ndarray, offsets: np.ndarray, *, mode: str 
 class _PositionSampler(KeypointTransform):
     """Base of transforms whose parameter `positions` is the frame position of each output frame."""
 
+    missing_is_zero = False
+
     def apply(self, results: dict, params: Params) -> dict:
-        return frame_update(results, params["positions"])
+        return frame_update(results, params["positions"], missing_is_zero=self.missing_is_zero)
 
     def defer(self, batch: DeferredOps, params: Params) -> None:
-        batch.resample(params["positions"])
+        batch.resample(params["positions"], missing_is_zero=self.missing_is_zero)
 
 
 @TRANSFORMS.register_module()
@@ -85,7 +85,7 @@ class TSNSampleFrames(_PositionSampler):
     Source: Wang et al. 2016, Temporal Segment Networks, https://arxiv.org/abs/1608.00859
     """
 
-    modified_keys = _SAMPLED_KEYS
+    modified_keys = FRAME_KEYS
     MODES = ("blend", "nearest")
 
     def __init__(self, clip_len: int, jitter: float = 0.0, *, mode: str = "blend") -> None:
@@ -128,17 +128,11 @@ class LegacyTSNSampleFrames(TSNSampleFrames):
     """
 
     rng_name = "TSNSampleFrames"
-    modified_keys = _SAMPLED_KEYS
-    mode = "legacy"
+    modified_keys = FRAME_KEYS
+    mode, missing_is_zero = "legacy", True
 
     def __init__(self, clip_len: int, jitter: float = 0.0) -> None:
         self.clip_len, self.jitter = check_clip_len(self, clip_len), check_prob(self, "jitter", jitter)
-
-    def apply(self, results: dict, params: Params) -> dict:
-        return frame_update(results, params["positions"], missing_is_zero=True)
-
-    def defer(self, batch: DeferredOps, params: Params) -> None:
-        batch.resample(params["positions"], missing_is_zero=True)
 
 
 @TRANSFORMS.register_module()
@@ -162,7 +156,7 @@ class UniformSampleFrames(_PositionSampler):
         https://arxiv.org/abs/2104.13586. For `clip_len <= T < 2 * clip_len` pyskl samples differently.
     """
 
-    modified_keys = _SAMPLED_KEYS
+    modified_keys = FRAME_KEYS
 
     def __init__(self, clip_len: int, *, test_mode: bool = False) -> None:
         self.clip_len, self.test_mode = check_clip_len(self, clip_len), test_mode
@@ -199,8 +193,8 @@ class PadTo(KeypointTransform):
         ConfigError: If `mode` or `crop` is unknown, or `clip_len` is less than 1.
     """
 
-    rng_name = "Pad" + "Frames"  # an earlier name of the class, kept for its random numbers
-    modified_keys = _SAMPLED_KEYS
+    rng_name = "PadFrames"  # an earlier name of the class, kept for its random numbers
+    modified_keys = FRAME_KEYS
     MODES, CROPS = ("missing", "repeat", "loop"), ("start", "center", "random")
 
     def __init__(self, clip_len: int, *, mode: str = "missing", crop: str = "center") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from karsl.datasets import Pipeline, transforms
 from karsl.datasets.rng import CounterRNG
@@ -86,10 +87,11 @@ def test_equal_transforms_are_the_same_and_others_are_not():
     assert not two[0].same_as(two[1]), "their random numbers differ"
 
 
-def test_arrays_of_a_user_transform_make_it_the_same_as_itself_only():
+@pytest.mark.parametrize("make_table", [np.arange, torch.arange])
+def test_arrays_and_tensors_of_a_user_transform_make_it_the_same_as_itself_only(make_table):
     class Own(AddNoise):
         def __init__(self):
-            self.table = np.arange(3)
+            self.table = make_table(3)
 
     one = Own()
     assert one.same_as(one)
