@@ -12,7 +12,7 @@ import numpy as np
 
 from karsl.errors import KarslError
 from karsl.io.annotations import parse_annotations
-from karsl.io.pack_reader import ANNOTATIONS, CHECKSUM, FIRST, LENGTH, Pack
+from karsl.io.pack_reader import ANNOTATIONS, CHECKSUM, FIRST, LENGTH, Pack, sibling_filename
 from karsl.pack.encode import write_header
 from karsl.pack.manifest import FileStat, Manifest, Shard
 
@@ -67,10 +67,9 @@ def _locate_problems(
     folder: Path, shard: Shard, damaged: dict[str, str], clip_ids: dict[tuple[str, int], str]
 ) -> Iterator[str]:
     """Yield the problems of a shard, by clip if the checksums of clips locate them; removed clips are ignored."""
-    frames, presence, _ = shard.files
     pack = None
-    if damaged and set(damaged) <= {frames, presence}:
-        with suppress(KarslError, OSError):
+    if damaged and set(damaged) <= {shard.frames, sibling_filename(shard.frames, "presence")}:
+        with suppress(KarslError, OSError):  # it cannot be opened: report its damaged files
             pack = Pack(folder / shard.frames, verify="first touch")
     if pack is None:
         yield from damaged.values()
@@ -105,7 +104,7 @@ def _dangling_records(folder: Path, manifest: Manifest) -> Iterator[str]:
     """Yield the records that refer to no clip; the files are known to be intact."""
     lengths: dict[tuple[str, int], int] = {}
     for shard in manifest.shards:
-        clips = np.load(folder / list(shard.files)[2], allow_pickle=False)
+        clips = np.load(folder / sibling_filename(shard.frames, "clips"), allow_pickle=False)
         lengths |= {(shard.frames, start): length for start, length in clips[:, : LENGTH + 1].tolist()}
     _, records = parse_annotations(folder / ANNOTATIONS)
     if len(records) != manifest.num_clips:
