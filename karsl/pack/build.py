@@ -96,8 +96,10 @@ class PackRun:
     """Execution of a plan: yields the blocks to write, and finishes each shard after its last block.
 
     Attributes:
+        source: Source of the clips.
         manifest: Manifest of the pack before, for the dtype.
         staging: Folder of the unfinished shards.
+        shards: Shards to write.
         records: Records of the clips, in the order of `shards`.
         progress: Called with the number of clips done and in total.
     """
