@@ -42,7 +42,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temp = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")
     try:
         yield temp
-        _sync_file(temp)
+        sync_file(temp)
         os.replace(temp, path)
         sync_folder(path.parent)
     except BaseException:
@@ -81,7 +81,7 @@ def atomic_output(path: Path, *, is_file: bool = False) -> Iterator[Path]:
             temp.mkdir()
         yield temp
         if is_file:
-            _sync_file(temp)
+            sync_file(temp)
         os.replace(temp, path)
         sync_folder(path.parent)
     finally:
@@ -151,7 +151,8 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def _sync_file(path: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Flush the content of a file to the disk."""
     with path.open("rb+") as stream:  # Windows syncs only files that are open for writing
         os.fsync(stream.fileno())
 

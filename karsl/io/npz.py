@@ -266,8 +266,9 @@ def _open_archive(path: str | Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except BROKEN_ARCHIVE as error:
-        head = path.open("rb").read(2)
-        what = "a pickle, which is never read" if head[:1] == b"\x80" else f"no readable npz archive ({error})"
+        with path.open("rb") as stream:
+            is_pickle = stream.read(1) == b"\x80"
+        what = "a pickle, which is never read" if is_pickle else f"no readable npz archive ({error})"
         raise CorruptRecordError(f"{path}: {what}; re-export it with np.savez_compressed") from error
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import KarslError, PackError
+from karsl.io.atomic import sync_file
 from karsl.io.pack_reader import shard_filename, sibling_filename
 from karsl.io.sources import ClipSource
 from karsl.pack.encode import DTYPES, Block, allocate
@@ -160,8 +161,7 @@ class PackRun:
             np.save(stream, np.asfortranarray(rows))  # readers search the mapped columns
         files = {}
         for kind, part in (("frames", frames), ("presence", presence), ("clips", clips)):
-            with part.open("rb+") as stream:
-                os.fsync(stream.fileno())
+            sync_file(part)
             final = sibling_filename(name, kind)
             files[final] = FileStat.from_path(part)
             os.replace(part, self.staging.folder / final)
