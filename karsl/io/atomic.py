@@ -5,6 +5,7 @@ A reader never sees an incomplete file, and a killed process leaves nothing that
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -19,6 +20,7 @@ from filelock import FileLock, Timeout
 from karsl.errors import DISK_FULL, ConfigError, PackError
 
 _LOCK = "lock"
+_LOCK_ATTEMPTS = 10
 
 
 @contextmanager
@@ -40,7 +42,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temp = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")
     try:
         yield temp
-        _sync_file(temp)
+        sync_file(temp)
         os.replace(temp, path)
         sync_folder(path.parent)
     except BaseException:
@@ -61,7 +63,7 @@ def atomic_output(path: Path, *, is_file: bool = False) -> Iterator[Path]:
         is_file: The block writes a file. Otherwise it receives an empty folder.
 
     Raises:
-        ConfigError: If another process is writing the same target.
+        ConfigError: If another process of this user is writing the same target, or files in its folder cannot be locked.
 
     Example:
         >>> out = Path(tempfile.mkdtemp()) / "clips"
@@ -79,7 +81,7 @@ def atomic_output(path: Path, *, is_file: bool = False) -> Iterator[Path]:
             temp.mkdir()
         yield temp
         if is_file:
-            _sync_file(temp)
+            sync_file(temp)
         os.replace(temp, path)
         sync_folder(path.parent)
     finally:
@@ -115,50 +117,66 @@ def disk_full_errors(path: Path, *, resumable: bool = False) -> Iterator[None]:
     Args:
         path: Output that the message names.
         resumable: The message adds that finished shards are kept for the next run.
+
+    Raises:
+        PackError: If the block fails because the disk is full.
     """
     try:
         yield
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
-        remedy = "; free space and run the same command again" + (": finished shards are kept" * resumable)
-        raise PackError(f"no room left for {path} ({os.strerror(error.errno or 0)}){remedy}") from error
+        kept = ": finished shards are kept" if resumable else ""
+        raise PackError(
+            f"no room left for {path} ({os.strerror(error.errno or 0)}); free space and run the same command again{kept}"
+        ) from error
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush the entries of a folder to the disk. Systems that cannot open folders do it themselves."""
-    with suppress(OSError):
+    """Flush the entries of a folder to the disk, if the system flushes folders.
+
+    Raises:
+        OSError: If the disk reports an error.
+    """
+    try:
         fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+    except PermissionError:  # Windows opens no folders and writes their entries itself
+        return
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in (errno.EBADF, errno.EINVAL):  # file systems that flush only files
+            raise
+    finally:
+        os.close(fd)
 
 
-def _sync_file(path: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Flush the content of a file to the disk."""
     with path.open("rb+") as stream:  # Windows syncs only files that are open for writing
         os.fsync(stream.fileno())
 
 
 def _locked_folder(path: Path) -> tuple[Path, FileLock]:
     """Create a temporary folder next to a target; return it and its acquired lock."""
-    while True:
+    for _ in range(_LOCK_ATTEMPTS):
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
         lock = FileLock(folder / _LOCK, timeout=0)
-        try:
+        with suppress(Timeout, FileNotFoundError):  # another process took it for stale before it was locked
             lock.acquire()
-        except (Timeout, FileNotFoundError):
-            continue  # another process removed it as stale before it was locked
-        if (folder / _LOCK).exists():
-            return folder, lock
-        lock.release()
+            if (folder / _LOCK).exists():
+                return folder, lock
+            lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
+    raise ConfigError(f"{path}: its folder does not support file locks; write to another file system")
 
 
 def _remove_stale(path: Path, own: Path) -> None:
     """Remove the temporary folders of dead writers; raise if one of them is alive."""
     pattern = re.compile(rf"\.{re.escape(path.name)}\.\w{{8}}\.part")
     for folder in path.parent.iterdir():
-        if folder == own or not pattern.fullmatch(folder.name) or not (folder / _LOCK).is_file():
+        # unlike Path.is_file, os.path.isfile is False in a folder of another user, which cannot be removed
+        if folder == own or not pattern.fullmatch(folder.name) or not os.path.isfile(folder / _LOCK):
             continue
         try:
             with FileLock(folder / _LOCK, timeout=0):
@@ -166,4 +184,4 @@ def _remove_stale(path: Path, own: Path) -> None:
         except Timeout:
             raise ConfigError(f"another process is writing {path}; wait until it is done, or end it") from None
         except OSError:
-            continue  # of another user, or removed meanwhile
+            continue  # not writable for this user, or removed meanwhile

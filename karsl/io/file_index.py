@@ -202,6 +202,7 @@ def _load_index(path: Path) -> dict[str, IndexedFile]:
 def _to_file(row: list) -> IndexedFile:
     name, size, mtime_ns, members, problems = row
     loaded = tuple(
-        Member(key, tuple(shape), np.dtype(dtype), range and ByteRange(*range)) for key, shape, dtype, range in members
+        Member(key, tuple(shape), np.dtype(dtype), position and ByteRange(*position))
+        for key, shape, dtype, position in members
     )
     return IndexedFile(name, size, mtime_ns, loaded, tuple(problems))

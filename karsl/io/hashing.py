@@ -12,7 +12,6 @@ from pathlib import Path
 
 from xxhash import xxh3_64, xxh3_64_hexdigest, xxh3_128
 
-from karsl.errors import IndexFileError
 from karsl.io.atomic import atomic_path
 from karsl.io.shared_file import SharedFile, read_at
 
@@ -98,7 +97,8 @@ def _content_hash(path: Path, stat: os.stat_result, stat_cache: Path | None) -> 
     state = [str(path), stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
     entry = None if stat_cache is None else stat_cache / f"{xxh3_64_hexdigest(os.fsencode(path))}.facts"
     if entry is not None:
-        with suppress(OSError, ValueError, TypeError):  # IndexFileError is a ValueError
+        # no entry, a damaged one, or one that others could write (IndexFileError, a ValueError): hash the content again
+        with suppress(OSError, ValueError, TypeError):
             file = SharedFile.open(entry)  # checks the owner; closed with the object
             cached_state, cached_hash = json.loads(read_at(file.fd, 1 << 16, 0))
             if cached_state == state and isinstance(cached_hash, str):
@@ -106,7 +106,7 @@ def _content_hash(path: Path, stat: os.stat_result, stat_cache: Path | None) -> 
     content = file_xxh3(path, bits=128)
     settled = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > RACY_NS
     if entry is not None and settled:
-        with suppress(OSError, IndexFileError), atomic_path(entry) as temp:
+        with suppress(OSError), atomic_path(entry) as temp:  # read-only or full: the next run hashes the content again
             temp.touch(0o600)
             temp.write_text(json.dumps([state, content]), encoding="utf-8")
     return content

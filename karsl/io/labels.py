@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 from karsl.errors import AnnotationError, missing_extra
 
@@ -35,7 +36,7 @@ def read_label_table(path: str | Path) -> LabelTable:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        AnnotationError: If a column is missing, or a SignID is not a number or occurs twice.
+        AnnotationError: If the file is damaged, a column is missing, or a SignID is not a number or occurs twice.
         MissingExtraError: If openpyxl is not installed and the file is `.xlsx`.
     """
     path = Path(path)
@@ -46,8 +47,8 @@ def read_label_table(path: str | Path) -> LabelTable:
         raise AnnotationError(f"{path}: a label table is csv, xlsx or json, not {path.suffix!r}")
     try:
         rows = readers[path.suffix.lower()](path)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise AnnotationError(f"{path}: not a readable label table ({error}); save it again as UTF-8") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error, BadZipFile, KeyError) as error:  # the last two: xlsx
+        raise AnnotationError(f"{path}: not a readable label table ({error}); save it again, text as UTF-8") from error
     return _to_table(path, rows)
 
 

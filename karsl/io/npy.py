@@ -34,7 +34,7 @@ class ShortHeader(ValueError):  # noqa: N818 - a request for more bytes
     """The data ends within the header; `args[0]` is the number of bytes needed."""
 
     def __str__(self) -> str:
-        return f"ends before its header, {self.args[0]} bytes, does"
+        return f"ends within its header of {self.args[0]} bytes"
 
 
 def parse_header(data: bytes | bytearray) -> tuple[tuple[int, ...], bool, np.dtype, int]:

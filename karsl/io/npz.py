@@ -111,18 +111,18 @@ def read_member(path: str | Path, key: str) -> np.ndarray:
             raise _unreadable_error(path, key, error) from error
 
 
-def read_range(path: str | Path, key: str, range: ByteRange) -> np.ndarray | None:
+def read_range(path: str | Path, key: str, byte_range: ByteRange) -> np.ndarray | None:
     """Read an array, read-only, at an indexed position; None if size or time of the file have changed since.
 
     Raises:
         FileNotFoundError: If there is no such file.
         CorruptRecordError: If the bytes are not the array's (the CRC is checked) or the array holds objects.
     """
-    stored = _read_stored(path, range)
+    stored = _read_stored(path, byte_range)
     if stored is None:
         return None
     try:
-        return array_from(inflate(stored, method=range.method, size=range.size, crc=range.crc))
+        return array_from(inflate(stored, method=byte_range.method, size=byte_range.size, crc=byte_range.crc))
     except ValueError as error:
         raise _unreadable_error(path, key, error) from error
 
@@ -134,7 +134,7 @@ def _member_ranges(path: str) -> dict[str, ByteRange]:
             fd = archive.fp.fileno()  # type: ignore[union-attr]  # it is open
             stat = os.fstat(fd)
             located = {name.removesuffix(".npy"): _locate(info, fd, stat) for name, info in archive.NameToInfo.items()}
-            return {key: range for key, (range, _) in located.items() if range is not None}
+            return {key: byte_range for key, (byte_range, _) in located.items() if byte_range is not None}
     except (CorruptRecordError, *BROKEN_ARCHIVE):
         return {}
 
@@ -160,36 +160,36 @@ class NpzReader:
         # a directory larger than the bound is cached, too, as the only one
         self._directories: LRU[dict[str, ByteRange]] = LRU(max_members, lambda ranges: min(len(ranges), max_members))
 
-    def read(self, path: str, key: str, range: ByteRange | None = None) -> np.ndarray:
-        """Read an array at `range`, or by its key without one; if the file has changed since, warn and use the key.
+    def read(self, path: str, key: str, byte_range: ByteRange | None = None) -> np.ndarray:
+        """Read an array at `byte_range`, or by its key without one; if the file has changed since, warn and use the key.
 
         Raises:
             FileNotFoundError: If there is no such file.
             CorruptRecordError: See `read_member`.
         """
-        if range is not None:
-            array = self._read_range(path, key, range)
+        if byte_range is not None:
+            array = self._read_range(path, key, byte_range)
             if array is not None:
                 return array
             warnings.warn(
                 f"{path} changed after it was indexed; its clips are now found by name, index it again", stacklevel=2
             )
-        for _ in (1, 2):  # the cached directory may be older than the change
-            range = self._find(path, key)
-            array = None if range is None else self._read_range(path, key, range)
+        for _ in range(2):  # the cached directory may be older than the change
+            byte_range = self._find(path, key)
+            array = None if byte_range is None else self._read_range(path, key, byte_range)
             if array is not None:
                 return array
             self._directories.pop(path)
         return read_member(path, key)
 
-    def _read_range(self, path: str, key: str, range: ByteRange) -> np.ndarray | None:
+    def _read_range(self, path: str, key: str, byte_range: ByteRange) -> np.ndarray | None:
         """Return the array, or None if the file was replaced, even by one of equal size and time."""
         try:
-            return read_range(path, key, range)
+            return read_range(path, key, byte_range)
         except CorruptRecordError:
-            if self._find(path, key) == range:
+            if self._find(path, key) == byte_range:
                 self._directories.pop(path)  # the cached directory may be older than the replacement
-                if self._find(path, key) == range:
+                if self._find(path, key) == byte_range:
                     raise  # the file itself is damaged
             return None
 
@@ -226,7 +226,7 @@ def inflate(stored: bytes, *, method: int, size: int, crc: int) -> bytes | bytea
 
 def _inflate_deflated(stored: bytes, size: int) -> bytes | bytearray:
     if size > _MAX_RATIO * len(stored):
-        raise ValueError(f"{size} bytes cannot come of {len(stored)}")
+        raise ValueError(f"{len(stored)} bytes cannot decompress to {size}")
     if deflate is None:
         return _inflate_zlib(stored, size + 1)
     try:
@@ -242,7 +242,7 @@ def _inflate_zlib(stored: bytes, max_bytes: int) -> bytes:
         raise ValueError(str(error)) from error
 
 
-def _read_stored(path: str | Path, range: ByteRange) -> bytes | None:
+def _read_stored(path: str | Path, byte_range: ByteRange) -> bytes | None:
     """Return the stored bytes of a member, or None if the file has changed."""
     try:
         fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
@@ -250,9 +250,9 @@ def _read_stored(path: str | Path, range: ByteRange) -> bytes | None:
         raise missing_file_error(path) from None
     try:
         stat = os.fstat(fd)
-        if stat.st_size != range.file_bytes or stat.st_mtime_ns != range.mtime_ns:
+        if stat.st_size != byte_range.file_bytes or stat.st_mtime_ns != byte_range.mtime_ns:
             return None
-        return read_at(fd, range.stored, range.start)
+        return read_at(fd, byte_range.stored, byte_range.start)
     finally:
         os.close(fd)
 
@@ -266,8 +266,9 @@ def _open_archive(path: str | Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except BROKEN_ARCHIVE as error:
-        head = path.open("rb").read(2)
-        what = "a pickle, which is never read" if head[:1] == b"\x80" else f"no readable npz archive ({error})"
+        with path.open("rb") as stream:
+            is_pickle = stream.read(1) == b"\x80"
+        what = "a pickle, which is never read" if is_pickle else f"no readable npz archive ({error})"
         raise CorruptRecordError(f"{path}: {what}; re-export it with np.savez_compressed") from error
 
 
@@ -275,15 +276,15 @@ def _read_header(archive: zipfile.ZipFile, fd: int, name: str) -> Member:
     if not name.endswith(".npy"):
         raise ValueError("not a .npy member")
     info, key = archive.NameToInfo[name], name.removesuffix(".npy")
-    range, head = _locate(info, fd, os.fstat(fd))
-    if range is not None:
-        with suppress(ShortHeader):
-            head = _inflate_zlib(head, HEADER_BYTES) if range.method == DEFLATED else head[:HEADER_BYTES]
+    byte_range, head = _locate(info, fd, os.fstat(fd))
+    if byte_range is not None:
+        with suppress(ShortHeader):  # a longer header is read by zipfile
+            head = _inflate_zlib(head, HEADER_BYTES) if byte_range.method == DEFLATED else head[:HEADER_BYTES]
             shape, _, dtype, _ = parse_header(head)
-            return Member(key, shape, dtype, range)
+            return Member(key, shape, dtype, byte_range)
     with archive.open(name) as stream:
         shape, _, dtype, _ = read_header(stream)
-    return Member(key, shape, dtype, range)
+    return Member(key, shape, dtype, byte_range)
 
 
 def _locate(info: zipfile.ZipInfo, fd: int, stat: os.stat_result) -> tuple[ByteRange | None, bytes]:
@@ -304,10 +305,10 @@ def _locate(info: zipfile.ZipInfo, fd: int, stat: os.stat_result) -> tuple[ByteR
     start = info.header_offset + header_bytes
     if start + info.compress_size > stat.st_size:
         raise ValueError("the archive ends inside the array")
-    range = ByteRange(
+    byte_range = ByteRange(
         start, info.compress_size, info.file_size, info.compress_type, info.CRC, stat.st_size, stat.st_mtime_ns
     )
-    return range, local[header_bytes:][: info.compress_size]
+    return byte_range, local[header_bytes:][: info.compress_size]
 
 
 def _unreadable_error(path: str | Path, key: str, error: Exception) -> CorruptRecordError:

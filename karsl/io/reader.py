@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from functools import partial
 
@@ -52,7 +53,7 @@ class ClipReader:
         self.cache: LRU[np.ndarray] = LRU(cache_bytes, nbytes)
         self._archives, self._maps = NpzReader(), MappedFiles(max_maps)
         self._packs: dict[str, Pack] = {}
-        self._verified: set[int] = set()  # addresses: a file that was replaced is mapped at another one
+        self._verified: dict[str, tuple[weakref.ref[np.ndarray], set[int]]] = {}  # a map of a path, offsets in it
 
     def read(self, record: dict, num_keypoints: int, *, fill: Fill | None = None) -> np.ndarray:
         """Return the clip as float (T, V, 4): x, y, z, score, zeros where missing. It must not be modified.
@@ -89,14 +90,14 @@ class ClipReader:
         return pack
 
     def addresses(
-        self, paths: Sequence[str], file_index: np.ndarray, starts: np.ndarray, nbytes: np.ndarray, checksums: np.ndarray
+        self, paths: Sequence[str], file_index: np.ndarray, starts: np.ndarray, sizes: np.ndarray, checksums: np.ndarray
     ) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return the memory addresses of byte ranges of mapped files, verified depending on `verify`.
 
         Args:
             paths: Paths of files.
             file_index: int (N,), the file of each range.
-            starts, nbytes: int64 (N,), the ranges.
+            starts, sizes: int64 (N,), the ranges.
             checksums: uint64 (N,).
 
         Returns:
@@ -107,24 +108,26 @@ class ClipReader:
             CorruptRecordError: If a range is outside its file, or its checksum differs.
         """
         files, inverse = np.unique(file_index, return_inverse=True)
-        maps = [self._maps.bytes(paths[number]) for number in files.tolist()]
+        names = [paths[number] for number in files.tolist()]
+        maps = [self._maps.bytes(name) for name in names]
         extents = np.array([(_address(mapped), len(mapped)) for mapped in maps], np.int64)[inverse]
-        outside = (starts < 0) | (starts + nbytes > extents[:, 1])
+        outside = (starts < 0) | (starts + sizes > extents[:, 1])
         if outside.any():
             first = int(np.argmax(outside))
             raise CorruptRecordError(
                 f"{paths[file_index[first]]}: ends at byte {extents[first, 1]}, before its clips do; was it cut? Index again"
             )
-        addresses = extents[:, 0] + starts
-        all_verified = self.verify == "first touch" and self._verified.issuperset(addresses.tolist())
-        if self.verify != "off" and not all_verified:
-            ranges = list(zip(starts.tolist(), nbytes.tolist(), strict=True))
-            read_ahead([FileRanges(paths[n], [ranges[i] for i in np.flatnonzero(file_index == n)]) for n in files.tolist()])
-            for file, mapped, (start, size), checksum in zip(
-                file_index.tolist(), inverse.tolist(), ranges, checksums.tolist(), strict=True
-            ):
-                self._compare(paths[file], start, maps[mapped][start : start + size], checksum)
-        return addresses, maps
+        if self.verify != "off":
+            verified = [self._verified_starts(name, mapped) for name, mapped in zip(names, maps, strict=True)]
+            clips = list(zip(inverse.tolist(), starts.tolist(), strict=True))
+            if self.verify == "always" or not all(start in verified[file] for file, start in clips):
+                ranges: list[list[tuple[int, int]]] = [[] for _ in names]
+                for (file, start), size in zip(clips, sizes.tolist(), strict=True):
+                    ranges[file].append((start, size))
+                read_ahead([FileRanges(name, own) for name, own in zip(names, ranges, strict=True)])
+                for (file, start), size, checksum in zip(clips, sizes.tolist(), checksums.tolist(), strict=True):
+                    self._compare(names[file], start, maps[file][start : start + size], checksum, verified[file])
+        return extents[:, 0] + starts, maps
 
     def close(self) -> None:
         """Drop all maps and decoded clips."""
@@ -144,19 +147,25 @@ class ClipReader:
             )
         stored = mapped[start : start + count * dtype.itemsize]
         if "xxh3" in record and self.verify != "off":
-            self._compare(path, start, stored, record["xxh3"])
+            self._compare(path, start, stored, record["xxh3"], self._verified_starts(path, mapped))
         return stored.view(dtype).reshape(frames, num_keypoints, 4)
 
-    def _compare(self, path: str, start: int, stored: np.ndarray, checksum: int) -> None:
-        address = _address(stored)
-        if self.verify == "first touch" and address in self._verified:
+    def _verified_starts(self, path: str, mapped: np.ndarray) -> set[int]:
+        """Return the offsets of the clips that were verified in a map; empty if the file was mapped again since."""
+        known = self._verified.get(path)
+        if known is None or known[0]() is not mapped:
+            known = self._verified[path] = weakref.ref(mapped), set()
+        return known[1]
+
+    def _compare(self, path: str, start: int, stored: np.ndarray, checksum: int, verified: set[int]) -> None:
+        if self.verify == "first touch" and start in verified:
             return
         if xxh3_64_intdigest(stored.data) != checksum:
             raise CorruptRecordError(
                 f"{path}: the clip at bytes {start} to {start + len(stored)} is not what was written, its checksum differs; "
                 "copy the file again"
             )
-        self._verified.add(address)
+        verified.add(start)
 
     def _decode(self, record: dict, path: str, key: str | None, num_keypoints: int, fill: Fill | None) -> np.ndarray:
         raw = self._read_raw(record, path, key)
@@ -177,8 +186,8 @@ class ClipReader:
             raise CorruptRecordError(
                 f"{path}: the record names no array in it; add 'keypoint_key', or 'frame_start' and 'num_frames' of a pack"
             )
-        range = record.get(BYTE_RANGE_KEY)
-        return self._archives.read(path, key, None if range is None else ByteRange(*range))
+        position = record.get(BYTE_RANGE_KEY)
+        return self._archives.read(path, key, None if position is None else ByteRange(*position))
 
     def __reduce__(self) -> tuple:
         new = partial(ClipReader, nonfinite=self.nonfinite, verify=self.verify, max_maps=self._maps.max_open)

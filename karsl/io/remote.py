@@ -338,16 +338,17 @@ def with_retries(request: Callable[[], _T], retry: Retry, what: str) -> _T:
     Raises:
         FetchError: If `retry.attempts` requests fail, or the status is final.
     """
-    for failures in range(1, retry.attempts + 1):
+    failures = 0
+    while True:
         try:
             return request()
         except (OSError, HTTPException) as error:
-            if _is_final(error) or failures == retry.attempts:
+            failures += 1
+            if _is_final(error) or failures >= retry.attempts:
                 raise FetchError(
                     f"{what} cannot be read ({describe_error(error)}); is the address right and the server up?"
                 ) from error
             retry.backoff(failures)
-    raise AssertionError("unreachable")
 
 
 def is_final_error(error: FetchError) -> bool:

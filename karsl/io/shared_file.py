@@ -140,7 +140,7 @@ def check_owner(status: os.stat_result, path: Path) -> None:
 
 
 def _close(fd: int, remove: Path | None, owner: int) -> None:
-    with suppress(OSError):
+    with suppress(OSError):  # no caller is there to handle an error
         os.close(fd)
     if remove is not None and os.getpid() == owner:
         with suppress(OSError):

@@ -149,10 +149,11 @@ class RemappedSource(ClipSource):
         self.source, self.skeleton = source, skeleton
         self.metainfo = {**source.metainfo, "skeleton": describe_skeleton(skeleton)}
         self.records, self.notes = source.records, source.notes
+        self._mapping = skeleton.mapping_from(source.skeleton)
 
     def read(self, record: dict) -> np.ndarray:
         """Return the canonical clip on `skeleton`, float32 (T, V, 4)."""
-        return remap_clip(self.source.read(record), self.skeleton.mapping_from(self.source.skeleton))
+        return remap_clip(self.source.read(record), self._mapping)
 
     def public_record(self, record: dict) -> dict:
         """Return the public keys of the wrapped source's record."""

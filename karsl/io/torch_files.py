@@ -58,7 +58,7 @@ def read_tensor(path: str | Path, key: str | None = None) -> np.ndarray:
 
 
 def _load(path: str | Path, *, mapped: bool) -> Any:
-    import torch  # two seconds, which commands that read archives or packs do not spend
+    import torch  # here: it takes two seconds, which processes that read only archives or packs do not spend
 
     if not Path(path).is_file():
         raise missing_file_error(path)

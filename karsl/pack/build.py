@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import KarslError, PackError
+from karsl.io.atomic import sync_file
 from karsl.io.pack_reader import shard_filename, sibling_filename
 from karsl.io.sources import ClipSource
 from karsl.pack.encode import DTYPES, Block, allocate
@@ -96,8 +97,10 @@ class PackRun:
     """Execution of a plan: yields the blocks to write, and finishes each shard after its last block.
 
     Attributes:
+        source: Source of the clips.
         manifest: Manifest of the pack before, for the dtype.
         staging: Folder of the unfinished shards.
+        shards: Shards to write.
         records: Records of the clips, in the order of `shards`.
         progress: Called with the number of clips done and in total.
     """
@@ -158,8 +161,7 @@ class PackRun:
             np.save(stream, np.asfortranarray(rows))  # readers search the mapped columns
         files = {}
         for kind, part in (("frames", frames), ("presence", presence), ("clips", clips)):
-            with part.open("rb+") as stream:
-                os.fsync(stream.fileno())
+            sync_file(part)
             final = sibling_filename(name, kind)
             files[final] = FileStat.from_path(part)
             os.replace(part, self.staging.folder / final)

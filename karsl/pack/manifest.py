@@ -97,8 +97,8 @@ class Manifest:
             raise PackError(f"{path} cannot be read ({error}); pack the corpus again") from error
         if not isinstance(stored, dict) or stored.get("format") != FORMAT:
             raise PackError(f"{path} is not the manifest of a pack; is it the right folder?")
-        if stored["version"] != VERSION:
-            raise PackError(f"{path} is of version {stored['version']}, this karsl reads {VERSION}; update karsl")
+        if (version := stored.get("version")) != VERSION:
+            raise PackError(f"{path} is of version {version}, this karsl reads {VERSION}; update karsl")
         if stored.pop("xxh3", None) != _checksum(stored):
             raise PackError(f"{path} is not what was written, its checksum differs; copy it again or pack the corpus again")
         shards = tuple(Shard.from_json(shard) for shard in stored["shards"])

@@ -117,12 +117,13 @@ def recover(out: Path) -> None:
 
 
 def _read_journal(folder: Path) -> dict:
+    """Return the content of a journal; empty if there is none or it is damaged, which a kill does not do."""
     path = folder / _JOURNAL
     try:
         journal = json.loads(path.read_text(encoding="utf-8"))
         names = [name for shard in journal["done"].values() for name in (shard["frames"], *shard["files"])]
         names += journal["commits"] or ()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
         return {}
     check_filenames(names, path)
     return journal

@@ -12,7 +12,7 @@ import numpy as np
 
 from karsl.errors import KarslError
 from karsl.io.annotations import parse_annotations
-from karsl.io.pack_reader import ANNOTATIONS, CHECKSUM, FIRST, LENGTH, Pack
+from karsl.io.pack_reader import ANNOTATIONS, CHECKSUM, FIRST, LENGTH, Pack, sibling_filename
 from karsl.pack.encode import write_header
 from karsl.pack.manifest import FileStat, Manifest, Shard
 
@@ -38,7 +38,8 @@ def verify_pack(path: str | Path, *, progress: Callable[[int, int], None] | None
     total, done = sum(stat.bytes for stat in manifest.files().values()), 0
     problem = _difference(folder / ANNOTATIONS, manifest.annotations)
     problems = [problem] if problem else []
-    clip_ids = {} if problems else _clip_ids(folder)
+    records = [] if problems else parse_annotations(folder / ANNOTATIONS)[1]
+    clip_ids = {(r["keypoint_path"], r["frame_start"]): r["clip_id"] for r in records}
     for shard in manifest.shards:
         damaged: dict[str, str] = {}
         for name, stat in shard.files.items():
@@ -49,7 +50,7 @@ def verify_pack(path: str | Path, *, progress: Callable[[int, int], None] | None
             if progress:
                 progress(done, total)
         problems += _locate_problems(folder, shard, damaged, clip_ids)
-    return problems or list(_dangling_records(folder, manifest))
+    return problems or list(_dangling_records(folder, manifest, records))
 
 
 def _difference(path: Path, stat: FileStat) -> str | None:
@@ -67,10 +68,9 @@ def _locate_problems(
     folder: Path, shard: Shard, damaged: dict[str, str], clip_ids: dict[tuple[str, int], str]
 ) -> Iterator[str]:
     """Yield the problems of a shard, by clip if the checksums of clips locate them; removed clips are ignored."""
-    frames, presence, _ = shard.files
     pack = None
-    if damaged and set(damaged) <= {frames, presence}:
-        with suppress(KarslError, OSError):
+    if damaged and set(damaged) <= {shard.frames, sibling_filename(shard.frames, "presence")}:
+        with suppress(KarslError, OSError):  # it cannot be opened: report its damaged files
             pack = Pack(folder / shard.frames, verify="first touch")
     if pack is None:
         yield from damaged.values()
@@ -96,18 +96,12 @@ def _header_is_intact(path: Path) -> bool:
         return stream.read(len(header.getvalue())) == header.getvalue()
 
 
-def _clip_ids(folder: Path) -> dict[tuple[str, int], str]:
-    _, records = parse_annotations(folder / ANNOTATIONS)
-    return {(r["keypoint_path"], r["frame_start"]): r["clip_id"] for r in records}
-
-
-def _dangling_records(folder: Path, manifest: Manifest) -> Iterator[str]:
+def _dangling_records(folder: Path, manifest: Manifest, records: list[dict]) -> Iterator[str]:
     """Yield the records that refer to no clip; the files are known to be intact."""
     lengths: dict[tuple[str, int], int] = {}
     for shard in manifest.shards:
-        clips = np.load(folder / list(shard.files)[2], allow_pickle=False)
+        clips = np.load(folder / sibling_filename(shard.frames, "clips"), allow_pickle=False)
         lengths |= {(shard.frames, start): length for start, length in clips[:, : LENGTH + 1].tolist()}
-    _, records = parse_annotations(folder / ANNOTATIONS)
     if len(records) != manifest.num_clips:
         yield f"{ANNOTATIONS} has {len(records)} records, the manifest {manifest.num_clips} clips; {_REMEDY}"
     for r in records:

@@ -81,7 +81,10 @@ def pack_clips(
     """
     out = Path(out).resolve()
     if mode not in ("new", "replace", "append") or shard_bytes < 0 or workers < 0:
-        raise ConfigError(f"mode={mode!r}, shard_bytes={shard_bytes}, workers={workers}: no such way to write a pack")
+        raise ConfigError(
+            f"mode={mode!r}, shard_bytes={shard_bytes}, workers={workers} of a pack; expected mode 'new', 'replace' or "
+            "'append', and no negative number"
+        )
     with exclusive_lock(out):
         recover(out)
         target = _open_target(out, mode, source.skeleton, dtype)

@@ -57,11 +57,11 @@ def write_tars(
         ConfigError: If `dtype` is unknown, a `clip_id` is not unique, a clip is not finite, exceeds float16 or has another
             skeleton, or the folder contains other tars.
     """
-    folder, storage_dtype = Path(folder), np.dtype(dtype)
-    if storage_dtype not in (np.float16, np.float32) or samples_per_shard < 1:
+    if dtype not in ("float16", "float32") or samples_per_shard < 1:
         raise ConfigError(
-            f"tars of dtype={dtype!r}, {samples_per_shard} clips each; expected float16 or float32, and at least 1"
+            f"tars of dtype={dtype!r}, {samples_per_shard} clips each; expected 'float16' or 'float32', and at least 1"
         )
+    folder = Path(folder)
     _check_folder(folder)
     label = {sign: index for index, sign in enumerate(metainfo.get("signs", ()))}
     remaining = iter(zip(_sample_keys(records), progress(records, len(records)) if progress else records, strict=True))
@@ -70,7 +70,7 @@ def write_tars(
         path = folder / f"clips-{number:06d}.tar"
         with atomic_path(path) as temp, tarfile.open(temp, "w", format=tarfile.PAX_FORMAT) as archive:
             for key, record in islice(remaining, samples_per_shard):
-                clip = _to_dtype(read_clip(record), storage_dtype, record, skeleton)
+                clip = _to_dtype(read_clip(record), dtype, record, skeleton)
                 metadata = {k: v for k, v in record.items() if k not in LOCATOR_KEYS} | {"num_frames": len(clip)}
                 if "label" not in metadata and record.get("sign") in label:
                     metadata["label"] = label[record["sign"]]
@@ -200,12 +200,12 @@ def _sample_keys(records: list[dict]) -> Iterator[str]:
         yield key
 
 
-def _to_dtype(clip: np.ndarray, dtype: np.dtype, record: dict, skeleton: Skeleton) -> np.ndarray:
+def _to_dtype(clip: np.ndarray, dtype: str, record: dict, skeleton: Skeleton) -> np.ndarray:
     name = record.get("clip_id", "a clip")
     problem = shape_problem(clip.shape, clip.dtype, skeleton.num_keypoints)
     problem = problem or ("has no score" if clip.shape[2] != 4 else value_problem(clip))
     if problem:
         raise ConfigError(f"{name!r} {problem}; is the skeleton {skeleton.name!r} right?")
-    if dtype == np.float32:
+    if dtype == "float32":
         return np.ascontiguousarray(clip, np.float32)
     return to_float16(clip, name=name, has_mask=False)

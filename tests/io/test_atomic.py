@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import stat
@@ -81,6 +82,30 @@ def test_what_is_synced_can_be_written_as_windows_demands(tmp_path, monkeypatch)
     with atomic_output(tmp_path / "y.txt", is_file=True) as part:
         part.write_text("y")
     assert modes == [os.O_RDWR, os.O_RDWR]
+
+
+@pytest.mark.parametrize(("number", "raises"), [(errno.EIO, True), (errno.EINVAL, False), (errno.EBADF, False)])
+def test_a_disk_error_of_a_folder_is_raised_and_a_system_that_flushes_no_folders_is_no_error(
+    tmp_path, monkeypatch, number, raises
+):
+    fsync = os.fsync
+
+    def fail_on_folders(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(fd)
+
+    def write() -> None:
+        with atomic_path(tmp_path / "x.txt") as part:
+            part.write_text("x")
+
+    monkeypatch.setattr(os, "fsync", fail_on_folders)
+    if raises:
+        with pytest.raises(OSError, match="Input/output error"):
+            write()
+    else:
+        write()
+    assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
 
 
 def test_a_killed_writer_leaves_the_old_file(tmp_path):

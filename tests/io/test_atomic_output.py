@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from filelock import Timeout
 
 from karsl.errors import ConfigError
 from karsl.formats import convert, open_clips
@@ -74,6 +76,30 @@ def test_folders_that_only_look_alike_stay(tmp_path):
         (part / "a").touch()
     assert names(tmp_path) == [".out.abcdefgh.part", ".out.b.abcdefgh.part", "out", "out.part"]
     assert names(tmp_path / "out") == ["a"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads folders of every user")
+def test_the_folder_of_another_user_is_left_alone(tmp_path):
+    other = tmp_path / ".out.abcdefgh.part"
+    other.mkdir()
+    (other / "lock").touch()
+    other.chmod(0)  # as it looks to this user
+    try:
+        with atomic_output(tmp_path / "out") as part:
+            (part / "a").touch()
+        assert names(tmp_path) == [".out.abcdefgh.part", "out"]
+    finally:
+        other.chmod(0o700)
+
+
+def test_a_file_system_without_locks_is_one_error_and_nothing_is_left(tmp_path, monkeypatch):
+    def fail(lock) -> None:
+        raise Timeout(lock.lock_file)
+
+    monkeypatch.setattr("karsl.io.atomic.FileLock.acquire", fail)
+    with pytest.raises(ConfigError, match="out: its folder does not support file locks"), atomic_output(tmp_path / "out"):
+        pass
+    assert names(tmp_path) == []
 
 
 def test_an_error_leaves_nothing(tmp_path):

@@ -1,4 +1,4 @@
-"""Headers of files, remembered: only what changed is opened again, and a memory is never believed blindly."""
+"""Headers of files are stored: only changed files are opened again, and a damaged index is not used."""
 
 from __future__ import annotations
 
@@ -39,51 +39,51 @@ def test_clips_are_counted_over_files_and_found_by_number(root):
 
 
 def test_files_that_did_not_change_are_not_opened_again(root, tmp_path):
-    memory = tmp_path / "memory"
-    first = FileIndex.read(root, NAMES, index_file=memory)
+    index_file = tmp_path / "index"
+    first = FileIndex.read(root, NAMES, index_file=index_file)
     assert first.added == NAMES
     for path in root.iterdir():  # same size and time, nothing in them: only their names and states can be read
         path.write_bytes(bytes(path.stat().st_size))
         os.utime(path, ns=(OLD_NS, OLD_NS))
-    again = FileIndex.read(root, NAMES, index_file=memory)
+    again = FileIndex.read(root, NAMES, index_file=index_file)
     assert (again.files, again.added, again.changed, again.removed) == (first.files, [], [], [])
 
 
 def test_what_was_added_changed_or_removed_is_named_and_read(root, tmp_path):
-    memory = tmp_path / "memory"
-    FileIndex.read(root, NAMES, index_file=memory)
+    index_file = tmp_path / "index"
+    FileIndex.read(root, NAMES, index_file=index_file)
     np.save(root / "b.npy", np.zeros((9, 2, 4)))
     (root / "a.npz").unlink()
     np.save(root / "d.npy", np.zeros((1, 2, 4)))
-    index = FileIndex.read(root, ["b.npy", "c.pt", "d.npy"], index_file=memory)
+    index = FileIndex.read(root, ["b.npy", "c.pt", "d.npy"], index_file=index_file)
     assert (index.added, index.changed, index.removed) == (["d.npy"], ["b.npy"], ["a.npz"])
     assert index.frame_ends.tolist() == [9, 11, 12]
-    assert FileIndex.read(root, ["c.pt"], index_file=memory).changed == []
+    assert FileIndex.read(root, ["c.pt"], index_file=index_file).changed == []
 
 
 def test_a_file_younger_than_the_clock_resolution_is_read_again(root, tmp_path, monkeypatch):
-    monkeypatch.setattr("karsl.io.hashing.RACY_NS", 10**16)  # however long this process waits for its turn
-    memory = tmp_path / "memory"
+    monkeypatch.setattr("karsl.io.file_index.RACY_NS", 10**16)  # however long this process waits for its turn
+    index_file = tmp_path / "index"
     np.save(root / "b.npy", np.zeros((9, 2, 4)))
     for _ in range(2):
-        index = FileIndex.read(root, NAMES, index_file=memory)
+        index = FileIndex.read(root, NAMES, index_file=index_file)
         assert "b.npy" in index.added
 
 
 @pytest.mark.parametrize("damage", [lambda d: d[:50], lambda d: d[:60] + b"!" + d[61:], lambda d: b"", lambda d: b"\0" * 99])
-def test_a_damaged_memory_is_not_used(root, tmp_path, damage):
-    memory = tmp_path / "memory"
-    first = FileIndex.read(root, NAMES, index_file=memory)
-    memory.write_bytes(damage(memory.read_bytes()))
-    again = FileIndex.read(root, NAMES, index_file=memory)
+def test_a_damaged_index_is_not_used(root, tmp_path, damage):
+    index_file = tmp_path / "index"
+    first = FileIndex.read(root, NAMES, index_file=index_file)
+    index_file.write_bytes(damage(index_file.read_bytes()))
+    again = FileIndex.read(root, NAMES, index_file=index_file)
     assert (again.files, again.added) == (first.files, NAMES)
 
 
-def test_problems_are_remembered_with_their_file(root, tmp_path):
+def test_problems_are_stored_with_their_file(root, tmp_path):
     (root / "b.npy").write_bytes(b"hello")
     os.utime(root / "b.npy", ns=(OLD_NS, OLD_NS))
     for _ in range(2):
-        index = FileIndex.read(root, [*NAMES, "removed.npy"], index_file=tmp_path / "memory")
+        index = FileIndex.read(root, [*NAMES, "removed.npy"], index_file=tmp_path / "index")
         assert "b.npy: no readable .npy file" in index.files[1].problems[0]
         assert "removed.npy: was removed while the folder was read" in index.files[3].problems[0]
         assert len(index) == 3

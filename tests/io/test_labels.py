@@ -1,4 +1,5 @@
 import json
+import zipfile
 
 import pytest
 
@@ -49,6 +50,13 @@ def test_other_files_are_rejected(tmp_path):
         read_label_table(sheet_of(tmp_path, "", "labels.txt"))
     with pytest.raises(AnnotationError, match="not a readable label table"):
         read_label_table(sheet_of(tmp_path, "{", "labels.json"))
+    pytest.importorskip("openpyxl")
+    with pytest.raises(AnnotationError, match="labels.xlsx: not a readable label table .File is not a zip file.; save it"):
+        read_label_table(sheet_of(tmp_path, "hello", "labels.xlsx"))
+    with zipfile.ZipFile(tmp_path / "other.xlsx", "w") as archive:
+        archive.writestr("a.txt", "hello")
+    with pytest.raises(AnnotationError, match="other.xlsx: not a readable label table"):
+        read_label_table(tmp_path / "other.xlsx")
     words = json.dumps({"AR_WORDS": ["ا"], "EN_WORDS": []})
     with pytest.raises(AnnotationError, match="1 Arabic and 0 English words"):
         read_label_table(sheet_of(tmp_path, words, "labels.json"))

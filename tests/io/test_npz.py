@@ -258,7 +258,7 @@ def test_without_the_faster_library_the_same_bytes_are_inflated(archive, monkeyp
     assert read_range(archive, "a", members_of(archive)["a"].range).tolist() == [[[0, 1, 2], [3, 4, 5]]]
 
 
-@pytest.mark.parametrize(("size", "text"), [(1 << 40, "cannot come of"), (300, "instead of 300|Decompression failed")])
+@pytest.mark.parametrize(("size", "text"), [(1 << 40, "cannot decompress to"), (300, "instead of 300|Decompression failed")])
 @pytest.mark.parametrize("library", [True, False])
 def test_a_directory_that_promises_another_size_is_rejected(archive, monkeypatch, library, size, text):
     if not library:

@@ -104,6 +104,22 @@ def test_bytes_are_compared_at_the_first_touch_or_always(records, verify, finds)
         reader.read(wrong, V)
 
 
+def test_a_file_that_takes_the_address_of_a_closed_one_is_verified_too(tmp_path):
+    clip, reader = canonical_clip(raw_clip()), ClipReader(max_maps=1)
+    right = xxh3_64_intdigest(clip.tobytes())
+    for name in "abc":
+        (tmp_path / name).write_bytes(clip.tobytes())
+
+    def read(name, checksum):
+        where = {"keypoint_path": str(tmp_path / name), "byte_start": 0, "num_frames": 6, "dtype": "float32"}
+        reader.read({**where, "xxh3": checksum}, V)
+
+    read("a", right)
+    read("b", right)  # closes the map of the first file, whose address is free then
+    with pytest.raises(CorruptRecordError, match="c: the clip at bytes 0 to .* its checksum differs"):
+        read("c", right + 1)
+
+
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no advice")
 def test_all_ranges_of_a_batch_are_requested_before_any_is_compared(records, monkeypatch):
     requested = []

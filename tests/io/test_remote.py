@@ -6,7 +6,6 @@ import importlib.util
 import multiprocessing
 import os
 import socket
-import sys
 import time
 from pathlib import Path
 from urllib.parse import quote
@@ -16,14 +15,10 @@ from xxhash import xxh3_64_intdigest
 
 from karsl.errors import FetchError, MissingExtraError
 from karsl.io import remote_cache
-from karsl.io import remote_cache as file_cache
 from karsl.io.remote import Retry, download, merge_ranges, read_ranges
 from karsl.io.remote_cache import FileCache, Span, fetch_ranges_sparse
+from tests.io import range_server
 
-_SPEC = importlib.util.spec_from_file_location("range_server", Path(__file__).with_name("range_server.py"))
-range_server = importlib.util.module_from_spec(_SPEC)
-sys.modules["range_server"] = range_server
-_SPEC.loader.exec_module(range_server)
 QUICK = Retry(attempts=3, wait_s=0.001)
 CONTENT = bytes(range(256)) * 4000  # a megabyte
 
@@ -182,7 +177,7 @@ def test_a_scheme_without_its_package_is_one_sentence(scheme):
 
 
 def test_the_cache_downloads_once_and_evicts_the_least_recently_used(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(file_cache, "GRACE_S", 0)
+    monkeypatch.setattr(remote_cache, "GRACE_S", 0)
     url, faults, folder = server
     for name in "bcd":
         (folder / f"{name}.bin").write_bytes(CONTENT)
@@ -195,14 +190,14 @@ def test_the_cache_downloads_once_and_evicts_the_least_recently_used(server, tmp
         os.utime(path, (time.time() - age_s, path.stat().st_mtime))  # one tick of a coarse clock may hold all of it
     cache.get(url.replace("a.bin", "c.bin"))
     assert [cache.path(url.replace("a.bin", f"{n}.bin")).exists() for n in "abc"] == [False, True, True]
-    monkeypatch.setattr(file_cache, "GRACE_S", 60)
+    monkeypatch.setattr(remote_cache, "GRACE_S", 60)
     cache.get(url)
     assert cache.path(url.replace("a.bin", "b.bin")).exists(), "it was used a moment ago"
     assert cache.get("/here/it/is.tar") == Path("/here/it/is.tar")
 
 
 def test_a_file_that_cannot_be_removed_stays_until_later(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(file_cache, "GRACE_S", -1)
+    monkeypatch.setattr(remote_cache, "GRACE_S", -1)
     url, _, _ = server
     cache = FileCache(tmp_path / "cache", max_bytes=1, retry=QUICK)
     path = cache.get(url)

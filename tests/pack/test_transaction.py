@@ -258,6 +258,14 @@ def test_a_killed_worker_is_reported_and_does_not_hang(tmp_path):
         pack_clips(source, tmp_path / "pack", workers=1)
 
 
+def test_a_journal_that_cannot_be_read_is_an_error_and_stays(source, pack):
+    journal = pack / STAGING_FOLDER / "journal.json"
+    journal.mkdir(parents=True)
+    with pytest.raises(OSError, match="journal.json"):
+        pack_clips(source, pack, mode="append")
+    assert journal.exists()
+
+
 def test_a_move_interrupted_by_a_kill_is_completed_by_the_next_writer(source, pack, tmp_path, same_content):
     more = make_source(9, first=20)
     pack_clips(more, tmp_path / "copy", shard_bytes=SHARD_BYTES)

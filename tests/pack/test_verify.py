@@ -184,6 +184,7 @@ def test_the_manifest_is_of_this_format(pack):
     text = path.read_text(encoding="utf-8")
     for old, new, words in (
         ('"version": 1', '"version": 2', "is of version 2, this karsl reads 1; update karsl"),
+        ('"version"', '"versiom"', "is of version None, this karsl reads 1"),
         ('"karsl pack"', '"other"', "is not the manifest of a pack"),
         ('"float16"', '"float32"', "its checksum differs"),
         ("{", "", "cannot be read"),

@@ -11,11 +11,11 @@ import pytest
 from karsl.errors import ConfigError, CorruptRecordError, DataErrors, PackError
 from karsl.formats import open_clips
 from karsl.io.pack_reader import Pack, list_shards
-from karsl.io.sources import ClipSource, FunctionSource
+from karsl.io.sources import FunctionSource
 from karsl.pack.manifest import FileStat, Manifest
 from karsl.pack.write import pack_clips
 from karsl.skeletons import get_skeleton
-from tests.pack.packed_clips import SKELETON, clip_of, make_source
+from tests.pack.packed_clips import SKELETON, NumberedClips, clip_of, make_source
 
 SHARD_BYTES = 40_000
 
@@ -106,36 +106,33 @@ def test_a_clip_that_float16_cannot_hold_is_named_and_nothing_appears(source, tm
     pack_clips(large, tmp_path / "pack", dtype="float32")
 
 
+class SpoiledClips(NumberedClips):
+    """Clips of which the fourth does not fit its record or cannot be read."""
+
+    def read(self, record):
+        clip = super().read(record)
+        if record["clip_id"] != "clip 3":
+            return clip
+        if self.fingerprint == "unreadable":
+            raise OSError(5, "cannot read clip 3")
+        return {"short": clip[:-1], "few points": clip[:, :5], "not finite": clip * np.nan}[self.fingerprint]
+
+
 @pytest.mark.parametrize(
-    ("spoil", "text"),
+    ("damage", "error", "text"),
     [
-        (lambda clip: clip[:-1], r"clip 'clip 3' has shape \(25, 67, 4\), its index \(26, 67, 4\); index it again"),
-        (lambda clip: clip[:, :5], r"clip 'clip 3' has shape \(26, 5, 4\)"),
-        (lambda clip: clip * np.nan, "clip 'clip 3' has values that are NaN"),
+        ("short", CorruptRecordError, r"clip 'clip 3' has shape \(25, 67, 4\), its index \(26, 67, 4\); index it again"),
+        ("few points", CorruptRecordError, r"clip 'clip 3' has shape \(26, 5, 4\)"),
+        ("not finite", CorruptRecordError, "clip 'clip 3' has values that are NaN"),
+        ("unreadable", OSError, "cannot read clip 3"),
     ],
 )
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_wrong_header_stops_the_packing(source, tmp_path, spoil, text, workers):
-    spoiled = SpoiledClips(source, text) if workers else None
-    given = spoiled or FunctionSource(
-        source.metainfo,
-        SKELETON,
-        source.records,
-        lambda r: spoil(source.read(r)) if r["clip_id"] == "clip 3" else source.read(r),
-    )
-    with pytest.raises((CorruptRecordError, OSError), match="clip 3"):
-        pack_clips(given, tmp_path / "pack", workers=workers)
+def test_a_clip_that_does_not_fit_its_record_stops_the_packing(source, tmp_path, damage, error, text, workers):
+    spoiled = SpoiledClips(20, fingerprint=damage, records=source.records)
+    with pytest.raises(error, match=text):
+        pack_clips(spoiled, tmp_path / "pack", workers=workers)
     assert not (tmp_path / "pack").exists()
-
-
-class SpoiledClips(ClipSource):
-    """Cannot be read, in a worker either."""
-
-    def __init__(self, source, text):
-        self.metainfo, self.skeleton, self.records = source.metainfo, source.skeleton, source.records
-
-    def read(self, record):
-        raise OSError(5, f"cannot read {record['clip_id']}, clip 3")
 
 
 def test_duplicate_names_and_clips_without_frames_are_reported_together(source, tmp_path):

@@ -32,7 +32,7 @@ def records_of(count: int) -> list[dict]:
 
 @pytest.fixture
 def tars(tmp_path):
-    """Five clips in three tars, two a tar."""
+    """Five clips in three tars, two per tar."""
     folder = tmp_path / "tars"
     write_tars(folder, META, records_of(5), lambda r: clip_of(int(r["clip_id"][-1])), skeleton=HAND, samples_per_shard=2)
     return folder
@@ -222,6 +222,8 @@ def test_what_float16_or_a_tar_cannot_store_is_rejected(tmp_path):
         write_tars(tmp_path, META, records_of(1), lambda r: far * np.nan, skeleton=HAND)
     with pytest.raises(ConfigError, match="a unique name"):
         write_tars(tmp_path, META, records_of(1) * 2, lambda r: clip_of(0), skeleton=HAND)
+    with pytest.raises(ConfigError, match="tars of dtype='flot16', 1000 clips each; expected 'float16' or 'float32'"):
+        write_tars(tmp_path, META, records_of(1), lambda r: clip_of(0), skeleton=HAND, dtype="flot16")
     dot = Skeleton("tar_dot", (("rh", ("a",)),))
     with pytest.raises(ConfigError, match="has 3 keypoints, the skeleton 1"):
         write_tars(tmp_path, META, records_of(1), lambda r: clip_of(0), skeleton=dot)
