@@ -93,6 +93,7 @@ def prediction_sheet(
     """
     metainfo = metainfo or {}
     if truth is not None:
+        truth = int(truth)  # may be a numpy integer or a tensor
         results = {**results, "label": truth}
     sheet = clip_sheet(results, metainfo=metainfo, columns=columns)
     band = Canvas(sheet.width, _BAND)
