@@ -59,24 +59,22 @@ def open_clips(
     open_format = partial(open_any, path, skeleton=skeleton, trusted=trusted)
     if format:
         return SourceClips(open_format(format=format))
-    if path.is_dir():
-        detected = "annotation" if ann_file else detect_format(path).name  # as `karsl pack` does: both show the same clips
-        if detected in ("pack", "annotation"):
-            return _open_annotated(path, path / (ann_file or ANNOTATIONS), skeleton)
-        if detected == "karsl":
-            return KArSLDataset(data_root=str(path), pipeline=_LOAD, skeleton=skeleton or "karsl_184", on_error="skip")
-        return SourceClips(open_format(format=detected))
-    if path.suffix.lower() == ".json" and _is_annotation(path):
-        return _open_annotated(path.parent, path, skeleton)
-    if path.suffix.lower() not in (".npz", ".npy"):
-        return SourceClips(open_format())
-    try:
-        return SourceClips(read_arrays(path, skeleton))
-    except KarslError as error:  # not (T, V, C) arrays; a format with named columns may still match
+    if path.is_file() and path.suffix.lower() in (".npz", ".npy"):
         try:
-            return SourceClips(open_format())
-        except KarslError:
-            raise error from None
+            return SourceClips(read_arrays(path, skeleton))
+        except KarslError as error:  # not (T, V, C) arrays; a format with named columns may still match
+            try:
+                return SourceClips(open_format())
+            except KarslError:
+                raise error from None
+    is_folder = path.is_dir()
+    detected = "annotation" if ann_file and is_folder else detect_format(path).name  # the clips that `karsl pack` writes
+    if detected in ("pack", "annotation"):
+        root, file = (path, path / (ann_file or ANNOTATIONS)) if is_folder else (path.parent, path)
+        return _open_annotated(root, file, skeleton)
+    if detected == "karsl":
+        return KArSLDataset(data_root=str(path), pipeline=_LOAD, skeleton=skeleton or "karsl_184", on_error="skip")
+    return SourceClips(open_format(format=detected))
 
 
 def read_arrays(path: Path, skeleton: str | Mapping | Skeleton | None = None) -> FunctionSource:
@@ -104,12 +102,6 @@ def _open_annotated(root: Path, ann_file: Path, skeleton: Any) -> KeypointDatase
     if clips.skeleton is None:
         raise AnnotationError(f"{ann_file}: the metainfo has no skeleton; use --source-skeleton NAME (skeleton=...)")
     return clips
-
-
-def _is_annotation(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(1 << 16)
-    return b'"metainfo"' in head or b'"data_list"' in head
 
 
 def _member_shapes(path: Path) -> dict[str, tuple[int, ...]]:
