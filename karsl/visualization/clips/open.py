@@ -68,7 +68,7 @@ def open_clips(
             except KarslError:
                 raise error from None
     is_folder = path.is_dir()
-    detected = "annotation" if ann_file and is_folder else detect_format(path).name  # the clips that `karsl pack` writes
+    detected = "annotation" if ann_file and is_folder else detect_format(path).name  # as `karsl pack` does
     if detected in ("pack", "annotation"):
         root, file = (path, path / (ann_file or ANNOTATIONS)) if is_folder else (path.parent, path)
         return _open_annotated(root, file, skeleton)
