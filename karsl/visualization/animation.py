@@ -16,7 +16,7 @@ from karsl.io.atomic import atomic_path
 from karsl.visualization.draw.canvas import Canvas, Image, shorten
 from karsl.visualization.draw.captions import MARGIN, draw_presence, draw_sampled_frames, draw_title
 from karsl.visualization.draw.clip import ClipPlot, hands_detached
-from karsl.visualization.draw.palette import GRID, INK, MUTED, GroupStyle, drawing_colors, group_styles
+from karsl.visualization.draw.palette import GRID, INK, MUTED, GroupStyle, drawing_colors, enlarged_hands, group_styles
 from karsl.visualization.draw.skeleton import Viewport, draw_frame, fit, fit_per_frame, fit_shared
 
 FPS = 25.0  # videos of KArSL have 25 or 30 frames per second; `fps` of metainfo or a record takes precedence
@@ -219,13 +219,9 @@ def _layout(clips: Sequence[ClipPlot]) -> list[list[Panel]]:
 
 def _body_panels(clip: ClipPlot, body: Viewport, x: float, top: float, width: float) -> list[Panel]:
     panels = [Panel(x, top, width, width, None, [body] * clip.num_frames)]
-    styles = group_styles(clip.skeleton)
-    hands = sorted((s for s in styles if s.side), key=lambda s: s.side == "left")
-    if len(hands) == len(styles) == 1:
-        return panels  # a single hand is already large in the body panel
     is_alone = width == _WIDTH_ALONE  # hands on the right of a single stage, below one of several
     size = (width / 2, width / 2) if is_alone else (width / 2, width * 0.45)
-    for number, hand in enumerate(hands):
+    for number, hand in enumerate(enlarged_hands(clip.skeleton)):
         views = fit_per_frame(clip.points[:, clip.skeleton.groups[hand.name]], size, pad=14)
         corner = (x + width, top + number * size[1]) if is_alone else (x + number * size[0], top + width)
         panels.append(Panel(*corner, *size, hand, views))

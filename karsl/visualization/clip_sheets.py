@@ -13,7 +13,7 @@ from karsl.skeletons import Skeleton
 from karsl.visualization.draw.canvas import Canvas, Image, shorten, text_width
 from karsl.visualization.draw.captions import MARGIN, draw_legend, draw_presence, draw_sampled_frames, draw_title
 from karsl.visualization.draw.clip import ClipPlot, glosses, hands_detached
-from karsl.visualization.draw.palette import GRID, INK, MUTED, GroupStyle, group_styles
+from karsl.visualization.draw.palette import GRID, INK, MUTED, GroupStyle, enlarged_hands, group_styles
 from karsl.visualization.draw.skeleton import Viewport, draw_frame, fit, fit_per_frame, fit_shared
 
 CORRECT, WRONG = "#0b7a5b", "#b3261e"
@@ -122,15 +122,11 @@ def plan_rows(clip: ClipPlot, frames: np.ndarray, body: Viewport | None = None) 
         frames: int64 (n,), frames of the panels.
         body: Viewport of the body. None fits one to the clip.
     """
-    styles = group_styles(clip.skeleton)
     if hands_detached(clip.points, clip.skeleton):
-        return [_group_row(clip, style, frames, follow=False) for style in styles]
+        return [_group_row(clip, style, frames, follow=False) for style in group_styles(clip.skeleton)]
     body = body or body_views([clip])[0]
-    hands = sorted((s for s in styles if s.side), key=lambda s: s.side == "left")
-    rows = [Row("body", None, BODY, [body] * len(frames))]
-    if len(hands) == len(styles) == 1:
-        return rows  # a single hand is already large in the body row
-    return rows + [_group_row(clip, style, frames, follow=True) for style in hands]
+    hands = [_group_row(clip, style, frames, follow=True) for style in enlarged_hands(clip.skeleton)]
+    return [Row("body", None, BODY, [body] * len(frames)), *hands]
 
 
 def body_views(clips: Sequence[ClipPlot]) -> list[Viewport]:
