@@ -14,7 +14,7 @@ import numpy as np
 from karsl.errors import ConfigError, KarslError, missing_extra
 from karsl.io.atomic import atomic_path
 from karsl.visualization.draw.canvas import Canvas, Image, shorten
-from karsl.visualization.draw.captions import MARGIN, draw_presence, draw_sampled_frames, draw_title
+from karsl.visualization.draw.captions import BAR, GAP, MARGIN, TICK, draw_presence, draw_sampled_frames, draw_title
 from karsl.visualization.draw.clip import ClipPlot, hands_detached
 from karsl.visualization.draw.palette import GRID, INK, MUTED, GroupStyle, drawing_colors, enlarged_hands, group_styles
 from karsl.visualization.draw.skeleton import Viewport, draw_frame, fit, fit_per_frame, fit_shared
@@ -67,7 +67,7 @@ class Scene:
         panels = [panel for stage in self.panels for panel in stage]
         width = max(max(p.x + p.width for p in panels), 480)
         self._bars_top = max(p.y + p.height for p in panels) + 10
-        bars = 13 * len(group_styles(self.clips[0].skeleton)) + 18
+        bars = (BAR + GAP) * len(group_styles(self.clips[0].skeleton)) + TICK + GAP + 7
         self.size = (round(width) + 1) // 2 * 2, (round(self._bars_top + bars) + 1) // 2 * 2
 
     def images(self) -> Iterator[Any]:
