@@ -144,7 +144,7 @@ def encode_webp(scene: Scene, fps: float = FPS) -> bytes:
 
 
 def frames_per_second(record: Mapping[str, Any], metainfo: Mapping[str, Any] | None = None) -> float:
-    """Return the `fps` of a record, else of the dataset, else 25.
+    """Return the `fps` of a record, else of the dataset, limited to 1 to 100; else 25.
 
     Example:
         >>> frames_per_second({}, {"fps": 30}), frames_per_second({"fps": 0})
