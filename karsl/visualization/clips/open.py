@@ -12,7 +12,7 @@ import numpy as np
 from karsl.datasets import KArSLDataset, KeypointDataset
 from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataErrors, DatasetNotFoundError, KarslError
 from karsl.formats.base import detect_format
-from karsl.formats.convert import open_clips as open_any
+from karsl.formats.convert import open_clips
 from karsl.formats.safe_pickle import Trusted
 from karsl.io import list_members, read_member
 from karsl.io.clip import canonical_clip
@@ -24,7 +24,7 @@ from karsl.visualization.clips.sources import SourceClips, guess_skeleton
 _LOAD = [{"type": "LoadKeypoints"}]
 
 
-def open_clips(
+def open_dataset(
     path: str | Path,
     *,
     ann_file: str = "",
@@ -49,14 +49,14 @@ def open_clips(
         >>> import tempfile
         >>> file = Path(tempfile.mkdtemp()) / "hello.npy"
         >>> np.save(file, np.ones((30, 184, 4), np.float32))
-        >>> clips = open_clips(file)
+        >>> clips = open_dataset(file)
         >>> len(clips), clips.stages(0)[-1][1]["skeleton"].name
         (1, 'karsl_184')
     """
     path = Path(path)
     if not path.exists():
         raise DatasetNotFoundError(f"no config, folder or file '{path}' to browse")
-    open_format = partial(open_any, path, skeleton=skeleton, trusted=trusted)
+    open_format = partial(open_clips, path, skeleton=skeleton, trusted=trusted)
     if format:
         return SourceClips(open_format(format=format))
     if path.is_file() and path.suffix.lower() in (".npz", ".npy"):
