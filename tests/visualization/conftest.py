@@ -60,14 +60,14 @@ def chromium_path() -> str:
     """Path of the Chromium of this machine."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
-        pytest.skip("no Chromium is installed (apt-get install chromium): the page is not driven")
+        pytest.skip("no Chromium is installed (apt-get install chromium): browser tests are skipped")
     return found
 
 
 @pytest.fixture(scope="module")
 def browser(chromium_path):
     """Headless Chromium; its driver runs an event loop, which must not outlive the module."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the page is not driven")
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: browser tests are skipped")
     with api.sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=chromium_path, args=["--no-sandbox"], timeout=300_000)
         yield chromium

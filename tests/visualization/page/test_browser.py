@@ -207,7 +207,7 @@ def test_pointer_near_a_keypoint_shows_its_name(opened, page_clips):
     assert text.split()[0] in page_clips[0].stages[0].skeleton.names
 
 
-def test_every_function_has_a_key(opened):
+def test_keys_control_frames_clips_speed_and_search(opened):
     page = opened.page
     press = page.keyboard.press
     press("Home")
