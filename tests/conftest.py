@@ -54,6 +54,20 @@ def corpus(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
+def arms():
+    """Points (4, 6, 2) and their skeleton: each hand is at its own wrist, the right at x = 0, the left at x = 1."""
+    from karsl.skeletons import Skeleton
+
+    groups = (
+        ("pose", ("left_wrist", "right_wrist")),
+        ("rh", ("right_hand_wrist", "right_hand_thumb_tip")),
+        ("lh", ("left_hand_wrist", "left_hand_thumb_tip")),
+    )
+    one = [[1.0, 0.5], [0.0, 0.5], [0.1, 0.5], [0.2, 0.4], [0.9, 0.5], [0.8, 0.4]]
+    return np.tile(np.array(one), (4, 1, 1)), Skeleton("arms", groups)
+
+
+@pytest.fixture
 def write_clips(tmp_path):
     """`write_clips({'01-train/0001.npz': {'a': 30}})` makes a data root; a number is a length, an array is itself."""
 

@@ -167,14 +167,14 @@ def _open_dataset(args: argparse.Namespace, *, count: int) -> Any:
 
 def _open_files(args: argparse.Namespace) -> Any:
     from karsl.engine.config.load import find_ann_file
-    from karsl.visualization.clips.open import open_clips
+    from karsl.visualization.clips.open import open_dataset
 
     options = (("--data-root", args.data_root), ("--cfg-options", args.cfg_options))
     invalid = [option for option, value in options if value]
     if invalid:
         raise ConfigError(f"{invalid[0]} changes a config, but '{args.source}' is a folder or a file; remove it")
     ann_file = find_ann_file(args.ann_file, args.source) if args.ann_file else ""
-    return open_clips(
+    return open_dataset(
         args.source,
         ann_file=ann_file,
         format=args.input_format,

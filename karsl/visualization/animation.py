@@ -14,9 +14,9 @@ import numpy as np
 from karsl.errors import ConfigError, KarslError, missing_extra
 from karsl.io.atomic import atomic_path
 from karsl.visualization.draw.canvas import Canvas, Image, shorten
-from karsl.visualization.draw.captions import MARGIN, draw_presence, draw_sampled_frames, draw_title
+from karsl.visualization.draw.captions import BAR, GAP, MARGIN, TICK, draw_presence, draw_sampled_frames, draw_title
 from karsl.visualization.draw.clip import ClipPlot, hands_detached
-from karsl.visualization.draw.palette import GRID, INK, MUTED, GroupStyle, drawing_colors, group_styles
+from karsl.visualization.draw.palette import GRID, INK, MUTED, GroupStyle, drawing_colors, enlarged_hands, group_styles
 from karsl.visualization.draw.skeleton import Viewport, draw_frame, fit, fit_per_frame, fit_shared
 
 FPS = 25.0  # videos of KArSL have 25 or 30 frames per second; `fps` of metainfo or a record takes precedence
@@ -67,7 +67,7 @@ class Scene:
         panels = [panel for stage in self.panels for panel in stage]
         width = max(max(p.x + p.width for p in panels), 480)
         self._bars_top = max(p.y + p.height for p in panels) + 10
-        bars = 13 * len(group_styles(self.clips[0].skeleton)) + 18
+        bars = (BAR + GAP) * len(group_styles(self.clips[0].skeleton)) + TICK + GAP + 7
         self.size = (round(width) + 1) // 2 * 2, (round(self._bars_top + bars) + 1) // 2 * 2
 
     def images(self) -> Iterator[Any]:
@@ -144,7 +144,7 @@ def encode_webp(scene: Scene, fps: float = FPS) -> bytes:
 
 
 def frames_per_second(record: Mapping[str, Any], metainfo: Mapping[str, Any] | None = None) -> float:
-    """Return the `fps` of a record, else of the dataset, else 25.
+    """Return the `fps` of a record, else of the dataset, limited to 1 to 100; else 25.
 
     Example:
         >>> frames_per_second({}, {"fps": 30}), frames_per_second({"fps": 0})
@@ -219,13 +219,9 @@ def _layout(clips: Sequence[ClipPlot]) -> list[list[Panel]]:
 
 def _body_panels(clip: ClipPlot, body: Viewport, x: float, top: float, width: float) -> list[Panel]:
     panels = [Panel(x, top, width, width, None, [body] * clip.num_frames)]
-    styles = group_styles(clip.skeleton)
-    hands = sorted((s for s in styles if s.side), key=lambda s: s.side == "left")
-    if len(hands) == len(styles) == 1:
-        return panels  # a single hand is already large in the body panel
     is_alone = width == _WIDTH_ALONE  # hands on the right of a single stage, below one of several
     size = (width / 2, width / 2) if is_alone else (width / 2, width * 0.45)
-    for number, hand in enumerate(hands):
+    for number, hand in enumerate(enlarged_hands(clip.skeleton)):
         views = fit_per_frame(clip.points[:, clip.skeleton.groups[hand.name]], size, pad=14)
         corner = (x + width, top + number * size[1]) if is_alone else (x + number * size[0], top + width)
         panels.append(Panel(*corner, *size, hand, views))

@@ -11,9 +11,18 @@ import numpy as np
 from karsl.errors import pluralize
 from karsl.skeletons import Skeleton
 from karsl.visualization.draw.canvas import Canvas, Image, shorten, text_width
-from karsl.visualization.draw.captions import MARGIN, draw_legend, draw_presence, draw_sampled_frames, draw_title
+from karsl.visualization.draw.captions import (
+    BAR,
+    GAP,
+    MARGIN,
+    TICK,
+    draw_legend,
+    draw_presence,
+    draw_sampled_frames,
+    draw_title,
+)
 from karsl.visualization.draw.clip import ClipPlot, glosses, hands_detached
-from karsl.visualization.draw.palette import GRID, INK, MUTED, GroupStyle, group_styles
+from karsl.visualization.draw.palette import GRID, INK, MUTED, GroupStyle, enlarged_hands, group_styles
 from karsl.visualization.draw.skeleton import Viewport, draw_frame, fit, fit_per_frame, fit_shared
 
 CORRECT, WRONG = "#0b7a5b", "#b3261e"
@@ -93,6 +102,7 @@ def prediction_sheet(
     """
     metainfo = metainfo or {}
     if truth is not None:
+        truth = int(truth)  # may be a numpy integer or a tensor
         results = {**results, "label": truth}
     sheet = clip_sheet(results, metainfo=metainfo, columns=columns)
     band = Canvas(sheet.width, _BAND)
@@ -113,23 +123,18 @@ class Row:
     views: list[Viewport]
 
 
-def plan_rows(clip: ClipPlot, frames: np.ndarray, body: Viewport | None = None) -> list[Row]:
+def plan_rows(clip: ClipPlot, frames: np.ndarray, body: Viewport) -> list[Row]:
     """Return the rows of a clip: body and hands, or one row per group if the groups were centered separately.
 
     Args:
         clip: Clip to show.
         frames: int64 (n,), frames of the panels.
-        body: Viewport of the body. None fits one to the clip.
+        body: Viewport of the body, see `body_views`.
     """
-    styles = group_styles(clip.skeleton)
     if hands_detached(clip.points, clip.skeleton):
-        return [_group_row(clip, style, frames, follow=False) for style in styles]
-    body = body or body_views([clip])[0]
-    hands = sorted((s for s in styles if s.side), key=lambda s: s.side == "left")
-    rows = [Row("body", None, BODY, [body] * len(frames))]
-    if len(hands) == len(styles) == 1:
-        return rows  # a single hand is already large in the body row
-    return rows + [_group_row(clip, style, frames, follow=True) for style in hands]
+        return [_group_row(clip, style, frames, follow=False) for style in group_styles(clip.skeleton)]
+    hands = [_group_row(clip, style, frames, follow=True) for style in enlarged_hands(clip.skeleton)]
+    return [Row("body", None, BODY, [body] * len(frames)), *hands]
 
 
 def body_views(clips: Sequence[ClipPlot]) -> list[Viewport]:
@@ -137,12 +142,12 @@ def body_views(clips: Sequence[ClipPlot]) -> list[Viewport]:
     return fit_shared([clip.points_to_fit() for clip in clips], (COLUMN, BODY), pad=6.0)
 
 
-def draw_rows(canvas: Canvas, clip: ClipPlot, frames: np.ndarray, top: float, body: Viewport | None = None) -> float:
-    """Draw the time of each column and all rows of a clip; return the vertical position below them."""
+def draw_rows(canvas: Canvas, clip: ClipPlot, frames: np.ndarray, rows: Sequence[Row], top: float) -> float:
+    """Draw the time of each column and the rows of a clip; return the vertical position below them."""
     for column, frame in enumerate(frames.tolist()):
         canvas.text(LABELS + column * COLUMN + 3, top + 1, _time_label(clip, frame), size=9, color=MUTED)
     top += TIMES
-    for row in plan_rows(clip, frames, body):
+    for row in rows:
         _draw_row_label(canvas, clip, row, top)
         for column, (frame, view) in enumerate(zip(frames, row.views, strict=True)):
             x = LABELS + column * COLUMN
@@ -168,22 +173,26 @@ def gloss(label: int | None, metainfo: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _draw_sheet(sections: list[tuple[str, ClipPlot]], frame_inds: np.ndarray | None, columns: int) -> Any:
-    plans = [(name, clip, clip.shown_frames(max(columns, 1))) for name, clip in sections]
-    num_columns = max(len(frames) for *_, frames in plans)
+    plans = []
+    for (name, clip), body in zip(sections, body_views([clip for _, clip in sections]), strict=True):
+        frames = clip.shown_frames(max(columns, 1))
+        plans.append((name, clip, frames, plan_rows(clip, frames, body)))
+    num_columns = max(len(frames) for _, _, frames, _ in plans)
     width = max(LABELS + num_columns * COLUMN + MARGIN, _MIN_WIDTH)
-    canvas = Canvas(width, _TITLE + sum(_section_height(*plan, frame_inds) for plan in plans) + 20)
+    height = sum(_section_height(name, clip, rows, frame_inds) for name, clip, _, rows in plans)
+    canvas = Canvas(width, _TITLE + height + 20)
     first = sections[0][1]
     title_width = draw_title(canvas, first)
     subtitle = " · ".join(filter(None, (first.subtitle, first.clip_id)))
     canvas.text(8, 31, shorten(subtitle, title_width, size=11), size=11, color=MUTED)
     top, ticks = float(_TITLE), False
-    for (name, clip, frames), body in zip(plans, body_views([clip for _, clip in sections]), strict=True):
+    for name, clip, frames, rows in plans:
         if name:
             canvas.text(8, top + 4, name, size=12, bold=True)
             note_left = max(float(LABELS), 8 + text_width(name, size=12, bold=True) + 14)
             canvas.text(note_left, top + 6, _section_note(clip), size=10, color=MUTED)
             top += _SECTION
-        top = draw_rows(canvas, clip, frames, top, body) + 8
+        top = draw_rows(canvas, clip, frames, rows, top) + 8
         span = {"left": LABELS, "width": len(frames) * COLUMN}
         top = draw_presence(canvas, clip, top=top, **span)
         marked = _frames_to_mark(clip, frame_inds)
@@ -194,10 +203,10 @@ def _draw_sheet(sections: list[tuple[str, ClipPlot]], frame_inds: np.ndarray | N
     return canvas.finish()
 
 
-def _section_height(name: str, clip: ClipPlot, frames: np.ndarray, frame_inds: np.ndarray | None) -> int:
-    rows = TIMES + sum(row.height for row in plan_rows(clip, frames))
-    bars = 13 * len(group_styles(clip.skeleton)) + (11 if _frames_to_mark(clip, frame_inds) is not None else 0)
-    return (_SECTION if name else 0) + rows + 8 + bars + 8
+def _section_height(name: str, clip: ClipPlot, rows: Sequence[Row], frame_inds: np.ndarray | None) -> int:
+    panels = TIMES + sum(row.height for row in rows)
+    ticks = TICK + GAP if _frames_to_mark(clip, frame_inds) is not None else 0
+    return (_SECTION if name else 0) + panels + 8 + (BAR + GAP) * len(group_styles(clip.skeleton)) + ticks + 8
 
 
 def _section_note(clip: ClipPlot) -> str:

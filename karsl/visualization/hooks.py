@@ -79,8 +79,7 @@ class VisualizationHook(Hook):
         for row, output in predicted[: max(0, min(self.clips, self.max_clips - self._num_drawn))]:
             clip = _load_clip(dataset, output) or _unpack_clip(dataset, batch, row)
             if clip is not None:
-                truth = output.get("gt_label")
-                sheet = prediction_sheet(clip, output, metainfo=metainfo, truth=None if truth is None else int(truth))
+                sheet = prediction_sheet(clip, output, metainfo=metainfo, truth=output.get("gt_label"))
                 self._num_drawn += 1
                 runner.visualizer.add_image(f"{phase}_clip_{self._num_drawn:02d}", np.asarray(sheet), runner.iter)
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from karsl.datasets import KeypointDataset
 from karsl.visualization.animation import Scene, encode_webp, frames_per_second
-from karsl.visualization.clips.open import open_clips
+from karsl.visualization.clips.open import open_dataset
 from karsl.visualization.clips.select import select_clips, shown_stages
 from karsl.visualization.overview_sheets import overview_sheet
 
@@ -63,7 +63,7 @@ def show(
     """Show a clip as an animation, or several as a contact sheet.
 
     Args:
-        clips: Results after LoadKeypoints or later; a dataset, also in wrappers; or a path as for `open_clips`.
+        clips: Results after LoadKeypoints or later; a dataset, also in wrappers; or a path as for `open_dataset`.
         index: Index of a clip in the dataset; several give a sheet; None selects six evenly spread ones.
         mode, augmentations: Stages to show of one clip, see `shown_stages`.
         metainfo: Metainfo for glosses of a results dict; a dataset has its own.
@@ -83,7 +83,7 @@ def show(
     if isinstance(clips, Mapping):
         return _animate([("clip", clips)], metainfo or {})
     if isinstance(clips, (str, Path)):
-        clips = open_clips(clips)
+        clips = open_dataset(clips)
     if isinstance(index, int):
         (clip,) = select_clips(clips, count=1, indices=[index])
         stages, more = shown_stages(clip, mode, augmentations=augmentations)

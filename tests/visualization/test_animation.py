@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 
@@ -91,21 +90,13 @@ def test_mp4_is_h264_with_its_index_first_and_one_image_per_frame(tmp_path, clip
     assert head.index(b"moov") < (head.index(b"mdat") if b"mdat" in head else len(head))
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")
-def test_a_browser_plays_the_video(tmp_path, clip):
-    sync_api = pytest.importorskip("playwright.sync_api")
+def test_a_browser_plays_the_video(window, tmp_path, clip):
     write_animation(tmp_path / "clip.mp4", Scene([("clip", clip)]))
     (tmp_path / "page.html").write_text('<video src="clip.mp4" muted preload="auto"></video>')
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"], timeout=300_000
-        )
-        page = browser.new_page()
-        page.set_default_timeout(120_000)
-        page.goto((tmp_path / "page.html").as_uri())
-        page.wait_for_function("document.querySelector('video').readyState >= 2")
-        width, length = page.evaluate("(v => [v.videoWidth, v.duration])(document.querySelector('video'))")
-        browser.close()
+    page = window().page
+    page.goto((tmp_path / "page.html").as_uri())
+    page.wait_for_function("document.querySelector('video').readyState >= 2")
+    width, length = page.evaluate("(v => [v.videoWidth, v.duration])(document.querySelector('video'))")
     assert (width, round(length, 2)) == (Scene([("clip", clip)]).size[0], 0.48)
 
 

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 
 from karsl.engine import build_runner
@@ -37,6 +38,14 @@ def test_correct_and_wrong_differ_in_color(results, metainfo, count_color):
     unknown = prediction_sheet(results, {"pred_label": 1}, metainfo=metainfo)
     assert count_color(unknown, CORRECT, box=band) + count_color(unknown, WRONG, box=band) == 0
     assert prediction_sheet(results, None, truth=1).size == prediction_sheet(results, {"pred_label": 0}).size
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_labels_may_be_numpy_integers_and_tensors(results, metainfo, label):
+    wanted = prediction_sheet(results, {"pred_label": label}, metainfo=metainfo, truth=1)
+    for convert in (np.int64, torch.tensor):
+        sheet = prediction_sheet(results, {"pred_label": convert(label)}, metainfo=metainfo, truth=convert(1))
+        np.testing.assert_array_equal(np.asarray(sheet), np.asarray(wanted))
 
 
 def test_the_visualizer_writes_sheets_and_scalars_without_matplotlib(tmp_path, results, metainfo):

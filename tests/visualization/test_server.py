@@ -20,7 +20,7 @@ from karsl.cli.main import main
 from karsl.datasets import KArSLDataset
 from karsl.errors import ConfigError
 from karsl.testing import make_corpus
-from karsl.visualization.clips.open import open_clips
+from karsl.visualization.clips.open import open_dataset
 from karsl.visualization.clips.select import ClipFilter
 from karsl.visualization.page import clip_metadata, encode_index, index_row
 from karsl.visualization.server import MAX_CLIENTS, ClipServer, ClipServerState
@@ -326,7 +326,7 @@ def test_clips_of_one_name_have_distinct_links(root):
 
 def test_list_of_a_pack_has_hand_shares_without_reading_clips(root, tmp_path):
     assert main(["pack", str(root), str(tmp_path / "pack")]) == 0
-    state = ClipServerState(open_clips(tmp_path / "pack"))
+    state = ClipServerState(open_dataset(tmp_path / "pack"))
     columns = json.loads(gzip.decompress(state.index_gz))["columns"]
     for link, hands in zip(columns["link"], columns["hands"], strict=True):
         assert hands == pytest.approx(json.loads(state.clip(link))["row"]["hands"], abs=6e-4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from threading import Thread
 from urllib.parse import urlsplit
 
@@ -10,7 +9,6 @@ import pytest
 
 from karsl.datasets import KArSLDataset
 from karsl.testing import make_corpus
-from karsl.visualization.draw.canvas import Image
 from karsl.visualization.server import ClipServer, ClipServerState
 
 PIPELINE = [{"type": "LoadKeypoints"}, {"type": "TSNSampleFrames", "clip_len": 8}, {"type": "RandomFlip", "prob": 1.0}]
@@ -31,62 +29,43 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-def open_page(browser, server):
-    """`open_page(place='', scheme='light')`: the page; `.requests` and `.errors` of it."""
-    contexts = []
-
-    def open_it(place: str = "", scheme: str = "light"):
-        contexts.append(
-            browser.new_context(viewport={"width": 1200, "height": 760}, color_scheme=scheme, reduced_motion="reduce")
-        )
-        contexts[-1].set_default_timeout(120_000)
-        page = contexts[-1].new_page()
-        page.requests, page.errors = [], []
-        page.on("request", lambda request: page.requests.append(request.url))
-        page.on("console", lambda output: page.errors.append(output.text) if output.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.goto(server.url + place)
-        page.wait_for_selector("html[data-ready=yes]")
-        return page
-
-    yield open_it
-    for context in contexts:
-        context.close()
-
-
-def colors(page, selector: str) -> int:
-    return len(Image.open(BytesIO(page.locator(selector).first.screenshot())).convert("RGB").getcolors(1 << 24))
+def open_page(window, server):
+    """`open_page(place='', **options)`: a window with the page; fails at the end if it has errors."""
+    return lambda place="", **options: window(**options).open(server.url, place)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_page_opens_with_three_requests_and_no_errors(open_page, server, scheme):
-    page = open_page(scheme=scheme)
-    paths = [urlsplit(url).path for url in page.requests]
+    opened = open_page(color_scheme=scheme)
+    paths = [urlsplit(url).path for url in opened.requests]
     assert [path.rpartition("/")[0] for path in paths] == ["", "", "/clips"]
-    assert {urlsplit(url).netloc for url in page.requests} == {urlsplit(server.url).netloc}
-    assert page.errors == []
-    assert page.inner_text("#count") == "16 of 16 clips · 4 signs"
-    assert colors(page, "#panels canvas") > 20
+    assert {urlsplit(url).netloc for url in opened.requests} == {urlsplit(server.url).netloc}
+    assert opened.errors == []
+    assert opened.page.inner_text("#count") == "16 of 16 clips · 4 signs"
+    assert opened.colors("#panels canvas") > 20
 
 
 def test_search_in_arabic_and_click_open_the_clip(open_page):
-    page = open_page()
-    page.fill("#search", "شكرا")
-    page.locator("#list [role=option]").nth(1).click()
-    page.locator("#main-area", has_text="thanks").wait_for()
-    assert sum("/clips/" in url for url in page.requests) == 2
-    assert page.errors == []
+    opened = open_page()
+    opened.page.fill("#search", "شكرا")
+    opened.page.locator("#list [role=option]").nth(1).click()
+    opened.page.locator("#main-area", has_text="thanks").wait_for()
+    assert sum("/clips/" in url for url in opened.requests) == 2
+    assert opened.errors == []
 
 
 def test_link_opens_its_clip_and_stage(open_page, server):
     link = list(server.state.links)[6]
-    page = open_page(f"#clip={link}&stage=2")
-    assert [url.rpartition("/")[2] for url in page.requests if "/clips/" in url] == [f"{link}.json"]
-    assert "RandomFlip" in page.inner_text("#main-area")
+    opened = open_page(f"#clip={link}&stage=2")
+    assert [url.rpartition("/")[2] for url in opened.requests if "/clips/" in url] == [f"{link}.json"]
+    assert "RandomFlip" in opened.page.inner_text("#main-area")
 
 
 def test_unreadable_clip_is_reported_in_the_page(open_page, server):
     link = next(link for link in server.state.links if "train-0004" in link)
-    page = open_page(f"#clip={link}")
-    page.locator("#main-area", has_text="LoadKeypoints").wait_for()
-    assert "0004.npz" in page.inner_text("#main-area")
+    opened = open_page(f"#clip={link}")
+    opened.page.locator("#main-area", has_text="LoadKeypoints").wait_for()
+    assert "0004.npz" in opened.page.inner_text("#main-area")
+    (error,) = opened.errors  # the browser logs the response
+    assert "500" in error
+    opened.errors.clear()

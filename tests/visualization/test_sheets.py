@@ -29,7 +29,7 @@ def select(results: dict, wanted: list[str]) -> dict:
 
 def rows_of(results: dict) -> list[str]:
     clip = ClipPlot.from_results(results)
-    return [row.label for row in plan_rows(clip, clip.shown_frames(12))]
+    return [row.label for row in plan_rows(clip, clip.shown_frames(12), body_views([clip])[0])]
 
 
 def test_a_sheet_shows_both_hands_face_and_what_is_missing(results, metainfo, count_color):

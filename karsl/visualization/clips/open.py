@@ -12,7 +12,7 @@ import numpy as np
 from karsl.datasets import KArSLDataset, KeypointDataset
 from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataErrors, DatasetNotFoundError, KarslError
 from karsl.formats.base import detect_format
-from karsl.formats.convert import open_clips as open_any
+from karsl.formats.convert import open_clips
 from karsl.formats.safe_pickle import Trusted
 from karsl.io import list_members, read_member
 from karsl.io.clip import canonical_clip
@@ -24,7 +24,7 @@ from karsl.visualization.clips.sources import SourceClips, guess_skeleton
 _LOAD = [{"type": "LoadKeypoints"}]
 
 
-def open_clips(
+def open_dataset(
     path: str | Path,
     *,
     ann_file: str = "",
@@ -49,34 +49,32 @@ def open_clips(
         >>> import tempfile
         >>> file = Path(tempfile.mkdtemp()) / "hello.npy"
         >>> np.save(file, np.ones((30, 184, 4), np.float32))
-        >>> clips = open_clips(file)
+        >>> clips = open_dataset(file)
         >>> len(clips), clips.stages(0)[-1][1]["skeleton"].name
         (1, 'karsl_184')
     """
     path = Path(path)
     if not path.exists():
         raise DatasetNotFoundError(f"no config, folder or file '{path}' to browse")
-    open_format = partial(open_any, path, skeleton=skeleton, trusted=trusted)
+    open_format = partial(open_clips, path, skeleton=skeleton, trusted=trusted)
     if format:
         return SourceClips(open_format(format=format))
-    if path.is_dir():
-        detected = "annotation" if ann_file else detect_format(path).name  # as `karsl pack` does: both show the same clips
-        if detected in ("pack", "annotation"):
-            return _open_annotated(path, path / (ann_file or ANNOTATIONS), skeleton)
-        if detected == "karsl":
-            return KArSLDataset(data_root=str(path), pipeline=_LOAD, skeleton=skeleton or "karsl_184", on_error="skip")
-        return SourceClips(open_format(format=detected))
-    if path.suffix.lower() == ".json" and _is_annotation(path):
-        return _open_annotated(path.parent, path, skeleton)
-    if path.suffix.lower() not in (".npz", ".npy"):
-        return SourceClips(open_format())
-    try:
-        return SourceClips(read_arrays(path, skeleton))
-    except KarslError as error:  # not (T, V, C) arrays; a format with named columns may still match
+    if path.is_file() and path.suffix.lower() in (".npz", ".npy"):
         try:
-            return SourceClips(open_format())
-        except KarslError:
-            raise error from None
+            return SourceClips(read_arrays(path, skeleton))
+        except KarslError as error:  # not (T, V, C) arrays; a format with named columns may still match
+            try:
+                return SourceClips(open_format())
+            except KarslError:
+                raise error from None
+    is_folder = path.is_dir()
+    detected = "annotation" if ann_file and is_folder else detect_format(path).name  # as `karsl pack` does
+    if detected in ("pack", "annotation"):
+        root, file = (path, path / (ann_file or ANNOTATIONS)) if is_folder else (path.parent, path)
+        return _open_annotated(root, file, skeleton)
+    if detected == "karsl":
+        return KArSLDataset(data_root=str(path), pipeline=_LOAD, skeleton=skeleton or "karsl_184", on_error="skip")
+    return SourceClips(open_format(format=detected))
 
 
 def read_arrays(path: Path, skeleton: str | Mapping | Skeleton | None = None) -> FunctionSource:
@@ -104,12 +102,6 @@ def _open_annotated(root: Path, ann_file: Path, skeleton: Any) -> KeypointDatase
     if clips.skeleton is None:
         raise AnnotationError(f"{ann_file}: the metainfo has no skeleton; use --source-skeleton NAME (skeleton=...)")
     return clips
-
-
-def _is_annotation(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(1 << 16)
-    return b'"metainfo"' in head or b'"data_list"' in head
 
 
 def _member_shapes(path: Path) -> dict[str, tuple[int, ...]]:

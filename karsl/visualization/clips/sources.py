@@ -7,7 +7,7 @@ sources of files, third-party datasets and streams. `find_clips` resolves indice
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -179,8 +179,8 @@ class ClipRef:
     dataset: Any
     index: int
     record: Mapping[str, Any]
-    metainfo: Mapping[str, Any] = field(default_factory=dict)
-    steps: tuple[Callable, ...] = ()
+    metainfo: Mapping[str, Any]
+    steps: tuple[Callable, ...]
 
 
 def find_clips(dataset: Any, indices: Sequence[int] | range) -> Iterator[tuple[int, ResolvedClip]]:

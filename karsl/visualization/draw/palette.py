@@ -79,6 +79,19 @@ def group_styles(skeleton: Skeleton) -> tuple[GroupStyle, ...]:
     return tuple(styles)
 
 
+def enlarged_hands(skeleton: Skeleton) -> list[GroupStyle]:
+    """Return the hands to show enlarged, the right one first; none if a single hand is the whole skeleton.
+
+    Example:
+        >>> from karsl.skeletons import get_skeleton
+        >>> [style.label for style in enlarged_hands(get_skeleton("karsl_184"))]
+        ['right hand', 'left hand']
+    """
+    styles = group_styles(skeleton)
+    hands = sorted((style for style in styles if style.side), key=lambda style: style.side == "left")
+    return [] if len(hands) == len(styles) == 1 else hands
+
+
 def _hand_side(names: tuple[str, ...]) -> str | None:
     return next((s for s in ("left", "right") if all(name.startswith(f"{s}_hand_") for name in names)), None)
 

@@ -26,17 +26,15 @@ class PageStage:
         points: float (T, V, 2) or (T, V, 3), NaN where missing; x and y are shown.
         skeleton: Skeleton of the V points.
         frame_inds: float (T,), sampled frames of the clip on disk, or None if frame t is frame t on disk.
-        note: Short text to show with the name.
     """
 
     name: str
     points: np.ndarray
     skeleton: Skeleton
     frame_inds: np.ndarray | None = None
-    note: str = ""
 
     @classmethod
-    def from_results(cls, name: str, results: Mapping[str, Any], *, note: str = "") -> PageStage:
+    def from_results(cls, name: str, results: Mapping[str, Any]) -> PageStage:
         """Read a results dict after LoadKeypoints or any later transform before packing.
 
         Raises:
@@ -44,7 +42,7 @@ class PageStage:
         """
         skeleton, inds = results["skeleton"], results.get("frame_inds")
         points = visible_points(results["keypoint"], results.get("keypoint_score"), skeleton)
-        return cls(name, points, skeleton, None if inds is None else np.asarray(inds, dtype=np.float64), note)
+        return cls(name, points, skeleton, None if inds is None else np.asarray(inds, dtype=np.float64))
 
 
 @dataclass(frozen=True)

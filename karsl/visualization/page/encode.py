@@ -193,7 +193,6 @@ def _encode_stage(
     groups = [(style.label, stage.skeleton.groups[style.name]) for style in palette.group_styles(stage.skeleton)]
     return {
         "name": stage.name,
-        "note": stage.note,
         "skeleton": skeleton_key(stage.skeleton),
         "frames": len(points),
         "inds": _encode_frame_inds(stage, earlier),

@@ -29,6 +29,7 @@ _SCRIPTS = (
 _COMMENTS = re.compile(r"^ *(?:/\*\*(?:(?!\*/).)*\*/|//[^\n]*)\n", re.DOTALL | re.MULTILINE)
 CLIPS_PER_PAGE = 500
 PAGE_BYTES = 15_000_000
+_OVERHEAD_BYTES = 500_000  # of markup, style, scripts and skeletons
 
 
 def write_page(
@@ -185,7 +186,7 @@ def _chunks(clips: Iterable[PageClip], size: int, progress: Callable[[int], None
         links.add(clip.link)
         payload = encode_clip(clip)
         num_bytes = _estimate_bytes(payload)
-        if chunk and (len(chunk) == size or chunk_bytes + num_bytes > PAGE_BYTES - 500_000):
+        if chunk and (len(chunk) == size or chunk_bytes + num_bytes > PAGE_BYTES - _OVERHEAD_BYTES):
             yield chunk
             chunk, chunk_bytes = [], 0
         chunk.append(payload)

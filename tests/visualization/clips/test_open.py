@@ -13,10 +13,10 @@ import pytest
 
 from karsl.cli.main import main
 from karsl.errors import AnnotationError
-from karsl.formats import open_clips as open_any
+from karsl.formats import open_clips
 from karsl.testing import make_corpus
 from karsl.visualization import show
-from karsl.visualization.clips.open import open_clips
+from karsl.visualization.clips.open import open_dataset
 from karsl.visualization.server import ClipServer, ClipServerState
 
 
@@ -52,14 +52,14 @@ def test_annotation_file_without_a_skeleton_is_rejected(prepared, tmp_path):
     del content["metainfo"]["skeleton"]
     file.write_text(json.dumps(content))
     with pytest.raises(AnnotationError, match="the metainfo has no skeleton; use --source-skeleton NAME"):
-        open_clips(file)
-    assert len(open_clips(file, skeleton="karsl_184")) == 6
+        open_dataset(file)
+    assert len(open_dataset(file, skeleton="karsl_184")) == 6
 
 
 @pytest.mark.parametrize("source", ["clips", "packed"])
 def test_a_path_from_the_current_folder_is_served(prepared, monkeypatch, source):
     monkeypatch.chdir(prepared)
-    state = ClipServerState(open_clips(source))
+    state = ClipServerState(open_dataset(source))
     with ClipServer(state, 0) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -76,8 +76,8 @@ def test_clips_added_after_prepare_are_seen_browsed_and_packed(prepared, tmp_pat
     with np.load(root / "01-train" / "0001.npz") as file:
         clips = {f"{new}{key}": file[key] for key in file.files for new in ("", "new ")}
     np.savez(root / "01-train" / "0001.npz", **clips)
-    assert len(open_clips(root)) == len(open_any(root).records) == 8
-    assert len(open_clips(root, ann_file="annotations.json")) == len(open_any(root / "annotations.json").records) == 6
+    assert len(open_dataset(root)) == len(open_clips(root).records) == 8
+    assert len(open_dataset(root, ann_file="annotations.json")) == len(open_clips(root / "annotations.json").records) == 6
     pack = shutil.copytree(prepared / "packed", tmp_path / "packed")
     capsys.readouterr()
     assert main(["pack", str(root), str(pack), "--append"]) == 0

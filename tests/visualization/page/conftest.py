@@ -1,4 +1,4 @@
-"""Clips of a synthetic corpus through a pipeline, and a browser window."""
+"""Clips of a synthetic corpus through a pipeline, and a page of them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,6 @@ def wrong_flip(stage: PageStage) -> PageStage:
     points = mirrored.copy()
     points[:, right], points[:, left] = mirrored[:, left], mirrored[:, right]
     return PageStage("WrongFlip", points, stage.skeleton, stage.frame_inds)
-
-
-@pytest.fixture(name="wrong_flip")
-def _wrong_flip():
-    return wrong_flip
 
 
 def make_clips(root, pipeline=PIPELINE, *, count: int = 12, augmentations: int = 2) -> list[PageClip]:
@@ -74,73 +69,3 @@ def page_file(page_clips, planted, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "browse.html"
     write_page(path, [*page_clips, planted], title="a <title> & more", metadata={"config": "</script><b>x</b>"})
     return path
-
-
-class Window:
-    """A window that records requests and errors."""
-
-    def __init__(self, browser, **options) -> None:
-        options = {"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce", **options}
-        self.context = browser.new_context(**options)
-        self.context.set_default_timeout(120_000)
-        self.page = self.context.new_page()
-        self.requests: list[str] = []
-        self.errors: list[str] = []
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on(
-            "console", lambda output: self.errors.append(output.text) if output.type in ("error", "warning") else None
-        )
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-
-    def open(self, path, place: str = "") -> Window:
-        """Open a file, and wait until its first clip can be seen."""
-        self.page.goto(path.as_uri() + place)
-        self.page.wait_for_selector("html[data-ready=yes]")
-        return self
-
-    def titles(self) -> list[str]:
-        """Titles in the list, from top to bottom."""
-        self.rest()
-        lines = self.page.locator("#list [role=option]")
-        return [
-            t for _, t in sorted((int(x.get_attribute("aria-posinset")), x.locator("b").inner_text()) for x in lines.all())
-        ]
-
-    def rest(self) -> None:
-        """Wait until what was asked for is drawn: a frame is drawn when the next picture is due."""
-        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-    def counter(self) -> str:
-        """Frame and length, as written next to the scrubber."""
-        self.rest()
-        return self.page.inner_text(".counter")
-
-    def picture(self, selector: str = "#panels canvas") -> bytes:
-        """The first element of this kind, as PNG."""
-        self.rest()
-        return self.page.locator(selector).first.screenshot()
-
-    def colors(self, selector: str) -> int:
-        """How many colors a picture of an element has: 1 or 2 is a blank one."""
-        from io import BytesIO
-
-        from PIL import Image
-
-        shot = Image.open(BytesIO(self.picture(selector))).convert("RGB")
-        return len(shot.getcolors(1 << 24))
-
-
-@pytest.fixture
-def window(browser):
-    """`window(**options)`: a new window; fails at the end if one has errors."""
-    opened = []
-
-    def make(**options) -> Window:
-        opened.append(Window(browser, **options))
-        return opened[-1]
-
-    yield make
-    errors = [text for one in opened for text in one.errors]
-    for one in opened:
-        one.context.close()
-    assert errors == []

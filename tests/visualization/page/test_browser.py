@@ -125,7 +125,7 @@ def test_arabic_runs_right_to_left_and_is_shaped(opened):
     assert joined < apart
 
 
-def test_page_warns_without_an_arabic_font(browser, page_file, tmp_path):
+def test_page_warns_without_an_arabic_font(browser, chromium_path, page_file, tmp_path):
     """The only font is Computer Modern, which has no Arabic."""
     matplotlib = pytest.importorskip("matplotlib")
     fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
@@ -133,8 +133,7 @@ def test_page_warns_without_an_arabic_font(browser, page_file, tmp_path):
     config = f"<fontconfig><dir>{tmp_path}</dir><cachedir>{tmp_path}/cache</cachedir></fontconfig>"
     (tmp_path / "fonts.conf").write_text(f'<?xml version="1.0"?>{config}')
     env = {**os.environ, "FONTCONFIG_FILE": str(tmp_path / "fonts.conf")}
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
-    bare = browser.browser_type.launch(executable_path=found, args=["--no-sandbox"], env=env, timeout=300_000)
+    bare = browser.browser_type.launch(executable_path=chromium_path, args=["--no-sandbox"], env=env, timeout=300_000)
     page = bare.new_page()
     page.set_default_timeout(120_000)
     page.goto(page_file.as_uri())
@@ -208,7 +207,7 @@ def test_pointer_near_a_keypoint_shows_its_name(opened, page_clips):
     assert text.split()[0] in page_clips[0].stages[0].skeleton.names
 
 
-def test_every_function_has_a_key(opened):
+def test_keys_control_frames_clips_speed_and_search(opened):
     page = opened.page
     press = page.keyboard.press
     press("Home")

@@ -8,24 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from karsl.skeletons import Skeleton
 from karsl.visualization.page import PageClip, PageStage, clip_link, encode_clip
 from karsl.visualization.page.stages import affine_between, quantization_scale, quantize
-
-ARMS = Skeleton(
-    "arms",
-    (
-        ("pose", ("left_wrist", "right_wrist")),
-        ("rh", ("right_hand_wrist", "right_hand_thumb_tip")),
-        ("lh", ("left_hand_wrist", "left_hand_thumb_tip")),
-    ),
-)
-
-
-def arms(frames: int = 4) -> np.ndarray:
-    """Hands at their own wrists: the right at x = 0, the left at x = 1."""
-    one = [[1.0, 0.5], [0.0, 0.5], [0.1, 0.5], [0.2, 0.4], [0.9, 0.5], [0.8, 0.4]]
-    return np.tile(np.array(one), (frames, 1, 1))
 
 
 def test_sampling_flips_affine_maps_and_centering_are_encoded_as_maps(page_clips):
@@ -38,29 +22,32 @@ def test_augmented_views_are_maps_of_the_loaded_clip(page_clips):
     assert all(stage["points"]["from"] == 0 for clip in page_clips for stage in encode_clip(clip)["augmentations"])
 
 
-def test_selection_and_dropout_are_encoded_as_maps(clips_through):
+def test_selection_and_dropout_are_encoded_as_maps(clips_through, arms):
     steps = [dict(type="LoadKeypoints"), dict(type="SelectKeypoints", names=["rh", "lh"])]
     for clip in clips_through(steps):
         first, selected = encode_clip(clip)["stages"]
         assert selected["points"]["from"] == 0
         assert len(selected["points"]["pick"]) == 42
-    dropped = arms()
+    points, skeleton = arms
+    dropped = points.copy()
     dropped[1:3, 2:4] = np.nan
-    plan = affine_between(PageStage("a", arms(), ARMS), PageStage("b", dropped, ARMS))
+    plan = affine_between(PageStage("a", points, skeleton), PageStage("b", dropped, skeleton))
     assert plan is not None
     assert plan["seen"] is not None
 
 
-def test_noise_and_the_wrong_flip_are_quantized(planted):
+def test_noise_and_the_wrong_flip_are_quantized(planted, arms):
     assert [stage["points"].get("from") for stage in encode_clip(planted)["stages"]] == [None, 0, None]
-    noisy = arms() + np.random.default_rng(0).normal(0, 0.01, arms().shape)
-    assert affine_between(PageStage("a", arms(), ARMS), PageStage("b", noisy, ARMS)) is None
+    points, skeleton = arms
+    noisy = points + np.random.default_rng(0).normal(0, 0.01, points.shape)
+    assert affine_between(PageStage("a", points, skeleton), PageStage("b", noisy, skeleton)) is None
 
 
-def test_added_point_has_no_map():
-    before = arms()
+def test_added_point_has_no_map(arms):
+    points, skeleton = arms
+    before = points.copy()
     before[0, 0] = np.nan
-    assert affine_between(PageStage("a", before, ARMS), PageStage("b", arms(), ARMS)) is None
+    assert affine_between(PageStage("a", before, skeleton), PageStage("b", points, skeleton)) is None
 
 
 def test_wrong_flip_is_flagged_and_a_correct_one_is_not(planted, page_clips):
@@ -80,8 +67,8 @@ def test_groups_centered_separately_are_detached_and_not_flagged(clips_through):
         assert payload["row"]["wrong"] == []
 
 
-def test_payload_without_points_is_valid_json():
-    empty = PageStage("LoadKeypoints", np.full((3, 6, 2), np.nan), ARMS, np.array([0, np.nan, 2]))
+def test_payload_without_points_is_valid_json(arms):
+    empty = PageStage("LoadKeypoints", np.full((3, 6, 2), np.nan), arms[1], np.array([0, np.nan, 2]))
     payload = encode_clip(PageClip("a/b", [empty]))
     assert json.loads(json.dumps(payload, allow_nan=False))["stages"][0]["inds"] == [0.0, None, 2.0]
     assert payload["row"]["hands"] == {"right": 0.0, "left": 0.0, "any": 0.0}

@@ -50,10 +50,7 @@ function press(group, value) {
 }
 
 function toggle(label, title, on, set) {
-  const one = button(label, title, () => set(one.getAttribute("aria-pressed") !== "true"), {
-    "aria-pressed": String(on),
-    class: "toggle",
-  });
+  const one = button(label, title, () => set(one.getAttribute("aria-pressed") !== "true"), { "aria-pressed": String(on) });
   return one;
 }
 

@@ -1,6 +1,6 @@
 // Drawing of one frame on a canvas.
 
-const ROLES = "right left right-arm left-arm pose face other ink muted faint missing alert paper accent".split(" ");
+const ROLES = "right left right-arm left-arm pose face other ink muted missing alert paper accent".split(" ");
 /** @type {Record<string, string>} */
 let colors = {};
 

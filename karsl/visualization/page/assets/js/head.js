@@ -78,7 +78,7 @@ function paintToolbar() {
 /** @param {Clip} clip */
 function stageChips(clip) {
   const chips = clip.stages.map((stage, number) => {
-    const title = [stage.wrong && "hands on the wrong arms", stage.unchanged && "no change", stage.note, `key ${number + 1}`]
+    const title = [stage.wrong && "hands on the wrong arms", stage.unchanged && "no change", `key ${number + 1}`]
       .filter(Boolean)
       .join("; ");
     return button(`${stage.wrong ? "⚠ " : ""}${number} · ${stage.name}`, title, () => goToStage(number), {

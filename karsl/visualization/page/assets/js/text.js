@@ -14,8 +14,6 @@ function plain(text) {
     .toLowerCase();
 }
 
-const isArabic = (text) => /\p{Script=Arabic}/u.test(text);
-
 // Return a predicate of rows: every word of the query must match. A number is a SignID, or part of a clip's name.
 /** @type {(query: string) => (row: Row) => boolean} */
 function matcher(query) {

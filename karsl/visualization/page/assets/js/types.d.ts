@@ -38,7 +38,6 @@ interface EncodedPoints {
 
 interface EncodedStage {
   name: string;
-  note: string;
   skeleton: string;
   frames: number;
   inds: (number | null)[] | number | null;

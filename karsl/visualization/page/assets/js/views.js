@@ -41,7 +41,7 @@ const resizes = new ResizeObserver(() => {
   arrange();
   paintSoon();
 });
-const CAPTION = 58;
+const CAPTION = 58; // pixels of a panel's title and tags
 
 // Select the number of columns that shows the common box of the panels largest.
 function arrange() {
