@@ -127,8 +127,8 @@ def check_arguments(cfg: Config) -> list[str]:
         cfg: A complete config.
 
     Returns:
-        Possible mistakes, one sentence each. A class may complete or consume mappings among its arguments, so mistakes in
-        them are certain only if the class cannot be built.
+        Possible mistakes inside `cfg.model`, one sentence each. A model may complete or consume the configs of its parts, so
+        these are mistakes only if the model cannot be built.
 
     Raises:
         ConfigError: Names every type that is not registered, and every argument that is missing or unknown.
@@ -147,7 +147,10 @@ def check_arguments(cfg: Config) -> list[str]:
                 continue
             for component in _components(cfg[key], key, _REGISTRIES.get(key)):
                 for sentence, is_typo in _check_component(component, cfg.get("default_scope")):
-                    (mistakes if is_typo or component.is_certain else possible).append(sentence)
+                    if is_typo or component.is_certain:
+                        mistakes.append(sentence)
+                    elif key == "model":
+                        possible.append(sentence)
     if mistakes:
         raise ConfigError(join_sentences(mistakes))
     return possible

@@ -75,8 +75,8 @@ def test_an_argument_that_a_class_uses_itself_is_accepted(toy):
 def test_an_argument_in_which_type_is_not_a_class_is_accepted(key, value, toy):
     cfg = toy()
     cfg.merge_from_dict({key: value})
-    runner = build_runner(cfg)
-    runner.build_optim_wrapper(cfg.optim_wrapper)
+    assert check_arguments(cfg) == []
+    build_runner(cfg).build_optim_wrapper(cfg.optim_wrapper)
 
 
 def test_a_wrapper_without_dataset_is_named(toy):
