@@ -31,14 +31,16 @@ demo: $(INSTALLED)  ## make synthetic clips, train on them and show the results,
 test: $(INSTALLED)  ## run every test, with the examples of docstrings and pages
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) $(TESTS) </dev/null
 
-# Scripts of the browse page are checked if npm is installed.
+# Scripts of the browse page are checked if npm is installed and can reach its registry.
 lint: $(LINTERS)  ## check style, format and types
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m mypy
-	@if command -v npm >/dev/null && command -v node >/dev/null; then \
-		$(MAKE) -s --no-print-directory $(TSC) && $(TSC) -p karsl/visualization/page/assets/js/jsconfig.json; \
-	else echo "note: npm is not installed, so the types of the scripts are not checked"; fi
+	@if ! command -v npm >/dev/null || ! command -v node >/dev/null; then \
+		echo "note: npm is not installed, so the types of the scripts are not checked"; \
+	elif ! $(MAKE) -s --no-print-directory $(TSC) 2>/dev/null; then \
+		echo "note: npm could not install typescript, so the types of the scripts are not checked"; \
+	else $(TSC) -p karsl/visualization/page/assets/js/jsconfig.json; fi
 
 clean:  ## remove environments and caches; data and results stay
 	@rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -74,4 +76,4 @@ $(LINTERS): $(INSTALLED)
 # One major version, since each adds checks.
 $(TSC): | $(BIN)/python
 	@echo "typescript"
-	@npm install --silent --no-save --no-package-lock --no-fund --no-audit --prefix $(VENV)/node typescript@5
+	@npm install --silent --fetch-retries=1 --no-save --no-package-lock --no-fund --no-audit --prefix $(VENV)/node typescript@5

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.clips import OFFSETS_FILE, Clips, read_offsets
+from benchmarks.clips import Clips, read_offsets, write_offsets
 from benchmarks.task import EndlessOrder, ReadClip, TaskDataset, plain_loader
 from karsl.errors import ConfigError, did_you_mean
 
@@ -99,17 +99,15 @@ class RandomAccessCandidate(Candidate):
 
     @abstractmethod
     def write(self, clips: Clips, folder: Path) -> None:
-        """Write all clips to an empty folder."""
+        """Write all clips to a folder, which contains their offsets."""
 
     @abstractmethod
     def open_reader(self, folder: Path) -> ReadClip:
         """Open the files in the process that reads; return a function from the index of a clip to float32 (T, 184, 4)."""
 
     def prepare(self, clips: Clips, folder: Path) -> int:
+        write_offsets([len(clip) for clip in clips], folder)
         self.write(clips, folder)
-        if not (folder / OFFSETS_FILE).exists():
-            lengths = [len(clip) for clip in clips]
-            np.save(folder / OFFSETS_FILE, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
         return folder_bytes(folder)
 
     def loader(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -108,11 +108,16 @@ Clips = SyntheticClips | StoredClips
 
 def write_block(clips: Clips, folder: Path, *, dtype: str = "float32") -> None:
     """Write all frames to one file and the offsets of the clips to another, with one clip in memory at a time."""
-    lengths = []
+    lengths: list[int] = []
     with (folder / FRAMES_FILE).open("wb") as stream:
         for clip in clips:
             stream.write(np.ascontiguousarray(clip, dtype).data)
             lengths.append(len(clip))
+    write_offsets(lengths, folder)
+
+
+def write_offsets(lengths: Sequence[int], folder: Path) -> None:
+    """Write the offsets of clips of some lengths, as `read_offsets` returns them."""
     np.save(folder / OFFSETS_FILE, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
 

@@ -12,7 +12,6 @@ from karsl.skeletons import get_skeleton
 CLIP_LEN = 50
 NUM_KEYPOINTS = 184
 CHANNELS = 4  # x, y, z, visibility
-BATCH_SIZE = 64
 FLIP_PROB = 0.5
 ROTATION_DEG = (-15.0, 15.0)
 SCALE = (0.85, 1.15)

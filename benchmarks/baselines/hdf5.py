@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.candidate import OFFSETS_FILE, RandomAccessCandidate
+from benchmarks.candidate import RandomAccessCandidate
 from benchmarks.clips import Clips, read_offsets
 from benchmarks.task import CHANNELS, NUM_KEYPOINTS, ReadClip
 
@@ -20,12 +20,11 @@ class Hdf5(RandomAccessCandidate):
     def write(self, clips: Clips, folder: Path) -> None:
         import h5py
 
-        offsets = np.concatenate([[0], np.cumsum([len(clip) for clip in clips])]).astype(np.int64)
+        offsets = read_offsets(folder)
         with h5py.File(folder / "clips.h5", "w") as store:
             frames = store.create_dataset("frames", (offsets[-1], NUM_KEYPOINTS, CHANNELS), np.float32)
             for start, clip in zip(offsets, clips, strict=False):
                 frames[start : start + len(clip)] = clip
-        np.save(folder / OFFSETS_FILE, offsets)
 
     def open_reader(self, folder: Path) -> ReadClip:
         import h5py

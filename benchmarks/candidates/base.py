@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from benchmarks.candidate import Candidate
+from benchmarks.clips import Clips
 from benchmarks.task import CLIP_LEN, FLIP_PROB, ROTATION_DEG, SCALE, SHIFT, plain_loader
 
 PIPELINE: list[dict] = [
@@ -39,12 +40,28 @@ class KarslCandidate(Candidate):
         self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
     ) -> Iterable[torch.Tensor]:
         dataset = self.open(folder, PIPELINE, seed=seed)
-        options: dict = dict(num_workers=num_workers, seed=seed, start_method=start_method)
-        return inputs_of(loader_over(dataset, batch_size=batch_size, **options))
+        loader = loader_over(dataset, seed=seed, batch_size=batch_size, num_workers=num_workers, start_method=start_method)
+        return inputs_of(loader)
 
     def first_clips(self, folder: Path, count: int) -> list[np.ndarray]:
         dataset = self.open(folder, [PIPELINE[0], PIPELINE[-1]], seed=0)
         return [dataset[index]["inputs"].numpy() for index in range(count)]
+
+
+class SharedFilesCandidate(KarslCandidate):
+    """Candidate that reads the files of another one.
+
+    Args:
+        name: Name in the table.
+        files: Candidate that writes the files.
+    """
+
+    def __init__(self, name: str, files: Candidate) -> None:
+        self.name, self.files, self.store = name, files, files.store
+        self.libraries = tuple(dict.fromkeys((*KarslCandidate.libraries, *files.libraries)))
+
+    def prepare(self, clips: Clips, folder: Path) -> int:
+        return self.files.prepare(clips, folder)
 
 
 class EpochOrder(Sampler):
@@ -65,18 +82,11 @@ class EpochOrder(Sampler):
             yield sampler
 
 
-def loader_over(dataset: Any, *, batch_size: int, num_workers: int, seed: int, start_method: str) -> DataLoader:
-    """Return a loader of endless batches of a dataset of karsl."""
+def loader_over(dataset: Any, *, seed: int, **options: Any) -> DataLoader:
+    """Return a loader of endless batches of a dataset of karsl; `options` are those of `plain_loader`."""
     from karsl.datasets import keypoint_collate
 
-    return plain_loader(
-        dataset,
-        batch_size=batch_size,
-        sampler=EpochOrder(dataset, seed=seed),
-        collate_fn=keypoint_collate,
-        num_workers=num_workers,
-        start_method=start_method,
-    )
+    return plain_loader(dataset, sampler=EpochOrder(dataset, seed=seed), collate_fn=keypoint_collate, **options)
 
 
 def inputs_of(loader: Iterable[dict]) -> Iterator[torch.Tensor]:

@@ -10,40 +10,27 @@ import numpy as np
 import torch
 
 from benchmarks.baselines.webdataset import CANDIDATE as WEBDATASET
-from benchmarks.candidate import Candidate
-from benchmarks.candidates.base import PIPELINE, index_folder, inputs_of, loader_over
+from benchmarks.candidates.base import PIPELINE, SharedFilesCandidate, index_folder, inputs_of
 from benchmarks.candidates.packed import CANDIDATE as PACKED
-from benchmarks.clips import Clips
 from benchmarks.task import plain_loader
 
 _SKELETON = "karsl_184"
 
 
-class StreamCandidate(Candidate):
-    """StreamDataset with keypoint_collate in PyTorch's loader.
+class StreamCandidate(SharedFilesCandidate):
+    """StreamDataset with keypoint_collate in PyTorch's loader."""
 
-    Args:
-        name: Name in the table.
-        files: Candidate that writes the files.
-    """
+    def open(self, folder: Path, pipeline: list[dict], *, seed: int, **options: Any) -> Any:
+        from karsl.datasets import StreamDataset
 
-    role = "karsl"
-    libraries: tuple[str, ...] = ("mmengine", "numba")
-    extra = "fast"
-
-    def __init__(self, name: str, files: Candidate) -> None:
-        self.name, self.files, self.store = name, files, files.store
-        self.libraries = tuple(dict.fromkeys((*StreamCandidate.libraries, *files.libraries)))
-
-    def prepare(self, clips: Clips, folder: Path) -> int:
-        return self.files.prepare(clips, folder)
+        return StreamDataset(str(folder), pipeline, seed=seed, **_options(folder), **options)
 
     def loader(
         self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
     ) -> Iterable[torch.Tensor]:
-        from karsl.datasets import StreamDataset, keypoint_collate
+        from karsl.datasets import keypoint_collate
 
-        stream = StreamDataset(str(folder), PIPELINE, seed=seed, batch_size=batch_size, **_options(folder))
+        stream = self.open(folder, PIPELINE, seed=seed, batch_size=batch_size)
         loader = plain_loader(
             stream, batch_size=batch_size, collate_fn=keypoint_collate, num_workers=num_workers, start_method=start_method,
             drop_last=True,
@@ -51,23 +38,17 @@ class StreamCandidate(Candidate):
         return _Epochs(stream, loader)
 
     def first_clips(self, folder: Path, count: int) -> list[np.ndarray]:
-        from karsl.datasets import StreamDataset
-
-        stream = StreamDataset(str(folder), [PIPELINE[0], PIPELINE[-1]], shuffle=False, **_options(folder))
+        stream = self.open(folder, [PIPELINE[0], PIPELINE[-1]], seed=0, shuffle=False)
         return [sample["inputs"].numpy() for _, sample in zip(range(count), stream, strict=False)]
 
 
-class TarCandidate(StreamCandidate):
+class TarCandidate(SharedFilesCandidate):
     """TarDataset, with random access and keypoint_collate in PyTorch's loader."""
 
-    def loader(
-        self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
-    ) -> Iterable[torch.Tensor]:
+    def open(self, folder: Path, pipeline: list[dict], *, seed: int) -> Any:
         from karsl.datasets import TarDataset
 
-        dataset = TarDataset(folder, PIPELINE, seed=seed, **_options(folder))
-        options: dict = dict(num_workers=num_workers, seed=seed, start_method=start_method)
-        return inputs_of(loader_over(dataset, batch_size=batch_size, **options))
+        return TarDataset(folder, pipeline, seed=seed, **_options(folder))
 
 
 class _Epochs:

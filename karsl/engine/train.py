@@ -88,6 +88,7 @@ def _runner_class(metainfo: Mapping[str, Any] | None) -> type[Runner]:
             logger = super().build_logger(*args, **kwargs)
             if isinstance(self.cfg.get("model"), Mapping):
                 for name, dataset in infer_model_args(self.cfg, metainfo).items():
+                    # `build_dataloader` copies its config, but not a function in it
                     getattr(self, f"_{name}")["dataset"] = {"type": lambda dataset=dataset: dataset}
             return logger
 
@@ -116,14 +117,9 @@ def _type_name(component: Any) -> str:
 class CpuAmpOptimWrapper(OptimWrapper):
     """Run the forward pass under bfloat16 autocast on CPU; weights and optimizer stay float32.
 
-    bfloat16 has the range of float32, so there is no loss scaling. MMEngine's AmpOptimWrapper asserts a GPU.
-
-    Args:
-        **kwargs: Arguments of `OptimWrapper`.
+    The arguments are those of `OptimWrapper`. bfloat16 has the range of float32, so there is no loss scaling. MMEngine's
+    AmpOptimWrapper asserts a GPU.
     """
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:

@@ -10,7 +10,7 @@ from typing import Any
 from karsl.errors import missing_extra
 from karsl.profiling.results import MIB, Point, Series
 
-_COLOURS = {"on": "#0072B2", "off": "#D55E00", "mmengine": "#E69F00"}  # Okabe and Ito 2008: safe for colour-blind readers
+_COLORS = {"on": "#0072B2", "off": "#D55E00", "mmengine": "#E69F00"}  # Okabe and Ito 2008: safe for colour-blind readers
 _STYLES = {"fork": ("-", "o"), "spawn": ("--", "s"), "forkserver": (":", "^")}
 _NUDGE = 0.012  # fraction of the axis by which lines of equal values are moved apart
 
@@ -80,8 +80,8 @@ def _panel(
         seen.append(y)
         line, marker = _STYLES.get(series.case.start_method, ("-", "o"))
         x = [point.iteration for point in series.points]
-        colour = _COLOURS[series.case.serialize]
-        axes.plot(x, [v + lift for v in y], line, marker=marker, ms=3.5, lw=1.5, color=colour, label=series.case.label)
+        color = _COLORS[series.case.serialize]
+        axes.plot(x, [v + lift for v in y], line, marker=marker, ms=3.5, lw=1.5, color=color, label=series.case.label)
     for boundary in _epoch_ends(all_series):
         axes.axvline(boundary, color="#cccccc", lw=1, zorder=0)
         axes.annotate("next epoch", (boundary, 0), xycoords=("data", "axes fraction"), xytext=(3, 3),

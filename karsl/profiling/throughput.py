@@ -6,7 +6,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from karsl.errors import ConfigError, TransformError
 
 _WARMUP = 0.2  # fraction of a measurement that precedes it: start of workers, caches, compiled code
 _STAGE_SAMPLES = 64
+_TIMED_BATCHES = 3
 _KEEPS_UP = 0.02  # a lower fraction of time spent waiting is not worth reducing
 
 
@@ -135,14 +135,14 @@ class Stages:
         batched: Names of the transforms that run in one compiled pass over a batch; empty if samples are made one by one.
         batch_micros: Microseconds per sample of a whole batch; None without a collate function.
         single: Names of the transforms that run once per sample.
-        from_archives: True if clips are read from files that are decoded at each access, and not from a pack or tar.
+        decodes_files: True if clips are decoded from files, and not memory-mapped as those of a pack or tar are.
     """
 
     micros: dict[str, float] = field(default_factory=dict)
     batched: tuple[str, ...] = ()
     batch_micros: float | None = None
     single: tuple[str, ...] = ()
-    from_archives: bool = False
+    decodes_files: bool = False
 
     @property
     def bottleneck(self) -> str:
@@ -156,18 +156,19 @@ def profile_stages(dataset: Any, collate: Callable | None = None, *, samples: in
     Args:
         dataset: An initialized KeypointDataset, or wrappers around some. Transforms of wrappers are timed too.
         collate: Collate function of the loader, timed on whole batches.
-        samples: Number of samples, evenly spread over the dataset.
+        samples: Number of samples that are timed one at a time, and in each batch; evenly spread over the dataset.
 
     Returns:
         None if there is no such dataset, or none of its samples can be made.
     """
-    indices = np.linspace(0, len(dataset) - 1, min(samples, len(dataset))).astype(np.int64)
+    num_batches = 1 + _TIMED_BATCHES
+    indices = np.linspace(0, len(dataset) - 1, min(samples * num_batches, len(dataset))).astype(np.int64)
     found = [clips for clips in resolve_leaves(dataset, indices) if isinstance(clips.dataset, KeypointDataset)]
     if not len(indices) or not found:
         return None
     leaf, rows = found[0].dataset, found[0].rows
     transforms = [step for step in (*leaf.pipeline.transforms, *found[0].steps) if not isinstance(step, MapLabels)]
-    micros = _time_transforms(leaf, Pipeline(transforms), found[0].indices)
+    micros = _time_transforms(leaf, Pipeline(transforms), found[0].indices[::num_batches])
     if not micros:
         return None
     batched = _num_batched(dataset, leaf, transforms)
@@ -175,9 +176,9 @@ def profile_stages(dataset: Any, collate: Callable | None = None, *, samples: in
     return Stages(
         micros=micros,
         batched=names[:batched],
-        batch_micros=None if collate is None else _time_batch(dataset, collate, indices[rows]),
+        batch_micros=None if collate is None else _time_batches(dataset, collate, indices[rows], num_batches),
         single=names[batched:],
-        from_archives="pack" not in leaf.get_data_info(int(found[0].indices[0])),
+        decodes_files=not {"frame_start", "byte_start"} & leaf.get_data_info(int(found[0].indices[0])).keys(),
     )
 
 
@@ -213,15 +214,21 @@ def _num_batched(dataset: Any, leaf: KeypointDataset, transforms: list[Callable]
     return 1 + len(parts.deferred) + (parts.pack is not None)
 
 
-def _time_batch(dataset: Any, collate: Callable, indices: np.ndarray) -> float:
-    """Return the microseconds per sample of the fastest of three batches."""
+def _time_batches(dataset: Any, collate: Callable, indices: np.ndarray, num_batches: int) -> float:
+    """Return the microseconds per sample of the fastest batch.
+
+    The first batch has the clips that were timed one at a time; it compiles and is not counted. The others have other
+    clips, so that the time includes reading a clip.
+    """
     get_samples = getattr(dataset, "__getitems__", None) or (lambda positions: [dataset[i] for i in positions])
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        collate(get_samples(indices.tolist()))
-        seconds.append(time.perf_counter() - start)
-    return 1e6 * min(seconds) / len(indices)
+    micros = []
+    for number in range(num_batches):
+        batch = indices[number::num_batches].tolist()
+        if batch:
+            start = time.perf_counter()
+            collate(get_samples(batch))
+            micros.append(1e6 * (time.perf_counter() - start) / len(batch))
+    return min(micros[1:] or micros)
 
 
 def advice(results: Sequence[Throughput], stages: Stages | None, *, collate_name: str = "") -> list[str]:
@@ -246,27 +253,31 @@ def advice(results: Sequence[Throughput], stages: Stages | None, *, collate_name
     if stages is None:
         return lines
     lines += _batching_advice(stages, collate_name)
-    if stages.from_archives and (stages.batched or stages.bottleneck == "LoadKeypoints"):
-        lines.append("each access decodes a clip of an archive; 'karsl pack DATA_ROOT OUT' stores the clips decoded")
+    if stages.decodes_files and (stages.batched or stages.bottleneck == "LoadKeypoints"):
+        lines.append("clips are decoded from files; 'karsl pack SOURCE PACK' stores them decoded, to be memory-mapped")
     lines.append(f"slowest stage of a single sample: {stages.bottleneck} ({stages.micros[stages.bottleneck]:,.0f} us)")
     return lines
 
 
 def _batching_advice(stages: Stages, collate_name: str) -> list[str]:
     """Return why samples, or some of their transforms, are made one by one."""
-    if find_spec("numba") is None:
+    if compiled() is None:
         return ["samples are made one by one because numba is not installed: pip install 'karsl[fast]'"]
-    if collate_name and collate_name not in ("keypoint_collate", "device_collate"):
-        return [f"collate_fn={collate_name} makes samples one by one; dict(type='keypoint_collate') makes whole batches"]
     if not stages.batched:
         return [
             "samples are made one by one; whole batches need a known skeleton, a pipeline that starts with LoadKeypoints, "
-            "wrappers of karsl, and a dataset that does not override how a sample is made"
+            "a dataset that does not override how a sample is made and, if there are wrappers, those of karsl and only "
+            "transforms that have a batched form"
         ]
-    if not stages.single:
-        return []
-    verb = "run" if len(stages.single) > 1 else "runs"
-    return [
-        f"{', '.join(stages.single)} {verb} once per sample, after the compiled pass; move transforms that have no batched "
-        "form to the end, directly before PackKeypointInputs, or apply them before packing the clips"
-    ]
+    lines = []
+    if collate_name and collate_name not in ("keypoint_collate", "device_collate"):
+        lines.append(
+            f"collate_fn={collate_name} collates samples one by one; dict(type='keypoint_collate') makes whole batches"
+        )
+    if stages.single:
+        verb = "run" if len(stages.single) > 1 else "runs"
+        lines.append(
+            f"{', '.join(stages.single)} {verb} once per sample, after the compiled pass; move transforms that have no "
+            "batched form to the end, directly before PackKeypointInputs, or apply them before packing the clips"
+        )
+    return lines

@@ -109,6 +109,9 @@ def test_a_config_without_model_is_one_sentence(toy):
         ("test_evalutor", "test_evaluator"),
         ("tset_cfg", "test_cfg"),
         ("vla_cfg", "val_cfg"),
+        ("val_cfh", "val_cfg"),
+        ("emv_cfg", "env_cfg"),
+        ("ssync_bn", "sync_bn"),
     ],
 )
 def test_a_mistyped_top_level_key_names_the_right_one(slip, meant):
@@ -119,7 +122,16 @@ def test_a_mistyped_top_level_key_names_the_right_one(slip, meant):
 def test_variables_of_the_user_are_accepted():
     check_keys(["clip_len", "data_root", "train_pipeline", "test_pipeline", "mode", "held_out", "signs", "_env_cgf"])
     check_keys(
-        ["model_cfg", "optim_wrapper_cfg", "dataset_type", "num_epochs", "lr", "vis_backends", "train_dataloader_cfg"]
+        [
+            "model_cfg",
+            "optim_wrapper_cfg",
+            "dataset_type",
+            "num_epochs",
+            "lr",
+            "vis_backends",
+            "train_dataloader_cfg",
+            "train_conf",
+        ]
     )
 
 

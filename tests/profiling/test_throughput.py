@@ -9,6 +9,9 @@ from torch.utils.data import DataLoader
 from karsl.datasets import KArSLDataset, keypoint_collate
 from karsl.datasets.combine import MapDataset
 from karsl.errors import ConfigError
+from karsl.formats import open_clips
+from karsl.io.reader import ClipReader
+from karsl.pack.write import pack_clips
 from karsl.profiling.throughput import Stages, Throughput, advice, measure, profile_stages
 from karsl.testing import make_corpus
 
@@ -84,7 +87,7 @@ def test_every_stage_of_a_sample_is_timed_and_compiled_ones_are_named(dataset):
     assert stages.batched == ("LoadKeypoints", "TSNSampleFrames", "RandomFlip", "PackKeypointInputs")
     assert stages.single == ()
     assert stages.batch_micros > 0
-    assert stages.from_archives
+    assert stages.decodes_files
 
 
 def test_a_transform_outside_the_compiled_pass_is_named(dataset):
@@ -109,6 +112,23 @@ def test_transforms_of_a_wrapper_are_stages_too(dataset):
     assert stages.batch_micros > 0
 
 
+def test_clips_of_timed_batches_are_read_from_their_files(dataset, monkeypatch):
+    pytest.importorskip("numba")
+    read, decode = [], ClipReader._decode
+    monkeypatch.setattr(
+        ClipReader, "_decode", lambda self, record, *args: read.append(record) or decode(self, record, *args)
+    )
+    new = KArSLDataset(data_root=dataset.data_root, pipeline=STEPS, index_cache=None)
+    profile_stages(new, keypoint_collate, samples=2)
+    assert len({record["clip_id"] for record in read}) == len(read) == 8, "two one at a time, then three batches of two more"
+
+
+def test_clips_of_a_pack_are_not_decoded(dataset, tmp_path):
+    pack_clips(open_clips(dataset.data_root), tmp_path / "pack")
+    packed = KArSLDataset("annotations.json", data_root=str(tmp_path / "pack"), pipeline=STEPS, index_cache=None)
+    assert not profile_stages(packed, samples=4).decodes_files
+
+
 def test_a_transform_that_occurs_twice_has_two_stages(dataset):
     twice = KArSLDataset(data_root=dataset.data_root, pipeline=[*STEPS[:3], *STEPS[2:]], index_cache=None)
     assert "RandomFlip 2" in profile_stages(twice, samples=4).micros
@@ -127,11 +147,20 @@ def test_a_dataset_of_another_kind_has_no_stages():
 
 
 def test_advice_names_the_best_number_of_workers_and_archives():
-    stages = Stages({"record": 1, "LoadKeypoints": 90}, batched=("LoadKeypoints",), batch_micros=80, from_archives=True)
+    stages = Stages({"record": 1, "LoadKeypoints": 90}, batched=("LoadKeypoints",), batch_micros=80, decodes_files=True)
     text = advice([figures(0, 100), figures(2, 250)], stages)
     assert text[0] == "num_workers=2 is fastest, 2.5 times num_workers=0"
-    assert "karsl pack DATA_ROOT OUT" in text[1]
+    assert "karsl pack SOURCE PACK" in text[1]
     assert text[-1] == "slowest stage of a single sample: LoadKeypoints (90 us)"
+
+
+def test_advice_names_why_samples_are_made_one_by_one():
+    pytest.importorskip("numba")
+    single = Stages({"record": 1, "LoadKeypoints": 90}, single=("LoadKeypoints",))
+    assert "whole batches need a known skeleton" in advice([figures(0, 100)], single, collate_name="pseudo_collate")[0]
+    batched = Stages({"record": 1, "LoadKeypoints": 90}, batched=("LoadKeypoints",))
+    text = advice([figures(0, 100)], batched, collate_name="pseudo_collate")
+    assert text[0].startswith("collate_fn=pseudo_collate collates samples one by one")
 
 
 def test_a_loader_that_keeps_up_is_reported_so():

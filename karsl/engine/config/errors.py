@@ -54,11 +54,16 @@ _CONSUMED = frozenset(
     ("type", "_scope_", "_delete_", "by_epoch", "constructor", "paramwise_cfg", "priority", "convert_to_iter_based",
      "num_batch_per_epoch", "disable_subprocess_warning")
 )  # fmt: skip
-# Arguments that MMEngine adds.
-_SUPPLIED = frozenset(
-    ("runner", "dataloader", "evaluator", "params", "optimizer", "sampler", "batch_size", "save_dir", "name", "dataset",
-     "seed")
-)  # fmt: skip
+# Arguments that MMEngine adds, per registry.
+_SUPPLIED = {
+    registry.DATA_SAMPLERS: ("dataset", "seed", "sampler", "batch_size"),
+    registry.LOOPS: ("runner", "dataloader", "evaluator"),
+    registry.OPTIMIZERS: ("params",),
+    registry.OPTIM_WRAPPERS: ("optimizer",),
+    registry.PARAM_SCHEDULERS: ("optimizer",),
+    registry.VISUALIZERS: ("name", "save_dir"),
+    registry.VISBACKENDS: ("save_dir",),
+}
 
 
 @cache
@@ -88,21 +93,31 @@ def check_keys(keys: Iterable[str]) -> None:
         raise ConfigError(f"{found} A variable of that name needs a leading underscore, '_{next(iter(typos))}'")
 
 
+@cache  # a config that was loaded is checked again when a Runner is built from it, since it may have changed
 def _nearest_runner_key(key: str) -> str | None:
     if key in runner_keys() or key.startswith("_"):
         return None
     candidates = sorted(known for known in runner_keys() if abs(len(known) - len(key)) <= 2)
     swapped = [known for known in candidates if sorted(known) == sorted(key)]
-    close = get_close_matches(key, candidates, n=1, cutoff=0.87) if len(key) >= 6 else []
+    close = get_close_matches(key, candidates, n=1, cutoff=0.85) if len(key) >= 6 else []
     return next(iter([*swapped, *close]), None)
 
 
 class _Component(NamedTuple):
-    """A mapping of a config from which an object is built."""
+    """A mapping of a config from which an object is built.
+
+    Attributes:
+        path: Dotted path of the mapping.
+        config: The mapping.
+        kind: Registry of its type; None for a loader.
+        is_certain: False if the class that receives the mapping decides what it means: parts of a model, and mappings under
+            a key without a registry of its own, such as `clip_grad=dict(type='value')` of an optimizer wrapper.
+    """
 
     path: str
     config: Mapping
     kind: Registry | None
+    is_certain: bool = True
 
 
 def check_arguments(cfg: Config) -> list[str]:
@@ -131,9 +146,11 @@ def check_arguments(cfg: Config) -> list[str]:
             if key not in _REGISTRIES and key not in LOADERS:
                 continue
             for component in _components(cfg[key], key, _REGISTRIES.get(key)):
-                for sentence, is_certain in _check_component(component, cfg.get("default_scope")):
-                    nested = component.path.startswith("model.") and not is_certain
-                    (possible if nested else mistakes).append(sentence)
+                for sentence, is_typo in _check_component(component, cfg.get("default_scope")):
+                    if is_typo or component.is_certain:
+                        mistakes.append(sentence)
+                    elif key == "model":
+                        possible.append(sentence)
     if mistakes:
         raise ConfigError(join_sentences(mistakes))
     return possible
@@ -146,22 +163,23 @@ def join_sentences(sentences: list[str]) -> str:
     return "\n  ".join([f"{len(sentences)} mistakes in the config:", *sentences])
 
 
-def _components(node: Any, path: str, kind: Registry | None) -> Iterator[_Component]:
+def _components(node: Any, path: str, kind: Registry | None, *, is_certain: bool = True) -> Iterator[_Component]:
     if isinstance(node, Mapping):
         if kind is not None and "type" in node or path in _IMPLIED_TYPES or path == "train_cfg":
-            yield _Component(path, node, kind)
+            yield _Component(path, node, kind, is_certain and not path.startswith("model."))
         for key in node:
             if key not in _OPAQUE:
-                is_hook = kind is registry.HOOKS  # under any name, such as `param_scheduler`
-                yield from _components(node[key], f"{path}.{key}", kind if is_hook else _REGISTRIES.get(key, kind))
+                is_hook = path == "default_hooks"  # under any name, such as `param_scheduler`
+                child_kind = kind if is_hook else _REGISTRIES.get(key, kind)
+                yield from _components(node[key], f"{path}.{key}", child_kind, is_certain=is_hook or key in _REGISTRIES)
     elif isinstance(node, (list, tuple)):
         for number, item in enumerate(node):
-            yield from _components(item, f"{path}.{number}", kind)
+            yield from _components(item, f"{path}.{number}", kind, is_certain=is_certain)
 
 
 def _check_component(component: _Component, scope: str | None) -> Iterator[tuple[str, bool]]:
-    """Yield each mistake, and True if it is one wherever the mapping is used."""
-    path, config, kind = component
+    """Yield each mistake, and True if it looks like a typo, which is a mistake whatever uses the mapping."""
+    path, config, kind, _ = component
     target = config.get("type")
     if target is None:
         by_epoch = config.get("by_epoch", True)
@@ -169,10 +187,10 @@ def _check_component(component: _Component, scope: str | None) -> Iterator[tuple
     if isinstance(target, str):
         name, target = target, _find_type(target, kind, config.get("_scope_"))
         if target is None:
-            remedy, is_certain = _explain_type(name, kind, scope)
-            yield f"{path}.type: {remedy}", is_certain
+            remedy, is_typo = _explain_type(name, kind, scope)
+            yield f"{path}.type: {remedy}", is_typo
     if callable(target) and "constructor" not in config:
-        yield from _check_call(path, config, target)
+        yield from _check_call(path, config, target, supplied=_SUPPLIED.get(kind, ()))
 
 
 def _find_type(name: str, kind: Registry, scope: str | None) -> Any:
@@ -199,7 +217,7 @@ def _explain_type(name: str, kind: Registry, scope: str | None) -> tuple[str, bo
     return f"no {kind.name} '{name}'{hint or otherwise}", bool(hint)
 
 
-def _check_call(path: str, config: Mapping, target: Any) -> Iterator[tuple[str, bool]]:
+def _check_call(path: str, config: Mapping, target: Any, *, supplied: Iterable[str]) -> Iterator[tuple[str, bool]]:
     signature = _Signature.from_callable(target)
     if signature is None:
         return
@@ -213,7 +231,7 @@ def _check_call(path: str, config: Mapping, target: Any) -> Iterator[tuple[str, 
             yield f"{path}.{key}: {name} has no argument '{key}'{hint or takes}", bool(hint)
     if not unknown:
         for key in signature.required:
-            if key not in config and key not in _SUPPLIED:
+            if key not in config and key not in supplied:
                 yield f"{path}: {name} needs the argument '{key}'; add {path}.{key}", False
 
 

@@ -103,7 +103,8 @@ def _explain(path: Path, error: Exception) -> str:
         name = error.filename if error.filename and Path(error.filename).is_file() else path
         return f"config '{name}', line {error.lineno}: {error.msg}: {(error.text or '').strip()}"
     raised = traceback.extract_tb(error.__traceback__)
-    frames = [frame for frame in raised if _is_config(Path(frame.filename), path)]
+    configs = {frame.filename for frame in raised if frame.name == "<module>" and Path(frame.filename).is_file()}
+    frames = [frame for frame in raised if frame.filename in configs]
     where = f"config '{frames[-1].filename}', line {frames[-1].lineno}" if frames else f"config '{path}'"
     code = f" in `{frames[-1].line}`" if frames and frames[-1].line else ""
     if isinstance(error, RuntimeError) and raised[-1].name == "__call__" and raised[-1].filename.endswith("lazy.py"):
@@ -113,12 +114,6 @@ def _explain(path: Path, error: Exception) -> str:
     else:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(": ")
     return f"{where}: {reason}{code}"
-
-
-def _is_config(file: Path, path: Path) -> bool:
-    """Return True for the config itself and for files that it imports, which are not part of MMEngine or of this package."""
-    is_library = "mmengine" in file.parts or Path(str(resources.files("karsl.engine"))) in file.parents
-    return file.is_file() and (file.resolve() == path.resolve() or not is_library)
 
 
 def override(cfg: Config, options: Mapping[str, Any]) -> None:
@@ -226,7 +221,7 @@ def shipped_configs() -> Path:
         DatasetNotFoundError: If neither exists.
     """
     package = Path(str(resources.files("karsl")))
-    for folder in (package.parent, package):
+    for folder in (package, package.parent):  # next to an installed package may be the configs of another project
         if (folder / _SHIPPED_FILE).is_file():
             return folder / "configs"
     raise DatasetNotFoundError("the configs of karsl are not installed; reinstall karsl, or work in a clone of it")

@@ -65,6 +65,28 @@ def test_an_argument_that_a_class_uses_itself_is_accepted(toy):
     assert check_arguments(cfg) == []
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("optim_wrapper.clip_grad", {"type": "value", "clip_value": 0.2}),
+        ("custom_hooks", [{"type": "ProfilerHook", "on_trace_ready": {"type": "log_trace", "sort_by": "cpu_time"}}]),
+    ],
+)
+def test_an_argument_in_which_type_is_not_a_class_is_accepted(key, value, toy):
+    cfg = toy()
+    cfg.merge_from_dict({key: value})
+    assert check_arguments(cfg) == []
+    build_runner(cfg).build_optim_wrapper(cfg.optim_wrapper)
+
+
+def test_a_wrapper_without_dataset_is_named(toy):
+    cfg = toy()
+    cfg.train_dataloader.dataset = {"type": "RepeatDataset", "times": 2}
+    cfg.model.cls_head.num_classes = 2
+    with pytest.raises(ConfigError, match=r"^train_dataloader\.dataset: RepeatDataset needs the argument 'dataset'"):
+        build_runner(cfg)
+
+
 def test_an_argument_that_is_missing_is_named(toy):
     cfg = toy()
     cfg.model.cls_head.pop("num_classes")

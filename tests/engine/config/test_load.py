@@ -122,6 +122,17 @@ def test_an_error_while_the_config_runs_names_file_line_and_reason(tmp_path, hea
         load_config(write(tmp_path, f"{head}\n\n{line}\n"))
 
 
+def test_an_error_inside_a_library_names_the_line_of_the_config(tmp_path):
+    with pytest.raises(ConfigError, match=r"config\.py', line 3: JSONDecodeError: .* in `x = __import__"):
+        load_config(write(tmp_path, "_base_ = ['./base.py']\n\nx = __import__('json').loads('')\n"))
+
+
+@pytest.mark.parametrize("name", ["broken.json", "broken.yaml"])
+def test_a_broken_data_file_is_named_with_the_reason(tmp_path, name):
+    with pytest.raises(ConfigError, match=rf"^config '[^']*{name}': \w+Error: "):
+        load_config(write(tmp_path, "{'model': [1", name))
+
+
 def test_calling_an_import_of_a_pure_python_config_is_explained(tmp_path):
     text = "\nfrom torch.optim import SGD\noptimizer = SGD([1], lr=0.1)\n"
     with pytest.raises(ConfigError, match=r"line 3: imports .* are recorded, not run"):
