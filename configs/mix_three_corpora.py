@@ -13,8 +13,17 @@ from mmengine.config import read_base
 from mmengine.dataset import DefaultSampler
 from mmengine.runner import TestLoop
 
-from karsl.datasets import KArSLDataset, KeypointDataset, ResumableSampler, keypoint_collate
-from karsl.datasets.combine import ConcatDataset, FilterDataset, MapDataset, MixDataset, SliceDataset
+from karsl.datasets import (
+    ConcatDataset,
+    FilterDataset,
+    KArSLDataset,
+    KeypointDataset,
+    MapDataset,
+    MixDataset,
+    ResumableSampler,
+    SliceDataset,
+    keypoint_collate,
+)
 from karsl.datasets.transforms import (
     CenterScale,
     LoadKeypoints,

@@ -8,10 +8,13 @@ from karsl.io.lru import LRU
 from karsl.io.npz import list_members, read_member
 from karsl.io.pack_reader import Pack
 from karsl.io.reader import ClipReader
+from karsl.io.sources import ClipSource, FunctionSource
 
 __all__ = [
     "LRU",
     "ClipReader",
+    "ClipSource",
+    "FunctionSource",
     "LabelTable",
     "Pack",
     "atomic_path",

@@ -44,7 +44,7 @@ def pack_on_ray(
 
     Example:
         >>> from karsl.ray import pack_on_ray
-        >>> pack_on_ray(open_source("data/karsl"), "packs/karsl", address="head:6379")  # doctest: +SKIP
+        >>> pack_on_ray(open_clips("data/karsl"), "packs/karsl", address="head:6379")  # doctest: +SKIP
     """
     if num_tasks < 1:
         raise ConfigError(f"pack_on_ray: num_tasks={num_tasks!r}; expected at least 1")
