@@ -111,7 +111,7 @@ def _build_loader(args: argparse.Namespace, workers: int) -> Any:
 def _rates_table(results: list[Any]) -> Any:
     from rich.table import Table
 
-    table = Table("num_workers", title_justify="left")
+    table = Table("num_workers")
     for name in ("samples/s", "batch, ms", "95 %, ms", "first batch, s", f"waiting at a {results[0].step_ms:g} ms step"):
         table.add_column(name, justify="right")
     for row in results:
