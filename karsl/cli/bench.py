@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from karsl.cli.options import add_cfg_options, add_data_options, add_phase, import_modules
+from karsl.cli.options import add_cfg_options, add_data_options, add_phase, import_user_modules
 from karsl.errors import ConfigError
 
 SUMMARY = "time the loader of a config and report its bottleneck"
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from karsl.profiling.throughput import advice, measure, profile_stages
 
     _check(args)
-    import_modules(args.imports)
+    import_user_modules(args.imports)
     console, status = Console(), Console(stderr=True)
     results: list[Any] = []
     stages, collate_name, batch_size = None, "", None

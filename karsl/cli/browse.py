@@ -15,7 +15,7 @@ from karsl.cli.options import (
     add_phase,
     add_source_skeleton,
     add_trust_pickle,
-    import_modules,
+    import_user_modules,
     suggest_data_root,
 )
 from karsl.errors import ConfigError
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from karsl.visualization.clips.select import ClipFilter, select_clips
 
     _check(args)
-    import_modules(args.imports)
+    import_user_modules(args.imports)
     torch.set_num_threads(1)  # one clip at a time: threads would only synchronize over a few KB
     count = _num_clips(args)
     with suggest_data_root(args):

@@ -10,7 +10,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_modules
+from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_user_modules
 from karsl.errors import ConfigError, DataErrors, pluralize
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _pack(args: argparse.Namespace) -> int:
 
     if args.shard_size < 0 or (args.workers or 0) < 0:
         raise ConfigError(f"--shard-size {args.shard_size} --workers {args.workers}; expected 0 or more")
-    import_modules(args.imports)
+    import_user_modules(args.imports)
     source, out = _open(args), args.paths[1]
     for note in source.notes:
         print(f"note: {note}")
