@@ -88,6 +88,27 @@ def read_sidecar(folder: Path) -> tuple[dict, list[dict]] | None:
     return metainfo, records
 
 
+def files_with_suffix(path: Path, suffix: str, *, expected: str) -> tuple[Path, list[Path]]:
+    """Return a folder and its files with a suffix, sorted by name, or a file's folder and the file alone.
+
+    Hidden files of a folder are left out, such as leftovers of writers that were killed.
+
+    Args:
+        path: Folder or file.
+        suffix: Suffix of the files.
+        expected: Description of the files that a folder should have, for the error.
+
+    Raises:
+        DatasetNotFoundError: If a folder has no such file.
+    """
+    if not path.is_dir():
+        return path.parent, [path]
+    files = sorted(file for file in path.glob(f"*{suffix}") if not file.name.startswith("."))
+    if not files:
+        raise DatasetNotFoundError(f"no {suffix} in {path}; expected {expected}")
+    return path, files
+
+
 def records_of_folders(root: Path, pattern: str) -> tuple[dict, list[dict]]:
     """Return metainfo and records of a tree in which each matching file is a clip and its parent folder is its class.
 

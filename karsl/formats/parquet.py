@@ -22,17 +22,16 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import AnnotationError, CorruptRecordError, DatasetNotFoundError, missing_extra
+from karsl.errors import AnnotationError, CorruptRecordError, missing_extra
 from karsl.formats.base import (
     SUPPORTS_ALL,
     ConversionJob,
     class_list,
-    file_with_suffix,
-    folder_with,
+    file_or_folder_with,
     register_format,
     resolve_skeleton,
 )
-from karsl.formats.folders import class_folders
+from karsl.formats.folders import class_folders, files_with_suffix
 from karsl.io.clip import canonical_clip, shape_problem
 from karsl.io.lru import LRU
 from karsl.io.sources import FunctionSource, public_record
@@ -172,7 +171,7 @@ def _schema(arrow: Any, metainfo: dict) -> Any:
     "parquet",
     description="<split>-00000-of-00001.parquet, one row per clip; Hugging Face datasets load it",
     cannot_store="nothing",
-    detect=lambda path: file_with_suffix(".parquet")(path) or folder_with("*.parquet")(path),
+    detect=file_or_folder_with(".parquet"),
     priority=80,
     writer=write_parquet,
     supports=SUPPORTS_ALL,
@@ -188,9 +187,7 @@ def open_parquet(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> F
         MissingExtraError: If pyarrow is not installed.
     """
     require_pyarrow()
-    root, files = (path, sorted(path.glob("*.parquet"))) if path.is_dir() else (path.parent, [path])
-    if not files:
-        raise DatasetNotFoundError(f"no .parquet in {path}; expected files like 'train-00000-of-00001.parquet'")
+    root, files = files_with_suffix(path, ".parquet", expected="files like 'train-00000-of-00001.parquet'")
     records: list[dict] = []
     metainfo: dict = {}
     for file in files:
