@@ -5,7 +5,7 @@ MSL-150's rows of 226 columns are read as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -116,7 +116,7 @@ MSL = ColumnLayout("msl_226", ("pose",))
 """226 columns: pose 25 x 4, left hand 21 x 3, right hand 21 x 3."""
 
 
-def _rows_of_job(job: ConversionJob, key: Callable[[dict], Any] | None = None) -> Iterable[tuple[dict, np.ndarray]]:
+def _rows_of_job(job: ConversionJob, key: Callable[[dict], Any] | None = None) -> Iterator[tuple[dict, np.ndarray]]:
     """Yield each record of a job with its rows, and report lost scores."""
     for record, clip in job.clips(key=key):
         if HOLISTIC.loses_scores(clip):
