@@ -70,13 +70,21 @@ def open_parquet_file(path: Path) -> Any:
         raise CorruptRecordError(f"{path}: not a readable parquet file ({error}); export it again") from error
 
 
-def read_columns(path: Path, columns: Sequence[str], *, group: int | None = None) -> Any:
+def read_columns(path: Path, columns: Sequence[str], *, group: int | None = None, reader: Any = None) -> Any:
     """Read some columns, without those that do not exist, of a file or of one of its row groups.
+
+    Args:
+        path: File.
+        columns: Names of columns.
+        group: Index of a row group. None reads the entire file.
+        reader: The file as opened by `open_parquet_file`, to read several groups of it. None opens it.
 
     Raises:
         CorruptRecordError: If the file is damaged. Pages with a checksum, such as karsl's, are verified.
     """
-    arrow, reader = require_pyarrow(), open_parquet_file(path)
+    arrow = require_pyarrow()
+    if reader is None:
+        reader = open_parquet_file(path)
     existing = [c for c in columns if c in reader.schema_arrow.names]
     try:
         return reader.read(columns=existing) if group is None else reader.read_row_group(group, columns=existing)
@@ -215,7 +223,7 @@ def _records(reader: Any, file: Path) -> list[dict]:
     columns = (*_METADATA, "gloss", "shape", *(() if "num_frames" in existing else ("keypoint",)))
     records = []
     for group in range(reader.num_row_groups):
-        for number, row in enumerate(read_columns(file, columns, group=group).to_pylist()):
+        for number, row in enumerate(read_columns(file, columns, group=group, reader=reader).to_pylist()):
             record = {k: row[k] for k in (*_METADATA, "gloss") if row.get(k) is not None}
             if "num_frames" not in record:
                 record["num_frames"] = row["shape"][0] if row.get("shape") else len(row.get("keypoint", ()))
