@@ -83,6 +83,7 @@ OPTIONAL = {
     "karsl.datasets.batching",  # numba
     "karsl.visualization.clip_sheets",  # Pillow
     "torch",  # io: two seconds per process, which readers of archives and packs do not spend
+    "mmengine.logging",  # progress: a second per process, which commands on files do not spend
 }
 
 
