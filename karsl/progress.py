@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-from mmengine.logging import print_log
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -45,7 +44,14 @@ def track(records: Iterable[T], description: str = "indexing records", *, interv
             if count % interval == 0:
                 progress.update(task, completed=count)
     seconds = time.monotonic() - start
-    print_log(f"{description}: {count:,} in {seconds:.1f} s", logger="current", level=logging.INFO)
+    print_log(f"{description}: {count:,} in {seconds:.1f} s")
+
+
+def print_log(text: str) -> None:
+    """Log a line with MMEngine, an optional dependency that is imported here, since commands on files do without it."""
+    import mmengine.logging
+
+    mmengine.logging.print_log(text, logger="current", level=logging.INFO)
 
 
 def tracker(description: str) -> Callable[[Iterable, int], Iterable]:

@@ -83,8 +83,9 @@ OPTIONAL = {
     "karsl.datasets.batching",  # numba
     "karsl.visualization.clip_sheets",  # Pillow
 }
-# torch takes two seconds per process, which readers of archives and packs do not spend.
-DELAYED = {("karsl/io/torch_files.py", "torch")}
+# torch takes two seconds per process, which readers of archives and packs do not spend; MMEngine is an extra, without which
+# files are packed and converted.
+DELAYED = {("karsl/io/torch_files.py", "torch"), ("karsl/progress.py", "mmengine.logging")}
 
 
 def dotted(path: Path, root: Path) -> str:

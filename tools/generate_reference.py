@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from karsl.cli.main import COMMANDS, Parser
+from karsl.cli import main as cli
 from karsl.datasets import transforms
 from karsl.registry import TRANSFORMS
 
@@ -62,14 +62,6 @@ COMMANDS_INTRO = """
 
 `karsl COMMAND --help` prints the same text. Every command also accepts `--debug`, which shows the traceback of an error
 instead of one line.
-
-| exit status | meaning |
-| --- | --- |
-| 0 | success |
-| 1 | a limit is exceeded: `karsl memory --max-private-mb`, `karsl bench --at-least` |
-| 2 | invalid input; one line on stderr names it and a remedy |
-| 130 | interrupted from the keyboard |
-| 141 | standard output was closed by its reader, such as `head` |
 """
 
 
@@ -123,6 +115,7 @@ def key_rows(classes: list[type]) -> Iterator[str]:
 
 
 def links(names: Iterator[str]) -> list[str]:
+    """Return links to the sections of transforms."""
     return [f"[{name}](#{name.lower()})" for name in names]
 
 
@@ -175,10 +168,11 @@ def option_row(action: argparse.Action, prog: str) -> str:
 
 def commands_page() -> str:
     """Return the text of docs/reference-commands.md."""
-    parts = [MARK.format("the argument parsers of karsl/cli") + COMMANDS_INTRO.rstrip("\n")]
-    for name in COMMANDS:
+    statuses = str(cli.__doc__).partition("\n\n")[2]  # the table
+    parts = [MARK.format("the argument parsers of karsl/cli") + COMMANDS_INTRO, statuses.rstrip("\n")]
+    for name in cli.COMMANDS:
         module = import_module(f"karsl.cli.{name}")
-        parser = Parser(prog=f"karsl {name}", description=module.SUMMARY, add_help=False)
+        parser = cli.Parser(prog=f"karsl {name}", description=module.SUMMARY, add_help=False)
         module.add_arguments(parser)
         text = str(parser.description).rstrip(".")
         parts.append(f"\n## karsl {name}\n\n{text[0].upper()}{text[1:]}.\n\n| argument | meaning |\n| --- | --- |")
@@ -197,11 +191,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with status 1 if a page is stale")
     check = parser.parse_args().check
-    stale = [p for p, text in pages().items() if not p.is_file() or p.read_text(encoding="utf-8") != text]
-    for path in stale:
+    stale = {p: text for p, text in pages().items() if not p.is_file() or p.read_text(encoding="utf-8") != text}
+    for path, text in stale.items():
         print(f"{'stale' if check else 'written'}: {path.relative_to(DOCS.parent)}")
         if not check:
-            path.write_text(pages()[path], encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
     return int(check and bool(stale))
 
 

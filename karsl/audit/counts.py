@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
+from karsl.errors import pluralize
 from karsl.formats.karsl.layout import LAST_SIGN
 
 _MAX_NAMES, _MAX_WARNINGS, _TOLERANCE = 4, 6, 2
@@ -26,8 +27,9 @@ def check_counts(records: Sequence[Mapping], empty_clips: Sequence[str] = ()) ->
         SignIDs above 502, the last of KArSL: 0600
     """
     counts = Counter((f"{r['signer']}-{r['split']}", int(r["sign"])) for r in records)
-    number = f"{len(empty_clips)} clip{'' if len(empty_clips) == 1 else 's'}"
-    warnings = [f"{number} without a point in any frame: {_join(empty_clips)}"] if empty_clips else []
+    warnings: list[str] = []
+    if empty_clips:
+        warnings.append(f"{pluralize(len(empty_clips), 'clip')} without a point in any frame: {_join(empty_clips)}")
     warnings += [*_missing_folders(records), *_missing_signs(counts)]
     above = sorted({sign for _, sign in counts if sign > LAST_SIGN})
     if above:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from karsl.cli.options import add_cfg_options, add_data_options, add_phase, import_modules
+from karsl.cli.options import add_cfg_options, add_data_options, add_phase, import_user_modules
 from karsl.errors import ConfigError
 
 SUMMARY = "time the loader of a config and report its bottleneck"
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from karsl.profiling.throughput import advice, measure, profile_stages
 
     _check(args)
-    import_modules(args.imports)
+    import_user_modules(args.imports)
     console, status = Console(), Console(stderr=True)
     results: list[Any] = []
     stages, collate_name, batch_size = None, "", None
@@ -111,7 +111,7 @@ def _build_loader(args: argparse.Namespace, workers: int) -> Any:
 def _rates_table(results: list[Any]) -> Any:
     from rich.table import Table
 
-    table = Table("num_workers", title_justify="left")
+    table = Table("num_workers")
     for name in ("samples/s", "batch, ms", "95 %, ms", "first batch, s", f"waiting at a {results[0].step_ms:g} ms step"):
         table.add_column(name, justify="right")
     for row in results:

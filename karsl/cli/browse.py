@@ -15,7 +15,7 @@ from karsl.cli.options import (
     add_phase,
     add_source_skeleton,
     add_trust_pickle,
-    import_modules,
+    import_user_modules,
     suggest_data_root,
 )
 from karsl.errors import ConfigError
@@ -32,8 +32,7 @@ EPILOG = """examples:
   karsl browse clip.pose --format mp4                         a video that browsers play
 """
 _CONFIG_SUFFIXES = (".py", ".yaml", ".yml")
-_DEFAULT_CLIPS = {"html": 100}  # the other formats: 12
-_SERVED_STREAM_CLIPS = 100
+_DEFAULT_CLIPS, _PAGE_CLIPS = 12, 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from karsl.visualization.clips.select import ClipFilter, select_clips
 
     _check(args)
-    import_modules(args.imports)
+    import_user_modules(args.imports)
     torch.set_num_threads(1)  # one clip at a time: threads would only synchronize over a few KB
     count = _num_clips(args)
     with suggest_data_root(args):
@@ -69,8 +68,6 @@ def run(args: argparse.Namespace) -> int:
     clip_filter = ClipFilter(tuple(args.sign), tuple(args.signer), tuple(args.split))
     if args.serve:
         return _serve(args, dataset, clip_filter)
-    if args.show_interval < 0:
-        raise ConfigError(f"--show-interval {args.show_interval:g}; expected seconds, 0 or more")
     selection = {"sort": args.sort, "seed": args.seed, "per_sign": args.per_sign}
     clips = select_clips(dataset, count=count, indices=args.index, clip_filter=clip_filter, **selection)
     return export_clips(args, dataset, clips)
@@ -85,7 +82,11 @@ def _add_selection(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--augmentations", type=int, default=1, metavar="N", help="augmented views per clip (default: 1)")
     group.add_argument(
-        "-n", "--show-number", type=int, metavar="N", help="number of clips, 0 for all (default: 12; pages: 100)"
+        "-n",
+        "--show-number",
+        type=int,
+        metavar="N",
+        help=f"number of clips, 0 for all (default: {_DEFAULT_CLIPS}; pages: {_PAGE_CLIPS})",
     )
     group.add_argument(
         "--per-sign", type=int, default=0, metavar="N", help="show N clips per sign, on one contact sheet per sign"
@@ -137,12 +138,14 @@ def _check(args: argparse.Namespace) -> None:
             raise ConfigError(f"{option} {value}; expected a number of at least {low}")
     if not 0 <= args.port < 1 << 16:
         raise ConfigError(f"--port {args.port}; expected 0 to 65535")
+    if args.show_interval < 0:
+        raise ConfigError(f"--show-interval {args.show_interval:g}; expected seconds, 0 or more")
 
 
 def _num_clips(args: argparse.Namespace) -> int:
     if args.show_number is not None:
         return args.show_number
-    return _SERVED_STREAM_CLIPS if args.serve else _DEFAULT_CLIPS.get(args.format, 12)
+    return _PAGE_CLIPS if args.serve or args.format == "html" else _DEFAULT_CLIPS  # only a stream is served in part
 
 
 def _open_dataset(args: argparse.Namespace, *, count: int) -> Any:
@@ -157,8 +160,7 @@ def _open_dataset(args: argparse.Namespace, *, count: int) -> Any:
         DatasetNotFoundError: If the source does not exist.
     """
     path = Path(args.source)
-    is_config = path.suffix.lower() in _CONFIG_SUFFIXES or (path.suffix.lower() == ".json" and _is_config(path))
-    if not is_config or path.is_dir():
+    if path.is_dir() or not _is_config(path):
         return _open_files(args)
     from karsl.visualization.clips.sources import as_clips
 
@@ -207,7 +209,9 @@ def _build_dataset(args: argparse.Namespace) -> Any:
 
 
 def _is_config(path: Path) -> bool:
-    """Return True for a json file with a dataloader; others are annotations or clips."""
+    """Return True for a Python or YAML file, and for a json file with a dataloader; others are annotations or clips."""
+    if path.suffix.lower() != ".json":
+        return path.suffix.lower() in _CONFIG_SUFFIXES
     with path.open("rb") as file:
         return b"_dataloader" in file.read(1 << 16)
 

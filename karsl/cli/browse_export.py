@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from karsl.errors import ConfigError, DataErrors, KarslError, pluralize
+from karsl.formats.folders import UniqueNames
 
 _OVERVIEW_CLIPS = 60  # image viewers fail on larger images
 _SIGN_SHEET_CLIPS = 30
@@ -65,15 +66,9 @@ def unique_names(clip_ids: Iterable[str]) -> list[str]:
         >>> unique_names(iter(["01-train/0001/a (1)", "01-train/0001/A-1", "01-train_0001_a_1", "overview"]))
         ['01-train_0001_a_1', '01-train_0001_A-1', '01-train_0001_a_1-2', 'overview-2']
     """
-    used, names = {"overview"}, []
-    for clip_id in clip_ids:
-        plain = re.sub(r"[^\w.-]+", "_", clip_id).strip("._")[-120:] or "clip"
-        name, number = plain, 2
-        while name.casefold() in used:
-            name, number = f"{plain}-{number}", number + 1
-        used.add(name.casefold())
-        names.append(name)
-    return names
+    names = UniqueNames()
+    names.unique("", "overview")
+    return [names.unique("", re.sub(r"[^\w.-]+", "_", clip_id).strip("._")[-120:] or "clip") for clip_id in clip_ids]
 
 
 def _stages(

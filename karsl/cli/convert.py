@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_modules
+from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_user_modules
 
 SUMMARY = "convert clips from one format to another, matching keypoints by name"
 _DESCRIPTION = """\
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from karsl.formats import convert, get_format, open_clips
     from karsl.progress import tracker
 
-    import_modules(args.imports)
+    import_user_modules(args.imports)
     get_format(args.to)  # fail before a long scan
     source = open_clips(
         args.source,

@@ -1,6 +1,6 @@
 """`karsl COMMAND ...`: dispatch to a command, with one-line errors and an exit status.
 
-| status | meaning |
+| exit status | meaning |
 | --- | --- |
 | 0 | success |
 | 1 | a limit is exceeded: `karsl memory --max-private-mb`, `karsl bench --at-least` |

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from karsl.cli.options import add_cfg_options, add_data_options, add_phase, import_modules
+from karsl.cli.options import add_cfg_options, add_data_options, add_phase, import_user_modules
 from karsl.errors import ConfigError
 
 SUMMARY = "measure the memory of a loader's processes and whether they share the records"
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from karsl.profiling.results import comparison
 
     _check(args)
-    import_modules(args.imports)
+    import_user_modules(args.imports)
     if args.plot:
         require_matplotlib()  # before minutes of work, not after
     console = Console()
@@ -192,7 +192,7 @@ def config_loader(case: Any, rank: int, *, batch_size: int | None, imports: Sequ
     from karsl.engine.config.load import load_loader
     from karsl.engine.config.loaders import build_loader
 
-    import_modules(imports)
+    import_user_modules(imports)
     loader, scope = load_loader(**options)
     if batch_size:
         loader.batch_size = batch_size

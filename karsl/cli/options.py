@@ -19,7 +19,7 @@ __all__ = [
     "add_phase",
     "add_source_skeleton",
     "add_trust_pickle",
-    "import_modules",
+    "import_user_modules",
     "suggest_data_root",
 ]
 
@@ -122,7 +122,7 @@ def add_trust_pickle(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def import_modules(names: Sequence[str]) -> None:
+def import_user_modules(names: Sequence[str]) -> None:
     """Import the modules of `--import`.
 
     Raises:

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_modules
-from karsl.errors import ConfigError, DataErrors
+from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_user_modules
+from karsl.errors import ConfigError, DataErrors, pluralize
+
+if TYPE_CHECKING:
+    from karsl.pack.write import PackResult
 
 SUMMARY = "write clips to memory-mapped shards; append, remove, verify"
 
@@ -41,9 +44,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
-    parser.add_argument("paths", type=Path, nargs="+", metavar="SOURCE PACK", help=(
-        "data root, annotation file, pack or any format that 'karsl convert' reads; then the folder of the pack"
-    ))  # fmt: skip
+    parser.add_argument(
+        "paths",
+        type=Path,
+        nargs="+",
+        metavar="SOURCE PACK",
+        help="data root, annotation file, pack or any format that 'karsl convert' reads; then the folder of the pack",
+    )
+    _add_actions(parser)
+    _add_output(parser)
+    parser.add_argument(
+        "--from", dest="format", metavar="FORMAT", help="format of SOURCE, as in 'karsl convert' (default: detected)"
+    )
+    add_source_skeleton(parser, "SOURCE")
+    parser.add_argument(
+        "--skeleton", metavar="NAME", help="skeleton of PACK, matched by keypoint names (default: that of SOURCE)"
+    )
+    add_label_sheet(parser)
+    add_trust_pickle(parser)
+    add_import(parser)
+
+
+def _add_actions(parser: argparse.ArgumentParser) -> None:
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--append", action="store_true", help="add the clips of SOURCE that PACK lacks")
     action.add_argument("--replace", action="store_true", help="write PACK again; stop training runs that use it first")
@@ -54,9 +76,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="remove clips from PACK; pack PACK into a new folder to free their space",
     )
     action.add_argument("--verify", action="store_true", help="compare all bytes of PACK with its checksums")
-    parser.add_argument("--dtype", choices=("float16", "float32"), help=(
-        "float16 halves the size (default: float16; with --append that of PACK)"
-    ))  # fmt: skip
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dtype",
+        choices=("float16", "float32"),
+        help="float16 halves the size (default: float16; with --append that of PACK)",
+    )
     parser.add_argument(
         "--shard-size",
         type=float,
@@ -70,20 +97,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"worker processes (default: number of cores, at most {_MAX_WORKERS}; 0 for fewer than {_MIN_CLIPS} clips)",
     )
-    parser.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help=(
-        "pack on a Ray cluster whose nodes have SOURCE and PACK at the same paths; without an address or RAY_ADDRESS, Ray "
-        "starts on this machine; --workers is then the number of blocks written at a time (default: 8)"
-    ))  # fmt: skip
     parser.add_argument(
-        "--from", dest="format", metavar="FORMAT", help="format of SOURCE, as in 'karsl convert' (default: detected)"
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="pack on a Ray cluster whose nodes have SOURCE and PACK at the same paths; without an address or RAY_ADDRESS, "
+        f"Ray starts on this machine; --workers is then the number of blocks written at a time (default: {_MAX_WORKERS})",
     )
-    add_source_skeleton(parser, "SOURCE")
-    parser.add_argument(
-        "--skeleton", metavar="NAME", help="skeleton of PACK, matched by keypoint names (default: that of SOURCE)"
-    )
-    add_label_sheet(parser)
-    add_trust_pickle(parser)
-    add_import(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -102,7 +123,7 @@ def _pack(args: argparse.Namespace) -> int:
 
     if args.shard_size < 0 or (args.workers or 0) < 0:
         raise ConfigError(f"--shard-size {args.shard_size} --workers {args.workers}; expected 0 or more")
-    import_modules(args.imports)
+    import_user_modules(args.imports)
     source, out = _open(args), args.paths[1]
     for note in source.notes:
         print(f"note: {note}")
@@ -148,7 +169,7 @@ def _packer(args: argparse.Namespace, clips: int) -> Callable:
     return partial(pack_on_ray, address=args.ray or None, num_tasks=args.workers or _MAX_WORKERS)
 
 
-def _report(done, out: Path) -> None:
+def _report(done: PackResult, out: Path) -> None:
     manifest = done.manifest
     if done.reused_shards:
         print(f"{done.reused_shards} shards were reused from an interrupted run")
@@ -156,15 +177,12 @@ def _report(done, out: Path) -> None:
         print(f"{done.duplicates} clips were already in the pack")
     size = sum(file.bytes for file in manifest.files().values())
     print(f"{done.added} clips packed")
-    print(f"{manifest.num_clips} clips, {size / 2**20:.0f} MiB of {manifest.dtype}, {_shards(manifest)} in {out}")
+    shards = pluralize(len(manifest.shards), "shard")
+    print(f"{manifest.num_clips} clips, {size / 2**20:.0f} MiB of {manifest.dtype}, {shards} in {out}")
     rounding = max(shard.rounding for shard in manifest.shards)
     if rounding:
         print(f"largest rounding to {manifest.dtype}: {rounding:.2g}")
     print(f"train from it with data_root={str(out)!r}, ann_file={done.annotations.name!r}")
-
-
-def _shards(manifest) -> str:
-    return f"{len(manifest.shards)} shard{'' if len(manifest.shards) == 1 else 's'}"
 
 
 def _verify(pack: Path) -> int:
@@ -172,13 +190,14 @@ def _verify(pack: Path) -> int:
     from karsl.pack.verify import verify_pack
     from karsl.progress import bar
 
-    total = sum(file.bytes for file in Manifest.read(pack).files().values())
+    manifest = Manifest.read(pack)
+    total = sum(file.bytes for file in manifest.files().values())
     with bar("verifying, bytes", total) as progress:
         problems = verify_pack(pack, progress=progress)
     if problems:
         raise DataErrors(str(pack), problems)
-    manifest = Manifest.read(pack)
-    print(f"all checksums match: {manifest.num_clips} clips, {_shards(manifest)}, {total / 2**20:.0f} MiB")
+    shards = pluralize(len(manifest.shards), "shard")
+    print(f"all checksums match: {manifest.num_clips} clips, {shards}, {total / 2**20:.0f} MiB")
     return 0
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from shlex import quote
 
-from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, import_modules
+from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, import_user_modules
 from karsl.errors import ConfigError, DataErrors
 
 SUMMARY = "check a data root and write its annotation file"
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from karsl.progress import tracker
     from karsl.skeletons import get_skeleton
 
-    import_modules(args.imports)
+    import_user_modules(args.imports)
     out = args.out or args.data_root / "annotations.json"
     if (out.parent / MANIFEST).exists():
         raise ConfigError(

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from karsl.cli.options import import_modules, suggest_data_root
+from karsl.cli.options import import_user_modules, suggest_data_root
 from karsl.cli.train import add_common_arguments
 from karsl.errors import ConfigError
 
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from karsl.engine import build_runner, launch, load_config, read_checkpoint, shut_down
     from karsl.engine.checkpoint import check_classes, check_weights, stored_metainfo
 
-    import_modules(args.imports)
+    import_user_modules(args.imports)
     checkpoint = read_checkpoint(args.checkpoint)
     cfg = load_config(args.config, args.cfg_options, data_root=args.data_root, ann_file=args.ann_file)
     cfg.work_dir = args.work_dir or cfg.work_dir

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from karsl.cli.options import add_cfg_options, add_data_options, import_modules, suggest_data_root
+from karsl.cli.options import add_cfg_options, add_data_options, import_user_modules, suggest_data_root
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
     from karsl.engine import build_runner, enable_amp, launch, load_config, shut_down
 
-    import_modules(args.imports)
+    import_user_modules(args.imports)
     cfg = load_config(args.config, args.cfg_options, data_root=args.data_root, ann_file=args.ann_file)
     cfg.work_dir = args.work_dir or cfg.work_dir
     if args.amp:

@@ -136,6 +136,12 @@ def file_with_suffix(*suffixes: str) -> Callable[[Path], bool]:
     return lambda path: path.is_file() and path.suffix.lower() in suffixes
 
 
+def file_or_folder_with(suffix: str) -> Callable[[Path], bool]:
+    """Return a detector of files with a suffix, given in lower case, and of folders that contain such a file."""
+    is_file, is_folder = file_with_suffix(suffix), folder_with(f"*{suffix}")
+    return lambda path: is_file(path) or is_folder(path)
+
+
 def resolve_skeleton(declared: str | Mapping[str, Any] | None, requested: Skeleton | None, *, where: Path) -> Skeleton:
     """Return the skeleton that a file declares, or the requested one if the file declares none that is registered.
 

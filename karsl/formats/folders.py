@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -34,15 +34,17 @@ def safe_name(text: str) -> str:
 
 
 def class_folders(classes: Sequence[str]) -> tuple[str, ...]:
-    """Return a folder name per class. Equal names get their label appended.
+    """Return a folder name per class, all different in any case. Equal names get their label appended.
 
     Example:
         >>> class_folders(["thanks", "nephew", "Nephew"])
         ('thanks', 'nephew_1', 'Nephew_2')
     """
     names = [safe_name(str(gloss)) for gloss in classes]
-    lower = [name.lower() for name in names]
-    return tuple(f"{name}_{i}" if lower.count(lower[i]) > 1 else name for i, name in enumerate(names))
+    counts = Counter(name.casefold() for name in names)
+    numbered = [f"{name}_{label}" if counts[name.casefold()] > 1 else name for label, name in enumerate(names)]
+    unique = UniqueNames()  # a class may be called like the numbered name of another
+    return tuple(unique.unique("", name) for name in numbered)
 
 
 class UniqueNames:
@@ -59,11 +61,14 @@ class UniqueNames:
 
     def name(self, folder: str, clip_id: str) -> str:
         """Return an unused name for a clip, derived from the last component of its id."""
-        base = safe_name(clip_id.rstrip("/").rpartition("/")[2])
-        used, name, number = self._used[folder], base, 2
-        while name.lower() in used:
+        return self.unique(folder, safe_name(clip_id.rstrip("/").rpartition("/")[2]))
+
+    def unique(self, folder: str, name: str) -> str:
+        """Return a name, with a number appended if the folder has it already."""
+        used, base, number = self._used[folder], name, 2
+        while name.casefold() in used:
             name, number = f"{base}-{number}", number + 1
-        used.add(name.lower())
+        used.add(name.casefold())
         return name
 
 
@@ -81,6 +86,27 @@ def read_sidecar(folder: Path) -> tuple[dict, list[dict]] | None:
     if missing or "classes" not in metainfo:
         raise AnnotationError(f"{path}: no {missing or 'classes'}; remove it to use folders as classes, or convert again")
     return metainfo, records
+
+
+def files_with_suffix(path: Path, suffix: str, *, expected: str) -> tuple[Path, list[Path]]:
+    """Return a folder and its files with a suffix, sorted by name, or a file's folder and the file alone.
+
+    Hidden files of a folder are left out, such as leftovers of writers that were killed.
+
+    Args:
+        path: Folder or file.
+        suffix: Suffix of the files.
+        expected: Description of the files that a folder should have, for the error.
+
+    Raises:
+        DatasetNotFoundError: If a folder has no such file.
+    """
+    if not path.is_dir():
+        return path.parent, [path]
+    files = sorted(file for file in path.glob(f"*{suffix}") if not file.name.startswith("."))
+    if not files:
+        raise DatasetNotFoundError(f"no {suffix} in {path}; expected {expected}")
+    return path, files
 
 
 def records_of_folders(root: Path, pattern: str) -> tuple[dict, list[dict]]:

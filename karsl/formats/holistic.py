@@ -5,7 +5,7 @@ MSL-150's rows of 226 columns are read as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,15 @@ from numpy.lib import format as npy
 
 from karsl.errors import ConfigError, CorruptRecordError, DataErrors, DatasetNotFoundError, KarslError
 from karsl.formats.base import ConversionJob, class_list, file_with_suffix, register_format
-from karsl.formats.folders import SIDECAR, NpzFolderWriter, UniqueNames, class_folders, collect_errors, read_sidecar
+from karsl.formats.folders import (
+    SIDECAR,
+    NpzFolderWriter,
+    UniqueNames,
+    class_folders,
+    collect_errors,
+    files_with_suffix,
+    read_sidecar,
+)
 from karsl.io.annotations import write_data_list
 from karsl.io.clip import value_problem
 from karsl.io.npy import BROKEN
@@ -108,7 +116,7 @@ MSL = ColumnLayout("msl_226", ("pose",))
 """226 columns: pose 25 x 4, left hand 21 x 3, right hand 21 x 3."""
 
 
-def _rows_of_job(job: ConversionJob, key: Callable[[dict], Any] | None = None) -> Iterable[tuple[dict, np.ndarray]]:
+def _rows_of_job(job: ConversionJob, key: Callable[[dict], Any] | None = None) -> Iterator[tuple[dict, np.ndarray]]:
     """Yield each record of a job with its rows, and report lost scores."""
     for record, clip in job.clips(key=key):
         if HOLISTIC.loses_scores(clip):
@@ -190,14 +198,12 @@ def open_msl(path: Path, **_: Any) -> FunctionSource:
 def _open_archives(path: Path, layout: ColumnLayout) -> FunctionSource:
     root = path if path.is_dir() else path.parent
     sidecar = read_sidecar(root) if path.is_dir() else None
-    metainfo, records = sidecar or _list_archives(path, root, layout)
+    metainfo, records = sidecar or _list_archives(path, layout)
     return _source(layout, metainfo, records, partial(_read_archived, root, layout))
 
 
-def _list_archives(path: Path, root: Path, layout: ColumnLayout) -> tuple[dict, list[dict]]:
-    files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
-    if not files:
-        raise DatasetNotFoundError(f"no .npz in {path}; expected one archive per class, such as 'hello.npz'")
+def _list_archives(path: Path, layout: ColumnLayout) -> tuple[dict, list[dict]]:
+    root, files = files_with_suffix(path, ".npz", expected="one archive per class, such as 'hello.npz'")
     records: list[dict] = []
     problems: list[str] = []
     for label, file in enumerate(files):

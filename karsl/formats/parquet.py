@@ -22,17 +22,16 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import AnnotationError, CorruptRecordError, DatasetNotFoundError, missing_extra
+from karsl.errors import AnnotationError, CorruptRecordError, missing_extra
 from karsl.formats.base import (
     SUPPORTS_ALL,
     ConversionJob,
     class_list,
-    file_with_suffix,
-    folder_with,
+    file_or_folder_with,
     register_format,
     resolve_skeleton,
 )
-from karsl.formats.folders import class_folders
+from karsl.formats.folders import class_folders, files_with_suffix
 from karsl.io.clip import canonical_clip, shape_problem
 from karsl.io.lru import LRU
 from karsl.io.sources import FunctionSource, public_record
@@ -71,13 +70,21 @@ def open_parquet_file(path: Path) -> Any:
         raise CorruptRecordError(f"{path}: not a readable parquet file ({error}); export it again") from error
 
 
-def read_columns(path: Path, columns: Sequence[str], *, group: int | None = None) -> Any:
+def read_columns(path: Path, columns: Sequence[str], *, group: int | None = None, reader: Any = None) -> Any:
     """Read some columns, without those that do not exist, of a file or of one of its row groups.
+
+    Args:
+        path: File.
+        columns: Names of columns.
+        group: Index of a row group. None reads the entire file.
+        reader: The file as opened by `open_parquet_file`, to read several groups of it. None opens it.
 
     Raises:
         CorruptRecordError: If the file is damaged. Pages with a checksum, such as karsl's, are verified.
     """
-    arrow, reader = require_pyarrow(), open_parquet_file(path)
+    arrow = require_pyarrow()
+    if reader is None:
+        reader = open_parquet_file(path)
     existing = [c for c in columns if c in reader.schema_arrow.names]
     try:
         return reader.read(columns=existing) if group is None else reader.read_row_group(group, columns=existing)
@@ -172,7 +179,7 @@ def _schema(arrow: Any, metainfo: dict) -> Any:
     "parquet",
     description="<split>-00000-of-00001.parquet, one row per clip; Hugging Face datasets load it",
     cannot_store="nothing",
-    detect=lambda path: file_with_suffix(".parquet")(path) or folder_with("*.parquet")(path),
+    detect=file_or_folder_with(".parquet"),
     priority=80,
     writer=write_parquet,
     supports=SUPPORTS_ALL,
@@ -188,9 +195,7 @@ def open_parquet(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> F
         MissingExtraError: If pyarrow is not installed.
     """
     require_pyarrow()
-    root, files = (path, sorted(path.glob("*.parquet"))) if path.is_dir() else (path.parent, [path])
-    if not files:
-        raise DatasetNotFoundError(f"no .parquet in {path}; expected files like 'train-00000-of-00001.parquet'")
+    root, files = files_with_suffix(path, ".parquet", expected="files like 'train-00000-of-00001.parquet'")
     records: list[dict] = []
     metainfo: dict = {}
     for file in files:
@@ -218,7 +223,7 @@ def _records(reader: Any, file: Path) -> list[dict]:
     columns = (*_METADATA, "gloss", "shape", *(() if "num_frames" in existing else ("keypoint",)))
     records = []
     for group in range(reader.num_row_groups):
-        for number, row in enumerate(read_columns(file, columns, group=group).to_pylist()):
+        for number, row in enumerate(read_columns(file, columns, group=group, reader=reader).to_pylist()):
             record = {k: row[k] for k in (*_METADATA, "gloss") if row.get(k) is not None}
             if "num_frames" not in record:
                 record["num_frames"] = row["shape"][0] if row.get("shape") else len(row.get("keypoint", ()))

@@ -276,7 +276,7 @@ def open_pose(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> Func
     for record in records:
         with collect_errors(problems):
             pose = _read(root / record["file"], header_only=True)
-            found, _indices = _file_skeleton(pose.header.components)
+            found = _file_skeleton(pose.header.components)[0]
             first = first or found
             if skeleton is None and found.names != first.names:
                 differing = f"{found.num_keypoints} points that differ from the first file's"

@@ -56,7 +56,7 @@ def _read_clip(path: Path, header: tuple[str, ...], record: dict) -> np.ndarray:
     with path.open("rb") as stream:
         stream.seek(record["byte"])
         line = stream.read(record["bytes"]).decode("utf-8")
-    return to_clip(_to_row(line, header), where=f"{path}: row {record['row']}")
+    return to_clip(dict(zip(header, _split_cells(line), strict=False)), where=f"{path}: row {record['row']}")
 
 
 def to_clip(row: dict[str, str], *, where: str) -> np.ndarray:
@@ -131,10 +131,10 @@ def open_spoter(path: Path, **_: Any) -> FunctionSource:
     problems: list[str] = []
     glosses: dict[int, tuple[str, str, int | None]] = {}
     for number, (line, byte, size) in enumerate(lines, start=1):
-        row = _to_row(line, header)
-        count = len(_split_cells(line))
-        if count != len(header) or not (row.get("labels") or "").strip().isdecimal():
-            problems.append(f"row {number} has {count} cells of {len(header)}, labels {row.get('labels')!r}")
+        cells = _split_cells(line)
+        row = dict(zip(header, cells, strict=False))
+        if len(cells) != len(header) or not (row.get("labels") or "").strip().isdecimal():
+            problems.append(f"row {number} has {len(cells)} cells of {len(header)}, labels {row.get('labels')!r}")
             continue
         record = _record(row, path.stem, number) | {"row": number, "byte": byte, "bytes": size}
         label = record["label"]
@@ -177,7 +177,3 @@ def _read_lines(path: Path) -> Iterator[tuple[str, int, int]]:
 def _split_cells(line: str) -> list[str]:
     csv.field_size_limit(_MAX_CELL_BYTES)
     return next(csv.reader([line]), [])
-
-
-def _to_row(line: str, header: tuple[str, ...]) -> dict[str, str]:
-    return dict(zip(header, _split_cells(line), strict=False))

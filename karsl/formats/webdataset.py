@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import AnnotationError, ConfigError, DatasetNotFoundError
-from karsl.formats.base import ConversionJob, class_list, file_with_suffix, folder_with, register_format, resolve_skeleton
+from karsl.errors import AnnotationError, ConfigError
+from karsl.formats.base import ConversionJob, class_list, file_or_folder_with, register_format, resolve_skeleton
+from karsl.formats.folders import files_with_suffix
 from karsl.io.sources import IndexedSource, public_record
 from karsl.skeletons import Skeleton, describe_skeleton
 from karsl.webdataset.index import SUFFIX, TarIndex, index_tar
@@ -34,7 +35,7 @@ def write_tar(out: Path, job: ConversionJob) -> None:
     "tar",
     description="WebDataset: clips-000000.tar with one .npy and one .json per clip, and an index",
     cannot_store="nothing",
-    detect=lambda path: file_with_suffix(".tar")(path) or folder_with("*.tar")(path),
+    detect=file_or_folder_with(".tar"),
     priority=60,
     writer=write_tar,
     supports_half=True,
@@ -47,10 +48,7 @@ def open_tars(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> Inde
         ConfigError: If clips cannot be memory-mapped: compressed, in `.npz`, or of another shape.
         AnnotationError: If neither `tars.json` nor `skeleton` names the skeleton, or a clip has no integer label.
     """
-    root, tars = (path, sorted(path.glob("*.tar"))) if path.is_dir() else (path.parent, [path])
-    tars = [tar for tar in tars if not tar.name.startswith(".")]  # hidden ones are leftovers of killed writers
-    if not tars:
-        raise DatasetNotFoundError(f"no .tar in {path}; expected files like 'clips-000000.tar'")
+    root, tars = files_with_suffix(path, ".tar", expected="files like 'clips-000000.tar'")
     stored = read_tars(root / TARS).get("metainfo", {})
     points = resolve_skeleton(stored.get("skeleton"), skeleton, where=path)
     signs = {s: i for i, s in enumerate(stored.get("signs", ()))}

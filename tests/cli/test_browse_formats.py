@@ -15,7 +15,6 @@ from karsl.cli.main import main
 from karsl.testing import make_corpus
 from karsl.visualization.draw.canvas import Image
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
 CONFIG = """
 default_scope = 'karsl'
 clips = dict(type='KArSLDataset', data_root={root!r}, pipeline=[dict(type='LoadKeypoints')])
@@ -122,10 +121,8 @@ def test_packs_and_annotation_files_are_browsed_without_a_config(root, tmp_path)
 
 
 @pytest.mark.parametrize("source", ["karsl_layout", "asl_signs_app", "msl150", "holistic1662", "pose_format/mediapipe.pose"])
-def test_real_clips_of_every_format_are_drawn(source, tmp_path):
-    path = SHARED / source
-    if not path.exists():
-        pytest.skip(f"no {path}")
+def test_real_clips_of_every_format_are_drawn(source, shared_data, tmp_path):
+    path = shared_data(source)
     if path.suffix == ".pose":
         pytest.importorskip("pose_format")
     assert browse(path, "-n", 2, "--output-dir", tmp_path) == 0

@@ -240,3 +240,17 @@ def test_no_command_prints_help_and_is_status_2(capsys):
 def test_version_is_printed(capsys):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("karsl ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["prepare", "{corpus}", "--out", "{out}/a.json"], ["convert", "{corpus}", "{out}/clips", "--to", "annotation"]]
+    + [["pack", "{corpus}", "{out}/pack"]],
+)
+def test_commands_on_files_need_no_engine(words, corpus, tmp_path):
+    code = (
+        "import sys; sys.modules['mmengine'] = None; from karsl.cli.main import main;"
+        f"sys.exit(main({[word.format(corpus=corpus, out=tmp_path) for word in words]!r}))"
+    )
+    done = run_python(code)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections
 import os
 import pickle
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,9 +102,6 @@ def test_hand_written_programs_are_rejected(code, dump):
 
 @given(arrays.arrays(st.sampled_from(["<f4", "<f8", ">f4", "<f2", "<i8", "u1", "?"]), arrays.array_shapes(max_dims=4)))
 def test_arrays_of_any_shape_type_and_order_come_back(array):
-    import tempfile
-    from pathlib import Path
-
     with tempfile.TemporaryDirectory() as folder:
         for value in (array, np.asfortranarray(array)):
             path = Path(folder) / "x.pkl"

@@ -1,3 +1,7 @@
+"""Scans of a data root: every clip in order, all problems of all files, every layout, cached headers."""
+
+from __future__ import annotations
+
 import os
 import sys
 
