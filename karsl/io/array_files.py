@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import weakref
 from functools import partial
@@ -114,7 +115,10 @@ def read_array(path: str | Path, key: Key = None) -> np.ndarray:
     if suffix == NPY_SUFFIX:
         return MappedFiles(1).array(str(path))
     if suffix in TORCH_SUFFIXES:
-        return read_tensor(path, key)
+        stored = locate_array(path, key)  # of the dtype in the file; torch_files gives float32
+        if stored is None:
+            return read_tensor(path, key)
+        return np.fromfile(path, stored.dtype, math.prod(stored.shape), offset=stored.start).reshape(stored.shape)
     return read_dataset(path, str(key)) if suffix in HDF5_SUFFIXES else read_member(path, str(key))
 
 
@@ -163,8 +167,10 @@ class ArrayReader:
         suffix = os.path.splitext(path)[1].lower()
         if suffix == NPY_SUFFIX:
             return self.maps.array(path)
-        if suffix in (*TORCH_SUFFIXES, *HDF5_SUFFIXES):
-            return read_array(path, key)
+        if suffix in TORCH_SUFFIXES:
+            return read_tensor(path, key)
+        if suffix in HDF5_SUFFIXES:
+            return read_dataset(path, str(key))
         if os.path.isdir(path):
             return read_frames(path)
         return self._archives.read(path, str(key), position)
