@@ -42,8 +42,8 @@ ORDER: dict[str, str] = {
     "pack": "manifest encode | transaction verify | edit build | write | __init__",
     "webdataset": "samples | index | write | shards | __init__",
     "formats": (
-        "base folders safe_pickle | parquet annotation asl_app holistic pose_format pyskl spoter webdataset karsl |"
-        " kaggle convert * | __init__"
+        "base folders safe_pickle array_guess | array_labels | arrays |"
+        " parquet annotation asl_app holistic pose_format pyskl spoter webdataset karsl | kaggle convert * | __init__"
     ),
     "engine": "hooks checkpoint | config | train | __init__",
     "engine.config": "tree | errors loaders model_args | load | __init__",

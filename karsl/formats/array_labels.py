@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -56,6 +57,11 @@ class ClipArray:
 
     def __len__(self) -> int:
         return 1 if self.count is None else self.count
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """int64 (N + 1,), first frame of each clip of joined `lengths`, and the end."""
+        return np.concatenate([[0], np.cumsum(self.lengths)])
 
     @property
     def stem(self) -> str:

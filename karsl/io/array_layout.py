@@ -369,7 +369,7 @@ def _from_config(config: Mapping[str, Any]) -> ArrayLayout:
     known = ("skeleton", "columns", "arrays", "axes", "score", "scale", "size", "missing", "person")
     for key in config:
         if key not in known:
-            raise ConfigError(f"layout: no key {key!r}{did_you_mean(str(key), known, f'known: {', '.join(known)}')}")
+            raise ConfigError(f"layout: no key {key!r}{did_you_mean(str(key), known, 'known: ' + ', '.join(known))}")
     if not {"skeleton", "columns", "arrays"} & set(config):
         raise ConfigError(f"layout={dict(config)!r} names no keypoints; {_GRAMMAR}")
     columns, arrays = _parse_columns(config.get("columns") or ()), _parse_arrays(config.get("arrays") or ())

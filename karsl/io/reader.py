@@ -79,7 +79,7 @@ class ClipReader:
         path = record["keypoint_path"]
         if "frame_start" in record:
             return self.pack(path, num_keypoints).checked_clip(record["frame_start"], record["num_frames"])
-        if "byte_start" in record:
+        if "byte_start" in record and "raw" not in record:
             return self._read_bytes(record, num_keypoints)
         key, index = record.get("keypoint_key"), record.get("keypoint_index")
         return self.cache.get_or_load(
