@@ -320,13 +320,12 @@ class _ClipFinder:
         clip_shape = shape[1:] if is_stack else shape
         problem = self.layout.shape_problem(clip_shape, member.dtype)
         own_name = strip_suffix(file.name).rpartition("/")[2] if member.key is None else str(member.key)
-        if len(shape) == ndim - 1 and member.key is None and own_name.isdecimal():
-            problem = self.layout.shape_problem((1, *shape), member.dtype) if self.layout.axes[0] == "T" else "is no frame"
-            if problem is None:
-                self._frames.setdefault(file.name.rpartition("/")[0], []).append(file.name)
-                return
         if problem and is_label_array(own_name):
             return
+        if len(shape) == ndim - 1 and member.key is None and self.layout.axes[0] == "T":
+            if self.layout.shape_problem((1, *shape), member.dtype) is None:
+                self._frames.setdefault(file.name.rpartition("/")[0], []).append(file.name)
+                return
         if problem and len(shape) not in (ndim, ndim + 1) and len(file.members) > 1:
             self._skipped.append(f"{name} {shape}")
             return
