@@ -109,6 +109,7 @@ def scan_arrays(
     skeleton: Skeleton | None = None,
     pattern: str | None = None,
     labels: str | Path | None = None,
+    allow_guess: bool = True,
     index_file: Path | None = None,
     progress: Progress | None = None,
 ) -> ArrayScan:
@@ -123,6 +124,7 @@ def scan_arrays(
             `r"(?P<signer>\\d+)_(?P<sign>\\d+)"`, which become keys of the records; `label` (or `class`, `word`, `gloss`) is the
             class. Both are matched with paths relative to the root.
         labels: See `assign_labels`.
+        allow_guess: Use the only layout that fits, if none is given, and note it. False raises, with the command to check it.
         index_file: File that caches headers between runs.
         progress: `progress(files, total)` wraps the iteration over files.
 
@@ -136,7 +138,7 @@ def scan_arrays(
     index = FileIndex.read(folder, names, index_file=index_file, progress=progress)
     problems += [problem.replace(f"{folder}/", "") for file in index.files for problem in file.problems]
     readable = [file for file in index.files if file.members]
-    chosen = _choose_layout(root, readable, layout, skeleton, notes, problems)
+    chosen = _choose_layout(root, readable, layout, skeleton, notes, problems, allow_guess=allow_guess)
     finder = _ClipFinder(folder, chosen)
     for file in readable:
         finder.add(file, groups.get(file.name, {}))
@@ -226,6 +228,8 @@ def _choose_layout(
     skeleton: Skeleton | None,
     notes: list[str],
     problems: Sequence[str],
+    *,
+    allow_guess: bool,
 ) -> ArrayLayout:
     if layout is not None:
         return ArrayLayout.parse(layout)
@@ -241,6 +245,8 @@ def _choose_layout(
     shapes = ", ".join(f"{'' if m.key is None else f'{m.key} '}{m.shape}" for m in members[:_MAX_LISTED])
     commands = [f"karsl browse {quote(str(root))} --layout {quote(text)}" for text in candidates]
     where = f"{root}: the layout of {files[0].name}, {shapes}, "
+    if len(candidates) == 1 and not allow_guess:
+        raise ConfigError(f"{where}may be {candidates[0]!r}; look at it with '{commands[0]}', then pass layout={candidates[0]!r}")
     if len(candidates) == 1:
         notes.append(f"{where}is taken for {candidates[0]!r}; check it with: {commands[0]}")
         return ArrayLayout.parse(candidates[0])
