@@ -29,7 +29,7 @@ class ClipReader:
     | --- | --- |
     | `frame_start`, `num_frames` | rows of a pack's shard, mapped |
     | `byte_start`, `num_frames`, `dtype` | a canonical array in a mapped file, checked if the record has its `xxh3` |
-    | `keypoint_index` | one clip of the stack that the next keys locate; a whole number as `keypoint_key` of a stack is one too |
+    | `keypoint_index` | one clip of the stack that the next keys locate; or a whole number as `keypoint_key` |
     | `keypoint_key` | an array of an `.npz`, at its byte range if the record has it (`member`); a tensor of a `.pt` |
     | none of these | the whole `.npy` or `.pt` file; a folder with one `.npy` per frame |
 

@@ -112,7 +112,9 @@ class BatchPipeline:
         elif stored is not None and columns >= _PACK_COLUMNS:
             frames, pack_rows = _pack_frames(reader, stored, indices, num_keypoints)
         else:
-            clips = [reader.read(records[index], num_keypoints, layout=layout, fill=fill_canonical) for index in indices.tolist()]
+            clips = [
+                reader.read(records[index], num_keypoints, layout=layout, fill=fill_canonical) for index in indices.tolist()
+            ]
             frames = FrameBlock.from_clips(clips)
         return BatchSegment(self, frames, skeleton, rng_keys, _labels(records, indices), indices, rows, pack_rows)
 
