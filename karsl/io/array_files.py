@@ -79,19 +79,22 @@ def read_offsets(path: str | Path, key: Key, keys: tuple[Key, ...]) -> np.ndarra
     Raises:
         CorruptRecordError: If the companion is not a list of ascending numbers.
     """
-    stem = Path(path).stem if key is None else key
-    for name in (f"{stem}_{LENGTHS}", f"{stem}_{OFFSETS}", LENGTHS, OFFSETS):
-        if key is None and keys == (None,):
-            sibling = Path(path).with_name(f"{name}{Path(path).suffix}")
-            if sibling == Path(path) or not sibling.is_file():
-                continue
-            values, where = read_array(sibling), str(sibling)
-        elif name in keys and name != key:
-            values, where = read_array(path, name), f"{path}: array {name!r}"
-        else:
-            continue
-        return _to_offsets(values, where, is_offsets=name.endswith(OFFSETS))
+    if key is not None:
+        name = next((name for name in _companions(str(key)) if name in keys and name != key), None)
+        if name is None:
+            return None
+        return _to_offsets(read_array(path, name), f"{path}: array {name!r}", is_offsets=name.endswith(OFFSETS))
+    folder, file = os.path.split(path)
+    stem, suffix = os.path.splitext(file)
+    for name in _companions(stem) if suffix.lower() == NPY_SUFFIX else ():
+        sibling = os.path.join(folder, name + suffix)
+        if name != stem and os.path.isfile(sibling):
+            return _to_offsets(read_array(sibling), sibling, is_offsets=name.endswith(OFFSETS))
     return None
+
+
+def _companions(name: str) -> tuple[str, ...]:
+    return f"{name}_{LENGTHS}", f"{name}_{OFFSETS}", LENGTHS, OFFSETS
 
 
 def _to_offsets(values: np.ndarray, where: str, *, is_offsets: bool) -> np.ndarray:
