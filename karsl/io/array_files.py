@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import weakref
 from functools import partial
 from pathlib import Path
 
@@ -150,7 +149,7 @@ class ArrayReader:
 
     def __init__(self, max_maps: int = 128) -> None:
         self.maps, self._archives = MappedFiles(max_maps), NpzReader()
-        self._located: LRU[tuple[weakref.ref[np.ndarray], StoredArray]] = LRU(_MAX_FILES)
+        self._located: LRU[tuple[tuple, StoredArray | None]] = LRU(_MAX_FILES)
         self._decoded: LRU[np.ndarray] = LRU(_CACHE_BYTES, nbytes)
         self._offsets: LRU[tuple[np.ndarray | None]] = LRU(_MAX_FILES)
         self._keys: LRU[tuple[Key, ...]] = LRU(_MAX_FILES)
@@ -231,14 +230,13 @@ class ArrayReader:
             return self.maps.array(path)
         if suffix in HDF5_SUFFIXES:
             return Dataset(path, str(key))
-        mapped = self.maps.bytes(path)
+        mapped, state = self.maps.file(path)
         known = self._located.get((path, key))
-        if known is None or known[0]() is not mapped:
-            stored = locate_array(path, key)
-            if stored is None:
-                return self._decoded.get_or_load((path, key, id(mapped)), lambda: self.read(path, key))
-            known = weakref.ref(mapped), stored
+        if known is None or known[0] != state:
+            known = state, locate_array(path, key)
             self._located.put((path, key), known)
+        if known[1] is None:
+            return self._decoded.get_or_load((path, key, state), lambda: self.read(path, key))
         start, shape, dtype = known[1]
         return np.ndarray(shape, dtype, mapped.data, start)
 
