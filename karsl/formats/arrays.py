@@ -334,7 +334,7 @@ class _ClipFinder:
         clip_shape = shape[1:] if is_stack else shape
         problem = self.layout.shape_problem(clip_shape, member.dtype)
         own_name = strip_suffix(file.name).rpartition("/")[2] if member.key is None else str(member.key)
-        if problem and is_label_array(own_name):
+        if problem and len(shape) <= 2 and is_label_array(own_name):
             return
         may_be_frame = len(shape) == ndim - 1 and member.key is None and self.layout.axes[0] == "T"
         if may_be_frame and self.layout.shape_problem((1, *shape), member.dtype) is None:
