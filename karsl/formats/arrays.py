@@ -254,7 +254,7 @@ def _choose_layout(
             f"{where}may be {candidates[0]!r}; look at it with '{commands[0]}', then pass layout={candidates[0]!r}"
         )
     if len(candidates) == 1:
-        notes.append(f"{where}is taken for {candidates[0]!r}; check it with: {commands[0]}")
+        notes.append(f"{where}is read as {candidates[0]!r}; check it with: {commands[0]}")
         return ArrayLayout.parse(candidates[0])
     if candidates:
         raise ConfigError(f"{where}is one of {', '.join(map(repr, candidates))}; look at both with: {'; '.join(commands)}")

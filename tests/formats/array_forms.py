@@ -180,9 +180,7 @@ FORMS: dict[str, Form] = {
         K,
     ),
     "padded stack with lengths": Form(per_word(".npz", _padded), K),
-    "names by a pattern": Form(
-        _named_by_pattern, {**K, "pattern": r"(?P<label>[a-z]+)-(?P<signer>\d+)"}
-    ),
+    "names by a pattern": Form(_named_by_pattern, {**K, "pattern": r"(?P<label>[a-z]+)-(?P<signer>\d+)"}),
     "table of labels": Form(_table, K),
     "columns": Form(each(".npy", np.save, lambda clip: clip.reshape(len(clip), -1)), {"layout": "karsl_184; axes=TD"}),
     "stack of columns": Form(

@@ -95,7 +95,7 @@ def test_records_of_a_stack_are_made_when_they_are_accessed(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((3, 2, 126), np.float32))
     np.save(tmp_path / "b.npy", np.zeros((1, 4, 126), np.float32))
     records = scan_arrays(tmp_path, layout="holistic_126").records
-    assert len(records) == 4 and len(records.arrays) == 2
+    assert (len(records), len(records.arrays)) == (4, 2)
     assert [records[i]["clip_id"] for i in (0, 2, -1)] == ["a/000000", "a/000002", "b/000000"]
     assert records[3] == list(records)[3] == records[2:][1]
     assert records[1]["byte_start"] == 128 + 2 * 126 * 4
@@ -172,8 +172,13 @@ def test_clips_without_a_layout_are_read_by_the_only_guess_which_is_noted(tmp_pa
     source = open_clips(root)
     assert source.skeleton.name == "mp_75"
     command = f"karsl browse {root} --layout holistic_258"
-    assert source.notes[0] == f"{root}: the layout of hello/a.npy, (5, 258), is taken for 'holistic_258'; check it with: {command}"
-    with pytest.raises(ConfigError, match="may be 'holistic_258'; look at it with 'karsl browse .* --layout holistic_258', then"):
+    assert (
+        source.notes[0]
+        == f"{root}: the layout of hello/a.npy, (5, 258), is read as 'holistic_258'; check it with: {command}"
+    )
+    with pytest.raises(
+        ConfigError, match="may be 'holistic_258'; look at it with 'karsl browse .* --layout holistic_258', then"
+    ):
         KeypointDataset(data_root=str(root))
 
 
@@ -230,7 +235,11 @@ def test_lengths_must_fit_their_clips(tmp_path):
     np.savez(tmp_path / "d.npz", data=np.zeros((9, 126)), lengths=[4.5, 4.5])
     with pytest.raises(DataErrors) as caught:
         open_clips(tmp_path, layout="holistic_126")
-    texts = ["a.npz: lengths with a sum of 8 for 9 frames", "b.npz: 3 lengths of up to 4", "c.npz: array 'lengths': clips of"]
+    texts = [
+        "a.npz: lengths with a sum of 8 for 9 frames",
+        "b.npz: 3 lengths of up to 4",
+        "c.npz: array 'lengths': clips of",
+    ]
     texts.append("d.npz: array 'lengths': float64 (2,); expected one whole number per clip")
     for problem, text in zip(caught.value.problems, texts, strict=True):
         assert problem.startswith(text)

@@ -17,7 +17,13 @@ from karsl.skeletons import get_skeleton
 
 DOTS = {"name": "dots", "parts": [["a", ["p"]], ["b", ["q", "r"]]]}
 TEXTS = ["karsl_184", *LAYOUTS, "pose:33x3, face:478x2", "coco_17; axes=CTVM; score=2; person=1", "coco_17; score=none"]
-TEXTS += ["pose=body, left_hand=l; axes=TD", "hand_42; missing=nan; size=640x480", "coco_17; axes=NCTV"]
+TEXTS += [
+    "rh:21, lh:21; axes=CTV",
+    "pose:33",
+    "pose=body, left_hand=l; axes=TD",
+    "hand_42; missing=nan; size=640x480",
+    "coco_17; axes=NCTV",
+]
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -38,11 +44,17 @@ def test_columns_are_read_by_the_name_of_their_group_in_any_order():
     assert clip.tolist() == [[[4, 5, 6, 0.5], [1, 2, 3, 1], [0, 0, 0, 0]]]
 
 
+def test_keypoints_are_named_by_their_groups_in_order():
+    assert ArrayLayout.parse("rh:21, left_hand:21").skeleton.groups == {"rh": slice(0, 21), "lh": slice(21, 42)}
+    assert ArrayLayout.parse("lh:21, rh:21").skeleton.name == "hand_42"
+
+
 def test_axes_are_reordered_and_one_person_is_read():
     raw = np.arange(2 * 3 * 4 * 3).reshape(2, 3, 4, 3) + 1  # M, C, T, V
     layout = ArrayLayout.parse({"skeleton": DOTS, "axes": "MCTV", "person": 1})
     clip = layout.to_clip(raw)
-    assert clip.shape == (4, 3, 4) and clip[2, 1].tolist() == [*raw[1, :, 2, 1].tolist(), 1]
+    assert clip.shape == (4, 3, 4)
+    assert clip[2, 1].tolist() == [*raw[1, :, 2, 1].tolist(), 1]
     assert (layout.num_frames(raw.shape), layout.num_persons(raw.shape), layout.clip_ndim) == (4, 2, 4)
 
 
@@ -63,7 +75,12 @@ def test_pixels_become_shares_of_the_image():
 
 @pytest.mark.parametrize(
     ("missing", "mark", "origin_score"),
-    [("zeros", (0, 0, 0, 0.7), 0), ("nan", (np.nan, 1, 2, 0.7), 1), ("minus_one", (-1, -1, 5, 0.7), 1), ("zero_score", (3, 4, 5, 0), 1)],
+    [
+        ("zeros", (0, 0, 0, 0.7), 0),
+        ("nan", (np.nan, 1, 2, 0.7), 1),
+        ("minus_one", (-1, -1, 5, 0.7), 1),
+        ("zero_score", (3, 4, 5, 0), 1),
+    ],
 )
 def test_a_missing_point_becomes_zeros_by_its_mark_and_the_origin_is_a_point_by_others(missing, mark, origin_score):
     layout = ArrayLayout.parse({"skeleton": DOTS, "missing": missing})
@@ -77,7 +94,9 @@ def test_a_missing_point_becomes_zeros_by_its_mark_and_the_origin_is_a_point_by_
 def test_values_that_are_not_finite_raise_or_become_missing(missing):
     layout = ArrayLayout.parse({"skeleton": DOTS, "missing": missing})
     raw = np.array([[[1, 2, 3, 1], [np.inf, 2, 3, 1], [1, 2, 3, 1.0]]])
-    with pytest.raises(CorruptRecordError, match="x.npy has 1 values that are NaN or infinite, first in frame 0, keypoint 1"):
+    with pytest.raises(
+        CorruptRecordError, match="x.npy has 1 values that are NaN or infinite, first in frame 0, keypoint 1"
+    ):
         layout.to_clip(raw, where="x.npy")
     assert layout.to_clip(raw, nonfinite="missing")[0, :, 3].tolist() == [1, 0, 1]
 
@@ -93,9 +112,18 @@ def test_plain_clips_are_those_that_are_read_without_a_layout(raw):
 @pytest.mark.parametrize(
     ("layout", "shape", "expected"),
     [
-        *[("hand_42", (5, 42, 4), 4), ("hand_42", (5, 42, 3), 3), ("hand_42", (5, 42, 2), None), ("hand_42; score=2", (5, 42, 3), None)],
+        *[
+            ("hand_42", (5, 42, 4), 4),
+            ("hand_42", (5, 42, 3), 3),
+            ("hand_42", (5, 42, 2), None),
+            ("hand_42; score=2", (5, 42, 3), None),
+        ],
         *[("holistic_126", (5, 126), 3), ("rh:21x3, lh:21x3", (5, 126), None), ("holistic_258", (5, 258), None)],
-        *[("hand_42; axes=TD", (5, 168), 4), ("hand_42; axes=VTC", (42, 5, 4), None), ("hand_42; missing=nan", (5, 42, 4), None)],
+        *[
+            ("hand_42; axes=TD", (5, 168), 4),
+            ("hand_42; axes=VTC", (42, 5, 4), None),
+            ("hand_42; missing=nan", (5, 42, 4), None),
+        ],
         *[("hand_42; size=4x4", (5, 42, 4), None), ("lh=a, rh=b", (5, 21, 3), None), ("holistic_2172", (5, 2172), 4)],
     ],
 )
@@ -121,7 +149,10 @@ def test_only_plain_clips_are_read_as_they_are_stored(layout, shape, expected):
         ("{", "is not JSON"),
         ({}, "names no keypoints"),
         (7, "layout=7; expected a skeleton name"),
-        ({"skeleton": "hand_42", "columns": "lh:21x3"}, "columns of ['lh'], but skeleton 'hand_42' has the groups ['lh', 'rh']"),
+        (
+            {"skeleton": "hand_42", "columns": "lh:21x3"},
+            "columns of ['lh'], but skeleton 'hand_42' has the groups ['lh', 'rh']",
+        ),
         ({"skeleton": "hand_42", "columns": "lh:20x3, rh:21x3"}, "20 points of 'lh', but skeleton 'hand_42' has 21"),
     ],
 )
