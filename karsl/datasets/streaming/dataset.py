@@ -267,16 +267,8 @@ class StreamDataset(ResumableOrder, IterableDataset):
             self, batch_size=self.batch_size, num_workers=count, worker=number, make=self.batch, **prefetching
         )
 
-    def set_epoch(self, epoch: int, seed: int | None = None) -> None:
-        """Set the epoch of order and transforms, see `ResumableOrder.set_epoch`."""
-        super().set_epoch(epoch, seed)
-        self._set_dataset_epoch()
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        super().load_state_dict(state)
-        self._set_dataset_epoch()
-
-    def _set_dataset_epoch(self) -> None:
+    def _start_epoch(self, epoch: int) -> None:
+        super()._start_epoch(epoch)
         if hasattr(self.dataset, "set_epoch"):
             self.dataset.set_epoch(self.epoch, seed=self.seed)
 
