@@ -20,14 +20,15 @@ from numpy.lib import format as npy
 from karsl.errors import CorruptRecordError
 from karsl.io.lru import LRU
 
-BROKEN = (ValueError, OSError, EOFError, SyntaxError, TokenError, TypeError, OverflowError, IndexError)
-"""Exceptions that numpy raises on damaged files."""
-BROKEN_ARCHIVE = (*BROKEN, KeyError, MemoryError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""The same for arrays in a zip archive; a wrong size in its directory can request too much memory."""
+BROKEN = (ValueError, OSError, EOFError, SyntaxError, TokenError, TypeError, OverflowError, IndexError, MemoryError)
+"""Exceptions that numpy raises on damaged files; a wrong size in a header can request too much memory."""
+BROKEN_ARCHIVE = (*BROKEN, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""The same for arrays in a zip archive."""
 
 HEADER_BYTES = 256  # enough for the header of any clip; a longer header is read in a second step
 _MAGIC_BYTES = 10
 MAX_HEADER = 1 << 16  # a structured array has some hundreds of bytes; reject longer ones before reading them
+_MAX_BYTES = 1 << 62  # of an array: offsets in it are 64-bit integers
 
 
 class ShortHeader(ValueError):  # noqa: N818 - a request for more bytes
@@ -77,7 +78,26 @@ def _parse_complete(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
     shape, fortran, dtype = read(stream)
     if dtype.hasobject:
         raise ValueError("an object array, which would run pickle")
+    if not dtype.itemsize or min(shape, default=1) < 0 or math.prod(shape) * dtype.itemsize > _MAX_BYTES:
+        raise ValueError(f"an impossible array of {dtype} {shape}")
     return shape, fortran, dtype
+
+
+def read_array(stream: IO[bytes], size: int) -> np.ndarray:
+    """Read an array from the start of a `.npy` file of `size` bytes; no more memory than that is allocated.
+
+    Raises:
+        ValueError: See `array_from`.
+    """
+    head = stream.read(HEADER_BYTES)
+    try:
+        shape, _, dtype, start = parse_header(head)
+    except ShortHeader as short:
+        head += stream.read(short.args[0] - len(head))
+        shape, _, dtype, start = parse_header(head)
+    if start + math.prod(shape) * dtype.itemsize != size:
+        raise ValueError(f"{size - start} bytes of numbers where the header says {math.prod(shape) * dtype.itemsize}")
+    return array_from(head + stream.read(size - len(head)))
 
 
 def array_from(data: bytes | bytearray) -> np.ndarray:
