@@ -109,6 +109,7 @@ def scan_arrays(
     skeleton: Skeleton | None = None,
     pattern: str | None = None,
     labels: str | Path | None = None,
+    allow_guess: bool = True,
     index_file: Path | None = None,
     progress: Progress | None = None,
 ) -> ArrayScan:
@@ -123,6 +124,7 @@ def scan_arrays(
             `r"(?P<signer>\\d+)_(?P<sign>\\d+)"`, which become keys of the records; `label` (or `class`, `word`, `gloss`) is the
             class. Both are matched with paths relative to the root.
         labels: See `assign_labels`.
+        allow_guess: Use the only layout that fits, if none is given, and note it. False raises, with the command to check it.
         index_file: File that caches headers between runs.
         progress: `progress(files, total)` wraps the iteration over files.
 
@@ -136,7 +138,7 @@ def scan_arrays(
     index = FileIndex.read(folder, names, index_file=index_file, progress=progress)
     problems += [problem.replace(f"{folder}/", "") for file in index.files for problem in file.problems]
     readable = [file for file in index.files if file.members]
-    chosen = _choose_layout(root, readable, layout, skeleton, notes, problems)
+    chosen = _choose_layout(root, readable, layout, skeleton, notes, problems, allow_guess=allow_guess)
     finder = _ClipFinder(folder, chosen)
     for file in readable:
         finder.add(file, groups.get(file.name, {}))
@@ -226,6 +228,8 @@ def _choose_layout(
     skeleton: Skeleton | None,
     notes: list[str],
     problems: Sequence[str],
+    *,
+    allow_guess: bool,
 ) -> ArrayLayout:
     if layout is not None:
         return ArrayLayout.parse(layout)
@@ -241,6 +245,8 @@ def _choose_layout(
     shapes = ", ".join(f"{'' if m.key is None else f'{m.key} '}{m.shape}" for m in members[:_MAX_LISTED])
     commands = [f"karsl browse {quote(str(root))} --layout {quote(text)}" for text in candidates]
     where = f"{root}: the layout of {files[0].name}, {shapes}, "
+    if len(candidates) == 1 and not allow_guess:
+        raise ConfigError(f"{where}may be {candidates[0]!r}; look at it with '{commands[0]}', then pass layout={candidates[0]!r}")
     if len(candidates) == 1:
         notes.append(f"{where}is taken for {candidates[0]!r}; check it with: {commands[0]}")
         return ArrayLayout.parse(candidates[0])
@@ -320,13 +326,12 @@ class _ClipFinder:
         clip_shape = shape[1:] if is_stack else shape
         problem = self.layout.shape_problem(clip_shape, member.dtype)
         own_name = strip_suffix(file.name).rpartition("/")[2] if member.key is None else str(member.key)
-        if len(shape) == ndim - 1 and member.key is None and own_name.isdecimal():
-            problem = self.layout.shape_problem((1, *shape), member.dtype) if self.layout.axes[0] == "T" else "is no frame"
-            if problem is None:
-                self._frames.setdefault(file.name.rpartition("/")[0], []).append(file.name)
-                return
         if problem and is_label_array(own_name):
             return
+        if len(shape) == ndim - 1 and member.key is None and self.layout.axes[0] == "T":
+            if self.layout.shape_problem((1, *shape), member.dtype) is None:
+                self._frames.setdefault(file.name.rpartition("/")[0], []).append(file.name)
+                return
         if problem and len(shape) not in (ndim, ndim + 1) and len(file.members) > 1:
             self._skipped.append(f"{name} {shape}")
             return
