@@ -195,8 +195,8 @@ class ResumableOrder(ABC):
             raise ConfigError(f"{type(self).__name__}: state has no {missing}; expected {', '.join(_STATE_KEYS)}")
         if state.get("order", self.signature) != self.signature:
             raise ConfigError(
-                f"{type(self).__name__}: the state does not match these {self.total} clips and their options, or was saved by "
-                "another sampler; restore the original ones or start the epoch without a state"
+                f"{type(self).__name__}: the state does not match these {self.total} clips and their options, or was saved "
+                "by another sampler; restore the original ones or start the epoch without a state"
             )
         check_int(f"{type(self).__name__}: a state", **{key: state[key] for key in _STATE_KEYS})
         self._update_rank()
@@ -297,5 +297,5 @@ class OrderIterator(Iterator):
         is_finished, self._is_restored = state["done"] >= len(self._partition), True
         if self._has_last_batch:
             self._resumable.finished_epoch = self._epoch if is_finished else None
-        # With several workers only that of the last batch knows, so the pass is empty and the next pass is the requested one.
+        # of several workers only that of the last batch knows, so this pass is empty and the next one is the requested one
         self._is_new = is_finished and self._num_workers == 1 and self._resumable.requested_epoch > self._epoch

@@ -15,6 +15,7 @@ from karsl.checks import check_int
 from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.datasets.order.permutation import EpochPermutation
 from karsl.datasets.order.resumable import OrderIterator, ResumableOrder
+from karsl.datasets.streaming.arrays import ArrayShards
 from karsl.datasets.streaming.prefetch import ShardPrefetcher
 from karsl.datasets.streaming.sources import open_stream_source
 from karsl.datasets.transforms.loading import LoadKeypoints
@@ -255,6 +256,8 @@ class StreamDataset(ResumableOrder, IterableDataset):
         self._update_rank()
         worker = get_worker_info()
         number, count = (worker.id, worker.num_workers) if worker else (0, 1)
+        if number == 0:
+            self._check_files()
         if count > 1 and self.batch_size is None:
             raise ConfigError(f"StreamDataset: {count} workers need the batch size of the loader; pass batch_size=")
         prefetching: dict[str, Any] = {}
@@ -266,6 +269,19 @@ class StreamDataset(ResumableOrder, IterableDataset):
         return StreamIterator(
             self, batch_size=self.batch_size, num_workers=count, worker=number, make=self.batch, **prefetching
         )
+
+    def set_epoch(self, epoch: int, seed: int | None = None) -> None:
+        """Set the epoch of order and transforms, see `ResumableOrder.set_epoch`.
+
+        Raises:
+            CorruptRecordError: If an array file was removed or replaced since the stream was made; new ones are logged.
+        """
+        super().set_epoch(epoch, seed)
+        self._check_files()
+
+    def _check_files(self) -> None:
+        if isinstance(self.dataset, ArrayShards):
+            self.dataset.check_files()
 
     def _start_epoch(self, epoch: int) -> None:
         super()._start_epoch(epoch)
