@@ -162,7 +162,7 @@ def _copy_header(url: str, *, cache: FileCache) -> HeaderCopy:
                 cache.drop(url)
             with atomic_path(path) as temp:
                 if ranges is None:
-                    shutil.copyfile(cache.get(url), temp)
+                    _link(cache.get(url), temp)
                 else:
                     _write_sparse(temp, size, ranges)
             version_file.write_text(version)
@@ -194,7 +194,10 @@ def _read_headers(url: str, known_version: str, cache: FileCache) -> tuple[int, 
         return size or 0, version, None
     if suffix == ".npy":
         return size, version, [(0, head)]
-    return size, version, None if suffix in HDF5_SUFFIXES else _read_archive(url, size, cache, is_torch=suffix != ".npz")
+    if suffix in HDF5_SUFFIXES:
+        return size, version, None
+    ranges = _read_archive(url, size, cache, is_torch=suffix != ".npz")
+    return size, version, None if ranges is None else [(0, head), *ranges]
 
 
 def _read_archive(url: str, size: int, cache: FileCache, *, is_torch: bool) -> Ranges | None:
@@ -257,6 +260,13 @@ class _RangeFile(RawIOBase):
         content = self._load(start, stop) if known is None else known[1][start - known[0] : stop - known[0]]
         self._position = stop
         return content
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # a file system without links
+        shutil.copyfile(source, target)
 
 
 def _write_sparse(path: Path, size: int, ranges: Ranges) -> None:
