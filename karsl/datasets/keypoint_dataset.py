@@ -82,10 +82,11 @@ class KeypointDataset(BaseDataset):
             logged, see `num_skipped`.
         seed: Makes random numbers a function of (seed, epoch, sample) at once. None waits for `set_epoch`, and draws from
             fresh entropy until then.
-        layout: What the numbers of array files are: a skeleton name, columns, or a dict, see `karsl.io.array_layout.ArrayLayout`.
-            Overrides the metainfo's `layout`. Without `ann_file`, the array files in `data_root` are listed; then this or
-            `skeleton` is required.
-        pattern: Files in `data_root` to list, a glob pattern or a regular expression, see `karsl.formats.arrays.scan_arrays`.
+        layout: What the numbers of array files are: a skeleton name, columns, or a dict, see
+            `karsl.io.array_layout.ArrayLayout`. Overrides the metainfo's `layout`. Without `ann_file`, the array
+            files in `data_root` are listed; then this or `skeleton` is required.
+        pattern: Files in `data_root` to list, a glob pattern or a regular expression, see
+            `karsl.formats.arrays.scan_arrays`.
         labels: Where labels of listed files are: `'folder'`, `'file'`, `'none'`, or a csv, json or npy file. None takes what
             there is.
         index_cache: Folder of index files; `'auto'` is the user's cache folder, None keeps the index in shared memory of
@@ -207,8 +208,8 @@ class KeypointDataset(BaseDataset):
         layout, skeleton = self.layout, self.skeleton
         if layout is not None and skeleton is not None and layout.skeleton != skeleton:
             raise ConfigError(
-                f"{self._source()}: layout of skeleton {layout.skeleton.name!r}, but skeleton={skeleton.name!r}; leave out the "
-                "skeleton, and map keypoints with the transform SelectKeypoints"
+                f"{self._source()}: layout of skeleton {layout.skeleton.name!r}, but skeleton={skeleton.name!r}; leave out "
+                "the skeleton, and map keypoints with the transform SelectKeypoints"
             )
 
     def _parse(self) -> list[dict]:

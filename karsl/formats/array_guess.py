@@ -69,13 +69,15 @@ def guess_arrays(members: Sequence[Member], skeleton: Skeleton | None = None) ->
 
 
 def layout_of_skeleton(skeleton: Skeleton, members: Sequence[Member]) -> ArrayLayout:
-    """Return the layout of arrays whose skeleton is known: keypoints, columns in the order of a table, or one array per group.
+    """Return the layout of arrays of a known skeleton: keypoints, columns in the order of a table, or one array per group.
 
     If nothing fits, this is the layout (T, V, C), by which all problems are reported.
     """
     text = guess_arrays(members, skeleton)
     if text:
-        return ArrayLayout.parse({"arrays": text.partition(";")[0], "axes": "TD" if ";" in text else "TVC", "skeleton": skeleton})
+        return ArrayLayout.parse(
+            {"arrays": text.partition(";")[0], "axes": "TD" if ";" in text else "TVC", "skeleton": skeleton}
+        )
     plain = ArrayLayout(skeleton)
     tables = [layout for layout in map(ArrayLayout.parse, LAYOUTS) if layout.skeleton == skeleton]
     for layout in (plain, *tables, ArrayLayout(skeleton, axes="TD")):

@@ -93,22 +93,29 @@ def strip_suffix(path: str) -> str:
 def is_label_array(name: str) -> bool:
     """Return True for the name of an array of labels or lengths, which is no clip."""
     name = name.lower()
-    return name in (*_LABEL_ARRAYS, "lengths", "offsets") or name.startswith("y_") or name.endswith(
-        ("_labels", "_label", "_lengths", "_offsets")
+    return (
+        name in (*_LABEL_ARRAYS, "lengths", "offsets")
+        or name.startswith("y_")
+        or name.endswith(("_labels", "_label", "_lengths", "_offsets"))
     )
 
 
 def assign_labels(
-    root: Path, arrays: Sequence[ClipArray], *, labels: str | Path | None, keys: dict[str, tuple[Key, ...]], has_pattern: bool
+    root: Path,
+    arrays: Sequence[ClipArray],
+    *,
+    labels: str | Path | None,
+    keys: dict[str, tuple[Key, ...]],
+    has_pattern: bool,
 ) -> tuple[str, dict[str, Any]]:
     """Set `labels`, and other keys such as signers, of each array.
 
     Args:
         root: Folder of the arrays.
         arrays: Arrays in order; modified in place. Labels that a pattern has set are kept.
-        labels: `'folder'`, `'file'`, `'none'`, or the path of a table (`.csv`, `.json`) or array (`.npy`), relative to the root
-            or the working folder. None takes what there is: parallel arrays, a table, folders, or names of files with many
-            clips.
+        labels: `'folder'`, `'file'`, `'none'`, or the path of a table (`.csv`, `.json`) or array (`.npy`), relative to the
+            root or the working folder. None takes what there is: parallel arrays, a table, folders, or names of files with
+            many clips.
         keys: Arrays of each file.
         has_pattern: True if a pattern was given, whose groups may name labels.
 
@@ -233,8 +240,8 @@ def _apply_rule(rule: str, arrays: Sequence[ClipArray]) -> str:
     without = [array.path for array in arrays if not name(array)]
     if without:
         raise AnnotationError(
-            f"{pluralize(len(without), 'file')} in no folder of a class, e.g. {without[0]!r}; move it to one, or pass labels "
-            "(--labels FILE, or --labels none)"
+            f"{pluralize(len(without), 'file')} in no folder of a class, e.g. {without[0]!r}; move it to one, or pass "
+            "labels (--labels FILE, or --labels none)"
         )
     for array in arrays:
         array.labels = name(array)

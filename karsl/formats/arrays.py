@@ -28,6 +28,8 @@ from karsl.skeletons import Skeleton, describe_skeleton
 
 Layout = ArrayLayout | Skeleton | str | Mapping[str, Any]
 
+RESOLVED_KEYS = frozenset(("byte_start", "dtype", "raw", BYTE_RANGE_KEY))
+"""Keys of records that are found again from headers, and are wrong when a file was replaced."""
 _CLASS_GROUPS = ("label", "class", "word", "gloss")
 _SIGNER_SPLIT = re.compile(r"(?=.*\d).*(train|test)", re.IGNORECASE)
 _MAX_LISTED = 3
@@ -121,10 +123,10 @@ def scan_arrays(
             noted.
         skeleton: Skeleton of the clips, for `layout=None`.
         pattern: Files to read: a glob pattern such as `"shard_*.npy"`, or a regular expression with named groups such as
-            `r"(?P<signer>\\d+)_(?P<sign>\\d+)"`, which become keys of the records; `label` (or `class`, `word`, `gloss`) is the
-            class. Both are matched with paths relative to the root. Or a list of such paths.
+            `r"(?P<signer>\\d+)_(?P<sign>\\d+)"`, which become keys of the records; `label` (or `class`, `word`, `gloss`) is
+            the class. Both are matched with paths relative to the root. Or a list of such paths.
         labels: See `assign_labels`.
-        allow_guess: Use the only layout that fits, if none is given, and note it. False raises, with the command to check it.
+        allow_guess: Use the only layout that fits, if none is given, and note it. False raises, with a command to check it.
         index_file: File that caches headers between runs.
         progress: `progress(files, total)` wraps the iteration over files.
 
@@ -154,7 +156,9 @@ def scan_arrays(
         source, found = assign_labels(folder, arrays, labels=labels, keys=keys, has_pattern=bool(groups))
         metainfo |= found
         if not found and labels is None:
-            notes.append("the clips have no labels: there is no folder per class, label table or y.npy; pass --labels (labels=)")
+            notes.append(
+                "the clips have no labels: there is no folder per class, label table or y.npy; pass --labels (labels=)"
+            )
         elif labels is None and source:
             notes.append(f"the {len(found['classes'])} classes are from {source}")
     return ArrayScan(ArrayRecords(arrays), metainfo, tuple(notes), tuple(problems), chosen)
@@ -250,7 +254,9 @@ def _choose_layout(
     commands = [f"karsl browse {quote(str(root))} --layout {quote(text)}" for text in candidates]
     where = f"{root}: the layout of {files[0].name}, {shapes}, "
     if len(candidates) == 1 and not allow_guess:
-        raise ConfigError(f"{where}may be {candidates[0]!r}; look at it with '{commands[0]}', then pass layout={candidates[0]!r}")
+        raise ConfigError(
+            f"{where}may be {candidates[0]!r}; look at it with '{commands[0]}', then pass layout={candidates[0]!r}"
+        )
     if len(candidates) == 1:
         notes.append(f"{where}is taken for {candidates[0]!r}; check it with: {commands[0]}")
         return ArrayLayout.parse(candidates[0])
@@ -309,7 +315,9 @@ class _ClipFinder:
                 self.problems.append(self._relative(str(error)))
                 continue
             if count != len(names):
-                self.problems.append(f"{folder}: {count} frames, of which {len(names)} have the shape of a frame; export it again")
+                self.problems.append(
+                    f"{folder}: {count} frames, of which {len(names)} have the shape of a frame; export it again"
+                )
                 continue
             self.arrays.append(ClipArray(folder, None, None, count))
             _apply_groups(self.arrays[-1], groups.get(names[0], {}))
@@ -332,10 +340,10 @@ class _ClipFinder:
         own_name = strip_suffix(file.name).rpartition("/")[2] if member.key is None else str(member.key)
         if problem and is_label_array(own_name):
             return
-        if len(shape) == ndim - 1 and member.key is None and self.layout.axes[0] == "T":
-            if self.layout.shape_problem((1, *shape), member.dtype) is None:
-                self._frames.setdefault(file.name.rpartition("/")[0], []).append(file.name)
-                return
+        may_be_frame = len(shape) == ndim - 1 and member.key is None and self.layout.axes[0] == "T"
+        if may_be_frame and self.layout.shape_problem((1, *shape), member.dtype) is None:
+            self._frames.setdefault(file.name.rpartition("/")[0], []).append(file.name)
+            return
         if problem and len(shape) not in (ndim, ndim + 1) and len(file.members) > 1:
             self._skipped.append(f"{name} {shape}")
             return
@@ -403,12 +411,16 @@ class _ClipFinder:
                 self.problems.append(f"{file.name}: {name} {problem}; correct the layout, or move it away")
                 return
         first = shapes[names[0]]
-        leading = {name: (shape[: int(is_stack)], self.layout.num_frames(shape[is_stack:])) for name, shape in shapes.items()}
+        leading = {
+            name: (shape[: int(is_stack)], self.layout.num_frames(shape[is_stack:])) for name, shape in shapes.items()
+        }
         if len(set(leading.values())) > 1:
             self.problems.append(f"{file.name}: arrays of different lengths, {shapes}; export it again")
             return
         self._skipped += [
-            f"{file.name}: {key} {m.shape}" for key, m in members.items() if key not in names and not is_label_array(str(key))
+            f"{file.name}: {key} {m.shape}"
+            for key, m in members.items()
+            if key not in names and not is_label_array(str(key))
         ]
         offsets = read_offsets(self.root / file.name, names[0], tuple(members))
         self._append(file, None, first, offsets, members[names[0]], groups)

@@ -1,13 +1,14 @@
 """Check of addresses and lengths that come from outside: records, indexes of tars and of servers, tables of clips.
 
-Compiled code reads memory by address. `row_offset` is the only rule by which it gets one; it is compiled into the batch pass,
-too (`karsl.datasets.batching.kernel`).
+Compiled code reads memory by address. `row_offset` is the only rule by which it gets one; the batch pass has it compiled, too
+(`karsl.datasets.batching.kernel`).
 """
 
 from __future__ import annotations
 
 import mmap
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,44 @@ from karsl.errors import CorruptRecordError
 
 CLIP_DTYPES = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
 """Dtypes of clips that are read in place, by their names in records."""
+
+
+class ClipLayout(NamedTuple):
+    """Layout of a clip that is read in place.
+
+    Attributes:
+        dtype: float16 or float32.
+        num_keypoints: V.
+        raw: None for a canonical clip, else 3 or 4 values per point: x, y, z and optionally a score, which may be 0.
+    """
+
+    dtype: np.dtype
+    num_keypoints: int
+    raw: int | None = None
+
+    @classmethod
+    def parse(cls, record: Mapping[str, Any], num_keypoints: int, where: str) -> ClipLayout:
+        """Check `dtype` and `raw` of a record.
+
+        Raises:
+            CorruptRecordError: If one of them is unknown.
+        """
+        name, raw = record.get("dtype"), record.get("raw")
+        if not isinstance(name, str) or name not in CLIP_DTYPES or raw not in (None, 3, 4):
+            raise CorruptRecordError(
+                f"{where}: no clip of dtype {name!r} with raw={raw!r} can be read in place, expected float16 or float32 with 3 "
+                "or 4 values per keypoint; index the file again"
+            )
+        return cls(CLIP_DTYPES[name], num_keypoints, raw)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes per frame."""
+        return self.num_keypoints * (self.raw or 4) * self.dtype.itemsize
+
+    def view(self, stored: np.ndarray) -> np.ndarray:
+        """Return the uint8 bytes of a clip as (T, V, 3 or 4), not copied."""
+        return stored.view(self.dtype).reshape(-1, self.num_keypoints, self.raw or 4)
 
 
 def row_offset(start: int, frames: int, step: int, frame_bytes: int, size: int) -> int:
@@ -38,23 +77,11 @@ def row_offset(start: int, frames: int, step: int, frame_bytes: int, size: int) 
     return start * step
 
 
-def clip_dtype(name: Any, where: str) -> np.dtype:
-    """Return the dtype of a clip that is read in place.
-
-    Raises:
-        CorruptRecordError: If `name` is none of `CLIP_DTYPES`.
-    """
-    dtype = CLIP_DTYPES.get(name) if isinstance(name, str) else None
-    if dtype is None:
-        raise CorruptRecordError(f"{where}: no clip of dtype {name!r}, expected float16 or float32; index the file again")
-    return dtype
-
-
 def check_integers(where: str, **values: Any) -> None:
     """Check numbers of a record that locate its clip.
 
     Raises:
-        CorruptRecordError: If one is not an integer.
+        CorruptRecordError: If one is missing or not an integer.
     """
     for name, value in values.items():
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import weakref
 from functools import partial
 from pathlib import Path
 
@@ -79,19 +78,22 @@ def read_offsets(path: str | Path, key: Key, keys: tuple[Key, ...]) -> np.ndarra
     Raises:
         CorruptRecordError: If the companion is not a list of ascending numbers.
     """
-    stem = Path(path).stem if key is None else key
-    for name in (f"{stem}_{LENGTHS}", f"{stem}_{OFFSETS}", LENGTHS, OFFSETS):
-        if key is None and keys == (None,):
-            sibling = Path(path).with_name(f"{name}{Path(path).suffix}")
-            if sibling == Path(path) or not sibling.is_file():
-                continue
-            values, where = read_array(sibling), str(sibling)
-        elif name in keys and name != key:
-            values, where = read_array(path, name), f"{path}: array {name!r}"
-        else:
-            continue
-        return _to_offsets(values, where, is_offsets=name.endswith(OFFSETS))
+    if key is not None:
+        name = next((name for name in _companions(str(key)) if name in keys and name != key), None)
+        if name is None:
+            return None
+        return _to_offsets(read_array(path, name), f"{path}: array {name!r}", is_offsets=name.endswith(OFFSETS))
+    folder, file = os.path.split(path)
+    stem, suffix = os.path.splitext(file)
+    for name in _companions(stem) if suffix.lower() == NPY_SUFFIX else ():
+        sibling = os.path.join(folder, name + suffix)
+        if name != stem and os.path.isfile(sibling):
+            return _to_offsets(read_array(sibling), sibling, is_offsets=name.endswith(OFFSETS))
     return None
+
+
+def _companions(name: str) -> tuple[str, ...]:
+    return f"{name}_{LENGTHS}", f"{name}_{OFFSETS}", LENGTHS, OFFSETS
 
 
 def _to_offsets(values: np.ndarray, where: str, *, is_offsets: bool) -> np.ndarray:
@@ -147,7 +149,7 @@ class ArrayReader:
 
     def __init__(self, max_maps: int = 128) -> None:
         self.maps, self._archives = MappedFiles(max_maps), NpzReader()
-        self._located: LRU[tuple[weakref.ref[np.ndarray], StoredArray]] = LRU(_MAX_FILES)
+        self._located: LRU[tuple[tuple, StoredArray | None]] = LRU(_MAX_FILES)
         self._decoded: LRU[np.ndarray] = LRU(_CACHE_BYTES, nbytes)
         self._offsets: LRU[tuple[np.ndarray | None]] = LRU(_MAX_FILES)
         self._keys: LRU[tuple[Key, ...]] = LRU(_MAX_FILES)
@@ -228,14 +230,13 @@ class ArrayReader:
             return self.maps.array(path)
         if suffix in HDF5_SUFFIXES:
             return Dataset(path, str(key))
-        mapped = self.maps.bytes(path)
+        mapped, state = self.maps.file(path)
         known = self._located.get((path, key))
-        if known is None or known[0]() is not mapped:
-            stored = locate_array(path, key)
-            if stored is None:
-                return self._decoded.get_or_load((path, key, id(mapped)), lambda: self.read(path, key))
-            known = weakref.ref(mapped), stored
+        if known is None or known[0] != state:
+            known = state, locate_array(path, key)
             self._located.put((path, key), known)
+        if known[1] is None:
+            return self._decoded.get_or_load((path, key, state), lambda: self.read(path, key))
         start, shape, dtype = known[1]
         return np.ndarray(shape, dtype, mapped.data, start)
 

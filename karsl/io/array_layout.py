@@ -33,16 +33,18 @@ MISSING = ("zeros", "nan", "minus_one", "zero_score")
 SCALES = ("shares", "pixels")
 _AXES = ("TVC", "TD")
 _MEDIAPIPE = {
-    **{("pose", 33): POSE_33, ("pose", 25): POSE_33[:25]},
+    ("pose", 33): POSE_33,
+    ("pose", 25): POSE_33[:25],
     **{("face", count): VERTEX_NAMES[:count] for count in (468, 478)},
-    **{("lh", 21): hand("left"), ("rh", 21): hand("right")},
+    ("lh", 21): hand("left"),
+    ("rh", 21): hand("right"),
 }
 _GROUP_NAMES = {"left_hand": "lh", "right_hand": "rh", "lefthand": "lh", "righthand": "rh", "body": "pose"}
 _COLUMN = re.compile(r"(\w+)\s*:\s*(\d+)\s*x\s*(\d+)")
 _ARRAY = re.compile(r"(\w+)\s*=\s*([^=,]+?)")
 _GRAMMAR = (
-    "expected a skeleton name, a name such as 'holistic_1662', columns such as 'pose:33x4, lh:21x3, rh:21x3', or arrays such "
-    "as 'pose=body_array, lh=left_array'; options follow after ';', as in 'coco_17; axes=CTV; score=2'"
+    "expected a skeleton name, a name such as 'holistic_1662', columns such as 'pose:33x4, lh:21x3, rh:21x3', or arrays "
+    "such as 'pose=body_array, lh=left_array'; options follow after ';', as in 'coco_17; axes=CTV; score=2'"
 )
 
 
@@ -184,7 +186,9 @@ class ArrayLayout:
         if size["V"] != count:
             return f"has {size['V']} keypoints, {owner} {count}, shape {shape}{self._suggest_axes(shape, count)}"
         if size["C"] not in (2, 3, 4):
-            return f"has {size['C']} values per keypoint; 2 to 4 are expected, shape {shape}{self._suggest_axes(shape, count)}"
+            return (
+                f"has {size['C']} values per keypoint; 2 to 4 are expected, shape {shape}{self._suggest_axes(shape, count)}"
+            )
         return None
 
     def _suggest_axes(self, shape: tuple[int, ...], count: int) -> str:
@@ -270,7 +274,9 @@ class ArrayLayout:
 
     def _join_arrays(self, raw: np.ndarray | Mapping[str, np.ndarray], where: str) -> np.ndarray:
         if not isinstance(raw, Mapping):
-            raise CorruptRecordError(f"{where} is one array, the layout expects {', '.join(name for _, name in self.arrays)}")
+            raise CorruptRecordError(
+                f"{where} is one array, the layout expects {', '.join(name for _, name in self.arrays)}"
+            )
         parts = {}
         for group, name in self.arrays:
             values, score = self._to_points(np.asarray(raw[group]), f"{where}, array {name!r}", group)
@@ -417,7 +423,9 @@ def _parse_size(config: Mapping[str, Any]) -> tuple[float, float] | None:
     except (TypeError, ValueError):
         width = height = 0.0
     if not (width > 0 and height > 0):
-        raise ConfigError(f"layout: scale='pixels' with size={config.get('size')!r}; give the image size, as in size=1280x720")
+        raise ConfigError(
+            f"layout: scale='pixels' with size={config.get('size')!r}; give the image size, as in size=1280x720"
+        )
     return width, height
 
 
@@ -454,8 +462,8 @@ def skeleton_of_groups(groups: tuple[tuple[str, int], ...]) -> Skeleton:
         if (group, count) not in _MEDIAPIPE:
             known = ", ".join(f"{name} {number}" for name, number in _MEDIAPIPE)
             raise ConfigError(
-                f"layout: no keypoint names for {count} points of group {group!r} (known are {known}); add their skeleton, as "
-                "in dict(columns=..., skeleton=dict(name=..., parts=[(group, names), ...]))"
+                f"layout: no keypoint names for {count} points of group {group!r} (known are {known}); add their skeleton, "
+                "as in dict(columns=..., skeleton=dict(name=..., parts=[(group, names), ...]))"
             )
     name = "_".join(f"{group}_{count}" for group, count in groups)
     return mediapipe_skeleton(name, *((group, _MEDIAPIPE[group, count]) for group, count in groups))
@@ -479,7 +487,7 @@ def _check_groups(skeleton: Skeleton, counts: Mapping[str, int | None] | None, w
     wrong = next((group for group, count in counts.items() if count not in (None, own[group])), None)
     if wrong is not None:
         raise ConfigError(
-            f"layout: {counts[wrong]} points of {wrong!r}, but skeleton {skeleton.name!r} has {own[wrong]}; correct one of them"
+            f"layout: {counts[wrong]} points of {wrong!r}, but skeleton {skeleton.name!r} has {own[wrong]}; correct one"
         )
 
 

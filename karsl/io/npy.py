@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from tokenize import TokenError
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -121,6 +121,13 @@ def array_from(data: bytes | bytearray) -> np.ndarray:
     return flat.reshape(shape, order="F" if fortran else "C")
 
 
+class MappedFile(NamedTuple):
+    """A mapped file: its array or bytes, and what changes when the file is replaced."""
+
+    data: np.ndarray
+    state: tuple
+
+
 class MappedFiles:
     """Files that are mapped at the first read and closed when they are the least recently used.
 
@@ -132,7 +139,7 @@ class MappedFiles:
 
     def __init__(self, max_open: int = 128) -> None:
         self.max_open = max_open
-        self._maps: LRU[tuple[tuple, np.ndarray]] = LRU(max_open)
+        self._maps: LRU[MappedFile] = LRU(max_open)
 
     def __len__(self) -> int:
         return len(self._maps)
@@ -144,10 +151,10 @@ class MappedFiles:
             FileNotFoundError: If there is no such file.
             CorruptRecordError: If the file is not an array of numbers.
         """
-        return self._get(path, _map_array)
+        return self._get(path, _map_array).data
 
-    def bytes(self, path: str) -> np.ndarray:
-        """Return all bytes of a file as uint8.
+    def file(self, path: str) -> MappedFile:
+        """Return all bytes of a file.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -155,22 +162,26 @@ class MappedFiles:
         """
         return self._get(path, _map_bytes)
 
+    def bytes(self, path: str) -> np.ndarray:
+        """Return all bytes of a file as uint8, see `file`."""
+        return self.file(path).data
+
     def close(self) -> None:
         """Drop all maps."""
         self._maps.clear()
 
-    def _get(self, path: str, open_map: Callable[[str], np.ndarray]) -> np.ndarray:
+    def _get(self, path: str, open_map: Callable[[str], np.ndarray]) -> MappedFile:
         try:
             stat = os.stat(path)
         except FileNotFoundError:
             raise missing_file_error(path) from None
         state = open_map, stat.st_ino, stat.st_size, stat.st_mtime_ns
         entry = self._maps.get(path)
-        if entry is not None and entry[0] == state:
-            return entry[1]
-        mapped = open_map(path)
-        self._maps.put(path, (state, mapped))
-        return mapped
+        if entry is not None and entry.state == state:
+            return entry
+        entry = MappedFile(open_map(path), state)
+        self._maps.put(path, entry)
+        return entry
 
     def __reduce__(self) -> tuple:
         return MappedFiles, (self.max_open,)

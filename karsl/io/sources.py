@@ -138,7 +138,11 @@ class IndexedSource(ClipSource):
     def fingerprint(self) -> str:
         """Hash of names, sizes and modification times of the files that the records name, or that are in such a folder."""
         paths = {r["keypoint_path"]: None for r in self.records}
-        folders = {path: [f"{path}/{name}" for name in list_files(self.root / path)] for path in paths if (self.root / path).is_dir()}
+        folders = {
+            path: [f"{path}/{name}" for name in list_files(self.root / path)]
+            for path in paths
+            if (self.root / path).is_dir()
+        }
         names = (name for path in paths for name in folders.get(path, [path]))
         return fingerprint_files(self.root, names)
 
