@@ -272,7 +272,7 @@ def _fits_keypoints(layout: ArrayLayout, members: Sequence[Member]) -> bool:
     return any(len(m.shape) >= 2 and m.shape[-2] == layout.skeleton.num_keypoints for m in members) or "D" in layout.axes
 
 
-def _apply_groups(array: ClipArray, groups: Mapping[str, str]) -> None:
+def apply_groups(array: ClipArray, groups: Mapping[str, str]) -> None:
     """Set the label and the constant keys of a clip from the groups of a pattern."""
     values: dict[str, Any] = {key: int(v) if key in ("sign", "label") and v.isdecimal() else v for key, v in groups.items()}
     if isinstance(values.get("sign"), str):
@@ -320,7 +320,7 @@ class _ClipFinder:
                 )
                 continue
             self.arrays.append(ClipArray(folder, None, None, count))
-            _apply_groups(self.arrays[-1], groups.get(names[0], {}))
+            apply_groups(self.arrays[-1], groups.get(names[0], {}))
 
     def notes(self) -> list[str]:
         """Return what was not read."""
@@ -366,7 +366,7 @@ class _ClipFinder:
             lengths = self._check_lengths(offsets, shape, is_stack, file.name)
         count = len(lengths) if lengths is not None else shape[0] if is_stack else None
         array = ClipArray(file.name, key, count, frames, lengths, self._position(member, clip_shape, lengths, is_stack))
-        _apply_groups(array, groups)
+        apply_groups(array, groups)
         if array.stored is not None:
             array.constant |= {"dtype": member.dtype.name, "raw": self.layout.values_per_keypoint(clip_shape)}
         elif member.range is not None and count is None and not self.layout.arrays:

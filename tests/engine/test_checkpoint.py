@@ -81,7 +81,7 @@ def test_a_checkpoint_outside_of_the_work_dir_is_resumed_from(trained, toy):
     shutil.copy(f"{before.work_dir}/last_checkpoint", cfg.work_dir)
     assert latest_checkpoint(cfg.work_dir) == path
     os.remove(path)
-    with pytest.raises(DatasetNotFoundError, match=r"last_checkpoint' names '.*epoch_1.pth', which does not exist; pass the"):
+    with pytest.raises(DatasetNotFoundError, match=r"last_checkpoint' names '.*epoch_1.pth', which does not exist; pass"):
         latest_checkpoint(cfg.work_dir)
 
 
@@ -121,10 +121,12 @@ def test_a_checkpoint_with_a_changed_byte_is_read_or_named(tmp_path, position):
     content = bytearray(path.read_bytes())
     content[position] ^= 0x5A
     path.write_bytes(content)
+    error = None
     try:
         read_checkpoint(path)
-    except ConfigError as error:
-        assert "epoch_1.pth" in str(error)
+    except ConfigError as caught:
+        error = str(caught)
+    assert error is None or "epoch_1.pth" in error
 
 
 def test_load_from_takes_the_weights_and_starts_at_epoch_zero(trained, toy):

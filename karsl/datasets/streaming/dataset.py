@@ -17,6 +17,7 @@ from karsl.datasets.order.permutation import EpochPermutation
 from karsl.datasets.order.resumable import OrderIterator, ResumableOrder
 from karsl.datasets.streaming.arrays import ArrayShards
 from karsl.datasets.streaming.prefetch import ShardPrefetcher
+from karsl.datasets.streaming.rows import LoadRow
 from karsl.datasets.streaming.sources import open_stream_source
 from karsl.datasets.transforms.loading import LoadKeypoints
 from karsl.errors import ConfigError, KarslError
@@ -363,7 +364,7 @@ class StreamDataset(ResumableOrder, IterableDataset):
         if len(self._mapped) > _MAX_MAPPED_SHARDS:
             self._mapped = set(shards.tolist())
             for step in getattr(self.dataset.pipeline, "transforms", ()):
-                if isinstance(step, LoadKeypoints):
+                if isinstance(step, (LoadKeypoints, LoadRow)):
                     step.close()
 
     def _find_substitutes(self, count: int, errors: dict[int, Exception], prefetcher: ShardPrefetcher) -> np.ndarray:

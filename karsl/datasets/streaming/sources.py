@@ -14,6 +14,7 @@ from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.datasets.streaming.arrays import ArrayShards
 from karsl.datasets.streaming.headers import is_array_name
 from karsl.datasets.streaming.prefetch import RemoteShards
+from karsl.datasets.streaming.rows import RAW, ArrayDataset
 from karsl.datasets.streaming.webdataset import TarDataset
 from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError, KarslError
 from karsl.formats.arrays import has_array_files
@@ -49,7 +50,10 @@ def open_stream_source(
         names = [str(s).removeprefix("file://") for s in ([source] if isinstance(source, (str, Path)) else source)]
         cache = FileCache(cache_dir, max_bytes=cache_bytes)
         if _has_array_files(names, options):
-            shards = ArrayShards(names, pipeline or (), cache=cache, **options)
+            is_raw = options.get("layout") == RAW
+            kind = ArrayDataset if is_raw else ArrayShards
+            options = {key: value for key, value in options.items() if not (is_raw and key == "layout")}
+            shards = kind(names, pipeline or (), cache=cache, **options)
             shards.full_init()
             return shards, RemoteShards(shards.fetch_shard, cache) if shards.is_remote else None
         names = _list_remote_folder(names, cache)

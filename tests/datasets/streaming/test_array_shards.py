@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 from pathlib import Path
 
@@ -130,7 +131,7 @@ def test_a_folder_alone_a_pattern_and_a_list_of_files_are_the_same_stream(arrays
 def test_batches_do_not_depend_on_the_number_of_workers(arrays, expected):
     stream = open_stream(str(arrays / "npy"), batch_size=4)
     assert equal(batches(stream, workers=2), expected)
-    assert equal(batches(stream, workers=1, multiprocessing_context="spawn"), expected)
+    assert equal(batches(pickle.loads(pickle.dumps(stream))), expected)
 
 
 def as_rank(stream: StreamDataset, rank: int, world: int) -> StreamDataset:
@@ -314,7 +315,8 @@ def test_a_file_that_changed_on_the_server_is_read_again_at_the_next_start(array
     served = tmp_path / "served"
     shutil.copytree(arrays / "npy", served)
     with range_server.serving(served) as (url, _):
-        source, options = f"{url}/X_{{0000..0002}}.npy", dict(cache_dir=str(tmp_path / "cache"), labels="none", shuffle=False)
+        source = f"{url}/X_{{0000..0002}}.npy"
+        options = dict(cache_dir=str(tmp_path / "cache"), labels="none", shuffle=False)
         before = batches(open_stream(source, **options))
         np.save(served / "X_0000.npy", shard_of(0, 40)[::-1])
         np.save(served / "X_0001.npy", shard_of(1, 40)[:3])
@@ -325,7 +327,7 @@ def test_a_file_that_changed_on_the_server_is_read_again_at_the_next_start(array
         np.save(served / "X_0001.npy", shard_of(1, 40)[:2])
         stream = open_stream(source, cache_dir=str(tmp_path / "other"), labels="none", shuffle=False)
         np.save(served / "X_0001.npy", shard_of(1, 40)[:3])
-        with pytest.raises(CorruptRecordError, match=r"X_0001.npy: the download has \d+ bytes.* changed on the server, start"):
+        with pytest.raises(CorruptRecordError, match=r"X_0001.npy: the download has \d+ bytes.* it changed on the server"):
             batches(stream)
 
 
