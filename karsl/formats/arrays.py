@@ -109,7 +109,7 @@ def scan_arrays(
     *,
     layout: Layout | None = None,
     skeleton: Skeleton | None = None,
-    pattern: str | None = None,
+    pattern: str | Sequence[str] | None = None,
     labels: str | Path | None = None,
     allow_guess: bool = True,
     index_file: Path | None = None,
@@ -124,7 +124,7 @@ def scan_arrays(
         skeleton: Skeleton of the clips, for `layout=None`.
         pattern: Files to read: a glob pattern such as `"shard_*.npy"`, or a regular expression with named groups such as
             `r"(?P<signer>\\d+)_(?P<sign>\\d+)"`, which become keys of the records; `label` (or `class`, `word`, `gloss`) is
-            the class. Both are matched with paths relative to the root.
+            the class. Both are matched with paths relative to the root. Or a list of such paths.
         labels: See `assign_labels`.
         allow_guess: Use the only layout that fits, if none is given, and note it. False raises, with a command to check it.
         index_file: File that caches headers between runs.
@@ -136,7 +136,7 @@ def scan_arrays(
         KarslError: If the labels do not fit the clips.
     """
     root = Path(root)
-    folder, names, notes, problems, groups = _list_files(root, pattern)
+    folder, names, notes, problems, groups = list_array_files(root, pattern)
     index = FileIndex.read(folder, names, index_file=index_file, progress=progress)
     problems += [problem.replace(f"{folder}/", "") for file in index.files for problem in file.problems]
     readable = [file for file in index.files if file.members]
@@ -167,12 +167,16 @@ def scan_arrays(
 # ---- files ----
 
 
-def _list_files(root: Path, pattern: str | None) -> tuple[Path, list[str], list[str], list[str], dict[str, dict]]:
+def list_array_files(
+    root: Path, pattern: str | Sequence[str] | None
+) -> tuple[Path, list[str], list[str], list[str], dict[str, dict]]:
     """Return the folder, the names of its array files, notes, problems, and the groups of a pattern by file."""
     if not root.exists():
         raise DatasetNotFoundError(f"no file or folder {str(root)!r}; is the path right?")
     if root.is_file():
         return root.parent, [root.name], [], [], {}
+    if pattern is not None and not isinstance(pattern, str):
+        return root, list(pattern), [], [], {}
     names = sorted(_walk(root), key=_natural)
     if not names:
         raise DatasetNotFoundError(f"no {', '.join(CLIP_FILES)} file in {root}; is the path right?")
@@ -268,7 +272,7 @@ def _fits_keypoints(layout: ArrayLayout, members: Sequence[Member]) -> bool:
     return any(len(m.shape) >= 2 and m.shape[-2] == layout.skeleton.num_keypoints for m in members) or "D" in layout.axes
 
 
-def _apply_groups(array: ClipArray, groups: Mapping[str, str]) -> None:
+def apply_groups(array: ClipArray, groups: Mapping[str, str]) -> None:
     """Set the label and the constant keys of a clip from the groups of a pattern."""
     values: dict[str, Any] = {key: int(v) if key in ("sign", "label") and v.isdecimal() else v for key, v in groups.items()}
     if isinstance(values.get("sign"), str):
@@ -316,7 +320,7 @@ class _ClipFinder:
                 )
                 continue
             self.arrays.append(ClipArray(folder, None, None, count))
-            _apply_groups(self.arrays[-1], groups.get(names[0], {}))
+            apply_groups(self.arrays[-1], groups.get(names[0], {}))
 
     def notes(self) -> list[str]:
         """Return what was not read."""
@@ -362,7 +366,7 @@ class _ClipFinder:
             lengths = self._check_lengths(offsets, shape, is_stack, file.name)
         count = len(lengths) if lengths is not None else shape[0] if is_stack else None
         array = ClipArray(file.name, key, count, frames, lengths, self._position(member, clip_shape, lengths, is_stack))
-        _apply_groups(array, groups)
+        apply_groups(array, groups)
         if array.stored is not None:
             array.constant |= {"dtype": member.dtype.name, "raw": self.layout.values_per_keypoint(clip_shape)}
         elif member.range is not None and count is None and not self.layout.arrays:
@@ -428,7 +432,7 @@ class _ClipFinder:
 # ---- format ----
 
 
-def _is_array_files(path: Path) -> bool:
+def has_array_files(path: Path) -> bool:
     """Return True for an array file, and a folder that contains one and whose names are not almost those of KArSL."""
     if path.is_file():
         return path.suffix.lower() in CLIP_FILES
@@ -440,7 +444,7 @@ def _is_array_files(path: Path) -> bool:
     "arrays",
     description=".npy, .npz, .pt or .h5 files with one clip each, many, or stacks (clips, frames, ...), see --layout",
     cannot_store="numbers that --layout describes",
-    detect=_is_array_files,
+    detect=has_array_files,
     priority=900,
     uses_layout=True,
 )
