@@ -37,8 +37,8 @@ ORDER: dict[str, str] = {
     ),
     "io": (
         "clip atomic cache_folder lru labels shared_file remote addresses | npy | npz readahead hashing annotations"
-        " remote_cache | array_layout torch_zip hdf5 | rows torch_files pack_reader | array_files file_index | reader | sources"
-        " | __init__"
+        " remote_cache | array_layout torch_zip hdf5 | rows torch_files pack_reader | array_files file_index | reader"
+        " | sources | __init__"
     ),
     "pack": "manifest encode | transaction verify | edit build | write | __init__",
     "webdataset": "samples | index | write | shards | __init__",
