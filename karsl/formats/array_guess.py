@@ -16,6 +16,16 @@ _GROUP_NAMES = {
     "lh": ("lh", "left_hand", "lefthand", "left", "hand_left", "left_hand_landmarks"),
     "rh": ("rh", "right_hand", "righthand", "right", "hand_right", "right_hand_landmarks"),
 }
+_GROUPS = {
+    553: ["pose:33, face:478, lh:21, rh:21"],
+    478: ["face:478"],
+    468: ["face:468"],
+    33: ["pose:33"],
+    21: ["lh:21", "rh:21"],
+}
+"""Groups of MediaPipe by their number of keypoints, if no skeleton is registered."""
+_COLUMNS = {63: ["lh:21x3", "rh:21x3"], 42: ["lh:21x2", "rh:21x2"], 1404: ["face:468x3"], 1434: ["face:478x3"]}
+"""Columns of one group by their number."""
 _WITH_SCORE = {"coco_17": 3, "openpose_137": 3}
 """Values per keypoint of skeletons whose files have x, y and score."""
 
@@ -39,7 +49,7 @@ def guess_layouts(members: Sequence[Member]) -> list[str]:
         return [parts]
     shape = max((member.shape for member in numeric), key=len)
     columns = [name for name in LAYOUTS if ArrayLayout.parse(name).num_columns == shape[-1]]
-    return columns or _guess_keypoints(shape, skeleton_names())
+    return columns or _guess_keypoints(shape, skeleton_names()) or _COLUMNS.get(shape[-1], [])
 
 
 def guess_arrays(members: Sequence[Member], skeleton: Skeleton | None = None) -> str:
@@ -97,7 +107,8 @@ def _guess_keypoints(shape: tuple[int, ...], names: Sequence[str]) -> list[str]:
     skeletons = [get_skeleton(name) for name in names]
     if len(shape) >= 2 and shape[-1] in (2, 3, 4):
         found = [s for s in skeletons if s.num_keypoints == shape[-2]]
-        return [f"{s.name}; score=2" if _WITH_SCORE.get(s.name) == shape[-1] else s.name for s in found]
+        texts = [f"{s.name}; score=2" if _WITH_SCORE.get(s.name) == shape[-1] else s.name for s in found]
+        return texts or _GROUPS.get(shape[-2], [])
     if len(shape) == 3:
         for order in permutations("TVC"):
             size = dict(zip(order, shape, strict=True))

@@ -258,7 +258,7 @@ def _choose_layout(
             f"{where}may be {candidates[0]!r}; look at it with '{commands[0]}', then pass layout={candidates[0]!r}"
         )
     if len(candidates) == 1:
-        notes.append(f"{where}is taken for {candidates[0]!r}; check it with: {commands[0]}")
+        notes.append(f"{where}is read as {candidates[0]!r}; check it with: {commands[0]}")
         return ArrayLayout.parse(candidates[0])
     if candidates:
         raise ConfigError(f"{where}is one of {', '.join(map(repr, candidates))}; look at both with: {'; '.join(commands)}")
@@ -338,7 +338,7 @@ class _ClipFinder:
         clip_shape = shape[1:] if is_stack else shape
         problem = self.layout.shape_problem(clip_shape, member.dtype)
         own_name = strip_suffix(file.name).rpartition("/")[2] if member.key is None else str(member.key)
-        if problem and is_label_array(own_name):
+        if problem and len(shape) <= 2 and is_label_array(own_name):
             return
         may_be_frame = len(shape) == ndim - 1 and member.key is None and self.layout.axes[0] == "T"
         if may_be_frame and self.layout.shape_problem((1, *shape), member.dtype) is None:

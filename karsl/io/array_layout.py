@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
@@ -20,10 +20,17 @@ LAYOUTS: dict[str, str] = {
     "holistic_1662": "pose:33x4, face:468x3, lh:21x3, rh:21x3",
     "holistic_1692": "pose:33x4, face:478x3, lh:21x3, rh:21x3",
     "holistic_2172": "pose:33x4, face:468x4, lh:21x4, rh:21x4",
+    "holistic_2212": "pose:33x4, face:478x4, lh:21x4, rh:21x4",
     "holistic_1629": "pose:33x3, face:468x3, lh:21x3, rh:21x3",
+    "holistic_1659": "pose:33x3, face:478x3, lh:21x3, rh:21x3",
+    "holistic_1086": "pose:33x2, face:468x2, lh:21x2, rh:21x2",
     "holistic_258": "pose:33x4, lh:21x3, rh:21x3",
     "holistic_225": "pose:33x3, lh:21x3, rh:21x3",
+    "holistic_150": "pose:33x2, lh:21x2, rh:21x2",
     "holistic_126": "lh:21x3, rh:21x3",
+    "holistic_84": "lh:21x2, rh:21x2",
+    "holistic_132": "pose:33x4",
+    "holistic_99": "pose:33x3",
     "msl_226": "pose:25x4, lh:21x3, rh:21x3",
 }
 """Columns of common layouts by name. The number in a name is that of the columns of a frame."""
@@ -41,10 +48,12 @@ _MEDIAPIPE = {
 }
 _GROUP_NAMES = {"left_hand": "lh", "right_hand": "rh", "lefthand": "lh", "righthand": "rh", "body": "pose"}
 _COLUMN = re.compile(r"(\w+)\s*:\s*(\d+)\s*x\s*(\d+)")
+_GROUPS = re.compile(r"\w+\s*:\s*\d+(\s*,\s*\w+\s*:\s*\d+)*")
 _ARRAY = re.compile(r"(\w+)\s*=\s*([^=,]+?)")
 _GRAMMAR = (
-    "expected a skeleton name, a name such as 'holistic_1662', columns such as 'pose:33x4, lh:21x3, rh:21x3', or arrays "
-    "such as 'pose=body_array, lh=left_array'; options follow after ';', as in 'coco_17; axes=CTV; score=2'"
+    "expected a skeleton name, a name such as 'holistic_1662', columns such as 'pose:33x4, lh:21x3, rh:21x3', keypoints such "
+    "as 'pose:33, lh:21, rh:21', or arrays such as 'pose=body_array, lh=left_array'; options follow after ';', as in "
+    "'coco_17; axes=CTV; score=2'"
 )
 
 
@@ -105,9 +114,10 @@ class ArrayLayout:
         """Return the layout that a value describes.
 
         Args:
-            value: A layout; a skeleton or its name; columns, `"pose:33x4, lh:21x3"`; a name in `LAYOUTS`; arrays by group,
-                `"pose=body, lh=left"`; each text with options after `;`, `"coco_17; axes=CTV; score=2"`; or a dict with
-                `skeleton`, `columns` or `arrays`, and `axes score scale size missing person`.
+            value: A layout; a skeleton, its name, or its groups, `"pose:33, lh:21"`; columns, `"pose:33x4, lh:21x3"`; a name
+                in `LAYOUTS`; arrays by group, `"pose=body, lh=left"`; each text with options after `;`,
+                `"coco_17; axes=CTV; score=2"`; or a dict with `skeleton`, `columns` or `arrays`, and
+                `axes score scale size missing person`.
 
         Raises:
             ConfigError: If the value describes no layout.
@@ -349,6 +359,8 @@ def _parse_text(text: str) -> dict[str, Any]:
         if not equals:
             raise ConfigError(f"layout={text!r}: option {option!r} has no value; {_GRAMMAR}")
         config[key.strip()] = _parse_option(key.strip(), value.strip(), text)
+    if _GROUPS.fullmatch(what):
+        return {"skeleton": what, **config}
     if what in LAYOUTS or _COLUMN.match(what):
         return {"columns": LAYOUTS.get(what, what), **config}
     if "=" in what:
@@ -430,6 +442,9 @@ def _parse_size(config: Mapping[str, Any]) -> tuple[float, float] | None:
 
 
 def _skeleton_of(declared: Any, columns: tuple[Columns, ...], arrays: tuple[tuple[str, str], ...]) -> Skeleton:
+    if isinstance(declared, str) and _GROUPS.fullmatch(declared):
+        pairs = (part.split(":") for part in declared.split(","))
+        return skeleton_of_groups(tuple((_group(group.strip()), int(count)) for group, count in pairs), in_order=True)
     if declared is not None:
         return get_skeleton(declared)
     if columns:
@@ -442,8 +457,12 @@ def _skeleton_of(declared: Any, columns: tuple[Columns, ...], arrays: tuple[tupl
 
 
 @lru_cache(maxsize=64)
-def skeleton_of_groups(groups: tuple[tuple[str, int], ...]) -> Skeleton:
+def skeleton_of_groups(groups: tuple[tuple[str, int], ...], *, in_order: bool = False) -> Skeleton:
     """Return the skeleton with some groups and numbers of points: a registered one, or one of MediaPipe's keypoints.
+
+    Args:
+        groups: Names and numbers of points.
+        in_order: The skeleton has the groups in this order; otherwise a registered one with another order is preferred.
 
     Raises:
         ConfigError: If no keypoints are known for a group of this size.
@@ -454,7 +473,8 @@ def skeleton_of_groups(groups: tuple[tuple[str, int], ...]) -> Skeleton:
     """
     registered = [get_skeleton(name) for name in skeleton_names()]
     sizes = [tuple((group, len(names)) for group, names in skeleton.parts) for skeleton in registered]
-    for same in (lambda own: own == groups, lambda own: sorted(own) == sorted(groups)):
+    rules: list[Callable[[tuple], bool]] = [lambda own: own == groups, lambda own: sorted(own) == sorted(groups)]
+    for same in rules[:1] if in_order else rules:
         found = [skeleton for skeleton, own in zip(registered, sizes, strict=True) if same(own)]
         if found:
             return found[0]
