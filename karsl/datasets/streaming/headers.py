@@ -25,7 +25,7 @@ from filelock import FileLock
 from xxhash import xxh3_64_intdigest
 
 from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError, FetchError
-from karsl.formats.array_labels import is_label_array, strip_suffix
+from karsl.formats.array_clips import is_label_array, strip_suffix
 from karsl.io.array_files import HDF5_SUFFIXES
 from karsl.io.atomic import atomic_path
 from karsl.io.file_index import CLIP_FILES
