@@ -236,6 +236,10 @@ def _small_stream(folder: Path, **options) -> StreamDataset:
 def test_a_folder_without_arrays_or_a_layout_raises(tmp_path):
     with pytest.raises(DatasetNotFoundError, match="contains neither tars nor a pack nor array files"):
         StreamDataset(str(tmp_path), PIPELINE)
+    (tmp_path / "karsl" / "01-train").mkdir(parents=True)
+    np.savez(tmp_path / "karsl" / "01-train" / "0001.npz", a=shard_of(0)[0])
+    with pytest.raises(DatasetNotFoundError, match=r"or pass dict\(type='KArSLDataset', data_root='.*/karsl'\) for the"):
+        StreamDataset(str(tmp_path / "karsl"), PIPELINE)
     np.save(tmp_path / "shard.npy", shard_of(0))
     with pytest.raises(ConfigError, match="layout"):
         StreamDataset(str(tmp_path), PIPELINE)
