@@ -42,7 +42,7 @@ def inspect_array(path: str | Path) -> Inspection:
         raise missing_file_error(path) from None
     except ValueError as error:
         what = "the file is empty" if not path.stat().st_size else f"no readable .npy file ({error})"
-        raise CorruptRecordError(f"{path}: {what}; export it again or remove it") from error
+        raise CorruptRecordError(f"{path}: {what}; export it again") from error
     expected = math.prod(shape) * dtype.itemsize
     if size - start != expected:
         return [], [f"{path}: {size - start} bytes of numbers where the header says {expected}; export it again"]
@@ -64,7 +64,7 @@ def inspect_clips(path: str | Path) -> Inspection:
         FileNotFoundError: If there is no such file.
         CorruptRecordError: If the content does not fit the suffix, or the suffix is unknown.
     """
-    inspect = CLIP_FILES.get(Path(path).suffix)
+    inspect = CLIP_FILES.get(Path(path).suffix.lower())
     if inspect is None:
         raise CorruptRecordError(f"{path}: clips are read from {', '.join(CLIP_FILES)} files; convert it")
     return inspect(path)
