@@ -12,10 +12,12 @@ from typing import Any
 from karsl.cli.options import (
     add_cfg_options,
     add_data_options,
+    add_missing,
     add_phase,
     add_source_skeleton,
     add_trust_pickle,
     import_user_modules,
+    missing_points,
     suggest_data_root,
 )
 from karsl.errors import ConfigError
@@ -48,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--from", dest="input_format", metavar="FORMAT", help="format of a folder or file (default: detected)")
     add_source_skeleton(data, "SOURCE", "--skeleton")
     add_trust_pickle(data)
+    add_missing(data)
     add_data_options(parser)
     add_cfg_options(parser)
 
@@ -182,6 +185,7 @@ def _open_files(args: argparse.Namespace) -> Any:
         format=args.input_format,
         skeleton=args.source_skeleton,
         trusted=args.trust_pickle,
+        missing=missing_points(args),
     )
 
 
@@ -195,6 +199,8 @@ def _build_dataset(args: argparse.Namespace) -> Any:
         ("--from", args.input_format),
         ("--source-skeleton", args.source_skeleton),
         ("--trust-pickle", args.trust_pickle),
+        ("--nonfinite", args.nonfinite != "raise"),
+        ("--missing", args.missing),
     )
     invalid = [option for option, value in options if value]
     if invalid:

@@ -50,7 +50,7 @@ class ScanResult:
         problems: One sentence per problem.
         notes: One sentence per kind of file or folder that is not read.
         empty_clips: `clip_id` of the records without a point in any frame. Empty unless values were read.
-        markers: `clip_id` of the first record that seems to have each marker of missing points. Empty unless values were read.
+        markers: `clip_id` of the first record that seems to have each marker of missing points. Empty as before.
         contents: For each record, a value that is equal for equal content; None if it is unknown.
     """
 
@@ -70,6 +70,12 @@ class ScanResult:
         """Return all problems as one error with a remedy; `where` replaces the path of `root` in its first line."""
         remedy = suggest_fix(root, self.problems, has_records=bool(self.records))
         return DataErrors(where or str(root), self.problems, remedy)
+
+    def remove(self, positions: set[int]) -> None:
+        """Remove some clips."""
+        kept = [position for position in range(len(self.records)) if position not in positions]
+        self.records = [self.records[position] for position in kept]
+        self.contents = [self.contents[position] for position in kept]
 
     def add(self, other: ScanResult) -> None:
         """Add the clips of another file."""
@@ -203,7 +209,7 @@ def _scan_file(
         )
     for member in file.members:
         problem = shape_problem(member.shape, member.dtype, skeleton.num_keypoints)
-        content: Hashable | None = None if member.range is None else (member.range.crc, member.range.size)
+        content: Hashable | None = None if member.range is None else member.range.crc
         marker = None
         if problem is None and missing is not None:
             problem, content, marker = _check_values(root / file.name, member, missing, search=not result.records)
@@ -251,7 +257,7 @@ def _to_record(file: IndexedFile, member: Member, metadata: dict) -> dict:
 def _check_values(
     path: Path, member: Member, missing: MissingPoints, *, search: bool
 ) -> tuple[str | None, bytes | None, str | None]:
-    """Return a problem of a clip or None, the hash of its content, None without any point, and a marker of missing points."""
+    """Return a problem of a clip, the hash of its content unless it has no point, and a likely marker of missing points."""
     try:
         raw = _read_clip(path, member.key)
     except CorruptRecordError as error:
@@ -273,31 +279,38 @@ def _read_clip(path: Path, key: str | None) -> np.ndarray:
 
 def _leave_out_copies(root: Path, result: ScanResult) -> None:
     """Remove clips from a result whose `clip_id` or content another clip has, and add a problem for each."""
-    first_files: dict[str, str] = {}
-    repeated = set()
-    for position, record in enumerate(result.records):
-        file = record["keypoint_path"]
-        first = first_files.setdefault(record["clip_id"], file)
-        if first != file:
-            repeated.add(position)
-            result.problems.append(f"{file}: clip {record['clip_id']!r} is also in {first}; rename one of the two")
-    kept = [position for position in range(len(result.records)) if position not in repeated]
-    records = [result.records[position] for position in kept]
-    contents = [result.contents[position] for position in kept]
+    repeated = _repeated_ids(result)
+    if repeated:
+        result.remove(repeated)
 
     def digest(position: int) -> bytes | None:
-        if isinstance(contents[position], bytes):
-            return contents[position]
-        record = records[position]
+        content, record = result.contents[position], result.records[position]
+        if isinstance(content, bytes):
+            return content
         try:
             return content_digest(_read_clip(root / record["keypoint_path"], record.get("keypoint_key")))
         except (CorruptRecordError, FileNotFoundError):
             return None  # reading the clip raises the error
 
-    copies, problems = choose_copies(records, group_copies(contents, digest))
+    copies, problems = choose_copies(result.records, group_copies(result.contents, digest))
     result.problems += problems
-    result.records = [record for position, record in enumerate(records) if position not in copies]
-    result.contents = [content for position, content in enumerate(contents) if position not in copies]
+    if copies:
+        result.remove(copies)
+
+
+def _repeated_ids(result: ScanResult) -> set[int]:
+    """Return the positions of clips whose id an earlier clip has, as of '0001/a.npy' and 'a' in '0001.npz'; add problems."""
+    ids = [record["clip_id"] for record in result.records]
+    repeated: set[int] = set()
+    if len(set(ids)) == len(ids):
+        return repeated
+    first: dict[str, int] = {}
+    for position, clip_id in enumerate(ids):
+        if first.setdefault(clip_id, position) != position:
+            file, other = (result.records[p]["keypoint_path"] for p in (position, first[clip_id]))
+            repeated.add(position)
+            result.problems.append(f"{file}: clip {clip_id!r} is also in {other}; rename one of the two")
+    return repeated
 
 
 def _without_root(text: str, root: Path) -> str:
