@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 
@@ -81,7 +82,18 @@ def run(args: argparse.Namespace) -> int:
     print(f"to use it: karsl train CONFIG {options}; without it, folders are scanned")
     if args.source_skeleton != "karsl_184":
         print(f"without the file, datasets of the config need skeleton='{args.source_skeleton}', unless their class sets it")
+    for line in _describe_missing(args):
+        print(line)
     return 0
+
+
+def _describe_missing(args: argparse.Namespace) -> Iterator[str]:
+    """Yield how to train with the rules of missing points, which are not part of an annotation file."""
+    if args.missing:
+        options = " ".join(f"--missing {name}" for name in args.missing)
+        yield f"training reads these markers as points; 'karsl pack {quote(str(args.data_root))} PACK {options}' removes them"
+    elif args.nonfinite == "missing":
+        yield "the pipeline needs LoadKeypoints(nonfinite='missing')"
 
 
 def _summarize(records: list[dict]) -> str:
