@@ -91,7 +91,8 @@ def _describe_missing(args: argparse.Namespace) -> Iterator[str]:
     """Yield how to train with the rules of missing points, which are not part of an annotation file."""
     if args.missing:
         options = " ".join(f"--missing {name}" for name in args.missing)
-        yield f"training reads these markers as points; 'karsl pack {quote(str(args.data_root))} PACK {options}' removes them"
+        command = f"karsl pack {quote(str(args.data_root))} PACK {options}"
+        yield f"training reads these markers as points; '{command}' removes them"
     elif args.nonfinite == "missing":
         yield "the pipeline needs LoadKeypoints(nonfinite='missing')"
 

@@ -82,16 +82,21 @@ def write_parquet(folder):
     return folder
 
 
+def read_first(path, **options):
+    source = open_clips(path, trusted=True, **options)
+    return source.read(source.records[0])
+
+
 @pytest.mark.parametrize("write", [write_npz, write_annotation, write_pyskl, write_holistic, write_tar, write_parquet])
 def test_nan_and_markers_are_missing_in_every_format_on_request(write, tmp_path):
     path = write(tmp_path / "in")
     skeleton = None if write is write_holistic else "karsl_184"
     with pytest.raises(ValueError, match="NaN|finite"):
-        source = open_clips(path, skeleton=skeleton, trusted=True)
-        source.read(source.records[0])
-    source = open_clips(path, skeleton=skeleton, trusted=True, missing=HOLE)
-    clip = source.read(source.records[0])
-    assert not clip[0, :2].any() and (clip[0, 2:, 3] > 0).all() and (clip[1, :, 3] > 0).all()
+        read_first(path, skeleton=skeleton)
+    clip = read_first(path, skeleton=skeleton, missing=HOLE)
+    assert not clip[0, :2].any()
+    assert (clip[0, 2:, 3] > 0).all()
+    assert (clip[1, :, 3] > 0).all()
 
 
 @pytest.mark.parametrize("command", ["convert", "pack"])
@@ -138,11 +143,14 @@ def test_bad_clips_are_left_out_on_request_and_listed(command, tmp_path, capsys)
     words = [command, str(path), str(out), "--source-skeleton", "coco_17", "--trust-pickle", str(path)]
     words += ["--to", "annotation"] if command == "convert" else []
     assert main(words) == 2
-    assert "annotation 1 ('v1')" in (error := capsys.readouterr().err) and "--skip-bad" in error
+    assert "annotation 1 ('v1')" in (error := capsys.readouterr().err)
+    assert "--skip-bad" in error
     assert not out.exists()
     assert main([*words, "--skip-bad"]) == 0
     printed = capsys.readouterr().out
-    assert "skipped, 2 problems" in printed and "annotation 1 ('v1')" in printed and "clip 'v2'" in printed
+    assert "skipped, 2 problems" in printed
+    assert "annotation 1 ('v1')" in printed
+    assert "clip 'v2'" in printed
     records = json.loads((out / "annotations.json").read_text())["data_list"]
     assert [record["clip_id"] for record in records] == ["v0", "v3"]
 
@@ -166,5 +174,6 @@ def test_every_writer_leaves_them_out(format, tmp_path):
     source = make_source(skeleton, [(4, "none", seed) for seed in range(3)])
     source.reader.clips[source.records[1]["clip_id"]][0, 0, 0] = np.nan
     result = convert(source, tmp_path / output_name(format), format, skip_bad=True)
-    assert result.num_clips == 2 and len(result.problems) == 1
+    assert result.num_clips == 2
+    assert len(result.problems) == 1
     assert len(open_clips(result.path, format=format, trusted=True).records) == 2

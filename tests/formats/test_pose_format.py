@@ -8,8 +8,8 @@ import pytest
 from karsl.errors import CorruptRecordError, DataErrors
 from karsl.formats import convert, open_clips
 from karsl.formats.persons import NOTE
-from karsl.io.missing import MissingPoints
 from karsl.formats.pose_format import components_of, group_of, karsl_names, vocabularies
+from karsl.io.missing import MissingPoints
 from karsl.skeletons import Skeleton, get_skeleton
 from tests.formats.random_clips import make_source
 

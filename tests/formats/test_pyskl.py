@@ -112,7 +112,8 @@ def test_a_score_without_coordinates_is_missing(open_pickle):
     keypoint[0, 0, 0] = (50, 25)
     source = open_pickle(annotation(keypoint=keypoint, keypoint_score=np.ones((1, 1, 42))))
     clip = source.read(source.records[0])
-    assert clip[0, 0].tolist() == [0.25, 0.25, 0, 1] and not clip[0, 1:].any()
+    assert clip[0, 0].tolist() == [0.25, 0.25, 0, 1]
+    assert not clip[0, 1:].any()
 
 
 @pytest.mark.parametrize("content", [{"split": [1]}, {"split": {"train": "S001"}}, {"metainfo": [1]}])

@@ -27,7 +27,8 @@ def test_hidden_and_foreign_names_are_not_read_at_any_depth(tmp_path):
     assert unread.notes() == (
         "5 hidden files or folders are not read: '.DS_Store', '.ipynb_checkpoints', 'Thumbs.db' and 2 more",
     )
-    assert not has_file(tmp_path / "__MACOSX", (".npz",)) and is_hidden("__MACOSX")
+    assert not has_file(tmp_path / "__MACOSX", (".npz",))
+    assert is_hidden("__MACOSX")
 
 
 @needs_links
