@@ -19,22 +19,20 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
-import numpy as np
 from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import CorruptRecordError, DataErrors, DatasetNotFoundError
 from karsl.formats.karsl.copies import choose_copies, content_digest, group_copies
 from karsl.formats.karsl.layout import SPLITS, describe_layout, list_some_files, suggest_fix, suggest_name
 from karsl.io.annotations import BYTE_RANGE_KEY
+from karsl.io.array_files import read_array
 from karsl.io.clip import canonical_clip, shape_problem, value_problem
 from karsl.io.file_index import CLIP_FILES, FileIndex, IndexedFile, Progress
 from karsl.io.file_list import FOLDER, NOT_UTF8, Unread, has_suffix, list_folder, printable
 from karsl.io.labels import LABEL_FILES, LabelTable
 from karsl.io.missing import STRICT, MissingPoints, likely_marker, marker_note
-from karsl.io.npy import MappedFiles
-from karsl.io.npz import Member, read_member
+from karsl.io.npz import Member
 from karsl.io.pack_reader import ANNOTATIONS
-from karsl.io.torch_files import read_tensor
 from karsl.skeletons import Skeleton
 
 _FOLDER = re.compile(r"(?P<signer>\d{2})-(?P<split>.+)")
@@ -259,7 +257,7 @@ def _check_values(
 ) -> tuple[str | None, bytes | None, str | None]:
     """Return a problem of a clip, the hash of its content unless it has no point, and a likely marker of missing points."""
     try:
-        raw = _read_clip(path, member.key)
+        raw = read_array(path, member.key)
     except CorruptRecordError as error:
         return f"is damaged: {error}", None, None
     clip = missing.clear(raw)
@@ -268,13 +266,6 @@ def _check_values(
         return problem, None, None
     marker = likely_marker(canonical_clip(clip)) if search else None  # one clip of a file is enough to notice
     return None, content_digest(clip), marker
-
-
-def _read_clip(path: Path, key: str | None) -> np.ndarray:
-    suffix = path.suffix.lower()
-    if suffix == ".npz":
-        return read_member(path, str(key))
-    return read_tensor(path, key) if suffix == ".pt" else MappedFiles(1).array(str(path))
 
 
 def _leave_out_copies(root: Path, result: ScanResult) -> None:
@@ -288,7 +279,7 @@ def _leave_out_copies(root: Path, result: ScanResult) -> None:
         if isinstance(content, bytes):
             return content
         try:
-            return content_digest(_read_clip(root / record["keypoint_path"], record.get("keypoint_key")))
+            return content_digest(read_array(root / record["keypoint_path"], record.get("keypoint_key")))
         except (CorruptRecordError, FileNotFoundError):
             return None  # reading the clip raises the error
 
