@@ -13,11 +13,13 @@ from karsl.cli.options import (
     add_cfg_options,
     add_data_options,
     add_layout,
+    add_missing,
     add_phase,
     add_source_skeleton,
     add_trust_pickle,
     import_user_modules,
     layout_arguments,
+    missing_points,
     suggest_data_root,
 )
 from karsl.errors import ConfigError
@@ -52,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_skeleton(data, "SOURCE", "--skeleton")
     add_layout(data, "SOURCE")
     add_trust_pickle(data)
+    add_missing(data)
     add_data_options(parser)
     add_cfg_options(parser)
 
@@ -186,6 +189,7 @@ def _open_files(args: argparse.Namespace) -> Any:
         format=args.input_format,
         skeleton=args.source_skeleton,
         trusted=args.trust_pickle,
+        missing=missing_points(args),
         **layout_arguments(args),
     )
     for note in getattr(getattr(dataset, "source", None), "notes", ()):
@@ -203,6 +207,8 @@ def _build_dataset(args: argparse.Namespace) -> Any:
         ("--from", args.input_format),
         ("--source-skeleton", args.source_skeleton),
         ("--trust-pickle", args.trust_pickle),
+        ("--nonfinite", args.nonfinite != "raise"),
+        ("--missing", args.missing),
         *((f"--{name}", value) for name, value in layout_arguments(args).items()),
     )
     invalid = [option for option, value in options if value]
