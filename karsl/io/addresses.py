@@ -1,7 +1,7 @@
 """Check of addresses and lengths that come from outside: records, indexes of tars and of servers, tables of clips.
 
-Compiled code reads memory by address. `row_offset` is the only rule by which it gets one; the batch pass has it compiled, too
-(`karsl.datasets.batching.kernel`).
+Compiled code reads memory by address. `row_offset` is the only rule by which it gets one; `karsl.datasets.batching.kernel`
+compiles it into the batch pass.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from karsl.errors import CorruptRecordError
 
-CLIP_DTYPES = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
+CLIP_DTYPES: dict[str, np.dtype] = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
 """Dtypes of clips that are read in place, by their names in records."""
 
 
@@ -41,8 +41,8 @@ class ClipLayout(NamedTuple):
         name, raw = record.get("dtype"), record.get("raw")
         if not isinstance(name, str) or name not in CLIP_DTYPES or raw not in (None, 3, 4):
             raise CorruptRecordError(
-                f"{where}: no clip of dtype {name!r} with raw={raw!r} can be read in place, expected float16 or float32 with 3 "
-                "or 4 values per keypoint; index the file again"
+                f"{where}: no clip of dtype {name!r} with raw={raw!r} can be read in place, expected float16 or float32 with "
+                "3 or 4 values per keypoint; index the file again"
             )
         return cls(CLIP_DTYPES[name], num_keypoints, raw)
 
@@ -77,8 +77,8 @@ def row_offset(start: int, frames: int, step: int, frame_bytes: int, size: int) 
     return start * step
 
 
-def check_integers(where: str, **values: Any) -> None:
-    """Check numbers of a record that locate its clip.
+def check_integers(where: str, **values: Any) -> tuple[int, ...]:
+    """Return numbers that locate a clip, after a check of their type.
 
     Raises:
         CorruptRecordError: If one is missing or not an integer.
@@ -86,6 +86,7 @@ def check_integers(where: str, **values: Any) -> None:
     for name, value in values.items():
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
             raise CorruptRecordError(f"{where}: {name}={value!r} of a record is not an integer; index the file again")
+    return tuple(values.values())
 
 
 def check_mapped_size(path: object, mapped: mmap.mmap, needed: int) -> None:

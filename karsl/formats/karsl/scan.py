@@ -200,7 +200,7 @@ def _to_record(file: IndexedFile, member: Member, metadata: dict) -> dict:
     }
 
 
-def _check_values(path: Path, key: str | None) -> tuple[str | None, bool]:
+def _check_values(path: Path, key: str | int | None) -> tuple[str | None, bool]:
     """Return a problem of a clip or None, and whether it has no point in any frame."""
     try:
         clip = _read_clip(path, key)
@@ -209,7 +209,7 @@ def _check_values(path: Path, key: str | None) -> tuple[str | None, bool]:
     return value_problem(clip), not clip[..., :3].any()
 
 
-def _read_clip(path: Path, key: str | None) -> np.ndarray:
+def _read_clip(path: Path, key: str | int | None) -> np.ndarray:
     if path.suffix == ".npz":
         return read_member(path, str(key))
     return read_tensor(path, key) if path.suffix == ".pt" else MappedFiles(1).array(str(path))
