@@ -39,10 +39,10 @@ class ClipLayout(NamedTuple):
             CorruptRecordError: If one of them is unknown.
         """
         name, raw = record.get("dtype"), record.get("raw")
-        if not isinstance(name, str) or name not in CLIP_DTYPES or raw not in (None, 3, 4):
+        if not isinstance(name, str) or name not in CLIP_DTYPES or (raw is not None and not is_raw(raw)):
             raise CorruptRecordError(
-                f"{where}: no clip of dtype {name!r} with raw={raw!r} can be read in place, expected float16 or float32 with "
-                "3 or 4 values per keypoint; index the file again"
+                f"{where}: no clip of dtype {name!r} with raw={raw!r} can be read in place, expected float16 or float32 "
+                "with 3 or 4 values per keypoint; index the file again"
             )
         return cls(CLIP_DTYPES[name], num_keypoints, raw)
 
@@ -54,6 +54,11 @@ class ClipLayout(NamedTuple):
     def view(self, stored: np.ndarray) -> np.ndarray:
         """Return the uint8 bytes of a clip as (T, V, 3 or 4), not copied."""
         return stored.view(self.dtype).reshape(-1, self.num_keypoints, self.raw or 4)
+
+
+def is_raw(value: Any) -> bool:
+    """Return True if a value is the number of values per keypoint of a raw clip."""
+    return type(value) is int and value in (3, 4)
 
 
 def row_offset(start: int, frames: int, step: int, frame_bytes: int, size: int) -> int:
