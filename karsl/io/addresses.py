@@ -6,7 +6,6 @@ compiles it into the batch pass.
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -94,12 +93,14 @@ def check_integers(where: str, **values: Any) -> tuple[int, ...]:
     return tuple(values.values())
 
 
-def check_mapped_size(path: object, mapped: mmap.mmap, needed: int) -> None:
+def check_memmap(mapped: np.memmap) -> None:
     """Check that a file was not cut after it was mapped: touching its pages would end the process with SIGBUS.
 
+    A file that is cut between this check and the end of the pass cannot be noticed.
+
     Raises:
-        CorruptRecordError: If the file has less than `needed` bytes.
+        CorruptRecordError: If the file has fewer bytes than the array.
     """
-    current = mapped.size()
-    if current < needed:
-        raise CorruptRecordError(f"{path}: {current} of {needed} bytes are left, cut while in use; copy it again")
+    size, current = mapped.offset + mapped.nbytes, mapped._mmap.size()  # type: ignore[attr-defined]
+    if current < size:
+        raise CorruptRecordError(f"{mapped.filename}: {current} of {size} bytes are left, cut while in use; copy it again")

@@ -1,7 +1,7 @@
 """Positions and lengths that are wrong: an error, or frames of the file itself; never a crash, never other memory.
 
-Every source of addresses is attacked: records of packs, of mapped files and of rows, tables of clips, indexes next to tars and
-on servers. `KARSL_LONG_TESTS=1` tries 10,000 wrong values per source instead of a few.
+Every source of addresses is attacked: records of packs, of mapped files and of rows, tables of clips, indexes next to tars
+and on servers. `KARSL_LONG_TESTS=1` tries 10,000 wrong values per source instead of a few.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from karsl.datasets import KeypointDataset, StreamDataset, TarDataset, keypoint_collate
+from karsl.datasets.batching.plan import DevicePack
 from karsl.errors import KarslError
 from karsl.io import Pack, canonical_clip
 from karsl.io.annotations import write_data_list
@@ -108,7 +109,8 @@ def slice_of(content, record, values=4):
     dtype, start, count = np.dtype(record["dtype"]), record["byte_start"], record["num_frames"]
     size = count * V * values * dtype.itemsize
     assert type(start) is type(count) is int, "only whole numbers are positions"
-    assert count >= 1 and 0 <= start <= start + size <= len(content), "read outside the file"
+    assert count >= 1
+    assert 0 <= start <= start + size <= len(content), "read outside the file"
     return np.frombuffer(content[start : start + size], dtype).reshape(count, V, values)
 
 
@@ -123,8 +125,9 @@ def test_records_of_a_pack(stores, lie, verify):
 
     def expected():
         start, count = (data_list[1][key] for key in ("frame_start", "num_frames"))
-        whole = type(start) in (int, float, bool) and type(count) in (int, float, bool)
-        assert whole and count >= 1 and 0 <= start <= start + count <= len(frames), "read outside the shard"
+        assert {type(start), type(count)} <= {int, float, bool}
+        assert count >= 1
+        assert 0 <= start <= start + count <= len(frames), "read outside the shard"
         return frames[int(start) : int(start + count)]
 
     check_read(lambda: open_records(folder, data_list, verify), expected)
@@ -260,3 +263,19 @@ def test_indexes_of_a_server(stores, tmp_path_factory, range_server, lie, head, 
         finally:
             shutil.rmtree(folder)
     assert batch["inputs"].shape == (CLIPS, 4, V, 3)
+
+
+def test_a_shard_that_is_cut_while_it_is_read_is_an_error_in_every_mode(stores, tmp_path):
+    for verify in VERIFY:
+        folder = tmp_path / verify
+        shutil.copytree(stores / "pack", folder)
+        options = dict(data_root=str(folder), skeleton=SKELETON, index_cache=None, seed=0)
+        dataset, device = KeypointDataset("annotations.json", pipeline=pipeline(verify), **options), DevicePack(folder)
+        keypoint_collate(dataset.__getitems__([0, 3]))
+        device.to("cpu")
+        os.truncate(folder / "frames-00000.npy", 256)
+        for read in (lambda d=dataset: keypoint_collate(d.__getitems__([0, 3])), lambda d=device: d.to("cpu")):
+            with pytest.raises(
+                KarslError, match="frames-00000.npy: 256 of .* bytes are left, cut while in use; copy it again"
+            ):
+                read()
