@@ -145,6 +145,8 @@ def parse_records(raw_records: Iterable[Any], parse: Callable[[Any], dict | list
                 )
             if "frame_start" in record or "byte_start" in record:
                 record["pack"] = record["keypoint_path"]
+            if "raw" in record:
+                record.pop("xxh3", None)  # of canonical clips
             if isinstance(label := record.get("label"), (str, float, np.number)) and _is_integral(label):
                 record["label"] = int(label)
             yield record
