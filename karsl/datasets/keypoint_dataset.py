@@ -214,8 +214,8 @@ class KeypointDataset(BaseDataset):
             )
 
     def _parse(self) -> Sequence[dict]:
-        self.data_list = self.load_data_list()
-        self.data_list = self.filter_data()
+        self.data_list = self.load_data_list()  # type: ignore[assignment]  # MMEngine annotates a list
+        self.data_list = self.filter_data()  # type: ignore[assignment]
         records = self.data_list if self._indices is None else self._get_unserialized_subset(self._indices)
         self.summary = summarize(records)
         check_labels(records, self._metainfo.get("classes"), source=self._source())
