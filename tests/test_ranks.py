@@ -31,7 +31,7 @@ ORDER: dict[str, str] = {
     "datasets.batching": "plan simd | kernel | frames | deferred | segment | batch | __init__",
     "datasets.order": "permutation | resumable | samplers | __init__",
     "datasets.combine": "read agreement | base export | select map cache check | filter mix | * | lazy | __init__",
-    "datasets.streaming": "prefetch webdataset | sources | dataset | __init__",
+    "datasets.streaming": "prefetch webdataset headers | arrays | rows | sources | dataset | __init__",
     "datasets.transforms": (
         "base | resample geometry augment normalize select loading streams labels formatting | sampling | * | __init__"
     ),

@@ -146,7 +146,7 @@ def _to_record(array: ClipArray, number: int) -> dict:
     return record
 
 
-def _apply_groups(array: ClipArray, groups: Mapping[str, str]) -> None:
+def apply_groups(array: ClipArray, groups: Mapping[str, str]) -> None:
     """Set the label and the constant keys of a clip from the groups of a pattern."""
     values: dict[str, Any] = {key: int(v) if key in ("sign", "label") and v.isdecimal() else v for key, v in groups.items()}
     if isinstance(values.get("sign"), str):
@@ -194,7 +194,7 @@ class ClipFinder:
                 )
                 continue
             self.arrays.append(ClipArray(folder, None, None, count))
-            _apply_groups(self.arrays[-1], groups.get(names[0], {}))
+            apply_groups(self.arrays[-1], groups.get(names[0], {}))
 
     def notes(self) -> list[str]:
         """Return what was not read."""
@@ -240,7 +240,7 @@ class ClipFinder:
             lengths = self._check_lengths(offsets, shape, is_stack, file.name)
         count = len(lengths) if lengths is not None else shape[0] if is_stack else None
         array = ClipArray(file.name, key, count, frames, lengths, self._position(member, clip_shape, lengths, is_stack))
-        _apply_groups(array, groups)
+        apply_groups(array, groups)
         if array.stored is not None:
             array.constant |= {"dtype": member.dtype.name, "raw": self.layout.values_per_keypoint(clip_shape)}
         elif member.range is not None and count is None and not self.layout.arrays:

@@ -53,7 +53,7 @@ def scan_arrays(
     *,
     layout: Layout | None = None,
     skeleton: Skeleton | None = None,
-    pattern: str | None = None,
+    pattern: str | Sequence[str] | None = None,
     labels: str | Path | None = None,
     allow_guess: bool = True,
     index_file: Path | None = None,
@@ -68,7 +68,7 @@ def scan_arrays(
         skeleton: Skeleton of the clips, for `layout=None`.
         pattern: Files to read: a glob pattern such as `"shard_*.npy"`, or a regular expression with named groups such as
             `r"(?P<signer>\\d+)_(?P<sign>\\d+)"`, which become keys of the records; `label` (or `class`, `word`, `gloss`) is
-            the class. Both are matched with paths relative to the root.
+            the class. Both are matched with paths relative to the root. Or a list of such paths.
         labels: See `assign_labels`.
         allow_guess: Use the only layout that fits, if none is given, and note it. False raises, with a command to check it.
         index_file: File that caches headers between runs.
@@ -80,7 +80,7 @@ def scan_arrays(
         KarslError: If the labels do not fit the clips.
     """
     root = Path(root)
-    folder, names, notes, problems, groups = _list_files(root, pattern)
+    folder, names, notes, problems, groups = list_array_files(root, pattern)
     index = FileIndex.read(folder, names, index_file=index_file, progress=progress)
     problems += [problem.replace(f"{folder}/", "") for file in index.files for problem in file.problems]
     readable = [file for file in index.files if file.members]
@@ -111,12 +111,16 @@ def scan_arrays(
 # ---- files ----
 
 
-def _list_files(root: Path, pattern: str | None) -> tuple[Path, list[str], list[str], list[str], dict[str, dict]]:
+def list_array_files(
+    root: Path, pattern: str | Sequence[str] | None
+) -> tuple[Path, list[str], list[str], list[str], dict[str, dict]]:
     """Return the folder, the names of its array files, notes, problems, and the groups of a pattern by file."""
     if not root.exists():
         raise DatasetNotFoundError(f"no file or folder {str(root)!r}; is the path right?")
     if root.is_file():
         return root.parent, [root.name], [], [], {}
+    if pattern is not None and not isinstance(pattern, str):
+        return root, list(pattern), [], [], {}
     names = sorted(_walk(root), key=_natural)
     if not names:
         raise DatasetNotFoundError(f"no {', '.join(CLIP_FILES)} file in {root}; is the path right?")
@@ -215,7 +219,7 @@ def _fits_keypoints(layout: ArrayLayout, members: Sequence[Member]) -> bool:
 # ---- format ----
 
 
-def _is_array_files(path: Path) -> bool:
+def has_array_files(path: Path) -> bool:
     """Return True for an array file, and a folder that contains one and whose names are not almost those of KArSL."""
     if path.is_file():
         return path.suffix.lower() in CLIP_FILES
@@ -227,7 +231,7 @@ def _is_array_files(path: Path) -> bool:
     "arrays",
     description=".npy, .npz, .pt or .h5 files with one clip each, many, or stacks (clips, frames, ...), see --layout",
     cannot_store="numbers that --layout describes",
-    detect=_is_array_files,
+    detect=has_array_files,
     priority=900,
     uses_layout=True,
 )
