@@ -25,6 +25,7 @@ from karsl.datasets.index.record_list import RecordList, SharedArray
 from karsl.datasets.pipeline import Pipeline, output_channels, output_skeleton
 from karsl.datasets.records import (
     INDEX_COLUMNS,
+    ParsedRecords,
     check_labels,
     data_warnings,
     drain,
@@ -198,7 +199,7 @@ class KeypointDataset(BaseDataset):
             )
             self.data_list = []
         else:
-            self.data_list = self._parse()
+            self.data_list = list(self._parse())
         self._fully_initialized = True
         self._check_layout()
         for text in data_warnings(self.unmatched_filters, self.skipped_problems):  # even if another process parsed
@@ -212,9 +213,9 @@ class KeypointDataset(BaseDataset):
                 "the skeleton, and map keypoints with the transform SelectKeypoints"
             )
 
-    def _parse(self) -> list[dict]:
-        self.data_list = self.load_data_list()
-        self.data_list = self.filter_data()
+    def _parse(self) -> Sequence[dict]:
+        self.data_list = self.load_data_list()  # type: ignore[assignment]  # MMEngine annotates a list
+        self.data_list = self.filter_data()  # type: ignore[assignment]
         records = self.data_list if self._indices is None else self._get_unserialized_subset(self._indices)
         self.summary = summarize(records)
         check_labels(records, self._metainfo.get("classes"), source=self._source())
@@ -241,7 +242,7 @@ class KeypointDataset(BaseDataset):
         root = self._array_root()
         return [] if root is None else [root]
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> Sequence[dict]:
         """Read the annotation file, or list array files; complete the metainfo and parse every record.
 
         Raises:
@@ -250,7 +251,8 @@ class KeypointDataset(BaseDataset):
         """
         root = self._array_root()
         if root is not None:
-            return list(parse_records(self._list_arrays(root), self.parse_data_info))
+            records = ParsedRecords(self._list_arrays(root), self.parse_data_info)
+            return records if type(self).parse_data_info is KeypointDataset.parse_data_info else list(records)
         annotations = load_annotations(self.ann_file, owner=type(self).__name__)
         for key, value in annotations["metainfo"].items():
             self._metainfo.setdefault(key, value)
@@ -287,7 +289,7 @@ class KeypointDataset(BaseDataset):
         """Join every prefix before its key. AnnotationError if the record lacks the key."""
         return join_prefixes(raw_data_info, self.data_prefix, where=self.ann_file)
 
-    def filter_data(self) -> list[dict]:
+    def filter_data(self) -> Sequence[dict]:
         """Return the records that pass `filter_cfg`, and set `unmatched_filters`."""
         records = filter_records(self.data_list, self.filter_cfg, source=self._source())
         self.unmatched_filters = unmatched_values(records, self.filter_cfg)

@@ -171,7 +171,10 @@ def _check_records(source: ClipSource, skipped: Sequence[str]) -> None:
             problems.append(f"clip {record['clip_id']!r} has label {record['label']!r}, but the source has {count} classes")
         clip_ids.add(record["clip_id"])
     if problems:
-        raise DataErrors("the clips to convert", problems)
+        unlabeled = all(record.get("label") is None for record in source.records)
+        raise DataErrors(
+            "the clips to convert", problems, "labels of array files: --labels FILE (labels=)" if unlabeled else ""
+        )
 
 
 def _target_skeleton(source: ClipSource, chosen: Format, requested: str | Mapping[str, Any] | Skeleton | None) -> Skeleton:
