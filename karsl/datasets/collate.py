@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from mmengine.registry import FUNCTIONS as ROOT_FUNCTIONS
 from torch.utils.data import default_collate
 
 from karsl.errors import ConfigError
 from karsl.registry import FUNCTIONS
 
 
+@ROOT_FUNCTIONS.register_module()  # where MMEngine's Runner looks, whatever the default scope is
 @FUNCTIONS.register_module()
 def device_collate(samples: Sequence[dict], mode: str = "frames") -> dict:
     """Prepare a batch that `KeypointDataPreprocessor` finishes on the model's device.
@@ -38,6 +40,7 @@ def device_collate(samples: Sequence[dict], mode: str = "frames") -> dict:
     return keypoint_collate(samples) if batch is None else batch
 
 
+@ROOT_FUNCTIONS.register_module()  # where MMEngine's Runner looks, whatever the default scope is
 @FUNCTIONS.register_module()
 def keypoint_collate(samples: Sequence[dict]) -> dict:
     """Stack packed samples.
