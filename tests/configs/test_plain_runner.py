@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -65,12 +66,15 @@ def roots(tmp_path_factory) -> dict[str, Path]:
     return {"karsl": all_signs, "demo": small[8], "karsl_layout_3signs": small[3], "mix_three_corpora": folder / "mix"}
 
 
-def options_of(name: str, roots: dict[str, Path]) -> dict:
-    """Return overrides for a run of seconds: one epoch of a few clips, a shallow model."""
+def options_of(name: str) -> dict:
+    """Return overrides for a run of seconds: one epoch of a few clips, a shallow model, and workers in one config only."""
     options = {"train_cfg.max_epochs": 1, "default_hooks.logger.interval": 1, "model.backbone.depth": 1}
+    if name != "demo":
+        options |= {f"{phase}_dataloader.num_workers": 0 for phase in ("train", "test")}
+        options["train_dataloader.persistent_workers"] = False
     if name == "mix_three_corpora":  # three times the same classes, fewer than the config has
         return options | {"model.cls_head.num_classes": 752}
-    return options | {f"{phase}_dataloader.dataset.indices": 40 for phase in ("train", "test")}
+    return options | {f"{phase}_dataloader.dataset.indices": 24 for phase in ("train", "test")}
 
 
 def losses(work_dir: Path) -> list[float]:
@@ -84,11 +88,13 @@ def run_plain(jobs: list[dict], folder: Path) -> None:
     subprocess.run([sys.executable, HERE / "plain_runner.py", folder / "jobs.json"], cwd=folder, check=True)
 
 
-def test_every_shipped_config_has_the_same_losses_in_mmengines_runner_and_in_karsl_train(roots, tmp_path, monkeypatch):
+def test_every_shipped_config_has_the_same_losses_in_mmengines_runner_and_in_karsl_train(roots, tmp_path):
     names = sorted(path.stem for path in CONFIGS.glob("*.py"))
+    if not os.environ.get("KARSL_LONG_TESTS"):  # three configs differ from karsl100_loso.py in the signers only
+        names = [name for name in names if not name.startswith("karsl100_loso_s")]
     jobs = []
     for name in names:
-        root, options = roots.get(name, roots["karsl"]), options_of(name, roots)
+        root, options = roots.get(name, roots["karsl"]), options_of(name)
         words = [f"{key}={value}" for key, value in options.items()]
         work_dir = tmp_path / "karsl" / name
         command = ["train", str(CONFIGS / f"{name}.py"), "--data-root", str(root), "--work-dir", str(work_dir)]
@@ -113,3 +119,10 @@ def test_a_text_config_as_the_pages_write_it_runs_in_mmengines_runner(roots, tmp
     data = {f"{phase}_dataloader.dataset.data_root": str(roots["karsl_layout_3signs"]) for phase in ("train", "test")}
     run_plain([{"config": str(path), "options": data, "work_dir": str(tmp_path / "plain")}], tmp_path)
     assert len(losses(tmp_path / "plain")) > 0
+
+
+def test_two_gloo_ranks_train_the_same_weights_in_mmengines_runner_and_in_karsl_train(roots, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
+    paths = (HERE / "plain_ranks.py", CONFIGS / "karsl_layout_3signs.py", roots["karsl_layout_3signs"], tmp_path)
+    subprocess.run([*command, *map(str, paths)], cwd=tmp_path, check=True)
+    assert losses(tmp_path / "plain") == losses(tmp_path / "karsl")
