@@ -330,19 +330,21 @@ class KeypointDataset(BaseDataset):
         ensure_initialized(self)
         for attempt in range(self.max_refetch + 1):
             try:
-                sample, reason = self.prepare_data(idx), f"the pipeline returned None for sample {idx}"
+                sample, rejected_by = self.prepare_data(idx), getattr(self.pipeline, "rejected_by", "")
+                reason = f"{rejected_by or 'the pipeline'} returned None for sample {idx}"
             except TransformError as error:
                 if self.test_mode or self.on_error != "skip":
                     raise
-                sample, reason = None, str(error)
+                sample, reason, rejected_by = None, str(error), ""
             if sample is not None:
                 return sample
             if self.test_mode:
                 raise TransformError(f"{reason}, which test_mode=True forbids: every clip must be evaluated")
             if attempt < self.max_refetch:
-                self.skips.add(idx, reason)
+                self.skips.add(idx, reason, rejected_by=rejected_by)
                 idx = self._rand_another(idx, attempt)
-        raise TransformError(f"{reason}; no clip after {self.max_refetch} others were tried (max_refetch)")
+        forgotten = f"; does {rejected_by} end with 'return results'?" if rejected_by else ""
+        raise TransformError(f"{reason}; no clip after {self.max_refetch} others were tried (max_refetch){forgotten}")
 
     def _rand_another(self, idx: int = 0, attempt: int = 0) -> int:
         rng = CounterRNG(

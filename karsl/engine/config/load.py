@@ -20,7 +20,7 @@ from mmengine.logging import print_log
 from karsl.engine.config.errors import check_keys, runner_keys
 from karsl.engine.config.loaders import check_loaders
 from karsl.engine.config.tree import LOADERS, dataset_configs, mappings, user_keys
-from karsl.errors import ConfigError, DatasetNotFoundError, did_you_mean
+from karsl.errors import ConfigError, DatasetNotFoundError, did_you_mean, first_line
 
 _SUFFIXES = (".py", ".json", ".yaml", ".yml")
 _WORK_DIRS = Path("work_dirs")
@@ -106,6 +106,8 @@ def _explain(path: Path, error: Exception) -> str:
         # MMEngine parses the text without its file name
         name = error.filename if error.filename and Path(error.filename).is_file() else path
         return f"config '{name}', line {error.lineno}: {error.msg}: {(error.text or '').strip()}"
+    if isinstance(error, ImportError) and isinstance(error.__cause__, ImportError):  # of MMEngine, with the entire sys.path
+        return f"config '{path}': {error.__cause__} (custom_imports): {_explain_import(error.__cause__)}"
     raised = traceback.extract_tb(error.__traceback__)
     configs = {frame.filename for frame in raised if frame.name == "<module>" and Path(frame.filename).is_file()}
     frames = [frame for frame in raised if frame.filename in configs]
@@ -118,6 +120,15 @@ def _explain(path: Path, error: Exception) -> str:
     else:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(": ")
     return f"{where}: {reason}{code}"
+
+
+def _explain_import(error: ImportError) -> str:
+    """Describe why a module of `custom_imports` cannot be imported; MMEngine raises an error without the reason."""
+    reason = error.__context__ or error
+    name = getattr(reason, "name", None)
+    if isinstance(reason, ModuleNotFoundError) and f"{error}.".startswith(f"Failed to import {name}."):
+        return f"no module '{name}'; if it is in this folder, start with 'PYTHONPATH=. karsl ...'"
+    return f"{type(reason).__name__}: {first_line(reason)}"
 
 
 def override(cfg: Config, options: Mapping[str, Any]) -> None:
