@@ -162,7 +162,9 @@ def sharing_verdict(series: Series) -> str:
     if {p.records for p in last.processes} == {None}:
         return "the dataset stores no records of a known kind"
     if not last.readers:
-        return "there is one process, which has the original records; measure with --workers 2 to see whether workers copy them"
+        return (
+            "there is one process, which has the original records; measure with --workers 2 to see whether workers copy them"
+        )
     ratio, private = last.private_ratio, last.private_bytes
     if ratio is None or private is None:
         return "unknown: this system does not show page maps of processes (Linux shows them for processes of the same user)"

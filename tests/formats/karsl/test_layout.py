@@ -93,5 +93,6 @@ def test_problems_of_a_scan_have_a_remedy(write_clips, capsys):
 def test_clips_of_another_skeleton_ask_for_it(write_clips, capsys):
     root = write_clips({"01-train/0001.npz": {"a": np.ones((3, 75, 4), np.float32)}})
     assert main(["prepare", str(root), "--skip-bad"]) == 2
-    assert capsys.readouterr().err.endswith("pass skeleton=NAME or --source-skeleton NAME\n")
+    remedy = "75 keypoints are those of mp_75: pass skeleton='mp_75' to the dataset, or --source-skeleton mp_75 to"
+    assert capsys.readouterr().err.endswith(f"{remedy} 'karsl prepare'\n")
     assert main(["prepare", str(root), "--source-skeleton", "mp_75"]) == 0
