@@ -183,8 +183,21 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     Example:
         >>> did_you_mean("trian", ["train", "test"])
         "; did you mean 'train'?"
+        >>> did_you_mean("KarslDataset", ["KArSLDataset", "SliceDataset"]), did_you_mean("PoseDataset", ["SliceDataset"])
+        ("; did you mean 'KArSLDataset'?", '')
         >>> did_you_mean("xyz", ["train", "test"]), did_you_mean("xyz", ["a"], "there is a")
         ('', '; there is a')
     """
-    similar = get_close_matches(word, sorted(known), n=1)
+    by_lower = {name.lower(): name for name in sorted(known)}
+    similar = [by_lower[near] for near in get_close_matches(word.lower(), by_lower, n=5)]
+    similar = [name for name in similar if _differs_little(word, name)]
     return f"; did you mean {similar[0]!r}?" if similar else f"; {otherwise}" * bool(otherwise)
+
+
+def _differs_little(word: str, name: str) -> bool:
+    """Compare without an ending such as `Dataset` that both have: it makes any two names of datasets similar."""
+    ending = re.search("[A-Z][a-z]+$", name)
+    if ending is None or not word.lower().endswith(ending[0].lower()):
+        return True
+    first, second = (text[: len(text) - len(ending[0])].lower() for text in (word, name))
+    return bool(get_close_matches(first, [second], cutoff=0.6))

@@ -17,7 +17,7 @@ from mmengine.config import config as mmengine_config
 from mmengine.fileio.handlers import yaml_handler
 from mmengine.logging import print_log
 
-from karsl.engine.config.errors import check_keys, runner_keys
+from karsl.engine.config.errors import check_keys, check_loader, runner_keys
 from karsl.engine.config.loaders import check_loaders
 from karsl.engine.config.tree import LOADERS, dataset_configs, mappings, user_keys
 from karsl.errors import ConfigError, DatasetNotFoundError, did_you_mean, first_line
@@ -76,14 +76,16 @@ def load_loader(config: str | Path, phase: str, options: Mapping[str, Any] | Non
         **data: `data_root` and `ann_file` of `load_config`.
 
     Raises:
-        ConfigError: If the config has no such loader.
+        ConfigError: If the config has no such loader, or a type or argument in it is unknown.
     """
     cfg = load_config(config, options, **data)
     loader = cfg.get(f"{phase}_dataloader")
     if not loader or not loader.get("dataset"):
         phases = [name.removesuffix("_dataloader") for name in LOADERS if cfg.get(name)]
         raise ConfigError(f"config '{config}' has no {phase}_dataloader; it has {', '.join(phases) or 'none'}")
-    return loader, cfg.get("default_scope", "karsl")
+    scope = cfg.get("default_scope", "karsl")
+    check_loader(loader, f"{phase}_dataloader", scope)
+    return loader, scope
 
 
 def _read(path: Path) -> Config:
