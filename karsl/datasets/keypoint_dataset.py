@@ -37,7 +37,7 @@ from karsl.datasets.records import (
 )
 from karsl.datasets.rng import CounterRNG, hash_name
 from karsl.datasets.state import EpochState, SkipCounter, ensure_initialized
-from karsl.errors import ConfigError, TransformError
+from karsl.errors import ConfigError, TransformError, pluralize
 from karsl.io.readahead import FileRanges
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton, get_skeleton
@@ -271,6 +271,14 @@ class KeypointDataset(BaseDataset):
         if self.serialize_data and self._fully_initialized and "label" in self.index.columns:
             return [int(self.column("label")[idx])]
         return [int(self.get_data_info(idx)["label"])]
+
+    def __repr__(self) -> str:
+        source = f"{type(self).__name__}({self._source()})"
+        if not self._fully_initialized:
+            return f"{source}: not initialized"
+        classes = self._metainfo.get("classes")
+        counts = [pluralize(len(self), "clip"), *([f"{len(classes)} classes"] if classes else [])]
+        return f"{source}: {', '.join([*counts, *([self.skeleton.name] if self.skeleton else [])])}"
 
     @force_full_init
     def __len__(self) -> int:

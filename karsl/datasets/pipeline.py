@@ -150,7 +150,8 @@ def _build_transform(cfg: dict) -> Callable:
     try:
         return TRANSFORMS.build(cfg)
     except TypeError as error:
-        accepted = f"; it accepts {', '.join(inspect.signature(cfg['type']).parameters)}" if callable(cfg["type"]) else ""
+        is_explained = "has no argument" in str(error) or not callable(cfg["type"])
+        accepted = "" if is_explained else f"; it accepts {', '.join(inspect.signature(cfg['type']).parameters)}"
         raise ConfigError(f"pipeline step {name!r}: {error}{accepted}") from error
 
 

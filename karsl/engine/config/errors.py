@@ -185,8 +185,10 @@ def find_mistakes(cfg: Config) -> tuple[list[str], list[str]]:
 
 
 def _is_known_scope(scope: str) -> bool:
-    roots = (kind.parent for kind in vars(registry).values() if isinstance(kind, Registry) and kind.parent is not None)
-    return scope == "mmengine" or find_spec(scope.partition(".")[0]) is not None or any(scope in root.children for root in roots)
+    if scope == "mmengine" or find_spec(scope.partition(".")[0]) is not None:
+        return True
+    roots = [kind.parent for kind in vars(registry).values() if isinstance(kind, Registry) and kind.parent is not None]
+    return any(scope in root.children for root in roots)
 
 
 def join_sentences(sentences: list[str]) -> str:
