@@ -53,6 +53,8 @@ def _explain_arguments(init: Any) -> Any:
             hint = did_you_mean(name, known, f"it takes {', '.join(known)}")
             raise TypeError(f"{type(self).__name__} has no argument '{name}'{hint}") from error
 
+    # MMEngine's ManagerMixin inspects it without following wrappers.
+    explained.__signature__ = inspect.signature(init)  # type: ignore[attr-defined]
     return explained
 
 
