@@ -20,7 +20,7 @@ from mmengine.logging import print_log
 from karsl.engine.config.errors import check_keys, check_loader, runner_keys
 from karsl.engine.config.loaders import check_loaders
 from karsl.engine.config.tree import LOADERS, dataset_configs, mappings, user_keys
-from karsl.errors import ConfigError, DatasetNotFoundError, did_you_mean, first_line
+from karsl.errors import ConfigError, DatasetNotFoundError, did_you_mean
 
 _SUFFIXES = (".py", ".json", ".yaml", ".yml")
 _WORK_DIRS = Path("work_dirs")
@@ -130,7 +130,7 @@ def _explain_import(error: ImportError) -> str:
     name = getattr(reason, "name", None)
     if isinstance(reason, ModuleNotFoundError) and f"{error}.".startswith(f"Failed to import {name}."):
         return f"no module '{name}'; if it is in this folder, start with 'PYTHONPATH=. karsl ...'"
-    return f"{type(reason).__name__}: {first_line(reason)}"
+    return f"{type(reason).__name__}: {reason}"
 
 
 def override(cfg: Config, options: Mapping[str, Any]) -> None:
@@ -250,7 +250,7 @@ def shipped_configs() -> Path:
 
 
 def _is_inherited(work_dir: str | Path) -> bool:
-    """Return True for the work dir of a shipped config; `configs/demo.py` has one elsewhere, which stays."""
+    """Return True for the work dir of a shipped config; the one of `configs/demo.py` stays."""
     work_dir = Path(work_dir)
     return work_dir.parent == _WORK_DIRS and (shipped_configs() / f"{work_dir.name}.py").is_file()
 

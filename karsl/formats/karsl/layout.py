@@ -84,8 +84,8 @@ def suggest_fix(root: str | Path, problems: Sequence[str], *, has_records: bool)
         "'karsl prepare 'my clips' --skip-bad' writes annotations.json without them; then --ann-file annotations.json"
     """
     if not has_records:
-        counts = {found and int(found[1]) for found in map(_OTHER_SKELETON.search, problems)}
-        return "" if None in counts else _suggest_skeleton(counts)
+        found = [match for match in map(_OTHER_SKELETON.search, problems) if match]
+        return _suggest_skeleton({int(match[1]) for match in found}) if len(found) == len(problems) else ""
     prepare = f"'karsl prepare {shlex.quote(str(root))} --skip-bad'"
     return f"{prepare} writes annotations.json without them; then --ann-file annotations.json"
 
