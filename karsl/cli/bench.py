@@ -8,7 +8,15 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from karsl.cli.options import add_cfg_options, add_data_options, add_phase, import_user_modules, suggest_data_root
+from karsl.cli.options import (
+    add_cfg_options,
+    add_data_options,
+    add_layout,
+    add_phase,
+    import_user_modules,
+    layout_arguments,
+    suggest_data_root,
+)
 from karsl.errors import ConfigError, pluralize
 
 SUMMARY = "time the loader of a config or folder and report its bottleneck"
@@ -17,6 +25,7 @@ EPILOG = """examples:
   karsl bench data/karsl --pack                                     a folder as it is, then packed
   karsl bench packed/karsl --workers 0 --at-least 20000 --json bench.json
 """
+_ARRAY_ARGUMENTS = ("layout", "pattern", "labels")
 _FOLDER_BATCH, _FOLDER_WORKERS, _FOLDER_FRAMES = 64, 2, 32
 
 
@@ -63,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_phase(parser, "loader of the config to time")
     add_data_options(parser)
+    add_layout(parser, "a folder")
     parser.add_argument(
         "--workers", type=int, nargs="+", metavar="N",
         help="numbers of worker processes to compare (default: 0 and the config's number, or 0 and 2)",
@@ -123,6 +133,11 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"--step-ms {args.step_ms:g}; expected 0 or more")
     if args.data_root and Path(args.source).is_dir():
         raise ConfigError(f"--data-root changes a config, but '{args.source}' is a folder; remove it")
+    arrays = [f"--{key}" for key, value in layout_arguments(args).items() if value is not None]
+    if arrays and not Path(args.source).is_dir():
+        raise ConfigError(
+            f"{arrays[0]} describes array files, but '{args.source}' is no folder; set it in the config's dataset"
+        )
 
 
 def _measure(args: argparse.Namespace, pack_into: Path | None = None) -> Measurement:
@@ -193,13 +208,15 @@ def _folder_loader(args: argparse.Namespace) -> tuple[Any, str]:
     from karsl.formats.base import detect_format
     from karsl.io.pack_reader import ANNOTATIONS
 
-    detected = "annotation" if args.ann_file else detect_format(Path(args.source)).name
-    if detected not in ("karsl", "annotation", "pack"):
+    arrays = {key: value for key, value in layout_arguments(args).items() if value is not None}
+    detected = "arrays" if arrays else "annotation" if args.ann_file else detect_format(Path(args.source)).name
+    if detected not in ("karsl", "annotation", "pack", "arrays"):
         raise ConfigError(
             f"'{args.source}' has the format {detected}; pack it with 'karsl pack {args.source} PACK' and time PACK, "
             "or give a config whose dataset reads it"
         )
-    ann_file = "" if detected == "karsl" else find_ann_file(args.ann_file or ANNOTATIONS, args.source)
+    is_scanned = detected in ("karsl", "arrays")
+    ann_file = "" if is_scanned else find_ann_file(args.ann_file or ANNOTATIONS, args.source)
     dataset = {
         "type": "KArSLDataset" if detected == "karsl" else "KeypointDataset",
         "data_root": args.source,
@@ -209,6 +226,7 @@ def _folder_loader(args: argparse.Namespace) -> tuple[Any, str]:
             {"type": "TSNSampleFrames", "clip_len": _FOLDER_FRAMES},
             {"type": "PackKeypointInputs"},
         ],
+        **arrays,
     }
     loader = {
         "batch_size": _FOLDER_BATCH,
@@ -257,7 +275,10 @@ def _read_from_packs(loader: MutableMapping, folder: Path) -> None:
             raise ConfigError(f"--pack: '{clips}' is a pack already; remove --pack")
         pack = packs.setdefault(clips, folder / str(len(packs)))
         if not pack.is_dir():
-            pack_clips(open_clips(clips, skeleton=dataset.get("skeleton")), pack, workers=0)
+            described = {key: dataset[key] for key in ("skeleton", *_ARRAY_ARGUMENTS) if dataset.get(key) is not None}
+            pack_clips(open_clips(clips, **described), pack, workers=0)
+        for key in _ARRAY_ARGUMENTS:
+            dataset.pop(key, None)
         dataset.update(data_root=str(pack), ann_file=ANNOTATIONS, data_prefix={"keypoint_path": ""})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from karsl.cli.main import main
@@ -75,6 +76,19 @@ def test_a_pack_is_timed_and_not_packed_again(corpus, tmp_path, capsys):
     assert main(["bench", str(pack), "--workers", "0", "--seconds", "0.05"]) == 0
     assert main(["bench", str(pack), "--workers", "0", "--seconds", "0.05", "--pack"]) == 2
     assert "is a pack already; remove --pack" in capsys.readouterr().err
+
+
+def test_a_folder_of_array_stacks_is_timed_with_its_layout(tmp_path, capsys):
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    np.save(clips / "shard_0.npy", np.random.default_rng(0).random((5, 9, 184, 4), dtype=np.float32))
+    options = ["--workers", "0", "--seconds", "0.05"]
+    assert main(["bench", str(clips), *options, "--layout", "karsl_184", "--pack"]) == 0
+    assert "5 clips, batches of 64" in capsys.readouterr().out
+    assert main(["bench", str(clips), *options]) == 2
+    assert "may be 'karsl_184'" in capsys.readouterr().err
+    assert main(["bench", "config.py", "--layout", "karsl_184"]) == 2
+    assert "--layout describes array files" in capsys.readouterr().err
 
 
 def test_folders_that_no_dataset_reads_are_one_sentence(corpus, tmp_path, capsys):
