@@ -52,7 +52,7 @@ ORDER: dict[str, str] = {
     "visualization.clips": "sources | open select | __init__",
     "visualization.draw": "palette clip | canvas | skeleton captions | __init__",
     "visualization.page": "clip | stages | encode | page | __init__",
-    "profiling": "proc results throughput | probe | hook plot | __init__",
+    "profiling": "machine proc results throughput | probe | hook plot | __init__",
     "ray": "session | actors | dataset pack ray_data | __init__",
     "testing": "body records | signs strategies | performance | corpus | __init__",
     "skeletons": "skeleton | mediapipe | layouts | catalog | __init__",

@@ -36,7 +36,7 @@ EPILOG = """examples:
   karsl browse clips --layout 'lh:21x3, rh:21x3'              arrays of 126 columns per frame
   karsl browse clip.pose --format mp4                         a video that browsers play
 """
-_CONFIG_SUFFIXES = (".py", ".yaml", ".yml")
+_CONFIG_OR_ANNOTATION = (".json", ".yaml", ".yml")
 _DEFAULT_CLIPS, _PAGE_CLIPS = 12, 100
 
 
@@ -224,11 +224,14 @@ def _build_dataset(args: argparse.Namespace) -> Any:
 
 
 def _is_config(path: Path) -> bool:
-    """Return True for a Python or YAML file, and for a json file with a dataloader; others are annotations or clips."""
-    if path.suffix.lower() != ".json":
-        return path.suffix.lower() in _CONFIG_SUFFIXES
+    """Return True for a Python file, and for json or YAML with a dataloader or base; others are annotations or clips."""
+    if path.suffix.lower() == ".py":
+        return True
+    if path.suffix.lower() not in _CONFIG_OR_ANNOTATION:
+        return False
     with path.open("rb") as file:
-        return b"_dataloader" in file.read(1 << 16)
+        head = file.read(1 << 16)
+    return any(word in head for word in (b"_dataloader", b"_base_:", b'"_base_":'))
 
 
 def _serve(args: argparse.Namespace, dataset: Any, clip_filter: Any) -> int:

@@ -39,7 +39,7 @@ from karsl.datasets.records import (
 )
 from karsl.datasets.rng import CounterRNG, hash_name
 from karsl.datasets.state import EpochState, SkipCounter, ensure_initialized
-from karsl.errors import ConfigError, DataErrors, TransformError
+from karsl.errors import ConfigError, DataErrors, TransformError, pluralize
 from karsl.formats.arrays import scan_arrays
 from karsl.io.array_layout import ArrayLayout
 from karsl.io.readahead import FileRanges
@@ -346,6 +346,14 @@ class KeypointDataset(BaseDataset):
             return [int(self.column("label")[idx])]
         return [int(self.get_data_info(idx)["label"])]
 
+    def __repr__(self) -> str:
+        source = f"{type(self).__name__}({self._source()})"
+        if not self._fully_initialized:
+            return f"{source}: not initialized"
+        classes = self._metainfo.get("classes")
+        counts = [pluralize(len(self), "clip"), *([f"{len(classes)} classes"] if classes else [])]
+        return f"{source}: {', '.join([*counts, *([self.skeleton.name] if self.skeleton else [])])}"
+
     @force_full_init
     def __len__(self) -> int:
         return len(self._stored_records)
@@ -404,19 +412,21 @@ class KeypointDataset(BaseDataset):
         ensure_initialized(self)
         for attempt in range(self.max_refetch + 1):
             try:
-                sample, reason = self.prepare_data(idx), f"the pipeline returned None for sample {idx}"
+                sample, rejected_by = self.prepare_data(idx), getattr(self.pipeline, "rejected_by", "")
+                reason = f"{rejected_by or 'the pipeline'} returned None for sample {idx}"
             except TransformError as error:
                 if self.test_mode or self.on_error != "skip":
                     raise
-                sample, reason = None, str(error)
+                sample, reason, rejected_by = None, str(error), ""
             if sample is not None:
                 return sample
             if self.test_mode:
                 raise TransformError(f"{reason}, which test_mode=True forbids: every clip must be evaluated")
             if attempt < self.max_refetch:
-                self.skips.add(idx, reason)
+                self.skips.add(idx, reason, rejected_by=rejected_by)
                 idx = self._rand_another(idx, attempt)
-        raise TransformError(f"{reason}; no clip after {self.max_refetch} others were tried (max_refetch)")
+        forgotten = f"; does {rejected_by} end with 'return results'?" if rejected_by else ""
+        raise TransformError(f"{reason}; no clip after {self.max_refetch} others were tried (max_refetch){forgotten}")
 
     def _rand_another(self, idx: int = 0, attempt: int = 0) -> int:
         rng = CounterRNG(

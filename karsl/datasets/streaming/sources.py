@@ -16,7 +16,7 @@ from karsl.datasets.streaming.headers import is_array_name
 from karsl.datasets.streaming.prefetch import RemoteShards
 from karsl.datasets.streaming.rows import RAW, ArrayDataset
 from karsl.datasets.streaming.webdataset import TarDataset
-from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError, KarslError
+from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError, FetchError, KarslError
 from karsl.formats.arrays import has_array_files
 from karsl.io.pack_reader import ANNOTATIONS, MANIFEST, sibling_filename
 from karsl.io.remote import is_remote
@@ -100,7 +100,13 @@ def _list_remote_folder(names: list[str], cache: FileCache) -> list[str]:
     if len(names) > 1 or not is_remote(names[0]) or is_tar_name(names[0]) or "{" in names[0]:
         return names
     folder = names[0].rstrip("/")
-    return [f"{folder}/{name}" for name in read_manifest(folder, cache).get("tars", ())] or names
+    try:
+        tars = read_manifest(folder, cache).get("tars", ())
+    except FetchError:
+        if not cache.path(f"{folder}/{MANIFEST}").is_file():
+            raise
+        return names  # a pack of an earlier start; the server that does not answer would not list tars
+    return [f"{folder}/{name}" for name in tars] or names
 
 
 def _is_pack(names: list[str]) -> bool:

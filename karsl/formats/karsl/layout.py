@@ -14,6 +14,7 @@ from pathlib import Path
 from karsl.errors import ConfigError
 from karsl.io.file_index import CLIP_FILES
 from karsl.io.file_list import is_hidden
+from karsl.skeletons import get_skeleton, skeleton_names
 
 SPLITS = ("train", "test")
 """Splits of the layout. A folder is named `<two digits>-<split>`."""
@@ -44,6 +45,7 @@ _CATEGORIES = {
 _FIRST_SIGNS = tuple(_CATEGORIES)
 
 _SPLIT_WORD = re.compile("|".join(SPLITS), re.IGNORECASE)
+_OTHER_SKELETON = re.compile(r" has (\d+) keypoints, the skeleton ")
 _SIGNER = re.compile(r"(?<!\d)\d{1,2}(?!\d)")
 _VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".jpg", ".jpeg", ".png")
 _MAX_FOLDERS, _MAX_ENTRIES, _MAX_DEPTH = 300, 200, 8
@@ -83,10 +85,20 @@ def suggest_fix(root: str | Path, problems: Sequence[str], *, has_records: bool)
         "'karsl prepare 'my clips' --skip-bad' writes annotations.json without them; then --ann-file annotations.json"
     """
     if not has_records:
-        other_skeleton = all(" keypoints, the skeleton " in problem for problem in problems)
-        return "if the clips have another skeleton, pass skeleton=NAME or --source-skeleton NAME" if other_skeleton else ""
+        found = [match for match in map(_OTHER_SKELETON.search, problems) if match]
+        return _suggest_skeleton({int(match[1]) for match in found}) if len(found) == len(problems) else ""
     prepare = f"'karsl prepare {shlex.quote(str(root))} --skip-bad'"
     return f"{prepare} writes annotations.json without them; then --ann-file annotations.json"
+
+
+def _suggest_skeleton(counts: set[int]) -> str:
+    """Return how to name the skeleton of clips with these numbers of keypoints."""
+    names = [name for name in skeleton_names() if counts == {get_skeleton(name).num_keypoints}]
+    reason = (
+        f"{counts.pop()} keypoints are those of {' and '.join(names)}" if names else "if the clips have another skeleton"
+    )
+    name = names[0] if names else "NAME"
+    return f"{reason}: pass skeleton='{name}' to the dataset, or --source-skeleton {name} to 'karsl prepare'"
 
 
 def describe_layout(root: str | Path) -> str:

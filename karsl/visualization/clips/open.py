@@ -75,7 +75,8 @@ def open_dataset(
             except KarslError:
                 raise error from None
     is_folder = path.is_dir()
-    detected = "annotation" if ann_file and is_folder else detect_format(path).name  # as `karsl pack` does
+    is_annotation = bool(ann_file) if is_folder else path.suffix.lower() in (".yaml", ".yml")
+    detected = "annotation" if is_annotation else detect_format(path).name  # as `karsl pack` does
     if missing != STRICT:
         return SourceClips(open_format(format=detected))
     if detected in ("pack", "annotation"):
