@@ -145,6 +145,8 @@ def parse_records(raw_records: Iterable[Any], parse: Callable[[Any], dict | list
                 )
             if "frame_start" in record or "byte_start" in record:
                 record["pack"] = record["keypoint_path"]
+            if "raw" in record:
+                record.pop("xxh3", None)  # of canonical clips
             if isinstance(label := record.get("label"), (str, float, np.number)) and _is_integral(label):
                 record["label"] = int(label)
             yield record
@@ -163,8 +165,34 @@ def join_prefixes(record: dict, prefixes: Mapping[str, str], *, where: str) -> d
     return record
 
 
-def drain(records: list[dict]) -> Iterator[dict]:
-    """Yield records and release them, so that the list and its serialized copy are not both in memory at once."""
+class ParsedRecords(Sequence[dict]):
+    """Records that are made and parsed when they are read, so that a million of them are never in memory at once.
+
+    Args:
+        raw: Raw records.
+        parse: Returns the record of a raw record.
+    """
+
+    def __init__(self, raw: Sequence[dict], parse: Callable[[dict], dict | list[dict]]) -> None:
+        self.raw, self.parse = raw, parse
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return list(parse_records(self.raw[index], self.parse))
+        return next(parse_records([self.raw[index]], self.parse))
+
+    def __iter__(self) -> Iterator[dict]:
+        return parse_records(self.raw, self.parse)
+
+
+def drain(records: Sequence[dict]) -> Iterator[dict]:
+    """Yield records, and release those of a list, so that it and its serialized copy are not both in memory at once."""
+    if not isinstance(records, list):
+        yield from records
+        return
     records.reverse()
     while records:
         yield records.pop()
@@ -255,7 +283,7 @@ FILTERS: dict[str, Filter] = {
 """Filters by key of `filter_cfg`. A dataset module may add its own, as `karsl.datasets.karsl` adds `subset`."""
 
 
-def filter_records(records: list[dict], filter_cfg: Mapping | None, *, source: str) -> list[dict]:
+def filter_records(records: Sequence[dict], filter_cfg: Mapping | None, *, source: str) -> Sequence[dict]:
     """Return the records that pass every filter.
 
     Args:
@@ -316,8 +344,9 @@ def summarize(records: Sequence[Mapping]) -> str:
         '2 clips, 1 sign, signers 01, 02'
     """
     texts = [pluralize(len(records), "clip")]
-    signs = {str(r["sign"]) for r in records if "sign" in r}
-    signers = sorted({str(r["signer"]) for r in records if "signer" in r})
+    found = {(str(r["sign"]) if "sign" in r else None, str(r["signer"]) if "signer" in r else None) for r in records}
+    signs = {sign for sign, _ in found if sign is not None}
+    signers = sorted({signer for _, signer in found if signer is not None})
     texts += [pluralize(len(signs), "sign")] if signs else []
     texts += [f"signers {_listed(signers)}"] if signers else []
     return ", ".join(texts)

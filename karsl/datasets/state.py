@@ -99,7 +99,9 @@ def _fresh_entropy() -> int:
 
 
 class SkipCounter:
-    """Number of clips that were replaced by others, over all workers of this process. Each clip is logged once per process.
+    """Number of clips that were replaced by others, over all workers of this process.
+
+    Each clip is logged once per process, and of the clips that one transform rejects the first one.
 
     Example:
         >>> SkipCounter().count
@@ -108,20 +110,28 @@ class SkipCounter:
 
     def __init__(self) -> None:
         self._shared = SharedInts([0] * _SLOT_INTS)  # one for this process, the others for its workers in turn
-        self._logged: set[int] = set()
+        self._logged: set[int | str] = set()
 
     @property
     def count(self) -> int:
         """Replacements so far. With more than seven workers, two at the same instant may be counted once."""
         return sum(self._shared.tolist())
 
-    def add(self, sample_idx: int, reason: str) -> None:
-        """Count one replacement."""
+    def add(self, sample_idx: int, reason: str, *, rejected_by: str = "") -> None:
+        """Count one replacement.
+
+        Args:
+            sample_idx: Index of the clip.
+            reason: Clause for the log.
+            rejected_by: Name of the transform that returned None, if one did.
+        """
         worker = get_worker_info()
         self._shared[0 if worker is None else 1 + worker.id % (_SLOT_INTS - 1)] += 1
-        if sample_idx not in self._logged:
-            self._logged.add(sample_idx)
-            print_log(f"using another clip: {reason}", logger="current", level=logging.WARNING)
+        cause = rejected_by or sample_idx
+        if cause not in self._logged:
+            self._logged.add(cause)
+            more = f"; further clips that {rejected_by} rejects are counted, not logged" if rejected_by else ""
+            print_log(f"using another clip: {reason}{more}", logger="current", level=logging.WARNING)
 
     def __deepcopy__(self, memo: dict) -> SkipCounter:
         return SkipCounter()

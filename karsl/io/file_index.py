@@ -43,7 +43,7 @@ def inspect_array(path: str | Path) -> Inspection:
         raise missing_file_error(path) from None
     except ValueError as error:
         what = "the file is empty" if not path.stat().st_size else f"no readable .npy file ({error})"
-        raise CorruptRecordError(f"{path}: {what}; export it again or remove it") from error
+        raise CorruptRecordError(f"{path}: {what}; export it again") from error
     expected = math.prod(shape) * dtype.itemsize
     if size - start != expected:
         return [], [f"{path}: {size - start} bytes of numbers where the header says {expected}; export it again"]

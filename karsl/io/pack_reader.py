@@ -20,7 +20,7 @@ from numpy.lib import format as npy
 from xxhash import xxh3_64
 
 from karsl.errors import ConfigError, CorruptRecordError
-from karsl.io.addresses import check_mapped_size, row_offset
+from karsl.io.addresses import check_memmap, row_offset
 from karsl.io.npy import BROKEN
 from karsl.io.readahead import FileRanges, read_ahead
 
@@ -126,13 +126,13 @@ class Pack:
         Raises:
             CorruptRecordError: If a checksum differs; the error names the clip, its bytes and the remedy.
         """
-        _check_size(self._maps[0])
+        check_memmap(self._maps[0])
         if self._unverified is None:
             return
         if self.mode == "first touch" and not self._num_unverified:
             return
         for mapped in self._maps:
-            _check_size(mapped)
+            check_memmap(mapped)
         first = np.searchsorted(self._starts, starts, side="right") - 1
         counts = np.searchsorted(self._starts, starts + lengths, side="left") - first
         clips = np.unique(np.repeat(first, counts) + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts))
@@ -247,7 +247,3 @@ def _open_map(path: Path) -> np.memmap:
         return npy.open_memmap(path, mode="r")
     except BROKEN as error:
         raise CorruptRecordError(f"{path}: no readable .npy file ({error}); pack the corpus again") from error
-
-
-def _check_size(mapped: np.memmap) -> None:
-    check_mapped_size(mapped.filename, mapped._mmap, mapped.offset + mapped.nbytes)  # type: ignore[attr-defined]

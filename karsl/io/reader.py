@@ -30,7 +30,7 @@ class ClipReader:
     | --- | --- |
     | `frame_start`, `num_frames` | rows of a pack's shard, mapped |
     | `byte_start`, `num_frames`, `dtype` | a canonical array in a mapped file, checked if the record has its `xxh3` |
-    | the same and `raw` | 3 or 4 values per keypoint in a mapped file, zeros where missing, such as a row of a `.npy` stack |
+    | the same and `raw` | 3 or 4 values per keypoint in a mapped file, zeros where missing, such as a row of an `.npy` |
     | `keypoint_index` | one clip of the stack that the next keys locate; or a whole number as `keypoint_key` |
     | `keypoint_key` | an array of an `.npz`, at its byte range if the record has it (`member`); a tensor of a `.pt` |
     | none of these | the whole `.npy` or `.pt` file; a folder with one `.npy` per frame |
@@ -83,9 +83,8 @@ class ClipReader:
         if not isinstance(path, str):
             raise CorruptRecordError(f"keypoint_path={path!r} of a record is not the path of a file; index the clips again")
         if "frame_start" in record:
-            position = {name: record.get(name) for name in ("frame_start", "num_frames")}
-            check_integers(path, **position)
-            return self.pack(path, num_keypoints).checked_clip(*position.values())
+            start, frames = check_integers(path, frame_start=record["frame_start"], num_frames=record.get("num_frames"))
+            return self.pack(path, num_keypoints).checked_clip(start, frames)
         if "byte_start" in record:
             return self._read_bytes(record, num_keypoints)
         key, index = record.get("keypoint_key"), record.get("keypoint_index")
@@ -169,13 +168,13 @@ class ClipReader:
         self.cache.clear()
 
     def _read_bytes(self, record: dict, num_keypoints: int) -> np.ndarray:
-        path, start, frames = record["keypoint_path"], record["byte_start"], record.get("num_frames")
-        check_integers(path, byte_start=start, num_frames=frames)
+        path = record["keypoint_path"]
+        start, frames = check_integers(path, byte_start=record["byte_start"], num_frames=record.get("num_frames"))
         layout, file = ClipLayout.parse(record, num_keypoints, path), self._maps.file(path)
         if row_offset(start, frames, 1, layout.frame_bytes, len(file.data)) < 0:
             raise CorruptRecordError(
-                f"{path}: no clip of {frames} frames of {layout.dtype} at byte {start}, the file has {len(file.data)} bytes; "
-                "was it cut or replaced? Index it again"
+                f"{path}: no clip of {frames} frames of {layout.dtype} at byte {start}, the file has {len(file.data)} "
+                "bytes; was it cut or replaced? Index it again"
             )
         stored, known = file.data[start : start + frames * layout.frame_bytes], self._verified_starts(path, file)
         if layout.raw is not None:

@@ -16,6 +16,7 @@ import numpy as np
 from xxhash import xxh3_64, xxh3_64_hexdigest, xxh3_64_intdigest
 
 from karsl.errors import CorruptRecordError
+from karsl.io.addresses import CLIP_DTYPES, ClipLayout, check_integers, row_offset
 from karsl.io.atomic import atomic_path
 from karsl.io.clip import canonical_clip, shape_problem
 from karsl.webdataset.samples import TarMember, clip_extension, group_samples, list_tar, npy_header, read_sample_json
@@ -95,9 +96,32 @@ class TarIndex:
             fields = json.loads(body if clips else body.partition(_CLIPS_KEY)[0] + _CLIPS_KEY + "[]}")
             fields["skipped"] = fields.pop("others")
             fields["clips"] = tuple(TarClip(metadata=clip.pop("facts"), **clip) for clip in fields["clips"])
-            return cls(**fields)
+            index = cls(**fields)
+            _check_addresses(index)
+            return index
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise CorruptRecordError(f"{path}: a damaged tar index ({error}); remove it to have it made again") from error
+
+
+def _check_addresses(index: TarIndex) -> None:
+    """Check that every clip that is read in place is inside the tar, whoever wrote the index.
+
+    Raises:
+        ValueError: If one is not; the text names it.
+    """
+    check_integers("the index", size=index.size, num_keypoints=index.num_keypoints)
+    frame_bytes = {name: ClipLayout(dtype, index.num_keypoints).frame_bytes for name, dtype in CLIP_DTYPES.items()}
+    for clip in index.clips:
+        where = f"clip {clip.key!r}"
+        check_integers(where, start=clip.start, frames=clip.frames, xxh3=clip.xxh3)
+        if not isinstance(clip.metadata, dict) or not 0 <= clip.xxh3 < 1 << 64:
+            raise ValueError(f"{where} has no metadata or checksum")
+        if clip.start < 0 and not index.mapped:
+            continue
+        size = frame_bytes.get(clip.dtype, 0) if isinstance(clip.dtype, str) else 0
+        if size < 1 or row_offset(clip.start, clip.frames, 1, size, index.size) < 0:
+            text = f"{clip.frames} frames of {clip.dtype} at byte {clip.start} are not in a tar of {index.size} bytes"
+            raise ValueError(f"{where}: {text}")
 
 
 _FILE_KEYS = {"skipped": "others", "metadata": "facts"}
@@ -147,11 +171,12 @@ def _index_clip(
     problem, count = shape_problem(shape, dtype, num_keypoints or (shape[1] if len(shape) == 3 else 0)), math.prod(shape)
     if problem or min(shape) < 1 or start + count * dtype.itemsize > array.start + array.size:
         raise CorruptRecordError(f"{where} {problem or f'holds less than its shape {shape} requires'}; is it a clip?")
-    clip = np.frombuffer(memory, dtype, count, start).reshape(shape)
+    clip = np.frombuffer(memory[start : start + count * dtype.itemsize], dtype).reshape(
+        shape
+    )  # a copy: the map can be closed
     in_place = dtype in _MAPPABLE and start % dtype.itemsize == 0 and not fortran and shape[2] == 4
     usable = in_place and _is_canonical(clip, where, nonfinite)
     digest = xxh3_64_intdigest(clip.data)
-    del clip  # the map cannot be closed while an array uses it
     return TarClip(key, start if usable else -1, shape[0], str(dtype), digest, metadata), shape[1]
 
 

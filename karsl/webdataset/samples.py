@@ -21,10 +21,14 @@ import numpy as np
 from karsl.errors import AnnotationError, CorruptRecordError
 from karsl.io.annotations import LOCATOR_KEYS
 from karsl.io.npy import BROKEN_ARCHIVE, MAX_HEADER, array_from, read_header
+from karsl.io.npz import check_unpacked_size
 
 _BLOCK_BYTES = 512
 _CHUNK_BYTES = 1 << 20
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_NAME_TYPES = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+_MAX_NAME_BYTES = 1 << 20
+_MAX_EMPTY_READS = 8
 _ZSTANDARD = b"\x28\xb5\x2f\xfd"
 _DAMAGED = (tarfile.TarError, EOFError, ValueError, OverflowError, zlib.error, lzma.LZMAError)
 _RESERVED_KEYS = LOCATOR_KEYS | {"keypoint", "keypoint_score", "frame_inds", "centered", "inputs", "skeleton", "sample_key"}
@@ -72,9 +76,11 @@ def iter_tar(path: str | Path) -> Iterator[tuple[TarMember, bytes]]:
         CorruptRecordError: If it is not a tar, is truncated or damaged, or has sparse members.
     """
     with _tar_errors(path), _open_decompressed(path) as stream:
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictHeader) as archive:
+        source: Any = _EndingStream(stream)
+        with tarfile.open(fileobj=source, mode="r|", tarinfo=_StrictHeader) as archive:
             for info in archive:
                 if info.isreg():
+                    check_unpacked_size(info.size)
                     member, content = _to_member(path, info, -1), archive.extractfile(info)
                     yield member, content.read() if content else b""
         while stream.read(_CHUNK_BYTES):  # the checksum at the end of compressed data
@@ -102,11 +108,28 @@ class _StrictHeader(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _StrictHeader:
         try:
-            return super().frombuf(buf, encoding, errors)
+            info = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
             if bytes(buf) == bytes(_BLOCK_BYTES):
                 raise
             raise tarfile.ReadError(f"{error} where a member or the end is expected") from error
+        if info.type in _NAME_TYPES and info.size > _MAX_NAME_BYTES:  # it is read into memory
+            raise tarfile.ReadError(f"names of {info.size} bytes, more than {_MAX_NAME_BYTES}")
+        return info
+
+
+class _EndingStream:
+    """Stream that ends once: tarfile reads on to skip a member, 2**48 times if a header says that it has 2**62 bytes."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._empty_reads = stream, 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self._empty_reads += not data
+        if self._empty_reads > _MAX_EMPTY_READS:
+            raise tarfile.ReadError("it ends inside a member")
+        return data
 
 
 @contextmanager
@@ -167,6 +190,7 @@ def read_array(content: bytes, extension: str, where: str) -> np.ndarray:
         if extension.rpartition(".")[2] == "npy":
             return array_from(content)
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            check_unpacked_size(sum(info.file_size for info in arrays.zip.infolist()))
             names = arrays.files
             if "keypoint" in names and "keypoint_score" in names:
                 return np.concatenate([arrays["keypoint"], arrays["keypoint_score"][..., None]], axis=-1)

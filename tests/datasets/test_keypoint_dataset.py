@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset, RepeatDataset
+from mmengine.logging import MMLogger
 
 from karsl.datasets import KeypointDataset
 from karsl.errors import AnnotationError, ConfigError, DatasetNotFoundError, TransformError
@@ -250,6 +251,28 @@ def test_none_is_replaced_by_another_clip_in_training_and_counted(root):
     assert dataset.num_skipped >= 1
     again = KeypointDataset("ann.json", data_root=str(root), data_prefix=PREFIX, pipeline=[_EveryOther()], seed=3)
     assert again[1]["sample_idx"] == dataset[1]["sample_idx"], "the replacement is a function of (seed, epoch, sample)"
+
+
+def test_a_transform_that_forgets_to_return_is_named_once(root, caplog):
+    def scale(results):
+        results["keypoint_path"] += "x"
+
+    dataset = KeypointDataset("ann.json", data_root=str(root), data_prefix=PREFIX, pipeline=[scale], max_refetch=9)
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    with pytest.raises(TransformError, match=r"^scale returned None for .*; does scale end with 'return results'\?$"):
+        dataset[1]
+    logger.removeHandler(caplog.handler)
+    assert caplog.text.count("using another clip") == 1
+    assert "scale returned None for sample 1; further clips that scale rejects are counted, not logged" in caplog.text
+    assert dataset.num_skipped == 9
+
+
+def test_a_dataset_and_its_batch_are_shown_in_one_line(root):
+    dataset = KeypointDataset("ann.json", data_root=str(root), data_prefix=PREFIX, lazy_init=True)
+    assert repr(dataset) == f"KeypointDataset(ann_file={str(root / 'ann.json')!r}): not initialized"
+    dataset.full_init()
+    assert repr(dataset).startswith(f"KeypointDataset(ann_file={str(root / 'ann.json')!r}): {len(dataset)} clips")
 
 
 def test_none_is_an_error_in_test_mode(root):

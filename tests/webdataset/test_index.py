@@ -228,3 +228,15 @@ def test_what_float16_or_a_tar_cannot_store_is_rejected(tmp_path):
     with pytest.raises(ConfigError, match="has 3 keypoints, the skeleton 1"):
         write_tars(tmp_path, META, records_of(1), lambda r: clip_of(0), skeleton=dot)
     assert not list(tmp_path.glob("*.tar"))
+
+
+def test_a_clip_with_nan_is_named_with_its_remedy(tmp_path):
+    clip, stream = np.ones((3, 21, 4), np.float32), io.BytesIO()
+    clip[1, 2, 0] = np.nan
+    np.save(stream, clip)
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        info = tarfile.TarInfo("k.npy")
+        info.size = len(stream.getvalue())
+        archive.addfile(info, io.BytesIO(stream.getvalue()))
+    with pytest.raises(CorruptRecordError, match="member 'k.npy' at byte 512 has 1 values that are NaN.*first in frame 1"):
+        index_tar(tmp_path / "a.tar")

@@ -25,8 +25,8 @@ _HALF, _FLOAT, _DOUBLE = ir.HalfType(), ir.FloatType(), ir.DoubleType()
 _SWAPPED = (1, 0, 2, 3)  # x and y swapped
 
 LAYOUT_NDIM = {None: 1, 4: 2, 3: 3}
-"""Dimensions of the empty array `like`, from which code is compiled for a layout of the stored points: canonical, or raw with
-4 or 3 values. A raw point is missing if x, y and z are 0, and has score 1 where a score above 0 is absent."""
+"""Dimensions of the empty array `like`, for which code is compiled by the layout of stored points: canonical, or raw with 4
+or 3 values. A raw point is missing if x, y and z are 0, and has score 1 where a score above 0 is absent."""
 
 
 # ---- memory and float16 ----

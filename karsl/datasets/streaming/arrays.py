@@ -64,7 +64,7 @@ class ArrayShards(KeypointDataset):
             self._copies = {str(cache.path(copy.url)): copy for copy in copy_headers(urls, cache)}
             self._header_dir = next(iter(self._copies.values())).path.parent
             root, files, labels = str(cache.path(urls[0]).parent), pattern, _fetch_labels(urls[0], labels, cache)
-            names = [copy.path.name for copy in self._copies.values()]
+            names = [copy.name for copy in self._copies.values()]
             if pattern is None or "(?P<" not in pattern:
                 files = names
             else:
@@ -83,6 +83,10 @@ class ArrayShards(KeypointDataset):
             super().full_init()
         except KarslError as error:
             error.args = tuple(self._with_url(str(text)) for text in error.args)
+            for copy in self._copies.values():
+                if copy.name in str(error):  # the server may have sent something else: the next start asks again
+                    copy.path.unlink(missing_ok=True)
+                    self.cache.drop(copy.url)
             raise
         self._files = self._stat_files()
 
@@ -98,10 +102,7 @@ class ArrayShards(KeypointDataset):
 
     def load_data_list(self) -> list[dict]:
         """Return a record per clip; its file is its shard."""
-        records = super().load_data_list()
-        for record in records:
-            record["pack"] = record["keypoint_path"]
-        return records
+        return [{**record, "pack": record["keypoint_path"]} for record in super().load_data_list()]
 
     def index_inputs(self) -> list[str]:
         """Return the folder of the files or of the copies of their headers."""

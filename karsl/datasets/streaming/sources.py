@@ -16,7 +16,7 @@ from karsl.datasets.streaming.headers import is_array_name
 from karsl.datasets.streaming.prefetch import RemoteShards
 from karsl.datasets.streaming.rows import RAW, ArrayDataset
 from karsl.datasets.streaming.webdataset import TarDataset
-from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError, KarslError
+from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError, FetchError, KarslError
 from karsl.formats.arrays import has_array_files
 from karsl.io.pack_reader import ANNOTATIONS, MANIFEST, sibling_filename
 from karsl.io.remote import is_remote
@@ -100,7 +100,13 @@ def _list_remote_folder(names: list[str], cache: FileCache) -> list[str]:
     if len(names) > 1 or not is_remote(names[0]) or is_tar_name(names[0]) or "{" in names[0]:
         return names
     folder = names[0].rstrip("/")
-    return [f"{folder}/{name}" for name in read_manifest(folder, cache).get("tars", ())] or names
+    try:
+        tars = read_manifest(folder, cache).get("tars", ())
+    except FetchError:
+        if not cache.path(f"{folder}/{MANIFEST}").is_file():
+            raise
+        return names  # a pack of an earlier start; the server that does not answer would not list tars
+    return [f"{folder}/{name}" for name in tars] or names
 
 
 def _is_pack(names: list[str]) -> bool:
@@ -128,7 +134,10 @@ def _has_array_files(names: list[str], options: Mapping[str, Any]) -> bool:
 def _check_local_folders(names: list[str]) -> None:
     for name in (n for pattern in names for n in expand_braces(pattern)):
         if not is_remote(name) and Path(name).is_dir() and not list_tars(Path(name)):
-            raise DatasetNotFoundError(f"{name} contains neither tars nor a pack nor array files; see 'karsl pack --help'")
+            raise DatasetNotFoundError(
+                f"{name} contains neither tars nor a pack nor array files; see 'karsl pack --help', or pass "
+                f"dict(type='KArSLDataset', data_root={name!r}) for the folders of KArSL"
+            )
 
 
 def _open_pack_source(folder: str, pipeline: Sequence, *, cache: FileCache, options: dict[str, Any]) -> StreamSource:

@@ -268,12 +268,13 @@ def test_changes_on_the_server_are_noticed_at_the_next_start(range_server, tmp_p
 
 def test_without_a_server_the_cache_is_used(stores, range_server, tmp_path):
     with range_server.serving(stores) as (url, _):
-        pattern = f"{url}/tars/clips-{{000000..000002}}.tar"
-        before = batches(remote(pattern, tmp_path))
+        sources = [f"{url}/tars/clips-{{000000..000002}}.tar", f"{url}/pack"]
+        before = [batches(remote(source, tmp_path)) for source in sources]
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", urlsplit(url).port))  # without listening, so that no server of another test can
-        assert equal(before, batches(remote(pattern, tmp_path)))
+        for source, expected in zip(sources, before, strict=True):
+            assert equal(expected, batches(remote(source, tmp_path)))
 
 
 @pytest.mark.parametrize("fetch", ["whole", "ranges"])

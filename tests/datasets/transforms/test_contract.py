@@ -114,12 +114,12 @@ def declared_keys(step: KeypointTransform) -> dict[str, set[str]]:
     """The Required, Modified and Added Keys of a docstring."""
     found: dict[str, set[str]] = {"Required": set(), "Modified": set(), "Added": set()}
     section = None
-    for line in (type(step).__doc__ or "").splitlines():
-        if heading := re.fullmatch(r"    (\w+)( Keys)?:", line):
+    for line in inspect.cleandoc(type(step).__doc__ or "").splitlines():
+        if heading := re.fullmatch(r"(\w+)( Keys)?:", line):
             section = heading[1] if heading[2] else None
         elif section == "Required":
             found["Required"] |= set(re.findall(r"\w+", line))
-        elif section and (key := re.match(r"        (\w+): \S", line)):
+        elif section and (key := re.match(r"    (\w+): \S", line)):
             found[section].add(key[1])
     return found
 
