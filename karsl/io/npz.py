@@ -86,12 +86,14 @@ class Member:
         key: Name in the file, index in a list, None if the file is the array.
         shape, dtype: Shape and dtype of the array.
         range: Position in an archive, None if it must be found by its key.
+        start: Offset of its numbers in the file; None if they are not one uncompressed block in C order.
     """
 
     key: str | int | None
     shape: tuple[int, ...]
     dtype: np.dtype
     range: ByteRange | None = None
+    start: int | None = None
 
 
 def list_members(path: str | Path) -> tuple[list[Member], list[str]]:
@@ -359,8 +361,9 @@ def _read_header(archive: zipfile.ZipFile, fd: int, name: str) -> Member:
     if byte_range is not None:
         with suppress(ShortHeader):  # a longer header is read by zipfile
             head = _inflate_zlib(head, HEADER_BYTES) if byte_range.method == DEFLATED else head[:HEADER_BYTES]
-            shape, _, dtype, _ = parse_header(head)
-            return Member(key, shape, dtype, byte_range)
+            shape, fortran, dtype, offset = parse_header(head)
+            is_block = byte_range.method == STORED and not fortran
+            return Member(key, shape, dtype, byte_range, byte_range.start + offset if is_block else None)
     with archive.open(name) as stream:
         shape, _, dtype, _ = read_header(stream)
     return Member(key, shape, dtype, byte_range)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from xxhash import xxh3_64_intdigest
@@ -11,13 +13,14 @@ from xxhash import xxh3_64_intdigest
 from karsl.errors import ConfigError, CorruptRecordError, did_you_mean
 from karsl.io.addresses import ClipLayout, check_integers, row_offset
 from karsl.io.annotations import BYTE_RANGE_KEY
+from karsl.io.array_files import NPY_SUFFIX, TORCH_SUFFIXES, ArrayReader, Key
+from karsl.io.array_layout import ArrayLayout
 from karsl.io.clip import Fill, canonical_clip, nonfinite_error, shape_problem
 from karsl.io.lru import LRU, nbytes
-from karsl.io.npy import MappedFile, MappedFiles
-from karsl.io.npz import ByteRange, NpzReader
+from karsl.io.npy import MappedFile
+from karsl.io.npz import ByteRange
 from karsl.io.pack_reader import VERIFY, Pack
 from karsl.io.readahead import FileRanges, read_ahead
-from karsl.io.torch_files import read_tensor
 
 
 class ClipReader:
@@ -28,8 +31,11 @@ class ClipReader:
     | `frame_start`, `num_frames` | rows of a pack's shard, mapped |
     | `byte_start`, `num_frames`, `dtype` | a canonical array in a mapped file, checked if the record has its `xxh3` |
     | the same and `raw` | 3 or 4 values per keypoint in a mapped file, zeros where missing, such as a row of an `.npy` |
+    | `keypoint_index` | one clip of the stack that the next keys locate; or a whole number as `keypoint_key` |
     | `keypoint_key` | an array of an `.npz`, at its byte range if the record has it (`member`); a tensor of a `.pt` |
-    | none of these | the whole `.npy` or `.pt` file |
+    | none of these | the whole `.npy` or `.pt` file; a folder with one `.npy` per frame |
+
+    Arrays of the last three rows are converted by the layout of the data set, if it has one.
 
     A pickled copy is empty. Only maps stay open.
 
@@ -53,14 +59,21 @@ class ClipReader:
                 raise ConfigError(f"LoadKeypoints: {name}={value!r}{hint}")
         self.nonfinite, self.verify = nonfinite, verify
         self.cache: LRU[np.ndarray] = LRU(cache_bytes, nbytes)
-        self._archives, self._maps = NpzReader(), MappedFiles(max_maps)
+        self._arrays = ArrayReader(max_maps)
+        self._maps = self._arrays.maps
         self._packs: dict[str, Pack] = {}
         self._verified: dict[str, tuple[tuple, set[int]]] = {}  # state of a file, offsets of clips in it
 
-    def read(self, record: dict, num_keypoints: int, *, fill: Fill | None = None) -> np.ndarray:
+    def read(
+        self, record: dict, num_keypoints: int, *, layout: ArrayLayout | None = None, fill: Fill | None = None
+    ) -> np.ndarray:
         """Return the clip as float (T, V, 4): x, y, z, score, zeros where missing. It must not be modified.
 
-        See `canonical_clip` for `fill`.
+        Args:
+            record: Keys that locate the clip, see the class.
+            num_keypoints: V.
+            layout: Layout of arrays in files; None for (T, V, 3 or 4).
+            fill: See `canonical_clip`.
 
         Raises:
             FileNotFoundError: If the file does not exist.
@@ -74,9 +87,9 @@ class ClipReader:
             return self.pack(path, num_keypoints).checked_clip(start, frames)
         if "byte_start" in record:
             return self._read_bytes(record, num_keypoints)
-        key = record.get("keypoint_key")
+        key, index = record.get("keypoint_key"), record.get("keypoint_index")
         return self.cache.get_or_load(
-            (path, key, num_keypoints), lambda: self._decode(record, path, key, num_keypoints, fill)
+            (path, key, index, num_keypoints, layout), lambda: self._decode(record, num_keypoints, layout, fill)
         )
 
     def pack(self, path: str, num_keypoints: int) -> Pack:
@@ -149,7 +162,7 @@ class ClipReader:
 
     def close(self) -> None:
         """Drop all maps and decoded clips."""
-        self._maps.close()
+        self._arrays.close()
         self._packs.clear()
         self._verified.clear()
         self.cache.clear()
@@ -215,27 +228,39 @@ class ClipReader:
             )
         verified.add(start)
 
-    def _decode(self, record: dict, path: str, key: str | None, num_keypoints: int, fill: Fill | None) -> np.ndarray:
-        raw = self._read_raw(record, path, key)
+    def _decode(self, record: dict, num_keypoints: int, layout: ArrayLayout | None, fill: Fill | None) -> np.ndarray:
+        path = record["keypoint_path"]
+        key, index = self._arrays.resolve(path, record.get("keypoint_key"), record.get("keypoint_index"))
         where = path if key is None else f"{path}: clip {key!r}"
-        problem = shape_problem(raw.shape, raw.dtype, num_keypoints)
-        if problem:
-            raise CorruptRecordError(f"{where} {problem}; is the skeleton of the dataset right?")
-        clip = canonical_clip(raw, where=where, nonfinite=self.nonfinite, fill=fill)
+        where = where if index is None else f"{where}, clip {index}"
+        raw = self._read_raw(record, path, key, index, layout)
+        if layout is not None:
+            clip = layout.to_clip(raw, where=where, nonfinite=self.nonfinite, fill=fill)
+        else:
+            problem = shape_problem(raw.shape, raw.dtype, num_keypoints)
+            if problem:
+                raise CorruptRecordError(f"{where} {problem}; is the skeleton of the dataset right?")
+            clip = canonical_clip(raw, where=where, nonfinite=self.nonfinite, fill=fill)
         clip.flags.writeable = False  # the cache shares it
         return clip
 
-    def _read_raw(self, record: dict, path: str, key: str | None) -> np.ndarray:
-        if path.endswith(".npy"):
-            return self._maps.array(path)
-        if path.endswith((".pt", ".pth")):
-            return read_tensor(path, key)
-        if key is None:
+    def _read_raw(self, record: dict, path: str, key: Key, index: int | None, layout: ArrayLayout | None) -> Any:
+        """Return the array of a clip, or its arrays by group if the layout has several."""
+        ndim = 3 if layout is None else layout.clip_ndim
+        names = {} if layout is None else dict(layout.arrays)
+        if names:
+            return {group: self._read_array(record, path, name, index, ndim) for group, name in names.items()}
+        if key is None and not path.lower().endswith((NPY_SUFFIX, *TORCH_SUFFIXES)) and not os.path.isdir(path):
             raise CorruptRecordError(
                 f"{path}: the record names no array in it; add 'keypoint_key', or 'frame_start' and 'num_frames' of a pack"
             )
+        return self._read_array(record, path, key, index, ndim)
+
+    def _read_array(self, record: dict, path: str, key: Key, index: int | None, ndim: int) -> np.ndarray:
+        if index is not None:
+            return self._arrays.read_clip(path, key, index, ndim)
         position = record.get(BYTE_RANGE_KEY)
-        return self._archives.read(path, key, None if position is None else ByteRange.parse(position, path))
+        return self._arrays.read(path, key, position=None if position is None else ByteRange.parse(position, path))
 
     def __reduce__(self) -> tuple:
         new = partial(ClipReader, nonfinite=self.nonfinite, verify=self.verify, max_maps=self._maps.max_open)

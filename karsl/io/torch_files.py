@@ -34,6 +34,7 @@ def list_tensors(path: str | Path) -> tuple[list[Member], list[str]]:
     else:
         entries = _entries(_load(path, mapped=True))
         found = {key: (getattr(t, "shape", None), str(getattr(t, "dtype", type(t).__name__))) for key, t in entries.items()}
+    starts = {key: tensor.start for key, tensor in (stored or {}).items()}
     members, problems = [], []
     for key, (shape, dtype) in found.items():
         dtype = dtype.removeprefix("torch.")
@@ -41,7 +42,7 @@ def list_tensors(path: str | Path) -> tuple[list[Member], list[str]]:
             problems.append(f"{path}: entry {key!r} is a {dtype}; save one tensor per clip")
             continue
         try:
-            members.append(Member(key, tuple(shape), np.dtype(dtype.replace("bf", "f"))))
+            members.append(Member(key, tuple(shape), np.dtype(dtype.replace("bf", "f")), start=starts.get(key)))
         except TypeError:
             what = "the tensor" if key is None else f"tensor {key!r}"
             problems.append(f"{path}: {what} holds torch.{dtype}, which numpy lacks; save it as float16 or float32")

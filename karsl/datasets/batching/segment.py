@@ -22,6 +22,7 @@ from karsl.datasets.transforms.loading import LoadKeypoints
 from karsl.datasets.transforms.normalize import FillMissing
 from karsl.errors import AnnotationError
 from karsl.io.addresses import CLIP_DTYPES, ClipLayout, is_raw
+from karsl.io.array_layout import ArrayLayout
 from karsl.io.pack_reader import WholePack
 from karsl.io.reader import ClipReader
 from karsl.skeletons import Skeleton
@@ -89,6 +90,7 @@ class BatchPipeline:
         *,
         rng_keys: np.ndarray,
         rows: np.ndarray | None = None,
+        layout: ArrayLayout | None = None,
     ) -> BatchSegment:
         """Find the frames and labels of some clips of a dataset.
 
@@ -98,6 +100,7 @@ class BatchPipeline:
             indices: int64 (N,), each in [0, n).
             rng_keys: uint64 (N,), random keys of the samples.
             rows: int64 (N,), rows of the batch.
+            layout: Layout of array files, see `ClipReader.read`.
 
         Raises:
             KarslError, OSError: If a clip cannot be read.
@@ -110,7 +113,9 @@ class BatchPipeline:
         elif stored is not None and columns >= _PACK_COLUMNS:
             frames, pack_rows = _pack_frames(reader, stored, indices, num_keypoints)
         else:
-            clips = [reader.read(records[index], num_keypoints, fill=fill_canonical) for index in indices.tolist()]
+            clips = [
+                reader.read(records[index], num_keypoints, layout=layout, fill=fill_canonical) for index in indices.tolist()
+            ]
             frames = FrameBlock.from_clips(clips)
         return BatchSegment(self, frames, skeleton, rng_keys, _labels(records, indices), indices, rows, pack_rows)
 
