@@ -20,7 +20,7 @@ from numpy.lib import format as npy
 from xxhash import xxh3_64
 
 from karsl.errors import ConfigError, CorruptRecordError
-from karsl.io.addresses import check_memmap, row_offset
+from karsl.io.addresses import row_offset
 from karsl.io.npy import BROKEN
 from karsl.io.readahead import FileRanges, read_ahead
 
@@ -247,3 +247,16 @@ def _open_map(path: Path) -> np.memmap:
         return npy.open_memmap(path, mode="r")
     except BROKEN as error:
         raise CorruptRecordError(f"{path}: no readable .npy file ({error}); pack the corpus again") from error
+
+
+def check_memmap(mapped: np.memmap) -> None:
+    """Check that a file was not cut after it was mapped: touching its pages would end the process with SIGBUS.
+
+    A file that is cut between this check and the end of the pass cannot be noticed.
+
+    Raises:
+        CorruptRecordError: If the file has fewer bytes than the array.
+    """
+    size, current = mapped.offset + mapped.nbytes, mapped._mmap.size()  # type: ignore[attr-defined]
+    if current < size:
+        raise CorruptRecordError(f"{mapped.filename}: {current} of {size} bytes are left, cut while in use; copy it again")

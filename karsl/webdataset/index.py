@@ -104,7 +104,7 @@ class TarIndex:
 
 
 def _check_addresses(index: TarIndex) -> None:
-    """Check that every clip that is read in place is inside the tar, also if another program wrote the index.
+    """Check that every clip that is read in place is inside the tar, since an index may be of another tar or writer.
 
     Raises:
         ValueError: If one is not; the text names it.
