@@ -20,8 +20,8 @@ ROOT = Path(karsl.__file__).parent
 # a new one may use. A new module that a named one, or another new one, imports gets its own place below that.
 ORDER: dict[str, str] = {
     "": (
-        "version errors discovery | registry checks progress | __init__ | skeletons | io | pack webdataset | formats |"
-        " audit | datasets | models engine evaluation visualization profiling ray testing | cli | __main__"
+        "version errors discovery | registry checks progress schema | __init__ | skeletons | io | pack webdataset |"
+        " formats | audit | datasets | models engine evaluation visualization profiling ray testing | cli | __main__"
     ),
     "datasets": (
         "rng transfer collate index | state records transforms | batching pipeline | tree | order keypoint_dataset |"

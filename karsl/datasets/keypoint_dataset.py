@@ -37,7 +37,8 @@ from karsl.datasets.records import (
 )
 from karsl.datasets.rng import CounterRNG, hash_name
 from karsl.datasets.state import EpochState, SkipCounter, ensure_initialized
-from karsl.errors import ConfigError, TransformError
+from karsl.errors import AnnotationError, ConfigError, TransformError
+from karsl.io.annotations import check_records
 from karsl.io.readahead import FileRanges
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton, get_skeleton
@@ -184,6 +185,7 @@ class KeypointDataset(BaseDataset):
 
     def _parse(self) -> list[dict]:
         self.data_list = self.load_data_list()
+        check_records(self.data_list, self._source())
         self.data_list = self.filter_data()
         records = self.data_list if self._indices is None else self._get_unserialized_subset(self._indices)
         self.summary = summarize(records)
@@ -270,7 +272,12 @@ class KeypointDataset(BaseDataset):
         """Return `[label]` of a record, for MMEngine's ClassBalancedDataset."""
         if self.serialize_data and self._fully_initialized and "label" in self.index.columns:
             return [int(self.column("label")[idx])]
-        return [int(self.get_data_info(idx)["label"])]
+        record = self.get_data_info(idx)
+        if "label" not in record:
+            raise AnnotationError(
+                f"{self._source()}: clip {record.get('clip_id', idx)!r} has no 'label', which is needed here"
+            )
+        return [int(record["label"])]
 
     @force_full_init
     def __len__(self) -> int:

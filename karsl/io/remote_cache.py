@@ -77,7 +77,7 @@ class FileCache:
         """Return the local path of a remote file; files of one remote folder share a local folder."""
         folder, _, name = url.partition("?")[0].rpartition("/")
         query = url[len(folder) + len(name) + 1 :]
-        return self.folder / xxh3_64_hexdigest(f"{folder} {query}".encode()) / name
+        return self.folder / xxh3_64_hexdigest(f"{folder} {query}".encode(errors="surrogatepass")) / name
 
     def get(
         self, url: str, *, fetch: Callable[[str, Path], object] | None = None, check: Callable[[Path], None] | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from karsl.io.annotations import LOCATOR_KEYS
+from karsl.io.annotations import LOCATOR_KEYS, join_folder
 from karsl.io.hashing import fingerprint_files, list_files
 from karsl.io.reader import ClipReader
 from karsl.skeletons import Skeleton, describe_skeleton
@@ -124,7 +123,7 @@ class IndexedSource(ClipSource):
 
     def read_stored(self, record: dict) -> np.ndarray:
         """Return the canonical clip in its stored dtype, without a copy if the file is memory-mapped."""
-        path = os.path.join(self.root, record["keypoint_path"])
+        path = join_folder(self.root, record["keypoint_path"])
         return self._reader.read({**record, "keypoint_path": path}, self.skeleton.num_keypoints)
 
     def public_record(self, record: dict) -> dict:

@@ -9,25 +9,27 @@ from __future__ import annotations
 import json
 import math
 import mmap
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from xxhash import xxh3_64, xxh3_64_hexdigest, xxh3_64_intdigest
 
 from karsl.errors import CorruptRecordError
 from karsl.io.atomic import atomic_path
 from karsl.io.clip import canonical_clip, shape_problem
+from karsl.schema import Count, UInt64, convert, parse_json
 from karsl.webdataset.samples import TarMember, clip_extension, group_samples, list_tar, npy_header, read_sample_json
 
 SUFFIX = ".index"
 _FORMAT = "karsl tar index 1"
 _CLIPS_KEY = ',"clips":'  # the last key of an index file
 _MAPPABLE = (np.dtype("<f2"), np.dtype("<f4"))
+_MAPPABLE_NAMES = tuple(map(str, _MAPPABLE))
 
 
-@dataclass(frozen=True)
-class TarClip:
+class TarClip(msgspec.Struct, frozen=True, rename={"metadata": "facts"}):
     """One clip of a tar.
 
     Attributes:
@@ -40,15 +42,14 @@ class TarClip:
     """
 
     key: str
-    start: int
-    frames: int
+    start: Annotated[int, msgspec.Meta(ge=-1, le=(1 << 63) - 1)]
+    frames: Count
     dtype: str
-    xxh3: int
-    metadata: dict
+    xxh3: UInt64
+    metadata: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class TarIndex:
+class TarIndex(msgspec.Struct, frozen=True, rename={"skipped": "others"}):
     """Index of a tar.
 
     Attributes:
@@ -59,19 +60,17 @@ class TarIndex:
         clips: Clips in the order of the archive.
     """
 
-    size: int
+    size: Count
     mtime_ns: int
     xxh3: str
-    num_keypoints: int
+    num_keypoints: Count
     mapped: bool
-    skipped: int
+    skipped: Count
     clips: tuple[TarClip, ...]
 
     def write(self, path: Path) -> None:
         """Write the index file atomically."""
-        fields = {_FILE_KEYS.get(name, name): value for name, value in asdict(self).items()}
-        fields["clips"] = [{_FILE_KEYS.get(name, name): value for name, value in clip.items()} for clip in fields["clips"]]
-        body = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+        body = json.dumps(msgspec.to_builtins(self), ensure_ascii=False, separators=(",", ":"))
         head = json.dumps({"form": _FORMAT, "xxh3": xxh3_64_hexdigest(body.encode())})
         with atomic_path(path) as temp:
             temp.write_text(f"{head}\n{body}\n", encoding="utf-8")
@@ -87,21 +86,21 @@ class TarIndex:
         Raises:
             CorruptRecordError: If the file is damaged or has another format.
         """
+        remedy = "remove it to have it made again"
         try:
             head, body, _ = path.read_text(encoding="utf-8").split("\n")
-            header = json.loads(head)
-            if header.get("form") != _FORMAT or header.get("xxh3") != xxh3_64_hexdigest(body.encode()):
+            if parse_json(head) != {"form": _FORMAT, "xxh3": xxh3_64_hexdigest(body.encode())}:
                 raise ValueError("its checksum is not that of its content")
-            fields = json.loads(body if clips else body.partition(_CLIPS_KEY)[0] + _CLIPS_KEY + "[]}")
-            fields["skipped"] = fields.pop("others")
-            fields["clips"] = tuple(TarClip(metadata=clip.pop("facts"), **clip) for clip in fields["clips"])
-            return cls(**fields)
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise CorruptRecordError(f"{path}: a damaged tar index ({error}); remove it to have it made again") from error
-
-
-_FILE_KEYS = {"skipped": "others", "metadata": "facts"}
-"""Keys of an index file that differ from the names of the attributes."""
+            content = parse_json(body if clips else body.partition(_CLIPS_KEY)[0] + _CLIPS_KEY + "[]}")
+        except ValueError as error:
+            raise CorruptRecordError(f"{path}: a damaged tar index ({error}); {remedy}") from error
+        index = convert(content, cls, where=path, error=CorruptRecordError, remedy=remedy)
+        for clip in index.clips:
+            if clip.start >= 0 and clip.dtype not in _MAPPABLE_NAMES:
+                raise CorruptRecordError(
+                    f"{path}: clip {clip.key!r} has dtype {clip.dtype!r}, which is not mapped; {remedy}"
+                )
+        return index
 
 
 def index_tar(path: str | Path, *, member: str | None = None, nonfinite: str = "raise") -> TarIndex:

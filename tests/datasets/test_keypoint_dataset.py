@@ -12,7 +12,7 @@ import yaml
 from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset, RepeatDataset
 
 from karsl.datasets import KeypointDataset
-from karsl.errors import AnnotationError, ConfigError, DatasetNotFoundError, TransformError
+from karsl.errors import AnnotationError, ConfigError, TransformError
 
 RECORDS = [{"keypoint_path": f"{i}.npz", "label": i % 3, "weights": [0.5, i]} for i in range(7)]
 ANNOTATION = {"metainfo": {"task": "signs", "classes": ["x", "y", "z"]}, "data_list": RECORDS}
@@ -271,8 +271,10 @@ def test_a_label_outside_the_classes_is_named(tmp_path, label, serialize_data):
     assert len(KeypointDataset("ann.json", filter_cfg={"labels": [0, 1]}, **options)) == 2
 
 
-def test_a_filter_by_length_of_records_without_lengths_finds_nothing(root):
-    with pytest.raises(DatasetNotFoundError, match="for min_frames 1; the longest has 0 frames"):
+def test_a_filter_by_length_needs_the_length_of_every_record(root):
+    with pytest.raises(
+        ConfigError, match="min_frames=1 needs 'num_frames' in every record, a clip has none; 'karsl prepare'"
+    ):
         KeypointDataset("ann.json", data_root=str(root), data_prefix=PREFIX, filter_cfg={"min_frames": 1})
 
 

@@ -187,7 +187,7 @@ def test_the_manifest_is_of_this_format(pack):
         ('"version"', '"versiom"', "is of version None, this karsl reads 1"),
         ('"karsl pack"', '"other"', "is not the manifest of a pack"),
         ('"float16"', '"float32"', "its checksum differs"),
-        ("{", "", "cannot be read"),
+        ("{", "", "not readable"),
     ):
         path.write_text(text.replace(old, new, 1), encoding="utf-8")
         with pytest.raises(KarslError, match=words):

@@ -148,7 +148,7 @@ def test_foreign_members_are_left_alone_and_counted(tmp_path):
         ({"a.npy": b"not an array"}, "member 'a.npy' at byte 512: no readable .npy"),
         ({"a.npy": npy(np.zeros((2, 3)))}, "has shape"),
         ({"a.npy": npy(clip_of(1)), "b.npy": npy(np.ones((2, 5, 4), np.float32))}, "'b.npy' at byte .* has 5 keypoints"),
-        ({"a.npy": npy(clip_of(1)), "a.json": b"{"}, "its .json or .cls cannot be read"),
+        ({"a.npy": npy(clip_of(1)), "a.json": b"{"}, "its .json cannot be read"),
         ({"a.x.npy": npy(clip_of(1)), "a.y.npy": npy(clip_of(1))}, "several arrays"),
         ({"a.npy": npy(np.array([{}], dtype=object))}, "holds object|no readable"),
     ],
