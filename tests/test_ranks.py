@@ -36,8 +36,8 @@ ORDER: dict[str, str] = {
         "base | resample geometry augment normalize select loading streams labels formatting | sampling | * | __init__"
     ),
     "io": (
-        "clip atomic lru labels shared_file remote | npy | npz readahead hashing annotations remote_cache |"
-        " torch_files pack_reader | reader file_index | sources | __init__"
+        "clip atomic lru labels shared_file paced_reader | http | remote | npy | npz readahead hashing annotations |"
+        " remote_cache torch_files pack_reader | reader file_index | sources | __init__"
     ),
     "pack": "manifest encode | transaction verify | edit build | write | __init__",
     "webdataset": "samples | index | write | shards | __init__",

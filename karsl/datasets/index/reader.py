@@ -140,8 +140,15 @@ class IndexReader:
         self._hashes = hashes.cast("Q")
         self._checked = bytearray(header.num_blocks)
         self._checked_columns: dict[str, np.ndarray] = {}
-        meta = decode(self._section(header.meta_offset, header.meta_bytes, header.meta_hash, "meta"))
+        if not _is_ascending(np.frombuffer(self._ends, np.int64), header.data_bytes):
+            raise self._damaged("addresses")
+        section = self._section(header.meta_offset, header.meta_bytes, header.meta_hash, "meta")
         self._decode = decode_pickled if header.trusted else decode
+        meta = self._decoded(section, decode)
+        if not isinstance(meta, dict):
+            raise self._damaged("meta")
+        meta["columns"] = dict(meta.get("columns") or {})
+        convert(meta, _Meta, where=str(self), error=IndexFileError, remedy="start again to rebuild it")
         self._columns, self.missing_columns, self._meta = meta["columns"], meta["missing"], meta["extra"]
         self.header, self.fingerprint, self._num_records = header, header.fingerprint, header.count
         return self
