@@ -61,7 +61,7 @@ def read_json(path: str | Path, *, error: type[KarslError], remedy: str) -> Any:
         raise error(f"{path}: not readable ({reason}); {remedy}") from reason
 
 
-def convert(content: Any, kind: type[T], *, where: str | Path, error: type[KarslError], remedy: str) -> T:
+def convert(content: Any, kind: type[T], *, where: object, error: type[KarslError], remedy: str) -> T:
     """Convert plain content, as of JSON, to a declared type: a dataclass, or a container of simple types.
 
     Args:

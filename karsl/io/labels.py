@@ -56,8 +56,8 @@ def read_label_table(path: str | Path) -> LabelTable:
 class _Words:
     """Content of a JSON label table."""
 
-    AR_WORDS: list[str]
-    EN_WORDS: list[str]
+    AR_WORDS: list[str | int | float]
+    EN_WORDS: list[str | int | float]
 
 
 def _to_table(path: Path, rows: list[dict]) -> LabelTable:

@@ -36,7 +36,7 @@ class ClipReader:
         cache_bytes: Maximum size of the cache of decoded clips in bytes; 0 decodes every time.
         nonfinite: `'raise'` on NaN or infinity in a file, or `'missing'` to drop those points.
         verify: When checksums of packed clips are compared: `'off'`, `'first touch'`, `'always'`.
-        max_maps: Maximum number of mapped `.npy` files.
+        max_maps: Maximum number of mapped `.npy` files, and of shards of packs.
 
     Raises:
         ConfigError: If `nonfinite` or `verify` is unknown.
@@ -52,7 +52,7 @@ class ClipReader:
         self.nonfinite, self.verify = nonfinite, verify
         self.cache: LRU[np.ndarray] = LRU(cache_bytes, nbytes)
         self._archives, self._maps = NpzReader(), MappedFiles(max_maps)
-        self._packs: dict[str, Pack] = {}
+        self._packs: LRU[Pack] = LRU(max_maps)  # each has files open
         self._verified: dict[str, tuple[weakref.ref[np.ndarray], set[int]]] = {}  # a map of a path, offsets in it
 
     def read(self, record: dict, num_keypoints: int, *, fill: Fill | None = None) -> np.ndarray:
@@ -82,7 +82,8 @@ class ClipReader:
         """
         pack = self._packs.get(path)
         if pack is None:
-            pack = self._packs[path] = Pack(path, verify=self.verify)
+            pack = Pack(path, verify=self.verify)
+            self._packs.put(path, pack)
         if pack.frames.shape[1] != num_keypoints:
             raise CorruptRecordError(
                 f"{path}: {pack.frames.shape[1]} keypoints, the skeleton has {num_keypoints}; is it right?"

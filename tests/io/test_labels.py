@@ -48,7 +48,7 @@ def test_other_files_are_rejected(tmp_path):
         read_label_table(tmp_path / "none.csv")
     with pytest.raises(AnnotationError, match="is csv, xlsx or json, not '.txt'"):
         read_label_table(sheet_of(tmp_path, "", "labels.txt"))
-    with pytest.raises(AnnotationError, match="not a readable label table"):
+    with pytest.raises(AnnotationError, match="labels.json: not readable"):
         read_label_table(sheet_of(tmp_path, "{", "labels.json"))
     pytest.importorskip("openpyxl")
     with pytest.raises(AnnotationError, match="labels.xlsx: not a readable label table .File is not a zip file.; save it"):
