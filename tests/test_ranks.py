@@ -36,13 +36,13 @@ ORDER: dict[str, str] = {
         "base | resample geometry augment normalize select loading streams labels formatting | sampling | * | __init__"
     ),
     "io": (
-        "clip atomic lru labels shared_file paced_reader | http | remote | npy | npz readahead hashing annotations |"
-        " remote_cache torch_files pack_reader | reader file_index | sources | __init__"
+        "clip atomic lru labels shared_file paced_reader file_list missing | http | remote | npy |"
+        " npz readahead hashing annotations | remote_cache torch_files pack_reader | reader file_index | sources | __init__"
     ),
     "pack": "manifest encode | transaction verify | edit build | write | __init__",
     "webdataset": "samples | index | write | shards | __init__",
     "formats": (
-        "base folders safe_pickle | parquet annotation asl_app holistic pose_format pyskl spoter webdataset karsl |"
+        "base folders safe_pickle persons | parquet annotation asl_app holistic pose_format pyskl spoter webdataset karsl |"
         " kaggle convert * | __init__"
     ),
     "engine": "hooks checkpoint | config | train | __init__",

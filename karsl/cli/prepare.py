@@ -7,8 +7,16 @@ from collections import Counter
 from pathlib import Path
 from shlex import quote
 
-from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, import_user_modules
-from karsl.errors import ConfigError, DataErrors
+from karsl.cli.options import (
+    add_import,
+    add_label_sheet,
+    add_missing,
+    add_source_skeleton,
+    import_user_modules,
+    missing_points,
+    print_skipped,
+)
+from karsl.errors import ConfigError
 
 SUMMARY = "check a data root and write its annotation file"
 
@@ -26,9 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_label_sheet(parser)
     add_source_skeleton(parser, "DATA_ROOT", "--skeleton")
     parser.set_defaults(source_skeleton="karsl_184")
+    add_missing(parser)
     add_import(parser)
     parser.add_argument("--quick", action="store_true", help="read headers only; do not check for NaN and damaged bytes")
-    parser.add_argument("--skip-bad", action="store_true", help="write the valid clips and list the others")
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="write the valid clips and at most one of equal clips, and list the others"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,16 +65,15 @@ def run(args: argparse.Namespace) -> int:
         label_table=table,
         read_values=not args.quick,
         progress=tracker("reading clips"),
+        missing=missing_points(args),
     )
     if scan.problems and (not args.skip_bad or not scan.records):
         raise scan.error(args.data_root)
     metainfo = {"dataset_name": "karsl", "skeleton": args.source_skeleton, **class_metainfo(scan.signs, table)}
     out = write_annotations(out, metainfo, scan.records)
-    if scan.problems:
-        skipped = DataErrors(str(args.data_root), scan.problems)
-        print(f"skipped, {skipped}")
+    print_skipped(args.data_root, scan.problems)
     print(_summarize(scan.records))
-    for warning in check_counts(scan.records, scan.empty_clips):
+    for warning in (*scan.notes, *check_counts(scan.records, scan.empty_clips)):
         print(f"note: {warning}")
     print(f"label table: {table_path or 'none, classes are named by SignID'}\nannotation file: {out}")
     name = out.relative_to(args.data_root) if out.is_relative_to(args.data_root) else out

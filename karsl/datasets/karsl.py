@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from mmengine.logging import print_log
 
 from karsl.datasets.index.cache import private_dir
 from karsl.datasets.keypoint_dataset import KeypointDataset
@@ -82,6 +85,8 @@ class KArSLDataset(KeypointDataset):
         if scan.problems and (self.on_error == "raise" or not scan.records):
             raise scan.error(root, f"data_root={root!r}")
         self.skipped_problems = tuple(scan.problems)
+        for note in scan.notes:
+            print_log(f"{root}: {note}", logger="current", level=logging.WARNING)
         for key, value in class_metainfo(scan.signs, table).items():
             self._metainfo.setdefault(key, value)
         return list(parse_records(scan.records, self.parse_data_info))

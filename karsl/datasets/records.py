@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmengine.fileio import get_text, join_path, list_from_file
 from mmengine.logging import print_log
 
-from karsl.errors import AnnotationError, ConfigError, DatasetNotFoundError, did_you_mean, pluralize
+from karsl.errors import AnnotationError, AnnotationTypeError, ConfigError, DatasetNotFoundError, did_you_mean, pluralize
 from karsl.io.annotations import check_class_count, join_folder, split_annotation
 from karsl.schema import parse_json, whole_number
 
@@ -60,7 +60,7 @@ def load_annotations(ann_file: str | None, *, owner: str) -> dict:
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise AnnotationError(f"{ann_file}: not readable ({error}); write it again with 'karsl prepare'") from error
     if not isinstance(content, dict):  # MMEngine raises a TypeError, too
-        raise TypeError(f"{ann_file}: an annotation file contains a dict, this one a {type(content).__name__}")
+        raise AnnotationTypeError(f"{ann_file}: an annotation file contains a dict, this one a {type(content).__name__}")
     split_annotation(content, ann_file)
     return content
 

@@ -14,19 +14,24 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from karsl.errors import ConfigError, CorruptRecordError, DataErrors, DatasetNotFoundError, KarslError
+from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError, KarslError
 from karsl.formats.base import ConversionJob, class_list, file_with_suffix, register_format
 from karsl.formats.folders import (
     SIDECAR,
+    Listing,
     NpzFolderWriter,
     UniqueNames,
     class_folders,
+    class_name,
     collect_errors,
     files_with_suffix,
+    number_classes,
     read_sidecar,
 )
 from karsl.io.annotations import write_data_list
 from karsl.io.clip import value_problem
+from karsl.io.file_list import OTHER_TYPE, Unread, has_suffix, is_hidden, list_folder, visible_files
+from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.npy import BROKEN
 from karsl.io.npz import Member, list_members, read_member
 from karsl.io.sources import FunctionSource, public_record
@@ -64,12 +69,13 @@ class ColumnLayout:
     def _width(self, group: str) -> int:
         return 4 if group in self.with_score else 3
 
-    def to_clip(self, rows: np.ndarray, *, where: str) -> np.ndarray:
+    def to_clip(self, rows: np.ndarray, *, where: str, missing: MissingPoints = STRICT) -> np.ndarray:
         """Convert rows to a canonical clip.
 
         Args:
             rows: (T, columns).
             where: Name of the clip, for errors.
+            missing: Rules that say which points are missing.
 
         Returns:
             float32 (T, V, 4). A point whose x, y and z are 0 is missing. A score that is not stored is 1.
@@ -84,6 +90,7 @@ class ColumnLayout:
             width, count = self._width(group), part.stop - part.start
             values = rows[:, start : start + width * count].reshape(len(rows), count, width)
             clip[:, part, :width], start = values, start + width * count
+        clip = missing.clear(clip)
         problem = value_problem(clip)
         if problem:
             raise CorruptRecordError(f"{where} {problem}; export it again")
@@ -128,8 +135,9 @@ def _write_sidecar(out: Path, job: ConversionJob, records: list[dict]) -> None:
     write_data_list(out / SIDECAR, {**job.metainfo, "skeleton": HOLISTIC.skeleton}, records)
 
 
-def _source(layout: ColumnLayout, metainfo: dict, records: list[dict], reader: Callable) -> FunctionSource:
-    return FunctionSource({**metainfo, "skeleton": layout.skeleton}, layout.points, records, reader)
+def _source(layout: ColumnLayout, clips: Listing, reader: Callable) -> FunctionSource:
+    metainfo = {**clips.metainfo, "skeleton": layout.skeleton}
+    return FunctionSource(metainfo, layout.points, clips.records, reader, clips.notes, problems=clips.problems)
 
 
 def _load_array(path: Path, *, mapped: bool = False) -> np.ndarray:
@@ -141,8 +149,9 @@ def _load_array(path: Path, *, mapped: bool = False) -> np.ndarray:
 
 def _is_archive_of(layout: ColumnLayout, path: Path) -> bool:
     """Return True if an archive, or the first one in a folder, begins with rows of a layout."""
-    file = path if path.is_file() else next(iter(sorted(path.glob("*.npz"))), None)
-    if file is None or file.suffix != ".npz":
+    files = [path] if path.is_file() else visible_files(path)
+    file = next((f for f in files if has_suffix(f.name, (".npz",))), None)
+    if file is None:
         return False
     try:
         members, _ = list_members(file)
@@ -151,9 +160,9 @@ def _is_archive_of(layout: ColumnLayout, path: Path) -> bool:
     return bool(members) and members[0].shape[1:] == (layout.num_columns,)
 
 
-def _read_archived(root: Path, layout: ColumnLayout, record: dict) -> np.ndarray:
+def _read_archived(root: Path, layout: ColumnLayout, missing: MissingPoints, record: dict) -> np.ndarray:
     file, key = record["file"], record["key"]
-    return layout.to_clip(read_member(root / file, key), where=f"{file}: clip {key!r}")
+    return layout.to_clip(read_member(root / file, key), where=f"{file}: clip {key!r}", missing=missing)
 
 
 def write_holistic(out: Path, job: ConversionJob) -> None:
@@ -177,9 +186,9 @@ def write_holistic(out: Path, job: ConversionJob) -> None:
     writer=write_holistic,
     skeleton="holistic_543",
 )
-def open_holistic(path: Path, **_: Any) -> FunctionSource:
+def open_holistic(path: Path, *, missing: MissingPoints = STRICT, **_: Any) -> FunctionSource:
     """Open a folder with one archive per class, or a single archive, of 1662 columns per frame."""
-    return _open_archives(path, HOLISTIC)
+    return _open_archives(path, HOLISTIC, missing)
 
 
 @register_format(
@@ -190,35 +199,34 @@ def open_holistic(path: Path, **_: Any) -> FunctionSource:
     priority=150,
     skeleton="msl_226",
 )
-def open_msl(path: Path, **_: Any) -> FunctionSource:
+def open_msl(path: Path, *, missing: MissingPoints = STRICT, **_: Any) -> FunctionSource:
     """Open a folder with one archive per class, or a single archive, of 226 columns per frame."""
-    return _open_archives(path, MSL)
+    return _open_archives(path, MSL, missing)
 
 
-def _open_archives(path: Path, layout: ColumnLayout) -> FunctionSource:
+def _open_archives(path: Path, layout: ColumnLayout, missing: MissingPoints) -> FunctionSource:
     root = path if path.is_dir() else path.parent
     sidecar = read_sidecar(root) if path.is_dir() else None
-    metainfo, records = sidecar or _list_archives(path, layout)
-    return _source(layout, metainfo, records, partial(_read_archived, root, layout))
+    return _source(layout, sidecar or _list_archives(path, layout), partial(_read_archived, root, layout, missing))
 
 
-def _list_archives(path: Path, layout: ColumnLayout) -> tuple[dict, list[dict]]:
-    root, files = files_with_suffix(path, ".npz", expected="one archive per class, such as 'hello.npz'")
+def _list_archives(path: Path, layout: ColumnLayout) -> Listing:
+    root, files, notes = files_with_suffix(path, ".npz", expected="one archive per class, such as 'hello.npz'")
     records: list[dict] = []
     problems: list[str] = []
-    for label, file in enumerate(files):
+    label = number_classes(class_name(file.stem) for file in files)
+    for file in files:
         with collect_errors(problems):
             members, bad = list_members(file)
-            problems += bad + [p for m in members if (p := _member_problem(file, m, layout))]
-            common = {"label": label, "file": file.name}
+            found = {m.key: _member_problem(file, m, layout) for m in members}
+            problems += bad + [problem for problem in found.values() if problem]
+            common = {"label": label[class_name(file.stem)], "file": file.name}
             records += [
                 {"clip_id": f"{file.stem}/{m.key}", **common, "num_frames": m.shape[0], "key": m.key}
                 for m in members
-                if m.shape
+                if not found[m.key]
             ]
-    if problems:
-        raise DataErrors(str(path), problems)
-    return {"dataset_name": root.name, "classes": tuple(f.stem for f in files)}, records
+    return Listing({"dataset_name": root.name, "classes": tuple(label)}, records, notes, tuple(problems))
 
 
 def _member_problem(file: Path, member: Member, layout: ColumnLayout) -> str | None:
@@ -230,27 +238,36 @@ def _member_problem(file: Path, member: Member, layout: ColumnLayout) -> str | N
 
 def _has_frames(path: Path) -> bool:
     """Return True for a folder with files `<class>/<clip>/0.npy` or `<class>/<clip>/1.npy`."""
-    return path.is_dir() and any(next(path.glob(f"*/*/{first}.npy"), None) is not None for first in (0, 1))
+    return path.is_dir() and any(
+        not any(map(is_hidden, file.relative_to(path).parts)) for first in (0, 1) for file in path.glob(f"*/*/{first}.npy")
+    )
 
 
-def _read_frames(root: Path, record: dict) -> np.ndarray:
+def _read_frames(root: Path, missing: MissingPoints, record: dict) -> np.ndarray:
     folder = root / record["file"]
     frames = [_load_frame(path) for path in frame_files(folder)]
     if not frames:
         raise CorruptRecordError(f"{folder}: no frames left; was the folder changed after it was listed?")
-    return HOLISTIC.to_clip(np.stack(frames), where=f"{record['file']}: the clip")
+    return HOLISTIC.to_clip(np.stack(frames), where=f"{record['file']}: the clip", missing=missing)
 
 
-def frame_files(folder: Path) -> list[Path]:
+def frame_files(folder: Path, unread: Unread | None = None, prefix: str = "") -> list[Path]:
     """Return the frame files of a clip in numeric order: 9.npy before 10.npy.
+
+    Args:
+        folder: Folder of the clip.
+        unread: Collector of names that are not read, each with `prefix`.
+        prefix: Path of the folder in these names.
 
     Raises:
         CorruptRecordError: If a file is not named by a number, or a number is repeated or skipped.
     """
-    files = [p for p in folder.glob("*.npy") if not p.name.startswith(".")]
+    unread = unread or Unread()
+    _, names = list_folder(folder, unread, prefix)
+    files = [folder / name.removeprefix(prefix) for name in unread.with_suffix((prefix + n for n in names), (".npy",))]
     odd = sorted(p.name for p in files if not p.stem.isdecimal())
     if odd:
-        raise CorruptRecordError(f"{folder}: {odd[0]!r} is not named by a frame number; rename or remove it")
+        raise CorruptRecordError(f"{folder}: {odd[0]!r} is not named by a frame number; rename it or move it away")
     numbered = sorted((int(p.stem), p.name) for p in files)
     numbers = [number for number, _ in numbered]
     gaps = [b for a, b in zip(numbers, numbers[1:], strict=False) if b != a + 1]
@@ -288,42 +305,55 @@ def write_frames(out: Path, job: ConversionJob) -> None:
     writer=write_frames,
     skeleton="holistic_543",
 )
-def open_frames(path: Path, **_: Any) -> FunctionSource:
+def open_frames(path: Path, *, missing: MissingPoints = STRICT, **_: Any) -> FunctionSource:
     """Open a folder of files `<class>/<clip>/<frame>.npy`.
 
     Raises:
         DatasetNotFoundError: If there is no `<class>/<clip>/<frame>.npy`.
-        DataErrors: If frames are misnamed, with all clips affected.
     """
-    metainfo, records = read_sidecar(path) or _list_frames(path)
-    return _source(HOLISTIC, metainfo, records, partial(_read_frames, path))
+    return _source(HOLISTIC, read_sidecar(path) or _list_frames(path), partial(_read_frames, path, missing))
 
 
-def _list_frames(path: Path) -> tuple[dict, list[dict]]:
-    folders = sorted({f.parent for f in path.glob("*/*/*.npy")}, key=lambda p: (p.parent.name, _numeric_key(p.name)))
-    if not folders:
-        raise DatasetNotFoundError(f"no frames in {path}; expected files like 'hello/0/0.npy': class, clip, frame")
-    classes = tuple(sorted({folder.parent.name for folder in folders}))
-    label = {name: i for i, name in enumerate(classes)}
-    records: list[dict] = []
+def _list_frames(path: Path) -> Listing:
+    unread, counts = Unread(), {}
     problems: list[str] = []
-    for folder in folders:
-        clip = folder.relative_to(path).as_posix()
+    for clip in _clip_folders(path, unread):
         with collect_errors(problems):
-            count = len(frame_files(folder))
-            records.append({"clip_id": clip, "label": label[folder.parent.name], "num_frames": count, "file": clip})
-    if problems:
-        raise DataErrors(str(path), problems)
-    return {"dataset_name": path.name, "classes": classes}, records
+            count = len(frame_files(path / clip, unread, f"{clip}/"))
+            if count:
+                counts[clip] = count
+            else:
+                unread.add("folder without frames", clip)
+    if not counts and not problems:
+        raise DatasetNotFoundError(f"no frames in {path}; expected files like 'hello/0/0.npy': class, clip, frame")
+    label = number_classes(class_name(clip.partition("/")[0]) for clip in counts)
+    records = [
+        {"clip_id": clip, "label": label[class_name(clip.partition("/")[0])], "num_frames": count, "file": clip}
+        for clip, count in counts.items()
+    ]
+    return Listing({"dataset_name": path.name, "classes": tuple(label)}, records, unread.notes(), tuple(problems))
+
+
+def _clip_folders(path: Path, unread: Unread) -> list[str]:
+    """Return the folders `<class>/<clip>`, clips in numeric order, and collect the files next to them."""
+    classes, files = list_folder(path, unread)
+    clips = []
+    for name in classes:
+        inside, others = list_folder(path / name, unread, f"{name}/")
+        files += [f"{name}/{other}" for other in others]
+        clips += [f"{name}/{clip}" for clip in sorted(inside, key=_numeric_key)]
+    for file in files:
+        unread.add(OTHER_TYPE, file)
+    return clips
 
 
 def _numeric_key(name: str) -> tuple[int, str]:
     return (int(name), "") if name.isdecimal() else (1 << 60, name)
 
 
-def _read_from_block(path: Path, record: dict) -> np.ndarray:
+def _read_from_block(path: Path, missing: MissingPoints, record: dict) -> np.ndarray:
     rows = _load_block(path, mapped=True)[record["place"]]
-    return HOLISTIC.to_clip(np.asarray(rows), where=f"{path}: clip {record['place']}")
+    return HOLISTIC.to_clip(np.asarray(rows), where=f"{path}: clip {record['place']}", missing=missing)
 
 
 def write_block(out: Path, job: ConversionJob) -> None:
@@ -358,7 +388,7 @@ def write_block(out: Path, job: ConversionJob) -> None:
     writer=write_block,
     skeleton="holistic_543",
 )
-def open_block(path: Path, **_: Any) -> FunctionSource:
+def open_block(path: Path, *, missing: MissingPoints = STRICT, **_: Any) -> FunctionSource:
     """Open `X.npy`, or its folder. `y.npy` next to it holds labels, as numbers or one-hot rows.
 
     Raises:
@@ -371,13 +401,14 @@ def open_block(path: Path, **_: Any) -> FunctionSource:
         raise CorruptRecordError(
             f"{path} is {block.dtype} {block.shape}; expected numbers (clips, frames, {HOLISTIC.num_columns})"
         )
-    metainfo, records = read_sidecar(path.parent) or _number_clips(path, block.shape[:2])
-    if len(records) != len(block):
-        raise CorruptRecordError(f"{path} has {len(block)} clips, but {SIDECAR} lists {len(records)}; convert them again")
-    return _source(HOLISTIC, metainfo, records, partial(_read_from_block, path))
+    clips = read_sidecar(path.parent) or _number_clips(path, block.shape[:2])
+    count = len(clips.records)
+    if count != len(block):
+        raise CorruptRecordError(f"{path} has {len(block)} clips, but {SIDECAR} lists {count}; convert them again")
+    return _source(HOLISTIC, clips, partial(_read_from_block, path, missing))
 
 
-def _number_clips(path: Path, shape: tuple[int, ...]) -> tuple[dict, list[dict]]:
+def _number_clips(path: Path, shape: tuple[int, ...]) -> Listing:
     label_file = path.with_name(LABELS)
     labels = _load_block(label_file)
     labels = labels.argmax(1) if labels.ndim == 2 else labels
@@ -389,7 +420,7 @@ def _number_clips(path: Path, shape: tuple[int, ...]) -> tuple[dict, list[dict]]
         {"clip_id": f"{i:06d}", "label": label, "num_frames": shape[1], "file": path.name, "place": i}
         for i, label in enumerate(labels.tolist())
     ]
-    return {"dataset_name": path.parent.name, "classes": class_list(labels.tolist())}, records
+    return Listing({"dataset_name": path.parent.name, "classes": class_list(labels.tolist())}, records)
 
 
 def _load_block(path: Path, *, mapped: bool = False) -> np.ndarray:

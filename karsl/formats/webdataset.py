@@ -11,6 +11,7 @@ import numpy as np
 from karsl.errors import AnnotationError, ConfigError
 from karsl.formats.base import ConversionJob, class_list, file_or_folder_with, register_format, resolve_skeleton
 from karsl.formats.folders import files_with_suffix
+from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.sources import IndexedSource, public_record
 from karsl.skeletons import Skeleton, describe_skeleton
 from karsl.webdataset.index import SUFFIX, TarIndex, index_tar
@@ -40,7 +41,7 @@ def write_tar(out: Path, job: ConversionJob) -> None:
     writer=write_tar,
     supports_half=True,
 )
-def open_tars(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> IndexedSource:
+def open_tars(path: Path, *, skeleton: Skeleton | None = None, missing: MissingPoints = STRICT, **_: Any) -> IndexedSource:
     """Open an uncompressed tar, or a folder of them, whose clips are `.npy` arrays of four numbers per point.
 
     Raises:
@@ -48,23 +49,25 @@ def open_tars(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> Inde
         ConfigError: If clips cannot be memory-mapped: compressed, in `.npz`, or of another shape.
         AnnotationError: If neither `tars.json` nor `skeleton` names the skeleton, or a clip has no integer label.
     """
-    root, tars = files_with_suffix(path, ".tar", expected="files like 'clips-000000.tar'")
+    expected = "files like 'clips-000000.tar'"
+    root, tars, notes = files_with_suffix(path, ".tar", expected=expected, also=(TARS, f".tar{SUFFIX}"))
     stored = read_tars(root / TARS).get("metainfo", {})
     points = resolve_skeleton(stored.get("skeleton"), skeleton, where=path)
     signs = {s: i for i, s in enumerate(stored.get("signs", ()))}
-    records = [record for tar in tars for record in _records(tar, points, signs)]
+    records = [record for tar in tars for record in _records(tar, points, signs, missing)]
     unlabelled = next((r["clip_id"] for r in records if "label" not in r), None)
     if unlabelled is not None:
         raise AnnotationError(f"{path}: clip {unlabelled!r} has no label; add one to its .json or .cls")
     metainfo = {"dataset_name": path.stem, "classes": class_list(r["label"] for r in records), **stored}
-    return IndexedSource({**metainfo, "skeleton": describe_skeleton(points)}, points, records, root.resolve())
+    metainfo["skeleton"] = describe_skeleton(points)
+    return IndexedSource(metainfo, points, records, root.resolve(), notes, missing=missing)
 
 
-def _records(tar: Path, points: Skeleton, signs: dict[int, int]) -> Iterator[dict]:
+def _records(tar: Path, points: Skeleton, signs: dict[int, int], missing: MissingPoints) -> Iterator[dict]:
     index_file = tar.with_name(tar.name + SUFFIX)
     index = TarIndex.read(index_file) if index_file.is_file() else None
     if index is None or index.size != tar.stat().st_size:
-        index = index_tar(tar)
+        index = index_tar(tar, nonfinite=missing.nonfinite)
     if not index.mapped:
         raise ConfigError(f"{tar}: clips are not float (frames, points, 4) with zeros for missing points; use TarDataset")
     if index.clips and index.num_keypoints != points.num_keypoints:

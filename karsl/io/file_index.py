@@ -44,7 +44,7 @@ def inspect_array(path: str | Path) -> Inspection:
         raise missing_file_error(path) from None
     except ValueError as error:
         what = "the file is empty" if not path.stat().st_size else f"no readable .npy file ({error})"
-        raise CorruptRecordError(f"{path}: {what}; export it again or remove it") from error
+        raise CorruptRecordError(f"{path}: {what}; export it again") from error
     expected = math.prod(shape) * dtype.itemsize
     if size - start != expected:
         return [], [f"{path}: {size - start} bytes of numbers where the header says {expected}; export it again"]
@@ -66,7 +66,7 @@ def inspect_clips(path: str | Path) -> Inspection:
         FileNotFoundError: If there is no such file.
         CorruptRecordError: If the content does not fit the suffix, or the suffix is unknown.
     """
-    inspect = CLIP_FILES.get(Path(path).suffix)
+    inspect = CLIP_FILES.get(Path(path).suffix.lower())
     if inspect is None:
         raise CorruptRecordError(f"{path}: clips are read from {', '.join(CLIP_FILES)} files; convert it")
     return inspect(path)
@@ -197,7 +197,9 @@ def _load_index(path: Path) -> dict[str, IndexedFile]:
             return {}
         version, rows = msgpack.unpackb(data[8:], unicode_errors="surrogatepass")
         known = {row[0]: _to_file(row) for row in rows} if version == _VERSION else {}
-        msgspec.convert([member.shape for file in known.values() for member in file.members], list[tuple[Count, ...]])
+        members = [member for file in known.values() for member in file.members]
+        msgspec.convert([member.shape for member in members], list[tuple[Count, ...]])
+        msgspec.convert([member.range for member in members], list[tuple[int, ...] | None])
         return known
     except (OSError, ValueError, TypeError, LookupError, msgpack.UnpackException, msgspec.MsgspecError):
         return {}

@@ -179,9 +179,10 @@ class ClipReader:
         return clip
 
     def _read_raw(self, record: dict, path: str, key: str | None) -> np.ndarray:
-        if path.endswith(".npy"):
+        suffix = path[-4:].lower()
+        if suffix == ".npy":
             return self._maps.array(path)
-        if path.endswith((".pt", ".pth")):
+        if suffix == ".pth" or suffix.endswith(".pt"):
             return read_tensor(path, key)
         if key is None:
             raise CorruptRecordError(

@@ -7,6 +7,7 @@ import pytest
 
 from karsl.errors import CorruptRecordError, DataErrors
 from karsl.formats import convert, open_clips
+from karsl.formats.persons import NOTE
 from karsl.formats.pose_format import components_of, group_of, karsl_names, vocabularies
 from karsl.skeletons import Skeleton, get_skeleton
 from tests.formats.random_clips import make_source
@@ -72,7 +73,10 @@ def test_real_openpose_and_holistic_files_get_registered_skeletons(shared_data):
 def test_a_real_file_of_the_entire_body_is_holistic_with_hands_at_their_wrists(shared_data):
     source = open_clips(shared_data("autsl_dummy"))
     assert source.skeleton.name == "holistic_543"
-    assert source.notes == ("points have the values XYZKC; only x, y, z and confidence are read",)
+    assert source.notes == (
+        "2 files of other types are not read: 'labels.csv', 'signer0_sample1000_color.mp4'",
+        "points have the values XYZKC; only x, y, z and confidence are read",
+    )
     clip = source.read(source.records[0])
     assert clip.shape == (43, 543, 4)
     for side in ("left", "right"):
@@ -126,7 +130,7 @@ def test_the_most_visible_of_several_persons_is_read(tmp_path):
         Pose(header, body).write(stream)
     source = open_clips(tmp_path / "two.pose")
     assert source.read(source.records[0]).tolist() == [[[0.5, 0.5, 0, 0.5]]]
-    assert source.notes == ("some files have several persons; only the most visible one is read",)
+    assert source.notes == (f"some files have several persons; {NOTE}",)
     assert source.records[0]["fps"] == 30
 
 

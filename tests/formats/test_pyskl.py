@@ -9,6 +9,7 @@ import pytest
 
 from karsl.errors import AnnotationError, DataErrors
 from karsl.formats import open_clips
+from karsl.formats.persons import NOTE
 
 
 def annotation(**changes) -> dict:
@@ -54,7 +55,7 @@ def test_the_most_visible_of_several_persons_is_read_with_a_note(open_pickle):
     source = open_pickle(annotation(keypoint=keypoint, keypoint_score=score), split=splits)
     assert source.read(source.records[0])[0, 0].tolist() == [0.25, 0.5, 0, 0.5]
     assert source.notes == (
-        "1 clips have several persons; only the most visible one is read",
+        f"1 clips have several persons; {NOTE}",
         "1 clips are in several splits; the last one is used",
     )
 

@@ -84,8 +84,9 @@ def test_few_folders_of_a_huge_tree_are_read(tmp_path, monkeypatch):
 def test_problems_of_a_scan_have_a_remedy(write_clips, capsys):
     root = write_clips({"01-train/0001.npz": {"a": 3}})
     (root / "01-train" / "0002.npz").touch()
-    remedy = f"'karsl prepare {root} --skip-bad' writes annotations.json without them; then --ann-file annotations.json\n"
-    for words in (["prepare", root], ["pack", root, root / "out"]):
+    prepare = f"'karsl prepare {root} --skip-bad' writes annotations.json without them; then --ann-file annotations.json\n"
+    skip = "add --skip-bad (skip_bad=True) to leave these clips out\n"
+    for words, remedy in ((["prepare", root], prepare), (["pack", root, root / "out"], skip)):
         assert main([str(word) for word in words]) == 2
         assert capsys.readouterr().err.endswith(f"0002.npz: the file is empty; copy it again or remove it\n{remedy}")
 
