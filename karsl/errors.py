@@ -10,6 +10,9 @@ from typing import Any
 DISK_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 """Error numbers of a write that found no space: full disk, file size limit, quota."""
 
+SHARED_MEMORY_REMEDY = "enlarge /dev/shm (of a container: docker run --shm-size=2g), or use num_workers=0, which needs none"
+"""Remedy of every error about shared memory."""
+
 
 class KarslError(Exception):
     """Base class. The text is one sentence that names what is wrong and what to do about it."""

@@ -36,7 +36,7 @@ ORDER: dict[str, str] = {
         "base | resample geometry augment normalize select loading streams labels formatting | sampling | * | __init__"
     ),
     "io": (
-        "clip atomic lru labels shared_file paced_reader file_list missing | http | remote | npy |"
+        "clip atomic cache_folder lru labels shared_file paced_reader file_list missing | http | remote | npy |"
         " npz readahead hashing annotations | remote_cache torch_files pack_reader | reader file_index | sources | __init__"
     ),
     "pack": "manifest encode | transaction verify | edit build | write | __init__",

@@ -11,12 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import platformdirs
-from filelock import FileLock
 from xxhash import xxh3_64_hexdigest, xxh3_64_intdigest
 
 from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, FetchError, PackError
-from karsl.io.atomic import atomic_path
+from karsl.io.atomic import atomic_path, waiting_lock
+from karsl.io.cache_folder import user_cache_folder
 from karsl.io.http import public_url
 from karsl.io.remote import (
     DEFAULT_RETRY,
@@ -74,7 +73,7 @@ class FileCache:
     ) -> None:
         if max_bytes < 1:
             raise ConfigError(f"max_bytes={max_bytes} of a cache; expected at least 1")
-        self.folder = Path(folder).expanduser() if folder is not None else platformdirs.user_cache_path("karsl") / "shards"
+        self.folder = Path(folder).expanduser() if folder is not None else user_cache_folder() / "shards"
         self.max_bytes, self.retry = max_bytes, retry
         self._pinned_since_ns = 0
 
@@ -110,7 +109,7 @@ class FileCache:
         if self.has(url):
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(path.name + _LOCK)):
+        with waiting_lock(path.with_name(path.name + _LOCK)):
             if not self.has(url):
                 part = path.with_name(path.name + _PART)
                 if fetch is None:
@@ -142,7 +141,7 @@ class FileCache:
         path, before = self.path(url), b""
         version_file = path.with_name(path.name + _VERSION)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(path.name + _LOCK)), suppress(NotModified):
+        with waiting_lock(path.with_name(path.name + _LOCK)), suppress(NotModified):
             if self.has(url):
                 before = path.read_bytes()
             known_version = version_file.read_text() if before and version_file.exists() else ""
@@ -211,7 +210,7 @@ class FileCache:
     def evict(self, *, exclude: Sequence[Path] = ()) -> int:
         """Remove the least recently used files until the others fit; return the bytes that remain."""
         unused_ns = (self._pinned_since_ns or time.time_ns()) - GRACE_S * 1e9
-        with FileLock(self.folder / _LOCK):
+        with waiting_lock(self.folder / _LOCK):
             files = []
             for path in self.folder.glob("*/*"):
                 with suppress(FileNotFoundError):
@@ -292,7 +291,7 @@ def fetch_ranges_sparse(url: str, path: Path, size: int, spans: Sequence[Span], 
             contents = read_ranges(url, [(span.start, span.stop) for span in absent], retry=retry)
         except RangesNotSupported:
             _warn_without_ranges(url.rpartition("/")[0])
-            with FileLock(path.with_name(path.name + _LOCK)):
+            with waiting_lock(path.with_name(path.name + _LOCK)):
                 if _absent_spans(fd, absent):
                     read_chunks(url, lambda chunk, offset: write_at(fd, offset, chunk), retry, max_bytes=size)
             contents = [_read(fd, span) for span in absent]

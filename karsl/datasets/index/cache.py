@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
-import platformdirs
 from filelock import FileLock, Timeout
 from mmengine.logging import print_log
 
 from karsl.datasets.index.record_list import RecordList
 from karsl.datasets.index.writer import TEMP_SUFFIX
 from karsl.errors import IndexFileError
+from karsl.io.cache_folder import user_cache_folder
 
 try:
     import fcntl
@@ -138,7 +138,7 @@ class CacheDir:
     """
 
     def __init__(self, path: str | Path = "auto") -> None:
-        folder = platformdirs.user_cache_path("karsl") if path == "auto" else Path(path).expanduser()
+        folder = user_cache_folder() if path == "auto" else Path(path).expanduser()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_private(folder):
             folder = folder / f"karsl-{os.geteuid()}"
