@@ -82,7 +82,7 @@ def convert(content: Any, kind: type[T], *, where: object, error: type[KarslErro
     """
     try:
         return msgspec.convert(content, kind)
-    except (msgspec.ValidationError, RecursionError) as reason:
+    except (msgspec.ValidationError, RecursionError, UnicodeEncodeError) as reason:
         raise error(f"{where}: {_describe(reason)}; {remedy}") from reason
 
 
@@ -106,9 +106,11 @@ def whole_number(value: Any) -> int | None:
 
 def _describe(error: BaseException) -> str:
     """Return a message of msgspec with the field first."""
+    if isinstance(error, RecursionError):
+        return "it nests too deeply"
     match = _DESCRIPTION.fullmatch(str(error))
     if match is None or not match["problem"]:
-        return "it nests too deeply"
+        return str(error)
     problem = match["problem"].replace("`", "")
     problem = problem[0].lower() + problem[1:]
     return f"{match['place']}: {problem}" if match["place"] else problem

@@ -60,6 +60,7 @@ def test_content_becomes_the_declared_types():
 @pytest.mark.parametrize(
     ("content", "words"),
     [
+        ({"\ud800": 1}, "x: .*surrogates not allowed"),
         (5, "x: expected object, got int; do it again"),
         ({}, "x: object missing required field shards"),
         ({"shards": [{"size": "3"}]}, r"x: shards\[0\].size: expected int, got str"),

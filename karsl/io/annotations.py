@@ -27,6 +27,7 @@ _REMEDY = "write it again with 'karsl prepare'"
 MIN_CLASSES = 10_000
 """Number of classes that labels may always refer to; more need as many clips, or names in the metainfo."""
 
+_INVALID = (msgspec.ValidationError, UnicodeEncodeError)  # the latter for texts and keys with lone surrogates
 _INT64 = (1 << 63) - 1
 _OFFSET = (Count, "a whole number of at least 0 is expected")
 _FIELDS: dict[str, tuple[Any, str]] = {
@@ -125,7 +126,7 @@ def check_records(records: list[dict], where: str | Path, *, required: Sequence[
     try:
         msgspec.convert(records, list[_Record])  # type: ignore[valid-type]  # a few hundredths of a second for 75,300
         problems = []
-    except msgspec.ValidationError:
+    except _INVALID:
         problems = [(number, *problem) for number, record in enumerate(records) for problem in _wrong_values(record)]
     problems += _absent_keys(records, required)
     problems = problems or _wrong_paths(records)
@@ -154,7 +155,7 @@ def _wrong_values(record: dict) -> Iterator[tuple[str, str]]:
         kind, expected = _FIELDS[key]
         try:
             msgspec.convert(plain, kind)
-        except msgspec.ValidationError:
+        except _INVALID:
             yield key, f"has {key}={shorten(value)}; {expected}"
 
 

@@ -27,6 +27,8 @@ from karsl.io.http import InvalidAnswerError, open_http, public_url, valid_versi
 _FINAL_STATUS = frozenset((301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 410))
 _CHUNK_BYTES = 1 << 18
 _MAX_GAP = 1 << 16  # at 10 MB/s reading a gap of this size costs less than another round trip
+LIST_BYTES = 128 << 20
+"""Maximum size of a file that is read into memory."""
 MAX_BYTES = 1 << 42
 """Size that no shard has, for files of unknown size."""
 _CLOSED_EARLY = "the connection was closed early"
@@ -321,7 +323,7 @@ def _read_run(url: str, run: tuple[int, int], retry: Retry) -> bytes:
     return with_retries(read, retry, f"{public_url(url)}: bytes {start} to {stop}")
 
 
-def read_file(url: str, known_version: str, retry: Retry, *, max_bytes: int) -> tuple[bytes, str]:
+def read_file(url: str, known_version: str, retry: Retry, *, max_bytes: int = LIST_BYTES) -> tuple[bytes, str]:
     """Read a small remote file; return its content and version.
 
     Raises:

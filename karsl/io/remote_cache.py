@@ -19,6 +19,7 @@ from karsl.io.cache_folder import user_cache_folder
 from karsl.io.http import public_url
 from karsl.io.remote import (
     DEFAULT_RETRY,
+    LIST_BYTES,
     NotModified,
     RangesNotSupported,
     Retry,
@@ -40,7 +41,6 @@ SPARSE = ".clips"
 _PART, _LOCK, _VERSION = ".part", ".lock", ".version"
 LIST_BYTES_VARIABLE = "KARSL_MAX_LIST_BYTES"
 """Environment variable of the maximum size of a list of files on a server: manifest, annotations, index."""
-_LIST_BYTES = 128 << 20
 _TOUCH_NS = 10**9  # resolution of the time of the last use
 _LOGGER = logging.getLogger(__name__)
 
@@ -234,7 +234,7 @@ def max_list_bytes() -> int:
     Raises:
         ConfigError: If `KARSL_MAX_LIST_BYTES` is not a number.
     """
-    text = os.environ.get(LIST_BYTES_VARIABLE) or str(_LIST_BYTES)
+    text = os.environ.get(LIST_BYTES_VARIABLE) or str(LIST_BYTES)
     if not text.isdecimal():
         raise ConfigError(f"{LIST_BYTES_VARIABLE}={text!r}; expected a number of bytes")
     return int(text)

@@ -60,6 +60,7 @@ def test_a_file_that_is_not_in_the_format_is_named_with_what_is_wrong(tmp_path, 
     ("wrong", "words"),
     [
         ({"label": "x"}, "label='x'; a whole number is expected"),
+        ({"label": "\ud800"}, "label='.ud800'; a whole number is expected"),
         ({"label": None}, "label=None; a whole number is expected, and no 'label' where it is unknown"),
         ({"label": float("nan")}, "label=nan; a whole number"),
         ({"label": [1]}, r"label=\[1\]; a whole number"),
@@ -83,6 +84,12 @@ def test_a_wrong_value_is_named_with_its_record(wrong, words):
     records = [{"keypoint_path": "a.npy", "label": 0}, {"keypoint_path": "a.npy", **wrong}]
     with pytest.raises(AnnotationError, match=f"^a.json: record 1 (has )?{words}"):
         check_records(records, "a.json")
+
+
+def test_keys_that_are_no_text_are_left_alone():
+    records = [{"\ud800": 1, "label": 0}, {5: 1, "label": "0"}]
+    check_records(records, "a")
+    assert records[1] == {5: 1, "label": 0}
 
 
 def test_equal_problems_are_one_and_other_problems_another():
