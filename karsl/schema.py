@@ -101,7 +101,10 @@ def whole_number(value: Any) -> int | None:
         return int(digits) if is_whole else None
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
-    return int(value) if isinstance(value, Integral) or float(value).is_integer() else None
+    if isinstance(value, Integral):
+        return int(value)
+    number = float(value)
+    return int(number) if number.is_integer() else None
 
 
 def _describe(error: BaseException) -> str:

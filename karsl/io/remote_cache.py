@@ -41,6 +41,7 @@ SPARSE = ".clips"
 _PART, _LOCK, _VERSION = ".part", ".lock", ".version"
 LIST_BYTES_VARIABLE = "KARSL_MAX_LIST_BYTES"
 """Environment variable of the maximum size of a list of files on a server: manifest, annotations, index."""
+_MAX_SPAN_BYTES = 1 << 30  # a clip of some hours
 _TOUCH_NS = 10**9  # resolution of the time of the last use
 _LOGGER = logging.getLogger(__name__)
 
@@ -97,8 +98,8 @@ class FileCache:
             url: URL of the file; a local path is returned as it is.
             fetch: `fetch(url, target)` writes the file; None downloads it.
             check: `check(target)` raises if the content is wrong; the file is removed then.
-            size: Size of the file in bytes, if it is known; the server may not send more. Otherwise the bound is the size of
-                the cache, or its default if that is larger.
+            size: Size of the file in bytes, if it is known. The server may not send more, and never more than the size of the
+                cache, or its default if that is larger.
 
         Raises:
             FetchError: If the file cannot be downloaded.
@@ -113,9 +114,8 @@ class FileCache:
             if not self.has(url):
                 part = path.with_name(path.name + _PART)
                 if fetch is None:
-                    download(
-                        url, part, retry=self.retry, max_bytes=max(self.max_bytes, DEFAULT_BYTES) if size is None else size
-                    )
+                    limit = max(self.max_bytes, DEFAULT_BYTES)
+                    download(url, part, retry=self.retry, max_bytes=limit if size is None else min(size, limit))
                 else:
                     fetch(url, part)
                 if check is not None:
@@ -271,8 +271,13 @@ def fetch_ranges_sparse(url: str, path: Path, size: int, spans: Sequence[Span], 
 
     Raises:
         FetchError: If a range cannot be downloaded.
-        CorruptRecordError: If a downloaded range has another checksum.
+        CorruptRecordError: If a range is outside the file or implausibly large, or has another checksum.
     """
+    wrong = next((s for s in spans if not (0 <= s.start < s.stop <= size and s.stop - s.start <= _MAX_SPAN_BYTES)), None)
+    if wrong is not None:
+        raise CorruptRecordError(
+            f"{public_url(url)}: bytes {wrong.start} to {wrong.stop} are no clip in a file of {size:,} bytes; write its index again"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
     try:
