@@ -32,6 +32,7 @@ _INT64 = (1 << 63) - 1
 _OFFSET = (Count, "a whole number of at least 0 is expected")
 _FIELDS: dict[str, tuple[Any, str]] = {
     "keypoint_path": (str, "a string is expected"),
+    "file": (str, "a string is expected"),
     "keypoint_key": (str | int | None, "the name of an array is expected"),
     "clip_id": (str | int, "a string is expected"),
     "label": (

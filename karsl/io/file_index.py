@@ -199,6 +199,7 @@ def _load_index(path: Path) -> dict[str, IndexedFile]:
         known = {row[0]: _to_file(row) for row in rows} if version == _VERSION else {}
         members = [member for file in known.values() for member in file.members]
         msgspec.convert([member.shape for member in members], list[tuple[Count, ...]])
+        msgspec.convert([member.key for member in members], list[str | int | None])
         msgspec.convert([member.range for member in members], list[tuple[int, ...] | None])
         return known
     except (OSError, ValueError, TypeError, LookupError, msgpack.UnpackException, msgspec.MsgspecError):

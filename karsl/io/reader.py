@@ -52,7 +52,7 @@ class ClipReader:
         self.nonfinite, self.verify = nonfinite, verify
         self.cache: LRU[np.ndarray] = LRU(cache_bytes, nbytes)
         self._archives, self._maps = NpzReader(), MappedFiles(max_maps)
-        self._packs: LRU[Pack] = LRU(max_maps)  # each has files open
+        self._packs: dict[str, Pack] = {}  # the least recently used first; each has files open
         self._verified: dict[str, tuple[weakref.ref[np.ndarray], set[int]]] = {}  # a map of a path, offsets in it
 
     def read(self, record: dict, num_keypoints: int, *, fill: Fill | None = None) -> np.ndarray:
@@ -80,10 +80,12 @@ class ClipReader:
         Raises:
             CorruptRecordError: If its frames have another number of keypoints.
         """
-        pack = self._packs.get(path)
+        pack = self._packs.pop(path, None)
         if pack is None:
             pack = Pack(path, verify=self.verify)
-            self._packs.put(path, pack)
+            while len(self._packs) >= self._maps.max_open:
+                del self._packs[next(iter(self._packs))]
+        self._packs[path] = pack
         if pack.frames.shape[1] != num_keypoints:
             raise CorruptRecordError(
                 f"{path}: {pack.frames.shape[1]} keypoints, the skeleton has {num_keypoints}; is it right?"

@@ -98,8 +98,8 @@ class FileCache:
             url: URL of the file; a local path is returned as it is.
             fetch: `fetch(url, target)` writes the file; None downloads it.
             check: `check(target)` raises if the content is wrong; the file is removed then.
-            size: Size of the file in bytes, if it is known. The server may not send more, and never more than the size of the
-                cache, or its default if that is larger.
+            size: Size of the file in bytes, if it is known. The server may not send more, nor more than the size of the
+                cache or its default, whichever is larger.
 
         Raises:
             FetchError: If the file cannot be downloaded.
@@ -276,7 +276,8 @@ def fetch_ranges_sparse(url: str, path: Path, size: int, spans: Sequence[Span], 
     wrong = next((s for s in spans if not (0 <= s.start < s.stop <= size and s.stop - s.start <= _MAX_SPAN_BYTES)), None)
     if wrong is not None:
         raise CorruptRecordError(
-            f"{public_url(url)}: bytes {wrong.start} to {wrong.stop} are no clip in a file of {size:,} bytes; write its index again"
+            f"{public_url(url)}: bytes {wrong.start} to {wrong.stop} are no clip in a file of {size:,} bytes; write its "
+            "index again"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
