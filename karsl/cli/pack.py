@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from karsl.cli.options import (
     add_import,
     add_label_sheet,
+    add_layout,
     add_missing,
     add_skip_bad,
     add_source_skeleton,
     add_trust_pickle,
     import_user_modules,
+    layout_arguments,
     missing_points,
     print_skipped,
 )
@@ -72,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_missing(parser)
     add_skip_bad(parser)
+    add_layout(parser, "SOURCE")
     add_label_sheet(parser)
     add_trust_pickle(parser)
     add_import(parser)
@@ -172,6 +175,7 @@ def _open(args: argparse.Namespace) -> Any:
         format=args.format,
         skeleton=args.source_skeleton or args.skeleton,
         label_table=args.label_sheet,
+        **layout_arguments(args),
         trusted=args.trust_pickle,
         progress=tracker("listing clips"),
         missing=missing_points(args),

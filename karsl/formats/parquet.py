@@ -194,8 +194,8 @@ def open_parquet(
 ) -> FunctionSource:
     """Open a file or a folder of files, of karsl or with columns `clip_id`, `label` and nested lists in `keypoint`.
 
-    Labels are numbers, whose names are those of a Hugging Face `ClassLabel` or in `gloss`, or texts, which become the classes
-    in alphabetical order.
+    Labels are numbers, whose names are those of a Hugging Face `ClassLabel` or in `gloss`, or texts, which become the
+    classes in alphabetical order.
 
     Raises:
         AnnotationError: If a column is missing, or neither the file nor `skeleton` names the skeleton.

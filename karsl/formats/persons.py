@@ -11,8 +11,8 @@ def select_person(keypoint: np.ndarray, score: np.ndarray) -> int:
     """Return the index of the person to read.
 
     It is the person with the largest sum of scores. If all scores are 0 or 1, they only count points, and a chair that a
-    sensor takes for a body has every point in every frame. The person that moves most is chosen then: the variance of the
-    positions over time, times the share of points that are present.
+    sensor confuses with a body has every point in every frame. The person that moves most is chosen then: the variance of
+    the positions over time, times the share of points that are present.
 
     Args:
         keypoint: (M, T, V, 2 or 3).

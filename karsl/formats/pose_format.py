@@ -208,9 +208,9 @@ def _read_clip(root: Path, target: Skeleton, missing: MissingPoints, record: dic
 
 
 def _to_clip(pose: Any, missing: MissingPoints, *, where: str) -> np.ndarray:
-    """Return float32 (T, all points of the file, 4) of one person, see `select_person`, with pixels divided by the image size.
+    """Return float32 (T, all points of the file, 4) of one person with pixels divided by the image size.
 
-    A point with a confidence but without coordinates, all NaN, is missing. An image of 0 x 0 leaves coordinates as they are.
+    See `select_person`. A point with a confidence but with NaN coordinates is missing. Without an image size, pixels stay.
     """
     data, score = np.ma.getdata(pose.body.data), np.asarray(pose.body.confidence, np.float32)
     if data.ndim != 4 or not data.shape[0] or not data.shape[1]:
@@ -289,13 +289,14 @@ def open_pose(path: Path, *, skeleton: Skeleton | None = None, missing: MissingP
         DataErrors: If no file can be read, with all problems.
     """
     root = path if path.is_dir() else path.parent
-    metainfo, listed, unread, _ = _list_clips(path)
-    if skeleton is None and "skeleton" in metainfo:
-        skeleton = get_skeleton(metainfo["skeleton"])
-    first, notes = skeleton, set()
+    clips = _list_clips(path)
+    if skeleton is None and "skeleton" in clips.metainfo:
+        skeleton = get_skeleton(clips.metainfo["skeleton"])
+    first = skeleton
+    notes: set[str] = set()
     records: list[dict] = []
     problems: list[str] = []
-    for record in listed:
+    for record in clips.records:
         with collect_errors(problems):
             pose = _read(root / record["file"], header_only=True)
             found = _file_skeleton(pose.header.components)[0]
@@ -308,9 +309,9 @@ def open_pose(path: Path, *, skeleton: Skeleton | None = None, missing: MissingP
             notes |= _notes(pose)
     if first is None:
         raise DataErrors(str(path), problems)
-    metainfo = {**metainfo, "skeleton": describe_skeleton(first)}
+    metainfo = {**clips.metainfo, "skeleton": describe_skeleton(first)}
     reader = partial(_read_clip, root, first, missing)
-    return FunctionSource(metainfo, first, records, reader, (*unread, *sorted(notes)), problems=tuple(problems))
+    return FunctionSource(metainfo, first, records, reader, (*clips.notes, *sorted(notes)), problems=tuple(problems))
 
 
 def _list_clips(path: Path) -> Listing:

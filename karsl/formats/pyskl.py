@@ -36,8 +36,8 @@ def to_clip(annotation: dict, *, where: str, missing: MissingPoints = STRICT) ->
     """Convert one person of an annotation, see `select_person`, to a canonical clip, with pixels divided by the image size.
 
     Args:
-        annotation: `keypoint` (M, T, V, 2 or 3), and optionally `keypoint_score` (M, T, V) and `img_shape`: height and width,
-            perhaps followed by the number of channels.
+        annotation: `keypoint` (M, T, V, 2 or 3), and optionally `keypoint_score` (M, T, V) and `img_shape`: height, width
+            and perhaps the number of channels.
         where: Name of the clip, for errors.
         missing: Rules that say which points are missing. A point whose coordinates are all NaN always is.
 

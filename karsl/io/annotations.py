@@ -20,7 +20,8 @@ from karsl.schema import Count, UInt64, convert, read_json, whole_number
 BYTE_RANGE_KEY = "member"
 """Record key of the array's position in its archive, a list in the order of `karsl.io.npz.ByteRange`."""
 LOCATOR_KEYS = frozenset(
-    ("keypoint_path", "keypoint_key", BYTE_RANGE_KEY, "frame_start", "byte_start", "dtype", "xxh3", "pack", "sample_idx")
+    ("keypoint_path", "keypoint_key", "keypoint_index", BYTE_RANGE_KEY, "frame_start", "byte_start", "dtype", "xxh3", "raw")
+    + ("pack", "sample_idx")
 )
 """Record keys that locate the clip in one copy of the files or in one dataset."""
 _REMEDY = "write it again with 'karsl prepare'"
@@ -34,6 +35,8 @@ _FIELDS: dict[str, tuple[Any, str]] = {
     "keypoint_path": (str, "a string is expected"),
     "file": (str, "a string is expected"),
     "keypoint_key": (str | int | None, "the name of an array is expected"),
+    "keypoint_index": (Count | None, "the number of a row is expected"),
+    "raw": (Annotated[int, msgspec.Meta(ge=3, le=4)], "3 or 4 values per keypoint are expected"),
     "clip_id": (str | int, "a string is expected"),
     "label": (
         Annotated[int, msgspec.Meta(ge=-_INT64, le=_INT64)],

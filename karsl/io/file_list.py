@@ -114,7 +114,8 @@ def list_folder(folder: Path, unread: Unread, prefix: str = "") -> tuple[list[st
         unread: Collector of names that are not read.
         prefix: Path of the folder in these names, empty or with a final `/`.
     """
-    folders, files = [], []
+    folders: list[str] = []
+    files: list[str] = []
     try:
         entries = list(os.scandir(folder))
     except OSError:

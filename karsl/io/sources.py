@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +13,7 @@ import numpy as np
 
 from karsl.errors import CorruptRecordError
 from karsl.io.annotations import LOCATOR_KEYS, join_folder
+from karsl.io.array_layout import ArrayLayout
 from karsl.io.clip import value_problem
 from karsl.io.file_index import Progress
 from karsl.io.hashing import fingerprint_files, list_files
@@ -50,7 +51,7 @@ class ClipSource(ABC):
 
     metainfo: dict
     skeleton: Skeleton
-    records: list[dict]
+    records: Sequence[dict]
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
@@ -117,14 +118,16 @@ class IndexedSource(ClipSource):
     Args:
         metainfo, skeleton, records, notes, problems: See `ClipSource`.
         root: Folder that the paths of the records are relative to.
+        layout: Layout of arrays in files, see `ClipReader.read`.
         missing: Rules that say which points are missing.
     """
 
     metainfo: dict
     skeleton: Skeleton
-    records: list[dict]
+    records: Sequence[dict]
     root: Path
     notes: tuple[str, ...] = ()
+    layout: ArrayLayout | None = None
     problems: tuple[str, ...] = ()
     missing: MissingPoints = STRICT
     _reader: ClipReader = field(init=False, repr=False, compare=False)
@@ -139,8 +142,8 @@ class IndexedSource(ClipSource):
     def read_stored(self, record: dict) -> np.ndarray:
         """Return the canonical clip in its stored dtype, without a copy if the file is memory-mapped."""
         path = join_folder(self.root, record["keypoint_path"])
-        clip = self._reader.read({**record, "keypoint_path": path}, self.skeleton.num_keypoints)
-        return self.missing.clear(clip)
+        located = {**record, "keypoint_path": path}
+        return self.missing.clear(self._reader.read(located, self.skeleton.num_keypoints, layout=self.layout))
 
     def public_record(self, record: dict) -> dict:
         """Return a record without the keys that locate its clip."""
@@ -148,8 +151,15 @@ class IndexedSource(ClipSource):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of names, sizes and modification times of the files that the records name."""
-        return fingerprint_files(self.root, (r["keypoint_path"] for r in self.records))
+        """Hash of names, sizes and modification times of the files that the records name, or that are in such a folder."""
+        paths = {r["keypoint_path"]: None for r in self.records}
+        folders = {
+            path: [f"{path}/{name}" for name in list_files(self.root / path)]
+            for path in paths
+            if (self.root / path).is_dir()
+        }
+        names = (name for path in paths for name in folders.get(path, [path]))
+        return fingerprint_files(self.root, names)
 
 
 class RemappedSource(ClipSource):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
@@ -33,25 +33,22 @@ def group_copies(keys: Sequence[Hashable | None], digest: Callable[[int], bytes 
         >>> group_copies([7, 8, 7, None, 7], lambda position: b"b" if position == 4 else b"a")
         [[0, 2]]
     """
-    by_key: defaultdict[Hashable, list[int]] = defaultdict(list)
-    for position, key in enumerate(keys):
-        if key is not None:
-            by_key[key].append(position)
+    counts = Counter(keys)
+    del counts[None]
+    shared = {key for key, count in counts.items() if count > 1}
     by_content: defaultdict[tuple, list[int]] = defaultdict(list)
-    for key, positions in by_key.items():
-        if len(positions) > 1:
-            for position in positions:
-                content = digest(position)
-                if content is not None:
-                    by_content[key, content].append(position)
+    for position, key in enumerate(keys) if shared else ():
+        content = digest(position) if key in shared else None
+        if content is not None:
+            by_content[key, content].append(position)
     return [positions for positions in by_content.values() if len(positions) > 1]
 
 
 def choose_copies(records: Sequence[dict], groups: Sequence[Sequence[int]]) -> tuple[set[int], list[str]]:
     """Return the positions of the copies to leave out, and one sentence for each of them.
 
-    One copy is kept, that of the test split if there is one, so that a test set stays complete. If copies belong to different
-    signs, none is kept, since one of the labels is wrong.
+    One copy is kept, that of the test split if there is one, so that a test set stays complete. If copies belong to
+    different signs, none is kept, since one of the labels is wrong.
 
     Args:
         records: Records with `clip_id`, `keypoint_path`, `sign` and `split`.

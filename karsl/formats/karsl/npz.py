@@ -110,5 +110,5 @@ def open_karsl(
     ann_file = path / ANNOTATIONS
     notes = [f"the folders are read, not {ann_file}; open that file to use it"] if ann_file.is_file() else []
     return IndexedSource(
-        metainfo, skeleton, records, path.resolve(), (*notes, *scan.notes), tuple(scan.problems), missing=missing
+        metainfo, skeleton, records, path.resolve(), (*notes, *scan.notes), problems=tuple(scan.problems), missing=missing
     )

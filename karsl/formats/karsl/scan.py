@@ -19,22 +19,20 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
-import numpy as np
 from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import CorruptRecordError, DataErrors, DatasetNotFoundError
 from karsl.formats.karsl.copies import choose_copies, content_digest, group_copies
 from karsl.formats.karsl.layout import SPLITS, describe_layout, list_some_files, suggest_fix, suggest_name
 from karsl.io.annotations import BYTE_RANGE_KEY
+from karsl.io.array_files import read_array
 from karsl.io.clip import canonical_clip, shape_problem, value_problem
 from karsl.io.file_index import CLIP_FILES, FileIndex, IndexedFile, Progress
 from karsl.io.file_list import FOLDER, NOT_UTF8, Unread, has_suffix, list_folder, printable
 from karsl.io.labels import LABEL_FILES, LabelTable
 from karsl.io.missing import STRICT, MissingPoints, likely_marker, marker_note
-from karsl.io.npy import MappedFiles
-from karsl.io.npz import Member, read_member
+from karsl.io.npz import Member
 from karsl.io.pack_reader import ANNOTATIONS
-from karsl.io.torch_files import read_tensor
 from karsl.skeletons import Skeleton
 
 _FOLDER = re.compile(r"(?P<signer>\d{2})-(?P<split>.+)")
@@ -50,7 +48,7 @@ class ScanResult:
         problems: One sentence per problem.
         notes: One sentence per kind of file or folder that is not read.
         empty_clips: `clip_id` of the records without a point in any frame. Empty unless values were read.
-        markers: `clip_id` of the first record that seems to have each marker of missing points. Empty unless values were read.
+        markers: `clip_id` of the first record that seems to have each marker of missing points. Empty as before.
         contents: For each record, a value that is equal for equal content; None if it is unknown.
     """
 
@@ -70,6 +68,12 @@ class ScanResult:
         """Return all problems as one error with a remedy; `where` replaces the path of `root` in its first line."""
         remedy = suggest_fix(root, self.problems, has_records=bool(self.records))
         return DataErrors(where or str(root), self.problems, remedy)
+
+    def remove(self, positions: set[int]) -> None:
+        """Remove some clips."""
+        kept = [position for position in range(len(self.records)) if position not in positions]
+        self.records = [self.records[position] for position in kept]
+        self.contents = [self.contents[position] for position in kept]
 
     def add(self, other: ScanResult) -> None:
         """Add the clips of another file."""
@@ -203,7 +207,7 @@ def _scan_file(
         )
     for member in file.members:
         problem = shape_problem(member.shape, member.dtype, skeleton.num_keypoints)
-        content: Hashable | None = None if member.range is None else (member.range.crc, member.range.size)
+        content: Hashable | None = None if member.range is None else member.range.crc
         marker = None
         if problem is None and missing is not None:
             problem, content, marker = _check_values(root / file.name, member, missing, search=not result.records)
@@ -251,9 +255,9 @@ def _to_record(file: IndexedFile, member: Member, metadata: dict) -> dict:
 def _check_values(
     path: Path, member: Member, missing: MissingPoints, *, search: bool
 ) -> tuple[str | None, bytes | None, str | None]:
-    """Return a problem of a clip or None, the hash of its content, None without any point, and a marker of missing points."""
+    """Return a problem of a clip, the hash of its content unless it has no point, and a likely marker of missing points."""
     try:
-        raw = _read_clip(path, member.key)
+        raw = read_array(path, member.key)
     except CorruptRecordError as error:
         return f"is damaged: {error}", None, None
     clip = missing.clear(raw)
@@ -264,40 +268,40 @@ def _check_values(
     return None, content_digest(clip), marker
 
 
-def _read_clip(path: Path, key: str | None) -> np.ndarray:
-    suffix = path.suffix.lower()
-    if suffix == ".npz":
-        return read_member(path, str(key))
-    return read_tensor(path, key) if suffix == ".pt" else MappedFiles(1).array(str(path))
-
-
 def _leave_out_copies(root: Path, result: ScanResult) -> None:
     """Remove clips from a result whose `clip_id` or content another clip has, and add a problem for each."""
-    first_files: dict[str, str] = {}
-    repeated = set()
-    for position, record in enumerate(result.records):
-        file = record["keypoint_path"]
-        first = first_files.setdefault(record["clip_id"], file)
-        if first != file:
-            repeated.add(position)
-            result.problems.append(f"{file}: clip {record['clip_id']!r} is also in {first}; rename one of the two")
-    kept = [position for position in range(len(result.records)) if position not in repeated]
-    records = [result.records[position] for position in kept]
-    contents = [result.contents[position] for position in kept]
+    repeated = _repeated_ids(result)
+    if repeated:
+        result.remove(repeated)
 
     def digest(position: int) -> bytes | None:
-        if isinstance(contents[position], bytes):
-            return contents[position]
-        record = records[position]
+        content, record = result.contents[position], result.records[position]
+        if isinstance(content, bytes):
+            return content
         try:
-            return content_digest(_read_clip(root / record["keypoint_path"], record.get("keypoint_key")))
+            return content_digest(read_array(root / record["keypoint_path"], record.get("keypoint_key")))
         except (CorruptRecordError, FileNotFoundError):
             return None  # reading the clip raises the error
 
-    copies, problems = choose_copies(records, group_copies(contents, digest))
+    copies, problems = choose_copies(result.records, group_copies(result.contents, digest))
     result.problems += problems
-    result.records = [record for position, record in enumerate(records) if position not in copies]
-    result.contents = [content for position, content in enumerate(contents) if position not in copies]
+    if copies:
+        result.remove(copies)
+
+
+def _repeated_ids(result: ScanResult) -> set[int]:
+    """Return the positions of clips whose id an earlier clip has, as of '0001/a.npy' and 'a' in '0001.npz'; add problems."""
+    ids = [record["clip_id"] for record in result.records]
+    repeated: set[int] = set()
+    if len(set(ids)) == len(ids):
+        return repeated
+    first: dict[str, int] = {}
+    for position, clip_id in enumerate(ids):
+        if first.setdefault(clip_id, position) != position:
+            file, other = (result.records[p]["keypoint_path"] for p in (position, first[clip_id]))
+            repeated.add(position)
+            result.problems.append(f"{file}: clip {clip_id!r} is also in {other}; rename one of the two")
+    return repeated
 
 
 def _without_root(text: str, root: Path) -> str:

@@ -42,6 +42,7 @@ class SourceClips:
 
     def __init__(self, source: Any) -> None:
         self.source, self.metainfo = source, source.metainfo
+        self.skipped_problems = tuple(getattr(source, "problems", ()))
 
     def __len__(self) -> int:
         return len(self.source.records)
