@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -240,7 +241,7 @@ def clip_checksum(frames: np.ndarray, presence: np.ndarray) -> int:
 def _open_map(path: Path) -> np.memmap:
     if not path.is_file():
         manifest, hint = path.with_name(MANIFEST), "is data_root the folder of the pack?"
-        if manifest.is_file() and path.name.encode() not in manifest.read_bytes():
+        if manifest.is_file() and os.fsencode(path.name) not in manifest.read_bytes():
             hint = "the pack was replaced since this run opened it; start the run again"
         raise FileNotFoundError(f"{path}: no such file; {hint}")
     try:
