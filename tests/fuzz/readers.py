@@ -117,6 +117,27 @@ def make_block(folder: Path) -> Path:
     return root
 
 
+def make_arrays(folder: Path) -> Path:
+    """Write stacks, ragged clips and a file per clip, in the folder of a class."""
+    root = folder / "arrays"
+    (root / "hello").mkdir(parents=True)
+    clips = [clip_of(record) for record in records()]
+    stack = np.stack([clip[:2] for clip in clips])
+    np.save(root / "hello" / "shard_0.npy", stack)
+    np.savez(root / "hello" / "shard_1.npz", stack)
+    torch.save(torch.from_numpy(stack), root / "hello" / "shard_2.pt")
+    np.savez(root / "hello" / "shard_3.npz", data=np.concatenate(clips), lengths=[len(clip) for clip in clips])
+    np.save(root / "hello" / "1.npy", clips[0])
+    return root
+
+
+def read_arrays(path: Path) -> None:
+    source = open_clips(path, format="arrays", layout="hand_42")
+    for record in source.records:
+        source.read(record)
+    read_dataset(KeypointDataset(data_root=str(path), layout="hand_42", pipeline=PIPELINE, index_cache=None))
+
+
 def make_scan(folder: Path) -> Path:
     """Write KArSL's layout; its cached scan is written when it is first read."""
     root = folder / "corpus" / "01-train"
@@ -358,6 +379,7 @@ _DATASETS = (
 _FORMATS = (
     *(Reader(name, partial(make_format, name), partial(read_format, name)) for name, form in FORMATS.items() if form.writer),
     Reader("asl-app", make_asl_app, partial(read_format, "asl-app")),
+    Reader("arrays", make_arrays, read_arrays),
     Reader("msl150", make_msl, partial(read_format, "msl150")),
     Reader("karsl-block", make_block, partial(read_format, "karsl-block")),
     Reader("pack", make_pack, partial(read_format, "pack")),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import mmap
 import os
 import resource
@@ -168,6 +169,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
+    logging.disable()
     Retry.backoff = lambda self, failures: None  # type: ignore[method-assign]
     for name in args.readers or READERS:
         print(json.dumps(run(READERS[name], args.first, args.inputs), ensure_ascii=True), flush=True)
