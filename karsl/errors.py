@@ -34,6 +34,10 @@ class AnnotationError(KarslError, ValueError):
     """An annotation file or label table is not in its format."""
 
 
+class AnnotationTypeError(AnnotationError, TypeError):
+    """An annotation file is no dict, for which MMEngine raises a TypeError."""
+
+
 class SkeletonError(KarslError, ValueError):
     """A skeleton is unknown, or lacks a keypoint, group or mirror that is asked for."""
 

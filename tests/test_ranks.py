@@ -20,8 +20,8 @@ ROOT = Path(karsl.__file__).parent
 # a new one may use. A new module that a named one, or another new one, imports gets its own place below that.
 ORDER: dict[str, str] = {
     "": (
-        "version errors discovery | registry checks progress | __init__ | skeletons | io | pack webdataset | formats |"
-        " audit | datasets | models engine evaluation visualization profiling ray testing | cli | __main__"
+        "version errors discovery | registry checks progress schema | __init__ | skeletons | io | pack webdataset |"
+        " formats | audit | datasets | models engine evaluation visualization profiling ray testing | cli | __main__"
     ),
     "datasets": (
         "rng transfer collate index | state records transforms | batching pipeline | tree | order keypoint_dataset |"
@@ -36,9 +36,10 @@ ORDER: dict[str, str] = {
         "base | resample geometry augment normalize select loading streams labels formatting | sampling | * | __init__"
     ),
     "io": (
-        "clip layout_config atomic cache_folder lru labels shared_file remote addresses file_list missing | npy |"
-        " npz readahead hashing annotations remote_cache | array_layout torch_zip hdf5 |"
-        " rows torch_files pack_reader | array_files file_index | reader | sources | __init__"
+        "clip layout_config atomic cache_folder lru labels shared_file paced_reader addresses file_list missing | http |"
+        " remote | npy | npz readahead hashing annotations | remote_cache | array_layout torch_zip hdf5 |"
+        " rows torch_files pack_reader |"
+        " array_files file_index | reader | sources | __init__"
     ),
     "pack": "manifest encode | transaction verify | edit build | write | __init__",
     "webdataset": "samples | index | write | shards | __init__",

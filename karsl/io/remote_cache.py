@@ -16,14 +16,17 @@ from xxhash import xxh3_64_hexdigest, xxh3_64_intdigest
 from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, FetchError, PackError
 from karsl.io.atomic import atomic_path, waiting_lock
 from karsl.io.cache_folder import user_cache_folder
+from karsl.io.http import public_url
 from karsl.io.remote import (
     DEFAULT_RETRY,
+    LIST_BYTES,
     NotModified,
     RangesNotSupported,
     Retry,
     download,
     is_final_error,
     is_remote,
+    local_path,
     read_chunks,
     read_file,
     read_ranges,
@@ -36,6 +39,9 @@ GRACE_S = 60.0
 SPARSE = ".clips"
 """Suffix of files of which only some byte ranges are downloaded."""
 _PART, _LOCK, _VERSION = ".part", ".lock", ".version"
+LIST_BYTES_VARIABLE = "KARSL_MAX_LIST_BYTES"
+"""Environment variable of the maximum size of a list of files on a server: manifest, annotations, index."""
+_MAX_SPAN_BYTES = 1 << 30  # a clip of some hours
 _TOUCH_NS = 10**9  # resolution of the time of the last use
 _LOGGER = logging.getLogger(__name__)
 
@@ -76,10 +82,15 @@ class FileCache:
         """Return the local path of a remote file; files of one remote folder share a local folder."""
         folder, _, name = url.partition("?")[0].rpartition("/")
         query = url[len(folder) + len(name) + 1 :]
-        return self.folder / xxh3_64_hexdigest(f"{folder} {query}".encode()) / name
+        return self.folder / xxh3_64_hexdigest(f"{folder} {query}".encode(errors="surrogatepass")) / name
 
     def get(
-        self, url: str, *, fetch: Callable[[str, Path], object] | None = None, check: Callable[[Path], None] | None = None
+        self,
+        url: str,
+        *,
+        fetch: Callable[[str, Path], object] | None = None,
+        check: Callable[[Path], None] | None = None,
+        size: int | None = None,
     ) -> Path:
         """Return the local copy of a file, downloaded first if it is not cached.
 
@@ -87,12 +98,14 @@ class FileCache:
             url: URL of the file; a local path is returned as it is.
             fetch: `fetch(url, target)` writes the file; None downloads it.
             check: `check(target)` raises if the content is wrong; the file is removed then.
+            size: Size of the file in bytes, if it is known. The server may not send more, nor more than the size of the
+                cache or its default, whichever is larger.
 
         Raises:
             FetchError: If the file cannot be downloaded.
         """
         if fetch is None and not is_remote(url):
-            return Path(url.removeprefix("file://"))
+            return Path(local_path(url))
         path = self.path(url)
         if self.has(url):
             return path
@@ -101,7 +114,8 @@ class FileCache:
             if not self.has(url):
                 part = path.with_name(path.name + _PART)
                 if fetch is None:
-                    download(url, part, retry=self.retry)
+                    limit = max(self.max_bytes, DEFAULT_BYTES)
+                    download(url, part, retry=self.retry, max_bytes=limit if size is None else min(size, limit))
                 else:
                     fetch(url, part)
                 if check is not None:
@@ -132,7 +146,7 @@ class FileCache:
                 before = path.read_bytes()
             known_version = version_file.read_text() if before and version_file.exists() else ""
             try:
-                content, version = read_file(url, known_version, self.retry)
+                content, version = read_file(url, known_version, self.retry, max_bytes=max_list_bytes())
             except FetchError as error:
                 if not before or is_final_error(error):
                     raise
@@ -214,6 +228,18 @@ class FileCache:
         return total
 
 
+def max_list_bytes() -> int:
+    """Return the maximum size in bytes of a remote list of files, which is read into memory.
+
+    Raises:
+        ConfigError: If `KARSL_MAX_LIST_BYTES` is not a number.
+    """
+    text = os.environ.get(LIST_BYTES_VARIABLE) or str(LIST_BYTES)
+    if not text.isdecimal():
+        raise ConfigError(f"{LIST_BYTES_VARIABLE}={text!r}; expected a number of bytes")
+    return int(text)
+
+
 def _disk_bytes(stat: os.stat_result) -> int:
     """Return the allocated size of a file, without its holes."""
     return stat.st_blocks * 512 if hasattr(stat, "st_blocks") else stat.st_size
@@ -245,14 +271,25 @@ def fetch_ranges_sparse(url: str, path: Path, size: int, spans: Sequence[Span], 
 
     Raises:
         FetchError: If a range cannot be downloaded.
-        CorruptRecordError: If a downloaded range has another checksum.
+        CorruptRecordError: If a range is outside the file or implausibly large, or has another checksum.
     """
+    wrong = next((s for s in spans if not (0 <= s.start < s.stop <= size and s.stop - s.start <= _MAX_SPAN_BYTES)), None)
+    if wrong is not None:
+        raise CorruptRecordError(
+            f"{public_url(url)}: bytes {wrong.start} to {wrong.stop} are no clip in a file of {size:,} bytes; write its "
+            "index again"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
     try:
         _mark_used(path)
         if os.fstat(fd).st_size < size:
-            os.ftruncate(fd, size)
+            try:
+                os.ftruncate(fd, size)
+            except (OSError, OverflowError) as error:
+                raise FetchError(
+                    f"{public_url(url)}: no room for a file of {size:,} bytes ({error}); is its index right?"
+                ) from error
         absent = _absent_spans(fd, spans)
         if not absent:
             return 0
@@ -262,7 +299,7 @@ def fetch_ranges_sparse(url: str, path: Path, size: int, spans: Sequence[Span], 
             _warn_without_ranges(url.rpartition("/")[0])
             with waiting_lock(path.with_name(path.name + _LOCK)):
                 if _absent_spans(fd, absent):
-                    read_chunks(url, lambda chunk, offset: write_at(fd, offset, chunk), retry)
+                    read_chunks(url, lambda chunk, offset: write_at(fd, offset, chunk), retry, max_bytes=size)
             contents = [_read(fd, span) for span in absent]
         for span, content in zip(absent, contents, strict=True):
             if xxh3_64_intdigest(content) != span.xxh3:

@@ -86,6 +86,7 @@ def _open_index(folder: CacheDir, fingerprint: str, *, warn: bool = False) -> Re
     path = folder.path_of(fingerprint)
     try:
         found = RecordList.open(path, fingerprint)
+        found.meta  # noqa: B018 - it is decoded on access, and a damaged one is built again
     except (OSError, IndexFileError) as error:
         if warn and not isinstance(error, FileNotFoundError):
             _warn(f"{error}; it is built again")
