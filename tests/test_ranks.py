@@ -21,7 +21,7 @@ ROOT = Path(karsl.__file__).parent
 ORDER: dict[str, str] = {
     "": (
         "version errors discovery | registry checks progress | __init__ | skeletons | io | pack webdataset | formats |"
-        " audit | datasets | models engine evaluation visualization profiling ray testing | cli | __main__"
+        " audit extract | datasets | models engine evaluation visualization profiling ray testing | cli | __main__"
     ),
     "datasets": (
         "rng transfer collate index | state records transforms | batching pipeline | tree | order keypoint_dataset |"
@@ -36,7 +36,7 @@ ORDER: dict[str, str] = {
         "base | resample geometry augment normalize select loading streams labels formatting | sampling | * | __init__"
     ),
     "io": (
-        "clip atomic lru labels shared_file remote | npy | npz readahead hashing annotations remote_cache |"
+        "clip atomic lru labels shared_file remote video | npy | npz readahead hashing annotations remote_cache |"
         " torch_files pack_reader | reader file_index | sources | __init__"
     ),
     "pack": "manifest encode | transaction verify | edit build | write | __init__",
@@ -56,6 +56,9 @@ ORDER: dict[str, str] = {
     "testing": "body records | signs strategies | performance | corpus | __init__",
     "skeletons": "skeleton | mediapipe | layouts | catalog | __init__",
     "audit": "counts hands | __init__",
+    "extract": (
+        "base crop detector networks tflite litert_network videos | regions torch_network clip | run | * | __init__"
+    ),
     "models": "backbones data_preprocessor head | recognizer | * | __init__",
     "models.backbones": "st_transformer | * | __init__",
     "evaluation": "metrics | * | __init__",
@@ -78,9 +81,13 @@ OPTIONAL = {
         "ray",
         "fsspec",
         "pose_format",
+        "av",
+        "ai_edge_litert",
+        "onnxruntime",
     ),
     *("imageio_ffmpeg", "h5py", "IPython", "hypothesis", "pandas", "tensorboard"),
     "karsl.datasets.batching",  # numba
+    "karsl.extract.torch_network",  # torch, two seconds per process
     "karsl.visualization.clip_sheets",  # Pillow
 }
 # torch takes two seconds per process, which readers of archives and packs do not spend; MMEngine is an extra, without which
