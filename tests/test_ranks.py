@@ -47,7 +47,7 @@ ORDER: dict[str, str] = {
     ),
     "engine": "hooks checkpoint | config | train | __init__",
     "engine.config": "tree | errors loaders model_args | load | __init__",
-    "visualization": "clips draw | page animation clip_sheets overview_sheets | server notebook hooks | __init__",
+    "visualization": "clips draw | video | page animation clip_sheets overview_sheets | server notebook hooks | __init__",
     "visualization.clips": "sources | open select | __init__",
     "visualization.draw": "palette clip | canvas | skeleton captions | __init__",
     "visualization.page": "clip | stages | encode | page | __init__",

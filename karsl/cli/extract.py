@@ -80,7 +80,7 @@ def _add_extractor(group: argparse._ArgumentGroup) -> None:
         "--extractor",
         metavar="NAME",
         default="holistic",
-        help="holistic, wholebody for an ONNX network of 133 keypoints, or one that --import registers (default: %(default)s)",
+        help="holistic, wholebody for an ONNX network of 133 keypoints, or of --import (default: %(default)s)",
     )
     group.add_argument(
         "--models",

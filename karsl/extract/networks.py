@@ -147,8 +147,8 @@ def _check_bytes(name: str, filename: str, content: bytes, path: Path) -> None:
     """Compare a network of MediaPipe's source tree with its release. Those of bundles have no list."""
     if filename == _FILES[name][0] and digest(content) not in _SHA256[name]:
         raise ConfigError(
-            f"{path}: {filename} has SHA-256 {digest(content)[:16]}..., MediaPipe's {_SHA256[name][0][:16]}...; it is damaged "
-            "or changed, download the networks again with 'karsl extract --fetch-models'"
+            f"{path}: {filename} has SHA-256 {digest(content)[:16]}..., MediaPipe's {_SHA256[name][0][:16]}...; it is "
+            "damaged or changed, download the networks again with 'karsl extract --fetch-models'"
         )
 
 
