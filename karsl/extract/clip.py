@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,10 @@ class ClipTask:
             raise CorruptRecordError(f"{self.root / self.video.path}: no frames")
         clip = to_clip(np.concatenate(found), keypoint_mapping(extractor, recipe.skeleton))
         path = self.out / f"{self.video.clip_id}.npy"
-        with atomic_path(path) as temp, temp.open("wb") as stream:
-            np.save(stream, clip)
+        buffer = BytesIO()  # numpy's own writing to a file loses the reason of an error
+        np.save(buffer, clip)
+        with atomic_path(path) as temp:
+            temp.write_bytes(buffer.getbuffer())
         shares = _hand_shares(clip, recipe.skeleton)
         doubts = [*self.video.doubts, *frames.doubts]
         if not (clip[..., 3] > 0).any():

@@ -112,7 +112,9 @@ def extract_clips(
 
 
 def _resume(out: Path, source: VideoList, recipe: str) -> dict[str, dict]:
-    """Return the journal's entries of clips that are complete and up to date, and drop the others from it.
+    """Return the journal's entries of clips that are complete and up to date, and drop outdated ones from it.
+
+    It keeps those of clips that are not in the source, so that the same call for their source finds them.
 
     Raises:
         ConfigError: If the folder contains something else.
@@ -129,16 +131,18 @@ def _resume(out: Path, source: VideoList, recipe: str) -> dict[str, dict]:
     for part in (out / CLIPS).rglob(".*.part.npy"):  # of killed workers
         part.unlink(missing_ok=True)
     states = {video.clip_id: _state(source.root / video.path) for video in source.videos}
-    done = {}
+    done, others = {}, {}
     for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
         with suppress(ValueError, KeyError, TypeError):  # a line that a kill cut off
             entry = json.loads(line)
             clip_id = entry["record"]["clip_id"]
             is_complete = _size(out / entry["record"]["keypoint_path"]) == entry["bytes"]
-            if entry["recipe"] == recipe and entry["state"] == states.get(clip_id) and is_complete:
+            if clip_id not in states and is_complete:
+                others[clip_id] = entry
+            elif entry["recipe"] == recipe and entry["state"] == states.get(clip_id) and is_complete:
                 done[clip_id] = entry
     with atomic_path(journal) as temp:
-        temp.write_text("".join(f"{json.dumps(entry)}\n" for entry in done.values()), encoding="utf-8")
+        temp.write_text("".join(f"{json.dumps(entry)}\n" for entry in (others | done).values()), encoding="utf-8")
     return done
 
 
@@ -218,7 +222,7 @@ def _write_annotations(
     if extra:
         report.notes.append(f"{pluralize(extra, 'clip')} of earlier runs in {out / CLIPS}, but not in {ANNOTATIONS}")
     metainfo = {
-        "dataset_name": source.root.resolve().name,
+        "dataset_name": "karsl" if "signs" in classes else source.root.resolve().name,
         "skeleton": describe_skeleton(recipe.skeleton),
         **classes,
         "extractor": recipe.extractor.recipe,

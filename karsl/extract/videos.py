@@ -165,7 +165,9 @@ def _list_folder(root: Path) -> VideoList:
     if links:
         found.notes.append(f"{pluralize(links, 'link')} to folders {'is' if links == 1 else 'are'} not followed")
     if other:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in other.most_common(5))
+        kinds = ", ".join(
+            f"{count} {kind}" for kind, count in sorted(other.items(), key=lambda item: (-item[1], item[0]))[:5]
+        )
         found.notes.append(f"{pluralize(other.total(), 'file')} not read: {kinds}{', ...' if len(other) > 5 else ''}")
     return found
 
