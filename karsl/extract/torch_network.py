@@ -54,7 +54,7 @@ class TorchNetwork:
 
 
 def _fold_constants(operators: list[Operator], constants: dict[int, np.ndarray]) -> list[Operator]:
-    """Convert half-precision and sparse constants, bring weights into torch's order, and drop what is not used."""
+    """Convert half-precision and sparse constants, reorder weights for torch, and drop what is not used."""
     remaining = []
     for operator in operators:
         if operator.code in (_DEQUANTIZE, _DENSIFY):

@@ -112,3 +112,37 @@ def make_frames() -> Callable[..., Path]:
 @pytest.fixture
 def annotations() -> Callable[[Path], dict]:
     return lambda out: json.loads((out / "annotations.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def write_network() -> Callable[..., Path]:
+    """`write_network(path)` writes an ONNX network that finds every keypoint in the brightest row and column."""
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed: it makes the network of the test")
+
+    def write(path, *, points: int = 133, rows: int = 8, columns: int = 6):
+        """The distribution over x is the maximum of each column, that over y of each row, for all keypoints."""
+        make, kind = onnx.helper.make_node, onnx.TensorProto.FLOAT
+        nodes = [
+            make("ReduceMax", ["image"], ["x"], axes=[1, 2], keepdims=0),
+            make("ReduceMax", ["image"], ["y"], axes=[1, 3], keepdims=0),
+        ]
+        shapes = {}
+        for axis, size in (("x", columns), ("y", rows)):
+            shapes[f"shape_{axis}"] = onnx.numpy_helper.from_array(np.array([1, points, size]), f"shape_{axis}")
+            nodes.append(make("Unsqueeze", [axis, "one"], [f"one_{axis}"]))
+            nodes.append(make("Expand", [f"one_{axis}", f"shape_{axis}"], [f"simcc_{axis}"]))
+        graph = onnx.helper.make_graph(
+            nodes,
+            "brightest",
+            [onnx.helper.make_tensor_value_info("image", kind, [1, 3, rows, columns])],
+            [
+                onnx.helper.make_tensor_value_info(f"simcc_{a}", kind, [1, points, s])
+                for a, s in (("x", columns), ("y", rows))
+            ],
+            [*shapes.values(), onnx.numpy_helper.from_array(np.array([1]), "one")],
+        )
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+        onnx.save(model, path)
+        return path
+
+    return write
