@@ -31,19 +31,19 @@ ORDER: dict[str, str] = {
     "datasets.batching": "plan simd | kernel | frames | deferred | segment | batch | __init__",
     "datasets.order": "permutation | resumable | samplers | __init__",
     "datasets.combine": "read agreement | base export | select map cache check | filter mix | * | lazy | __init__",
-    "datasets.streaming": "prefetch webdataset | sources | dataset | __init__",
+    "datasets.streaming": "prefetch webdataset headers | arrays | rows | sources | dataset | __init__",
     "datasets.transforms": (
         "base | resample geometry augment normalize select loading streams labels formatting | sampling | * | __init__"
     ),
     "io": (
-        "clip atomic lru labels shared_file remote video | npy | npz readahead hashing annotations remote_cache |"
-        " torch_files pack_reader | reader file_index | sources | __init__"
+        "clip atomic lru labels shared_file remote addresses video | npy | npz readahead hashing annotations remote_cache |"
+        " array_layout torch_zip hdf5 | rows torch_files pack_reader | array_files file_index | reader | sources | __init__"
     ),
     "pack": "manifest encode | transaction verify | edit build | write | __init__",
     "webdataset": "samples | index | write | shards | __init__",
     "formats": (
-        "base folders safe_pickle | parquet annotation asl_app holistic pose_format pyskl spoter webdataset karsl |"
-        " kaggle convert * | __init__"
+        "base folders safe_pickle array_guess | array_labels | arrays |"
+        " parquet annotation asl_app holistic pose_format pyskl spoter webdataset karsl | kaggle convert * | __init__"
     ),
     "engine": "hooks checkpoint | config | train | __init__",
     "engine.config": "tree | errors loaders model_args | load | __init__",

@@ -12,10 +12,12 @@ from typing import Any
 from karsl.cli.options import (
     add_cfg_options,
     add_data_options,
+    add_layout,
     add_phase,
     add_source_skeleton,
     add_trust_pickle,
     import_user_modules,
+    layout_arguments,
     suggest_data_root,
 )
 from karsl.errors import ConfigError
@@ -29,6 +31,7 @@ EPILOG = """examples:
   karsl browse config.py --format html --augmentations 4      a page to share: each transform, and four augmented views
   karsl browse config.py --mode pipeline --index 7            one clip after each transform, as a contact sheet
   karsl browse data/karsl --sign 71 hello --per-sign 8        one contact sheet per sign with eight of its clips
+  karsl browse clips --layout 'lh:21x3, rh:21x3'              arrays of 126 columns per frame
   karsl browse clip.pose --format mp4                         a video that browsers play
   karsl browse data/extracted --video                         keypoints over the frames that they were extracted from
 """
@@ -48,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("source of the clips")
     data.add_argument("--from", dest="input_format", metavar="FORMAT", help="format of a folder or file (default: detected)")
     add_source_skeleton(data, "SOURCE", "--skeleton")
+    add_layout(data, "SOURCE")
     add_trust_pickle(data)
     add_data_options(parser)
     add_cfg_options(parser)
@@ -185,13 +189,17 @@ def _open_files(args: argparse.Namespace) -> Any:
     if invalid:
         raise ConfigError(f"{invalid[0]} changes a config, but '{args.source}' is a folder or a file; remove it")
     ann_file = find_ann_file(args.ann_file, args.source) if args.ann_file else ""
-    return open_dataset(
+    dataset = open_dataset(
         args.source,
         ann_file=ann_file,
         format=args.input_format,
         skeleton=args.source_skeleton,
         trusted=args.trust_pickle,
+        **layout_arguments(args),
     )
+    for note in getattr(getattr(dataset, "source", None), "notes", ()):
+        print(f"note: {note}")
+    return dataset
 
 
 def _build_dataset(args: argparse.Namespace) -> Any:
@@ -204,6 +212,7 @@ def _build_dataset(args: argparse.Namespace) -> Any:
         ("--from", args.input_format),
         ("--source-skeleton", args.source_skeleton),
         ("--trust-pickle", args.trust_pickle),
+        *((f"--{name}", value) for name, value in layout_arguments(args).items()),
     )
     invalid = [option for option, value in options if value]
     if invalid:

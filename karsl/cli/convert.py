@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_user_modules
+from karsl.cli.options import (
+    add_import,
+    add_label_sheet,
+    add_layout,
+    add_source_skeleton,
+    add_trust_pickle,
+    import_user_modules,
+    layout_arguments,
+)
 
 SUMMARY = "convert clips from one format to another, matching keypoints by name"
 _DESCRIPTION = """\
@@ -14,6 +22,8 @@ target format cannot store is reported, one line per kind. DST is written comple
 _EXAMPLES = """\
 examples:
   karsl convert data/karsl clips.csv --to spoter                  from KArSL's folders to SPOTER's CSV
+  karsl convert arrays out/clips --to annotation --layout 'pose:33x4, lh:21x3, rh:21x3'
+                                                                  .npy files of 258 columns
   karsl convert msl150 data/msl --to annotation --skeleton mp_75  for KeypointDataset, on a skeleton shared by corpora
   karsl convert old.pkl data/old --to parquet --trust-pickle old.pkl --source-skeleton my_points"""
 
@@ -39,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"float16 halves the size of {halves} (default: %(default)s)",
     )
     parser.add_argument("--strict", action="store_true", help="exit with status 2 if information would be lost")
+    add_layout(parser, "SRC")
     add_label_sheet(parser)
     add_trust_pickle(parser)
     add_import(parser)
@@ -72,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
         skeleton=args.source_skeleton,
         trusted=args.trust_pickle,
         label_table=args.label_sheet,
+        **layout_arguments(args),
         progress=tracker("listing clips"),
     )
     result = convert(

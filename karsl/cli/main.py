@@ -7,6 +7,7 @@
 | 2 | invalid input; one line on stderr names it and a remedy |
 | 130 | interrupted from the keyboard |
 | 141 | standard output was closed by its reader, such as `head` |
+| 143 | terminated by SIGTERM, as at the end of a job's time; partial files are removed as after Ctrl-C |
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import argparse
 import errno
 import os
 import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 from typing import Any, NoReturn
@@ -32,6 +36,7 @@ COMMANDS = ("extract", "prepare", "pack", "convert", "train", "test", "browse", 
 BAD_INPUT = 2
 INTERRUPTED = 130
 CLOSED_OUTPUT = 141
+TERMINATED = 143
 DEBUG = "--debug"
 DEBUG_HELP = "show the traceback of an error instead of one line"
 # Built-in errors that are caused by a path of the user.
@@ -129,13 +134,15 @@ def _run(command: str, words: list[str]) -> int:
     prog = f"karsl {command}"
     try:
         module = _module(command)
-        status = module.run(_parser(prog, module).parse_args(words))
+        with _sigterm_raises():
+            status = module.run(_parser(prog, module).parse_args(words))
         sys.stdout.flush()
         return status
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if debug:
             raise
-        return _fail(prog, "interrupted", INTERRUPTED)
+        is_sigterm = isinstance(stop, TerminatedError)
+        return _fail(prog, "terminated" if is_sigterm else "interrupted", TERMINATED if is_sigterm else INTERRUPTED)
     except BrokenPipeError:
         if not _stdout_is_closed():
             raise
@@ -145,6 +152,34 @@ def _run(command: str, words: list[str]) -> int:
         if debug or sentence is None:
             raise
         return _fail(prog, sentence)
+
+
+class TerminatedError(KeyboardInterrupt):
+    """Raised on SIGTERM: whatever cleans up after Ctrl-C does so here."""
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Raise `TerminatedError` on SIGTERM, unless a caller of this process has another handler; forked processes just end."""
+    owner = os.getpid()
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        if os.getpid() == owner:
+            signal.signal(number, signal.SIG_IGN)  # a launcher may send it to the process and to its group
+            raise TerminatedError
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is stop:  # else this process is about to end
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _module(command: str) -> ModuleType:

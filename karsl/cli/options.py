@@ -16,10 +16,12 @@ __all__ = [
     "add_data_options",
     "add_import",
     "add_label_sheet",
+    "add_layout",
     "add_phase",
     "add_source_skeleton",
     "add_trust_pickle",
     "import_user_modules",
+    "layout_arguments",
     "suggest_data_root",
 ]
 
@@ -81,6 +83,38 @@ def add_label_sheet(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="label table: csv, xlsx or json with SignID, Sign-Arabic, Sign-English",
     )
+
+
+def add_layout(parser: argparse._ActionsContainer, source: str) -> None:
+    """Add `--layout`, `--pattern` and `--labels`, which describe array files.
+
+    Args:
+        parser: Parser of the command, or a group of it.
+        source: Name of the input in the help text.
+    """
+    parser.add_argument(
+        "--layout",
+        metavar="TEXT",
+        help=f"what the numbers in the .npy, .npz, .pt or .h5 files of {source} are: a skeleton name, columns such as "
+        "'pose:33x4, lh:21x3, rh:21x3', arrays such as 'pose=body, lh=left, rh=right', or a name such as holistic_1662; "
+        "options follow after ';', as in 'coco_17; axes=CTV; score=2; missing=nan; size=1280x720' (default: guessed)",
+    )
+    parser.add_argument(
+        "--pattern",
+        metavar="PATTERN",
+        help="files to read: 'shard_*.npy', or a regular expression with named groups such as "
+        r"'(?P<signer>\d+)_(?P<label>\w+)', which become keys of the records (default: all)",
+    )
+    parser.add_argument(
+        "--labels",
+        metavar="FROM",
+        help="labels of the clips: folder, file, none, or a csv, json or npy file (default: what there is)",
+    )
+
+
+def layout_arguments(args: argparse.Namespace) -> dict[str, str | None]:
+    """Return the arguments of `open_clips` and `scan_arrays` from the options of `add_layout`."""
+    return {"layout": args.layout, "pattern": args.pattern, "labels": args.labels}
 
 
 def add_source_skeleton(parser: argparse._ActionsContainer, source: str, *more: str) -> None:

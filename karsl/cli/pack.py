@@ -10,7 +10,15 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, add_trust_pickle, import_user_modules
+from karsl.cli.options import (
+    add_import,
+    add_label_sheet,
+    add_layout,
+    add_source_skeleton,
+    add_trust_pickle,
+    import_user_modules,
+    layout_arguments,
+)
 from karsl.errors import ConfigError, DataErrors, pluralize
 
 if TYPE_CHECKING:
@@ -60,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skeleton", metavar="NAME", help="skeleton of PACK, matched by keypoint names (default: that of SOURCE)"
     )
+    add_layout(parser, "SOURCE")
     add_label_sheet(parser)
     add_trust_pickle(parser)
     add_import(parser)
@@ -152,6 +161,7 @@ def _open(args: argparse.Namespace) -> Any:
         format=args.format,
         skeleton=args.source_skeleton or args.skeleton,
         label_table=args.label_sheet,
+        **layout_arguments(args),
         trusted=args.trust_pickle,
         progress=tracker("listing clips"),
     )

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 
-from karsl.cli.options import add_import, add_label_sheet, add_source_skeleton, import_user_modules
-from karsl.errors import ConfigError, DataErrors
+from karsl.cli.options import (
+    add_import,
+    add_label_sheet,
+    add_layout,
+    add_source_skeleton,
+    import_user_modules,
+    layout_arguments,
+)
+from karsl.errors import ConfigError, CorruptRecordError, DataErrors
 
 SUMMARY = "check a data root and write its annotation file"
 
@@ -17,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.description = (
         "Read every clip in DATA_ROOT, a folder with files such as '01-train/0001.npz', report all problems, and write "
-        "an annotation file in OpenMMLab's format. If there are problems, nothing is written and the exit status is 2."
+        "an annotation file in OpenMMLab's format. If there are problems, nothing is written and the exit status is 2. "
+        "DATA_ROOT can be a folder of array files of any arrangement, too, see --layout."
     )
     parser.add_argument("data_root", metavar="DATA_ROOT", type=Path, help="folder with <signer>-<split>/<sign>.npz")
     parser.add_argument(
@@ -25,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_label_sheet(parser)
     add_source_skeleton(parser, "DATA_ROOT", "--skeleton")
-    parser.set_defaults(source_skeleton="karsl_184")
+    add_layout(parser, "DATA_ROOT")
     add_import(parser)
     parser.add_argument("--quick", action="store_true", help="read headers only; do not check for NaN and damaged bytes")
     parser.add_argument("--skip-bad", action="store_true", help="write the valid clips and list the others")
@@ -33,31 +42,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Scan, report, write."""
-    from karsl.audit.counts import check_counts
-    from karsl.formats.karsl.scan import scan_npz_folders
-    from karsl.io import class_metainfo, find_label_table, read_label_table, write_annotations
     from karsl.io.pack_reader import MANIFEST
-    from karsl.progress import tracker
-    from karsl.skeletons import get_skeleton
 
     import_user_modules(args.imports)
-    out = args.out or args.data_root / "annotations.json"
+    folder = args.data_root.parent if args.data_root.is_file() else args.data_root
+    out = args.out or folder / "annotations.json"
     if (out.parent / MANIFEST).exists():
         raise ConfigError(
             f"{out}: {out.parent} is a pack, which has its own annotation file; choose another folder for --out"
         )
+    if any(layout_arguments(args).values()) or _has_array_files(args.data_root):
+        return _prepare_arrays(args, folder, out)
+    return _prepare_karsl(args, out)
+
+
+def _has_array_files(root: Path) -> bool:
+    """Return True for array files that are in no folders of KArSL's."""
+    from karsl.formats import detect_format
+
+    with suppress(ConfigError):
+        return detect_format(root).uses_layout
+    return False
+
+
+def _prepare_karsl(args: argparse.Namespace, out: Path) -> int:
+    from karsl.audit.counts import check_counts
+    from karsl.formats.karsl.scan import scan_npz_folders
+    from karsl.io import class_metainfo, find_label_table, read_label_table, write_annotations
+    from karsl.progress import tracker
+    from karsl.skeletons import get_skeleton
+
+    skeleton = args.source_skeleton or "karsl_184"
     table_path = args.label_sheet or find_label_table(args.data_root)
     table = read_label_table(table_path) if table_path else None
     scan = scan_npz_folders(
         args.data_root,
-        skeleton=get_skeleton(args.source_skeleton),
+        skeleton=get_skeleton(skeleton),
         label_table=table,
         read_values=not args.quick,
         progress=tracker("reading clips"),
     )
     if scan.problems and (not args.skip_bad or not scan.records):
         raise scan.error(args.data_root)
-    metainfo = {"dataset_name": "karsl", "skeleton": args.source_skeleton, **class_metainfo(scan.signs, table)}
+    metainfo = {"dataset_name": "karsl", "skeleton": skeleton, **class_metainfo(scan.signs, table)}
     out = write_annotations(out, metainfo, scan.records)
     if scan.problems:
         skipped = DataErrors(str(args.data_root), scan.problems)
@@ -69,8 +96,42 @@ def run(args: argparse.Namespace) -> int:
     name = out.relative_to(args.data_root) if out.is_relative_to(args.data_root) else out
     options = f"--data-root {quote(str(args.data_root))} --ann-file {quote(str(name))}"
     print(f"to use it: karsl train CONFIG {options}; without it, folders are scanned")
-    if args.source_skeleton != "karsl_184":
-        print(f"without the file, datasets of the config need skeleton='{args.source_skeleton}', unless their class sets it")
+    if skeleton != "karsl_184":
+        print(f"without the file, datasets of the config need skeleton='{skeleton}', unless their class sets it")
+    return 0
+
+
+def _prepare_arrays(args: argparse.Namespace, folder: Path, out: Path) -> int:
+    """Write the annotation file of array files of any arrangement."""
+    from karsl.formats.arrays import RESOLVED_KEYS, scan_arrays
+    from karsl.io import write_annotations
+    from karsl.io.sources import IndexedSource
+    from karsl.progress import tracker
+    from karsl.skeletons import get_skeleton
+
+    skeleton = get_skeleton(args.source_skeleton) if args.source_skeleton else None
+    scan = scan_arrays(args.data_root, skeleton=skeleton, progress=tracker("reading headers"), **layout_arguments(args))
+    source = IndexedSource(scan.metainfo, scan.layout.skeleton, scan.records, folder.resolve(), layout=scan.layout)
+    progress = tracker("reading clips")
+    records, problems = [], list(scan.problems)
+    for record in progress(scan.records, len(scan.records)):
+        try:
+            if not args.quick:
+                source.read(record)
+            records.append({key: value for key, value in record.items() if key not in RESOLVED_KEYS})
+        except CorruptRecordError as error:
+            problems.append(str(error).replace(f"{folder.resolve()}/", ""))
+    if problems and (not args.skip_bad or not records):
+        raise DataErrors(str(args.data_root), problems)
+    write_annotations(out, scan.metainfo, records)
+    if problems:
+        print(f"skipped, {DataErrors(str(args.data_root), problems)}")
+    for note in scan.notes:
+        print(f"note: {note}")
+    lengths = [r["num_frames"] for r in records]
+    print(f"{len(records)} clips, {min(lengths)}-{max(lengths)} frames\nannotation file: {out}")
+    name = out.relative_to(folder) if out.is_relative_to(folder) else out
+    print(f"to use it: KeypointDataset(data_root={str(folder)!r}, ann_file={str(name)!r})")
     return 0
 
 

@@ -23,10 +23,11 @@ from karsl.datasets.karsl import KArSLDataset
 from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.datasets.order import BlockShuffleSampler, ClassBalancedSampler, LengthBucketSampler, ResumableSampler
 from karsl.datasets.pipeline import Pipeline
-from karsl.datasets.streaming import StreamDataset, TarDataset
+from karsl.datasets.streaming import ArrayDataset, StreamDataset, TarDataset
 from karsl.discovery import import_modules
 
 __all__ = [
+    "ArrayDataset",
     "BlockShuffleSampler",
     "CacheDataset",
     "ClassBalancedDataset",

@@ -44,7 +44,8 @@ class KArSLDataset(KeypointDataset):
         data_root: Root folder, see Format.
         filter_cfg: `split`, `signers`, `signs`, `subset` ('karsl100', 'karsl190', 'karsl502'), `min_frames`.
         label_table: csv, xlsx or json file, relative to `data_root`. None searches for the usual names there.
-        kwargs: Arguments of KeypointDataset. The default skeleton is that of the annotation file.
+        kwargs: Arguments of KeypointDataset. With `layout`, `pattern` or `labels`, array files of any arrangement are listed
+            instead of these folders. The default skeleton is that of the annotation file.
 
     Raises:
         DatasetNotFoundError: If there is no such folder, or a filter leaves nothing.
@@ -70,6 +71,8 @@ class KArSLDataset(KeypointDataset):
         """Return the records of the annotation file, or of the folders."""
         if self.ann_file:
             return self._load_annotations()
+        if self._lists_arrays():
+            return super().load_data_list()
         root = self.data_prefix.get("keypoint_path")
         if not root:
             raise ConfigError(
@@ -86,6 +89,10 @@ class KArSLDataset(KeypointDataset):
             self._metainfo.setdefault(key, value)
         return list(parse_records(scan.records, self.parse_data_info))
 
+    def _lists_arrays(self) -> bool:
+        """Return True if the files in `data_root` have another arrangement than KArSL's folders."""
+        return self._layout is not None or self.pattern is not None or self.labels is not None
+
     def _load_annotations(self) -> list[dict]:
         """Read the annotation file. Its skeleton overrides the class default, but not an argument."""
         requested = self._skeleton is not None or "skeleton" in self._metainfo_keys
@@ -97,8 +104,8 @@ class KArSLDataset(KeypointDataset):
 
     def index_inputs(self) -> list[str]:
         """Return the folder of the clips and the label table, if there is no annotation file."""
-        if self.ann_file:
-            return []
+        if self.ann_file or self._lists_arrays():
+            return super().index_inputs()
         table = self._label_table_path()
         return [path for path in (self.data_prefix.get("keypoint_path"), table and str(table)) if path]
 

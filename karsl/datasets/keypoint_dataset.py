@@ -14,6 +14,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.logging import print_log
+from xxhash import xxh3_64_hexdigest
 
 from karsl.checks import check_int
 from karsl.datasets.batching import compiled
@@ -37,10 +38,12 @@ from karsl.datasets.records import (
 )
 from karsl.datasets.rng import CounterRNG, hash_name
 from karsl.datasets.state import EpochState, SkipCounter, ensure_initialized
-from karsl.errors import ConfigError, TransformError
+from karsl.errors import ConfigError, DataErrors, TransformError
+from karsl.formats.arrays import scan_arrays
+from karsl.io.array_layout import ArrayLayout
 from karsl.io.readahead import FileRanges
 from karsl.registry import DATASETS
-from karsl.skeletons import Skeleton, get_skeleton
+from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
 
 if TYPE_CHECKING:
     from karsl.datasets.batching.segment import BatchPipeline, BatchSegment
@@ -79,6 +82,13 @@ class KeypointDataset(BaseDataset):
             logged, see `num_skipped`.
         seed: Makes random numbers a function of (seed, epoch, sample) at once. None waits for `set_epoch`, and draws from
             fresh entropy until then.
+        layout: What the numbers of array files are: a skeleton name, columns, or a dict, see
+            `karsl.io.array_layout.ArrayLayout`. Overrides the metainfo's `layout`. Without `ann_file`, the array
+            files in `data_root` are listed; then this or `skeleton` is required.
+        pattern: Files in `data_root` to list, a glob pattern or a regular expression, see
+            `karsl.formats.arrays.scan_arrays`.
+        labels: Where labels of listed files are: `'folder'`, `'file'`, `'none'`, or a csv, json or npy file. None takes what
+            there is.
         index_cache: Folder of index files; `'auto'` is the user's cache folder, None keeps the index in shared memory of
             this run. If the inputs did not change, nothing is parsed.
 
@@ -99,6 +109,10 @@ class KeypointDataset(BaseDataset):
         >>> dataset = KeypointDataset(ann.name, data_root="data")
         >>> len(dataset), dataset.get_data_info(-1)["keypoint_path"], dataset.get_subset([2, 0]).get_cat_ids(0)
         (3, 'data/2.npz', [2])
+        >>> stack = os.path.join(tempfile.mkdtemp(), "stack.npy")
+        >>> np.save(stack, np.zeros((5, 30, 126), np.float32))
+        >>> len(KeypointDataset(data_root=os.path.dirname(stack), layout="lh:21x3, rh:21x3"))
+        5
     """
 
     METAINFO: dict = {}
@@ -132,6 +146,9 @@ class KeypointDataset(BaseDataset):
         skeleton: str | Mapping | Skeleton | None = None,
         on_error: str = "raise",
         seed: int | None = None,
+        layout: str | Mapping | ArrayLayout | None = None,
+        pattern: str | None = None,
+        labels: str | None = None,
         index_cache: str | None = "auto",
     ) -> None:
         if on_error not in ("raise", "skip"):
@@ -142,6 +159,10 @@ class KeypointDataset(BaseDataset):
         self.on_error, self.index_cache = on_error, index_cache
         if skeleton is None and isinstance(metainfo, (Mapping, Config)) and not isinstance(metainfo.get("skeleton"), str):
             skeleton = metainfo.get("skeleton")  # more than a name, which is looked up when it is used
+        self._layout = None if layout is None else ArrayLayout.parse(layout)
+        self.pattern, self.labels = pattern, None if labels is None else os.fspath(labels)
+        if skeleton is None and self._layout is not None:
+            skeleton = self._layout.skeleton
         self._skeleton = None if skeleton is None else get_skeleton(skeleton)
         self._epoch_state = EpochState(0 if test_mode and seed is None else seed)
         self.skips = SkipCounter()
@@ -179,8 +200,17 @@ class KeypointDataset(BaseDataset):
         else:
             self.data_list = self._parse()
         self._fully_initialized = True
+        self._check_layout()
         for text in data_warnings(self.unmatched_filters, self.skipped_problems):  # even if another process parsed
             print_log(f"{self.ann_file or self.data_root}: {text}", logger="current", level=logging.WARNING)
+
+    def _check_layout(self) -> None:
+        layout, skeleton = self.layout, self.skeleton
+        if layout is not None and skeleton is not None and layout.skeleton != skeleton:
+            raise ConfigError(
+                f"{self._source()}: layout of skeleton {layout.skeleton.name!r}, but skeleton={skeleton.name!r}; leave out "
+                "the skeleton, and map keypoints with the transform SelectKeypoints"
+            )
 
     def _parse(self) -> list[dict]:
         self.data_list = self.load_data_list()
@@ -208,18 +238,50 @@ class KeypointDataset(BaseDataset):
         A subclass that overrides `load_data_list`, `parse_data_info` or `filter_data` overrides this too, if only with
         `return []`. Without it, a later start parses again.
         """
-        return []
+        root = self._array_root()
+        return [] if root is None else [root]
 
     def load_data_list(self) -> list[dict]:
-        """Read the annotation file, complete the metainfo from it and parse every record.
+        """Read the annotation file, or list array files; complete the metainfo and parse every record.
 
         Raises:
             AnnotationError, FileNotFoundError, TypeError: See `load_annotations` and `parse_records`.
+            KarslError: See `scan_arrays`.
         """
+        root = self._array_root()
+        if root is not None:
+            return list(parse_records(self._list_arrays(root), self.parse_data_info))
         annotations = load_annotations(self.ann_file, owner=type(self).__name__)
         for key, value in annotations["metainfo"].items():
             self._metainfo.setdefault(key, value)
+        if (layout := self.layout) is not None:
+            self._metainfo.setdefault("skeleton", describe_skeleton(layout.skeleton))
         return list(parse_records(annotations["data_list"], self.parse_data_info))
+
+    def _array_root(self) -> str | None:
+        """Return the folder of array files to list; None if there is an annotation file."""
+        return None if self.ann_file else self.data_prefix.get("keypoint_path") or None
+
+    def _list_arrays(self, root: str) -> Sequence[dict]:
+        """Return a record per clip in array files, and complete the metainfo."""
+        cache = private_dir(self.index_cache)
+        scan = scan_arrays(
+            root,
+            layout=self._layout,
+            skeleton=self._skeleton,
+            pattern=self.pattern,
+            labels=self.labels,
+            allow_guess=False,
+            index_file=cache and cache / f"{xxh3_64_hexdigest(os.fsencode(os.path.abspath(root)))}.arrays",
+        )
+        if scan.problems and (self.on_error == "raise" or not scan.records):
+            raise DataErrors(f"data_root={root!r}", scan.problems)
+        self.skipped_problems = scan.problems
+        for key, value in scan.metainfo.items():
+            self._metainfo.setdefault(key, value)
+        for note in scan.notes:
+            print_log(f"{root}: {note}", logger="current", level=logging.INFO)
+        return scan.records
 
     def parse_data_info(self, raw_data_info: dict) -> dict | list[dict]:
         """Join every prefix before its key. AnnotationError if the record lacks the key."""
@@ -246,6 +308,16 @@ class KeypointDataset(BaseDataset):
                 return get_skeleton(name)
             self._skeleton = get_skeleton(name)
         return self._skeleton
+
+    @property
+    def layout(self) -> ArrayLayout | None:
+        """Layout of array files: the argument, else the metainfo's `layout`, else None."""
+        if self._layout is None and (config := self._metainfo.get("layout")) is not None:
+            layout = ArrayLayout.parse(config)
+            if not self._fully_initialized:  # the annotation file may have another one
+                return layout
+            self._layout = layout
+        return self._layout
 
     @property
     def _stored_records(self) -> RecordList | list[dict]:
@@ -361,6 +433,8 @@ class KeypointDataset(BaseDataset):
             results["sample_key"] = self._epoch_state.key(results["sample_idx"])
             if self.skeleton is not None:
                 results["skeleton"] = self.skeleton
+            if self.layout is not None:
+                results["layout"] = self.layout
         return results
 
     def get_sample(self, idx: int, *, rng_key: np.uint64) -> Any:
@@ -411,7 +485,7 @@ class KeypointDataset(BaseDataset):
         if pipeline is None or batching is None or skeleton is None:
             return [self[i] for i in indices]
         keys = self.sample_keys(array)  # now, not when the batch is collated
-        make_segment = partial(pipeline.segment, skeleton, self._stored_records, array, rng_keys=keys)
+        make_segment = partial(pipeline.segment, skeleton, self._stored_records, array, rng_keys=keys, layout=self.layout)
         functions = {"initial_results": self.initial_results, "get_sample": self.__getitem__}
         return batching.make_batch(array, make_segment, pipeline=self.pipeline, **functions)
 
@@ -423,7 +497,7 @@ class KeypointDataset(BaseDataset):
         if pipeline is None or skeleton is None:
             return None
         keys = self.sample_keys(indices) if rng_keys is None else rng_keys
-        return pipeline.segment(skeleton, self._stored_records, indices, rng_keys=keys, rows=rows)
+        return pipeline.segment(skeleton, self._stored_records, indices, rng_keys=keys, rows=rows, layout=self.layout)
 
     def _batch_pipeline(self) -> BatchPipeline | None:
         """Return the transforms divided for batches, None if samples must be made one by one."""

@@ -26,9 +26,10 @@ INDEX_COLUMNS = {
     "num_frames": "int64",
     "pack": "category",
     "frame_start": "int64",  # in a shard of a pack
-    "byte_start": "int64",  # in a mapped file, as are the next two
+    "byte_start": "int64",  # in a mapped file, as are the next three
     "dtype": "category",
     "xxh3": "uint64",
+    "raw": "category",
 }
 """Record keys that are stored as columns too, with their dtype."""
 _PARSERS = {".json": json.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}  # none of them can run code
@@ -142,7 +143,7 @@ def parse_records(raw_records: Iterable[Any], parse: Callable[[Any], dict | list
                 raise TypeError(
                     f"parse_data_info returned {type(record)} for record {number}; expected dict or list of dict"
                 )
-            if "frame_start" in record:
+            if "frame_start" in record or "byte_start" in record:
                 record["pack"] = record["keypoint_path"]
             if isinstance(label := record.get("label"), (str, float, np.number)) and _is_integral(label):
                 record["label"] = int(label)

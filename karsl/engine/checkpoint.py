@@ -13,7 +13,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 
 from karsl.errors import ConfigError, DatasetNotFoundError, first_line
 from karsl.registry import HOOKS
@@ -29,6 +29,9 @@ class SafeCheckpointHook(Hook):
     MMEngine pickles its history buffers into checkpoints. torch >= 2.6 rejects them, so resuming fails; allowing the
     classes needs `getattr` on the list, which lets a checkpoint run code. This hook encodes the message hub and all other
     state on saving and decodes it on loading. Entries that cannot be encoded are left out and logged once.
+
+    Before a run it reads the checkpoint that the run starts from, so that a damaged file is named. A run that resumes
+    without a given checkpoint takes the latest one of its work dir, also if the work dir was moved or copied.
     """
 
     # After every other hook, so that what they add to the checkpoint is encoded too.
@@ -36,6 +39,23 @@ class SafeCheckpointHook(Hook):
 
     def __init__(self) -> None:
         self._logged: set[str] = set()
+
+    def before_run(self, runner: Runner) -> None:
+        """Find and check the checkpoint to start from; MMEngine loads it afterwards.
+
+        Raises:
+            ConfigError: If it cannot be read or resumed from.
+            DatasetNotFoundError: If it does not exist.
+        """
+        if runner._has_loaded:
+            return
+        if runner._resume and runner._load_from is None:
+            runner._load_from = latest_checkpoint(runner.work_dir)
+        path = runner._load_from
+        if path is not None and "://" not in str(path):
+            content = read_checkpoint(path)
+            if runner._resume:
+                check_training_state(content, path)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Encode everything but the weights."""
@@ -91,11 +111,56 @@ def read_checkpoint(path: str | Path) -> dict:
             f"checkpoint '{path}' contains Python objects besides the weights, which could run code, and is refused; "
             "save it again with SafeCheckpointHook, or keep only its 'state_dict', from a source that you trust"
         ) from error
-    except (RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # the bytes of a damaged file cause errors of any class
         raise ConfigError(f"checkpoint '{path}' cannot be read ({first_line(error)}); is it truncated?") from error
     if not isinstance(content, dict):
         raise ConfigError(f"checkpoint '{path}' contains a {type(content).__name__}, not the dict of a checkpoint")
     return content
+
+
+def latest_checkpoint(work_dir: str | Path) -> str | None:
+    """Return the latest checkpoint of a work dir, None if there is none.
+
+    MMEngine writes its absolute path into `last_checkpoint`. A file of that name in the work dir is preferred, because the
+    work dir may have been moved, or copied from one that still exists.
+
+    Raises:
+        ConfigError: If `last_checkpoint` is empty or not text.
+        DatasetNotFoundError: If the checkpoint does not exist.
+    """
+    pointer = Path(work_dir) / "last_checkpoint"
+    try:
+        stored = find_latest_checkpoint(str(work_dir))
+    except (UnicodeDecodeError, IsADirectoryError):
+        stored = ""
+    if stored is None:
+        return None
+    name = stored.replace("\\", "/").rpartition("/")[2]
+    if not name or "\0" in stored:
+        raise ConfigError(f"'{pointer}' names no checkpoint; pass the checkpoint to resume from")
+    candidates = [str(Path(work_dir) / name), stored]
+    found = next((path for path in candidates if Path(path).is_file()), None)
+    if found is None and "://" not in stored:
+        raise DatasetNotFoundError(f"'{pointer}' names '{stored}', which does not exist; pass the checkpoint to resume from")
+    return found or stored
+
+
+def check_training_state(checkpoint: Mapping[str, Any], path: str | Path) -> None:
+    """Reject a checkpoint that holds weights only for resuming.
+
+    Args:
+        checkpoint: Result of `read_checkpoint`.
+        path: Its path, for the message.
+
+    Raises:
+        ConfigError: If the epoch or iteration is missing.
+    """
+    meta = checkpoint.get("meta")
+    if not isinstance(meta, Mapping) or not {"epoch", "iter"} <= meta.keys() or "state_dict" not in checkpoint:
+        raise ConfigError(
+            f"checkpoint '{path}' has no epoch and iteration to resume from; start a new run with its weights: "
+            "load_from without resume"
+        )
 
 
 def check_weights(runner: Runner, checkpoint: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from karsl.errors import DataErrors
 from karsl.formats.base import ConversionJob, class_list, file_with_suffix, register_format, resolve_skeleton
 from karsl.formats.folders import NpzFolderWriter
 from karsl.io.annotations import parse_annotations, write_data_list
+from karsl.io.array_layout import ArrayLayout
 from karsl.io.pack_reader import ANNOTATIONS, MANIFEST
 from karsl.io.sources import IndexedSource, public_record
 from karsl.skeletons import Skeleton, describe_skeleton
@@ -54,7 +55,8 @@ def open_annotation(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -
     """
     path = path / ANNOTATIONS if path.is_dir() else path
     metainfo, records = parse_annotations(path)
-    points = resolve_skeleton(metainfo.get("skeleton"), skeleton, where=path)
+    layout = ArrayLayout.parse(metainfo.pop("layout")) if "layout" in metainfo else None
+    points = layout.skeleton if layout else resolve_skeleton(metainfo.get("skeleton"), skeleton, where=path)
     problems = [
         f"record {number} has no {key!r}; add it"
         for number, record in enumerate(records)
@@ -66,4 +68,4 @@ def open_annotation(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -
     if "classes" not in metainfo and all("label" in r for r in records):
         metainfo["classes"] = class_list(r["label"] for r in records)
     metainfo["skeleton"] = describe_skeleton(points)
-    return IndexedSource(metainfo, points, records, path.parent.resolve())
+    return IndexedSource(metainfo, points, records, path.parent.resolve(), layout=layout)

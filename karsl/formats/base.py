@@ -36,6 +36,7 @@ class Format:
         supports: Subset of `'z'`, `'score'` and `'mask'`, see `LossReport.check`.
         supports_half: True if arrays may be stored as float16.
         uses_label_table: True if files name classes by SignID only, so that a label table adds glosses.
+        uses_layout: True if the reader has the arguments `layout`, `pattern` and `labels`.
         extra: Optional dependency of karsl that the format needs.
         hint: Describes how a folder that no format detects differs from this one.
     """
@@ -52,6 +53,7 @@ class Format:
     supports: frozenset[str] = frozenset({"z", "score"})
     supports_half: bool = False
     uses_label_table: bool = False
+    uses_layout: bool = False
     extra: str = ""
     hint: Callable[[Path], str] | None = None
 

@@ -13,6 +13,7 @@ import numpy as np
 from karsl.errors import DISK_FULL, ConfigError, DataErrors, DatasetNotFoundError, SkeletonError
 from karsl.formats.base import FORMATS, ConversionJob, Format, LossReport, detect_format, get_format, writable_formats
 from karsl.formats.safe_pickle import Trusted
+from karsl.io.array_layout import ArrayLayout
 from karsl.io.atomic import atomic_output
 from karsl.io.file_index import Progress
 from karsl.io.sources import ClipSource, FunctionSource, RemappedSource
@@ -45,6 +46,9 @@ def open_clips(
     skeleton: str | Mapping[str, Any] | Skeleton | None = None,
     trusted: Trusted = (),
     label_table: str | Path | None = None,
+    layout: ArrayLayout | Skeleton | str | Mapping[str, Any] | None = None,
+    pattern: str | None = None,
+    labels: str | Path | None = None,
     progress: Progress | None = None,
 ) -> ClipSource:
     """Open clips for reading.
@@ -55,6 +59,8 @@ def open_clips(
         skeleton: Skeleton of the clips, for formats that do not name it. For others, the skeleton to map the clips to.
         trusted: Pickle files that may be read, or True for any. Only plain data is restored from them.
         label_table: File with glosses, for formats that store SignIDs only. None searches next to the clips.
+        layout, pattern, labels: What the numbers of array files are, which files to read and where labels are, see
+            `karsl.formats.arrays.scan_arrays`. With one of them, the format is `'arrays'` unless it is named.
         progress: `progress(files, total)` wraps the iteration over the files of a data root.
 
     Raises:
@@ -66,12 +72,16 @@ def open_clips(
     path = Path(path)
     if not path.exists():
         raise DatasetNotFoundError(f"no file or folder {str(path)!r} to read clips from")
-    chosen = get_format(format) if format else detect_format(path)
+    arrays = {"layout": layout, "pattern": pattern, "labels": labels}
+    arrays = {key: value for key, value in arrays.items() if value is not None}
+    chosen = get_format(format or "arrays") if format or arrays else detect_format(path)
+    if arrays and not chosen.uses_layout:
+        raise ConfigError(f"{path}: format {chosen.name!r} has a fixed layout; leave out {', '.join(arrays)}, or the format")
     if label_table is not None and not chosen.uses_label_table:
         raise ConfigError(f"{path}: format {chosen.name!r} stores its class names; leave out label_table (--label-sheet)")
     requested = None if skeleton is None else get_skeleton(skeleton)
     table = None if label_table is None else Path(label_table)
-    source = chosen.reader(path, skeleton=requested, trusted=trusted, label_table=table, progress=progress)
+    source = chosen.reader(path, skeleton=requested, trusted=trusted, label_table=table, progress=progress, **arrays)
     if isinstance(source, FunctionSource):
         source = replace(source, root=path.resolve())
     return source if requested is None or source.skeleton == requested else RemappedSource(source, requested)

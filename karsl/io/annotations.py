@@ -13,7 +13,8 @@ from karsl.io.labels import LabelTable
 BYTE_RANGE_KEY = "member"
 """Record key of the array's position in its archive, a list in the order of `karsl.io.npz.ByteRange`."""
 LOCATOR_KEYS = frozenset(
-    ("keypoint_path", "keypoint_key", BYTE_RANGE_KEY, "frame_start", "byte_start", "dtype", "xxh3", "pack", "sample_idx")
+    ("keypoint_path", "keypoint_key", "keypoint_index", BYTE_RANGE_KEY, "frame_start", "byte_start", "dtype", "xxh3", "raw")
+    + ("pack", "sample_idx")
 )
 """Record keys that locate the clip in one copy of the files or in one dataset."""
 

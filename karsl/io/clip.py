@@ -44,6 +44,13 @@ def value_problem(raw: np.ndarray) -> str | None:
     return f"has {int(bad.sum())} values that are NaN or infinite, first in frame {frame}, keypoint {keypoint}"
 
 
+def nonfinite_error(where: str, raw: np.ndarray) -> CorruptRecordError:
+    """Return the error for a clip with values that are NaN or infinite."""
+    return CorruptRecordError(
+        f"{where} {value_problem(raw)}; re-export it, or LoadKeypoints(nonfinite='missing') drops those points"
+    )
+
+
 def canonical_clip(
     raw: np.ndarray, *, where: str = "clip", nonfinite: str = "raise", fill: Fill | None = None
 ) -> np.ndarray:
@@ -83,9 +90,7 @@ def _with_numpy(raw: np.ndarray, where: str, nonfinite: str) -> np.ndarray:
     if not all_finite:
         finite = np.isfinite(clip).all(-1)
         if not finite.all() and nonfinite == "raise":
-            raise CorruptRecordError(
-                f"{where} {value_problem(clip)}; re-export it, or LoadKeypoints(nonfinite='missing') drops those points"
-            )
+            raise nonfinite_error(where, clip)
         present &= finite
     score = clip[..., 3]
     np.minimum(score, 1, out=score)

@@ -17,13 +17,14 @@ from xxhash import xxh3_64_digest
 from karsl.errors import CorruptRecordError
 from karsl.io.atomic import atomic_path
 from karsl.io.hashing import RACY_NS
+from karsl.io.hdf5 import list_datasets
 from karsl.io.npy import missing_file_error, read_header
 from karsl.io.npz import ByteRange, Member, list_members
 from karsl.io.torch_files import list_tensors
 
 Progress = Callable[[Iterable, int], Iterable]
 Inspection = tuple[list[Member], list[str]]
-_VERSION = 1
+_VERSION = 2
 
 
 def inspect_array(path: str | Path) -> Inspection:
@@ -37,7 +38,7 @@ def inspect_array(path: str | Path) -> Inspection:
     try:
         with path.open("rb") as stream:
             size = path.stat().st_size
-            shape, _, dtype, start = read_header(stream)
+            shape, fortran, dtype, start = read_header(stream)
     except FileNotFoundError:
         raise missing_file_error(path) from None
     except ValueError as error:
@@ -46,15 +47,18 @@ def inspect_array(path: str | Path) -> Inspection:
     expected = math.prod(shape) * dtype.itemsize
     if size - start != expected:
         return [], [f"{path}: {size - start} bytes of numbers where the header says {expected}; export it again"]
-    return [Member(None, shape, dtype)], []
+    return [Member(None, shape, dtype, start=None if fortran else start)], []
 
 
 CLIP_FILES: dict[str, Callable[[str | Path], Inspection]] = {
     ".npz": list_members,
     ".npy": inspect_array,
     ".pt": list_tensors,
+    ".pth": list_tensors,
+    ".h5": list_datasets,
+    ".hdf5": list_datasets,
 }
-"""Suffixes of files with one clip or many, and the functions that list them."""
+"""Suffixes of files with one clip or many, in lower case, and the functions that list them."""
 
 
 def inspect_clips(path: str | Path) -> Inspection:
@@ -64,7 +68,7 @@ def inspect_clips(path: str | Path) -> Inspection:
         FileNotFoundError: If there is no such file.
         CorruptRecordError: If the content does not fit the suffix, or the suffix is unknown.
     """
-    inspect = CLIP_FILES.get(Path(path).suffix)
+    inspect = CLIP_FILES.get(Path(path).suffix.lower())
     if inspect is None:
         raise CorruptRecordError(f"{path}: clips are read from {', '.join(CLIP_FILES)} files; convert it")
     return inspect(path)
@@ -178,7 +182,7 @@ class FileIndex:
 def _save_index(path: Path, files: list[IndexedFile]) -> None:
     youngest = time.time_ns() - RACY_NS
     rows = [
-        [f.name, f.size, f.mtime_ns, [[m.key, m.shape, m.dtype.str, m.range] for m in f.members], f.problems]
+        [f.name, f.size, f.mtime_ns, [[m.key, m.shape, m.dtype.str, m.range, m.start] for m in f.members], f.problems]
         for f in files
         if f.size and f.mtime_ns < youngest
     ]
@@ -202,7 +206,7 @@ def _load_index(path: Path) -> dict[str, IndexedFile]:
 def _to_file(row: list) -> IndexedFile:
     name, size, mtime_ns, members, problems = row
     loaded = tuple(
-        Member(key, tuple(shape), np.dtype(dtype), position and ByteRange(*position))
-        for key, shape, dtype, position in members
+        Member(key, tuple(shape), np.dtype(dtype), position and ByteRange(*position), start)
+        for key, shape, dtype, position, start in members
     )
     return IndexedFile(name, size, mtime_ns, loaded, tuple(problems))

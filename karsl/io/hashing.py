@@ -8,8 +8,10 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 
+import msgpack
 from xxhash import xxh3_64, xxh3_64_hexdigest, xxh3_128
 
 from karsl.io.atomic import atomic_path
@@ -76,14 +78,15 @@ def file_stats(path: str | Path, stat_cache: Path | None = None) -> tuple:
     path = Path(path).absolute()
     stat = path.stat()
     if path.is_dir():
-        listing = hashlib.blake2b(json.dumps(list(_list_folder(path))).encode(), digest_size=16)
+        content = msgpack.packb(list(_list_folder(path)), unicode_errors="surrogatepass")
+        listing = hashlib.blake2b(content, digest_size=16)
         return "folder", str(path), listing.hexdigest()
     return "file", str(path), stat.st_size, _content_hash(path, stat, stat_cache)
 
 
 def _list_folder(folder: Path) -> Iterator[tuple]:
     with os.scandir(folder) as entries:
-        ordered = sorted(entries, key=lambda entry: entry.name)
+        ordered = sorted(entries, key=attrgetter("name"))
     for entry in ordered:
         if entry.is_dir():
             yield entry.path, "folder"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from tokenize import TokenError
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -20,14 +20,15 @@ from numpy.lib import format as npy
 from karsl.errors import CorruptRecordError
 from karsl.io.lru import LRU
 
-BROKEN = (ValueError, OSError, EOFError, SyntaxError, TokenError, TypeError, OverflowError, IndexError)
-"""Exceptions that numpy raises on damaged files."""
-BROKEN_ARCHIVE = (*BROKEN, KeyError, MemoryError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""The same for arrays in a zip archive; a wrong size in its directory can request too much memory."""
+BROKEN = (ValueError, OSError, EOFError, SyntaxError, TokenError, TypeError, OverflowError, IndexError, MemoryError)
+"""Exceptions that numpy raises on damaged files; a wrong size in a header can request too much memory."""
+BROKEN_ARCHIVE = (*BROKEN, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""The same for arrays in a zip archive."""
 
 HEADER_BYTES = 256  # enough for the header of any clip; a longer header is read in a second step
 _MAGIC_BYTES = 10
 MAX_HEADER = 1 << 16  # a structured array has some hundreds of bytes; reject longer ones before reading them
+_MAX_BYTES = 1 << 62  # of an array: offsets in it are 64-bit integers
 
 
 class ShortHeader(ValueError):  # noqa: N818 - a request for more bytes
@@ -77,7 +78,26 @@ def _parse_complete(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
     shape, fortran, dtype = read(stream)
     if dtype.hasobject:
         raise ValueError("an object array, which would run pickle")
+    if not dtype.itemsize or min(shape, default=1) < 0 or math.prod(shape) * dtype.itemsize > _MAX_BYTES:
+        raise ValueError(f"an impossible array of {dtype} {shape}")
     return shape, fortran, dtype
+
+
+def read_array(stream: IO[bytes], size: int) -> np.ndarray:
+    """Read an array from the start of a `.npy` file of `size` bytes; no more memory than that is allocated.
+
+    Raises:
+        ValueError: See `array_from`.
+    """
+    head = stream.read(HEADER_BYTES)
+    try:
+        shape, _, dtype, start = parse_header(head)
+    except ShortHeader as short:
+        head += stream.read(short.args[0] - len(head))
+        shape, _, dtype, start = parse_header(head)
+    if start + math.prod(shape) * dtype.itemsize != size:
+        raise ValueError(f"{size - start} bytes of numbers where the header says {math.prod(shape) * dtype.itemsize}")
+    return array_from(head + stream.read(size - len(head)))
 
 
 def array_from(data: bytes | bytearray) -> np.ndarray:
@@ -101,6 +121,13 @@ def array_from(data: bytes | bytearray) -> np.ndarray:
     return flat.reshape(shape, order="F" if fortran else "C")
 
 
+class MappedFile(NamedTuple):
+    """A mapped file: its array or bytes, and what changes when the file is replaced."""
+
+    data: np.ndarray
+    state: tuple
+
+
 class MappedFiles:
     """Files that are mapped at the first read and closed when they are the least recently used.
 
@@ -112,7 +139,7 @@ class MappedFiles:
 
     def __init__(self, max_open: int = 128) -> None:
         self.max_open = max_open
-        self._maps: LRU[tuple[tuple, np.ndarray]] = LRU(max_open)
+        self._maps: LRU[MappedFile] = LRU(max_open)
 
     def __len__(self) -> int:
         return len(self._maps)
@@ -124,10 +151,10 @@ class MappedFiles:
             FileNotFoundError: If there is no such file.
             CorruptRecordError: If the file is not an array of numbers.
         """
-        return self._get(path, _map_array)
+        return self._get(path, _map_array).data
 
-    def bytes(self, path: str) -> np.ndarray:
-        """Return all bytes of a file as uint8.
+    def file(self, path: str) -> MappedFile:
+        """Return all bytes of a file.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -135,22 +162,26 @@ class MappedFiles:
         """
         return self._get(path, _map_bytes)
 
+    def bytes(self, path: str) -> np.ndarray:
+        """Return all bytes of a file as uint8, see `file`."""
+        return self.file(path).data
+
     def close(self) -> None:
         """Drop all maps."""
         self._maps.clear()
 
-    def _get(self, path: str, open_map: Callable[[str], np.ndarray]) -> np.ndarray:
+    def _get(self, path: str, open_map: Callable[[str], np.ndarray]) -> MappedFile:
         try:
             stat = os.stat(path)
         except FileNotFoundError:
             raise missing_file_error(path) from None
         state = open_map, stat.st_ino, stat.st_size, stat.st_mtime_ns
         entry = self._maps.get(path)
-        if entry is not None and entry[0] == state:
-            return entry[1]
-        mapped = open_map(path)
-        self._maps.put(path, (state, mapped))
-        return mapped
+        if entry is not None and entry.state == state:
+            return entry
+        entry = MappedFile(open_map(path), state)
+        self._maps.put(path, entry)
+        return entry
 
     def __reduce__(self) -> tuple:
         return MappedFiles, (self.max_open,)

@@ -10,14 +10,23 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib import format as npy
 
 from karsl.errors import CorruptRecordError
+from karsl.io.addresses import check_integers, row_offset
 from karsl.io.lru import LRU
-from karsl.io.npy import BROKEN_ARCHIVE, HEADER_BYTES, ShortHeader, array_from, missing_file_error, parse_header, read_header
+from karsl.io.npy import (
+    BROKEN_ARCHIVE,
+    HEADER_BYTES,
+    ShortHeader,
+    array_from,
+    missing_file_error,
+    parse_header,
+    read_array,
+    read_header,
+)
 from karsl.io.shared_file import read_at
 
 try:  # the extra [fast]
@@ -28,6 +37,9 @@ except ImportError:
 STORED, DEFLATED = 0, 8
 _RAW_DEFLATE = -15  # zlib window bits without a zlib header, as in zip archives
 _MAX_RATIO = 1032  # maximum compression of DEFLATE; a directory that claims more is damaged
+MAX_UNPACKED = "KARSL_MAX_UNPACKED_BYTES"
+"""Environment variable with the maximum size of a compressed array in bytes."""
+_MAX_UNPACKED_BYTES = 1 << 30
 _LOCAL_HEADER_BYTES = 30  # without name and extra field
 _PEEK_BYTES = 1024
 
@@ -53,21 +65,35 @@ class ByteRange(NamedTuple):
     file_bytes: int
     mtime_ns: int
 
+    @classmethod
+    def parse(cls, value: Any, where: str) -> ByteRange:
+        """Check the value of a record.
+
+        Raises:
+            CorruptRecordError: If it is not a list of seven integers.
+        """
+        if not isinstance(value, (list, tuple)) or len(value) != len(cls._fields):
+            raise CorruptRecordError(f"{where}: the position {value!r} of an array is not {len(cls._fields)} integers")
+        check_integers(where, **dict(zip(cls._fields, value, strict=True)))
+        return cls(*value)
+
 
 @dataclass(frozen=True)
 class Member:
     """One array of a file, as its header describes it.
 
     Attributes:
-        key: Name in the file, None if the file is the array.
+        key: Name in the file, index in a list, None if the file is the array.
         shape, dtype: Shape and dtype of the array.
         range: Position in an archive, None if it must be found by its key.
+        start: Offset of its numbers in the file; None if they are not one uncompressed block in C order.
     """
 
-    key: str | None
+    key: str | int | None
     shape: tuple[int, ...]
     dtype: np.dtype
     range: ByteRange | None = None
+    start: int | None = None
 
 
 def list_members(path: str | Path) -> tuple[list[Member], list[str]]:
@@ -99,16 +125,55 @@ def read_member(path: str | Path, key: str) -> np.ndarray:
         CorruptRecordError: If there is no such key, the array holds objects, or its CRC differs.
     """
     with _open_archive(path) as archive:
-        name = f"{key}.npy"
-        if name not in archive.NameToInfo:
-            keys = [n.removesuffix(".npy") for n in archive.namelist()]
-            found = f"it holds {len(keys)}, e.g. {', '.join(keys[:3])}; if the file was replaced, run 'karsl prepare' again"
-            raise CorruptRecordError(f"{path}: no array {key!r}; {found}")
+        info = _find_info(archive, path, key)
         try:
-            with archive.open(name) as stream:
-                return npy.read_array(stream, allow_pickle=False)
+            check_unpacked_size(info.file_size)
+            with archive.open(info) as stream:
+                return read_array(stream, info.file_size)
         except BROKEN_ARCHIVE as error:
             raise _unreadable_error(path, key, error) from error
+
+
+def find_member(path: str | Path, key: str | int | None) -> tuple[str, ByteRange | None, bytes]:
+    """Find an array by its key, or the only one without a key.
+
+    Returns:
+        Its key, its byte range or None if only zipfile can read it, and its first stored bytes.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CorruptRecordError: If there is no such key, or the archive is damaged.
+    """
+    with _open_archive(path) as archive:
+        if key is None and len(archive.NameToInfo) == 1:
+            key = next(iter(archive.NameToInfo)).removesuffix(".npy")
+        info = _find_info(archive, path, key)
+        fd = archive.fp.fileno()  # type: ignore[union-attr]  # it is open
+        try:
+            return str(key), *_locate(info, fd, os.fstat(fd))
+        except BROKEN_ARCHIVE as error:
+            raise _unreadable_error(path, str(key), error) from error
+
+
+def locate_stored(info: zipfile.ZipInfo, fd: int) -> tuple[int, int]:
+    """Return offset and size of the bytes of a member that is not compressed, of an open archive.
+
+    Raises:
+        ValueError: If it is compressed, or not completely in the file.
+    """
+    byte_range, _ = _locate(info, fd, os.fstat(fd))
+    if byte_range is None or byte_range.method != STORED or byte_range.stored != byte_range.size:
+        raise ValueError(f"{info.filename} is compressed")
+    return byte_range.start, byte_range.stored
+
+
+def _find_info(archive: zipfile.ZipFile, path: str | Path, key: str | int | None) -> zipfile.ZipInfo:
+    info = archive.NameToInfo.get(f"{key}.npy")
+    if info is None:
+        keys = [n.removesuffix(".npy") for n in archive.namelist()]
+        found = f"it holds {len(keys)}, e.g. {', '.join(keys[:3])}; if the file was replaced, run 'karsl prepare' again"
+        raise CorruptRecordError(f"{path}: no array {key!r}; {found}")
+    return info
 
 
 def read_range(path: str | Path, key: str, byte_range: ByteRange) -> np.ndarray | None:
@@ -210,7 +275,7 @@ def inflate(stored: bytes, *, method: int, size: int, crc: int) -> bytes | bytea
         crc: CRC-32 after decompression.
 
     Raises:
-        ValueError: If size or checksum differ from the archive's directory.
+        ValueError: If size or checksum differ from the archive's directory, or see `check_unpacked_size`.
 
     Example:
         >>> inflate(b"abc", method=STORED, size=3, crc=0x352441C2)
@@ -224,9 +289,21 @@ def inflate(stored: bytes, *, method: int, size: int, crc: int) -> bytes | bytea
     return data
 
 
+def check_unpacked_size(size: int) -> None:
+    """Check the size of compressed data before it is unpacked.
+
+    Raises:
+        ValueError: If it is more than 1 GiB, or than the environment variable `KARSL_MAX_UNPACKED_BYTES` permits.
+    """
+    allowed = int(os.environ.get(MAX_UNPACKED, _MAX_UNPACKED_BYTES))
+    if size > allowed:
+        raise ValueError(f"it unpacks to {size} bytes, more than {allowed}; set {MAX_UNPACKED} if that is right")
+
+
 def _inflate_deflated(stored: bytes, size: int) -> bytes | bytearray:
     if size > _MAX_RATIO * len(stored):
         raise ValueError(f"{len(stored)} bytes cannot decompress to {size}")
+    check_unpacked_size(size)
     if deflate is None:
         return _inflate_zlib(stored, size + 1)
     try:
@@ -252,6 +329,10 @@ def _read_stored(path: str | Path, byte_range: ByteRange) -> bytes | None:
         stat = os.fstat(fd)
         if stat.st_size != byte_range.file_bytes or stat.st_mtime_ns != byte_range.mtime_ns:
             return None
+        if row_offset(byte_range.start, byte_range.stored, 1, 1, stat.st_size) < 0:
+            raise CorruptRecordError(
+                f"{path}: no bytes {byte_range.start} to {byte_range.start + byte_range.stored} in the file"
+            )
         return read_at(fd, byte_range.stored, byte_range.start)
     finally:
         os.close(fd)
@@ -280,8 +361,9 @@ def _read_header(archive: zipfile.ZipFile, fd: int, name: str) -> Member:
     if byte_range is not None:
         with suppress(ShortHeader):  # a longer header is read by zipfile
             head = _inflate_zlib(head, HEADER_BYTES) if byte_range.method == DEFLATED else head[:HEADER_BYTES]
-            shape, _, dtype, _ = parse_header(head)
-            return Member(key, shape, dtype, byte_range)
+            shape, fortran, dtype, offset = parse_header(head)
+            is_block = byte_range.method == STORED and not fortran
+            return Member(key, shape, dtype, byte_range, byte_range.start + offset if is_block else None)
     with archive.open(name) as stream:
         shape, _, dtype, _ = read_header(stream)
     return Member(key, shape, dtype, byte_range)

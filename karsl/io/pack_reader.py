@@ -20,6 +20,7 @@ from numpy.lib import format as npy
 from xxhash import xxh3_64
 
 from karsl.errors import ConfigError, CorruptRecordError
+from karsl.io.addresses import check_mapped_size, row_offset
 from karsl.io.npy import BROKEN
 from karsl.io.readahead import FileRanges, read_ahead
 
@@ -90,10 +91,16 @@ class Pack:
             )
         self._maps.append(_open_map(path))
         clips = self._maps[-1].view(np.ndarray)
-        ends = clips[:, :2].sum(1) if clips.ndim == 2 and clips.shape[1] == 3 else None
-        if ends is None or clips.dtype != np.uint64 or not np.array_equal(ends, [*clips[1:, 0], len(self.frames)]):
+        if clips.dtype != np.uint64 or clips.ndim != 2 or clips.shape[1] != 3 or not self._is_partition(clips):
             raise CorruptRecordError(f"{path}: does not belong to {self.path.name}; see 'karsl pack --verify'")
         return clips
+
+    def _is_partition(self, clips: np.ndarray) -> bool:
+        """Return True if every frame belongs to one clip; sums cannot exceed 64 bits, since lengths are compared first."""
+        starts, lengths, frames = clips[:, FIRST], clips[:, LENGTH], len(self.frames)
+        if not len(clips) or starts[0] != 0 or not lengths.all() or max(starts.max(), lengths.max()) > frames:
+            return False
+        return np.array_equal(starts + lengths, [*starts[1:], frames])
 
     def clip(self, start: int, length: int) -> np.ndarray:
         """Return float (T, V, 4), a view of the mapped pages.
@@ -101,7 +108,7 @@ class Pack:
         Raises:
             CorruptRecordError: If the slice is outside the shard.
         """
-        if not 0 <= start < start + length <= len(self.frames):
+        if row_offset(start, length, 1, 1, len(self.frames)) < 0:
             raise CorruptRecordError(
                 f"{self.path}: no frames {start} to {start + length}, it has {len(self.frames)}; is it the right pack?"
             )
@@ -119,9 +126,9 @@ class Pack:
         Raises:
             CorruptRecordError: If a checksum differs; the error names the clip, its bytes and the remedy.
         """
+        _check_size(self._maps[0])
         if self._unverified is None:
             return
-        _check_size(self._maps[0])
         if self.mode == "first touch" and not self._num_unverified:
             return
         for mapped in self._maps:
@@ -243,7 +250,4 @@ def _open_map(path: Path) -> np.memmap:
 
 
 def _check_size(mapped: np.memmap) -> None:
-    """Check that a file was not truncated after it was mapped: touching its pages would end the process with SIGBUS."""
-    size, current = mapped.offset + mapped.nbytes, mapped._mmap.size()  # type: ignore[attr-defined]
-    if current < size:
-        raise CorruptRecordError(f"{mapped.filename}: {current} of {size} bytes are left, cut while in use; copy it again")
+    check_mapped_size(mapped.filename, mapped._mmap, mapped.offset + mapped.nbytes)  # type: ignore[attr-defined]

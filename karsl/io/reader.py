@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from karsl.errors import ConfigError, CorruptRecordError, did_you_mean
+from karsl.io.addresses import ClipLayout, check_integers, row_offset
 from karsl.io.annotations import BYTE_RANGE_KEY
-from karsl.io.clip import Fill, canonical_clip, shape_problem
+from karsl.io.array_files import NPY_SUFFIX, TORCH_SUFFIXES, ArrayReader, Key
+from karsl.io.array_layout import ArrayLayout
+from karsl.io.clip import Fill, canonical_clip, nonfinite_error, shape_problem
 from karsl.io.lru import LRU, nbytes
-from karsl.io.npy import MappedFiles
-from karsl.io.npz import ByteRange, NpzReader
+from karsl.io.npy import MappedFile
+from karsl.io.npz import ByteRange
 from karsl.io.pack_reader import VERIFY, Pack
 from karsl.io.readahead import FileRanges, read_ahead
-from karsl.io.torch_files import read_tensor
 
 
 class ClipReader:
@@ -27,15 +30,20 @@ class ClipReader:
     | --- | --- |
     | `frame_start`, `num_frames` | rows of a pack's shard, mapped |
     | `byte_start`, `num_frames`, `dtype` | a canonical array in a mapped file, checked if the record has its `xxh3` |
+    | the same and `raw` | 3 or 4 values per keypoint in a mapped file, zeros where missing, such as a row of a `.npy` stack |
+    | `keypoint_index` | one clip of the stack that the next keys locate; or a whole number as `keypoint_key` |
     | `keypoint_key` | an array of an `.npz`, at its byte range if the record has it (`member`); a tensor of a `.pt` |
-    | none of these | the whole `.npy` or `.pt` file |
+    | none of these | the whole `.npy` or `.pt` file; a folder with one `.npy` per frame |
+
+    Arrays of the last three rows are converted by the layout of the data set, if it has one.
 
     A pickled copy is empty. Only maps stay open.
 
     Args:
         cache_bytes: Maximum size of the cache of decoded clips in bytes; 0 decodes every time.
         nonfinite: `'raise'` on NaN or infinity in a file, or `'missing'` to drop those points.
-        verify: When checksums of packed clips are compared: `'off'`, `'first touch'`, `'always'`.
+        verify: When checksums of packed clips are compared: `'off'`, `'first touch'`, `'always'`. Addresses and lengths are
+            always checked, and values of `raw` clips at the first touch.
         max_maps: Maximum number of mapped `.npy` files.
 
     Raises:
@@ -51,27 +59,38 @@ class ClipReader:
                 raise ConfigError(f"LoadKeypoints: {name}={value!r}{hint}")
         self.nonfinite, self.verify = nonfinite, verify
         self.cache: LRU[np.ndarray] = LRU(cache_bytes, nbytes)
-        self._archives, self._maps = NpzReader(), MappedFiles(max_maps)
+        self._arrays = ArrayReader(max_maps)
+        self._maps = self._arrays.maps
         self._packs: dict[str, Pack] = {}
-        self._verified: dict[str, tuple[weakref.ref[np.ndarray], set[int]]] = {}  # a map of a path, offsets in it
+        self._verified: dict[str, tuple[tuple, set[int]]] = {}  # state of a file, offsets of clips in it
 
-    def read(self, record: dict, num_keypoints: int, *, fill: Fill | None = None) -> np.ndarray:
+    def read(
+        self, record: dict, num_keypoints: int, *, layout: ArrayLayout | None = None, fill: Fill | None = None
+    ) -> np.ndarray:
         """Return the clip as float (T, V, 4): x, y, z, score, zeros where missing. It must not be modified.
 
-        See `canonical_clip` for `fill`.
+        Args:
+            record: Keys that locate the clip, see the class.
+            num_keypoints: V.
+            layout: Layout of arrays in files; None for (T, V, 3 or 4).
+            fill: See `canonical_clip`.
 
         Raises:
             FileNotFoundError: If the file does not exist.
             CorruptRecordError: If it does not contain the clip that the record describes.
         """
-        path = record["keypoint_path"]
+        path = record.get("keypoint_path")
+        if not isinstance(path, str):
+            raise CorruptRecordError(f"keypoint_path={path!r} of a record is not the path of a file; index the clips again")
         if "frame_start" in record:
-            return self.pack(path, num_keypoints).checked_clip(record["frame_start"], record["num_frames"])
+            position = {name: record.get(name) for name in ("frame_start", "num_frames")}
+            check_integers(path, **position)
+            return self.pack(path, num_keypoints).checked_clip(*position.values())
         if "byte_start" in record:
             return self._read_bytes(record, num_keypoints)
-        key = record.get("keypoint_key")
+        key, index = record.get("keypoint_key"), record.get("keypoint_index")
         return self.cache.get_or_load(
-            (path, key, num_keypoints), lambda: self._decode(record, path, key, num_keypoints, fill)
+            (path, key, index, num_keypoints, layout), lambda: self._decode(record, num_keypoints, layout, fill)
         )
 
     def pack(self, path: str, num_keypoints: int) -> Pack:
@@ -89,72 +108,115 @@ class ClipReader:
             )
         return pack
 
-    def addresses(
-        self, paths: Sequence[str], file_index: np.ndarray, starts: np.ndarray, sizes: np.ndarray, checksums: np.ndarray
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return the memory addresses of byte ranges of mapped files, verified depending on `verify`.
-
-        Args:
-            paths: Paths of files.
-            file_index: int (N,), the file of each range.
-            starts, sizes: int64 (N,), the ranges.
-            checksums: uint64 (N,).
-
-        Returns:
-            int64 (N,), and the maps, which keep these addresses valid.
+    def map_files(self, paths: Sequence[str]) -> dict[str, MappedFile]:
+        """Return the bytes of files, mapped at the first call and again if a file was replaced, by path.
 
         Raises:
             FileNotFoundError: If a file does not exist.
-            CorruptRecordError: If a range is outside its file, or its checksum differs.
+            CorruptRecordError: If a file is empty.
         """
-        files, inverse = np.unique(file_index, return_inverse=True)
-        names = [paths[number] for number in files.tolist()]
-        maps = [self._maps.bytes(name) for name in names]
-        extents = np.array([(_address(mapped), len(mapped)) for mapped in maps], np.int64)[inverse]
-        outside = (starts < 0) | (starts + sizes > extents[:, 1])
-        if outside.any():
-            first = int(np.argmax(outside))
-            raise CorruptRecordError(
-                f"{paths[file_index[first]]}: ends at byte {extents[first, 1]}, before its clips do; was it cut? Index again"
-            )
-        if self.verify != "off":
-            verified = [self._verified_starts(name, mapped) for name, mapped in zip(names, maps, strict=True)]
-            clips = list(zip(inverse.tolist(), starts.tolist(), strict=True))
-            if self.verify == "always" or not all(start in verified[file] for file, start in clips):
-                ranges: list[list[tuple[int, int]]] = [[] for _ in names]
-                for (file, start), size in zip(clips, sizes.tolist(), strict=True):
-                    ranges[file].append((start, size))
-                read_ahead([FileRanges(name, own) for name, own in zip(names, ranges, strict=True)])
-                for (file, start), size, checksum in zip(clips, sizes.tolist(), checksums.tolist(), strict=True):
-                    self._compare(names[file], start, maps[file][start : start + size], checksum, verified[file])
-        return extents[:, 0] + starts, maps
+        return {path: self._maps.file(path) for path in paths}
+
+    def verify_clips(
+        self,
+        files: Mapping[str, MappedFile],
+        which: np.ndarray,
+        starts: np.ndarray,
+        lengths: np.ndarray,
+        layout: ClipLayout,
+        checksums: np.ndarray | None,
+    ) -> dict[int, np.ndarray]:
+        """Verify clips that are inside their files: by checksum, depending on `verify`, or that raw values are finite.
+
+        Args:
+            files: See `map_files`.
+            which: int (N,), number of the file of each clip.
+            starts, lengths: int64 (N,), first byte and number of frames of each clip.
+            layout: Layout of the clips.
+            checksums: uint64 (N,); None for raw clips.
+
+        Returns:
+            Copies of raw clips without the keypoints that are not finite, by number; only with `nonfinite='missing'`.
+
+        Raises:
+            CorruptRecordError: If a checksum differs, or a raw value is not finite.
+        """
+        if self.verify == "off" and checksums is not None:
+            return {}
+        known = [self._verified_starts(path, file) for path, file in files.items()]
+        clips = list(zip(which.tolist(), starts.tolist(), strict=True))
+        if self.verify != "always" and all(start in known[file] for file, start in clips):
+            return {}
+        sizes, paths, maps = (lengths * layout.frame_bytes).tolist(), list(files), [file.data for file in files.values()]
+        ranges: list[list[tuple[int, int]]] = [[] for _ in paths]
+        for (file, start), size in zip(clips, sizes, strict=True):
+            ranges[file].append((start, size))
+        read_ahead([FileRanges(path, own) for path, own in zip(paths, ranges, strict=True)])
+        repaired = {}
+        for n, ((file, start), size) in enumerate(zip(clips, sizes, strict=True)):
+            stored = maps[file][start : start + size]
+            if checksums is not None:
+                self._compare(paths[file], start, stored, int(checksums[n]), known[file])
+            elif (clip := self._finite_clip(paths[file], start, stored, layout, known[file])) is not None:
+                repaired[n] = clip
+        return repaired
 
     def close(self) -> None:
         """Drop all maps and decoded clips."""
-        self._maps.close()
+        self._arrays.close()
         self._packs.clear()
         self._verified.clear()
         self.cache.clear()
 
     def _read_bytes(self, record: dict, num_keypoints: int) -> np.ndarray:
-        path, start, frames, kind = (record[k] for k in ("keypoint_path", "byte_start", "num_frames", "dtype"))
-        mapped, count = self._maps.bytes(path), frames * num_keypoints * 4
-        dtype = np.dtype(kind)
-        if dtype.kind != "f" or start < 0 or frames < 1 or start + count * dtype.itemsize > len(mapped):
+        path, start, frames = record["keypoint_path"], record["byte_start"], record.get("num_frames")
+        check_integers(path, byte_start=start, num_frames=frames)
+        layout, file = ClipLayout.parse(record, num_keypoints, path), self._maps.file(path)
+        if row_offset(start, frames, 1, layout.frame_bytes, len(file.data)) < 0:
             raise CorruptRecordError(
-                f"{path}: no clip of {frames} frames of {kind} at byte {start}, the file has {len(mapped)} bytes; "
+                f"{path}: no clip of {frames} frames of {layout.dtype} at byte {start}, the file has {len(file.data)} bytes; "
                 "was it cut or replaced? Index it again"
             )
-        stored = mapped[start : start + count * dtype.itemsize]
+        stored, known = file.data[start : start + frames * layout.frame_bytes], self._verified_starts(path, file)
+        if layout.raw is not None:
+            return self.cache.get_or_load(
+                (path, start, frames, layout, file.state), lambda: self._convert(path, start, stored, layout, known)
+            )
         if "xxh3" in record and self.verify != "off":
-            self._compare(path, start, stored, record["xxh3"], self._verified_starts(path, mapped))
-        return stored.view(dtype).reshape(frames, num_keypoints, 4)
+            self._compare(path, start, stored, record["xxh3"], known)
+        return stored.view(layout.dtype).reshape(frames, num_keypoints, 4)
 
-    def _verified_starts(self, path: str, mapped: np.ndarray) -> set[int]:
-        """Return the offsets of the clips that were verified in a map; empty if the file was mapped again since."""
+    def _convert(self, path: str, start: int, stored: np.ndarray, layout: ClipLayout, known: set[int]) -> np.ndarray:
+        """Return a raw clip as a canonical one."""
+        clip = self._finite_clip(path, start, stored, layout, known)
+        clip = canonical_clip(layout.view(stored) if clip is None else clip)
+        clip.flags.writeable = False  # the cache shares it
+        return clip
+
+    def _finite_clip(
+        self, path: str, start: int, stored: np.ndarray, layout: ClipLayout, known: set[int]
+    ) -> np.ndarray | None:
+        """Return None for a raw clip of finite values, else a copy with zeros at the keypoints that have others.
+
+        Raises:
+            CorruptRecordError: If a value is not finite, unless `nonfinite='missing'`.
+        """
+        if self.verify != "always" and start in known:
+            return None
+        clip = layout.view(stored)
+        finite = np.isfinite(clip).all(-1)
+        if finite.all():
+            known.add(start)
+            return None
+        if self.nonfinite == "raise":
+            raise nonfinite_error(f"{path}: the clip at bytes {start} to {start + len(stored)}", clip)
+        return np.where(finite[..., None], clip, clip.dtype.type(0))
+
+    def _verified_starts(self, path: str, file: MappedFile) -> set[int]:
+        """Return the offsets of the clips that were verified in a file; empty if it was replaced since."""
         known = self._verified.get(path)
-        if known is None or known[0]() is not mapped:
-            known = self._verified[path] = weakref.ref(mapped), set()
+        if known is None or known[0] != file.state:
+            known = self._verified[path] = file.state, set()
         return known[1]
 
     def _compare(self, path: str, start: int, stored: np.ndarray, checksum: int, verified: set[int]) -> None:
@@ -167,32 +229,40 @@ class ClipReader:
             )
         verified.add(start)
 
-    def _decode(self, record: dict, path: str, key: str | None, num_keypoints: int, fill: Fill | None) -> np.ndarray:
-        raw = self._read_raw(record, path, key)
+    def _decode(self, record: dict, num_keypoints: int, layout: ArrayLayout | None, fill: Fill | None) -> np.ndarray:
+        path = record["keypoint_path"]
+        key, index = self._arrays.resolve(path, record.get("keypoint_key"), record.get("keypoint_index"))
         where = path if key is None else f"{path}: clip {key!r}"
-        problem = shape_problem(raw.shape, raw.dtype, num_keypoints)
-        if problem:
-            raise CorruptRecordError(f"{where} {problem}; is the skeleton of the dataset right?")
-        clip = canonical_clip(raw, where=where, nonfinite=self.nonfinite, fill=fill)
+        where = where if index is None else f"{where}, clip {index}"
+        raw = self._read_raw(record, path, key, index, layout)
+        if layout is not None:
+            clip = layout.to_clip(raw, where=where, nonfinite=self.nonfinite, fill=fill)
+        else:
+            problem = shape_problem(raw.shape, raw.dtype, num_keypoints)
+            if problem:
+                raise CorruptRecordError(f"{where} {problem}; is the skeleton of the dataset right?")
+            clip = canonical_clip(raw, where=where, nonfinite=self.nonfinite, fill=fill)
         clip.flags.writeable = False  # the cache shares it
         return clip
 
-    def _read_raw(self, record: dict, path: str, key: str | None) -> np.ndarray:
-        if path.endswith(".npy"):
-            return self._maps.array(path)
-        if path.endswith((".pt", ".pth")):
-            return read_tensor(path, key)
-        if key is None:
+    def _read_raw(self, record: dict, path: str, key: Key, index: int | None, layout: ArrayLayout | None) -> Any:
+        """Return the array of a clip, or its arrays by group if the layout has several."""
+        ndim = 3 if layout is None else layout.clip_ndim
+        names = {} if layout is None else dict(layout.arrays)
+        if names:
+            return {group: self._read_array(record, path, name, index, ndim) for group, name in names.items()}
+        if key is None and not path.lower().endswith((NPY_SUFFIX, *TORCH_SUFFIXES)) and not os.path.isdir(path):
             raise CorruptRecordError(
                 f"{path}: the record names no array in it; add 'keypoint_key', or 'frame_start' and 'num_frames' of a pack"
             )
+        return self._read_array(record, path, key, index, ndim)
+
+    def _read_array(self, record: dict, path: str, key: Key, index: int | None, ndim: int) -> np.ndarray:
+        if index is not None:
+            return self._arrays.read_clip(path, key, index, ndim)
         position = record.get(BYTE_RANGE_KEY)
-        return self._archives.read(path, key, None if position is None else ByteRange(*position))
+        return self._arrays.read(path, key, position=None if position is None else ByteRange.parse(position, path))
 
     def __reduce__(self) -> tuple:
         new = partial(ClipReader, nonfinite=self.nonfinite, verify=self.verify, max_maps=self._maps.max_open)
         return partial(new, cache_bytes=self.cache.max_size), ()
-
-
-def _address(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from karsl.io.annotations import LOCATOR_KEYS
+from karsl.io.array_layout import ArrayLayout
 from karsl.io.hashing import fingerprint_files, list_files
 from karsl.io.reader import ClipReader
 from karsl.skeletons import Skeleton, describe_skeleton
@@ -44,7 +45,7 @@ class ClipSource(ABC):
 
     metainfo: dict
     skeleton: Skeleton
-    records: list[dict]
+    records: Sequence[dict]
     notes: tuple[str, ...] = ()
 
     @abstractmethod
@@ -109,13 +110,15 @@ class IndexedSource(ClipSource):
     Args:
         metainfo, skeleton, records, notes: See `ClipSource`.
         root: Folder that the paths of the records are relative to.
+        layout: Layout of arrays in files, see `ClipReader.read`.
     """
 
     metainfo: dict
     skeleton: Skeleton
-    records: list[dict]
+    records: Sequence[dict]
     root: Path
     notes: tuple[str, ...] = ()
+    layout: ArrayLayout | None = None
     _reader: ClipReader = field(default_factory=lambda: ClipReader(cache_bytes=0), repr=False, compare=False)
 
     def read(self, record: dict) -> np.ndarray:
@@ -125,7 +128,7 @@ class IndexedSource(ClipSource):
     def read_stored(self, record: dict) -> np.ndarray:
         """Return the canonical clip in its stored dtype, without a copy if the file is memory-mapped."""
         path = os.path.join(self.root, record["keypoint_path"])
-        return self._reader.read({**record, "keypoint_path": path}, self.skeleton.num_keypoints)
+        return self._reader.read({**record, "keypoint_path": path}, self.skeleton.num_keypoints, layout=self.layout)
 
     def public_record(self, record: dict) -> dict:
         """Return a record without the keys that locate its clip."""
@@ -133,8 +136,15 @@ class IndexedSource(ClipSource):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of names, sizes and modification times of the files that the records name."""
-        return fingerprint_files(self.root, (r["keypoint_path"] for r in self.records))
+        """Hash of names, sizes and modification times of the files that the records name, or that are in such a folder."""
+        paths = {r["keypoint_path"]: None for r in self.records}
+        folders = {
+            path: [f"{path}/{name}" for name in list_files(self.root / path)]
+            for path in paths
+            if (self.root / path).is_dir()
+        }
+        names = (name for path in paths for name in folders.get(path, [path]))
+        return fingerprint_files(self.root, names)
 
 
 class RemappedSource(ClipSource):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -209,6 +210,33 @@ def test_fault_of_the_program_is_not_hidden(command):
     command(lambda args: {}["absent"])
     with pytest.raises(KeyError):
         cli.main(["train", "config.py"])
+
+
+def test_sigterm_is_status_143_and_leaves_no_partial_file(tmp_path):
+    script = f"""if True:
+        import os, signal, sys
+        from karsl.cli import main, prepare
+        from karsl.io.atomic import atomic_path
+
+        def run(args):
+            with atomic_path({str(tmp_path / "clip.gif")!r}) as part:
+                part.write_bytes(b"half")
+                if os.fork() == 0:
+                    signal.pause()
+                print("writing", flush=True)
+                signal.pause()
+
+        prepare.run = run
+        sys.exit(main.main(["prepare", "data"]))"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout.readline() == "writing\n"
+    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)  # as coreutils' timeout does; the forked process ends, too
+    assert process.communicate(timeout=60) == ("", "karsl prepare: terminated\n")
+    assert process.returncode == 143
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_interrupt_from_the_keyboard_is_status_130(command, capsys):

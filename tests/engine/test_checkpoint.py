@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections import OrderedDict, deque
@@ -15,9 +17,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import Runner
 
 from karsl.engine import build_runner, read_checkpoint
-from karsl.engine.checkpoint import NotStateError, check_classes, check_weights, from_state, to_state
+from karsl.engine.checkpoint import NotStateError, check_classes, check_weights, from_state, latest_checkpoint, to_state
 from karsl.errors import ConfigError, DatasetNotFoundError
 
 
@@ -55,6 +58,75 @@ def test_resuming_restores_epoch_and_history(trained, toy):
     assert (after.epoch, after.iter) == (1, 3)
     loss = "train/loss"
     assert after.message_hub.get_scalar(loss).data[0].tolist() == before.message_hub.get_scalar(loss).data[0].tolist()
+
+
+@pytest.mark.parametrize("how", ["moved", "copied"])
+def test_a_work_dir_in_another_place_resumes_from_its_own_checkpoint(trained, toy, tmp_path, how):
+    before, path = trained
+    (shutil.move if how == "moved" else shutil.copytree)(before.work_dir, tmp_path / "other")
+    if how == "copied":
+        torch.save({}, path)
+    cfg = toy("other", max_epochs=2)
+    cfg.resume = True
+    after = build_runner(cfg)
+    after.train()
+    assert (after.epoch, after.iter) == (2, 6)
+    assert after._load_from == str(tmp_path / "other" / "epoch_1.pth")
+
+
+def test_a_checkpoint_outside_of_the_work_dir_is_resumed_from(trained, toy):
+    before, path = trained
+    cfg = toy("other")
+    os.makedirs(cfg.work_dir)
+    shutil.copy(f"{before.work_dir}/last_checkpoint", cfg.work_dir)
+    assert latest_checkpoint(cfg.work_dir) == path
+    os.remove(path)
+    with pytest.raises(DatasetNotFoundError, match=r"last_checkpoint' names '.*epoch_1.pth', which does not exist; pass"):
+        latest_checkpoint(cfg.work_dir)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe\x00", b"a\0b"])
+def test_a_damaged_pointer_to_the_latest_checkpoint_is_named(tmp_path, content):
+    assert latest_checkpoint(tmp_path) is None
+    (tmp_path / "last_checkpoint").write_bytes(content)
+    with pytest.raises(ConfigError, match="last_checkpoint' names no checkpoint; pass the checkpoint to resume from"):
+        latest_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("make", [build_runner, Runner.from_cfg])
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_truncated_checkpoint_is_named_before_a_run(trained, toy, make, resume):
+    before, path = trained
+    os.truncate(path, 9000)
+    cfg = toy()
+    cfg.work_dir, cfg.resume, cfg.load_from = before.work_dir, resume, None if resume else path
+    cfg.custom_hooks = [dict(type="karsl.SafeCheckpointHook")]
+    cfg.model = before.cfg.model
+    with pytest.raises(ConfigError, match=r"checkpoint '.*/run/epoch_1.pth' cannot be read .*; is it truncated"):
+        make(cfg).train()
+
+
+def test_weights_alone_cannot_be_resumed_from(trained, toy, tmp_path):
+    torch.save({"state_dict": trained[0].model.state_dict()}, tmp_path / "weights.pth")
+    cfg = toy()
+    cfg.resume, cfg.load_from = True, str(tmp_path / "weights.pth")
+    with pytest.raises(ConfigError, match=r"weights.pth' has no epoch and iteration to resume from; start a new run with"):
+        build_runner(cfg).train()
+
+
+@pytest.mark.parametrize("position", range(100, 1000, 90))
+def test_a_checkpoint_with_a_changed_byte_is_read_or_named(tmp_path, position):
+    path = tmp_path / "epoch_1.pth"
+    torch.save({"meta": {"epoch": 1, "iter": 3, "names": ["a", "b"]}, "state_dict": {"weight": torch.ones(2)}}, path)
+    content = bytearray(path.read_bytes())
+    content[position] ^= 0x5A
+    path.write_bytes(content)
+    error = None
+    try:
+        read_checkpoint(path)
+    except ConfigError as caught:
+        error = str(caught)
+    assert error is None or "epoch_1.pth" in error
 
 
 def test_load_from_takes_the_weights_and_starts_at_epoch_zero(trained, toy):

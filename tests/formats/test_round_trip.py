@@ -25,7 +25,7 @@ def expected_clip(clip: np.ndarray, format: str) -> np.ndarray:
     """Return a clip as a format gives it back, by what it declares to lose."""
     expected, supports = clip.copy(), FORMATS[format].supports
     if format.startswith("holistic"):
-        bare = [part for group, part in HOLISTIC.points.groups.items() if group != "pose"]
+        bare = [part for group, part in HOLISTIC.skeleton.groups.items() if group != "pose"]
         for part in bare:
             expected[:, part, 3] = expected[:, part, 3] > 0
     if "score" not in supports:

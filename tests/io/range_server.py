@@ -56,6 +56,7 @@ def serving(folder: Path):
         def do_GET(self) -> None:
             name = unquote(self.path.lstrip("/").partition("?")[0])
             file, span = folder / name, self.headers.get("Range", "")
+            file = file / "index.html" if file.is_dir() else file
             faults.asked.append((file.name, span))
             time.sleep(faults.slow.get(file.name, 0))
             if file.name in faults.held:

@@ -93,5 +93,5 @@ def test_an_array_shorter_than_its_header_is_a_problem(root):
     path = root / "b.npy"
     path.write_bytes(path.read_bytes()[:-8])
     assert inspect_clips(path)[1] == [f"{path}: 104 bytes of numbers where the header says 112; export it again"]
-    with pytest.raises(CorruptRecordError, match="clips are read from .npz, .npy, .pt files; convert it"):
+    with pytest.raises(CorruptRecordError, match="clips are read from .npz, .npy, .pt, .pth, .h5, .hdf5 files; convert it"):
         inspect_clips(root / "x.csv")

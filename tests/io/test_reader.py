@@ -13,6 +13,8 @@ from xxhash import xxh3_64_intdigest
 
 from karsl.errors import ConfigError, CorruptRecordError
 from karsl.io import ClipReader, canonical_clip, list_members, readahead
+from karsl.io.addresses import ClipLayout
+from karsl.io.pack_reader import VERIFY
 from karsl.pack import pack_records
 from karsl.skeletons import get_skeleton
 from karsl.testing.strategies import make_clip
@@ -77,10 +79,27 @@ def test_a_copy_for_another_process_starts_empty_and_reads_the_same(records, sen
     assert (reader.cache.size, len(reader._maps), reader._packs) == (0, 0, {})
 
 
-@pytest.mark.parametrize("change", [{"byte_start": 80}, {"byte_start": -1}, {"num_frames": 0}, {"dtype": "int32"}])
-def test_bytes_outside_the_file_are_rejected(records, change):
-    with pytest.raises(CorruptRecordError, match="no clip of .* frames .*; was it cut or replaced"):
-        ClipReader().read({**records["bytes"], **change}, V)
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"byte_start": 80}, "no clip of 6 frames of float32 at byte 80, the file has .*; was it cut or replaced"),
+        ({"byte_start": -1}, "no clip of 6 frames of float32 at byte -1"),
+        ({"num_frames": 0}, "no clip of 0 frames"),
+        ({"num_frames": 2**57}, f"no clip of {2**57} frames"),
+        ({"byte_start": 2**70}, f"at byte {2**70}"),
+        ({"num_frames": 1.0}, "num_frames=1.0 of a record is not an integer"),
+        ({"num_frames": None}, "num_frames=None of a record is not an integer"),
+        ({"byte_start": "64"}, "byte_start='64' of a record is not an integer"),
+        ({"dtype": "int32"}, "no clip of dtype 'int32' with raw=None can be read in place"),
+        ({"dtype": ["f4"]}, "no clip of dtype"),
+        ({"raw": 5}, "with raw=5 can be read in place"),
+        ({"keypoint_path": 3}, "keypoint_path=3 of a record is not the path of a file"),
+    ],
+)
+@pytest.mark.parametrize("verify", VERIFY)
+def test_bytes_outside_the_file_are_rejected(records, change, text, verify):
+    with pytest.raises(CorruptRecordError, match=text):
+        ClipReader(verify=verify).read({**records["bytes"], **change}, V)
 
 
 def test_bytes_are_compared_with_the_checksum_that_a_record_has(records):
@@ -125,20 +144,21 @@ def test_all_ranges_of_a_batch_are_requested_before_any_is_compared(records, mon
     requested = []
     monkeypatch.setattr(os, "posix_fadvise", lambda _, begin, size, advice: requested.append((begin, size)))
     monkeypatch.setattr(readahead, "is_in_memory", lambda parts: False)  # files just written are
-    reader, size = ClipReader(), canonical_clip(raw_clip()).nbytes
-    paths, here = [records["bytes"]["keypoint_path"]], np.zeros(2, int)
-    right = xxh3_64_intdigest(canonical_clip(raw_clip()).tobytes())
+    reader, layout = ClipReader(), ClipLayout(np.dtype("float32"), 1)
+    content = canonical_clip(raw_clip()).tobytes()
+    path, starts, frames = records["bytes"]["keypoint_path"], [64, 0], [len(content) // 16, 4]
+    right, few = xxh3_64_intdigest(content), xxh3_64_intdigest(b"x" * 64)
 
-    def read(starts, checksums):
-        return reader.addresses(paths, here, np.array(starts), np.array([size, 8]), np.array(checksums, np.uint64))
+    def verify(*checksums):
+        where = np.zeros(2, int), np.array(starts), np.array(frames)
+        reader.verify_clips(reader.map_files([path]), *where, layout, np.array(checksums, np.uint64))
 
     with pytest.raises(CorruptRecordError):
-        read([64, 0], [right, 1])
-    assert requested == [(64, size), (0, 8)]
-    few = xxh3_64_intdigest(b"x" * 8)
-    read([64, 0], [right, few])
+        verify(right, 1)
+    assert requested == [(64, len(content)), (0, 64)]
+    verify(right, few)
     del requested[:]
-    read([64, 0], [right, few])
+    verify(right, few)
     assert requested == [], "the second pass is read from memory"
 
 

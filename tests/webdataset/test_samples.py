@@ -159,10 +159,8 @@ def test_a_flipped_bit_in_an_array_that_is_unpacked_is_one_clear_error_or_none()
     assert all(text.startswith("x.tar: sample 'c': no readable array (") for text in errors)
 
 
-@pytest.mark.parametrize(
-    ("shape", "words"), [("(3037000500, 3037000500, 4)", "holds less|has 3037"), ("(-1, 5, 4)", "holds less")]
-)
-def test_an_impossible_shape_is_rejected(tmp_path, shape, words):
+@pytest.mark.parametrize("shape", ["(3037000500, 3037000500, 4)", "(-1, 5, 4)"])
+def test_an_impossible_shape_is_rejected(tmp_path, shape):
     path, stream = tmp_path / "a.tar", io.BytesIO()
     np.save(stream, np.ones((3, 5, 4), np.float32))
     content = stream.getvalue().replace(b"(3, 5, 4), }" + b" " * (len(shape) - 9), shape.encode() + b", }")
@@ -170,5 +168,5 @@ def test_an_impossible_shape_is_rejected(tmp_path, shape, words):
         info = tarfile.TarInfo("c.npy")
         info.size = len(content)
         archive.addfile(info, io.BytesIO(content))
-    with pytest.raises(CorruptRecordError, match=words):
+    with pytest.raises(CorruptRecordError, match="an impossible array of float32"):
         index_tar(path)

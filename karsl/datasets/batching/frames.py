@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from karsl.datasets.batching.kernel import copy_frames, row_addresses
+from karsl.datasets.batching.kernel import clip_addresses, copy_frames, copy_raw_frames
+from karsl.datasets.batching.simd import LAYOUT_NDIM
 from karsl.errors import CorruptRecordError
+from karsl.io.addresses import ClipLayout
 
 _DTYPES = (np.dtype(np.float16), np.dtype(np.float32))
 
@@ -25,6 +27,7 @@ class FrameBlock:
         dtype: float16 or float32, of all clips.
         num_keypoints: V; a frame is (V, 4): x, y, z, score, zeros where missing.
         memory: Arrays that keep the addresses valid.
+        raw: None, or 3 or 4 values per point that are not canonical: the score may be absent or 0.
 
     Example:
         >>> clips = FrameBlock.from_clips([np.zeros((2, 5, 4), np.float32), np.ones((3, 5, 4), np.float32)])
@@ -37,6 +40,7 @@ class FrameBlock:
     dtype: np.dtype
     num_keypoints: int
     memory: Any
+    raw: int | None = None
 
     @classmethod
     def from_clips(cls, clips: Sequence[np.ndarray]) -> FrameBlock:
@@ -73,26 +77,64 @@ class FrameBlock:
         if (several and len({(a.dtype, *a.shape[1:]) for a in arrays}) > 1) or not all(a.flags.c_contiguous for a in arrays):
             layouts = sorted(f"{a.dtype} {a.shape[1:]}" for a in arrays)
             raise CorruptRecordError(f"shards of {layouts} in one batch; pack the corpus again")
-        sizes = [len(array) for array in arrays]
         codes = which if several else np.zeros(1, np.int64)
-        addresses = np.empty(len(starts), np.int64)
-        bases = np.array([_address(array) for array in arrays])
-        outside = row_addresses(bases, np.array(sizes), first.strides[0], codes, starts, lengths, addresses)
+        addresses, outside = _find_addresses(arrays, first.strides[0], first.strides[0], codes, starts, lengths)
         if outside >= 0:
-            start, stop = starts[outside], starts[outside] + lengths[outside]
+            start, length, rows = int(starts[outside]), int(lengths[outside]), len(arrays[codes[outside] if several else 0])
             raise CorruptRecordError(
-                f"no frames {start} to {stop} in a shard of {sizes[which[outside] if several else 0]}; "
-                "is it the pack of this annotation file?"
+                f"no frames {start} to {start + length} in a shard of {rows}; is it the pack of this annotation file?"
             )
         return cls(addresses, lengths, first.dtype, first.shape[1], arrays)
+
+    @classmethod
+    def from_bytes(
+        cls,
+        files: Mapping[str, np.ndarray],
+        which: np.ndarray,
+        starts: np.ndarray,
+        lengths: np.ndarray,
+        layout: ClipLayout,
+    ) -> FrameBlock:
+        """Refer to clips that start at bytes of mapped files.
+
+        Args:
+            files: uint8 array of each file by its path.
+            which: int (N,), number of the file of each clip.
+            starts, lengths: int64 (N,), first byte and number of frames of each clip.
+            layout: Layout of all clips.
+
+        Raises:
+            CorruptRecordError: If a clip is not inside its file.
+        """
+        maps = list(files.values())
+        addresses, outside = _find_addresses(maps, 1, layout.frame_bytes, which, starts, lengths)
+        if outside >= 0:
+            path, mapped = list(files.items())[which[outside]]
+            raise CorruptRecordError(
+                f"{path}: no clip of {lengths[outside]} frames at byte {starts[outside]}, the file has {len(mapped)} bytes; "
+                "was it cut or replaced? Index it again"
+            )
+        return cls(addresses, lengths, layout.dtype, layout.num_keypoints, maps, layout.raw)
+
+    def with_clips(self, clips: Mapping[int, np.ndarray]) -> FrameBlock:
+        """Return the block with some clips, by number, replaced by contiguous arrays of their shape, dtype and layout."""
+        addresses = self.addresses.copy()
+        for number, clip in clips.items():
+            addresses[number] = _address(clip)
+        return replace(self, addresses=addresses, memory=[self.memory, *clips.values()])
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     @property
     def dtype_key(self) -> np.ndarray:
-        """Empty array of the dtype that compiled code reads."""
-        return np.empty(0, np.uint16 if self.dtype == np.float16 else np.float32)
+        """Empty array of the dtype that compiled code reads, with the dimensions of the layout."""
+        return np.empty((0,) * LAYOUT_NDIM[self.raw], np.uint16 if self.dtype == np.float16 else np.float32)
+
+    @property
+    def layout(self) -> tuple[np.dtype, int | None]:
+        """Dtype and `raw`: clips with the same layout can be joined."""
+        return self.dtype, self.raw
 
     @cached_property
     def first_rows(self) -> np.ndarray:
@@ -107,7 +149,7 @@ class FrameBlock:
         return distinct, (ends - self.lengths[distinct])[inverse]
 
     def copy(self, rows: np.ndarray) -> np.ndarray:
-        """Return stored frames (F, V, 4).
+        """Return stored frames as canonical ones (F, V, 4).
 
         Args:
             rows: int64 (F,), counted as in `first_rows`.
@@ -121,9 +163,22 @@ class FrameBlock:
         distinct, first_rows = self._distinct
         first = first_rows[distinct]
         clip = np.searchsorted(first, rows, side="right") - 1
-        frame_bytes = self.num_keypoints * 4 * self.dtype.itemsize
-        like = self.dtype_key
-        copy_frames(like, self.addresses[distinct][clip] + (rows - first[clip]) * frame_bytes, out.view(like.dtype))
+        frame_bytes = self.num_keypoints * (self.raw or 4) * self.dtype.itemsize
+        like, addresses = self.dtype_key, self.addresses[distinct][clip] + (rows - first[clip]) * frame_bytes
+        if self.raw is None:
+            copy_frames(like, addresses, out.view(like.dtype))
+        else:
+            one = np.ones(1, self.dtype).view(like.dtype)[0]
+            copy_raw_frames(like, one, addresses, out.view(like.dtype))
+
+
+def _find_addresses(
+    arrays: Sequence[np.ndarray], step: int, frame_bytes: int, which: np.ndarray, starts: np.ndarray, lengths: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """Return int64 (N,) addresses of clips in arrays, and the first clip that is not inside its array, or -1."""
+    bases, sizes = np.array([_address(a) for a in arrays]), np.array([a.nbytes for a in arrays])
+    addresses = np.empty(len(starts), np.int64)
+    return addresses, clip_addresses(bases, sizes, step, frame_bytes, which, starts, lengths, addresses)
 
 
 def _address(array: np.ndarray) -> int:

@@ -1,7 +1,7 @@
 """Compiled passes over a batch: read clips at frame positions, interpolate, permute, transform, and write or measure points.
 
-A stored frame is (V, 4): x, y, z, score; a missing point is all zeros. Clips are given by address, so one pass reads clips
-of several mapped files. While one clip is written the next is prefetched from main memory (12 us per clip without).
+A stored frame is (V, 4): x, y, z, score; a missing point is all zeros. Frames of other projects, (V, 3) or (V, 4) without a
+certain score, are read as they are, too. Clips are given by address, so one pass reads clips of several mapped files. While one clip is written the next is prefetched from main memory (12 us per clip without).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numba import carray, njit
 
-from karsl.datasets.batching.simd import half_to_float, pointer, prefetch, span
+from karsl.datasets.batching.simd import half_to_float, is_present, point_values, pointer, prefetch, span
+from karsl.io.addresses import row_offset
 
 _POINTS = 4  # points per step; the remaining points of a span are written one by one
 _BYTES_PER_THREAD = 1 << 20  # of the batch: less is done before a thread wakes up
@@ -30,7 +31,8 @@ class FrameReads(NamedTuple):
     """Frames to read of N clips.
 
     Attributes:
-        like: Empty array of the stored dtype: float32, or uint16 for float16.
+        like: Empty array of the stored dtype: float32, or uint16 for float16; its dimensions are the layout, see
+            `karsl.datasets.batching.simd.LAYOUT_NDIM`.
         addresses: int64 (N,), addresses of the first frames.
         lengths: int64 (N,), stored frames.
         width: V, points of a stored frame.
@@ -184,7 +186,7 @@ def read_clips(reads, ops, rows, fill, out, mask, first_clip, last_clip):
     like, addresses, lengths, positions, ends = reads.like, reads.addresses, reads.lengths, reads.positions, reads.ends
     order, shift, affine, hidden, hidden_frames = ops.order, ops.shift, ops.affine, ops.hidden, ops.hidden_frames
     zero = reads.missing_is_zero
-    points, channels, point_bytes = out.shape[1], out.shape[2], 4 * like.itemsize
+    points, channels, point_bytes = out.shape[1], out.shape[2], point_values(like) * like.itemsize
     frame_bytes, out_bytes = reads.width * point_bytes, 4 * points * channels
     spans, moves = np.empty((ops.groups.shape[0], 3), np.int64), np.empty((ops.groups.shape[0], 12), np.float32)
     for n in range(first_clip, last_clip):
@@ -238,21 +240,40 @@ def copy_frames(like, addresses, out):
 
 
 @_compiled
-def row_addresses(first, sizes, row_bytes, which, starts, lengths, addresses):
-    """Fill `addresses` (N,) with the addresses of ranges of rows; return the first range outside its array, or -1.
+def copy_raw_frames(like, one, addresses, out):
+    """Copy raw stored frames to canonical ones, `out` (F, V, 4); `one` is 1 in the dtype of `like`."""
+    values = point_values(like)
+    for f in range(addresses.size):
+        frame = carray(pointer(like, addresses[f]), (out.shape[1], values))
+        for v in range(out.shape[1]):
+            present = is_present(like, frame[v])
+            score = frame[v, 3] if values == 4 else one
+            score = score if half_to_float(one) > half_to_float(score) > 0 else one
+            for c in range(3):
+                out[f, v, c] = frame[v, c] if present else 0
+            out[f, v, 3] = score if present else 0
+
+
+_row_offset = njit(inline="always")(row_offset)
+
+
+@_compiled
+def clip_addresses(bases, sizes, step, frame_bytes, which, starts, lengths, addresses):
+    """Fill `addresses` (N,) with the addresses of clips; return the first clip that is not inside its file, or -1.
 
     Args:
-        first, sizes: int64 (S,), address of the first row of each array, and number of rows.
-        row_bytes: Size of a row in bytes.
-        which: int64 (N,), array of each range; (1,) if all are in the first.
-        starts, lengths: int64 (N,), the ranges.
+        bases, sizes: int64 (S,), address and size in bytes of each mapped file or array.
+        step, frame_bytes: See `row_offset`.
+        which: int (N,), file of each clip; (1,) if all are in the first.
+        starts, lengths: int64 (N,), see `row_offset`.
         addresses: int64 (N,), the output.
     """
     for n in range(starts.size):
-        array = which[n] if which.size == starts.size else 0
-        if starts[n] < 0 or lengths[n] < 1 or starts[n] + lengths[n] > sizes[array]:
+        file = which[n] if which.size == starts.size else 0
+        offset = _row_offset(starts[n], lengths[n], step, frame_bytes, sizes[file])
+        if offset < 0:
             return n
-        addresses[n] = first[array] + starts[n] * row_bytes
+        addresses[n] = bases[file] + offset
     return -1
 
 
@@ -286,14 +307,14 @@ def fill_canonical(raw, clip):
 
 
 @njit(inline="always")
-def _point(clip, position, q, missing_is_zero):
-    """Return (x, y, present) of stored point `q` of a clip (T, V, 4) at a fractional position."""
+def _point(like, clip, position, q, missing_is_zero):
+    """Return (x, y, present) of stored point `q` of a clip (T, V, 3 or 4) at a fractional position."""
     f0 = int(position)
     f1 = min(f0 + 1, clip.shape[0] - 1)
     fraction = position - f0
     weight = np.float32(fraction)
-    present0 = half_to_float(clip[f0, q, 3]) > 0
-    present1 = weight > 0 and half_to_float(clip[f1, q, 3]) > 0
+    present0 = is_present(like, clip[f0, q])
+    present1 = weight > 0 and is_present(like, clip[f1, q])
     x0, y0 = half_to_float(clip[f0, q, 0]), half_to_float(clip[f0, q, 1])
     x1, y1 = half_to_float(clip[f1, q, 0]), half_to_float(clip[f1, q, 1])
     if missing_is_zero:  # in float64 as in `interpolate_frames`: a point that fades into zeros may be the unit
@@ -320,7 +341,7 @@ def anchor_stats(reads, origins, points, groups, num_origin, affine, mean, dista
     positions, ends, hidden, hidden_frames = reads.positions, reads.ends, origins.hidden, origins.hidden_frames
     xy, k_all = np.empty((points.size, 2)), points.size
     for n in range(reads.addresses.size):
-        clip = carray(pointer(reads.like, reads.addresses[n]), (reads.lengths[n], reads.width, 4))
+        clip = carray(pointer(reads.like, reads.addresses[n]), (reads.lengths[n], reads.width, point_values(reads.like)))
         count, px, py, d = 0, 0.0, 0.0, 0.0
         for t in range(ends[n], ends[n + 1]):
             seen = not (hidden_frames.size > 0 and hidden_frames[t])
@@ -329,7 +350,7 @@ def anchor_stats(reads, origins, points, groups, num_origin, affine, mean, dista
                 if not seen or q < 0 or (hidden.shape[1] > 0 and hidden[n, points[k]]):
                     seen = False
                     break
-                x, y, present = _point(clip, positions[t], q, reads.missing_is_zero)
+                x, y, present = _point(reads.like, clip, positions[t], q, reads.missing_is_zero)
                 m = affine[n, groups[k]]
                 xy[k, 0], xy[k, 1] = m[0] * x + m[1] * y + m[4], m[2] * x + m[3] * y + m[5]
                 seen = seen and present
@@ -360,7 +381,7 @@ def scale_stats(reads, origins, first, last, group_of, affine, wanted, mean, rad
     for n in range(reads.addresses.size):
         if not wanted[n]:
             continue
-        clip = carray(pointer(reads.like, reads.addresses[n]), (reads.lengths[n], reads.width, 4))
+        clip = carray(pointer(reads.like, reads.addresses[n]), (reads.lengths[n], reads.width, point_values(reads.like)))
         count, sx, sy, sxx = 0, 0.0, 0.0, 0.0
         for again in range(2):  # first the mean, then the radius about it: one pass loses digits
             for t in range(ends[n], ends[n + 1]):
@@ -370,7 +391,7 @@ def scale_stats(reads, origins, first, last, group_of, affine, wanted, mean, rad
                     q = origins.table[origins.row[n], v]
                     if q < 0 or (hidden.shape[1] > 0 and hidden[n, v]):
                         continue
-                    x, y, present = _point(clip, positions[t], q, reads.missing_is_zero)
+                    x, y, present = _point(reads.like, clip, positions[t], q, reads.missing_is_zero)
                     if not present:
                         continue
                     m = affine[n, group_of[v]]

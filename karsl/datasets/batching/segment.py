@@ -21,14 +21,16 @@ from karsl.datasets.transforms.formatting import PackKeypointInputs
 from karsl.datasets.transforms.loading import LoadKeypoints
 from karsl.datasets.transforms.normalize import FillMissing
 from karsl.errors import AnnotationError
+from karsl.io.addresses import CLIP_DTYPES, ClipLayout
+from karsl.io.array_layout import ArrayLayout
 from karsl.io.pack_reader import WholePack
 from karsl.io.reader import ClipReader
 from karsl.skeletons import Skeleton
 
 PackRows = Callable[[], "tuple[int, np.ndarray] | None"]
 
-_FILE_COLUMNS = frozenset(("pack", "byte_start", "num_frames", "dtype", "xxh3"))
-_PACK_COLUMNS = frozenset(("pack", "frame_start"))
+_FILE_COLUMNS = frozenset(("pack", "byte_start", "num_frames", "dtype"))
+_PACK_COLUMNS = frozenset(("pack", "frame_start", "num_frames"))
 _GOLDEN, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _BY_30, _BY_27, _BY_31, _TO_53_BITS = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
 _compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
@@ -88,6 +90,7 @@ class BatchPipeline:
         *,
         rng_keys: np.ndarray,
         rows: np.ndarray | None = None,
+        layout: ArrayLayout | None = None,
     ) -> BatchSegment:
         """Find the frames and labels of some clips of a dataset.
 
@@ -97,6 +100,7 @@ class BatchPipeline:
             indices: int64 (N,), each in [0, n).
             rng_keys: uint64 (N,), random keys of the samples.
             rows: int64 (N,), rows of the batch.
+            layout: Layout of array files, see `ClipReader.read`.
 
         Raises:
             KarslError, OSError: If a clip cannot be read.
@@ -104,12 +108,14 @@ class BatchPipeline:
         reader, num_keypoints, pack_rows = self.load._reader, skeleton.num_keypoints, None
         stored = records if isinstance(records, RecordList) else None
         columns = frozenset(() if stored is None else stored.columns)
-        if stored is not None and columns >= _FILE_COLUMNS and len(stored.categories("dtype")) == 1:
+        if stored is not None and columns >= _FILE_COLUMNS and _has_one_layout(stored):
             frames = _mapped_frames(reader, stored, indices, num_keypoints)
         elif stored is not None and columns >= _PACK_COLUMNS:
             frames, pack_rows = _pack_frames(reader, stored, indices, num_keypoints)
         else:
-            clips = [reader.read(records[index], num_keypoints, fill=fill_canonical) for index in indices.tolist()]
+            clips = [
+                reader.read(records[index], num_keypoints, layout=layout, fill=fill_canonical) for index in indices.tolist()
+            ]
             frames = FrameBlock.from_clips(clips)
         return BatchSegment(self, frames, skeleton, rng_keys, _labels(records, indices), indices, rows, pack_rows)
 
@@ -197,6 +203,7 @@ def join_segments(segments: Sequence[BatchSegment]) -> BatchSegment:
         first.frames.dtype,
         first.frames.num_keypoints,
         [segment.frames.memory for segment in segments],
+        first.frames.raw,
     )
     labels = [segment.labels for segment in segments if segment.labels is not None]
     return BatchSegment(
@@ -225,14 +232,25 @@ def _pack_frames(
     return frames, partial(_find_in_pack, paths, codes, starts)
 
 
+def _has_one_layout(records: RecordList) -> bool:
+    """Return True if all clips in mapped files have one dtype, and either a checksum or one `raw`."""
+    columns, dtypes = records.columns, records.categories("dtype")
+    one_layout = len(records.categories("raw")) == 1 if "raw" in columns else "xxh3" in columns
+    return one_layout and len(dtypes) == 1 and dtypes[0] in CLIP_DTYPES
+
+
 def _mapped_frames(reader: ClipReader, records: RecordList, indices: np.ndarray, num_keypoints: int) -> FrameBlock:
-    """Refer to clips that are arrays inside mapped files, such as the members of a tar."""
-    names = ("pack", "byte_start", "num_frames", "xxh3")
-    codes, starts, lengths, checksums = (records.column(name)[indices] for name in names)
-    dtype = np.dtype(records.categories("dtype")[0])
-    nbytes = lengths * (num_keypoints * 4 * dtype.itemsize)
-    addresses, memory = reader.addresses(records.categories("pack"), codes, starts, nbytes, checksums)
-    return FrameBlock(addresses, lengths, dtype, num_keypoints, memory)
+    """Refer to clips that are arrays inside mapped files, such as the members of a tar or the rows of an `.npy`."""
+    codes, starts, lengths = (records.column(name)[indices] for name in ("pack", "byte_start", "num_frames"))
+    raw = records.categories("raw")[0] if "raw" in records.columns else None
+    checksums = None if raw else records.column("xxh3")[indices]
+    layout = ClipLayout(CLIP_DTYPES[records.categories("dtype")[0]], num_keypoints, raw)
+    used, which = np.unique(codes, return_inverse=True)
+    paths = records.categories("pack")
+    files = reader.map_files([paths[code] for code in used.tolist()])
+    frames = FrameBlock.from_bytes({path: file.data for path, file in files.items()}, which, starts, lengths, layout)
+    repaired = reader.verify_clips(files, which, starts, lengths, layout, checksums)
+    return frames.with_clips(repaired) if repaired else frames
 
 
 def _find_in_pack(paths: tuple[str, ...], which: np.ndarray, starts: np.ndarray) -> tuple[int, np.ndarray] | None:

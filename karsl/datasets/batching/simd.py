@@ -24,6 +24,10 @@ _BIT, _BYTE, _SHORT, _INT, _LONG = (ir.IntType(bits) for bits in (1, 8, 16, 32, 
 _HALF, _FLOAT, _DOUBLE = ir.HalfType(), ir.FloatType(), ir.DoubleType()
 _SWAPPED = (1, 0, 2, 3)  # x and y swapped
 
+LAYOUT_NDIM = {None: 1, 4: 2, 3: 3}
+"""Dimensions of the empty array `like`, from which code is compiled for a layout of the stored points: canonical, or raw with
+4 or 3 values. A raw point is missing if x, y and z are 0, and has score 1 where a score above 0 is absent."""
+
 
 # ---- memory and float16 ----
 
@@ -88,6 +92,33 @@ def _half_to_float(value):
     return lambda value: np.float32(value)
 
 
+# ---- layouts ----
+
+
+def point_values(like):
+    """Return the number of values per stored point, see `LAYOUT_NDIM`."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(point_values, inline="always")
+def _point_values(like):
+    return (lambda like: 3) if like.ndim == LAYOUT_NDIM[3] else (lambda like: 4)
+
+
+def is_present(like, point):
+    """Return True if a stored point, an array of its values, is not missing."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(is_present, inline="always")
+def _is_present(like, point):
+    if like.ndim == LAYOUT_NDIM[None]:
+        return lambda like, point: half_to_float(point[3]) > 0
+    return lambda like, point: (
+        (half_to_float(point[0]) != 0) | (half_to_float(point[1]) != 0) | (half_to_float(point[2]) != 0)
+    )
+
+
 # ---- vectors ----
 
 
@@ -107,7 +138,8 @@ def span(points: int, *, gathered: bool, channels: int) -> Callable[..., int]:
     def signature(typing_context, like, frame0, frame1, order, hidden, weight, zero, move, fill, out, mask, first, last):
         def generate(context, builder, signature, args):
             half = like.dtype == types.uint16
-            return _SpanWriter(builder, points, gathered, channels, half=half).write(*args[1:])
+            raw = next(values for values, ndim in LAYOUT_NDIM.items() if ndim == like.ndim)
+            return _SpanWriter(builder, points, gathered, channels, half=half, raw=raw).write(*args[1:])
 
         address = types.int64
         given = (like, *[address] * 4, types.float64, types.boolean, address, types.float32, *[address] * 4)
@@ -122,11 +154,15 @@ class _SpanWriter:
     Args:
         builder: LLVM builder of the function that is compiled.
         half: True if the stored values are float16, False if they are float32.
+        raw: 3 or 4 values per point that are not canonical, or None; see `LAYOUT_NDIM`.
     """
 
-    def __init__(self, builder: Any, points: int, gathered: bool, channels: int, *, half: bool) -> None:
+    def __init__(
+        self, builder: Any, points: int, gathered: bool, channels: int, *, half: bool, raw: int | None = None
+    ) -> None:
         self.builder, self.points, self.gathered, self.channels, self.half = builder, points, gathered, channels, half
         self.lanes, self.word, self.size = 4 * points, _SHORT if half else _INT, 2 if half else 4
+        self.raw, self.values, self.one = raw, raw or 4, 0x3C00 if half else 0x3F800000
         self.scores = [4 * (lane // 4) + 3 for lane in range(self.lanes)]
 
     def write(self, frame0, frame1, order, hidden, weight, zero, move, fill, out, mask, first, last):
@@ -157,9 +193,13 @@ class _SpanWriter:
             v0, v1 = self.to_float(raw0), self.to_float(raw1)
             with b.if_else(self.all_present(raw0, raw1, hide), likely=True) as (then, otherwise):
                 with then:
+                    if self.raw and self.channels == 4:
+                        v0, v1 = (self.to_float(self.with_score(raw)) for raw in (raw0, raw1))
                     moved = self.move(self.interpolate(v0, v1, weights), factors)
                     self.store(moved, _vector(_BYTE, [1] * self.points), target)
                 with otherwise:
+                    if self.raw:
+                        v0, v1 = (self.to_float(self.canonical(raw)) for raw in (raw0, raw1))
                     mixed = self.interpolate(v0, v1, self.select_weight(v0, v1, weights, as_zero))
                     fades = b.and_(as_zero, b.not_(self.has_score(v1)))  # a weight near 1 leaves few digits
                     mixed = b.select(fades, b.fmul(v0, remaining), mixed)
@@ -175,14 +215,20 @@ class _SpanWriter:
         """Byte offsets of the points in a frame: one per point, or one for all."""
         b = self.builder
         if not self.gathered:
-            return [b.mul(k, _int64(4 * self.size))]
+            return [b.mul(k, _int64(self.values * self.size))]
         indices = [self.load(b.add(order, b.mul(b.add(k, _int64(p)), _int64(4))), _INT, 4) for p in range(self.points)]
-        return [b.mul(b.zext(index, _LONG), _int64(4 * self.size)) for index in indices]
+        return [b.mul(b.zext(index, _LONG), _int64(self.values * self.size)) for index in indices]
 
     def stored(self, frame, offsets):
-        """The stored points as integers."""
-        vector_type = ir.VectorType(self.word, self.lanes // len(offsets))
-        vectors = [self.load(self.builder.add(frame, offset), vector_type, self.size) for offset in offsets]
+        """The stored points as integers, four values per point: the score is 1 where there is none."""
+        count = self.points // len(offsets)
+        vector_type = ir.VectorType(self.word, self.values * count)
+        alignment = 1 if self.raw else self.size  # an array can start anywhere in its file
+        vectors = [self.load(self.builder.add(frame, offset), vector_type, alignment) for offset in offsets]
+        if self.raw == 3:
+            ones = _vector(self.word, [self.one] * 3 * count)
+            lanes = [3 * (lane // 4) + lane % 4 if lane % 4 < 3 else 3 * count for lane in range(4 * count)]
+            vectors = [self.shuffle(vector, lanes, ones) for vector in vectors]
         while len(vectors) > 1:
             width = range(2 * vectors[0].type.count)
             vectors = [self.shuffle(a, width, other) for a, other in zip(vectors[::2], vectors[1::2], strict=True)]
@@ -193,14 +239,33 @@ class _SpanWriter:
         return b.fpext(b.bitcast(raw, ir.VectorType(_HALF, self.lanes)), wide) if self.half else b.bitcast(raw, wide)
 
     def all_present(self, raw0, raw1, hide):
-        """True if every point is present in both frames and none is hidden; a float above 0 is an integer above 0."""
-        b, bits, bytes_ = self.builder, ir.IntType(self.lanes), ir.IntType(8 * self.points)
+        """True if every point is present in both frames and none is hidden; a float above 0 is an integer above 0.
+
+        A raw point whose x is 0 takes the longer way, too.
+        """
+        b, bits, bytes_, tested = self.builder, ir.IntType(self.lanes), ir.IntType(8 * self.points), 0 if self.raw else 3
+        if self.raw:
+            raw0, raw1 = (b.and_(raw, self.unsigned) for raw in (raw0, raw1))
         lower = b.select(b.icmp_signed("<", raw0, raw1), raw0, raw1)
-        lower = b.and_(lower, _vector(self.word, [-1 if lane % 4 == 3 else 0 for lane in range(self.lanes)]))
-        lower = b.or_(lower, _vector(self.word, [0 if lane % 4 == 3 else 1 for lane in range(self.lanes)]))
+        lower = b.and_(lower, _vector(self.word, [-1 if lane % 4 == tested else 0 for lane in range(self.lanes)]))
+        lower = b.or_(lower, _vector(self.word, [0 if lane % 4 == tested else 1 for lane in range(self.lanes)]))
         present = b.bitcast(b.icmp_signed(">", lower, _vector(self.word, [0] * self.lanes)), bits)
         shown = b.icmp_unsigned("==", b.bitcast(hide, bytes_), ir.Constant(bytes_, 0))
         return b.and_(b.icmp_unsigned("==", present, ir.Constant(bits, -1)), shown)
+
+    def with_score(self, raw):
+        """Raw points with a score in (0, 1], as integers; `canonical_clip` does the same."""
+        b, one, zero = self.builder, _vector(self.word, [self.one] * self.lanes), _vector(self.word, [0] * self.lanes)
+        score = b.select(b.icmp_signed("<", raw, one), raw, one)
+        score = b.select(b.icmp_signed(">", score, zero), score, one)
+        return self.shuffle(raw, [lane + self.lanes * (lane % 4 == 3) for lane in range(self.lanes)], score)
+
+    def canonical(self, raw):
+        """Raw points with zeros where x, y and z are 0, as integers."""
+        b, zero = self.builder, _vector(self.word, [0] * self.lanes)
+        x, y, z = (self.shuffle(raw, [4 * (lane // 4) + axis for lane in range(self.lanes)]) for axis in range(3))
+        present = b.icmp_unsigned("!=", b.and_(b.or_(b.or_(x, y), z), self.unsigned), zero)
+        return b.select(present, self.with_score(raw), zero)
 
     def select_weight(self, v0, v1, weights, as_zero):
         """Weight of the later frame: `weights` where both frames have the point, else 0 or 1."""
@@ -227,6 +292,11 @@ class _SpanWriter:
             self.builder.store(value, self.builder.inttoptr(address, value.type.as_pointer())).align = alignment
 
     # ---- vectors ----
+
+    @property
+    def unsigned(self):
+        """Mask that drops the signs, since -0 is 0."""
+        return _vector(self.word, [0x7FFF if self.half else 0x7FFFFFFF] * self.lanes)
 
     @property
     def nil(self):

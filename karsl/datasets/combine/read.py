@@ -96,7 +96,7 @@ class TreeReader:
                 segment = self._segment(clips, indices, rng_keys)
                 if segment is None:
                     return None
-                key = id(segment.pipeline), segment.skeleton, segment.frames.dtype
+                key = id(segment.pipeline), segment.skeleton, segment.frames.layout
                 groups.setdefault(key, []).append(segment)
             return [batching.join_segments(group) for group in groups.values()]
 

@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 from karsl.datasets.index.indices import Indices, SharedIndices, as_range, as_slice, resolve_indices
 from karsl.datasets.index.reader import IndexReader
 from karsl.datasets.index.writer import IndexWriter
+from karsl.io.addresses import ClipLayout
 from karsl.io.readahead import FileRanges, row_layout
 from karsl.io.shared_file import SharedFile
 from karsl.progress import track
@@ -199,6 +200,7 @@ class RecordList(Sequence):
         if not {"pack", "num_frames"} <= known or not known & {"frame_start", "byte_start"}:
             return []
         codes, lengths, in_packs = self.column("pack")[indices], self.column("num_frames")[indices], "frame_start" in known
+        raw = self.categories("raw")[0] if "raw" in known else None
         starts = self.column("frame_start" if in_packs else "byte_start")[indices]
         ranges = []
         for code in np.unique(codes).tolist():
@@ -207,7 +209,8 @@ class RecordList(Sequence):
                 first_byte, frame_bytes = row_layout(path)
                 begins = first_byte + starts[in_file] * frame_bytes
             else:  # clips that are read in batches have one dtype
-                frame_bytes = num_keypoints * 4 * np.dtype(self.categories("dtype")[0]).itemsize
+                record = {"dtype": self.categories("dtype")[0], "raw": raw} if "dtype" in known else {}
+                frame_bytes = ClipLayout.parse(record, num_keypoints, path).frame_bytes
                 begins = starts[in_file]
             sizes = lengths[in_file] * frame_bytes
             ranges.append(FileRanges(path, list(zip(begins.tolist(), sizes.tolist(), strict=True))))

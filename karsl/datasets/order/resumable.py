@@ -19,6 +19,8 @@ from karsl.errors import ConfigError
 
 RUN_LENGTH = 256  # indices computed at a time while the batch size is unknown
 _SEED, _EPOCH, _START, _CONSUMED, _BATCH_SIZE, _RANK, _WORLD_SIZE, _HAS_SEED = range(8)
+_REQUESTED, _FINISHED = range(2)
+_NO_EPOCH = -1
 _STATE_KEYS = ("seed", "epoch", "consumed")
 
 
@@ -56,6 +58,7 @@ class ResumableOrder(ABC):
         self.remainder = remainder
         initial_seed = sync_random_seed() if seed is None else seed
         self._progress = SharedInts([initial_seed, 0, 0, 0, 0, 0, 1, seed is not None])
+        self._epochs = SharedInts([0, _NO_EPOCH])  # that of the last `set_epoch`; one that was finished when it was saved
         self._update_rank()
 
     @abstractmethod
@@ -123,9 +126,35 @@ class ResumableOrder(ABC):
         self._update_rank()
         if seed is not None and not self._progress[_HAS_SEED]:
             self.seed = seed
+        self._epochs[_REQUESTED] = epoch
+        if epoch != self.epoch:
+            self.finished_epoch = None
+        self._start_epoch(epoch)
+
+    def _start_epoch(self, epoch: int) -> None:
+        """Move to an epoch, unless it is the current one; the seed is set before."""
         if epoch != self.epoch:
             self._progress[_EPOCH] = epoch
             self.skip(0)
+
+    @property
+    def requested_epoch(self) -> int:
+        """Epoch of the last `set_epoch`; a state that is loaded later does not change it."""
+        return self._epochs[_REQUESTED]
+
+    @property
+    def finished_epoch(self) -> int | None:
+        """Epoch of a loaded state of which no clip was left; a new pass starts the one after it."""
+        epoch = self._epochs[_FINISHED]
+        return None if epoch == _NO_EPOCH else epoch
+
+    @finished_epoch.setter
+    def finished_epoch(self, epoch: int | None) -> None:
+        self._epochs[_FINISHED] = _NO_EPOCH if epoch is None else epoch
+
+    def start_next_epoch(self, finished: int) -> None:
+        """Start the requested epoch if it is later than a finished one, else the next."""
+        self._start_epoch(max(self.requested_epoch, finished + 1))
 
     def skip(self, consumed: int) -> None:
         """Start the epoch after its first `consumed` clips, counted over all ranks.
@@ -166,11 +195,13 @@ class ResumableOrder(ABC):
             raise ConfigError(f"{type(self).__name__}: state has no {missing}; expected {', '.join(_STATE_KEYS)}")
         if state.get("order", self.signature) != self.signature:
             raise ConfigError(
-                f"{type(self).__name__}: the state does not match these {self.total} clips and their options; restore the "
-                "original ones or start the epoch without a state"
+                f"{type(self).__name__}: the state does not match these {self.total} clips and their options, or was saved "
+                "by another sampler; restore the original ones or start the epoch without a state"
             )
+        check_int(f"{type(self).__name__}: a state", **{key: state[key] for key in _STATE_KEYS})
+        self._update_rank()
         self.seed = int(state["seed"])
-        self.set_epoch(int(state["epoch"]))
+        self._start_epoch(int(state["epoch"]))
         self.skip(int(state["consumed"]))
 
     def partition(self, start: int | None = None) -> RankPartition:
@@ -209,6 +240,7 @@ class OrderIterator(Iterator):
     ) -> None:
         self._resumable, self._batch_size = resumable, batch_size or RUN_LENGTH
         self._num_workers, self._worker = num_workers, worker
+        self._is_new, self._is_restored = True, False
         self._start_pass(resumable.seed, resumable.epoch, resumable.partition().start)
 
     def _start_pass(self, seed: int, epoch: int, start: int, done: int = 0) -> None:
@@ -229,15 +261,41 @@ class OrderIterator(Iterator):
     def __next__(self) -> Any:
         for item in self._items:
             return item
-        first, stop = next(self._spans)
-        self._items, self._stop = iter(self._load_span(first, stop)), stop
+        self._skip_finished_epoch()
+        span = next(self._spans, None)
+        if span is None:
+            if self._is_restored and self._has_last_batch and self._resumable.requested_epoch > self._epoch:
+                self._resumable.finished_epoch = self._epoch  # of a state that was saved some batches earlier
+            raise StopIteration
+        self._items, self._stop = iter(self._load_span(*span)), span[1]
         return next(self._items)
+
+    def _skip_finished_epoch(self) -> None:
+        """Start the next epoch in a new pass, if a loaded state had no clip of this one left.
+
+        Only when the first clip or the state is requested: torchdata makes an iterator before it loads its state.
+        """
+        if self._is_new and self._resumable.finished_epoch == self._epoch:
+            self._resumable.start_next_epoch(self._epoch)
+            self._start_pass(self._seed, self._resumable.epoch, 0)
+        self._is_new = False
+
+    @property
+    def _has_last_batch(self) -> bool:
+        """True for the worker of the last batch, before which a loader returns all others."""
+        return (len(self._partition) - 1) // self._batch_size % self._num_workers == self._worker
 
     def state_dict(self) -> dict[str, int]:
         """Return the position of this pass; torchdata's StatefulDataLoader requests it from each worker."""
+        self._skip_finished_epoch()
         done = self._stop - length_hint(self._items)
         return {"seed": self._seed, "epoch": self._epoch, "start": self._partition.start, "done": done}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Resume a pass, with the same numbers of ranks and workers."""
         self._start_pass(state["seed"], state["epoch"], state["start"], state["done"])
+        is_finished, self._is_restored = state["done"] >= len(self._partition), True
+        if self._has_last_batch:
+            self._resumable.finished_epoch = self._epoch if is_finished else None
+        # of several workers only that of the last batch knows, so this pass is empty and the next one is the requested one
+        self._is_new = is_finished and self._num_workers == 1 and self._resumable.requested_epoch > self._epoch

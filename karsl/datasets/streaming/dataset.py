@@ -15,7 +15,9 @@ from karsl.checks import check_int
 from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.datasets.order.permutation import EpochPermutation
 from karsl.datasets.order.resumable import OrderIterator, ResumableOrder
+from karsl.datasets.streaming.arrays import ArrayShards
 from karsl.datasets.streaming.prefetch import ShardPrefetcher
+from karsl.datasets.streaming.rows import LoadRow
 from karsl.datasets.streaming.sources import open_stream_source
 from karsl.datasets.transforms.loading import LoadKeypoints
 from karsl.errors import ConfigError, KarslError
@@ -255,6 +257,8 @@ class StreamDataset(ResumableOrder, IterableDataset):
         self._update_rank()
         worker = get_worker_info()
         number, count = (worker.id, worker.num_workers) if worker else (0, 1)
+        if number == 0:
+            self._check_files()
         if count > 1 and self.batch_size is None:
             raise ConfigError(f"StreamDataset: {count} workers need the batch size of the loader; pass batch_size=")
         prefetching: dict[str, Any] = {}
@@ -268,15 +272,20 @@ class StreamDataset(ResumableOrder, IterableDataset):
         )
 
     def set_epoch(self, epoch: int, seed: int | None = None) -> None:
-        """Set the epoch of order and transforms, see `ResumableOrder.set_epoch`."""
+        """Set the epoch of order and transforms, see `ResumableOrder.set_epoch`.
+
+        Raises:
+            CorruptRecordError: If an array file was removed or replaced since the stream was made; new ones are logged.
+        """
         super().set_epoch(epoch, seed)
-        self._set_dataset_epoch()
+        self._check_files()
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        super().load_state_dict(state)
-        self._set_dataset_epoch()
+    def _check_files(self) -> None:
+        if isinstance(self.dataset, ArrayShards):
+            self.dataset.check_files()
 
-    def _set_dataset_epoch(self) -> None:
+    def _start_epoch(self, epoch: int) -> None:
+        super()._start_epoch(epoch)
         if hasattr(self.dataset, "set_epoch"):
             self.dataset.set_epoch(self.epoch, seed=self.seed)
 
@@ -355,7 +364,7 @@ class StreamDataset(ResumableOrder, IterableDataset):
         if len(self._mapped) > _MAX_MAPPED_SHARDS:
             self._mapped = set(shards.tolist())
             for step in getattr(self.dataset.pipeline, "transforms", ()):
-                if isinstance(step, LoadKeypoints):
+                if isinstance(step, (LoadKeypoints, LoadRow)):
                     step.close()
 
     def _find_substitutes(self, count: int, errors: dict[int, Exception], prefetcher: ShardPrefetcher) -> np.ndarray:

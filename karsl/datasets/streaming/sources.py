@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 
 from karsl.datasets.keypoint_dataset import KeypointDataset
+from karsl.datasets.streaming.arrays import ArrayShards
+from karsl.datasets.streaming.headers import is_array_name
 from karsl.datasets.streaming.prefetch import RemoteShards
+from karsl.datasets.streaming.rows import RAW, ArrayDataset
 from karsl.datasets.streaming.webdataset import TarDataset
 from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError, KarslError
+from karsl.formats.arrays import has_array_files
 from karsl.io.pack_reader import ANNOTATIONS, MANIFEST, sibling_filename
 from karsl.io.remote import is_remote
 from karsl.io.remote_cache import FileCache
@@ -45,6 +49,13 @@ def open_stream_source(
     elif isinstance(source, (str, Path)) or (isinstance(source, Sequence) and source):
         names = [str(s).removeprefix("file://") for s in ([source] if isinstance(source, (str, Path)) else source)]
         cache = FileCache(cache_dir, max_bytes=cache_bytes)
+        if _has_array_files(names, options):
+            is_raw = options.get("layout") == RAW
+            kind = ArrayDataset if is_raw else ArrayShards
+            options = {key: value for key, value in options.items() if not (is_raw and key == "layout")}
+            shards = kind(names, pipeline or (), cache=cache, **options)
+            shards.full_init()
+            return shards, RemoteShards(shards.fetch_shard, cache) if shards.is_remote else None
         names = _list_remote_folder(names, cache)
         if _is_pack(names):
             return _open_pack_source(names[0], pipeline or (), cache=cache, options=options)
@@ -101,10 +112,23 @@ def _is_pack(names: list[str]) -> bool:
     return (Path(names[0]) / ANNOTATIONS).is_file()
 
 
+def _has_array_files(names: list[str], options: Mapping[str, Any]) -> bool:
+    """Return True for array files that karsl did not write, by an option, their suffix, or the content of a folder."""
+    if all(map(is_array_name, names)):
+        return True
+    is_described = not {"layout", "pattern", "labels"}.isdisjoint(options)
+    if is_remote(names[0]):
+        return is_described and not is_tar_name(names[0])
+    folder = Path(names[0])
+    if len(names) > 1 or not folder.is_dir() or (folder / ANNOTATIONS).is_file():
+        return False
+    return is_described or (not list_tars(folder) and has_array_files(folder))
+
+
 def _check_local_folders(names: list[str]) -> None:
     for name in (n for pattern in names for n in expand_braces(pattern)):
         if not is_remote(name) and Path(name).is_dir() and not list_tars(Path(name)):
-            raise DatasetNotFoundError(f"{name} contains neither tars nor a pack; see 'karsl pack --help'")
+            raise DatasetNotFoundError(f"{name} contains neither tars nor a pack nor array files; see 'karsl pack --help'")
 
 
 def _open_pack_source(folder: str, pipeline: Sequence, *, cache: FileCache, options: dict[str, Any]) -> StreamSource:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from karsl.datasets.transforms.base import KeypointTransform, Params
 from karsl.io import ClipReader
+from karsl.io.array_layout import ArrayLayout
 from karsl.io.clip import split_score
 from karsl.registry import TRANSFORMS
 
@@ -17,7 +18,7 @@ class LoadKeypoints(KeypointTransform):
     read-only: copy them before you edit them. See `karsl.io.ClipReader`.
 
     Required Keys:
-        keypoint_path, skeleton
+        keypoint_path, skeleton; optionally layout, an ArrayLayout for array files
     Added Keys:
         keypoint: float32 (T, V, 3), NaN where missing.
         keypoint_score: float32 (T, V) in [0, 1], 0 where missing.
@@ -44,7 +45,8 @@ class LoadKeypoints(KeypointTransform):
         self._reader = ClipReader(cache_bytes=cache_bytes, nonfinite=nonfinite, verify=verify)
 
     def apply(self, results: dict, params: Params) -> dict:
-        keypoint, score = split_score(self._reader.read(results, results["skeleton"].num_keypoints))
+        layout: ArrayLayout | None = results.get("layout")
+        keypoint, score = split_score(self._reader.read(results, results["skeleton"].num_keypoints, layout=layout))
         keypoint.flags.writeable = score.flags.writeable = False
         return {"keypoint": keypoint, "keypoint_score": score, "num_frames": len(score), "total_frames": len(score)}
 

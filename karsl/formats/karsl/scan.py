@@ -18,19 +18,17 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
-import numpy as np
 from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import CorruptRecordError, DataErrors, DatasetNotFoundError
 from karsl.formats.karsl.layout import SPLITS, describe_layout, suggest_fix
 from karsl.io.annotations import BYTE_RANGE_KEY
+from karsl.io.array_files import read_array
 from karsl.io.clip import shape_problem, value_problem
 from karsl.io.file_index import CLIP_FILES, FileIndex, IndexedFile, Progress
 from karsl.io.labels import LabelTable
-from karsl.io.npy import MappedFiles
-from karsl.io.npz import Member, read_member
+from karsl.io.npz import Member
 from karsl.io.pack_reader import ANNOTATIONS
-from karsl.io.torch_files import read_tensor
 from karsl.skeletons import Skeleton
 
 _FOLDER = re.compile(r"(?P<signer>\d{2})-(?P<split>.+)")
@@ -203,16 +201,10 @@ def _to_record(file: IndexedFile, member: Member, metadata: dict) -> dict:
 def _check_values(path: Path, key: str | None) -> tuple[str | None, bool]:
     """Return a problem of a clip or None, and whether it has no point in any frame."""
     try:
-        clip = _read_clip(path, key)
+        clip = read_array(path, key)
     except CorruptRecordError as error:
         return f"is damaged: {error}", False
     return value_problem(clip), not clip[..., :3].any()
-
-
-def _read_clip(path: Path, key: str | None) -> np.ndarray:
-    if path.suffix == ".npz":
-        return read_member(path, str(key))
-    return read_tensor(path, key) if path.suffix == ".pt" else MappedFiles(1).array(str(path))
 
 
 def _repeated_clips(records: list[dict]) -> list[str]:

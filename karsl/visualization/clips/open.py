@@ -31,6 +31,7 @@ def open_dataset(
     format: str | None = None,
     skeleton: str | Mapping | Skeleton | None = None,
     trusted: Trusted = (),
+    **arrays: Any,
 ) -> Any:
     """Open a folder or file as a dataset that can be browsed.
 
@@ -40,6 +41,7 @@ def open_dataset(
         format: One of `karsl.formats.FORMATS`. None detects it.
         skeleton: Skeleton of the keypoints, if the files do not name it.
         trusted: Pickles that may be read, as in `karsl.formats.open_clips`.
+        arrays: `layout`, `pattern` and `labels` of array files, as in `karsl.formats.open_clips`.
 
     Raises:
         DatasetNotFoundError: If `path` does not exist.
@@ -56,8 +58,8 @@ def open_dataset(
     path = Path(path)
     if not path.exists():
         raise DatasetNotFoundError(f"no config, folder or file '{path}' to browse")
-    open_format = partial(open_clips, path, skeleton=skeleton, trusted=trusted)
-    if format:
+    open_format = partial(open_clips, path, skeleton=skeleton, trusted=trusted, **arrays)
+    if format or any(value is not None for value in arrays.values()):
         return SourceClips(open_format(format=format))
     if path.is_file() and path.suffix.lower() in (".npz", ".npy"):
         try:

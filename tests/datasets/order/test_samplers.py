@@ -190,6 +190,20 @@ def test_a_state_of_other_clips_or_options_raises():
     BlockShuffleSampler(range(50), block_size=4).load_state_dict(state)
 
 
+def test_a_state_of_the_sampler_under_its_former_name_raises():
+    sampler = BlockShuffleSampler(range(50), seed=0, block_size=4)
+    former = type("ChunkSampler", (BlockShuffleSampler,), {})(range(50), seed=0, block_size=4)
+    with pytest.raises(ConfigError, match="BlockShuffleSampler: the state .* or was saved by another sampler; restore"):
+        sampler.load_state_dict(former.state_dict())
+
+
+def test_a_state_with_other_values_raises():
+    sampler = ResumableSampler(range(50), seed=0)
+    for key, value in {"epoch": -1, "seed": "five", "consumed": 2.5}.items():
+        with pytest.raises(ConfigError, match=rf"ResumableSampler: a state: {key}={value!r}; expected an integer from 0"):
+            sampler.load_state_dict({**sampler.state_dict(), key: value})
+
+
 def test_errors_name_the_argument():
     with pytest.raises(ConfigError, match="records of range have no 'label', which is needed to balance classes"):
         ClassBalancedSampler(range(5), seed=0)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from karsl.datasets import ResumableSampler, StreamDataset, TarDataset, keypoint_collate
+
 pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is not installed")
 SCRIPT = Path(__file__).with_name("stateful_run.py")
 _SPEC = importlib.util.spec_from_file_location("stateful_run", SCRIPT)
@@ -24,6 +26,86 @@ def run(*arguments: object, killed: bool = False) -> None:
         [sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == (-signal.SIGKILL if killed else 0), done.stderr[-2000:]
+
+
+def make_loader(stores, source: str, **options):
+    """Return what has `set_epoch`, and a loader of it."""
+    from torchdata.stateful_dataloader import StatefulDataLoader
+
+    pipeline, options = stateful_run.PIPELINE, {"batch_size": 8, "collate_fn": keypoint_collate, **options}
+    if source == "stream":
+        order = StreamDataset(str(stores / "tars"), pipeline, seed=5, window=20, block_size=7, batch_size=8)
+        return order, StatefulDataLoader(order, **options)
+    dataset = TarDataset(stores / "tars", pipeline, seed=5)
+    order = ResumableSampler(dataset, seed=5)
+    return order, StatefulDataLoader(dataset, sampler=order, **options)
+
+
+def read(loader) -> list:
+    return [(batch["sample_idx"].tolist(), batch["inputs"].sum().item()) for batch in loader]
+
+
+@pytest.fixture(scope="module")
+def epochs(stores) -> dict:
+    """Batches of the first three epochs."""
+    made: dict = {}
+    for source in ("sampler", "stream"):
+        order, loader = make_loader(stores, source)
+        made[source] = [order.set_epoch(epoch) or read(loader) for epoch in range(3)]
+    return made
+
+
+@pytest.mark.parametrize("requested", [None, 1, 2])
+@pytest.mark.parametrize(
+    ("source", "options"),
+    [
+        ("sampler", {}),
+        ("stream", {}),
+        ("stream", {"num_workers": 2}),
+        ("stream", {"num_workers": 1, "persistent_workers": True}),
+    ],
+)
+def test_a_state_of_a_finished_epoch_begins_the_next_one(stores, epochs, source, options, requested):
+    order, loader = make_loader(stores, source, **options)
+    assert read(loader) == epochs[source][0]
+    state = loader.state_dict()
+    order, loader = make_loader(stores, source, **options)
+    loader.load_state_dict(state)
+    if requested is not None:
+        order.set_epoch(requested)
+    assert read(loader) == epochs[source][requested or 1]
+    assert order.epoch == (requested or 1)
+    order.set_epoch(0)
+    assert read(loader) == epochs[source][0], "an epoch that is requested later is complete"
+
+
+@pytest.mark.parametrize("options", [{"num_workers": 2}, {"num_workers": 1, "snapshot_every_n_steps": 3}])
+def test_an_epoch_that_is_requested_after_loading_is_not_lost(stores, epochs, options):
+    _, loader = make_loader(stores, "stream", **options)
+    reading = iter(loader)
+    rest = [next(reading) for _ in range(5)] and loader.state_dict()
+    order, loader = make_loader(stores, "stream", **options)
+    loader.load_state_dict(rest)
+    order.set_epoch(0)
+    assert [indices for indices, _ in read(loader)] == [indices for indices, _ in epochs["stream"][0][5:]]
+    state = loader.state_dict()
+    order, loader = make_loader(stores, "stream", **options)
+    loader.load_state_dict(state)
+    order.set_epoch(1)
+    assert read(loader) == epochs["stream"][1]
+
+
+@pytest.mark.parametrize("requested", [0, 1])
+def test_a_state_after_the_last_batch_continues_with_the_requested_epoch(stores, epochs, requested):
+    _, loader = make_loader(stores, "sampler")
+    for _ in loader:
+        state = loader.state_dict()
+    order, loader = make_loader(stores, "sampler")
+    loader.load_state_dict(state)
+    order.set_epoch(requested)
+    assert read(loader) == (epochs["sampler"][1] if requested else []), "nothing is left of the first epoch"
+    order.set_epoch(requested + 1)
+    assert read(loader) == epochs["sampler"][requested + 1]
 
 
 def batches(folder: Path) -> list:

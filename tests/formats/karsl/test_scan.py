@@ -88,7 +88,7 @@ def test_all_problems_of_all_files_are_reported_together(write_clips):
     assert [r["clip_id"] for r in found.records] == ["01-test/0002/fine", "01-train/0002/fine"]
     assert found.problems == [
         "01-trian: no split 'trian'; did you mean 01-train? Rename the folder",
-        "02-train: the folder has no .npz, .npy, .pt file; copy its clips or remove it",
+        "02-train: the folder has no .npz, .npy, .pt, .pth, .h5, .hdf5 file; copy its clips or remove it",
         "01-test/0001.npz: the file is empty; copy it again or remove it",
         "01-train/0001.npz: clip 'rank' has shape (184, 4); a clip is (frames, 184, 3 or 4)",
         "01-train/0001.npz: clip 'points' has 10 keypoints, the skeleton 184, shape (3, 10, 4)",
