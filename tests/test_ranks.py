@@ -57,7 +57,7 @@ ORDER: dict[str, str] = {
     "skeletons": "skeleton | mediapipe | layouts | catalog | __init__",
     "audit": "counts hands | __init__",
     "extract": (
-        "base crop detector networks tflite litert_network videos | regions torch_network clip | run | * | __init__"
+        "base crop detector networks tflite litert_network videos | regions torch_network clip | journal | run | * | __init__"
     ),
     "models": "backbones data_preprocessor head | recognizer | * | __init__",
     "models.backbones": "st_transformer | * | __init__",

@@ -141,7 +141,8 @@ def _extract(args: argparse.Namespace, source: Path, out: Path) -> ExtractionRep
         raise ConfigError(f"--{next(iter(options))} is for the extractor holistic, not {args.extractor!r}; remove it")
     extractor = make_extractor(args.extractor, models=args.models, device=args.device, wanted=skeleton.names, **options)
     videos = list_videos(source)
-    sheet = args.label_sheet or find_label_table(videos.root)
+    has_signs = any("sign" in video.metadata for video in videos.videos)
+    sheet = args.label_sheet or (find_label_table(videos.root) if has_signs else None)
     workers = _num_workers(args, len(videos.videos))
     pool = None
     if args.ray is not None:

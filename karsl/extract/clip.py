@@ -35,7 +35,7 @@ class ExtractedClip:
     """Result of one clip.
 
     Attributes:
-        record: Record of an annotation file, without class. Empty after a failure.
+        record: Record of an annotation file, without metadata of the source. Empty after a failure.
         doubts: Clauses about its frames.
         failure: Sentence of the error; empty after success.
         cpu_s: Seconds of processor time.
@@ -70,15 +70,20 @@ class ClipTask:
         start = time.process_time()
         try:
             record, doubts = self._extract(recipe)
-        except OSError as error:
-            if error.errno in DISK_FULL:
+        except Exception as error:  # of a decoder or an extractor: this clip fails, not the run
+            if isinstance(error, OSError) and error.errno in DISK_FULL:
                 raise
-            return ExtractedClip({}, failure=str(error) if isinstance(error, KarslError) else _describe(error))
-        except KarslError as error:
-            return ExtractedClip({}, failure=str(error))
-        except Exception as error:  # of an extractor or a decoder: one clip fails, not the run
-            return ExtractedClip({}, failure=f"{type(error).__name__}: {first_line(error)}")
+            return self._failure(error)
         return ExtractedClip(record, doubts, cpu_s=time.process_time() - start)
+
+    def _failure(self, error: Exception) -> ExtractedClip:
+        if isinstance(error, KarslError):
+            sentence = str(error).removeprefix(f"{self.root / self.video.path}: ")
+        elif isinstance(error, OSError) and error.strerror:
+            sentence = f"{error.strerror.lower()}{f': {error.filename!r}' if error.filename else ''}"
+        else:
+            sentence = f"{type(error).__name__}: {first_line(error)}"
+        return ExtractedClip({}, failure=sentence)
 
     def _extract(self, recipe: Recipe) -> tuple[dict[str, Any], tuple[str, ...]]:
         extractor = _loaded.setdefault(recipe.recipe_id, recipe.extractor)
@@ -93,7 +98,7 @@ class ClipTask:
         with atomic_path(path) as temp:
             temp.write_bytes(buffer.getbuffer())
         shares = _hand_shares(clip, recipe.skeleton)
-        doubts = [*self.video.doubts, *frames.doubts]
+        doubts = list(frames.doubts)
         if not (clip[..., 3] > 0).any():
             doubts.append("no keypoint was found in any frame")
         elif shares and not any(shares.values()):
@@ -101,13 +106,11 @@ class ClipTask:
         record = {
             "clip_id": self.video.clip_id,
             "keypoint_path": f"{self.out.name}/{self.video.clip_id}.npy",
-            **{key: value for key, value in self.video.metadata.items() if key != "class"},
             "num_frames": len(clip),
             **({"fps": round(frames.fps, 4)} if frames.fps else {}),
             "img_shape": list(frames.img_shape or ()),
             **({"rotation": frames.rotation} if frames.rotation else {}),
             **shares,
-            "video": self.video.path,
         }
         return record, tuple(doubts)
 
@@ -152,8 +155,3 @@ def _hand_shares(clip: np.ndarray, skeleton: Skeleton) -> dict[str, float]:
         if points:
             shares[side] = round(float((clip[:, points, 3] > 0).any(1).mean()), 4)
     return shares
-
-
-def _describe(error: OSError) -> str:
-    where = f" '{error.filename}'" if error.filename else ""
-    return f"{(error.strerror or str(error)).lower()}{where}"

@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from karsl.errors import ConfigError
 from karsl.extract.base import EXTRACTORS, keypoint_mapping
@@ -13,6 +14,7 @@ from karsl.extract.clip import to_clip
 from karsl.extract.litert_network import LiteRTNetwork
 from karsl.extract.tflite import read_graph
 from karsl.extract.torch_network import TorchNetwork
+from karsl.io.video import FrameReader
 from karsl.skeletons import get_skeleton
 
 AUTSL = "autsl_dummy/signer0_sample1000_color.mp4"
@@ -138,3 +140,15 @@ def test_an_extractor_is_pickled_without_its_loaded_networks(holistic):
 def test_an_unknown_option_is_named(options, text):
     with pytest.raises(ConfigError, match=text):
         EXTRACTORS["holistic"](**options)
+
+
+def test_pictures_of_256_pixels_give_nearly_the_points_of_the_video(holistic, frames_of, tmp_path):
+    """As KArSL publishes frames; the order of the files is that of their numbers."""
+    frames = frames_of(AUTSL)[::6]
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).resize((256, 256), Image.Resampling.LANCZOS).save(tmp_path / f"f{number + 7}.jpg", quality=95)
+    one, other = holistic(np.stack(frames)), holistic(np.stack(list(FrameReader(tmp_path))))
+    for part in (ARMS, FACE, LEFT, RIGHT):
+        both = (one[:, part, 3] > 0).all(1) & (other[:, part, 3] > 0).all(1)
+        assert both.sum() >= 5
+        assert pixels(one[both][:, part].reshape(-1, 4), other[both][:, part].reshape(-1, 4)) < 2

@@ -174,6 +174,30 @@ def test_clips_of_karsl_are_labeled_by_sign_with_glosses_of_the_sheet(extract, m
     ]
 
 
+def test_a_table_of_another_corpus_is_not_read_as_a_label_sheet(extract, videos, tmp_path):
+    (videos / "labels.csv").write_text("signer0_sample1000,164")
+    assert extract(tmp_path / "out") == 0
+
+
+def test_a_corrected_list_changes_the_records_without_a_new_extraction(extract, videos, annotations, tmp_path):
+    table = tmp_path / "videos.csv"
+    for signer in ("1", "2"):
+        table.write_text(f"path,class,signer\nvideos/yes/a,yes,{signer}\n")
+        options = [str(table), str(tmp_path / "out"), *OPTIONS, "--workers", "0"]
+        assert main(["extract", *options]) == 0
+    (record,) = annotations(tmp_path / "out")["data_list"]
+    assert (record["clip_id"], record["signer"]) == ("videos/yes/a", "2")
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["resumed"] == 1
+
+
+def test_a_sign_that_the_sheet_lacks_is_noted(extract, make_frames, annotations, tmp_path, capsys):
+    make_frames(tmp_path / "videos" / "01" / "train" / "0007" / "a", [(1, 1, 9)])
+    (tmp_path / "videos" / "labels.csv").write_text("SignID,Sign-Arabic,Sign-English\n3,ثلاثة,three\n")
+    assert extract(tmp_path / "out") == 0
+    assert "note: the label sheet lacks sign 7, so all classes are named by SignID" in capsys.readouterr().out
+    assert annotations(tmp_path / "out")["metainfo"]["classes"] == ["0007"]
+
+
 def test_a_pack_is_written_and_its_clips_are_kept_while_some_failed(extract, videos, tmp_path, capsys):
     (videos / "no" / "e.mp4").write_bytes(b"no video")
     assert extract(tmp_path / "pack", "--to", "pack") == 1
