@@ -6,6 +6,9 @@ import argparse
 import os
 import shutil
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -33,6 +36,7 @@ _EPILOG = """examples:
   karsl browse data/karsl --video                         the keypoints over the frames
 """
 _MAX_LISTED = 20
+_LOG_INTERVAL_S = 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
     source, out = args.paths[0], args.paths[1].resolve()
     if args.to == "annotation":
         return _report(_extract(args, source, out), out, out)
-    work = out.with_name(f"{out.name}.clips")
+    work = out.with_name(f".{out.name}.extraction")  # of the clips, until all of them are packed
     _check_pack(out, work)
     report = _extract(args, source, work)
     if report.clips:
@@ -132,7 +136,6 @@ def _fetch() -> int:
 def _extract(args: argparse.Namespace, source: Path, out: Path) -> ExtractionReport:
     from karsl.extract import extract_clips, list_videos, make_extractor
     from karsl.io.labels import find_label_table, read_label_table
-    from karsl.progress import step_bar
     from karsl.skeletons import get_skeleton
 
     skeleton = get_skeleton(args.skeleton)
@@ -152,7 +155,7 @@ def _extract(args: argparse.Namespace, source: Path, out: Path) -> ExtractionRep
         connect(args.ray or None)
         pool = RayBlocks(max(workers, 1), num_cpus=1.0)
     print(f"{pluralize(len(videos.videos), 'clip')} in {source}, {pluralize(workers, 'worker')}", flush=True)
-    with step_bar(len(videos.videos)) as progress:
+    with _show_progress(len(videos.videos)) as progress:
         return extract_clips(
             videos,
             out,
@@ -163,6 +166,31 @@ def _extract(args: argparse.Namespace, source: Path, out: Path) -> ExtractionRep
             label_table=read_label_table(sheet) if sheet else None,
             progress=progress,
         )
+
+
+@contextmanager
+def _show_progress(total: int) -> Iterator[Callable[[str, int], None]]:
+    """Show a bar on a terminal, and print a line per minute to the log of a batch job."""
+    from karsl.progress import step_bar
+
+    if sys.stderr.isatty():
+        with step_bar(total) as step:
+            yield step
+        return
+    start = last = time.monotonic()
+    done = extracted = 0
+
+    def log(description: str, num_done: int) -> None:
+        nonlocal done, extracted, last
+        now = time.monotonic()
+        done += num_done
+        extracted += num_done if description != "extracting" else 0  # clips of earlier runs take no time
+        if extracted and done < total and now - last >= _LOG_INTERVAL_S:
+            last = now
+            minutes = (now - start) / extracted * (total - done) / 60
+            print(f"{done}/{total} clips, {description}, {minutes:.0f} min left", file=sys.stderr, flush=True)
+
+    yield log
 
 
 def _num_workers(args: argparse.Namespace, clips: int) -> int:
@@ -195,6 +223,7 @@ def _report(report: ExtractionReport, out: Path, work: Path) -> int:
     """Print what was extracted and what was not; a pack replaces its folder of clips if all were extracted."""
     from karsl.extract.run import REPORT
 
+    path = out / REPORT if work == out else out.with_name(f"{out.name}.{REPORT}")
     if report.frames_per_s:
         print(
             f"{report.frames_per_s:.1f} frames/s, {report.frames_per_cpu_s:.1f} per second of processor time, "
@@ -204,20 +233,21 @@ def _report(report: ExtractionReport, out: Path, work: Path) -> int:
         print(f"{pluralize(report.resumed, 'clip')} had been extracted before")
     for note in report.notes:
         print(f"note: {note}")
-    _print_listed("doubtful", {clip: "; ".join(clauses) for clip, clauses in report.doubts.items()}, work / REPORT)
+    _print_listed("doubtful", {clip: "; ".join(clauses) for clip, clauses in report.doubts.items()}, path)
     missing = ", ".join(f"{side.replace('_', ' ')} {share:.0%}" for side, share in report.missing_hands.items())
     print(
         f"{pluralize(report.clips, 'clip')}, {report.frames} frames in {out}{f'; frames without {missing}' * bool(missing)}"
     )
-    if work != out and not report.failures:
-        shutil.copyfile(work / REPORT, out.with_name(f"{out.name}.{REPORT}"))
-        shutil.rmtree(work)
+    if work != out:
+        shutil.copyfile(work / REPORT, path)
+        if not report.failures:
+            shutil.rmtree(work)
     if report.clips:
         print(f"look at them: karsl browse {quote(str(out))} --video")
         print(f"train from them with data_root={str(out)!r}, ann_file='annotations.json'")
     if not report.failures:
         return 0
-    _print_listed("failed", report.failures, work / REPORT, file=sys.stderr)
+    _print_listed("failed", report.failures, path, file=sys.stderr)
     print(f"{pluralize(len(report.failures), 'clip')} failed; the same command tries them again", file=sys.stderr)
     return 1
 

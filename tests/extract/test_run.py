@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -202,12 +203,12 @@ def test_a_pack_is_written_and_its_clips_are_kept_while_some_failed(extract, vid
     (videos / "no" / "e.mp4").write_bytes(b"no video")
     assert extract(tmp_path / "pack", "--to", "pack") == 1
     (videos / "no" / "e.mp4").unlink()
-    assert (tmp_path / "pack.clips").exists()
+    assert "no/e.mp4" in json.loads((tmp_path / "pack.report.json").read_text())["failures"]
     assert extract(tmp_path / "pack", "--to", "pack") == 0
+    assert json.loads((tmp_path / "pack.report.json").read_text())["resumed"] == 3
     assert main(["pack", "--verify", str(tmp_path / "pack")]) == 0
     assert "all checksums match: 3 clips" in capsys.readouterr().out
-    assert not (tmp_path / "pack.clips").exists()
-    assert (tmp_path / "pack.report.json").exists()
+    assert not (tmp_path / ".pack.extraction").exists()
     assert extract(tmp_path / "pack", "--to", "pack") == 2
     assert "exists; choose another name" in capsys.readouterr().err
 
@@ -228,6 +229,14 @@ def test_a_folder_of_another_origin_is_not_written(extract, videos, tmp_path, ca
     assert extract(tmp_path / "out") == 2
     assert "contains 'annotations.json', which no extraction wrote" in capsys.readouterr().err
     assert (tmp_path / "out" / "annotations.json").read_text() == "{}"
+
+
+def test_the_log_of_a_batch_job_has_lines_with_rate_and_remaining_time(extract, videos, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("karsl.cli.extract._LOG_INTERVAL_S", 0)
+    assert extract(tmp_path / "out") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in lines] == ["1/3 clips", "2/3 clips"]
+    assert all(re.fullmatch(r"\d/3 clips, extracting, [0-9.]+ frames/s, \d+ min left", line) for line in lines)
 
 
 def test_two_runs_do_not_write_one_folder(extract, videos, tmp_path, capsys):
