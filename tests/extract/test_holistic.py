@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from karsl.errors import ConfigError
 from karsl.extract.base import EXTRACTORS, keypoint_mapping
 from karsl.extract.clip import to_clip
 from karsl.extract.litert_network import LiteRTNetwork
+from karsl.extract.networks import _FILES
 from karsl.extract.tflite import read_graph
 from karsl.extract.torch_network import TorchNetwork
 from karsl.io.video import FrameReader
@@ -152,3 +154,15 @@ def test_pictures_of_256_pixels_give_nearly_the_points_of_the_video(holistic, fr
         both = (one[:, part, 3] > 0).all(1) & (other[:, part, 3] > 0).all(1)
         assert both.sum() >= 5
         assert pixels(one[both][:, part].reshape(-1, 4), other[both][:, part].reshape(-1, 4)) < 2
+
+
+def test_a_task_bundle_gives_the_points_of_its_networks(holistic, networks, frames_of, tmp_path):
+    with zipfile.ZipFile(tmp_path / "holistic_landmarker.task", "w") as archive:
+        for name, content in networks.items():
+            if name != "iris":
+                archive.writestr(_FILES[name][-1], content)
+    bundle = EXTRACTORS["holistic"](models=tmp_path / "holistic_landmarker.task")
+    frames = np.stack(frames_of(AUTSL)[20:21])
+    one, other = holistic(frames), bundle(frames)
+    assert np.isnan(other[:, 501:511, 0]).all()  # a bundle of MediaPipe's has a face network that finds irises
+    np.testing.assert_array_equal(np.delete(one, slice(501, 511), 1), np.delete(other, slice(501, 511), 1))
