@@ -36,13 +36,14 @@ ORDER: dict[str, str] = {
         "base | resample geometry augment normalize select loading streams labels formatting | sampling | * | __init__"
     ),
     "io": (
-        "clip atomic lru labels shared_file remote addresses video | npy | npz readahead hashing annotations remote_cache |"
-        " array_layout torch_zip hdf5 | rows torch_files pack_reader | array_files file_index | reader | sources | __init__"
+        "clip layout_config atomic lru labels shared_file remote addresses video | npy |"
+        " npz readahead hashing annotations remote_cache | array_layout torch_zip hdf5 |"
+        " rows torch_files pack_reader | array_files file_index | reader | sources | __init__"
     ),
     "pack": "manifest encode | transaction verify | edit build | write | __init__",
     "webdataset": "samples | index | write | shards | __init__",
     "formats": (
-        "base folders safe_pickle array_guess | array_labels | arrays |"
+        "base folders safe_pickle array_guess array_clips | array_labels | arrays |"
         " parquet annotation asl_app holistic pose_format pyskl spoter webdataset karsl | kaggle convert * | __init__"
     ),
     "engine": "hooks checkpoint | config | train | __init__",

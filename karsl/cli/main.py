@@ -170,6 +170,8 @@ def _sigterm_raises() -> Iterator[None]:
     def stop(number: int, frame: Any) -> None:
         if os.getpid() == owner:
             signal.signal(number, signal.SIG_IGN)  # a launcher may send it to the process and to its group
+            if hasattr(signal, "SIGCHLD"):
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler reports workers that got it, too
             raise TerminatedError
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)

@@ -112,7 +112,7 @@ def add_layout(parser: argparse._ActionsContainer, source: str) -> None:
     )
 
 
-def layout_arguments(args: argparse.Namespace) -> dict[str, str | None]:
+def layout_arguments(args: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of `open_clips` and `scan_arrays` from the options of `add_layout`."""
     return {"layout": args.layout, "pattern": args.pattern, "labels": args.labels}
 

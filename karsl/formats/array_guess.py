@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from itertools import permutations
 
 from karsl.errors import ConfigError
-from karsl.io.array_layout import LAYOUTS, ArrayLayout
+from karsl.io.array_layout import ArrayLayout
+from karsl.io.layout_config import LAYOUTS
 from karsl.io.npz import Member
 from karsl.skeletons import Skeleton, get_skeleton, skeleton_names
 

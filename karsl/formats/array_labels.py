@@ -6,98 +6,24 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, pluralize
+from karsl.formats.array_clips import LABEL_ARRAYS, ClipArray, Label, strip_suffix
 from karsl.formats.base import class_list
 from karsl.io.array_files import Key, read_array
-from karsl.io.file_index import CLIP_FILES
 
 TABLES = ("labels.csv", "labels.json", "metadata.csv")
 """Names of label tables that are searched in the folder."""
 RULES = ("folder", "file", "none")
 SPLIT_NAMES = {"val": "val", "valid": "val", "validation": "val", "dev": "val"} | {n: n for n in ("train", "test")}
-_LABEL_ARRAYS = ("y", "labels", "label")
 _NAME_COLUMNS = ("file", "filename", "file_name", "path", "keypoint_path", "clip", "clip_id", "name", "id", "video")
 _LABEL_COLUMNS = ("label", "class", "word", "gloss", "sign", "target", "category")
 _INDEX_COLUMNS, _KEY_COLUMNS = ("keypoint_index", "index", "row"), ("keypoint_key", "key")
 _COPIED_COLUMNS = ("signer", "split", "fps", "sign")
-
-Label = int | str
-
-
-@dataclass
-class ClipArray:
-    """An array with one clip, or with a stack of clips.
-
-    Attributes:
-        path: File relative to the root, with `/`, or the folder of a clip's frames.
-        key: Array of the file.
-        lengths: int64 (N,), frames of each clip of a stack; None for N clips of `num_frames`.
-        count: N; None if the array is one clip.
-        num_frames: T, the same for all clips without `lengths`.
-        stored: `byte_start`, bytes per clip or 0 if `lengths` are joined, bytes per frame; None if clips are decoded.
-        constant: Keys of all of its records.
-        labels: Label of each clip, or one for all; None if they have none.
-    """
-
-    path: str
-    key: Key
-    count: int | None
-    num_frames: int
-    lengths: np.ndarray | None = None
-    stored: tuple[int, int, int] | None = None
-    constant: dict[str, Any] = field(default_factory=dict)
-    labels: Label | Sequence[Label] | None = None
-
-    def __len__(self) -> int:
-        return 1 if self.count is None else self.count
-
-    @cached_property
-    def starts(self) -> np.ndarray:
-        """int64 (N + 1,), first frame of each clip of joined `lengths`, and the end."""
-        return np.concatenate([[0], np.cumsum(self.lengths)])
-
-    @property
-    def stem(self) -> str:
-        """Path without the suffix of an array file."""
-        return strip_suffix(self.path)
-
-    @property
-    def file_stem(self) -> str:
-        """Name of the file without folder and suffix."""
-        return PurePosixPath(self.stem).name
-
-    @property
-    def folder(self) -> str:
-        """Folder of the file, relative to the root; empty in the root."""
-        return self.path.rpartition("/")[0]
-
-
-def strip_suffix(path: str) -> str:
-    """Return a path without the suffix of an array file.
-
-    Example:
-        >>> strip_suffix("a/1.npy"), strip_suffix("a/v1.2")
-        ('a/1', 'a/v1.2')
-    """
-    pure = PurePosixPath(path)
-    return pure.with_suffix("").as_posix() if pure.suffix.lower() in CLIP_FILES else path
-
-
-def is_label_array(name: str) -> bool:
-    """Return True for the name of an array of labels or lengths, which is no clip."""
-    name = name.lower()
-    return (
-        name in (*_LABEL_ARRAYS, "lengths", "offsets")
-        or name.startswith("y_")
-        or name.endswith(("_labels", "_label", "_lengths", "_offsets"))
-    )
 
 
 def assign_labels(
@@ -173,7 +99,7 @@ def _parallel_labels(root: Path, array: ClipArray, keys: tuple[Key, ...]) -> tup
     if array.count is None:
         return None
     path = root / array.path
-    for name in (f"{array.key}_labels", *_LABEL_ARRAYS):
+    for name in (f"{array.key}_labels", *LABEL_ARRAYS):
         if name in keys:
             return read_array(path, name), f"{array.path}: array {name!r}"
     stem = array.file_stem
@@ -199,7 +125,7 @@ def _joined_labels(root: Path, arrays: Sequence[ClipArray]) -> str:
 
 
 def _label_file(folder: Path) -> Path | None:
-    return next((path for name in _LABEL_ARRAYS if (path := folder / f"{name}.npy").is_file()), None)
+    return next((path for name in LABEL_ARRAYS if (path := folder / f"{name}.npy").is_file()), None)
 
 
 def _split_labels(arrays: Sequence[ClipArray], path: Path) -> None:
@@ -374,10 +300,11 @@ def _number_labels(arrays: Sequence[ClipArray]) -> dict[str, Any]:
     if any(array.labels is None for array in arrays):
         first = next(array.path for array in arrays if array.labels is None)
         raise AnnotationError(f"{first!r} has no label, other files have one; give each file one, or pass labels='none'")
-    if all(isinstance(value, int) for value in values):
-        if min(values) < 0:  # type: ignore[type-var]
-            raise AnnotationError(f"label {min(values)}; labels are numbers from 0, or names")  # type: ignore[type-var]
-        return {"classes": class_list(values)}  # type: ignore[arg-type]
+    numbers = [value for value in values if isinstance(value, int)]
+    if len(numbers) == len(values):
+        if min(numbers) < 0:
+            raise AnnotationError(f"label {min(numbers)}; labels are numbers from 0, or names")
+        return {"classes": class_list(numbers)}
     classes = tuple(sorted(map(str, values)))
     number = {name: i for i, name in enumerate(classes)}
     for array in arrays:

@@ -21,7 +21,7 @@ from karsl.io.annotations import write_data_list
 from karsl.io.array_layout import ArrayLayout
 from karsl.io.file_index import inspect_clips
 from karsl.io.npz import list_members
-from karsl.io.sources import IndexedSource, public_record
+from karsl.io.sources import ClipSource, IndexedSource, public_record
 from karsl.skeletons import Skeleton
 
 CLIPS, LABELS = "X.npy", "y.npy"
@@ -64,7 +64,7 @@ def _write_sidecar(out: Path, job: ConversionJob, records: list[dict]) -> None:
     write_data_list(out / SIDECAR, {**job.metainfo, "skeleton": HOLISTIC.skeleton.name}, records)
 
 
-def _open(path: Path, layout: ArrayLayout, options: dict[str, Any]) -> IndexedSource:
+def _open(path: Path, layout: ArrayLayout, options: dict[str, Any]) -> ClipSource:
     """Open arrays by the sidecar of their folder, or by their names, with the layout of a format."""
     root = path if path.is_dir() else path.parent
     sidecar = read_sidecar(root) if options.get("layout") is None else None
@@ -116,7 +116,7 @@ def write_holistic(out: Path, job: ConversionJob) -> None:
     skeleton="holistic_543",
     uses_layout=True,
 )
-def open_holistic(path: Path, **options: Any) -> IndexedSource:
+def open_holistic(path: Path, **options: Any) -> ClipSource:
     """Open a folder with one archive per class, or a single archive, of 1662 columns per frame."""
     return _open(path, HOLISTIC, {"labels": "file", **_array_options(options)})
 
@@ -130,7 +130,7 @@ def open_holistic(path: Path, **options: Any) -> IndexedSource:
     skeleton="msl_226",
     uses_layout=True,
 )
-def open_msl(path: Path, **options: Any) -> IndexedSource:
+def open_msl(path: Path, **options: Any) -> ClipSource:
     """Open a folder with one archive per class, or a single archive, of 226 columns per frame."""
     return _open(path, MSL, {"labels": "file", **_array_options(options)})
 
@@ -175,7 +175,7 @@ def write_frames(out: Path, job: ConversionJob) -> None:
     skeleton="holistic_543",
     uses_layout=True,
 )
-def open_frames(path: Path, *, skeleton: Skeleton | None = None, **options: Any) -> IndexedSource:
+def open_frames(path: Path, *, skeleton: Skeleton | None = None, **options: Any) -> ClipSource:
     """Open a folder of files `<class>/<clip>/<frame>.npy`, with 1662 columns or those of `layout`.
 
     Raises:
@@ -235,7 +235,7 @@ def _is_block(path: Path) -> bool:
     skeleton="holistic_543",
     uses_layout=True,
 )
-def open_block(path: Path, **options: Any) -> IndexedSource:
+def open_block(path: Path, **options: Any) -> ClipSource:
     """Open `X.npy`, or its folder. `y.npy` next to it holds labels, as numbers or one-hot rows.
 
     Raises:

@@ -79,7 +79,7 @@ class MergeResult:
     duplicates: int
 
 
-def merge_records(pack: Path | None, metainfo: dict, records: list[dict]) -> MergeResult:
+def merge_records(pack: Path | None, metainfo: dict, records: Sequence[dict]) -> MergeResult:
     """Merge metainfo and records of a source with those in the folder of a pack, which is None for a new pack.
 
     Raises:
@@ -92,7 +92,7 @@ def merge_records(pack: Path | None, metainfo: dict, records: list[dict]) -> Mer
     if problems:
         raise DataErrors("the source", problems)
     if pack is None:
-        return MergeResult(metainfo, [], records, 0)
+        return MergeResult(metainfo, [], list(records), 0)
     pack_metainfo, existing = parse_annotations(pack / ANNOTATIONS)
     lengths = {r["clip_id"]: r["num_frames"] for r in existing}
     added = [r for r in records if r["clip_id"] not in lengths]

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from karsl.errors import ConfigError, CorruptRecordError, SkeletonError
-from karsl.io.array_layout import LAYOUTS, MISSING, ArrayLayout
+from karsl.io.array_layout import MISSING, ArrayLayout
 from karsl.io.clip import canonical_clip
+from karsl.io.layout_config import LAYOUTS
 from karsl.skeletons import get_skeleton
 
 DOTS = {"name": "dots", "parts": [["a", ["p"]], ["b", ["q", "r"]]]}

@@ -64,7 +64,7 @@ class ArrayShards(KeypointDataset):
             self._copies = {str(cache.path(copy.url)): copy for copy in copy_headers(urls, cache)}
             self._header_dir = next(iter(self._copies.values())).path.parent
             root, files, labels = str(cache.path(urls[0]).parent), pattern, _fetch_labels(urls[0], labels, cache)
-            names = [copy.path.name for copy in self._copies.values()]
+            names = [copy.name for copy in self._copies.values()]
             if pattern is None or "(?P<" not in pattern:
                 files = names
             else:
@@ -83,6 +83,10 @@ class ArrayShards(KeypointDataset):
             super().full_init()
         except KarslError as error:
             error.args = tuple(self._with_url(str(text)) for text in error.args)
+            for copy in self._copies.values():
+                if copy.name in str(error):  # the server may have sent something else: the next start asks again
+                    copy.path.unlink(missing_ok=True)
+                    self.cache.drop(copy.url)
             raise
         self._files = self._stat_files()
 

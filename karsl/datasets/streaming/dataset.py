@@ -184,8 +184,8 @@ class StreamDataset(ResumableOrder, IterableDataset):
     loader: `build_runner` sets it; otherwise pass `batch_size`.
 
     Args:
-        source: Folder or URL of a pack (`karsl pack`), tars as in `TarDataset`, or any dataset with random access or its
-            config.
+        source: Folder or URL of a pack (`karsl pack`), tars as in `TarDataset`, array files that other programs wrote, or
+            any dataset with random access or its config.
         pipeline: Transforms. None keeps those of the source. A dataset that is passed as an object is not changed: the
             stream reads a copy with the same index.
         seed: Random seed of order and transforms. None uses that of `set_epoch`.
@@ -201,7 +201,8 @@ class StreamDataset(ResumableOrder, IterableDataset):
         cache_dir: Folder for downloads. None uses the user's cache folder.
         cache_bytes: Maximum cache size in bytes. Least recently used files are deleted first.
         options: Arguments of the dataset that is built from a path or config: `skeleton`, `metainfo`, `filter_cfg`,
-            `test_mode`, `index_cache`, ...
+            `test_mode`, `index_cache`, ...; for array files also `layout` (`'raw'` for `ArrayDataset`), `pattern` and
+            `labels`.
 
     Raises:
         ConfigError: If a number is out of range, or `source` cannot be read or does not accept the options.

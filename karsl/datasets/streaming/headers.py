@@ -25,7 +25,7 @@ from filelock import FileLock
 from xxhash import xxh3_64_intdigest
 
 from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError, FetchError
-from karsl.formats.array_labels import is_label_array, strip_suffix
+from karsl.formats.array_clips import is_label_array, strip_suffix
 from karsl.io.array_files import HDF5_SUFFIXES
 from karsl.io.atomic import atomic_path
 from karsl.io.file_index import CLIP_FILES
@@ -147,10 +147,10 @@ def _copy_header(url: str, *, cache: FileCache) -> HeaderCopy:
     path = cache.path(_COPIES + url)
     version_file = path.with_name(f".{path.name}.version")
     with FileLock(path.with_name(f".{path.name}.lock")):
-        is_known = path.is_file() and version_file.is_file()
-        known_version = version_file.read_text() if is_known else ""
+        stored_version = version_file.read_text() if version_file.is_file() else ""
+        is_known = path.is_file()  # the copy may have been evicted
         try:
-            size, version, ranges = _read_headers(url, known_version, cache)
+            size, version, ranges = _read_headers(url, stored_version if is_known else "", cache)
         except NotModified:
             pass
         except FetchError as error:
@@ -158,7 +158,7 @@ def _copy_header(url: str, *, cache: FileCache) -> HeaderCopy:
                 raise
             _LOGGER.warning("%s; the version of an earlier start is used", error)
         else:
-            if not is_known or version != known_version or size != path.stat().st_size:
+            if version != stored_version or not (version or (is_known and size == path.stat().st_size)):
                 cache.drop(url)
             with atomic_path(path) as temp:
                 if ranges is None:
@@ -246,9 +246,6 @@ class _RangeFile(RawIOBase):
 
     def seek(self, offset: int, whence: int = 0) -> int:
         self._position = max(0, offset + (0, self._position, self._size)[whence])
-        return self._position
-
-    def tell(self) -> int:
         return self._position
 
     def read(self, size: int = -1) -> bytes:

@@ -11,8 +11,9 @@ import torch
 
 from karsl.datasets.streaming.arrays import ArrayShards
 from karsl.errors import ConfigError, CorruptRecordError, DataErrors, KarslError
-from karsl.formats.array_labels import ClipArray, assign_labels, is_label_array, strip_suffix
-from karsl.formats.arrays import ArrayRecords, apply_groups, list_array_files
+from karsl.formats.array_clips import ArrayRecords, ClipArray, apply_groups, is_label_array, strip_suffix
+from karsl.formats.array_labels import assign_labels
+from karsl.formats.arrays import list_array_files
 from karsl.io.array_files import ArrayReader, read_offsets
 from karsl.io.file_index import FileIndex, IndexedFile
 from karsl.io.npz import Member

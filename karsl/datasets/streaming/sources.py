@@ -128,7 +128,10 @@ def _has_array_files(names: list[str], options: Mapping[str, Any]) -> bool:
 def _check_local_folders(names: list[str]) -> None:
     for name in (n for pattern in names for n in expand_braces(pattern)):
         if not is_remote(name) and Path(name).is_dir() and not list_tars(Path(name)):
-            raise DatasetNotFoundError(f"{name} contains neither tars nor a pack nor array files; see 'karsl pack --help'")
+            raise DatasetNotFoundError(
+                f"{name} contains neither tars nor a pack nor array files; see 'karsl pack --help', or pass "
+                f"dict(type='KArSLDataset', data_root={name!r}) for the folders of KArSL"
+            )
 
 
 def _open_pack_source(folder: str, pipeline: Sequence, *, cache: FileCache, options: dict[str, Any]) -> StreamSource:

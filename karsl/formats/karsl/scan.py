@@ -23,7 +23,7 @@ from xxhash import xxh3_64_hexdigest
 from karsl.errors import CorruptRecordError, DataErrors, DatasetNotFoundError
 from karsl.formats.karsl.layout import SPLITS, describe_layout, suggest_fix
 from karsl.io.annotations import BYTE_RANGE_KEY
-from karsl.io.array_files import read_array
+from karsl.io.array_files import Key, read_array
 from karsl.io.clip import shape_problem, value_problem
 from karsl.io.file_index import CLIP_FILES, FileIndex, IndexedFile, Progress
 from karsl.io.labels import LabelTable
@@ -198,7 +198,7 @@ def _to_record(file: IndexedFile, member: Member, metadata: dict) -> dict:
     }
 
 
-def _check_values(path: Path, key: str | None) -> tuple[str | None, bool]:
+def _check_values(path: Path, key: Key) -> tuple[str | None, bool]:
     """Return a problem of a clip or None, and whether it has no point in any frame."""
     try:
         clip = read_array(path, key)

@@ -1,4 +1,4 @@
-"""The same clips as a pack and as tars, and an HTTP server of both."""
+"""The same clips as a pack, as tars and as array files, and an HTTP server of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read(record: dict) -> np.ndarray:
 
 
 def write_stores(folder: Path, count: int, scale: float = 1.0) -> None:
-    """Write the first clips, scaled, as `pack` and `tars`; replace existing ones."""
+    """Write the first clips, scaled, as `pack`, `tars` and `arrays`; replace existing ones."""
     skeleton = get_skeleton("hand_42")
 
     def scaled(record: dict) -> np.ndarray:
@@ -41,11 +41,16 @@ def write_stores(folder: Path, count: int, scale: float = 1.0) -> None:
 
     pack_records(folder / "pack", META, records()[:count], scaled, skeleton=skeleton, shard_bytes=23 * 7 * 336)
     write_tars(folder / "tars", META, records()[:count], scaled, skeleton=skeleton, samples_per_shard=23)
+    (folder / "arrays").mkdir(exist_ok=True)
+    for first in range(0, count, 23):
+        clips = [scaled(record) for record in records()[first : min(first + 23, count)]]
+        lengths, labels = [len(clip) for clip in clips], (first + np.arange(len(clips))) % 3
+        np.savez(folder / "arrays" / f"X_{first:03d}.npz", data=np.concatenate(clips), lengths=lengths, y=labels)
 
 
 @pytest.fixture(scope="session")
 def stores(tmp_path_factory) -> Path:
-    """`pack` and `tars` with 23, 23 and 14 clips; read-only."""
+    """`pack`, `tars` and `arrays` with 23, 23 and 14 clips; read-only."""
     folder = tmp_path_factory.mktemp("stores")
     write_stores(folder, COUNT)
     return folder

@@ -18,7 +18,7 @@ from karsl.datasets import StreamDataset, keypoint_collate
 from karsl.datasets.order import resumable
 from karsl.datasets.streaming import arrays as array_shards
 from karsl.datasets.streaming.dataset import StreamIterator
-from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError, FetchError
+from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError, FetchError, KarslError
 from karsl.io.remote import Retry
 from karsl.pack import pack_records
 from karsl.skeletons import get_skeleton
@@ -236,6 +236,10 @@ def _small_stream(folder: Path, **options) -> StreamDataset:
 def test_a_folder_without_arrays_or_a_layout_raises(tmp_path):
     with pytest.raises(DatasetNotFoundError, match="contains neither tars nor a pack nor array files"):
         StreamDataset(str(tmp_path), PIPELINE)
+    (tmp_path / "karsl" / "01-train").mkdir(parents=True)
+    np.savez(tmp_path / "karsl" / "01-train" / "0001.npz", a=shard_of(0)[0])
+    with pytest.raises(DatasetNotFoundError, match=r"or pass dict\(type='KArSLDataset', data_root='.*/karsl'\) for the"):
+        StreamDataset(str(tmp_path / "karsl"), PIPELINE)
     np.save(tmp_path / "shard.npy", shard_of(0))
     with pytest.raises(ConfigError, match="layout"):
         StreamDataset(str(tmp_path), PIPELINE)
@@ -329,6 +333,33 @@ def test_a_file_that_changed_on_the_server_is_read_again_at_the_next_start(array
         np.save(served / "X_0001.npy", shard_of(1, 40)[:3])
         with pytest.raises(CorruptRecordError, match=r"X_0001.npy: the download has \d+ bytes.* it changed on the server"):
             batches(stream)
+
+
+def test_a_page_in_place_of_a_file_is_named_by_its_url_and_requested_again(arrays, range_server, tmp_path):
+    served = tmp_path / "served"
+    shutil.copytree(arrays / "npz", served)
+    complete, stat = (served / "X_0001.npz").read_bytes(), (served / "X_0001.npz").stat()
+    with range_server.serving(served) as (url, _):
+        for content in (b"<html>log in</html>".ljust(len(complete)), complete):
+            (served / "X_0001.npz").write_bytes(content)
+            os.utime(served / "X_0001.npz", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+            if content is complete:
+                assert len(batches(open_stream(f"{url}/X_{{0000..0002}}.npz", cache_dir=str(tmp_path / "cache")))) == 7
+            else:
+                with pytest.raises(KarslError, match=r"X_0001.npz: no readable npz archive"):
+                    open_stream(f"{url}/X_{{0000..0002}}.npz", cache_dir=str(tmp_path / "cache"))
+
+
+def test_evicted_copies_of_headers_are_read_again_without_the_files(arrays, range_server, tmp_path):
+    with range_server.serving(arrays / "npy") as (url, faults):
+        source = f"{url}/X_{{0000..0002}}.npy"
+        stream = open_stream(source, cache_dir=str(tmp_path), labels="none")
+        before = batches(stream)
+        for copy in stream.dataset._copies.values():
+            copy.path.unlink()
+        faults.asked.clear()
+        assert equal(before, batches(open_stream(source, cache_dir=str(tmp_path), labels="none")))
+        assert all(span for _, span in faults.asked), "no complete file"
 
 
 def test_without_a_server_the_cache_is_used(arrays, range_server, tmp_path, caplog):

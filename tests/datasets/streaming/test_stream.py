@@ -28,7 +28,8 @@ PIPELINE = [
 
 
 def open_stream(path, **options) -> StreamDataset:
-    return StreamDataset(str(path), PIPELINE, **{"seed": 5, "window": 20, "block_size": 7, **options})
+    layout = {"layout": "hand_42"} if str(path).endswith("arrays") else {}
+    return StreamDataset(str(path), PIPELINE, **{"seed": 5, "window": 20, "block_size": 7, **layout, **options})
 
 
 def batches(dataset, *, batch_size=8, workers=0, collate=keypoint_collate, **options) -> list[dict]:
@@ -40,12 +41,14 @@ def equal(one: list[dict], two: list[dict]) -> bool:
     return all(a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a) for a, b in pairs)
 
 
-@pytest.mark.parametrize("store", ["pack", "tars"])
+@pytest.mark.parametrize("store", ["pack", "tars", "arrays"])
 def test_batches_are_those_of_the_map_style_dataset_in_the_same_order(stores, store):
     stream = open_stream(stores / store)
     order = stream.order(5, 0).indices(np.arange(COUNT))
     if store == "pack":
         data = KeypointDataset("annotations.json", data_root=str(stores / "pack"), pipeline=PIPELINE, seed=5)
+    elif store == "arrays":
+        data = KeypointDataset(data_root=str(stores / "arrays"), layout="hand_42", pipeline=PIPELINE, seed=5)
     else:
         data = TarDataset(stores / "tars", PIPELINE, seed=5)
     assert len(stream) == len(data) == COUNT
@@ -53,7 +56,7 @@ def test_batches_are_those_of_the_map_style_dataset_in_the_same_order(stores, st
     assert stream.skeleton.name == data.metainfo["skeleton"] == "hand_42"
 
 
-@pytest.mark.parametrize("store", ["pack", "tars"])
+@pytest.mark.parametrize("store", ["pack", "tars", "arrays"])
 def test_batches_do_not_depend_on_the_number_of_workers(stores, store):
     stream = open_stream(stores / store, batch_size=8)
     alone = batches(stream)
@@ -63,9 +66,10 @@ def test_batches_do_not_depend_on_the_number_of_workers(stores, store):
     assert equal(alone, batches(stream, workers=3))
 
 
-def test_tars_and_packs_give_the_same_batches(stores):
-    plain = [batches(open_stream(stores / store, shuffle=False)) for store in ("pack", "tars")]
-    assert equal(*plain)
+def test_tars_packs_and_array_files_give_the_same_batches(stores):
+    pack, tars, arrays = (batches(open_stream(stores / store, shuffle=False)) for store in ("pack", "tars", "arrays"))
+    assert equal(pack, tars)
+    assert equal(pack, arrays)
 
 
 def test_other_collate_functions_receive_ordinary_dicts(stores):
@@ -116,11 +120,12 @@ def test_epochs_differ_and_a_second_pass_does_not(stores):
     assert not torch.equal(first[0]["inputs"][0], at[0][0]), "another epoch has other random numbers"
 
 
-def test_a_pass_resumes_after_any_number_of_clips_with_any_number_of_workers(stores):
-    stream = open_stream(stores / "pack", batch_size=8, remainder="uneven")
+@pytest.mark.parametrize("store", ["pack", "arrays"])
+def test_a_pass_resumes_after_any_number_of_clips_with_any_number_of_workers(stores, store):
+    stream = open_stream(stores / store, batch_size=8, remainder="uneven")
     complete = batches(stream)
     for done, workers in ((1, 0), (3, 2), (7, 1)):
-        killed, resumed = open_stream(stores / "pack", seed=None), open_stream(stores / "pack", seed=None, batch_size=8)
+        killed, resumed = open_stream(stores / store, seed=None), open_stream(stores / store, seed=None, batch_size=8)
         killed.load_state_dict({"seed": 5, "epoch": 0, "consumed": 0})
         for batch in complete[:done]:
             killed.advance(len(batch["label"]))
