@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import DISK_FULL, CorruptRecordError, KarslError, first_line
+from karsl.errors import DISK_FULL, CorruptRecordError, KarslError, MissingExtraError, first_line
 from karsl.extract.base import Extractor, keypoint_mapping
 from karsl.extract.videos import Video
 from karsl.io.atomic import atomic_path
@@ -66,12 +66,14 @@ class ClipTask:
 
         Raises:
             OSError: If the disk is full.
+            MissingExtraError: If a library is not installed.
         """
         start = time.process_time()
         try:
             record, doubts = self._extract(recipe)
         except Exception as error:  # of a decoder or an extractor: this clip fails, not the run
-            if isinstance(error, OSError) and error.errno in DISK_FULL:
+            is_disk_full = isinstance(error, OSError) and error.errno in DISK_FULL
+            if is_disk_full or isinstance(error, MissingExtraError):  # of every clip
                 raise
             return self._failure(error)
         return ExtractedClip(record, doubts, cpu_s=time.process_time() - start)

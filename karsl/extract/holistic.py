@@ -56,7 +56,7 @@ class HolisticExtractor:
         engine: `'litert'` or `'torch'`. None uses LiteRT if it is installed and `device` is the CPU.
 
     Raises:
-        ConfigError: If an option is unknown or a network is absent.
+        ConfigError: If an option is unknown, a network is absent, or torch cannot use the device.
         MissingExtraError: If LiteRT is requested and not installed.
     """
 
@@ -77,6 +77,10 @@ class HolisticExtractor:
             raise ConfigError(f"extractor holistic: engine 'litert' runs on the CPU, not on {device!r}; use engine 'torch'")
         if self.engine == "litert" and not has_litert():
             raise missing_extra("extract", "ai-edge-litert")
+        if device != "cpu":
+            from karsl.extract.torch_network import check_device
+
+            check_device(device)
         self.device, self._pose_name = device, f"pose_{pose}"
         names = ["pose_detector", self._pose_name, "hand_recrop", "hand", "face_detector", "face"]
         names += ["iris"] if not wanted or _IRISES & set(wanted) else []

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from karsl.errors import ConfigError, first_line
 from karsl.extract.tflite import Operator, read_graph
 
 # Codes of operators in the schema.
@@ -51,6 +52,18 @@ class TorchNetwork:
             else:
                 values[operator.outputs[0]] = _OPERATORS[operator.code](operator, inputs)
         return [values[index].cpu().numpy() for index in self._graph.outputs]
+
+
+def check_device(device: str) -> None:
+    """Check that torch can use a device.
+
+    Raises:
+        ConfigError: If it cannot.
+    """
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter from a torch without CUDA
+        raise ConfigError(f"device {device!r} cannot be used by this torch ({first_line(error)}); use 'cpu'") from error
 
 
 def _fold_constants(operators: list[Operator], constants: dict[int, np.ndarray]) -> list[Operator]:

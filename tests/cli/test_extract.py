@@ -27,6 +27,8 @@ FOLDER = platformdirs.user_cache_path("karsl") / "mediapipe"  # before the fixtu
         (["a", "b", "--extractor", "holistik"], "no extractor 'holistik'; did you mean 'holistic'?"),
         (["a", "b", "--extractor", "wholebody"], "pass an ONNX network of 133 keypoints with --models FILE"),
         (["a", "b", "--extractor", "wholebody", "--pose", "lite"], "--pose is for the extractor holistic"),
+        (["a", "b", "--device", "gpu"], "device 'gpu' cannot be used by this torch"),
+        (["a", "b", "--engine", "litert", "--device", "cuda"], "engine 'litert' runs on the CPU, not on 'cuda'"),
         (["a", "b", "--skeleton", "karsl_185"], "no skeleton 'karsl_185'"),
         (["a", "b", "--models", "absent.whl"], "no file or folder 'absent.whl' with networks"),
     ],

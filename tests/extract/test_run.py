@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from karsl.cli.main import main
-from karsl.datasets import KeypointDataset
+from karsl.datasets import KArSLDataset, KeypointDataset
 from karsl.io.annotations import parse_annotations
 from karsl.io.atomic import exclusive_lock
 
@@ -173,6 +173,9 @@ def test_clips_of_karsl_are_labeled_by_sign_with_glosses_of_the_sheet(extract, m
         ("01-test/0003/01_01_0003_(12_01_17_15_53_03)_c", 0, "2017-01-12"),
         ("01-train/0071/03_01_0071_(01_12_16_15_53_03)_c", 1, "2016-12-01"),
     ]
+    options = dict(data_root=str(tmp_path / "out"), pipeline=[dict(type="LoadKeypoints")], skeleton="hand_42")
+    dataset = KArSLDataset("annotations.json", filter_cfg=dict(subset="karsl100", signers=1), **options)
+    assert (len(dataset), dataset.metainfo["classes"], dataset[0]["label"]) == (1, ("skeleton",), 0)
 
 
 def test_a_table_of_another_corpus_is_not_read_as_a_label_sheet(extract, videos, tmp_path):
@@ -237,6 +240,13 @@ def test_the_log_of_a_batch_job_has_lines_with_rate_and_remaining_time(extract, 
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in lines] == ["1/3 clips", "2/3 clips"]
     assert all(re.fullmatch(r"\d/3 clips, extracting, [0-9.]+ frames/s, \d+ min left", line) for line in lines)
+
+
+def test_a_library_that_is_not_installed_ends_the_run_with_its_extra(extract, videos, tmp_path, capsys, monkeypatch):
+    (videos / "no" / "a.mp4").write_bytes(b"a video")
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert extract(tmp_path / "out") == 2
+    assert "PyAV is not installed; install it with: pip install 'karsl[extract]'\n" in capsys.readouterr().err
 
 
 def test_two_runs_do_not_write_one_folder(extract, videos, tmp_path, capsys):
