@@ -13,10 +13,9 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import platformdirs
-
 from karsl.errors import ConfigError, FetchError
 from karsl.io.atomic import atomic_output
+from karsl.io.cache_folder import user_cache_folder
 
 # Name of a network here: its file in MediaPipe's source tree, and in a .task bundle.
 _FILES = {
@@ -63,7 +62,7 @@ _PIP = ("download", "--no-deps", "--only-binary=:all:", *_WHEEL)
 
 def networks_folder() -> Path:
     """Return the folder in which `fetch_networks` stores the networks by default."""
-    return platformdirs.user_cache_path("karsl") / "mediapipe"
+    return user_cache_folder() / "mediapipe"
 
 
 def load_networks(source: str | Path | None, wanted: Sequence[str]) -> dict[str, bytes]:

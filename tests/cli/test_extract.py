@@ -7,13 +7,13 @@ import subprocess
 import sys
 
 import numpy as np
-import platformdirs
 import pytest
 
 from karsl.cli.main import main
+from karsl.extract.networks import networks_folder
 from karsl.skeletons import get_skeleton
 
-FOLDER = platformdirs.user_cache_path("karsl") / "mediapipe"  # before the fixture of the tests moves the cache
+FOLDER = networks_folder()  # before the fixture of the tests moves the cache
 
 
 @pytest.mark.parametrize(

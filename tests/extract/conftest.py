@@ -9,16 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 import pytest
 from PIL import Image
 
 from karsl.extract.base import EXTRACTORS
-from karsl.extract.networks import FETCHED, load_networks
+from karsl.extract.networks import FETCHED, load_networks, networks_folder
 from karsl.io.video import FrameReader
 
 # Before the fixture of the tests moves the cache of the user.
-FOLDER = platformdirs.user_cache_path("karsl") / "mediapipe"
+FOLDER = networks_folder()
 
 # Finds one point, the brightest of a picture, which is missing in a black one. Its class can be imported by workers.
 BRIGHTEST = """
@@ -49,8 +48,8 @@ class Brightest:
 """
 
 
-@pytest.fixture(scope="session")
-def networks_folder() -> Path:
+@pytest.fixture(scope="session", name="networks_folder")
+def fetched_networks() -> Path:
     if not FOLDER.is_dir():
         pytest.skip("the networks of MediaPipe are absent: karsl extract --fetch-models")
     return FOLDER
