@@ -36,8 +36,8 @@ ORDER: dict[str, str] = {
         "base | resample geometry augment normalize select loading streams labels formatting | sampling | * | __init__"
     ),
     "io": (
-        "clip layout_config atomic cache_folder lru labels shared_file paced_reader addresses file_list missing video | http |"
-        " remote | npy | npz readahead hashing annotations | remote_cache | array_layout torch_zip hdf5 |"
+        "clip layout_config atomic cache_folder lru labels shared_file paced_reader addresses file_list missing video |"
+        " http | remote | npy | npz readahead hashing annotations | remote_cache | array_layout torch_zip hdf5 |"
         " rows torch_files pack_reader |"
         " array_files file_index | reader | sources | __init__"
     ),
@@ -59,7 +59,8 @@ ORDER: dict[str, str] = {
     "skeletons": "skeleton | mediapipe | layouts | catalog | __init__",
     "audit": "counts hands | __init__",
     "extract": (
-        "base crop detector networks tflite litert_network videos | regions torch_network clip | journal | run | * | __init__"
+        "base crop detector networks tflite litert_network videos | regions torch_network clip |"
+        " journal | run | * | __init__"
     ),
     "models": "backbones data_preprocessor head | recognizer | * | __init__",
     "models.backbones": "st_transformer | * | __init__",
