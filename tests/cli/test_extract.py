@@ -58,8 +58,10 @@ def test_a_real_clip_is_extracted_and_browsed_over_its_video(shared_data, tmp_pa
     clip, skeleton = np.load(out / "clips" / "first.npy"), get_skeleton("karsl_184")
     assert clip.shape == (43, 184, 4)
     present = {group: (clip[:, part, 3] > 0).any(1).sum() for group, part in skeleton.groups.items()}
-    assert present == {"pose": 43, "face": 43, "rh": 43, "lh": 36}
+    left = present.pop("lh")
+    assert present == {"pose": 43, "face": 43, "rh": 43}
+    assert 35 <= left <= 37  # another processor may decide differently on one blurred frame
     (record,) = json.loads((out / "annotations.json").read_text())["data_list"]
-    assert (record["fps"], record["img_shape"], record["left_hand"]) == (30.0, [512, 512], round(36 / 43, 4))
+    assert (record["fps"], record["img_shape"], record["left_hand"]) == (30.0, [512, 512], round(left / 43, 4))
     assert main(["browse", str(out), "--video", "--not-show", "--output-dir", str(tmp_path / "sheets")]) == 0
     assert (tmp_path / "sheets" / "first.png").exists()

@@ -14,10 +14,12 @@ from karsl.cli.main import main
 from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError
 from karsl.skeletons import Skeleton
 from karsl.visualization import clip_sheet
+from karsl.visualization.clips.open import open_dataset
 from karsl.visualization.draw.canvas import Canvas
 from karsl.visualization.draw.clip import ClipPlot
 from karsl.visualization.page.clip import PageClip
 from karsl.visualization.page.encode import encode_clip
+from karsl.visualization.server import ClipServerState
 from karsl.visualization.video import add_pictures
 
 DOTS = Skeleton("dots", (("pose", ("nose", "left_wrist")),))
@@ -112,3 +114,11 @@ def test_a_sampled_clip_is_not_drawn_over_the_video(root):
 
     with pytest.raises(ConfigError, match="omit --mode transformed"):
         add_video(None, [("TSNSampleFrames", {"frame_inds": [0.0]})])
+
+
+def test_a_served_clip_has_the_frames_of_its_video(root):
+    state = ClipServerState(open_dataset(root), video="")
+    (stage,) = json.loads(state.clip("a"))["stages"]
+    assert len(stage["pictures"]) == 3
+    with pytest.raises(CorruptRecordError, match="has 2 frames, the clip 3"):
+        state.clip("b")
