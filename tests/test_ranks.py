@@ -21,7 +21,8 @@ ROOT = Path(karsl.__file__).parent
 ORDER: dict[str, str] = {
     "": (
         "version errors discovery | registry checks progress schema | __init__ | skeletons | io | pack webdataset |"
-        " formats | audit | datasets | models engine evaluation visualization profiling ray testing | cli | __main__"
+        " formats | audit | datasets | models engine evaluation visualization profiling ray testing |"
+        " inference | cli | __main__"
     ),
     "datasets": (
         "rng transfer collate index | state records transforms | batching pipeline | tree | order keypoint_dataset |"
@@ -60,6 +61,7 @@ ORDER: dict[str, str] = {
     "audit": "counts hands | __init__",
     "models": "backbones data_preprocessor head | recognizer | * | __init__",
     "models.backbones": "st_transformer | * | __init__",
+    "inference": "stored_config clips | recognizer | __init__",
     "evaluation": "metrics | * | __init__",
 }
 RANKS = {
