@@ -61,7 +61,7 @@ ORDER: dict[str, str] = {
     "audit": "counts hands | __init__",
     "models": "backbones data_preprocessor head | recognizer | * | __init__",
     "models.backbones": "st_transformer | * | __init__",
-    "inference": "stored_config clips | recognizer | __init__",
+    "inference": "stored_config clips | torch_model | onnx_model | recognizer | __init__",
     "evaluation": "metrics | * | __init__",
 }
 RANKS = {

@@ -30,7 +30,9 @@ _SHOWN = 6
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="checkpoint (.pth), pack, or folder or file of clips")
+    parser.add_argument(
+        "source", type=Path, metavar="SOURCE", help="checkpoint (.pth), .onnx file, pack, or folder or file of clips"
+    )
     parser.add_argument("--from", dest="input_format", metavar="FORMAT", help="format of the clips (default: detected)")
     add_source_skeleton(parser, "SOURCE")
     add_layout(parser, "SOURCE")
@@ -48,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
         raise DatasetNotFoundError(f"no file or folder '{path}' to describe")
     if path.is_dir() and (path / MANIFEST).is_file():
         rows = [*_pack(path), *_clips(args, path)]
+    elif path.is_file() and path.suffix.lower() == ".onnx":
+        rows = _onnx(path)
     elif path.is_file() and path.suffix.lower() in _MODELS and _is_checkpoint(path):
         rows = _checkpoint(path)
     else:
@@ -84,11 +88,18 @@ def _checkpoint(path: Path) -> list[tuple[str, str]]:
         ("written", f"{meta.get('time', 'unknown')} by {versions}"),
         ("trained", f"{trained}, experiment {meta.get('experiment_name', 'unknown')}"),
         ("model", _model_text(description, weights)),
-        *describe_model(description),
+        *_describe_model(description),
     ]
 
 
-def describe_model(description: ModelDescription) -> list[tuple[str, str]]:
+def _onnx(path: Path) -> list[tuple[str, str]]:
+    from karsl.inference.onnx_model import OnnxModel
+
+    description = OnnxModel(path).description
+    return [("onnx", f"{path}, {_megabytes(path)}, by karsl {description.version}"), *_describe_model(description)]
+
+
+def _describe_model(description: ModelDescription) -> list[tuple[str, str]]:
     """Return the lines on input and classes of a model."""
     steps = " > ".join(str(step["type"]) for step in description.pipeline)
     classes = description.metainfo.get("classes") or ()

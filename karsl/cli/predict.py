@@ -69,7 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add CHECKPOINT and `--device`."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="checkpoint (.pth) of 'karsl train'")
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", type=Path, help="checkpoint (.pth) of 'karsl train', or .onnx of 'karsl export'"
+    )
     parser.add_argument("--device", default="auto", help="'auto', 'cpu', or a device of torch (default: %(default)s)")
 
 
@@ -103,6 +105,8 @@ def load_recognizer(args: argparse.Namespace, **options: Any) -> Recognizer:
     """Load the model of the command line."""
     from karsl.inference import Recognizer
 
+    if args.checkpoint.suffix.lower() == ".onnx":
+        return Recognizer.from_onnx(args.checkpoint, **options)
     return Recognizer.from_checkpoint(args.checkpoint, device=args.device, **options)
 
 

@@ -12,15 +12,15 @@ import torch
 from mmengine.registry import Registry
 
 from karsl.checks import check_int
-from karsl.engine.checkpoint import check_weights
-from karsl.errors import ConfigError, CorruptRecordError
+from karsl.errors import CorruptRecordError
 from karsl.inference.clips import ClipDataset, array_source, file_source, match_skeleton
+from karsl.inference.onnx_model import OnnxModel
 from karsl.inference.stored_config import ModelDescription, read_description
+from karsl.inference.torch_model import TorchModel
 from karsl.io.missing import MissingPoints
 from karsl.io.sources import ClipSource
-from karsl.registry import FUNCTIONS, MODELS
+from karsl.registry import FUNCTIONS
 from karsl.skeletons import Skeleton, get_skeleton
-from karsl.version import __version__
 
 Forward = Callable[[dict[str, Any]], np.ndarray]
 """Maps a batch (`inputs`, `keypoint_mask`, ...) to scores, float32 (N, K)."""
@@ -136,6 +136,22 @@ class Recognizer:
         description, checkpoint = read_description(path)
         return cls(TorchModel(description, checkpoint, path, device), description, **options)
 
+    @classmethod
+    def from_onnx(cls, path: str | Path, **options: Any) -> Recognizer:
+        """Read a file of `karsl export`, which needs neither the checkpoint nor the classes of the model.
+
+        Args:
+            path: An `.onnx` file.
+            options: Further arguments of `Recognizer`.
+
+        Raises:
+            DatasetNotFoundError: If the file does not exist.
+            ConfigError: If it is no ONNX file, or not one of `karsl export`.
+            MissingExtraError: If onnxruntime is not installed.
+        """
+        model = OnnxModel(path)
+        return cls(model, model.description, **options)
+
     @property
     def metainfo(self) -> Mapping[str, Any]:
         """Metainfo of the dataset that the model was trained on."""
@@ -214,64 +230,6 @@ class Recognizer:
     @property
     def _nonfinite(self) -> str:
         return next((str(step.get("nonfinite", "raise")) for step in self.description.pipeline), "raise")
-
-
-class TorchModel:
-    """Scores of a model of torch.
-
-    Args:
-        description: Description with the config of the model.
-        checkpoint: Content of the checkpoint.
-        path: Its path, for errors.
-        device: See `Recognizer.from_checkpoint`.
-
-    Raises:
-        ConfigError: If the model cannot be built or the weights do not fit it.
-    """
-
-    def __init__(
-        self, description: ModelDescription, checkpoint: Mapping[str, Any], path: str | Path, device: str = "auto"
-    ) -> None:
-        self.model = _build_model(description, path)
-        check_weights(self.model, checkpoint)
-        weights = {key.removeprefix("module."): value for key, value in checkpoint["state_dict"].items()}
-        self.model.load_state_dict(weights)
-        self.model.eval().to(_device(device))
-
-    def __call__(self, batch: dict[str, Any]) -> np.ndarray:
-        """Return probabilities, float32 (N, K)."""
-        with torch.no_grad():
-            results = self.model.test_step(batch)
-        try:
-            return np.stack([torch.as_tensor(result["pred_score"]).float().cpu().numpy() for result in results])
-        except (TypeError, KeyError) as error:
-            name = type(self.model).__name__
-            raise ConfigError(
-                f"{name} returns no 'pred_score' per clip in mode 'predict', as KeypointRecognizer does"
-            ) from error
-
-
-def _build_model(description: ModelDescription, path: str | Path) -> Any:
-    cfg = dict(description.model)
-    if isinstance(cfg.get("data_preprocessor"), Mapping):  # `pack` is that of the training data, for device_collate
-        cfg["data_preprocessor"] = {key: value for key, value in cfg["data_preprocessor"].items() if key != "pack"}
-    try:
-        return MODELS.build(cfg)
-    except (ConfigError, TypeError, ValueError, KeyError) as error:
-        written = f"was written by karsl {description.version}, this is {__version__}" if description.version else ""
-        other = f"; the file {written}" if written and description.version != __version__ else ""
-        raise ConfigError(f"checkpoint '{path}': its model cannot be built: {error}{other}") from error
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {name!r} cannot be used ({str(error).splitlines()[0]}); use 'cpu' or 'auto'") from error
-    return device
 
 
 def _collate_function(cfg: Mapping[str, Any]) -> Callable[[Sequence[Any]], dict[str, Any]]:
