@@ -50,7 +50,9 @@ ORDER: dict[str, str] = {
     ),
     "engine": "hooks checkpoint | config | train | __init__",
     "engine.config": "tree | errors loaders model_args | load | __init__",
-    "visualization": "clips draw | video | page animation clip_sheets overview_sheets | server notebook hooks | __init__",
+    "visualization": (
+        "clips draw | video | page animation clip_sheets overview_sheets | server live notebook hooks | __init__"
+    ),
     "visualization.clips": "sources | open select | __init__",
     "visualization.draw": "palette clip | canvas | skeleton captions | __init__",
     "visualization.page": "clip | stages | encode | page | __init__",
@@ -65,7 +67,7 @@ ORDER: dict[str, str] = {
     ),
     "models": "backbones data_preprocessor head | recognizer | * | __init__",
     "models.backbones": "st_transformer | * | __init__",
-    "inference": "stored_config clips | torch_model | onnx_model | recognizer | __init__",
+    "inference": "stored_config clips | torch_model video | onnx_model | recognizer | streaming | live | __init__",
     "evaluation": "metrics | * | __init__",
 }
 RANKS = {
@@ -88,6 +90,7 @@ OPTIONAL = {
         "pose_format",
         "av",
         "ai_edge_litert",
+        "onnx",
         "onnxruntime",
     ),
     *("imageio_ffmpeg", "h5py", "IPython", "hypothesis", "pandas", "tensorboard"),

@@ -34,7 +34,21 @@ from karsl.version import __version__
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = (
-    *("extract", "prepare", "pack", "convert", "train", "test", "predict", "export", "info", "browse", "memory", "bench"),
+    *(
+        "extract",
+        "prepare",
+        "pack",
+        "convert",
+        "train",
+        "test",
+        "predict",
+        "live",
+        "export",
+        "info",
+        "browse",
+        "memory",
+        "bench",
+    ),
     "demo",
 )
 """One module per command, in the order of `karsl --help`."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -188,6 +189,6 @@ def _read_metadata(texts: Mapping[str, str], path: Path) -> ModelDescription:
 
 def _import(name: str) -> ModuleType:
     try:
-        return __import__(name)
+        return import_module(name)
     except ImportError as error:
         raise missing_extra("onnx", name) from error

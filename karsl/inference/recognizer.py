@@ -13,10 +13,12 @@ from mmengine.registry import Registry
 
 from karsl.checks import check_int
 from karsl.errors import CorruptRecordError
+from karsl.extract.base import Extractor
 from karsl.inference.clips import ClipDataset, array_source, file_source, match_skeleton
 from karsl.inference.onnx_model import OnnxModel
 from karsl.inference.stored_config import ModelDescription, read_description
 from karsl.inference.torch_model import TorchModel
+from karsl.inference.video import has_frames, open_extractor, video_source
 from karsl.io.missing import MissingPoints
 from karsl.io.sources import ClipSource
 from karsl.registry import FUNCTIONS
@@ -118,6 +120,7 @@ class Recognizer:
         check_int("Recognizer", low=1, batch_size=batch_size)
         self._forward, self.description = forward, description
         self.map_skeleton, self.batch_size = map_skeleton, batch_size
+        self._extractor: Extractor | None = None
         self._collate = _collate_function(description.collate)
 
     @classmethod
@@ -166,8 +169,8 @@ class Recognizer:
         """Classify clips.
 
         Args:
-            clips: An array (T, V, 3 or 4) of x, y, z and score; several, as a list or (N, T, V, C); or the path of a file or
-                folder of any format that karsl reads.
+            clips: An array (T, V, 3 or 4) of x, y, z and score; several, as a list or (N, T, V, C); or a path as for
+                `open`.
             skeleton: Skeleton of an array, or of files that do not name theirs. None is that of the model.
             options: Arguments of `karsl.formats.open_clips`, for a path.
 
@@ -192,14 +195,19 @@ class Recognizer:
         """Open a file or folder; the result is an argument of `predict`.
 
         Args:
-            path: File or folder of any format that karsl reads.
+            path: File or folder of any format that karsl reads, a video, or a folder of pictures.
             skeleton: Skeleton of files that do not name theirs.
-            options: Arguments of `karsl.formats.open_clips`.
+            options: Arguments of `karsl.formats.open_clips`; for a video those of `karsl.extract.make_extractor`.
 
         Raises:
             KarslError: If it cannot be read.
+            MissingExtraError: If it is a video and the extra `extract` is not installed.
             SkeletonError: If its clips have other keypoints than the model takes; names those that lack.
         """
+        if has_frames(Path(path)):
+            if self._extractor is None or options:
+                self._extractor = open_extractor(self.skeleton, **options)
+            return video_source(Path(path), self.skeleton, self._extractor)
         options.setdefault("missing", MissingPoints(self._nonfinite))
         source = file_source(path, skeleton=skeleton, **options)
         return match_skeleton(source, self.skeleton, where=str(path), map_skeleton=self.map_skeleton)
