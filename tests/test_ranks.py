@@ -21,7 +21,8 @@ ROOT = Path(karsl.__file__).parent
 ORDER: dict[str, str] = {
     "": (
         "version errors discovery | registry checks progress schema | __init__ | skeletons | io | pack webdataset |"
-        " formats | audit extract | datasets | models engine evaluation visualization profiling ray testing | cli | __main__"
+        " formats | audit extract | datasets | models engine evaluation visualization profiling ray testing |"
+        " inference | cli | __main__"
     ),
     "datasets": (
         "rng transfer collate index | state records transforms | batching pipeline | tree | order keypoint_dataset |"
@@ -49,7 +50,9 @@ ORDER: dict[str, str] = {
     ),
     "engine": "hooks checkpoint | config | train | __init__",
     "engine.config": "tree | errors loaders model_args | load | __init__",
-    "visualization": "clips draw | video | page animation clip_sheets overview_sheets | server notebook hooks | __init__",
+    "visualization": (
+        "clips draw | video | page animation clip_sheets overview_sheets | server live notebook hooks | __init__"
+    ),
     "visualization.clips": "sources | open select | __init__",
     "visualization.draw": "palette clip | canvas | skeleton captions | __init__",
     "visualization.page": "clip | stages | encode | page | __init__",
@@ -64,6 +67,7 @@ ORDER: dict[str, str] = {
     ),
     "models": "backbones data_preprocessor head | recognizer | * | __init__",
     "models.backbones": "st_transformer | * | __init__",
+    "inference": "stored_config clips | torch_model video | onnx_model | recognizer | streaming | live | __init__",
     "evaluation": "metrics | * | __init__",
 }
 RANKS = {
@@ -86,6 +90,7 @@ OPTIONAL = {
         "pose_format",
         "av",
         "ai_edge_litert",
+        "onnx",
         "onnxruntime",
     ),
     *("imageio_ffmpeg", "h5py", "IPython", "hypothesis", "pandas", "tensorboard"),

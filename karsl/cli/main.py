@@ -33,7 +33,24 @@ from karsl.version import __version__
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = ("extract", "prepare", "pack", "convert", "train", "test", "browse", "memory", "bench", "demo")
+COMMANDS = (
+    *(
+        "extract",
+        "prepare",
+        "pack",
+        "convert",
+        "train",
+        "test",
+        "predict",
+        "live",
+        "export",
+        "info",
+        "browse",
+        "memory",
+        "bench",
+    ),
+    "demo",
+)
 """One module per command, in the order of `karsl --help`."""
 
 BAD_INPUT = 2

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         launch(cfg, args.launcher)
         with suggest_data_root(args):
             runner = build_runner(cfg, metainfo=stored_metainfo(checkpoint))
-            check_weights(runner, checkpoint)
+            check_weights(runner.model, checkpoint)
             check_classes(runner, checkpoint)
             if args.dump:
                 _dump_to(runner, Path(args.dump))
