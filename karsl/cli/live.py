@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 SUMMARY = "classify the signs of a video or camera while its frames arrive, shown in the browser"
 _DESCRIPTION = """\
 Find the keypoints of each frame, classify a sliding window of frames, print each sign when it is recognized, and serve a
-page with keypoints, scores, frame rate and latency on 127.0.0.1. The model was trained on isolated signs: choose a --window of
-about their length."""
+page with keypoints, scores, frame rate and latency on 127.0.0.1. The model was trained on isolated signs: choose a --window
+of about their length."""
 _RATE_FRAMES = 30  # over which the frame rate on the page is averaged
 
 
