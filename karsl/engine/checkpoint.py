@@ -188,7 +188,7 @@ def check_weights(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: If weights are missing or have another shape; names the first.
     """
-    weights = (model.module if is_model_wrapper(model) else model).state_dict()  # type: ignore[operator]  # a module
+    weights = (model.module if is_model_wrapper(model) else model).state_dict()  # type: ignore[union-attr]  # a module
     stored = checkpoint.get("state_dict", checkpoint)
     stored = {key.removeprefix("module."): value for key, value in stored.items() if hasattr(value, "shape")}
     mismatches = [
