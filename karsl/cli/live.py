@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 SUMMARY = "classify the signs of a video or camera while its frames arrive, shown in the browser"
 _DESCRIPTION = """\
 Find the keypoints of each frame, classify a sliding window of frames, print each sign when it is recognized, and serve a
-page with keypoints, scores, frame rate and latency on 127.0.0.1. The model was trained on isolated signs: choose a --window of
-about their length."""
+page with keypoints, scores, frame rate and latency on 127.0.0.1. The model was trained on isolated signs: choose a --window
+of about their length."""
 _RATE_FRAMES = 30  # over which the frame rate on the page is averaged
 
 
@@ -109,10 +109,12 @@ class _Report:
         decision = frame.decision
         if decision is not None:
             self.decision_latencies.append(frame.latency_s)
-            top = [[c.name, c.name_ar, round(c.score, 4)] for c in decision.prediction.top(5)]
-            self._values = {"top": top, "decision": None if decision.label is None else top[0][:2]}
+            top = decision.prediction.top(5)
+            best = [top[0].name, top[0].name_ar]
+            rows = [[c.name, c.name_ar, round(c.score, 4)] for c in top]
+            self._values = {"top": rows, "decision": None if decision.label is None else best}
             if decision.label is not None and decision.label != self._label:
-                print(f"frame {frame.frame}: {' '.join(filter(None, top[0][:2]))} {top[0][2]:.2f}", flush=True)
+                print(f"frame {frame.frame}: {' '.join(filter(None, best))} {top[0].score:.2f}", flush=True)
             self._label = decision.label
         self._last = frame
         self._show(ended=False)

@@ -188,12 +188,12 @@ def check_weights(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: If weights are missing or have another shape; names the first.
     """
-    model = model.module if is_model_wrapper(model) else model
+    weights = (model.module if is_model_wrapper(model) else model).state_dict()  # type: ignore[union-attr]  # a module
     stored = checkpoint.get("state_dict", checkpoint)
     stored = {key.removeprefix("module."): value for key, value in stored.items() if hasattr(value, "shape")}
     mismatches = [
         f"{key} is {tuple(value.shape)} in the model and {_shape(stored.get(key))} in the checkpoint"
-        for key, value in model.state_dict().items()
+        for key, value in weights.items()
         if _shape(stored.get(key)) != tuple(value.shape)
     ]
     if mismatches:

@@ -11,7 +11,7 @@ from typing import Any
 
 from mmengine.registry import Registry
 
-from karsl.engine.checkpoint import TRAINING_KEY, read_checkpoint, stored_metainfo
+from karsl.engine.checkpoint import TRAINING_KEY, read_checkpoint
 from karsl.engine.config.tree import dataset_configs
 from karsl.errors import ConfigError, first_line
 from karsl.io.array_layout import ArrayLayout
@@ -62,8 +62,8 @@ def read_description(path: str | Path) -> tuple[ModelDescription, dict[str, Any]
         ConfigError: If it is damaged, has no config, or its config has no test pipeline or an unknown type.
     """
     checkpoint = read_checkpoint(path)
-    meta = checkpoint.get("meta")
-    text = meta.get("cfg") if isinstance(meta, Mapping) else None
+    meta = _mapping(checkpoint.get("meta"))
+    text = meta.get("cfg")
     if not isinstance(text, str) or "state_dict" not in checkpoint:
         raise ConfigError(
             f"checkpoint '{path}' has no config, which predictions need; use one of 'karsl train', or of MMEngine's Runner "
@@ -71,30 +71,60 @@ def read_description(path: str | Path) -> tuple[ModelDescription, dict[str, Any]
         )
     try:
         cfg = parse_config(text, ("model", *_LOADERS))
+        loader = _mapping(cfg.get(_LOADERS[0]) or cfg.get(_LOADERS[1]))
+        pipeline = stored_pipeline(loader.get("dataset"))
     except ConfigError as error:
         raise ConfigError(f"checkpoint '{path}': {error}") from error
-    loader = next((loader for name in _LOADERS if (loader := cfg.get(name))), {})
     dataset = next((d for d in dataset_configs(loader.get("dataset")) if d.get("pipeline")), None)
-    if dataset is None or not isinstance(cfg.get("model"), dict):
+    if dataset is None or not pipeline or not isinstance(cfg.get("model"), dict):
         raise ConfigError(
             f"checkpoint '{path}': its config has no model, or no test_dataloader with a pipeline to predict by"
         )
-    written = meta.get(TRAINING_KEY) or {}
-    metainfo = dict(stored_metainfo(checkpoint))
+    written = _mapping(meta.get(TRAINING_KEY))
+    metainfo = dict(_mapping(meta.get("dataset_meta")))
     skeleton = written.get("skeleton") or _skeleton_of(dataset, metainfo)
     if skeleton is None:
         raise ConfigError(f"checkpoint '{path}': neither its config nor its metainfo names the skeleton of the clips")
-    registered = registered_types(cfg["model"], path)
-    collate = loader.get("collate_fn")
     description = ModelDescription(
-        pipeline=[registered_types(dict(step), path) for step in dataset["pipeline"]],
+        pipeline=[registered_types(dict(step), path) for step in pipeline],
         skeleton=get_skeleton(skeleton),
         metainfo=metainfo,
-        collate=registered_types(dict(collate), path) if isinstance(collate, dict) else {},
-        model=registered,
+        collate=registered_types(_mapping(loader.get("collate_fn")), path),
+        model=registered_types(cfg["model"], path),
         version=str(written.get("version", "")),
     )
     return description, checkpoint
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Return a value if it is a mapping, else an empty one: values of a file may be anything."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def stored_pipeline(dataset: Any) -> list[dict[str, Any]]:
+    """Return the transforms of the first dataset of a config that has a pipeline, then those of the `MapDataset`s around it.
+
+    Raises:
+        ConfigError: If a `MapDataset` names a function.
+
+    Example:
+        >>> stored_pipeline({"dataset": {"pipeline": [{"type": "A"}]}, "transform": {"type": "B"}})
+        [{'type': 'A'}, {'type': 'B'}]
+    """
+    if isinstance(dataset, (list, tuple)):
+        return next((found for item in dataset if (found := stored_pipeline(item))), [])
+    if not isinstance(dataset, Mapping):
+        return []
+    if dataset.get("pipeline"):
+        return list(dataset["pipeline"])
+    steps = stored_pipeline(dataset.get("datasets", dataset.get("dataset", dataset.get("source"))))
+    outer = dataset.get("transform") or []
+    outer = list(outer) if isinstance(outer, (list, tuple)) else [outer]
+    if not all(isinstance(step, Mapping) for step in outer):
+        raise ConfigError(
+            f"its test dataset has transform={outer!r}, a function; register it as a transform and name it by type"
+        )
+    return steps + outer if steps else []
 
 
 def parse_config(text: str, keys: tuple[str, ...]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from karsl.errors import ConfigError
 from karsl.inference.recognizer import Prediction, Recognizer
 from karsl.skeletons import Skeleton
 
+_NO_SCORES = np.empty(0, np.float32)
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -83,12 +85,12 @@ class StreamingRecognizer:
         self.recognizer, self.stride, self.min_frames = recognizer, stride, min_frames
         self.smoothing, self.threshold, self.skeleton = smoothing, threshold, skeleton
         self._frames: deque[np.ndarray] = deque(maxlen=window)
-        self.reset()
+        self._count, self._scores = 0, _NO_SCORES
 
     def reset(self) -> None:
         """Forget all frames and scores, as at the start of another stream."""
         self._frames.clear()
-        self._count, self._scores = 0, None
+        self._count, self._scores = 0, _NO_SCORES
 
     def push(self, frame: np.ndarray) -> Decision | None:
         """Add a frame.
@@ -109,9 +111,10 @@ class StreamingRecognizer:
             return None
         prediction: Prediction = self.recognizer(np.stack(self._frames), skeleton=self.skeleton)
         is_empty = not any(points[..., :3].any() for points in self._frames)
-        old: np.ndarray | None = None if is_empty else self._scores
-        scores = prediction.scores if old is None else self.smoothing * old + (1 - self.smoothing) * prediction.scores
-        self._scores = None if is_empty else scores
+        scores = prediction.scores
+        if len(self._scores) and not is_empty:
+            scores = self.smoothing * self._scores + (1 - self.smoothing) * scores
+        self._scores = _NO_SCORES if is_empty else scores
         smoothed = Prediction(f"frame {self._count - 1}", scores.astype(np.float32), {}, prediction.metainfo)
         label = smoothed.label if not is_empty and scores.max() >= self.threshold else None
         return Decision(self._count - 1, smoothed, label, time.perf_counter() - start)

@@ -35,7 +35,7 @@ class TorchModel:
         self.model = _build_model(description, path)
         check_weights(self.model, checkpoint)
         weights = {key.removeprefix("module."): value for key, value in checkpoint["state_dict"].items()}
-        self.model.load_state_dict(weights)
+        self.model.load_state_dict(weights, strict=False)  # none is missing
         self.model.eval().to(_device(device))
 
     def __call__(self, batch: dict[str, Any]) -> np.ndarray:

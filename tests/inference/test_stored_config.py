@@ -51,6 +51,17 @@ def test_types_of_pure_python_configs_are_found_by_their_last_name():
     assert registered_types([{"type": "karsl.models.STTransformer"}], "x.pth") == [{"type": "STTransformer"}]
 
 
+def test_a_function_as_transform_is_refused(trained, tmp_path):
+    content = torch.load(trained[0], weights_only=True)
+    inner = "dict(pipeline=[dict(type='LoadKeypoints')])"
+    content["meta"]["cfg"] = (
+        f"model = dict()\ntest_dataloader = dict(dataset=dict(dataset={inner}, transform='my.function'))"
+    )
+    torch.save(content, tmp_path / "mapped.pth")
+    with pytest.raises(ConfigError, match=r"mapped.pth': its test dataset has transform=\['my.function'\], a function"):
+        read_description(tmp_path / "mapped.pth")
+
+
 def test_pipeline_skeleton_and_classes_are_those_of_the_test_dataset(trained):
     description, _ = read_description(trained[0])
     assert [step["type"] for step in description.pipeline] == [
