@@ -24,7 +24,7 @@ ORDER: dict[str, str] = {
         " audit | datasets | models engine evaluation visualization profiling ray testing | cli | __main__"
     ),
     "datasets": (
-        "rng transfer collate index | state records transforms | batching pipeline | tree | order keypoint_dataset |"
+        "rng transfer collate index splits | state records transforms | batching pipeline | tree | order keypoint_dataset |"
         " karsl combine streaming | * | __init__"
     ),
     "datasets.index": "codec indices | reader | writer fingerprint | record_list | cache | __init__",
