@@ -11,5 +11,6 @@ with read_base():
 data_root = "demo_out/karsl_synthetic"
 work_dir = "demo_out/train"
 
+model.merge(dict(cls_head=dict(num_classes=8)))
 train_dataloader.merge(dict(batch_size=16, dataset=dict(data_root=data_root, filter_cfg=dict(signers=("01", "02")))))
 test_dataloader.merge(dict(dataset=dict(data_root=data_root, filter_cfg=dict(split=("train", "test"), signers=("03",)))))

@@ -14,5 +14,7 @@ with read_base():
     from ._base_.models.st_transformer import *
     from ._base_.schedules.adamw_50e import *
 
+work_dir = "work_dirs/karsl100_loso"
+model.merge(dict(cls_head=dict(num_classes=100)))
 train_dataloader.merge(dict(dataset=dict(filter_cfg=dict(subset="karsl100", signers=("01", "03")))))
 test_dataloader.merge(dict(dataset=dict(filter_cfg=dict(subset="karsl100", split=("train", "test"), signers=("02",)))))

@@ -8,6 +8,9 @@ with read_base():
     from ._base_.models.st_transformer_tiny import *
     from ._base_.schedules.adamw_20e import *
 
+work_dir = "work_dirs/karsl100_loso_local"
+model.merge(dict(cls_head=dict(num_classes=3)))
+
 signs = (71, 72, 73)
 
 train_dataloader.merge(

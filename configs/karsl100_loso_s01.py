@@ -5,5 +5,7 @@ from mmengine.config import read_base
 with read_base():
     from .karsl100_loso import *
 
+work_dir = "work_dirs/karsl100_loso_s01"
+
 train_dataloader.merge(dict(dataset=dict(filter_cfg=dict(signers=("02", "03")))))
 test_dataloader.merge(dict(dataset=dict(filter_cfg=dict(signers=("01",)))))

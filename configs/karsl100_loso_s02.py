@@ -4,3 +4,5 @@ from mmengine.config import read_base
 
 with read_base():
     from .karsl100_loso import *
+
+work_dir = "work_dirs/karsl100_loso_s02"

@@ -11,5 +11,7 @@ with read_base():
     from ._base_.models.st_transformer import *
     from ._base_.schedules.adamw_50e import *
 
+work_dir = "work_dirs/karsl502_signer_dependent"
+
 train_dataloader.merge(dict(dataset=dict(filter_cfg=dict(subset="karsl502"))))
 test_dataloader.merge(dict(dataset=dict(filter_cfg=dict(subset="karsl502"))))

@@ -8,6 +8,9 @@ with read_base():
     from ._base_.models.st_transformer_tiny import *
     from ._base_.schedules.adamw_20e import *
 
+work_dir = "work_dirs/karsl502_signer_dependent_local"
+model.merge(dict(cls_head=dict(num_classes=3)))
+
 signs = (1, 2, 3)
 train_dataloader.merge(
     dict(batch_size=16, num_workers=0, persistent_workers=False, dataset=dict(filter_cfg=dict(signs=signs)))

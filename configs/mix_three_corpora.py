@@ -40,6 +40,14 @@ with read_base():
     from ._base_.models.st_transformer_tiny import *
     from ._base_.schedules.adamw_20e import *
 
+work_dir = "work_dirs/mix_three_corpora"
+model.merge(
+    dict(
+        backbone=dict(skeleton=dict(name="karsl_184", select=["pose", "rh", "lh"])),
+        cls_head=dict(num_classes=502 + 150 + 100),  # `karsl train` counts classes of the same name once
+    )
+)
+
 data_root = "data/mix"
 clip_len = 32
 aliases = dict(ambulancia="ambulance", dolor="pain", hoy="today", yo="me")

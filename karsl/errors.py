@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import errno
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+_VARIABLE = re.compile(r"'[^']*'|\d+")
+
 DISK_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 """Error numbers of a write that found no space: full disk, file size limit, quota."""
+
+SHARED_MEMORY_REMEDY = "enlarge /dev/shm (of a container: docker run --shm-size=2g), or use num_workers=0, which needs none"
+"""Remedy of every error about shared memory."""
 
 
 class KarslError(Exception):
@@ -25,6 +32,10 @@ class CorruptRecordError(KarslError, ValueError):
 
 class AnnotationError(KarslError, ValueError):
     """An annotation file or label table is not in its format."""
+
+
+class AnnotationTypeError(AnnotationError, TypeError):
+    """An annotation file is no dict, for which MMEngine raises a TypeError."""
 
 
 class SkeletonError(KarslError, ValueError):
@@ -87,11 +98,32 @@ class DataErrors(KarslError, ValueError):
 
     def __init__(self, where: str, problems: Sequence[str], remedy: str = "") -> None:
         self.where, self.problems, self.remedy = where, tuple(problems), remedy
-        lines = [f"{pluralize(len(self.problems), 'problem')} in {where}:", *(f"  {p}" for p in self.problems)]
+        lines = [f"{pluralize(len(self.problems), 'problem')} in {where}:", *(f"  {p}" for p in join_similar(self.problems))]
         super().__init__("\n".join(lines + [remedy] * bool(remedy)))
 
     def __reduce__(self) -> tuple:
         return type(self), (self.where, self.problems, self.remedy)
+
+
+def join_similar(problems: Sequence[str], *, most: int = 5) -> list[str]:
+    """Return some problems of each kind, and a line with the number of the others.
+
+    Problems are of one kind if they differ only in names in quotes, in numbers, and in the file before the first colon.
+
+    Example:
+        >>> join_similar([f"{n}.npz: clip 'c' has {n} points" for n in range(1, 4)] + ["9.npz: damaged"], most=1)
+        ["1.npz: clip 'c' has 1 points", '... and 2 more of this kind', '9.npz: damaged']
+    """
+    kinds = [_VARIABLE.sub("", problem.partition(": ")[2] or problem) for problem in problems]
+    total, seen = Counter(kinds), Counter[str]()
+    lines: list[str] = []
+    for problem, kind in zip(problems, kinds, strict=True):
+        seen[kind] += 1
+        if seen[kind] <= most or total[kind] == most + 1:
+            lines.append(problem)
+        elif seen[kind] == most + 1:
+            lines.append(f"... and {total[kind] - most} more of this kind")
+    return lines
 
 
 def with_context(error: Exception, where: str) -> KarslError:
@@ -158,8 +190,21 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     Example:
         >>> did_you_mean("trian", ["train", "test"])
         "; did you mean 'train'?"
+        >>> did_you_mean("KarslDataset", ["KArSLDataset", "SliceDataset"]), did_you_mean("PoseDataset", ["SliceDataset"])
+        ("; did you mean 'KArSLDataset'?", '')
         >>> did_you_mean("xyz", ["train", "test"]), did_you_mean("xyz", ["a"], "there is a")
         ('', '; there is a')
     """
-    similar = get_close_matches(word, sorted(known), n=1)
+    by_lower = {name.lower(): name for name in sorted(known)}
+    similar = [by_lower[near] for near in get_close_matches(word.lower(), by_lower, n=5)]
+    similar = [name for name in similar if _differs_little(word, name)]
     return f"; did you mean {similar[0]!r}?" if similar else f"; {otherwise}" * bool(otherwise)
+
+
+def _differs_little(word: str, name: str) -> bool:
+    """Compare without an ending such as `Dataset` that both have: it makes any two names of datasets similar."""
+    ending = re.search("[A-Z][a-z]+$", name)
+    if ending is None or not word.lower().endswith(ending[0].lower()):
+        return True
+    first, second = (text[: len(text) - len(ending[0])].lower() for text in (word, name))
+    return bool(get_close_matches(first, [second], cutoff=0.6))

@@ -6,11 +6,71 @@ the first look-up: a config that names a type is enough, no import list is neede
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
+from functools import wraps
+from typing import Any
+
 from mmengine import registry as mm
+
+from karsl.errors import ConfigError, did_you_mean
+
+
+class _Registry(mm.Registry):
+    """A registry that suggests names in place of misspelled ones: of types, and of the arguments of its classes."""
+
+    def build(self, cfg: Any, *args: Any, **kwargs: Any) -> Any:
+        """Build an object. ConfigError if no class has the name."""
+        try:
+            return super().build(cfg, *args, **kwargs)
+        except KeyError as error:
+            name = cfg.get("type") if isinstance(cfg, Mapping) else None
+            if not isinstance(name, str) or f"{name} is not in the " not in str(error):
+                raise
+            hint = did_you_mean(name, [*self.module_dict, *self.parent.module_dict])
+            otherwise = "; check the spelling, and that its module is imported"
+            raise ConfigError(f"no {self.name} '{name}'{hint or otherwise}") from error
+
+    def _register_module(self, module: Any, *args: Any, **kwargs: Any) -> None:
+        super()._register_module(module, *args, **kwargs)
+        init = module.__init__ if inspect.isclass(module) else object.__init__
+        if init is not object.__init__ and not hasattr(init, "__wrapped__"):  # a class may have several names
+            module.__init__ = _explain_arguments(init)
+
+
+def _explain_arguments(init: Any) -> Any:
+    """Wrap an `__init__` so that the error of an unknown argument names the class of the user and similar arguments."""
+
+    @wraps(init)
+    def explained(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            init(self, *args, **kwargs)
+        except TypeError as error:
+            name = next((name for name in kwargs if f"unexpected keyword argument '{name}'" in str(error)), None)
+            if name is None:
+                raise
+            known = _arguments_of(type(self))
+            hint = did_you_mean(name, known, f"it takes {', '.join(known)}")
+            raise TypeError(f"{type(self).__name__} has no argument '{name}'{hint}") from error
+
+    # MMEngine's ManagerMixin inspects it without following wrappers.
+    explained.__signature__ = inspect.signature(init)  # type: ignore[attr-defined]
+    return explained
+
+
+def _arguments_of(cls: type) -> list[str]:
+    """Return the keyword arguments of a class and of its bases, as far as `**kwargs` reach them."""
+    names: dict[str, None] = {}
+    for base in cls.__mro__:
+        parameters = inspect.signature(vars(base)["__init__"]).parameters.values() if "__init__" in vars(base) else ()
+        names |= {p.name: None for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        if parameters and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return [name for name in names if name != "self"]
 
 
 def _child(name: str, parent: mm.Registry, *locations: str) -> mm.Registry:
-    return mm.Registry(name, parent=parent, scope="karsl", locations=list(locations))
+    return _Registry(name, parent=parent, scope="karsl", locations=list(locations))
 
 
 DATASETS = _child("dataset", mm.DATASETS, "karsl.datasets", "karsl.ray")

@@ -20,8 +20,8 @@ ROOT = Path(karsl.__file__).parent
 # a new one may use. A new module that a named one, or another new one, imports gets its own place below that.
 ORDER: dict[str, str] = {
     "": (
-        "version errors discovery | registry checks progress | __init__ | skeletons | io | pack webdataset | formats |"
-        " audit | datasets | models engine evaluation visualization profiling ray testing | cli | __main__"
+        "version errors discovery | registry checks progress schema | __init__ | skeletons | io | pack webdataset |"
+        " formats | audit | datasets | models engine evaluation visualization profiling ray testing | cli | __main__"
     ),
     "datasets": (
         "rng transfer collate index splits | state records transforms | batching pipeline | tree | order keypoint_dataset |"
@@ -36,14 +36,15 @@ ORDER: dict[str, str] = {
         "base | resample geometry augment normalize select loading streams labels formatting | sampling | * | __init__"
     ),
     "io": (
-        "clip layout_config atomic lru labels shared_file remote addresses | npy |"
-        " npz readahead hashing annotations remote_cache | array_layout torch_zip hdf5 |"
-        " rows torch_files pack_reader | array_files file_index | reader | sources | __init__"
+        "clip layout_config atomic cache_folder lru labels shared_file paced_reader addresses file_list missing | http |"
+        " remote | npy | npz readahead hashing annotations | remote_cache | array_layout torch_zip hdf5 |"
+        " rows torch_files pack_reader |"
+        " array_files file_index | reader | sources | __init__"
     ),
     "pack": "manifest encode | transaction verify | edit build | write | __init__",
     "webdataset": "samples | index | write | shards | __init__",
     "formats": (
-        "base folders safe_pickle array_guess array_clips | array_labels | arrays |"
+        "base folders safe_pickle persons array_guess array_clips | array_labels | arrays |"
         " parquet annotation asl_app holistic pose_format pyskl spoter webdataset karsl | kaggle convert * | __init__"
     ),
     "engine": "hooks checkpoint | config | train | __init__",
@@ -52,7 +53,7 @@ ORDER: dict[str, str] = {
     "visualization.clips": "sources | open select | __init__",
     "visualization.draw": "palette clip | canvas | skeleton captions | __init__",
     "visualization.page": "clip | stages | encode | page | __init__",
-    "profiling": "proc results throughput | probe | hook plot | __init__",
+    "profiling": "machine proc results throughput | probe | hook plot | __init__",
     "ray": "session | actors | dataset pack ray_data | __init__",
     "testing": "body records | signs strategies | performance | corpus | __init__",
     "skeletons": "skeleton | mediapipe | layouts | catalog | __init__",

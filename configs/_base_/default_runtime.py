@@ -11,7 +11,7 @@ from mmengine.hooks import (
 from mmengine.runner import LogProcessor
 from mmengine.visualization import LocalVisBackend
 
-from karsl.engine import EpochHook, SafeCheckpointHook, StopWorkersHook
+from karsl.engine import DatasetSummaryHook, EpochHook, ResumeHook, SafeCheckpointHook, StopWorkersHook
 from karsl.visualization import LogVisualizer
 
 default_scope = "karsl"
@@ -24,7 +24,13 @@ default_hooks = dict(
     checkpoint=dict(type=CheckpointHook, interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type=DistSamplerSeedHook),
 )
-custom_hooks = [dict(type=EpochHook), dict(type=SafeCheckpointHook), dict(type=StopWorkersHook)]
+custom_hooks = [
+    dict(type=DatasetSummaryHook),
+    dict(type=EpochHook),
+    dict(type=ResumeHook),
+    dict(type=SafeCheckpointHook),
+    dict(type=StopWorkersHook),
+]
 
 # fork is MMEngine's default; karsl also works with spawn and forkserver.
 env_cfg = dict(

@@ -13,11 +13,13 @@ from karsl.cli.options import (
     add_cfg_options,
     add_data_options,
     add_layout,
+    add_missing,
     add_phase,
     add_source_skeleton,
     add_trust_pickle,
     import_user_modules,
     layout_arguments,
+    missing_points,
     suggest_data_root,
 )
 from karsl.errors import ConfigError
@@ -34,7 +36,7 @@ EPILOG = """examples:
   karsl browse clips --layout 'lh:21x3, rh:21x3'              arrays of 126 columns per frame
   karsl browse clip.pose --format mp4                         a video that browsers play
 """
-_CONFIG_SUFFIXES = (".py", ".yaml", ".yml")
+_CONFIG_OR_ANNOTATION = (".json", ".yaml", ".yml")
 _DEFAULT_CLIPS, _PAGE_CLIPS = 12, 100
 
 
@@ -52,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_skeleton(data, "SOURCE", "--skeleton")
     add_layout(data, "SOURCE")
     add_trust_pickle(data)
+    add_missing(data)
     add_data_options(parser)
     add_cfg_options(parser)
 
@@ -186,6 +189,7 @@ def _open_files(args: argparse.Namespace) -> Any:
         format=args.input_format,
         skeleton=args.source_skeleton,
         trusted=args.trust_pickle,
+        missing=missing_points(args),
         **layout_arguments(args),
     )
     for note in getattr(getattr(dataset, "source", None), "notes", ()):
@@ -203,6 +207,8 @@ def _build_dataset(args: argparse.Namespace) -> Any:
         ("--from", args.input_format),
         ("--source-skeleton", args.source_skeleton),
         ("--trust-pickle", args.trust_pickle),
+        ("--nonfinite", args.nonfinite != "raise"),
+        ("--missing", args.missing),
         *((f"--{name}", value) for name, value in layout_arguments(args).items()),
     )
     invalid = [option for option, value in options if value]
@@ -218,11 +224,14 @@ def _build_dataset(args: argparse.Namespace) -> Any:
 
 
 def _is_config(path: Path) -> bool:
-    """Return True for a Python or YAML file, and for a json file with a dataloader; others are annotations or clips."""
-    if path.suffix.lower() != ".json":
-        return path.suffix.lower() in _CONFIG_SUFFIXES
+    """Return True for a Python file, and for json or YAML with a dataloader or base; others are annotations or clips."""
+    if path.suffix.lower() == ".py":
+        return True
+    if path.suffix.lower() not in _CONFIG_OR_ANNOTATION:
+        return False
     with path.open("rb") as file:
-        return b"_dataloader" in file.read(1 << 16)
+        head = file.read(1 << 16)
+    return any(word in head for word in (b"_dataloader", b"_base_:", b'"_base_":'))
 
 
 def _serve(args: argparse.Namespace, dataset: Any, clip_filter: Any) -> int:

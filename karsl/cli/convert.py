@@ -9,10 +9,14 @@ from karsl.cli.options import (
     add_import,
     add_label_sheet,
     add_layout,
+    add_missing,
+    add_skip_bad,
     add_source_skeleton,
     add_trust_pickle,
     import_user_modules,
     layout_arguments,
+    missing_points,
+    print_skipped,
 )
 
 SUMMARY = "convert clips from one format to another, matching keypoints by name"
@@ -48,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="float32",
         help=f"float16 halves the size of {halves} (default: %(default)s)",
     )
+    add_missing(parser)
+    add_skip_bad(parser)
     parser.add_argument("--strict", action="store_true", help="exit with status 2 if information would be lost")
     add_layout(parser, "SRC")
     add_label_sheet(parser)
@@ -85,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
         label_table=args.label_sheet,
         **layout_arguments(args),
         progress=tracker("listing clips"),
+        missing=missing_points(args),
+        skip_bad=args.skip_bad,
     )
     result = convert(
         source,
@@ -94,10 +102,12 @@ def run(args: argparse.Namespace) -> int:
         strict=args.strict,
         dtype=args.dtype,
         progress=tracker("converting"),
+        skip_bad=args.skip_bad,
     )
     paths = [result.path] if result.path.is_file() else [p for p in result.path.rglob("*") if p.is_file()]
     size = sum(path.stat().st_size for path in paths)
     print(f"{result.num_clips} clips, {size / 2**20:.1f} MiB in {result.path}")
+    print_skipped(args.source, result.problems)
     for line in result.losses:
         print(f"lost: {line}")
     for line in result.notes:

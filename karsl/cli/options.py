@@ -7,20 +7,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from karsl.errors import ConfigError, DatasetNotFoundError
+from karsl.errors import ConfigError, DataErrors, DatasetNotFoundError
+
+if TYPE_CHECKING:
+    from karsl.io.missing import MissingPoints
 
 __all__ = [
     "add_cfg_options",
     "add_data_options",
     "add_import",
     "add_label_sheet",
+    "add_missing",
     "add_layout",
     "add_phase",
+    "add_skip_bad",
     "add_source_skeleton",
     "add_trust_pickle",
     "import_user_modules",
+    "missing_points",
+    "print_skipped",
     "layout_arguments",
     "suggest_data_root",
 ]
@@ -83,6 +90,44 @@ def add_label_sheet(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="label table: csv, xlsx or json with SignID, Sign-Arabic, Sign-English",
     )
+
+
+def add_missing(parser: argparse._ActionsContainer) -> None:
+    """Add `--nonfinite` and `--missing`; see `missing_points`."""
+    parser.add_argument(
+        "--nonfinite",
+        choices=("raise", "missing"),
+        default="raise",
+        help="missing: points that are NaN or infinite are missing (default: they are an error)",
+    )
+    parser.add_argument(
+        "--missing",
+        choices=("minus_one", "zero_xy"),
+        action="append",
+        default=[],
+        help="points at (-1, -1), or at (0, 0) with any z, are missing, as other detectors write them; may be repeated "
+        "(default: only points at (0, 0, 0))",
+    )
+
+
+def missing_points(args: argparse.Namespace) -> MissingPoints:
+    """Return the rules of `--nonfinite` and `--missing`."""
+    from karsl.io.missing import MissingPoints
+
+    return MissingPoints(args.nonfinite, tuple(dict.fromkeys(args.missing)))
+
+
+def add_skip_bad(parser: argparse._ActionsContainer) -> None:
+    """Add `--skip-bad`."""
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="read every clip first, leave out those that cannot be read, and list them"
+    )
+
+
+def print_skipped(source: object, problems: Sequence[str]) -> None:
+    """Print the problems of the clips that were left out, if any."""
+    if problems:
+        print(f"skipped, {DataErrors(str(source), problems)}")
 
 
 def add_layout(parser: argparse._ActionsContainer, source: str) -> None:

@@ -14,10 +14,14 @@ from karsl.cli.options import (
     add_import,
     add_label_sheet,
     add_layout,
+    add_missing,
+    add_skip_bad,
     add_source_skeleton,
     add_trust_pickle,
     import_user_modules,
     layout_arguments,
+    missing_points,
+    print_skipped,
 )
 from karsl.errors import ConfigError, DataErrors, pluralize
 
@@ -68,6 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skeleton", metavar="NAME", help="skeleton of PACK, matched by keypoint names (default: that of SOURCE)"
     )
+    add_missing(parser)
+    add_skip_bad(parser)
     add_layout(parser, "SOURCE")
     add_label_sheet(parser)
     add_trust_pickle(parser)
@@ -128,13 +134,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _pack(args: argparse.Namespace) -> int:
-    from karsl.progress import bar
+    from karsl.io.sources import marker_notes, readable_clips
+    from karsl.progress import bar, tracker
 
     if args.shard_size < 0 or (args.workers or 0) < 0:
         raise ConfigError(f"--shard-size {args.shard_size} --workers {args.workers}; expected 0 or more")
     import_user_modules(args.imports)
     source, out = _open(args), args.paths[1]
-    for note in source.notes:
+    problems = list(source.problems)
+    if args.skip_bad:
+        source, unreadable = readable_clips(source, tracker("checking clips"))
+        problems += unreadable
+        if not source.records:
+            raise DataErrors(str(args.paths[0]), problems, "no clip is left")
+    for note in (*source.notes, *marker_notes(source)):
         print(f"note: {note}")
     with bar("packing", len(source.records)) as progress:
         done = _packer(args, len(source.records))(
@@ -145,6 +158,7 @@ def _pack(args: argparse.Namespace) -> int:
             mode="append" if args.append else "replace" if args.replace else "new",
             progress=progress,
         )
+    print_skipped(args.paths[0], problems)
     _report(done, out)
     return 0
 
@@ -164,6 +178,8 @@ def _open(args: argparse.Namespace) -> Any:
         **layout_arguments(args),
         trusted=args.trust_pickle,
         progress=tracker("listing clips"),
+        missing=missing_points(args),
+        skip_bad=args.skip_bad,
     )
     target = get_skeleton(args.skeleton) if args.skeleton else source.skeleton
     return source if target == source.skeleton else RemappedSource(source, target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from shlex import quote
@@ -12,9 +13,12 @@ from karsl.cli.options import (
     add_import,
     add_label_sheet,
     add_layout,
+    add_missing,
     add_source_skeleton,
     import_user_modules,
     layout_arguments,
+    missing_points,
+    print_skipped,
 )
 from karsl.errors import ConfigError, CorruptRecordError, DataErrors
 
@@ -34,10 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_label_sheet(parser)
     add_source_skeleton(parser, "DATA_ROOT", "--skeleton")
+    add_missing(parser)
     add_layout(parser, "DATA_ROOT")
     add_import(parser)
     parser.add_argument("--quick", action="store_true", help="read headers only; do not check for NaN and damaged bytes")
-    parser.add_argument("--skip-bad", action="store_true", help="write the valid clips and list the others")
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="write the valid clips and at most one of equal clips, and list the others"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -81,16 +88,15 @@ def _prepare_karsl(args: argparse.Namespace, out: Path) -> int:
         label_table=table,
         read_values=not args.quick,
         progress=tracker("reading clips"),
+        missing=missing_points(args),
     )
     if scan.problems and (not args.skip_bad or not scan.records):
         raise scan.error(args.data_root)
     metainfo = {"dataset_name": "karsl", "skeleton": skeleton, **class_metainfo(scan.signs, table)}
     out = write_annotations(out, metainfo, scan.records)
-    if scan.problems:
-        skipped = DataErrors(str(args.data_root), scan.problems)
-        print(f"skipped, {skipped}")
+    print_skipped(args.data_root, scan.problems)
     print(_summarize(scan.records))
-    for warning in check_counts(scan.records, scan.empty_clips):
+    for warning in (*scan.notes, *check_counts(scan.records, scan.empty_clips)):
         print(f"note: {warning}")
     print(f"label table: {table_path or 'none, classes are named by SignID'}\nannotation file: {out}")
     name = out.relative_to(args.data_root) if out.is_relative_to(args.data_root) else out
@@ -98,6 +104,8 @@ def _prepare_karsl(args: argparse.Namespace, out: Path) -> int:
     print(f"to use it: karsl train CONFIG {options}; without it, folders are scanned")
     if skeleton != "karsl_184":
         print(f"without the file, datasets of the config need skeleton='{skeleton}', unless their class sets it")
+    for line in _describe_missing(args):
+        print(line)
     return 0
 
 
@@ -105,13 +113,16 @@ def _prepare_arrays(args: argparse.Namespace, folder: Path, out: Path) -> int:
     """Write the annotation file of array files of any arrangement."""
     from karsl.formats.arrays import RESOLVED_KEYS, scan_arrays
     from karsl.io import write_annotations
-    from karsl.io.sources import IndexedSource
+    from karsl.io.sources import IndexedSource, marker_notes
     from karsl.progress import tracker
     from karsl.skeletons import get_skeleton
 
     skeleton = get_skeleton(args.source_skeleton) if args.source_skeleton else None
     scan = scan_arrays(args.data_root, skeleton=skeleton, progress=tracker("reading headers"), **layout_arguments(args))
-    source = IndexedSource(scan.metainfo, scan.layout.skeleton, scan.records, folder.resolve(), layout=scan.layout)
+    missing = missing_points(args)
+    source = IndexedSource(
+        scan.metainfo, scan.layout.skeleton, scan.records, folder.resolve(), layout=scan.layout, missing=missing
+    )
     progress = tracker("reading clips")
     records, problems = [], list(scan.problems)
     for record in progress(scan.records, len(scan.records)):
@@ -124,15 +135,24 @@ def _prepare_arrays(args: argparse.Namespace, folder: Path, out: Path) -> int:
     if problems and (not args.skip_bad or not records):
         raise DataErrors(str(args.data_root), problems)
     write_annotations(out, scan.metainfo, records)
-    if problems:
-        print(f"skipped, {DataErrors(str(args.data_root), problems)}")
-    for note in scan.notes:
+    print_skipped(args.data_root, problems)
+    for note in (*scan.notes, *(() if args.quick else marker_notes(source))):
         print(f"note: {note}")
     lengths = [r["num_frames"] for r in records]
     print(f"{len(records)} clips, {min(lengths)}-{max(lengths)} frames\nannotation file: {out}")
     name = out.relative_to(folder) if out.is_relative_to(folder) else out
     print(f"to use it: KeypointDataset(data_root={str(folder)!r}, ann_file={str(name)!r})")
     return 0
+
+
+def _describe_missing(args: argparse.Namespace) -> Iterator[str]:
+    """Yield how to train with the rules of missing points, which are not part of an annotation file."""
+    if args.missing:
+        options = " ".join(f"--missing {name}" for name in args.missing)
+        command = f"karsl pack {quote(str(args.data_root))} PACK {options}"
+        yield f"training reads these markers as points; '{command}' removes them"
+    elif args.nonfinite == "missing":
+        yield "the pipeline needs LoadKeypoints(nonfinite='missing')"
 
 
 def _summarize(records: list[dict]) -> str:

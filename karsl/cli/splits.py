@@ -26,13 +26,12 @@ _DESCRIPTION = """\
   show FILE...            print name, hash and parts of split files
   verify SOURCE FILE...   compare split files with a corpus
 
-A dataset reads a part of a split file with filter_cfg=dict(split_file=FILE, part='train'), and 'karsl train --split-file FILE'
-all parts. A clip, or two with the same content, in two parts is an error, and so is a signer or session in two parts that the
-protocol separates.
+A dataset reads a part with filter_cfg=dict(split_file=FILE, part='train'), 'karsl train --split-file FILE' all parts. A clip
+or content in two parts is an error, and so is a signer or session in two parts that the protocol separates.
 
 protocols:
   shipped        the parts that the corpus ships; for KArSL, the signer-dependent protocol; see --signers, --train, --test
-  leave-one-out  one fold per signer, or another field (--by): all its clips are tested, the train parts of the others trained on
+  leave-one-out  one fold per signer, or other field (--by): all its clips are tested, and the others' train parts trained on
   k-fold         --folds parts of about equal size, by signer, session or clip (--by); each is tested once
   k-shot         --shots training clips per class
   random         by a hash of the clip's id, or of another field (--by); a clip stays in its part when the corpus grows"""
@@ -70,7 +69,9 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
     """Add the options that are arguments of `Protocol`, whose defaults count without them."""
     share: dict[str, Any] = {"type": float, "metavar": "SHARE"}
     number: dict[str, Any] = {"type": int, "metavar": "N"}
-    parser.add_argument("--by", metavar="FIELD", help="field that groups clips: signer, session, clip, ... (default: signer)")
+    parser.add_argument(
+        "--by", metavar="FIELD", help="field that groups clips: signer, session, clip, ... (default: signer)"
+    )
     parser.add_argument("--val-by", metavar="FIELD", help="make a part val, separated from train by this field")
     parser.add_argument("--test-share", **share, help="share of test clips of random (default: 0.2)")
     parser.add_argument("--val-share", **share, help="share of the training clips to validate on (default: 0.1)")
@@ -178,7 +179,7 @@ def _check(args: argparse.Namespace, source: Any, splits: Sequence[Split]) -> No
     if problems:
         remedy = "leave out one of two equal clips ('karsl prepare --skip-bad' keeps one), or use another protocol"
         raise DataErrors(str(args.paths[0]), problems, remedy)
-    known = {record["clip_id"]: record for record in source.records}
+    known = {str(record["clip_id"]): record for record in source.records}
     for split in splits:
         _print_head(split)
         records = {part: [known[clip] for clip in clips] for part, clips in split.parts.items()}

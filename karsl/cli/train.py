@@ -47,8 +47,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split-file",
         metavar="FILE",
-        help="split file of 'karsl splits make', relative to the data root or the current folder; the loaders read its parts "
-        "train, val and test, in place of the splits and signers of the config",
+        help="split file of 'karsl splits make', relative to the data root or the current folder; the loaders read its "
+        "parts train, val and test, in place of the splits and signers of the config",
     )
     add_cfg_options(parser)
     parser.add_argument(

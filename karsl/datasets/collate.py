@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from mmengine.registry import FUNCTIONS as ROOT_FUNCTIONS
 from torch.utils.data import default_collate
 
+from karsl.checks import check_int
 from karsl.errors import ConfigError
 from karsl.registry import FUNCTIONS
 
 
+@ROOT_FUNCTIONS.register_module()  # where MMEngine's Runner looks, whatever the default scope is
 @FUNCTIONS.register_module()
 def device_collate(samples: Sequence[dict], mode: str = "frames") -> dict:
     """Prepare a batch that `KeypointDataPreprocessor` finishes on the model's device.
@@ -38,6 +41,7 @@ def device_collate(samples: Sequence[dict], mode: str = "frames") -> dict:
     return keypoint_collate(samples) if batch is None else batch
 
 
+@ROOT_FUNCTIONS.register_module()  # where MMEngine's Runner looks, whatever the default scope is
 @FUNCTIONS.register_module()
 def keypoint_collate(samples: Sequence[dict]) -> dict:
     """Stack packed samples.
@@ -71,7 +75,47 @@ def keypoint_collate(samples: Sequence[dict]) -> dict:
     return batch
 
 
-def _check_samples(samples: Sequence[Any]) -> None:
+@ROOT_FUNCTIONS.register_module()
+@FUNCTIONS.register_module()
+def pad_collate(samples: Sequence[dict], multiple: int = 1) -> dict:
+    """Stack packed samples of different lengths, padded at the end to the longest one.
+
+    Use it with `LengthBucketSampler`, which makes batches of similar lengths. Added frames are zeros without a keypoint, as
+    if nothing had been detected in them, so that `STTransformer` neither attends to nor pools them.
+
+    Args:
+        samples: N outputs of PackKeypointInputs.
+        multiple: The number of frames is rounded up to a multiple of this.
+
+    Returns:
+        The batch of `keypoint_collate`, and num_frames int64 (N,), the lengths before padding.
+
+    Raises:
+        ConfigError: As `keypoint_collate`, or if `multiple` is less than 1.
+
+    Example:
+        >>> make = lambda length: {"inputs": torch.ones(length, 5, 3), "keypoint_mask": torch.ones(length, 5) > 0}
+        >>> batch = pad_collate([make(2), make(3)])
+        >>> tuple(batch["inputs"].shape), batch["num_frames"], batch["keypoint_mask"][0].sum(dim=1)
+        ((2, 3, 5, 3), tensor([2, 3]), tensor([5, 5, 0]))
+    """
+    check_int("pad_collate", low=1, multiple=multiple)
+    samples = list(_gather(samples))
+    _check_packed(samples)
+    lengths = [len(sample["inputs"]) for sample in samples]
+    longest = -(-max(lengths) // multiple) * multiple
+    padded = [
+        {**sample, **{key: _pad(sample[key], longest) for key in ("inputs", "keypoint_mask") if key in sample}}
+        for sample in samples
+    ]
+    return {**keypoint_collate(padded), "num_frames": torch.tensor(lengths)}
+
+
+def _pad(values: torch.Tensor, length: int) -> torch.Tensor:
+    return torch.cat([values, values.new_zeros(length - len(values), *values.shape[1:])])
+
+
+def _check_packed(samples: Sequence[Any]) -> None:
     if not len(samples):
         raise ConfigError("keypoint_collate: no samples; a collate function that drops samples must keep at least one")
     for sample in samples:
@@ -80,11 +124,16 @@ def _check_samples(samples: Sequence[Any]) -> None:
             raise ConfigError(
                 f"keypoint_collate: a sample {found}, no 'inputs'; end the pipeline with dict(type='PackKeypointInputs')"
             )
+
+
+def _check_samples(samples: Sequence[Any]) -> None:
+    _check_packed(samples)
     shapes = sorted({tuple(s["inputs"].shape) for s in samples})
     if len(shapes) > 1:
         raise ConfigError(
             f"clips of different shapes in one batch: {shapes[0]} and {shapes[-1]}; "
-            "end the temporal part of the pipeline with TSNSampleFrames, UniformSampleFrames or PadTo"
+            "end the temporal part of the pipeline with TSNSampleFrames, UniformSampleFrames or PadTo, or pad each batch "
+            "with collate_fn=pad_collate"
         )
     differing = sorted(set().union(*samples).difference(set(samples[0]).intersection(*samples)))
     if differing:

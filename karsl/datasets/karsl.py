@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from mmengine.logging import print_log
 
 from karsl.datasets.index.cache import private_dir
 from karsl.datasets.keypoint_dataset import KeypointDataset
@@ -68,7 +71,7 @@ class KArSLDataset(KeypointDataset):
         self.label_table = label_table
         super().__init__(ann_file, metainfo, data_root, *args, **kwargs)
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> Sequence[dict]:
         """Return the records of the annotation file, or of the folders."""
         if self.ann_file:
             return self._load_annotations()
@@ -86,6 +89,8 @@ class KArSLDataset(KeypointDataset):
         if scan.problems and (self.on_error == "raise" or not scan.records):
             raise scan.error(root, f"data_root={root!r}")
         self.skipped_problems = tuple(scan.problems)
+        for note in scan.notes:
+            print_log(f"{root}: {note}", logger="current", level=logging.WARNING)
         for key, value in class_metainfo(scan.signs, table).items():
             self._metainfo.setdefault(key, value)
         return list(parse_records(scan.records, self.parse_data_info))
@@ -94,7 +99,7 @@ class KArSLDataset(KeypointDataset):
         """Return True if the files in `data_root` have another arrangement than KArSL's folders."""
         return self._layout is not None or self.pattern is not None or self.labels is not None
 
-    def _load_annotations(self) -> list[dict]:
+    def _load_annotations(self) -> Sequence[dict]:
         """Read the annotation file. Its skeleton overrides the class default, but not an argument."""
         requested = self._skeleton is not None or "skeleton" in self._metainfo_keys
         default = None if requested else self._metainfo.pop("skeleton", None)
@@ -110,7 +115,7 @@ class KArSLDataset(KeypointDataset):
         table = self._label_table_path()
         return [path for path in (self.data_prefix.get("keypoint_path"), table and str(table)) if path]
 
-    def filter_data(self) -> list[dict]:
+    def filter_data(self) -> Sequence[dict]:
         """Return the records that pass `filter_cfg`, labeled 0..K-1 by the signs that `signs` or `subset` select."""
         if not all("sign" in r for r in self.data_list):
             return super().filter_data()  # a corpus without SignIDs keeps its labels

@@ -25,6 +25,7 @@ from karsl.datasets.index.record_list import RecordList, SharedArray
 from karsl.datasets.pipeline import Pipeline, output_channels, output_skeleton
 from karsl.datasets.records import (
     INDEX_COLUMNS,
+    ParsedRecords,
     check_labels,
     data_warnings,
     drain,
@@ -39,8 +40,9 @@ from karsl.datasets.records import (
 )
 from karsl.datasets.rng import CounterRNG, hash_name
 from karsl.datasets.state import EpochState, SkipCounter, ensure_initialized
-from karsl.errors import ConfigError, DataErrors, TransformError
+from karsl.errors import AnnotationError, ConfigError, DataErrors, TransformError, pluralize
 from karsl.formats.arrays import scan_arrays
+from karsl.io.annotations import check_records
 from karsl.io.array_layout import ArrayLayout
 from karsl.io.readahead import FileRanges
 from karsl.registry import DATASETS
@@ -201,7 +203,7 @@ class KeypointDataset(BaseDataset):
             )
             self.data_list = []
         else:
-            self.data_list = self._parse()
+            self.data_list = list(self._parse())
         self._fully_initialized = True
         self._check_layout()
         for text in data_warnings(self.unmatched_filters, self.skipped_problems):  # even if another process parsed
@@ -215,9 +217,11 @@ class KeypointDataset(BaseDataset):
                 "the skeleton, and map keypoints with the transform SelectKeypoints"
             )
 
-    def _parse(self) -> list[dict]:
-        self.data_list = self.load_data_list()
-        self.data_list = self.filter_data()
+    def _parse(self) -> Sequence[dict]:
+        self.data_list = self.load_data_list()  # type: ignore[assignment]  # MMEngine annotates a list
+        if isinstance(self.data_list, list):  # others are made when they are read, of values that were checked
+            check_records(self.data_list, self._source())
+        self.data_list = self.filter_data()  # type: ignore[assignment]
         records = self.data_list if self._indices is None else self._get_unserialized_subset(self._indices)
         self.summary = summarize(records)
         check_labels(records, self._metainfo.get("classes"), source=self._source())
@@ -244,7 +248,7 @@ class KeypointDataset(BaseDataset):
         root = self._array_root()
         return [] if root is None else [root]
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> Sequence[dict]:
         """Read the annotation file, or list array files; complete the metainfo and parse every record.
 
         Raises:
@@ -253,7 +257,8 @@ class KeypointDataset(BaseDataset):
         """
         root = self._array_root()
         if root is not None:
-            return list(parse_records(self._list_arrays(root), self.parse_data_info))
+            records = ParsedRecords(self._list_arrays(root), self.parse_data_info)
+            return records if type(self).parse_data_info is KeypointDataset.parse_data_info else list(records)
         annotations = load_annotations(self.ann_file, owner=type(self).__name__)
         for key, value in annotations["metainfo"].items():
             self._metainfo.setdefault(key, value)
@@ -290,7 +295,7 @@ class KeypointDataset(BaseDataset):
         """Join every prefix before its key. AnnotationError if the record lacks the key."""
         return join_prefixes(raw_data_info, self.data_prefix, where=self.ann_file)
 
-    def filter_data(self) -> list[dict]:
+    def filter_data(self) -> Sequence[dict]:
         """Return the records that pass `filter_cfg`, and set `unmatched_filters`."""
         records = filter_records(self.data_list, self.filter_cfg, source=self._source())
         self.unmatched_filters = unmatched_values(records, self.filter_cfg, self.data_list)
@@ -345,7 +350,20 @@ class KeypointDataset(BaseDataset):
         """Return `[label]` of a record, for MMEngine's ClassBalancedDataset."""
         if self.serialize_data and self._fully_initialized and "label" in self.index.columns:
             return [int(self.column("label")[idx])]
-        return [int(self.get_data_info(idx)["label"])]
+        record = self.get_data_info(idx)
+        if "label" not in record:
+            raise AnnotationError(
+                f"{self._source()}: clip {record.get('clip_id', idx)!r} has no 'label', which is needed here"
+            )
+        return [int(record["label"])]
+
+    def __repr__(self) -> str:
+        source = f"{type(self).__name__}({self._source()})"
+        if not self._fully_initialized:
+            return f"{source}: not initialized"
+        classes = self._metainfo.get("classes")
+        counts = [pluralize(len(self), "clip"), *([f"{len(classes)} classes"] if classes else [])]
+        return f"{source}: {', '.join([*counts, *([self.skeleton.name] if self.skeleton else [])])}"
 
     @force_full_init
     def __len__(self) -> int:
@@ -405,19 +423,21 @@ class KeypointDataset(BaseDataset):
         ensure_initialized(self)
         for attempt in range(self.max_refetch + 1):
             try:
-                sample, reason = self.prepare_data(idx), f"the pipeline returned None for sample {idx}"
+                sample, rejected_by = self.prepare_data(idx), getattr(self.pipeline, "rejected_by", "")
+                reason = f"{rejected_by or 'the pipeline'} returned None for sample {idx}"
             except TransformError as error:
                 if self.test_mode or self.on_error != "skip":
                     raise
-                sample, reason = None, str(error)
+                sample, reason, rejected_by = None, str(error), ""
             if sample is not None:
                 return sample
             if self.test_mode:
                 raise TransformError(f"{reason}, which test_mode=True forbids: every clip must be evaluated")
             if attempt < self.max_refetch:
-                self.skips.add(idx, reason)
+                self.skips.add(idx, reason, rejected_by=rejected_by)
                 idx = self._rand_another(idx, attempt)
-        raise TransformError(f"{reason}; no clip after {self.max_refetch} others were tried (max_refetch)")
+        forgotten = f"; does {rejected_by} end with 'return results'?" if rejected_by else ""
+        raise TransformError(f"{reason}; no clip after {self.max_refetch} others were tried (max_refetch){forgotten}")
 
     def _rand_another(self, idx: int = 0, attempt: int = 0) -> int:
         rng = CounterRNG(

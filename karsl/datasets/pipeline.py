@@ -40,6 +40,8 @@ class Pipeline(Compose):
         if isinstance(transforms, (str, Mapping)):
             raise ConfigError(f"pipeline={transforms!r}; expected a list of transforms, [dict(type='LoadKeypoints'), ...]")
         super().__init__([_build_step(position, step) for position, step in enumerate(transforms or ())])
+        self.rejected_by = ""
+        """Name of the transform that returned None last."""
         seen: Counter[str] = Counter()
         for position, step in enumerate(self.transforms):
             if isinstance(step, KeypointTransform):
@@ -72,6 +74,8 @@ class Pipeline(Compose):
             except Exception as error:
                 text = f"{step_name(step)} failed on {_clip_name(initial)}: {_describe_error(error, results)}"
                 raise TransformError(text) from error
+            if results is None:
+                self.rejected_by = step_name(step)
             yield step_name(step), results
             if results is None:
                 return
@@ -146,7 +150,8 @@ def _build_transform(cfg: dict) -> Callable:
     try:
         return TRANSFORMS.build(cfg)
     except TypeError as error:
-        accepted = f"; it accepts {', '.join(inspect.signature(cfg['type']).parameters)}" if callable(cfg["type"]) else ""
+        is_explained = "has no argument" in str(error) or not callable(cfg["type"])
+        accepted = "" if is_explained else f"; it accepts {', '.join(inspect.signature(cfg['type']).parameters)}"
         raise ConfigError(f"pipeline step {name!r}: {error}{accepted}") from error
 
 

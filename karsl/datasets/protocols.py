@@ -1,7 +1,7 @@
 """Protocols: make the splits of a corpus from the fields of its records.
 
-A split depends on the clips of the corpus, the protocol and its seed, and not on the order of the records. Clips and groups are
-ordered by the xxh3 hash of their names, which is the same on every machine.
+A split depends on the clips of the corpus, the protocol and its seed, and not on the order of the records. Clips and groups
+are ordered by the xxh3 hash of their names, which is the same on every machine.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from xxhash import xxh3_64_intdigest
 from karsl.datasets.records import normalize_signer
 from karsl.datasets.splits import CLIP, SESSION, Disjoint, Split, record_field
 from karsl.errors import ConfigError, DataErrors, did_you_mean, pluralize
+from karsl.io.annotations import record_splits
 
 Parts = dict[str, list[str]]
 _SHIPPED = ("train", "val", "test")
@@ -30,8 +31,8 @@ class Protocol:
         by: Field that groups clips, for `leave-one-out`, `k-fold` and `random`: `'signer'`, `'session'`, another key of the
             records, or `'clip'` for no groups.
         signers: Signers whose clips are used; empty uses all.
-        train, val, test: Values of the record key `split`, in other words the parts that the corpus ships, from which clips of
-            the part are chosen. Empty uses the shipped part of that name where the protocol has a use for it.
+        train, val, test: Values of the record key `split`, in other words the parts that the corpus ships, from which clips
+            of the part are chosen. Empty uses the shipped part of that name where the protocol has a use for it.
         folds: Number of folds of `k-fold`.
         shots: Training clips per class of `k-shot`.
         test_share: Share of test clips of `random`.
@@ -57,7 +58,9 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if self.name not in PROTOCOLS:
-            raise ConfigError(f"no protocol {self.name!r}{did_you_mean(self.name, PROTOCOLS, 'see ' + ', '.join(PROTOCOLS))}")
+            raise ConfigError(
+                f"no protocol {self.name!r}{did_you_mean(self.name, PROTOCOLS, 'see ' + ', '.join(PROTOCOLS))}"
+            )
         for key, minimum in (("folds", 2), ("shots", 1)):
             if getattr(self, key) < minimum:
                 raise ConfigError(f"{key}={getattr(self, key)} of protocol {self.name!r}; expected at least {minimum}")
@@ -67,7 +70,9 @@ class Protocol:
         if self.test_share + self.val_share >= 1:
             raise ConfigError(f"test_share={self.test_share} and val_share={self.val_share} leave no clip to train on")
         if self.name == "random" and self.val_by not in (None, self.by):
-            raise ConfigError(f"protocol 'random' by {self.by} validates by {self.by}, too; leave out val_by={self.val_by!r}")
+            raise ConfigError(
+                f"protocol 'random' by {self.by} validates by {self.by}, too; leave out val_by={self.val_by!r}"
+            )
         try:
             re.compile(self.session or "")
         except re.error as error:
@@ -83,20 +88,21 @@ class _Corpus:
     """Records of a corpus by clip id, with the values of their fields."""
 
     def __init__(self, records: Sequence[Mapping], protocol: Protocol) -> None:
-        problems = [f"record {number} has no 'clip_id'" for number, r in enumerate(records) if not r.get("clip_id")]
+        problems = [f"record {number} has no 'clip_id'" for number, r in enumerate(records) if r.get("clip_id") is None]
         self.records: dict[str, Mapping] = {}
         self._session = None if protocol.session is None else re.compile(protocol.session)
         signers = {normalize_signer(signer) for signer in protocol.signers}
         for record in () if problems else records:
-            if record["clip_id"] in self.records:
-                problems.append(f"two clips are named {record['clip_id']!r}; rename one")
+            clip = str(record["clip_id"])
+            if clip in self.records:
+                problems.append(f"two clips are named {clip!r}; rename one")
             if not signers or normalize_signer(record.get("signer")) in signers:
-                self.records[record["clip_id"]] = record
+                self.records[clip] = record
         if problems:
             raise DataErrors("the clips to split", problems)
         if not self.records:
             raise ConfigError(f"the corpus has no clip{f' of signers {protocol.signers}' if protocol.signers else ''}")
-        self.shipped = {name for record in self.records.values() for name in shipped_parts(record)}
+        self.shipped = {name for record in self.records.values() for name in record_splits(record)}
 
     def clips(self, parts: Sequence[str] = ()) -> list[str]:
         """Return the clips of some shipped parts; all clips if none is named."""
@@ -104,7 +110,7 @@ class _Corpus:
             known = ", ".join(sorted(self.shipped)) or "none"
             raise ConfigError(f"no clip has the split {', '.join(map(repr, absent))}; the corpus has {known}")
         wanted = set(parts)
-        return sorted(clip for clip, r in self.records.items() if not wanted or wanted.intersection(shipped_parts(r)))
+        return sorted(clip for clip, r in self.records.items() if not wanted or wanted.intersection(record_splits(r)))
 
     def pool(self, parts: Sequence[str], default: str) -> list[str]:
         """Return the clips of some shipped parts; by default those of the part `default`, or all clips without one."""
@@ -128,17 +134,6 @@ class _Corpus:
             record = self.records[clip]
             found[str(record.get("label", record.get("sign")))].append(clip)
         return dict(sorted(found.items()))
-
-
-def shipped_parts(record: Mapping) -> tuple[str, ...]:
-    """Return the parts that a corpus ships for a clip, the values of its record's key `split`.
-
-    Example:
-        >>> shipped_parts({"split": "train"}), shipped_parts({"split": ["xsub_train", "xview_val"]}), shipped_parts({})
-        (('train',), ('xsub_train', 'xview_val'), ())
-    """
-    split = record.get("split")
-    return () if split is None else (split,) if isinstance(split, str) else tuple(split)
 
 
 def make_splits(records: Sequence[Mapping], protocol: Protocol) -> list[Split]:
@@ -241,7 +236,9 @@ def _k_fold(corpus: _Corpus, protocol: Protocol) -> Iterator[tuple[str, Parts]]:
     else:
         groups = corpus.groups(clips, protocol.by)
         if len(groups) < protocol.folds:
-            raise ConfigError(f"{protocol.folds} folds of {pluralize(len(groups), protocol.by)}; lower folds to {len(groups)}")
+            raise ConfigError(
+                f"{protocol.folds} folds of {pluralize(len(groups), protocol.by)}; lower folds to {len(groups)}"
+            )
         order = {value: rank for rank, value in enumerate(_shuffled(list(groups), protocol.seed))}
         for value in sorted(groups, key=lambda value: (-len(groups[value]), order[value])):
             min(folds, key=len).extend(groups[value])
@@ -256,7 +253,9 @@ def _k_shot(corpus: _Corpus, protocol: Protocol) -> Iterator[tuple[str, Parts]]:
     pool = corpus.by_label(corpus.pool(protocol.train, "train"))
     for label, members in pool.items():
         if len(members) < protocol.shots:
-            problems.append(f"class {label} has {pluralize(len(members), 'training clip')}, fewer than shots={protocol.shots}")
+            problems.append(
+                f"class {label} has {pluralize(len(members), 'training clip')}, fewer than shots={protocol.shots}"
+            )
         train += _shuffled(members, protocol.seed)[: protocol.shots]
     if problems:
         raise DataErrors("the clips to split", problems)

@@ -15,10 +15,19 @@ from typing import Any
 import numpy as np
 from xxhash import xxh3_64_hexdigest, xxh3_128
 
-from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataErrors, did_you_mean, pluralize
+from karsl.errors import (
+    AnnotationError,
+    ConfigError,
+    CorruptRecordError,
+    DataErrors,
+    DatasetNotFoundError,
+    did_you_mean,
+    pluralize,
+)
 from karsl.io.atomic import atomic_path
 from karsl.io.file_index import Progress
 from karsl.io.sources import ClipSource
+from karsl.schema import convert, read_json
 
 CLIP = "clip"
 """Name of the field that differs for each clip, its `clip_id`."""
@@ -26,7 +35,6 @@ CONTENT = "content"
 SESSION = "session"
 Disjoint = tuple[str, str, str]
 _FORMAT = "karsl-split-1"
-_KEYS = ("format", "name", "hash", "protocol", "disjoint", "parts")
 _MAX_NAMED = 3
 # `<chapter>_<signer>_<sign>_(DD_MM_YY_HH_MM_SS)_c`, the name of a clip of KArSL
 _KARSL_NAME = re.compile(r"\d+_\d+_\d+_\((?P<day>\d+)_(?P<month>\d+)_(?P<year>\d+)_\d+_\d+_\d+\)")
@@ -96,39 +104,37 @@ def read_split(path: str | Path) -> Split:
         AnnotationError: If it is not a split file, or its clips are not those that its hash was made from.
         DataErrors: If a clip is in two parts.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise AnnotationError(f"{path}: not a split file ({error}); make it again with 'karsl splits make'") from error
-    if not isinstance(content, dict) or content.get("format") != _FORMAT or not content.keys() >= set(_KEYS):
-        raise AnnotationError(f"{path}: not a split file of karsl, which has {', '.join(_KEYS)}; see 'karsl splits --help'")
-    parts, disjoint = content["parts"], content["disjoint"]
-    if not _is_parts(parts) or not _is_disjoint(disjoint, parts) or not isinstance(content["protocol"], dict):
+    if not Path(path).is_file():
+        raise DatasetNotFoundError(f"no split file {str(path)!r}; 'karsl splits make' writes one")
+    problem = {"error": AnnotationError, "remedy": "it is no split file of 'karsl splits make', or was edited"}
+    content = convert(read_json(path, **problem), _Content, where=path, **problem)
+    if content.format != _FORMAT:
+        raise AnnotationError(f"{path}: format {content.format!r}; expected {_FORMAT!r}, is karsl older than the file?")
+    if unknown := {part for triple in content.disjoint for part in triple[1:]} - content.parts.keys():
         raise AnnotationError(
-            f"{path}: 'parts' is a dict of lists of clip ids, 'disjoint' a list of [field, part, part], and 'protocol' a "
-            "dict; make the file again with 'karsl splits make'"
+            f"{path}: 'disjoint' names no part {', '.join(sorted(unknown))}; it has {', '.join(content.parts)}"
         )
-    split = Split(str(content["name"]), parts, tuple(map(tuple, disjoint)), content["protocol"])
+    split = Split(content.name, content.parts, content.disjoint, content.protocol)
     if leaks := list(_shared(split, CLIP, lambda clip: clip)):
         raise DataErrors(str(path), leaks)
-    if split.hash != content["hash"]:
+    if split.hash != content.hash:
         raise AnnotationError(
-            f"{path}: hash {content['hash']!r} is not that of its clips, {split.hash}: it was edited or cut off; restore it, "
-            "or give the edited parts a name and a hash of their own"
+            f"{path}: hash {content.hash!r} is not that of its clips, {split.hash}: it was edited; restore it, or give the "
+            "edited parts a name and a hash of their own"
         )
     return split
 
 
-def _is_parts(parts: Any) -> bool:
-    lists = parts.values() if isinstance(parts, dict) else [None]
-    return bool(parts) and all(isinstance(clips, list) and all(isinstance(c, str) for c in clips) for clips in lists)
+@dataclass(frozen=True)
+class _Content:
+    """Content of a split file."""
 
-
-def _is_disjoint(disjoint: Any, parts: dict) -> bool:
-    return isinstance(disjoint, list) and all(
-        isinstance(item, list) and len(item) == 3 and isinstance(item[0], str) and set(item[1:]) <= set(parts)
-        for item in disjoint
-    )
+    format: str
+    name: str
+    hash: str
+    protocol: dict[str, Any]
+    disjoint: tuple[Disjoint, ...]
+    parts: dict[str, tuple[str, ...]]
 
 
 def record_field(record: Mapping, name: str, session: re.Pattern | None = None) -> str | None:
@@ -136,8 +142,8 @@ def record_field(record: Mapping, name: str, session: re.Pattern | None = None) 
 
     Args:
         record: Record with `clip_id`.
-        name: `'clip'`, `'session'` or a key of the record such as `'signer'`. A session belongs to one signer. Without the key
-            `session`, it is the date in the name that KArSL gives a clip.
+        name: `'clip'`, `'session'` or a key of the record such as `'signer'`. A session belongs to one signer. Without the
+            key `session`, it is the date in the name that KArSL gives a clip.
         session: Regular expression that finds the session in the `clip_id`, as its first group or as a whole.
 
     Example:
@@ -147,13 +153,13 @@ def record_field(record: Mapping, name: str, session: re.Pattern | None = None) 
         '20240131'
     """
     if name == CLIP:
-        return record["clip_id"]
+        return str(record["clip_id"])
     value = record.get(name)
     if name == SESSION:
         if session is not None:
-            found = session.search(record["clip_id"])
+            found = session.search(str(record["clip_id"]))
             value = found and found[min(1, session.groups)]
-        elif value is None and (found := _KARSL_NAME.search(record["clip_id"])):
+        elif value is None and (found := _KARSL_NAME.search(str(record["clip_id"]))):
             value = f"20{found['year']}-{found['month']}-{found['day']}"
         if value is not None and record.get("signer") is not None:
             value = f"{record['signer']}/{value}"
@@ -173,14 +179,14 @@ def hash_contents(source: ClipSource, progress: Progress | None = None) -> dict[
     contents, problems = {}, []
     for record in progress(source.records, len(source.records)) if progress else source.records:
         if record.get("xxh3") is not None:
-            contents[record["clip_id"]] = f"{record['num_frames']} {record['xxh3']}"
+            contents[str(record["clip_id"])] = f"{record['num_frames']} {record['xxh3']}"
             continue
         try:
             clip = source.read(record)
         except (CorruptRecordError, FileNotFoundError) as error:
             problems.append(str(error))
         else:
-            contents[record["clip_id"]] = f"{len(clip)} {xxh3_64_hexdigest(np.ascontiguousarray(clip))}"
+            contents[str(record["clip_id"])] = f"{len(clip)} {xxh3_64_hexdigest(np.ascontiguousarray(clip))}"
     if problems:
         raise DataErrors("the clips of the splits", problems, "--quick does not read clips")
     return contents
@@ -197,7 +203,7 @@ def find_leaks(
         contents: Hash of the content of each clip, by `clip_id`. None does not compare contents.
         session: As for `record_field`.
     """
-    known = {record["clip_id"]: record for record in records}
+    known = {str(record["clip_id"]): record for record in records}
     absent = [clip for clips in split.parts.values() for clip in clips if clip not in known]
     problems = [] if not absent else [f"{pluralize(len(absent), 'clip')} of the split not in the corpus: {_named(absent)}"]
     problems += _shared(split, CLIP, lambda clip: clip)
@@ -205,7 +211,9 @@ def find_leaks(
         values = {clip: record_field(record, name, session) for clip, record in known.items()}
         unknown = [clip for part in pair for clip in split.parts[part] if clip in known and values[clip] is None]
         if unknown:
-            problems.append(f"{pluralize(len(unknown), 'clip')} without {name}, which must differ by part: {_named(unknown)}")
+            problems.append(
+                f"{pluralize(len(unknown), 'clip')} without {name}, which must differ by part: {_named(unknown)}"
+            )
         problems += _shared(split, name, values.get, [tuple(pair)])
     if contents is not None:
         problems += _shared(split, CONTENT, contents.get)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import mmap
 import os
 import weakref
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,8 @@ from torch.utils.data import get_worker_info
 
 from karsl.checks import check_int
 from karsl.datasets.rng import sample_keys, splitmix64
+from karsl.datasets.transfer import new_shared_storage
+from karsl.errors import SHARED_MEMORY_REMEDY, ConfigError
 
 _SLOT_INTS = 8  # a cache line per object
 _SLOTS = 1024
@@ -96,7 +99,9 @@ def _fresh_entropy() -> int:
 
 
 class SkipCounter:
-    """Number of clips that were replaced by others, over all workers of this process. Each clip is logged once per process.
+    """Number of clips that were replaced by others, over all workers of this process.
+
+    Each clip is logged once per process, and of the clips that one transform rejects the first one.
 
     Example:
         >>> SkipCounter().count
@@ -105,20 +110,28 @@ class SkipCounter:
 
     def __init__(self) -> None:
         self._shared = SharedInts([0] * _SLOT_INTS)  # one for this process, the others for its workers in turn
-        self._logged: set[int] = set()
+        self._logged: set[int | str] = set()
 
     @property
     def count(self) -> int:
         """Replacements so far. With more than seven workers, two at the same instant may be counted once."""
         return sum(self._shared.tolist())
 
-    def add(self, sample_idx: int, reason: str) -> None:
-        """Count one replacement."""
+    def add(self, sample_idx: int, reason: str, *, rejected_by: str = "") -> None:
+        """Count one replacement.
+
+        Args:
+            sample_idx: Index of the clip.
+            reason: Clause for the log.
+            rejected_by: Name of the transform that returned None, if one did.
+        """
         worker = get_worker_info()
         self._shared[0 if worker is None else 1 + worker.id % (_SLOT_INTS - 1)] += 1
-        if sample_idx not in self._logged:
-            self._logged.add(sample_idx)
-            print_log(f"using another clip: {reason}", logger="current", level=logging.WARNING)
+        cause = rejected_by or sample_idx
+        if cause not in self._logged:
+            self._logged.add(cause)
+            more = f"; further clips that {rejected_by} rejects are counted, not logged" if rejected_by else ""
+            print_log(f"using another clip: {reason}{more}", logger="current", level=logging.WARNING)
 
     def __deepcopy__(self, memo: dict) -> SkipCounter:
         return SkipCounter()
@@ -196,6 +209,8 @@ class _Block:
 
     def __getstate__(self) -> tuple[torch.Tensor, int]:
         self.numbers()  # a rank makes its copy before its workers start
+        if not self._tensor.is_shared():
+            raise ConfigError(f"there is no shared memory for the seed and epoch of workers; {SHARED_MEMORY_REMEDY}")
         return self._tensor, self.owner
 
     def __setstate__(self, state: tuple[torch.Tensor, int]) -> None:
@@ -207,7 +222,13 @@ _BLOCKS: weakref.WeakSet[_Block] = weakref.WeakSet()
 
 
 def _zeros() -> torch.Tensor:
-    storage = torch.UntypedStorage._new_shared(8 * _SLOTS * _SLOT_INTS)
+    """Return shared memory; where the system has none, memory that only this process and its forks share."""
+    size = 8 * _SLOTS * _SLOT_INTS
+    try:
+        storage = new_shared_storage(size)
+    except ConfigError as error:
+        print_log(str(error), logger="current", level=logging.WARNING)
+        return torch.frombuffer(mmap.mmap(-1, size), dtype=torch.int64)
     return torch.empty(0, dtype=torch.int64).set_(storage)
 
 

@@ -10,6 +10,7 @@ from karsl.formats.base import ConversionJob, class_list, file_with_suffix, regi
 from karsl.formats.folders import NpzFolderWriter
 from karsl.io.annotations import parse_annotations, write_data_list
 from karsl.io.array_layout import ArrayLayout
+from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.pack_reader import ANNOTATIONS, MANIFEST
 from karsl.io.sources import IndexedSource, public_record
 from karsl.skeletons import Skeleton, describe_skeleton
@@ -46,7 +47,9 @@ def write_annotated(out: Path, job: ConversionJob) -> None:
     writer=write_annotated,
     supports_half=True,
 )
-def open_annotation(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> IndexedSource:
+def open_annotation(
+    path: Path, *, skeleton: Skeleton | None = None, missing: MissingPoints = STRICT, **_: Any
+) -> IndexedSource:
     """Open an annotation file, or the one in a folder such as a pack. Its paths are relative to it.
 
     Raises:
@@ -68,4 +71,4 @@ def open_annotation(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -
     if "classes" not in metainfo and all("label" in r for r in records):
         metainfo["classes"] = class_list(r["label"] for r in records)
     metainfo["skeleton"] = describe_skeleton(points)
-    return IndexedSource(metainfo, points, records, path.parent.resolve(), layout=layout)
+    return IndexedSource(metainfo, points, records, path.parent.resolve(), layout=layout, missing=missing)

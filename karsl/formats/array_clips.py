@@ -58,17 +58,17 @@ class ClipArray:
         """int64 (N + 1,), first frame of each clip of joined `lengths`, and the end."""
         return np.concatenate([[0], np.cumsum([] if self.lengths is None else self.lengths)])
 
-    @property
+    @cached_property
     def stem(self) -> str:
         """Path without the suffix of an array file."""
         return strip_suffix(self.path)
 
-    @property
+    @cached_property
     def file_stem(self) -> str:
         """Name of the file without folder and suffix."""
         return PurePosixPath(self.stem).name
 
-    @property
+    @cached_property
     def folder(self) -> str:
         """Folder of the file, relative to the root; empty in the root."""
         return self.path.rpartition("/")[0]

@@ -14,6 +14,7 @@ import numpy as np
 from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, pluralize
 from karsl.formats.array_clips import LABEL_ARRAYS, ClipArray, Label, strip_suffix
 from karsl.formats.base import class_list
+from karsl.formats.folders import class_name
 from karsl.io.array_files import Key, read_array
 
 TABLES = ("labels.csv", "labels.json", "metadata.csv")
@@ -170,7 +171,7 @@ def _apply_rule(rule: str, arrays: Sequence[ClipArray]) -> str:
             "labels (--labels FILE, or --labels none)"
         )
     for array in arrays:
-        array.labels = name(array)
+        array.labels = class_name(name(array))
     return f"the names of {rule}s"
 
 

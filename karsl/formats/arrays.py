@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from shlex import quote
@@ -18,6 +17,8 @@ from karsl.formats.base import register_format
 from karsl.io.annotations import BYTE_RANGE_KEY
 from karsl.io.array_layout import ArrayLayout
 from karsl.io.file_index import CLIP_FILES, FileIndex, IndexedFile, Progress
+from karsl.io.file_list import Unread, has_suffix, list_tree
+from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.npz import Member
 from karsl.io.sources import IndexedSource
 from karsl.skeletons import Skeleton, describe_skeleton
@@ -110,6 +111,8 @@ def scan_arrays(
 
 # ---- files ----
 
+_TABLES = (".csv", ".json", ".xlsx", ".index")  # of labels, or of what else is known about the clips
+
 
 def list_array_files(
     root: Path, pattern: str | Sequence[str] | None
@@ -121,21 +124,25 @@ def list_array_files(
         return root.parent, [root.name], [], [], {}
     if pattern is not None and not isinstance(pattern, str):
         return root, list(pattern), [], [], {}
-    names = sorted(_walk(root), key=_natural)
+    unread = Unread()
+    names = sorted(unread.with_suffix(list_tree(root, unread), CLIP_FILES, expected=_TABLES), key=_natural)
+    notes = list(unread.notes())
     if not names:
         raise DatasetNotFoundError(f"no {', '.join(CLIP_FILES)} file in {root}; is the path right?")
     if pattern is None:
-        return root, names, [], [], {}
+        return root, names, notes, [], {}
     if "(?P<" not in pattern:
         matched = [name for name in names if fnmatch(name, pattern) or fnmatch(name.rpartition("/")[2], pattern)]
         if not matched:
             raise DatasetNotFoundError(f"no file of {root} matches pattern={pattern!r}; it has {names[0]!r}")
         rest = len(names) - len(matched)
-        return root, matched, [f"{pluralize(rest, 'file')} not read, by pattern {pattern!r}"] if rest else [], [], {}
-    return root, *_match_groups(root, names, pattern)
+        notes += [f"{pluralize(rest, 'file')} not read, by pattern {pattern!r}"] if rest else []
+        return root, matched, notes, [], {}
+    found, problems, groups = _match_groups(root, names, pattern)
+    return root, found, notes, problems, groups
 
 
-def _match_groups(root: Path, names: list[str], pattern: str) -> tuple[list[str], list[str], list[str], dict[str, dict]]:
+def _match_groups(root: Path, names: list[str], pattern: str) -> tuple[list[str], list[str], dict[str, dict]]:
     try:
         expression = re.compile(pattern)
     except re.error as error:
@@ -151,18 +158,7 @@ def _match_groups(root: Path, names: list[str], pattern: str) -> tuple[list[str]
             "correct the pattern, or move them away"
         )
     groups = {name: {k: v for k, v in match.groupdict().items() if v is not None} for name, match in matches.items()}
-    return list(matches), [], problems, groups
-
-
-def _walk(root: Path) -> Iterator[str]:
-    """Yield the relative paths of array files, without hidden ones."""
-    for folder, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        relative = os.path.relpath(folder, root).replace(os.sep, "/")
-        prefix = "" if relative == "." else f"{relative}/"
-        for name in files:
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in CLIP_FILES:
-                yield prefix + name
+    return list(matches), problems, groups
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
@@ -223,7 +219,8 @@ def has_array_files(path: Path) -> bool:
     """Return True for an array file, and a folder that contains one and whose names are not almost those of KArSL."""
     if path.is_file():
         return path.suffix.lower() in CLIP_FILES
-    first = next(_walk(path), None) if path.is_dir() else None
+    names = list_tree(path, Unread()) if path.is_dir() else iter(())
+    first = next((name for name in names if has_suffix(name, CLIP_FILES)), None)
     return first is not None and not any(_SIGNER_SPLIT.fullmatch(name) for name in first.split("/")[:-1])
 
 
@@ -243,16 +240,26 @@ def open_arrays(
     pattern: str | None = None,
     labels: str | Path | None = None,
     progress: Progress | None = None,
+    missing: MissingPoints = STRICT,
     **_: Any,
 ) -> IndexedSource:
     """Open array files of any arrangement, see `scan_arrays`.
 
     Raises:
-        DataErrors: If files have problems, with all of them.
+        DataErrors: If no clip can be read, with all problems.
     """
     scan = scan_arrays(path, layout=layout, skeleton=skeleton, pattern=pattern, labels=labels, progress=progress)
-    if scan.problems or not scan.records:
+    if not scan.records:
         raise DataErrors(str(path), scan.problems or (f"no clip of the layout {scan.layout.to_config()}",))
     root = path if path.is_dir() else path.parent
     metainfo = {key: value for key, value in scan.metainfo.items() if key != "layout"}
-    return IndexedSource(metainfo, scan.layout.skeleton, scan.records, root.resolve(), scan.notes, layout=scan.layout)
+    return IndexedSource(
+        metainfo,
+        scan.layout.skeleton,
+        scan.records,
+        root.resolve(),
+        scan.notes,
+        layout=scan.layout,
+        problems=scan.problems,
+        missing=missing,
+    )

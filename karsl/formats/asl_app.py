@@ -10,35 +10,35 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import CorruptRecordError, DataErrors, DatasetNotFoundError
+from karsl.errors import CorruptRecordError, DataErrors
 from karsl.formats.base import register_format
-from karsl.formats.folders import collect_errors
+from karsl.formats.folders import class_name, collect_errors, files_with_suffix, number_classes
+from karsl.io.file_list import has_suffix, visible_files
+from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.pack_reader import ANNOTATIONS
 from karsl.io.sources import FunctionSource
 from karsl.skeletons import get_skeleton
 
+_METADATA = "metadata.json"
 _GROUPS = {"pose": "pose", "face": "face", "lh": "left_hand", "rh": "right_hand"}
-
-
-def _sign_files(folder: Path) -> list[Path]:
-    return [p for p in sorted(folder.glob("*.json")) if p.name != "metadata.json"]
 
 
 def _is_asl_app(path: Path) -> bool:
     """Return True if a json file, or the first one in a folder without annotation file, has a list of frames."""
     if path.is_dir() and (path / ANNOTATIONS).is_file():
         return False
-    file = path if path.is_file() else next(iter(_sign_files(path)), None)
-    if file is None or file.suffix != ".json":
+    files = [path] if path.is_file() else visible_files(path)
+    file = next((f for f in files if has_suffix(f.name, (".json",)) and f.name != _METADATA), None)
+    if file is None:
         return False
     with file.open("rb") as stream:
         head = stream.read(4096)
     return re.search(rb'"frames"\s*:\s*\[', head) is not None  # a class may be "frames" in files of other formats
 
 
-def _read_clip(root: Path, record: dict) -> np.ndarray:
+def _read_clip(root: Path, missing: MissingPoints, record: dict) -> np.ndarray:
     path = root / record["file"]
-    return to_clip(_load_sign(path)["frames"], where=str(path))
+    return missing.clear(to_clip(_load_sign(path)["frames"], where=str(path)))
 
 
 def to_clip(frames: list[dict], *, where: str) -> np.ndarray:
@@ -82,7 +82,7 @@ def _load_sign(path: Path) -> dict:
     except (ValueError, OSError) as error:
         raise CorruptRecordError(f"{path}: not readable as json ({error}); export it again") from error
     if not isinstance(content, dict) or not isinstance(content.get("frames"), list) or not content["frames"]:
-        raise CorruptRecordError(f"{path}: not a dict with a list of 'frames'; remove it or export it again")
+        raise CorruptRecordError(f"{path}: not a dict with a list of 'frames'; export it again")
     return content
 
 
@@ -94,29 +94,27 @@ def _load_sign(path: Path) -> dict:
     priority=30,
     skeleton="asl_app_108",
 )
-def open_asl_app(path: Path, **_: Any) -> FunctionSource:
+def open_asl_app(path: Path, *, missing: MissingPoints = STRICT, **_: Any) -> FunctionSource:
     """Open a sign file or a folder of them. The class is the value of 'sign', or the file name.
 
     Raises:
         DatasetNotFoundError: If the folder has no json file.
-        DataErrors: If files are not of this format, with all of them.
+        DataErrors: If no file is of this format, with the problem of each.
     """
-    root, files = (path, _sign_files(path)) if path.is_dir() else (path.parent, [path])
-    if not files:
-        raise DatasetNotFoundError(f"no .json in {path}; expected one file per sign, such as 'hello.json'")
+    root, files, notes = files_with_suffix(path, ".json", expected="one file per sign, such as 'hello.json'")
     signs: list[str] = []
     records: list[dict] = []
     problems: list[str] = []
-    for file in files:
+    for file in [f for f in files if f.name != _METADATA or f == path]:
         with collect_errors(problems):
             content = _load_sign(file)
-            signs.append(str(content.get("sign", file.stem)))
+            signs.append(class_name(str(content.get("sign", file.stem))))
             fps = {"fps": float(content["fps"])} if isinstance(content.get("fps"), (int, float)) else {}
             records.append({"clip_id": file.stem, "num_frames": len(content["frames"]), **fps, "file": file.name})
-    if problems:
+    if not records:
         raise DataErrors(str(path), problems)
-    classes = tuple(sorted(set(signs)))
-    label = {sign: i for i, sign in enumerate(classes)}
+    label = number_classes(signs)
     labeled = [{**record, "label": label[sign]} for record, sign in zip(records, signs, strict=True)]
-    metainfo = {"dataset_name": root.name, "skeleton": "asl_app_108", "classes": classes}
-    return FunctionSource(metainfo, get_skeleton("asl_app_108"), labeled, partial(_read_clip, root))
+    metainfo = {"dataset_name": root.name, "skeleton": "asl_app_108", "classes": tuple(label)}
+    reader = partial(_read_clip, root, missing)
+    return FunctionSource(metainfo, get_skeleton("asl_app_108"), labeled, reader, notes, problems=tuple(problems))

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataErrors, SkeletonError, did_you_mean
-from karsl.io.clip import to_float16, value_problem
+from karsl.io.annotations import check_class_count
+from karsl.io.clip import to_float16
 from karsl.io.file_index import Progress
-from karsl.io.sources import ClipSource, describe_points, dropped_points, remap_clip
+from karsl.io.file_list import has_file
+from karsl.io.sources import ClipSource, describe_points, dropped_points, read_checked, remap_clip
 from karsl.skeletons import Skeleton, get_skeleton
 
 SUPPORTS_ALL = frozenset({"z", "score", "mask"})
@@ -65,7 +67,8 @@ FORMATS: dict[str, Format] = {}
 def register_format(name: str, **fields: Any) -> Callable[[Callable[..., ClipSource]], Callable[..., ClipSource]]:
     """Register the decorated reader, and the writer if given, as a format.
 
-    A reader is called as `reader(path, skeleton=, trusted=, label_table=, progress=)` and ignores what it does not use.
+    A reader is called as `reader(path, skeleton=, trusted=, label_table=, progress=, missing=)` and ignores what it does not
+    use. Clips that cannot be read are `problems` of its source, which `open_clips` raises or leaves out.
     Modules of `karsl.formats` are imported with the package. Import other modules with `--import`.
 
     Args:
@@ -128,11 +131,6 @@ def writable_formats() -> tuple[str, ...]:
     return tuple(f.name for f in FORMATS.values() if f.writer)
 
 
-def folder_with(pattern: str) -> Callable[[Path], bool]:
-    """Return a detector of folders that contain a file matching a glob pattern."""
-    return lambda path: path.is_dir() and next(path.glob(pattern), None) is not None
-
-
 def file_with_suffix(*suffixes: str) -> Callable[[Path], bool]:
     """Return a detector of files with one of the suffixes, given in lower case."""
     return lambda path: path.is_file() and path.suffix.lower() in suffixes
@@ -140,8 +138,8 @@ def file_with_suffix(*suffixes: str) -> Callable[[Path], bool]:
 
 def file_or_folder_with(suffix: str) -> Callable[[Path], bool]:
     """Return a detector of files with a suffix, given in lower case, and of folders that contain such a file."""
-    is_file, is_folder = file_with_suffix(suffix), folder_with(f"*{suffix}")
-    return lambda path: is_file(path) or is_folder(path)
+    is_file = file_with_suffix(suffix)
+    return lambda path: is_file(path) or has_file(path, (suffix,))
 
 
 def resolve_skeleton(declared: str | Mapping[str, Any] | None, requested: Skeleton | None, *, where: Path) -> Skeleton:
@@ -171,11 +169,17 @@ def resolve_skeleton(declared: str | Mapping[str, Any] | None, requested: Skelet
 def class_list(labels: Iterable[int], names: Mapping[int, str] | None = None) -> tuple[str, ...]:
     """Return a name for each class up to the largest label; unnamed classes are named by their label in four digits.
 
+    Raises:
+        AnnotationError: See `check_class_count`.
+
     Example:
         >>> class_list([2, 0], {0: "hello"})
         ('hello', '0001', '0002')
     """
-    return tuple((names or {}).get(label, f"{label:04d}") for label in range(max(labels, default=-1) + 1))
+    labels = list(labels)
+    check_class_count(labels, "the clips", names=len(names or ()))
+    largest = max(labels, default=-1)
+    return tuple((names or {}).get(label, f"{label:04d}") for label in range(largest + 1))
 
 
 _LOSSES = {
@@ -298,7 +302,7 @@ class ConversionJob:
         problems: list[str] = []
         for record in self.progress(records, len(records)) if self.progress else records:
             try:
-                clip = self._read(record)
+                clip = read_checked(self.source, record)
             except (CorruptRecordError, FileNotFoundError) as error:
                 problems.append(str(error))
                 continue
@@ -312,15 +316,6 @@ class ConversionJob:
             yield record, self._to_dtype(clip, record["clip_id"])
         if problems:
             raise DataErrors("the clips to convert", problems)
-
-    def _read(self, record: dict) -> np.ndarray:
-        clip, where = self.source.read(record), f"clip {record['clip_id']!r}"
-        if len(clip) != record["num_frames"] or not len(clip):
-            raise CorruptRecordError(f"{where} has {len(clip)} frames, its record {record['num_frames']}; index it again")
-        problem = value_problem(clip)
-        if problem:
-            raise CorruptRecordError(f"{where} {problem}; export it again")
-        return clip
 
     def _to_dtype(self, clip: np.ndarray, clip_id: str) -> np.ndarray:
         if self.dtype == np.float32:

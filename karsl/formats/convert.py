@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +16,12 @@ from karsl.formats.safe_pickle import Trusted
 from karsl.io.array_layout import ArrayLayout
 from karsl.io.atomic import atomic_output
 from karsl.io.file_index import Progress
-from karsl.io.sources import ClipSource, FunctionSource, RemappedSource
+from karsl.io.missing import STRICT, MissingPoints
+from karsl.io.sources import ClipSource, FunctionSource, RemappedSource, marker_notes, readable_clips
 from karsl.skeletons import Skeleton, get_skeleton
 
 DTYPES = ("float32", "float16")
+SKIP_BAD = "add --skip-bad (skip_bad=True) to leave these clips out"
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,14 @@ class ConversionResult:
         num_clips: Number of clips in it.
         losses: One line for each kind of information that was lost.
         notes: Further remarks, one line each.
+        problems: One sentence for each clip that was left out.
     """
 
     path: Path
     num_clips: int
     losses: tuple[str, ...]
     notes: tuple[str, ...]
+    problems: tuple[str, ...] = ()
 
 
 def open_clips(
@@ -50,6 +54,8 @@ def open_clips(
     pattern: str | None = None,
     labels: str | Path | None = None,
     progress: Progress | None = None,
+    missing: MissingPoints = STRICT,
+    skip_bad: bool = False,
 ) -> ClipSource:
     """Open clips for reading.
 
@@ -62,6 +68,8 @@ def open_clips(
         layout, pattern, labels: What the numbers of array files are, which files to read and where labels are, see
             `karsl.formats.arrays.scan_arrays`. With one of them, the format is `'arrays'` unless it is named.
         progress: `progress(files, total)` wraps the iteration over the files of a data root.
+        missing: Rules that say which points are missing, for example those that are NaN.
+        skip_bad: Leave out clips whose headers show that they cannot be read; they are `problems` of the source.
 
     Raises:
         DatasetNotFoundError: If `path` does not exist.
@@ -81,7 +89,10 @@ def open_clips(
         raise ConfigError(f"{path}: format {chosen.name!r} stores its class names; leave out label_table (--label-sheet)")
     requested = None if skeleton is None else get_skeleton(skeleton)
     table = None if label_table is None else Path(label_table)
-    source = chosen.reader(path, skeleton=requested, trusted=trusted, label_table=table, progress=progress, **arrays)
+    options = {"trusted": trusted, "label_table": table, "progress": progress, "missing": missing}
+    source = chosen.reader(path, skeleton=requested, **options, **arrays)
+    if source.problems and not (skip_bad and source.records):
+        raise DataErrors(str(path), source.problems, SKIP_BAD if source.records else "")
     if isinstance(source, FunctionSource):
         source = replace(source, root=path.resolve())
     return source if requested is None or source.skeleton == requested else RemappedSource(source, requested)
@@ -96,6 +107,7 @@ def convert(
     strict: bool = False,
     dtype: str = "float32",
     progress: Progress | None = None,
+    skip_bad: bool = False,
 ) -> ConversionResult:
     """Write all clips of a source in a format. On failure nothing is written.
 
@@ -107,6 +119,7 @@ def convert(
         strict: Raise if information would be lost.
         dtype: `'float32'`, or `'float16'` for formats that support it.
         progress: `progress(records, total)` wraps the iteration over clips.
+        skip_bad: Read every clip first, and leave out those that fail.
 
     Raises:
         ConfigError: If the format is unknown or read-only, `out` exists or is being written, or a loss occurs while strict.
@@ -119,9 +132,13 @@ def convert(
     if dtype not in DTYPES or (dtype == "float16" and not chosen.supports_half):
         halves = ", ".join(f.name for f in FORMATS.values() if f.supports_half)
         raise ConfigError(f"--dtype {dtype} for format {format!r}; expected float32, or float16 for {halves}")
-    _check_records(source)
     if out.exists() and (out.is_file() or any(out.iterdir())):
-        raise ConfigError(f"{out} exists; choose another name or remove it first")
+        raise ConfigError(f"{out} exists; choose another name")
+    problems = list(source.problems)
+    if skip_bad:
+        source, unreadable = readable_clips(source, progress)
+        problems += unreadable
+    _check_records(source, problems)
     target = _target_skeleton(source, chosen, skeleton)
     losses = LossReport(format, strict=strict)
     job = ConversionJob(source, target, chosen.supports, losses, dtype=np.dtype(dtype), progress=progress)
@@ -132,12 +149,14 @@ def convert(
         if error.errno not in DISK_FULL:
             raise
         raise ConfigError(f"disk full while writing {out} ({error.strerror}); free space, nothing was written") from error
-    notes = (*source.notes, *_missing_points(source, target), *_format_hint(out, chosen))
-    return ConversionResult(out, len(source.records), losses.lines(len(source.records)), notes)
+    notes = (*source.notes, *marker_notes(source), *_missing_points(source, target), *_format_hint(out, chosen))
+    return ConversionResult(out, len(source.records), losses.lines(len(source.records)), notes, tuple(problems))
 
 
-def _check_records(source: ClipSource) -> None:
+def _check_records(source: ClipSource, skipped: Sequence[str]) -> None:
     """Raise all problems of ids, labels and lengths, which writers rely on."""
+    if not source.records and skipped:
+        raise DataErrors("the clips to convert", skipped, "no clip is left")
     if not source.records:
         raise ConfigError("the source has no clips; nothing was written")
     count, clip_ids, problems = len(source.metainfo.get("classes", ())), set(), []
@@ -152,7 +171,10 @@ def _check_records(source: ClipSource) -> None:
             problems.append(f"clip {record['clip_id']!r} has label {record['label']!r}, but the source has {count} classes")
         clip_ids.add(record["clip_id"])
     if problems:
-        raise DataErrors("the clips to convert", problems)
+        unlabeled = all(record.get("label") is None for record in source.records)
+        raise DataErrors(
+            "the clips to convert", problems, "labels of array files: --labels FILE (labels=)" if unlabeled else ""
+        )
 
 
 def _target_skeleton(source: ClipSource, chosen: Format, requested: str | Mapping[str, Any] | Skeleton | None) -> Skeleton:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
 
 from karsl.errors import AnnotationError, CorruptRecordError, DatasetNotFoundError
 from karsl.io.annotations import parse_annotations
+from karsl.io.file_list import FOLDER, Unread, is_hidden, list_folder, list_tree
 
 SIDECAR = "clips.json"
 """Annotation file with what a format cannot store, such as signers, splits and glosses. Other tools ignore it."""
@@ -30,7 +33,27 @@ def safe_name(text: str) -> str:
         ('see_you_later_', '_..', 'شكرا')
     """
     name = _UNSAFE.sub("_", text)[:_MAX_LENGTH] or "_"
-    return f"_{name}" if name.startswith(".") else name
+    return f"_{name}" if is_hidden(name) else name
+
+
+def class_name(text: str) -> str:
+    """Return the class that a file or folder name stands for, in Unicode's composed form (macOS decomposes names).
+
+    Example:
+        >>> len("cafe\u0301"), len(class_name("cafe\u0301"))
+        (5, 4)
+    """
+    return unicodedata.normalize("NFC", text)
+
+
+def number_classes(names: Iterable[str]) -> dict[str, int]:
+    """Return a label from 0 for each class, in the order of the names.
+
+    Example:
+        >>> number_classes(["thanks", "hello", "thanks"])
+        {'hello': 0, 'thanks': 1}
+    """
+    return {name: label for label, name in enumerate(sorted(set(names)))}
 
 
 def class_folders(classes: Sequence[str]) -> tuple[str, ...]:
@@ -72,8 +95,17 @@ class UniqueNames:
         return name
 
 
-def read_sidecar(folder: Path) -> tuple[dict, list[dict]] | None:
-    """Return metainfo and records of a folder's `clips.json`, None if there is none.
+class Listing(NamedTuple):
+    """Clips that were found in files, see `ClipSource` for the attributes."""
+
+    metainfo: dict
+    records: list[dict]
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def read_sidecar(folder: Path) -> Listing | None:
+    """Return the clips in a folder's `clips.json`, None if there is none.
 
     Raises:
         AnnotationError: If the file is malformed or a record lacks a required key.
@@ -84,57 +116,76 @@ def read_sidecar(folder: Path) -> tuple[dict, list[dict]] | None:
     metainfo, records = parse_annotations(path)
     missing = [key for key in ("clip_id", "label", "num_frames", "file") if any(key not in r for r in records)]
     if missing or "classes" not in metainfo:
-        raise AnnotationError(f"{path}: no {missing or 'classes'}; remove it to use folders as classes, or convert again")
-    return metainfo, records
+        raise AnnotationError(
+            f"{path}: no {missing or 'classes'}; move it out of the folder to use folders as classes, or convert again"
+        )
+    return Listing(metainfo, records)
 
 
-def files_with_suffix(path: Path, suffix: str, *, expected: str) -> tuple[Path, list[Path]]:
-    """Return a folder and its files with a suffix, sorted by name, or a file's folder and the file alone.
+def files_with_suffix(
+    path: Path, suffix: str, *, expected: str, also: Collection[str] = ()
+) -> tuple[Path, list[Path], tuple[str, ...]]:
+    """Return a folder, its files with a suffix, sorted by name, and notes on what is not read in it.
 
-    Hidden files of a folder are left out, such as leftovers of writers that were killed.
+    A file gives its folder, the file alone and no notes. See `karsl.io.file_list` for what is not read.
 
     Args:
         path: Folder or file.
-        suffix: Suffix of the files.
+        suffix: Suffix of the files in lower case.
         expected: Description of the files that a folder should have, for the error.
+        also: Names, or suffixes, of files that the format has besides them.
 
     Raises:
         DatasetNotFoundError: If a folder has no such file.
     """
     if not path.is_dir():
-        return path.parent, [path]
-    files = sorted(file for file in path.glob(f"*{suffix}") if not file.name.startswith("."))
+        return path.parent, [path], ()
+    unread = Unread()
+    folders, names = list_folder(path, unread)
+    files = unread.with_suffix(names, (suffix,), expected=(SIDECAR, *also))
+    for name in folders:
+        unread.add(FOLDER, name)
     if not files:
-        raise DatasetNotFoundError(f"no {suffix} in {path}; expected {expected}")
-    return path, files
+        raise DatasetNotFoundError(f"no {suffix} in {path}; expected {expected}{_also(unread)}")
+    return path, [path / name for name in files], unread.notes()
 
 
-def records_of_folders(root: Path, pattern: str) -> tuple[dict, list[dict]]:
-    """Return metainfo and records of a tree in which each matching file is a clip and its parent folder is its class.
+def _also(unread: Unread) -> str:
+    return "".join(f"; {note}" for note in unread.notes())
+
+
+def records_of_folders(root: Path, suffix: str) -> Listing:
+    """Return the clips of a tree in which each file is a clip and its parent folder is its class.
+
+    Args:
+        root: Folder of the tree.
+        suffix: Suffix of the files in lower case.
 
     Raises:
-        DatasetNotFoundError: If no file matches.
+        DatasetNotFoundError: If no file has the suffix.
 
     Example:
         >>> import tempfile
         >>> root = Path(tempfile.mkdtemp())
         >>> for name in ("thanks/b.pose", "hello/a.pose"):
         ...     (root / name).parent.mkdir(); (root / name).touch()
-        >>> metainfo, records = records_of_folders(root, "*.pose")
-        >>> metainfo["classes"], records[0]
+        >>> clips = records_of_folders(root, ".pose")
+        >>> clips.metainfo["classes"], clips.records[0]
         (('hello', 'thanks'), {'clip_id': 'hello/a', 'label': 0, 'file': 'hello/a.pose'})
     """
-    files = sorted(p.relative_to(root) for p in root.rglob(pattern) if not p.name.startswith("."))
-    if not files:
-        raise DatasetNotFoundError(f"no {pattern} in {root}; expected one folder per class, as in 'hello/001{pattern[1:]}'")
-    names = [f.parent.name or root.name for f in files]
-    classes = tuple(sorted(set(names)))
-    label = {name: i for i, name in enumerate(classes)}
+    unread = Unread()
+    found = unread.with_suffix(list_tree(root, unread), (suffix,), expected=(SIDECAR,))
+    if not found:
+        example = f"expected one folder per class, as in 'hello/001{suffix}'"
+        raise DatasetNotFoundError(f"no *{suffix} in {root}; {example}{_also(unread)}")
+    files = sorted(map(Path, found))
+    names = [class_name(f.parent.name or root.name) for f in files]
+    label = number_classes(names)
     records = [
         {"clip_id": f.with_suffix("").as_posix(), "label": label[name], "file": f.as_posix()}
         for f, name in zip(files, names, strict=True)
     ]
-    return {"dataset_name": root.name, "classes": classes}, records
+    return Listing({"dataset_name": root.name, "classes": tuple(label)}, records, unread.notes())
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from karsl.formats.folders import SIDECAR, NpzFolderWriter, UniqueNames, class_f
 from karsl.io.annotations import write_data_list
 from karsl.io.array_layout import ArrayLayout
 from karsl.io.file_index import inspect_clips
+from karsl.io.file_list import has_suffix, is_hidden, visible_files
+from karsl.io.missing import STRICT
 from karsl.io.npz import list_members
 from karsl.io.sources import ClipSource, IndexedSource, public_record
 from karsl.skeletons import Skeleton
@@ -70,10 +72,10 @@ def _open(path: Path, layout: ArrayLayout, options: dict[str, Any]) -> ClipSourc
     sidecar = read_sidecar(root) if options.get("layout") is None else None
     if sidecar is None:
         return open_arrays(path, **{"layout": layout, **{k: v for k, v in options.items() if v is not None}})
-    metainfo, records = sidecar
-    located = [_locate(record) for record in records]
-    metainfo["skeleton"] = layout.skeleton.name
-    return IndexedSource(metainfo, layout.skeleton, located, root.resolve(), layout=layout)
+    metainfo = {**sidecar.metainfo, "skeleton": layout.skeleton.name}
+    located = [_locate(record) for record in sidecar.records]
+    missing = options.get("missing", STRICT)
+    return IndexedSource(metainfo, layout.skeleton, located, root.resolve(), layout=layout, missing=missing)
 
 
 def _locate(record: dict) -> dict:
@@ -84,8 +86,9 @@ def _locate(record: dict) -> dict:
 
 def _is_archive_of(layout: ArrayLayout, path: Path) -> bool:
     """Return True if an archive, or the first one in a folder, begins with rows of a layout."""
-    file = path if path.is_file() else next(iter(sorted(path.glob("*.npz"))), None)
-    if file is None or file.suffix.lower() != ".npz":
+    files = [path] if path.is_file() else visible_files(path)
+    file = next((f for f in files if has_suffix(f.name, (".npz",))), None)
+    if file is None:
         return False
     try:
         members, _ = list_members(file)
@@ -137,12 +140,15 @@ def open_msl(path: Path, **options: Any) -> ClipSource:
 
 def _array_options(options: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of a reader that array files use."""
-    return {key: options[key] for key in ("layout", "pattern", "labels", "progress") if options.get(key) is not None}
+    return {
+        key: options[key] for key in ("layout", "pattern", "labels", "progress", "missing") if options.get(key) is not None
+    }
 
 
 def _has_frames(path: Path) -> bool:
     """Return True for a folder with files `<class>/<clip>/0.npy` or `<class>/<clip>/1.npy` of one axis."""
-    first = next((file for n in (0, 1) for file in path.glob(f"*/*/{n}.npy")), None) if path.is_dir() else None
+    frames = (file for n in (0, 1) for file in path.glob(f"*/*/{n}.npy"))
+    first = next((f for f in frames if not any(map(is_hidden, f.relative_to(path).parts))), None) if path.is_dir() else None
     if first is None:
         return False
     try:

@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import AnnotationError, CorruptRecordError, DataErrors
+from karsl.errors import AnnotationError, CorruptRecordError
 from karsl.formats.base import ConversionJob, class_list, register_format
-from karsl.formats.folders import SIDECAR, collect_errors, read_sidecar, safe_name
+from karsl.formats.folders import SIDECAR, Listing, collect_errors, read_sidecar, safe_name
 from karsl.formats.parquet import WRITE_OPTIONS, open_parquet_file, read_columns, require_pyarrow
-from karsl.io.annotations import write_data_list
+from karsl.io.annotations import join_folder, write_data_list
+from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.sources import FunctionSource, public_record
+from karsl.schema import Count, convert, read_json
 from karsl.skeletons import get_skeleton
 
 TABLE, LABELS, FOLDER = "train.csv", "sign_to_prediction_index_map.json", "train_landmark_files"
@@ -28,18 +30,21 @@ _COLUMNS = ("frame", "type", "landmark_index", "x", "y", "z")
 _POINTS = 543
 
 
-def _read_clip(root: Path, record: dict) -> np.ndarray:
-    path = root / record["file"]
+def _read_clip(root: Path, rules: MissingPoints, record: dict) -> np.ndarray:
+    path = Path(join_folder(root, record["file"]))
     table = read_columns(path, _COLUMNS)
     missing = set(_COLUMNS) - set(table.column_names)
     if missing:
         raise CorruptRecordError(f"{path}: no column {sorted(missing)}; expected columns {_COLUMNS}")
     types = table["type"].combine_chunks().dictionary_encode()
     columns = {name: table[name].to_numpy() for name in _COLUMNS if name != "type"}
-    return _to_clip(columns, types.dictionary.to_pylist(), types.indices.to_numpy(), where=str(path))
+    clip = _to_clip(columns, types.dictionary.to_pylist(), types.indices.to_numpy(), where=str(path), rules=rules)
+    return rules.clear(clip)
 
 
-def _to_clip(columns: dict[str, np.ndarray], types: list[str], type_index: np.ndarray, *, where: str) -> np.ndarray:
+def _to_clip(
+    columns: dict[str, np.ndarray], types: list[str], type_index: np.ndarray, *, where: str, rules: MissingPoints
+) -> np.ndarray:
     """Convert landmark rows, in any order, to a canonical clip with frames in numeric order."""
     parts = {_TYPES[group]: part for group, part in get_skeleton("kaggle_543").groups.items()}
     unknown = [t for t in types if t not in parts]
@@ -54,7 +59,7 @@ def _to_clip(columns: dict[str, np.ndarray], types: list[str], type_index: np.nd
         raise CorruptRecordError(f"{where}: a landmark_index is not valid for its type, or is repeated in a frame")
     xyz = np.stack([columns[axis].astype(np.float32) for axis in "xyz"], axis=1)
     present = ~np.isnan(xyz).any(1)
-    if not np.isfinite(xyz[present]).all():
+    if rules.nonfinite == "raise" and not np.isfinite(xyz[present]).all():
         raise CorruptRecordError(f"{where}: a coordinate is infinite; export it again")
     clip = np.zeros((len(frames) * _POINTS, 4), np.float32)
     clip[row[present], :3], clip[row[present], 3] = xyz[present], 1
@@ -116,23 +121,26 @@ def _landmark_table(arrow: Any, clip: np.ndarray, types: list[str], indices: lis
     supports=frozenset({"z", "mask"}),
     extra="parquet",
 )
-def open_kaggle(path: Path, **_: Any) -> FunctionSource:
+def open_kaggle(path: Path, *, missing: MissingPoints = STRICT, **_: Any) -> FunctionSource:
     """Open the folder of `train.csv`. Labels come from the label map next to it, else from the alphabetical order of signs.
 
     Raises:
         AnnotationError: If `train.csv` lacks a column, or a sign has no label.
-        DataErrors: If listed files cannot be read, with all of them.
         MissingExtraError: If pyarrow is not installed.
     """
     require_pyarrow()
-    metainfo, records = read_sidecar(path) or _list_clips(path)
+    metainfo, records, notes, problems = read_sidecar(path) or _list_clips(path)
     metainfo = {**metainfo, "skeleton": "kaggle_543"}
-    return FunctionSource(metainfo, get_skeleton("kaggle_543"), records, partial(_read_clip, path))
+    reader = partial(_read_clip, path, missing)
+    return FunctionSource(metainfo, get_skeleton("kaggle_543"), records, reader, notes, problems=problems)
 
 
-def _list_clips(path: Path) -> tuple[dict, list[dict]]:
-    with (path / TABLE).open(encoding="utf-8-sig", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+def _list_clips(path: Path) -> Listing:
+    try:
+        with (path / TABLE).open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream, restval=""))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise AnnotationError(f"{path / TABLE}: not a CSV file in UTF-8 ({error}); export it again") from error
     missing = [c for c in ("path", "participant_id", "sequence_id", "sign") if rows and c not in rows[0]]
     if missing or not rows:
         raise AnnotationError(f"{path / TABLE}: no {'column ' + repr(missing) if missing else 'rows'}; is it ASL-signs?")
@@ -141,20 +149,21 @@ def _list_clips(path: Path) -> tuple[dict, list[dict]]:
     problems: list[str] = []
     for row in rows:
         with collect_errors(problems):
-            frames = _count_frames(path / row["path"])
-            record = {"clip_id": row["sequence_id"], "label": int(label[row["sign"]]), "signer": row["participant_id"]}
+            frames = _count_frames(Path(join_folder(path, row["path"])))
+            record = {"clip_id": row["sequence_id"], "label": label[row["sign"]], "signer": row["participant_id"]}
             records.append({**record, "num_frames": frames, "file": row["path"]})
-    if problems:
-        raise DataErrors(str(path), problems)
     names = {index: name for name, index in label.items()}
-    return {"dataset_name": path.name, "classes": class_list(names, names)}, records
+    metainfo = {"dataset_name": path.name, "classes": class_list(names, names)}
+    return Listing(metainfo, records, problems=tuple(problems))
 
 
 def _labels(path: Path, signs: list[str]) -> dict[str, int]:
     file = path / LABELS
     if not file.is_file():
         return {name: i for i, name in enumerate(signs)}
-    labels = json.loads(file.read_text(encoding="utf-8"))
+    remedy = "it maps each sign to its label"
+    content = read_json(file, error=AnnotationError, remedy=remedy)
+    labels = convert(content, dict[str, Count], where=file, error=AnnotationError, remedy=remedy)
     unlabelled = sorted(set(signs) - labels.keys())
     if unlabelled:
         raise AnnotationError(f"{file}: no label for sign {unlabelled[0]!r} of {TABLE} (and {len(unlabelled) - 1} more)")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,11 @@ from karsl.formats.base import (
     register_format,
     resolve_skeleton,
 )
-from karsl.formats.folders import class_folders, files_with_suffix
+from karsl.formats.folders import class_folders, class_name, files_with_suffix, number_classes
+from karsl.io.annotations import join_splits, parse_splits, record_splits
 from karsl.io.clip import canonical_clip, shape_problem
 from karsl.io.lru import LRU
+from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.sources import FunctionSource, public_record
 from karsl.skeletons import Skeleton, describe_skeleton
 
@@ -92,7 +95,7 @@ def read_columns(path: Path, columns: Sequence[str], *, group: int | None = None
         raise CorruptRecordError(f"{path}: cannot be read ({error}); export it again") from error
 
 
-def _read_clip(root: Path, num_keypoints: int, cache: LRU, record: dict) -> np.ndarray:
+def _read_clip(root: Path, num_keypoints: int, cache: LRU, missing: MissingPoints, record: dict) -> np.ndarray:
     """Read a clip by file, row group and row; the row groups are cached."""
     file, group, columns = record["file"], record["group"], ("keypoint", "dtype", "shape")
     rows = cache.get_or_load((file, group), lambda: read_columns(root / file, columns, group=group))
@@ -101,10 +104,11 @@ def _read_clip(root: Path, num_keypoints: int, cache: LRU, record: dict) -> np.n
     problem = shape_problem(raw.shape, raw.dtype, num_keypoints)
     if problem:
         raise CorruptRecordError(f"{where} {problem}; is the skeleton right?")
+    raw = missing.clear(raw)
     if raw.shape[2] == 3 or "dtype" not in row:
         return canonical_clip(raw, where=where)
     clip = raw.astype(np.float32)
-    clip[clip[..., 3] <= 0] = 0
+    clip[~(clip[..., 3] > 0)] = 0
     return clip
 
 
@@ -120,7 +124,7 @@ def _to_array(row: dict, where: str) -> np.ndarray:
 
 
 def write_parquet(out: Path, job: ConversionJob) -> None:
-    """Write one file per split (`train` for clips without one), in row groups, so that memory is bounded."""
+    """Write one file per split (`train` for clips without one; of several, the first), in row groups, for bounded memory."""
     arrow = require_pyarrow()
     schema = _schema(arrow, {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)})
     splits = sorted({_split(r) for r in job.source.records})
@@ -137,7 +141,7 @@ def write_parquet(out: Path, job: ConversionJob) -> None:
 
 
 def _split(record: dict) -> str:
-    return record.get("split") or "train"
+    return next(iter(record_splits(record)), "train")
 
 
 def _row_groups(job: ConversionJob) -> Iterator[tuple[str, list[dict]]]:
@@ -159,6 +163,7 @@ def _row(job: ConversionJob, record: dict, clip: np.ndarray) -> dict:
     arabic: Sequence[str] | None = job.metainfo.get("classes_ar")
     return {
         **public_record(record),
+        "split": join_splits(record) or None,
         "gloss": job.gloss(record),
         "gloss_ar": None if arabic is None else arabic[record["label"]],
         "keypoint": clip.astype(clip.dtype.newbyteorder("<"), copy=False).tobytes(),
@@ -186,8 +191,13 @@ def _schema(arrow: Any, metainfo: dict) -> Any:
     supports_half=True,
     extra="parquet",
 )
-def open_parquet(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> FunctionSource:
+def open_parquet(
+    path: Path, *, skeleton: Skeleton | None = None, missing: MissingPoints = STRICT, **_: Any
+) -> FunctionSource:
     """Open a file or a folder of files, of karsl or with columns `clip_id`, `label` and nested lists in `keypoint`.
+
+    Labels are numbers, whose names are those of a Hugging Face `ClassLabel` or in `gloss`, or texts, which become the
+    classes in alphabetical order.
 
     Raises:
         AnnotationError: If a column is missing, or neither the file nor `skeleton` names the skeleton.
@@ -195,27 +205,51 @@ def open_parquet(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> F
         MissingExtraError: If pyarrow is not installed.
     """
     require_pyarrow()
-    root, files = files_with_suffix(path, ".parquet", expected="files like 'train-00000-of-00001.parquet'")
+    root, files, notes = files_with_suffix(path, ".parquet", expected="files like 'train-00000-of-00001.parquet'")
     records: list[dict] = []
+    problems: list[str] = []
     metainfo: dict = {}
     for file in files:
         stored = open_parquet_file(file)
-        metainfo = metainfo or _metainfo(stored)
-        records += _records(stored, file)
+        metainfo = metainfo or _metainfo(stored, file)
+        records += _records(stored, file, problems)
     points = resolve_skeleton(metainfo.get("skeleton"), skeleton, where=path)
-    names = {r["label"]: r["gloss"] for r in records if "gloss" in r}
-    classes = class_list((r["label"] for r in records), names)
-    metainfo = {"dataset_name": path.stem, "classes": classes, **metainfo, "skeleton": describe_skeleton(points)}
-    reader = partial(_read_clip, root, points.num_keypoints, LRU(CACHED_GROUPS))
-    return FunctionSource(metainfo, points, records, reader)
+    metainfo = {"dataset_name": path.stem, "classes": _number_labels(records, path), **metainfo}
+    metainfo["skeleton"] = describe_skeleton(points)
+    reader = partial(_read_clip, root, points.num_keypoints, LRU(CACHED_GROUPS), missing)
+    return FunctionSource(metainfo, points, records, reader, notes, problems=tuple(problems))
 
 
-def _metainfo(reader: Any) -> dict:
-    text = (reader.schema_arrow.metadata or {}).get(b"karsl")
-    return json.loads(text) if text else {}
+def _number_labels(records: list[dict], path: Path) -> tuple[str, ...]:
+    """Replace labels that are texts by numbers, in place, and return the classes."""
+    texts = [class_name(r["label"]) for r in records if isinstance(r["label"], str)]
+    if not texts:
+        return class_list((r["label"] for r in records), {r["label"]: r["gloss"] for r in records if "gloss" in r})
+    if len(texts) < len(records):
+        raise AnnotationError(f"{path}: some files have labels as texts and others as numbers; write them in one way")
+    label = number_classes(texts)
+    for record, text in zip(records, texts, strict=True):
+        record["label"] = label[text]
+    return tuple(label)
 
 
-def _records(reader: Any, file: Path) -> list[dict]:
+def _metainfo(reader: Any, file: Path) -> dict:
+    """Return the metainfo that karsl stored, or the names of classes that Hugging Face `datasets` stored."""
+    stored = reader.schema_arrow.metadata or {}
+    try:
+        metainfo = json.loads(stored.get(b"karsl", b"{}"))
+        if not isinstance(metainfo, dict):
+            raise ValueError(f"a {type(metainfo).__name__}")
+    except ValueError as error:
+        raise AnnotationError(f"{file}: its metadata 'karsl' is not a JSON object ({error}); export it again") from error
+    with suppress(ValueError, LookupError, TypeError):  # other tools may store other things there
+        names = json.loads(stored[b"huggingface"])["info"]["features"]["label"]["names"]
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            metainfo.setdefault("classes", tuple(names))
+    return metainfo
+
+
+def _records(reader: Any, file: Path, problems: list[str]) -> list[dict]:
     existing = set(reader.schema_arrow.names)
     missing = {"clip_id", "label", "keypoint"} - existing
     if missing:
@@ -225,7 +259,28 @@ def _records(reader: Any, file: Path) -> list[dict]:
     for group in range(reader.num_row_groups):
         for number, row in enumerate(read_columns(file, columns, group=group, reader=reader).to_pylist()):
             record = {k: row[k] for k in (*_METADATA, "gloss") if row.get(k) is not None}
+            if isinstance(record.get("split"), str):
+                record["split"] = parse_splits(record["split"])
             if "num_frames" not in record:
-                record["num_frames"] = row["shape"][0] if row.get("shape") else len(row.get("keypoint", ()))
-            records.append({**record, "file": file.name, "group": group, "row": number})
+                record["num_frames"] = row["shape"][0] if row.get("shape") else len(row.get("keypoint") or ())
+            if isinstance(record.get("label"), float) and record["label"].is_integer():
+                record["label"] = int(record["label"])  # pandas stores integers next to an empty cell as floats
+            problem = _problem(record)
+            if problem:
+                problems.append(f"{file.name}: row {number} of row group {group} {problem}")
+                continue
+            located = {"clip_id": str(record["clip_id"]), "file": file.name, "group": group, "row": number}
+            records.append({**record, **located})
     return records
+
+
+def _problem(record: dict) -> str | None:
+    """Return why a row is not a clip, or None."""
+    label, frames = record.get("label"), record["num_frames"]
+    if "clip_id" not in record or label is None:
+        return f"has no {'label' if 'clip_id' in record else 'clip_id'}"
+    if not isinstance(label, str) and (not isinstance(label, int) or isinstance(label, bool) or label < 0):
+        return f"has label {label!r}; expected a text or an integer from 0"
+    if not isinstance(frames, int) or frames < 1:
+        return f"has {frames!r} frames"
+    return None

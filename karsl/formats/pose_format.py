@@ -19,8 +19,20 @@ import numpy as np
 
 from karsl.errors import CorruptRecordError, DataErrors, missing_extra
 from karsl.formats.base import SUPPORTS_ALL, ConversionJob, file_with_suffix, register_format
-from karsl.formats.folders import SIDECAR, UniqueNames, class_folders, collect_errors, read_sidecar, records_of_folders
+from karsl.formats.folders import (
+    SIDECAR,
+    Listing,
+    UniqueNames,
+    class_folders,
+    class_name,
+    collect_errors,
+    read_sidecar,
+    records_of_folders,
+)
+from karsl.formats.persons import NOTE, select_person
 from karsl.io.annotations import write_data_list
+from karsl.io.file_list import has_file
+from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.npy import BROKEN
 from karsl.io.sources import FunctionSource, public_record, remap_clip
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton, skeleton_names
@@ -187,29 +199,39 @@ def _file_skeleton(components: Sequence[Any]) -> tuple[Skeleton, np.ndarray]:
     return next((s for s in known if s.names == skeleton.names), skeleton), np.array(indices, dtype=np.int64)
 
 
-def _read_clip(root: Path, target: Skeleton, record: dict) -> np.ndarray:
+def _read_clip(root: Path, target: Skeleton, missing: MissingPoints, record: dict) -> np.ndarray:
     path = root / record["file"]
     pose = _read(path)
     skeleton, indices = _file_skeleton(pose.header.components)
-    clip = _to_clip(pose, where=str(path))[:, indices]
+    clip = _to_clip(pose, missing, where=str(path))[:, indices]
     return clip if skeleton.names == target.names else remap_clip(clip, target.mapping_from(skeleton))
 
 
-def _to_clip(pose: Any, *, where: str) -> np.ndarray:
-    """Return float32 (T, all points of the file, 4) of the most visible person, with pixels divided by the image size."""
-    data, score = np.ma.getdata(pose.body.data), np.clip(np.asarray(pose.body.confidence, np.float32), 0, 1)
-    size = pose.header.dimensions
-    if data.ndim != 4 or not data.shape[0] or not data.shape[1] or min(size.width, size.height) < 1:
-        raise CorruptRecordError(f"{where}: data of shape {data.shape}, image {size.width} x {size.height}; export it again")
-    person = int(score.sum((0, 2)).argmax())
-    clip = np.zeros((*score[:, person].shape, 4), np.float32)
+def _to_clip(pose: Any, missing: MissingPoints, *, where: str) -> np.ndarray:
+    """Return float32 (T, all points of the file, 4) of one person with pixels divided by the image size.
+
+    See `select_person`. A point with a confidence but with NaN coordinates is missing. Without an image size, pixels stay.
+    """
+    data, score = np.ma.getdata(pose.body.data), np.asarray(pose.body.confidence, np.float32)
+    if data.ndim != 4 or not data.shape[0] or not data.shape[1]:
+        raise CorruptRecordError(f"{where}: data of shape {data.shape}, no frames or no person; export it again")
     axes = min(3, data.shape[3])
-    clip[..., :axes], clip[..., 3] = data[:, person, :, :axes], score[:, person]
-    clip[..., :2] /= np.array([size.width, size.height], np.float32)
+    score = np.where(np.isnan(data[..., :2]).all(-1), np.float32(0), np.clip(np.nan_to_num(score), 0, 1))
+    person = select_person(np.moveaxis(data, 1, 0), np.moveaxis(score, 1, 0))
+    points = missing.clear(np.concatenate([data[:, person, :, :axes], score[:, person, :, None]], axis=-1))
+    clip = np.zeros((*points.shape[:2], 4), np.float32)
+    clip[..., :axes], clip[..., 3] = points[..., :-1], points[..., -1]
+    clip[..., :2] /= np.array(_image_size(pose) or (1, 1), np.float32)
     clip[clip[..., 3] == 0] = 0
     if not np.isfinite(clip).all():
         raise CorruptRecordError(f"{where}: points with a confidence above 0 have non-finite coordinates; export it again")
     return clip
+
+
+def _image_size(pose: Any) -> tuple[int, int] | None:
+    """Return width and height of the image, or None if the file does not say (0 is common, for drawing only)."""
+    size = pose.header.dimensions
+    return (size.width, size.height) if min(size.width, size.height) > 0 else None
 
 
 def write_pose(out: Path, job: ConversionJob) -> None:
@@ -253,27 +275,28 @@ def _header_components(skeleton: Skeleton) -> tuple[list[Any], np.ndarray]:
     "pose",
     description="<class>/<clip>.pose, MediaPipe Holistic or OpenPose; pose-format reads it",
     cannot_store="nothing; world landmarks and further persons are not read",
-    detect=lambda path: file_with_suffix(".pose")(path) or (path.is_dir() and any(path.rglob("*.pose"))),
+    detect=lambda path: file_with_suffix(".pose")(path) or has_file(path, (".pose",), below=True),
     priority=90,
     writer=write_pose,
     supports=SUPPORTS_ALL,
     extra="pose",
 )
-def open_pose(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> FunctionSource:
+def open_pose(path: Path, *, skeleton: Skeleton | None = None, missing: MissingPoints = STRICT, **_: Any) -> FunctionSource:
     """Open a file or a folder of files. Folders are classes unless there is a `clips.json`.
 
     Raises:
         MissingExtraError: If pose-format is not installed.
-        DataErrors: If files cannot be read or, without `skeleton`, differ in their points, with all of them.
+        DataErrors: If no file can be read, with all problems.
     """
     root = path if path.is_dir() else path.parent
-    sidecar = read_sidecar(root) if path.is_dir() else None
-    metainfo, records = sidecar or (records_of_folders(root, "*.pose") if path.is_dir() else _single_file(path))
-    if sidecar and skeleton is None and "skeleton" in metainfo:
-        skeleton = get_skeleton(metainfo["skeleton"])
-    first, notes = skeleton, set()
+    clips = _list_clips(path)
+    if skeleton is None and "skeleton" in clips.metainfo:
+        skeleton = get_skeleton(clips.metainfo["skeleton"])
+    first = skeleton
+    notes: set[str] = set()
+    records: list[dict] = []
     problems: list[str] = []
-    for record in records:
+    for record in clips.records:
         with collect_errors(problems):
             pose = _read(root / record["file"], header_only=True)
             found = _file_skeleton(pose.header.components)[0]
@@ -281,16 +304,22 @@ def open_pose(path: Path, *, skeleton: Skeleton | None = None, **_: Any) -> Func
             if skeleton is None and found.names != first.names:
                 differing = f"{found.num_keypoints} points that differ from the first file's"
                 problems.append(f"{record['file']} has {differing}; pass a skeleton")
-            record |= {"num_frames": pose.body.data.shape[0], "fps": float(pose.body.fps)}
+                continue
+            records.append({**record, "num_frames": pose.body.data.shape[0], "fps": float(pose.body.fps)})
             notes |= _notes(pose)
-    if problems or first is None:
+    if first is None:
         raise DataErrors(str(path), problems)
-    metainfo = {**metainfo, "skeleton": describe_skeleton(first)}
-    return FunctionSource(metainfo, first, records, partial(_read_clip, root, first), tuple(sorted(notes)))
+    metainfo = {**clips.metainfo, "skeleton": describe_skeleton(first)}
+    reader = partial(_read_clip, root, first, missing)
+    return FunctionSource(metainfo, first, records, reader, (*clips.notes, *sorted(notes)), problems=tuple(problems))
 
 
-def _single_file(path: Path) -> tuple[dict, list[dict]]:
-    return {"dataset_name": path.stem, "classes": (path.stem,)}, [{"clip_id": path.stem, "label": 0, "file": path.name}]
+def _list_clips(path: Path) -> Listing:
+    """Return the clip of a file, or those of a folder by its sidecar or its subfolders."""
+    if path.is_dir():
+        return read_sidecar(path) or records_of_folders(path, ".pose")
+    record = {"clip_id": path.stem, "label": 0, "file": path.name}
+    return Listing({"dataset_name": path.stem, "classes": (class_name(path.stem),)}, [record])
 
 
 def _notes(pose: Any) -> set[str]:
@@ -304,5 +333,7 @@ def _notes(pose: Any) -> set[str]:
         if component.format not in ("XYC", "XYZC"):
             notes.add(f"points have the values {component.format}; only x, y, z and confidence are read")
     if pose.body.data.shape[1] > 1:
-        notes.add("some files have several persons; only the most visible one is read")
+        notes.add(f"some files have several persons; {NOTE}")
+    if _image_size(pose) is None:
+        notes.add("some files do not say the size of the image (0 x 0); their coordinates are read as they are")
     return notes

@@ -1,12 +1,14 @@
 """Pickles of mmaction2 and pyskl, `{"split": {...}, "annotations": [...]}`, with all clips in one file.
 
+A pickle of the list of annotations alone, as mmaction2 0.x documents, is read, too; its clips have no split.
+
 Source: https://mmaction2.readthedocs.io/en/latest/user_guides/prepare_dataset.html (skeleton-based action recognition).
 """
 
 from __future__ import annotations
 
+import math
 import pickle
-from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,25 +16,30 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import AnnotationError, CorruptRecordError, DataErrors
+from karsl.errors import AnnotationError, CorruptRecordError
 from karsl.formats.base import SUPPORTS_ALL, ConversionJob, class_list, file_with_suffix, register_format, resolve_skeleton
+from karsl.formats.persons import NOTE, select_person
 from karsl.formats.safe_pickle import Trusted, load_safe_pickle
+from karsl.io.annotations import record_splits
+from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.sources import FunctionSource, public_record
 from karsl.skeletons import Skeleton, describe_skeleton
 
 _KEYS = ("frame_dir", "label", "keypoint")
 
 
-def _read_clip(path: Path, clips: list[dict], record: dict) -> np.ndarray:
-    return to_clip(clips[record["index"]], where=f"{path}: clip {record['clip_id']!r}")
+def _read_clip(path: Path, clips: list[dict], missing: MissingPoints, record: dict) -> np.ndarray:
+    return to_clip(clips[record["index"]], where=f"{path}: clip {record['clip_id']!r}", missing=missing)
 
 
-def to_clip(annotation: dict, *, where: str) -> np.ndarray:
-    """Convert the most visible person of an annotation to a canonical clip, with pixels divided by the image size.
+def to_clip(annotation: dict, *, where: str, missing: MissingPoints = STRICT) -> np.ndarray:
+    """Convert one person of an annotation, see `select_person`, to a canonical clip, with pixels divided by the image size.
 
     Args:
-        annotation: `keypoint` (M, T, V, 2 or 3), and optionally `keypoint_score` (M, T, V) and `img_shape` (height, width).
+        annotation: `keypoint` (M, T, V, 2 or 3), and optionally `keypoint_score` (M, T, V) and `img_shape`: height, width
+            and perhaps the number of channels.
         where: Name of the clip, for errors.
+        missing: Rules that say which points are missing. A point whose coordinates are all NaN always is.
 
     Returns:
         float32 (T, V, 4).
@@ -44,13 +51,14 @@ def to_clip(annotation: dict, *, where: str) -> np.ndarray:
     score = annotation.get("keypoint_score")
     # without scores, zeros are missing points, as in the 3D skeletons of NTU
     score = (keypoint != 0).any(-1).astype(np.float32) if score is None else np.asarray(score, np.float32)
-    person = int(score.sum((1, 2)).argmax())
-    xyz, score = keypoint[person], np.clip(score[person], 0, 1)
-    height, width = annotation.get("img_shape") or (1, 1)
-    clip = np.zeros((*score.shape, 4), np.float32)
-    clip[..., : xyz.shape[-1]], clip[..., 3] = xyz, score
+    score = np.where(np.isnan(keypoint).all(-1), np.float32(0), np.clip(np.nan_to_num(score), 0, 1))
+    person = select_person(keypoint, score)
+    points = missing.clear(np.concatenate([keypoint[person], score[person][..., None]], axis=-1))
+    height, width = _image_size(annotation) or (1, 1)
+    clip = np.zeros((*points.shape[:2], 4), np.float32)
+    clip[..., : points.shape[-1] - 1], clip[..., 3] = points[..., :-1], points[..., -1]
     clip[..., :2] /= np.array([width, height], np.float32)
-    clip[score <= 0] = 0
+    clip[~(clip[..., 3] > 0)] = 0
     if not np.isfinite(clip).all():
         raise CorruptRecordError(f"{where} has points with a score above 0 and non-finite coordinates; export it again")
     return clip
@@ -73,7 +81,8 @@ def write_pyskl(out: Path, job: ConversionJob, *, num_coordinates: int = 3) -> N
                 "keypoint_score": np.ascontiguousarray(clip[..., 3])[None],
             }
         )
-        split.setdefault(record.get("split", "train"), []).append(record["clip_id"])
+        for name in record_splits(record) or ("train",):
+            split.setdefault(name, []).append(record["clip_id"])
     metainfo = {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)}
     with out.open("wb") as stream:
         pickle.dump({"split": split, "annotations": annotations, "metainfo": metainfo}, stream, protocol=4)
@@ -100,65 +109,81 @@ def write_pyskl(out: Path, job: ConversionJob, *, num_coordinates: int = 3) -> N
     supports=frozenset({"score", "mask"}),
     supports_half=True,
 )
-def open_pyskl(path: Path, *, skeleton: Skeleton | None = None, trusted: Trusted = (), **_: Any) -> FunctionSource:
-    """Open a trusted pickle. Only the most visible person of a clip is read.
+def open_pyskl(
+    path: Path, *, skeleton: Skeleton | None = None, trusted: Trusted = (), missing: MissingPoints = STRICT, **_: Any
+) -> FunctionSource:
+    """Open a trusted pickle. Only one person of a clip is read, see `select_person`.
 
     Raises:
         ConfigError: If the file is not trusted.
         AnnotationError: If it is not of this format, or neither it nor `skeleton` names the skeleton.
-        DataErrors: If clips are invalid, with all of them.
     """
     content = load_safe_pickle(path, trusted=trusted)
+    if isinstance(content, list):
+        content = {"annotations": content}
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
-        raise AnnotationError(f"{path}: not a dict with 'split' and 'annotations'; is it a file of mmaction2 or pyskl?")
+        expected = "neither a list of annotations nor a dict with 'split' and 'annotations'"
+        raise AnnotationError(f"{path}: {expected}; is it a file of mmaction2 or pyskl?")
     stored = content.get("metainfo") or {}
-    points = resolve_skeleton(stored.get("skeleton"), skeleton, where=path)
     splits = content.get("split") or {}
-    split_of = {clip: name for name, clips in splits.items() for clip in clips}
+    if not isinstance(stored, dict) or not (isinstance(splits, dict) and all(isinstance(v, list) for v in splits.values())):
+        raise AnnotationError(f"{path}: 'split' is not a dict of lists of clips, or 'metainfo' not a dict; export it again")
+    points = resolve_skeleton(stored.get("skeleton"), skeleton, where=path)
+    splits_of: dict[Any, list[str]] = {}
+    for name, members in splits.items():
+        for clip in dict.fromkeys(members):
+            splits_of.setdefault(clip, []).append(name)
     clips = content["annotations"]
-    problems = [
-        f"annotation {index} {problem}"
-        for index, clip in enumerate(clips)
-        if (problem := _problem(clip, points.num_keypoints))
-    ]
-    if problems:
-        raise DataErrors(str(path), problems)
-    records = [_record(clip, index, split_of) for index, clip in enumerate(clips)]
+    found = {index: _problem(clip, points.num_keypoints) for index, clip in enumerate(clips)}
+    problems = tuple(f"annotation {index} {problem}" for index, problem in found.items() if problem)
+    records = [_record(clip, index, splits_of) for index, clip in enumerate(clips) if not found[index]]
     metainfo = {"dataset_name": path.stem, "classes": class_list(r["label"] for r in records), **stored}
     metainfo["skeleton"] = describe_skeleton(points)
-    return FunctionSource(metainfo, points, records, partial(_read_clip, path, clips), tuple(_notes(clips, splits)))
+    notes = tuple(_notes([clips[record["index"]] for record in records]))
+    return FunctionSource(metainfo, points, records, partial(_read_clip, path, clips, missing), notes, problems=problems)
 
 
-def _notes(clips: list[dict], splits: dict) -> Iterator[str]:
+def _notes(clips: list[dict]) -> Iterator[str]:
     several = sum(len(clip["keypoint"]) > 1 for clip in clips)
     if several:
-        yield f"{several} clips have several persons; only the most visible one is read"
-    counts = Counter(clip for names in splits.values() for clip in names)
-    repeated = sum(count > 1 for count in counts.values())
-    if repeated:
-        yield f"{repeated} clips are in several splits; the last one is used"
+        yield f"{several} clips have several persons; {NOTE}"
 
 
 def _problem(clip: Any, num_keypoints: int) -> str | None:
     if not isinstance(clip, dict) or any(key not in clip for key in _KEYS):
         return f"is not a dict with {_KEYS}"
     name, keypoint, score, label = repr(clip["frame_dir"]), clip["keypoint"], clip.get("keypoint_score"), clip["label"]
+    if not isinstance(clip["frame_dir"], (str, int)):
+        return f"({name}): frame_dir is a {type(clip['frame_dir']).__name__}, not a name"
     if not isinstance(label, int) or label < 0:
         return f"({name}): label {label!r} is not an integer from 0"
     if not isinstance(keypoint, np.ndarray) or keypoint.ndim != 4 or not keypoint.shape[0] or not keypoint.shape[1]:
         return f"({name}): keypoint is not an array (persons, frames, points, 2 or 3)"
     if keypoint.shape[2] != num_keypoints or keypoint.shape[3] not in (2, 3):
         return f"({name}): keypoint has shape {keypoint.shape}, the skeleton has {num_keypoints} points"
-    if not all(isinstance(side, (int, float)) and side > 0 for side in clip.get("img_shape") or (1, 1)):
+    if _image_size(clip) is None:
         return f"({name}): img_shape is {clip['img_shape']!r}; expected height and width"
     if score is not None and np.shape(score) != keypoint.shape[:3]:
         return f"({name}): keypoint_score has shape {np.shape(score)}, keypoint {keypoint.shape}"
     return None
 
 
-def _record(clip: dict, index: int, split_of: dict) -> dict:
+def _image_size(clip: dict) -> tuple[float, float] | None:
+    """Return height and width, (1, 1) without `img_shape`, or None if it is neither absent nor two positive numbers."""
+    shape = clip.get("img_shape")
+    if shape is None or np.size(shape) == 0:
+        return 1, 1
+    sides = shape.tolist() if isinstance(shape, np.ndarray) else shape
+    if not isinstance(sides, (list, tuple)) or len(sides) not in (2, 3):
+        return None
+    height, width = sides[:2]
+    is_valid = all(isinstance(side, (int, float)) and 0 < side < math.inf for side in (height, width))
+    return (height, width) if is_valid else None
+
+
+def _record(clip: dict, index: int, splits_of: dict[Any, list[str]]) -> dict:
     record = {"clip_id": str(clip["frame_dir"]), "label": int(clip["label"]), "num_frames": clip["keypoint"].shape[1]}
     record |= {key: clip[key] for key in ("sign", "signer", "fps") if key in clip}
-    if clip["frame_dir"] in split_of:
-        record["split"] = split_of[clip["frame_dir"]]
+    if names := splits_of.get(clip["frame_dir"]):
+        record["split"] = names[0] if len(names) == 1 else names
     return {**record, "index": index}

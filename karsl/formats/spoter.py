@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,11 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import AnnotationError, CorruptRecordError, DataErrors
-from karsl.formats.base import ConversionJob, file_with_suffix, register_format
+from karsl.formats.base import ConversionJob, class_list, file_with_suffix, register_format
+from karsl.io.annotations import join_splits, parse_splits
+from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.sources import FunctionSource
+from karsl.schema import whole_number
 from karsl.skeletons import get_skeleton
 
 _METADATA = ("clip_id", "gloss", "gloss_ar", "sign", "signer", "split")
@@ -52,14 +55,18 @@ def _normalize_column(column: str) -> str:
     return re.sub(r"_right_", "_1_", re.sub(r"_left_", "_0_", column, flags=re.IGNORECASE), flags=re.IGNORECASE)
 
 
-def _read_clip(path: Path, header: tuple[str, ...], record: dict) -> np.ndarray:
+def _read_clip(path: Path, header: tuple[str, ...], missing: MissingPoints, record: dict) -> np.ndarray:
+    where = f"{path}: row {record['row']}"
     with path.open("rb") as stream:
         stream.seek(record["byte"])
-        line = stream.read(record["bytes"]).decode("utf-8")
-    return to_clip(dict(zip(header, _split_cells(line), strict=False)), where=f"{path}: row {record['row']}")
+        try:
+            cells = next(_csv_rows([stream.read(record["bytes"]).decode("utf-8")]), [])
+        except (ValueError, csv.Error) as error:
+            raise CorruptRecordError(f"{where}: was the file changed after it was listed? ({error})") from error
+    return to_clip(dict(zip(header, cells, strict=False)), where=where, missing=missing)
 
 
-def to_clip(row: dict[str, str], *, where: str) -> np.ndarray:
+def to_clip(row: dict[str, str], *, where: str, missing: MissingPoints = STRICT) -> np.ndarray:
     """Convert a row to a canonical clip, float32 (T, 54, 4). A point at (0, 0) is missing. `neck` columns are optional.
 
     Raises:
@@ -74,6 +81,7 @@ def to_clip(row: dict[str, str], *, where: str) -> np.ndarray:
     for index, name in enumerate(names):
         for axis, letter in enumerate("XY"):
             clip[:, index, axis] = values.get(f"{landmark(name)}_{letter}", 0)
+    clip = missing.clear(clip)
     if not np.isfinite(clip).all():
         raise CorruptRecordError(f"{where}: a coordinate is not finite; export it again")
     clip[..., 3] = (clip[..., :2] != 0).any(-1)
@@ -98,7 +106,12 @@ def write_spoter(out: Path, job: ConversionJob) -> None:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(("labels", *_METADATA, *columns))
         for record, clip in job.clips():
-            metadata = {**record, "gloss": job.gloss(record), "gloss_ar": arabic[record["label"]] if arabic else ""}
+            metadata = {
+                **record,
+                "split": join_splits(record),
+                "gloss": job.gloss(record),
+                "gloss_ar": arabic[record["label"]] if arabic else "",
+            }
             xy = clip[..., :2].reshape(len(clip), -1).T
             cells = ["[" + ", ".join([f"{v:.{_DIGITS}g}" for v in values]) + "]" for values in xy.tolist()]
             rows.writerow((record["label"], *(metadata.get(key, "") for key in _METADATA), *cells))
@@ -115,46 +128,58 @@ def write_spoter(out: Path, job: ConversionJob) -> None:
     skeleton="spoter_54",
     supports=frozenset(),
 )
-def open_spoter(path: Path, **_: Any) -> FunctionSource:
-    """Open a CSV file. Rows are read on demand, by their byte offset.
+def open_spoter(path: Path, *, missing: MissingPoints = STRICT, **_: Any) -> FunctionSource:
+    """Open a CSV file. Rows are read on demand, by their byte offset. Cells may contain line breaks if they are quoted.
 
     Raises:
-        AnnotationError: If a column is missing.
-        DataErrors: If rows do not match the header, with all of them.
+        AnnotationError: If a column is missing, or the file is not a CSV file in UTF-8.
+        DataErrors: If there is no valid row.
     """
-    lines = _read_lines(path)
-    header = tuple(_normalize_column(c) for c in _split_cells(next(lines, ("", 0, 0))[0]))
-    missing = [c for c in ("labels", *_columns()) if c not in header and not c.startswith("neck_")]
-    if missing:
-        raise AnnotationError(f"{path}: no column {missing[0]!r} (and {len(missing) - 1} more); is it a file of SPOTER?")
+    rows = _read_rows(path)
+    header = tuple(_normalize_column(c) for c in next(rows, ([], 0, 0))[0])
+    absent = [c for c in ("labels", *_columns()) if c not in header and not c.startswith("neck_")]
+    if absent:
+        raise AnnotationError(f"{path}: no column {absent[0]!r} (and {len(absent) - 1} more); is it a file of SPOTER?")
     records: list[dict] = []
     problems: list[str] = []
     glosses: dict[int, tuple[str, str, int | None]] = {}
-    for number, (line, byte, size) in enumerate(lines, start=1):
-        cells = _split_cells(line)
+    for number, (cells, byte, size) in enumerate(rows, start=1):
         row = dict(zip(header, cells, strict=False))
-        if len(cells) != len(header) or not (row.get("labels") or "").strip().isdecimal():
-            problems.append(f"row {number} has {len(cells)} cells of {len(header)}, labels {row.get('labels')!r}")
+        problem = _problem(row, cells, header)
+        if problem:
+            problems.append(f"row {number} has {problem}")
             continue
         record = _record(row, path.stem, number) | {"row": number, "byte": byte, "bytes": size}
         label = record["label"]
         glosses[label] = (row.get("gloss") or f"{label:04d}", row.get("gloss_ar") or "", record.get("sign"))
         records.append(record)
-    if problems or not records:
+    if not records:
         raise DataErrors(str(path), problems or ["the file has no rows"])
-    return FunctionSource(_metainfo(path, glosses), get_skeleton("spoter_54"), records, partial(_read_clip, path, header))
+    reader = partial(_read_clip, path, header, missing)
+    return FunctionSource(_metainfo(path, glosses), get_skeleton("spoter_54"), records, reader, problems=tuple(problems))
+
+
+def _problem(row: dict[str, str], cells: list[str], header: tuple[str, ...]) -> str | None:
+    """Return why a row is not a clip, or None."""
+    label = whole_number(row.get("labels"))
+    if len(cells) != len(header) or label is None or label < 0:
+        return f"{len(cells)} cells of {len(header)}, labels {row.get('labels')!r}"
+    sign = row.get("sign") or "1"
+    return None if whole_number(sign) is not None else f"sign {sign!r}; expected a SignID or nothing"
 
 
 def _record(row: dict[str, str], stem: str, number: int) -> dict:
-    record: dict = {"clip_id": row.get("clip_id") or f"{stem}/{number:06d}", "label": int(row["labels"])}
+    record: dict = {"clip_id": row.get("clip_id") or f"{stem}/{number:06d}", "label": whole_number(row["labels"])}
     record |= {"num_frames": row["leftEar_X"].count(",") + 1}
-    record |= {key: row[key] for key in ("signer", "split") if row.get(key)}
-    return record | ({"sign": int(row["sign"])} if row.get("sign") else {})
+    record |= {"signer": row["signer"]} if row.get("signer") else {}
+    record |= {"split": parse_splits(row["split"])} if row.get("split") else {}
+    return record | ({"sign": whole_number(row["sign"])} if row.get("sign") else {})
 
 
 def _metainfo(path: Path, glosses: dict[int, tuple[str, str, int | None]]) -> dict:
-    rows = [glosses.get(label, (f"{label:04d}", "", None)) for label in range(max(glosses) + 1)]
-    english, arabic, signs = zip(*rows, strict=True)
+    english = class_list(glosses, {label: gloss for label, (gloss, _, _) in glosses.items()})
+    rows = [glosses.get(label, ("", "", None)) for label in range(len(english))]
+    _, arabic, signs = zip(*rows, strict=True)
     metainfo: dict = {"dataset_name": path.stem, "skeleton": "spoter_54", "classes": english}
     if any(arabic):
         metainfo["classes_ar"] = arabic
@@ -163,17 +188,33 @@ def _metainfo(path: Path, glosses: dict[int, tuple[str, str, int | None]]) -> di
     return metainfo
 
 
-def _read_lines(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Yield each line with its byte offset and size, without a byte-order mark."""
+def _read_rows(path: Path) -> Iterator[tuple[list[str], int, int]]:
+    """Yield the cells of each row that is not empty, with its byte offset and size, without a byte-order mark.
+
+    Raises:
+        AnnotationError: If the file is not a CSV file in UTF-8.
+    """
     with path.open("rb") as stream:
         start = 3 if stream.read(3) == b"\xef\xbb\xbf" else 0
         stream.seek(start)
-        for raw in stream:
-            if raw.strip():
-                yield raw.decode("utf-8"), start, len(raw)
-            start += len(raw)
+        sizes: list[int] = []  # of the lines that the parser has read: those of one row when it returns the row
+
+        def lines() -> Iterator[str]:
+            for raw in stream:
+                sizes.append(len(raw))
+                yield raw.decode("utf-8")
+
+        try:
+            for cells in _csv_rows(lines()):
+                size = sum(sizes)
+                if any(cell.strip() for cell in cells):
+                    yield cells, start, size
+                start += size
+                sizes.clear()
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise AnnotationError(f"{path}: not a CSV file in UTF-8, at byte {start} ({error}); export it again") from error
 
 
-def _split_cells(line: str) -> list[str]:
+def _csv_rows(lines: Iterable[str]) -> Iterator[list[str]]:
     csv.field_size_limit(_MAX_CELL_BYTES)
-    return next(csv.reader([line]), [])
+    return csv.reader(lines)

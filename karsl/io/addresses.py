@@ -1,12 +1,11 @@
 """Check of addresses and lengths that come from outside: records, indexes of tars and of servers, tables of clips.
 
-Compiled code reads memory by address. `row_offset` is the only rule by which it gets one; the batch pass has it compiled, too
-(`karsl.datasets.batching.kernel`).
+Compiled code reads memory by address. `row_offset` is the only rule by which it gets one; `karsl.datasets.batching.kernel`
+compiles it into the batch pass.
 """
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from karsl.errors import CorruptRecordError
 
-CLIP_DTYPES = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
+CLIP_DTYPES: dict[str, np.dtype] = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
 """Dtypes of clips that are read in place, by their names in records."""
 
 
@@ -39,10 +38,10 @@ class ClipLayout(NamedTuple):
             CorruptRecordError: If one of them is unknown.
         """
         name, raw = record.get("dtype"), record.get("raw")
-        if not isinstance(name, str) or name not in CLIP_DTYPES or raw not in (None, 3, 4):
+        if not isinstance(name, str) or name not in CLIP_DTYPES or (raw is not None and not is_raw(raw)):
             raise CorruptRecordError(
-                f"{where}: no clip of dtype {name!r} with raw={raw!r} can be read in place, expected float16 or float32 with 3 "
-                "or 4 values per keypoint; index the file again"
+                f"{where}: no clip of dtype {name!r} with raw={raw!r} can be read in place, expected float16 or float32 "
+                "with 3 or 4 values per keypoint; index the file again"
             )
         return cls(CLIP_DTYPES[name], num_keypoints, raw)
 
@@ -54,6 +53,11 @@ class ClipLayout(NamedTuple):
     def view(self, stored: np.ndarray) -> np.ndarray:
         """Return the uint8 bytes of a clip as (T, V, 3 or 4), not copied."""
         return stored.view(self.dtype).reshape(-1, self.num_keypoints, self.raw or 4)
+
+
+def is_raw(value: Any) -> bool:
+    """Return True if a value is the number of values per keypoint of a raw clip."""
+    return type(value) is int and value in (3, 4)
 
 
 def row_offset(start: int, frames: int, step: int, frame_bytes: int, size: int) -> int:
@@ -77,8 +81,8 @@ def row_offset(start: int, frames: int, step: int, frame_bytes: int, size: int) 
     return start * step
 
 
-def check_integers(where: str, **values: Any) -> None:
-    """Check numbers of a record that locate its clip.
+def check_integers(where: str, **values: Any) -> tuple[int, ...]:
+    """Return numbers that locate a clip, after a check of their type.
 
     Raises:
         CorruptRecordError: If one is missing or not an integer.
@@ -86,14 +90,4 @@ def check_integers(where: str, **values: Any) -> None:
     for name, value in values.items():
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
             raise CorruptRecordError(f"{where}: {name}={value!r} of a record is not an integer; index the file again")
-
-
-def check_mapped_size(path: object, mapped: mmap.mmap, needed: int) -> None:
-    """Check that a file was not cut after it was mapped: touching its pages would end the process with SIGBUS.
-
-    Raises:
-        CorruptRecordError: If the file has less than `needed` bytes.
-    """
-    current = mapped.size()
-    if current < needed:
-        raise CorruptRecordError(f"{path}: {current} of {needed} bytes are left, cut while in use; copy it again")
+    return tuple(values.values())

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from karsl.errors import CorruptRecordError
+from karsl.io.file_list import has_suffix, visible_files
 from karsl.io.hdf5 import Dataset, list_datasets, read_dataset
 from karsl.io.lru import LRU, nbytes
 from karsl.io.npy import BROKEN, MappedFiles
@@ -33,10 +34,10 @@ def frame_files(folder: str | Path) -> list[Path]:
         CorruptRecordError: If a file is not named by a number, or a number is repeated or skipped.
     """
     folder = Path(folder)
-    files = [p for p in folder.glob("*.npy") if not p.name.startswith(".")]
+    files = [p for p in visible_files(folder) if has_suffix(p.name, (".npy",))]
     odd = sorted(p.name for p in files if not p.stem.isdecimal())
     if odd:
-        raise CorruptRecordError(f"{folder}: {odd[0]!r} is not named by a frame number; rename or remove it")
+        raise CorruptRecordError(f"{folder}: {odd[0]!r} is not named by a frame number; rename it or move it away")
     numbered = sorted((int(p.stem), p.name) for p in files)
     numbers = [number for number, _ in numbered]
     gaps = [b for a, b in zip(numbers, numbers[1:], strict=False) if b != a + 1]

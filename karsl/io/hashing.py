@@ -15,6 +15,7 @@ import msgpack
 from xxhash import xxh3_64, xxh3_64_hexdigest, xxh3_128
 
 from karsl.io.atomic import atomic_path
+from karsl.io.file_list import is_loop
 from karsl.io.shared_file import SharedFile, read_at
 
 RACY_NS = 2_000_000_000
@@ -90,9 +91,10 @@ def _list_folder(folder: Path) -> Iterator[tuple]:
     for entry in ordered:
         if entry.is_dir():
             yield entry.path, "folder"
-            yield from _list_folder(Path(entry.path))
+            if not is_loop(entry, folder):
+                yield from _list_folder(Path(entry.path))
         else:
-            stat = entry.stat()
+            stat = entry.stat(follow_symlinks=os.path.exists(entry.path))  # a link without a target is listed itself
             yield entry.path, stat.st_size, stat.st_mtime_ns
 
 

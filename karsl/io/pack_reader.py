@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from numpy.lib import format as npy
 from xxhash import xxh3_64
 
 from karsl.errors import ConfigError, CorruptRecordError
-from karsl.io.addresses import check_mapped_size, row_offset
+from karsl.io.addresses import row_offset
 from karsl.io.npy import BROKEN
 from karsl.io.readahead import FileRanges, read_ahead
 
@@ -126,13 +127,13 @@ class Pack:
         Raises:
             CorruptRecordError: If a checksum differs; the error names the clip, its bytes and the remedy.
         """
-        _check_size(self._maps[0])
+        check_memmap(self._maps[0])
         if self._unverified is None:
             return
         if self.mode == "first touch" and not self._num_unverified:
             return
         for mapped in self._maps:
-            _check_size(mapped)
+            check_memmap(mapped)
         first = np.searchsorted(self._starts, starts, side="right") - 1
         counts = np.searchsorted(self._starts, starts + lengths, side="left") - first
         clips = np.unique(np.repeat(first, counts) + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts))
@@ -240,7 +241,7 @@ def clip_checksum(frames: np.ndarray, presence: np.ndarray) -> int:
 def _open_map(path: Path) -> np.memmap:
     if not path.is_file():
         manifest, hint = path.with_name(MANIFEST), "is data_root the folder of the pack?"
-        if manifest.is_file() and path.name.encode() not in manifest.read_bytes():
+        if manifest.is_file() and os.fsencode(path.name) not in manifest.read_bytes():
             hint = "the pack was replaced since this run opened it; start the run again"
         raise FileNotFoundError(f"{path}: no such file; {hint}")
     try:
@@ -249,5 +250,14 @@ def _open_map(path: Path) -> np.memmap:
         raise CorruptRecordError(f"{path}: no readable .npy file ({error}); pack the corpus again") from error
 
 
-def _check_size(mapped: np.memmap) -> None:
-    check_mapped_size(mapped.filename, mapped._mmap, mapped.offset + mapped.nbytes)  # type: ignore[attr-defined]
+def check_memmap(mapped: np.memmap) -> None:
+    """Check that a file was not cut after it was mapped: touching its pages would end the process with SIGBUS.
+
+    A file that is cut between this check and the end of the pass cannot be noticed.
+
+    Raises:
+        CorruptRecordError: If the file has fewer bytes than the array.
+    """
+    size, current = mapped.offset + mapped.nbytes, mapped._mmap.size()  # type: ignore[attr-defined]
+    if current < size:
+        raise CorruptRecordError(f"{mapped.filename}: {current} of {size} bytes are left, cut while in use; copy it again")

@@ -30,7 +30,7 @@ class ClipReader:
     | --- | --- |
     | `frame_start`, `num_frames` | rows of a pack's shard, mapped |
     | `byte_start`, `num_frames`, `dtype` | a canonical array in a mapped file, checked if the record has its `xxh3` |
-    | the same and `raw` | 3 or 4 values per keypoint in a mapped file, zeros where missing, such as a row of a `.npy` stack |
+    | the same and `raw` | 3 or 4 values per keypoint in a mapped file, zeros where missing, such as a row of an `.npy` |
     | `keypoint_index` | one clip of the stack that the next keys locate; or a whole number as `keypoint_key` |
     | `keypoint_key` | an array of an `.npz`, at its byte range if the record has it (`member`); a tensor of a `.pt` |
     | none of these | the whole `.npy` or `.pt` file; a folder with one `.npy` per frame |
@@ -44,7 +44,7 @@ class ClipReader:
         nonfinite: `'raise'` on NaN or infinity in a file, or `'missing'` to drop those points.
         verify: When checksums of packed clips are compared: `'off'`, `'first touch'`, `'always'`. Addresses and lengths are
             always checked, and values of `raw` clips at the first touch.
-        max_maps: Maximum number of mapped `.npy` files.
+        max_maps: Maximum number of mapped `.npy` files, and of shards of packs.
 
     Raises:
         ConfigError: If `nonfinite` or `verify` is unknown.
@@ -61,7 +61,7 @@ class ClipReader:
         self.cache: LRU[np.ndarray] = LRU(cache_bytes, nbytes)
         self._arrays = ArrayReader(max_maps)
         self._maps = self._arrays.maps
-        self._packs: dict[str, Pack] = {}
+        self._packs: dict[str, Pack] = {}  # the least recently used first; each has files open
         self._verified: dict[str, tuple[tuple, set[int]]] = {}  # state of a file, offsets of clips in it
 
     def read(
@@ -83,9 +83,8 @@ class ClipReader:
         if not isinstance(path, str):
             raise CorruptRecordError(f"keypoint_path={path!r} of a record is not the path of a file; index the clips again")
         if "frame_start" in record:
-            position = {name: record.get(name) for name in ("frame_start", "num_frames")}
-            check_integers(path, **position)
-            return self.pack(path, num_keypoints).checked_clip(*position.values())
+            start, frames = check_integers(path, frame_start=record["frame_start"], num_frames=record.get("num_frames"))
+            return self.pack(path, num_keypoints).checked_clip(start, frames)
         if "byte_start" in record:
             return self._read_bytes(record, num_keypoints)
         key, index = record.get("keypoint_key"), record.get("keypoint_index")
@@ -99,9 +98,12 @@ class ClipReader:
         Raises:
             CorruptRecordError: If its frames have another number of keypoints.
         """
-        pack = self._packs.get(path)
+        pack = self._packs.pop(path, None)
         if pack is None:
-            pack = self._packs[path] = Pack(path, verify=self.verify)
+            pack = Pack(path, verify=self.verify)
+            while len(self._packs) >= self._maps.max_open:
+                del self._packs[next(iter(self._packs))]
+        self._packs[path] = pack
         if pack.frames.shape[1] != num_keypoints:
             raise CorruptRecordError(
                 f"{path}: {pack.frames.shape[1]} keypoints, the skeleton has {num_keypoints}; is it right?"
@@ -169,13 +171,13 @@ class ClipReader:
         self.cache.clear()
 
     def _read_bytes(self, record: dict, num_keypoints: int) -> np.ndarray:
-        path, start, frames = record["keypoint_path"], record["byte_start"], record.get("num_frames")
-        check_integers(path, byte_start=start, num_frames=frames)
+        path = record["keypoint_path"]
+        start, frames = check_integers(path, byte_start=record["byte_start"], num_frames=record.get("num_frames"))
         layout, file = ClipLayout.parse(record, num_keypoints, path), self._maps.file(path)
         if row_offset(start, frames, 1, layout.frame_bytes, len(file.data)) < 0:
             raise CorruptRecordError(
-                f"{path}: no clip of {frames} frames of {layout.dtype} at byte {start}, the file has {len(file.data)} bytes; "
-                "was it cut or replaced? Index it again"
+                f"{path}: no clip of {frames} frames of {layout.dtype} at byte {start}, the file has {len(file.data)} "
+                "bytes; was it cut or replaced? Index it again"
             )
         stored, known = file.data[start : start + frames * layout.frame_bytes], self._verified_starts(path, file)
         if layout.raw is not None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from karsl.io.annotations import LOCATOR_KEYS
+from karsl.errors import CorruptRecordError
+from karsl.io.annotations import LOCATOR_KEYS, join_folder
 from karsl.io.array_layout import ArrayLayout
+from karsl.io.clip import value_problem
+from karsl.io.file_index import Progress
 from karsl.io.hashing import fingerprint_files, list_files
+from karsl.io.missing import STRICT, MissingPoints, likely_marker, marker_note
 from karsl.io.reader import ClipReader
 from karsl.skeletons import Skeleton, describe_skeleton
 
+_SAMPLES = 16  # clips that are searched for markers of missing points
 _PUBLIC_KEYS = ("clip_id", "label", "sign", "signer", "split", "num_frames", "fps")
 
 
@@ -41,12 +46,14 @@ class ClipSource(ABC):
         records: One dict per clip: `clip_id`, `num_frames`, `label` (index into `classes`), and `sign`, `signer`, `split` if
             known. Other keys locate the clip and belong to the source.
         notes: One sentence for each kind of content in the files that is not read.
+        problems: One sentence for each clip that cannot be read and is not in `records`. `open_clips` raises them.
     """
 
     metainfo: dict
     skeleton: Skeleton
     records: Sequence[dict]
     notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
     @abstractmethod
     def read(self, record: dict) -> np.ndarray:
@@ -71,7 +78,7 @@ class FunctionSource(ClipSource):
     """A source made of a list of records and a function that reads one of them.
 
     Args:
-        metainfo, skeleton, records, notes: See `ClipSource`.
+        metainfo, skeleton, records, notes, problems: See `ClipSource`.
         reader: Picklable function that maps a record to its canonical clip.
         root: File or folder that `reader` reads from. None disables resuming an interrupted `pack_clips`.
 
@@ -90,6 +97,7 @@ class FunctionSource(ClipSource):
     reader: Callable[[dict], np.ndarray]
     notes: tuple[str, ...] = ()
     root: Path | None = None
+    problems: tuple[str, ...] = ()
 
     def read(self, record: dict) -> np.ndarray:
         """Return the canonical clip of a record, float32 (T, V, 4)."""
@@ -108,9 +116,10 @@ class IndexedSource(ClipSource):
     """A source whose records locate their clips, see `ClipReader`. Files are opened in the process that reads.
 
     Args:
-        metainfo, skeleton, records, notes: See `ClipSource`.
+        metainfo, skeleton, records, notes, problems: See `ClipSource`.
         root: Folder that the paths of the records are relative to.
         layout: Layout of arrays in files, see `ClipReader.read`.
+        missing: Rules that say which points are missing.
     """
 
     metainfo: dict
@@ -119,7 +128,12 @@ class IndexedSource(ClipSource):
     root: Path
     notes: tuple[str, ...] = ()
     layout: ArrayLayout | None = None
-    _reader: ClipReader = field(default_factory=lambda: ClipReader(cache_bytes=0), repr=False, compare=False)
+    problems: tuple[str, ...] = ()
+    missing: MissingPoints = STRICT
+    _reader: ClipReader = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_reader", ClipReader(cache_bytes=0, nonfinite=self.missing.nonfinite))
 
     def read(self, record: dict) -> np.ndarray:
         """Return the canonical clip of a record, float32 (T, V, 4)."""
@@ -127,8 +141,9 @@ class IndexedSource(ClipSource):
 
     def read_stored(self, record: dict) -> np.ndarray:
         """Return the canonical clip in its stored dtype, without a copy if the file is memory-mapped."""
-        path = os.path.join(self.root, record["keypoint_path"])
-        return self._reader.read({**record, "keypoint_path": path}, self.skeleton.num_keypoints, layout=self.layout)
+        path = join_folder(self.root, record["keypoint_path"])
+        located = {**record, "keypoint_path": path}
+        return self.missing.clear(self._reader.read(located, self.skeleton.num_keypoints, layout=self.layout))
 
     def public_record(self, record: dict) -> dict:
         """Return a record without the keys that locate its clip."""
@@ -158,7 +173,7 @@ class RemappedSource(ClipSource):
     def __init__(self, source: ClipSource, skeleton: Skeleton) -> None:
         self.source, self.skeleton = source, skeleton
         self.metainfo = {**source.metainfo, "skeleton": describe_skeleton(skeleton)}
-        self.records, self.notes = source.records, source.notes
+        self.records, self.notes, self.problems = source.records, source.notes, source.problems
         self._mapping = skeleton.mapping_from(source.skeleton)
 
     def read(self, record: dict) -> np.ndarray:
@@ -173,6 +188,78 @@ class RemappedSource(ClipSource):
     def fingerprint(self) -> str:
         """Fingerprint of the wrapped source."""
         return self.source.fingerprint
+
+
+class SubsetSource(ClipSource):
+    """Some clips of another source.
+
+    Args:
+        source: Source of the clips.
+        records: Records of the source.
+    """
+
+    def __init__(self, source: ClipSource, records: list[dict]) -> None:
+        self.source, self.records = source, records
+        self.metainfo, self.skeleton = source.metainfo, source.skeleton
+        self.notes, self.problems = source.notes, source.problems
+
+    def read(self, record: dict) -> np.ndarray:
+        """Return the canonical clip, float32 (T, V, 4)."""
+        return self.source.read(record)
+
+    def read_stored(self, record: dict) -> np.ndarray:
+        """Return the canonical clip in its stored dtype."""
+        return self.source.read_stored(record)
+
+    def public_record(self, record: dict) -> dict:
+        """Return the public keys of the wrapped source's record."""
+        return self.source.public_record(record)
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the wrapped source."""
+        return self.source.fingerprint
+
+
+def read_checked(source: ClipSource, record: dict) -> np.ndarray:
+    """Return the clip of a record, float32 (T, V, 4).
+
+    Raises:
+        CorruptRecordError: If it has no frames or not as many as its record says, or a value is not finite.
+        FileNotFoundError: If its file does not exist.
+    """
+    clip, where = source.read(record), f"clip {record['clip_id']!r}"
+    if len(clip) != record["num_frames"] or not len(clip):
+        raise CorruptRecordError(f"{where} has {len(clip)} frames, its record {record['num_frames']}; index it again")
+    problem = value_problem(clip)
+    if problem:
+        raise CorruptRecordError(f"{where} {problem}; export it again")
+    return clip
+
+
+def readable_clips(source: ClipSource, progress: Progress | None = None) -> tuple[ClipSource, list[str]]:
+    """Read every clip of a source; return the source without those that fail, and one sentence for each of these."""
+    records, problems = [], []
+    for record in progress(source.records, len(source.records)) if progress else source.records:
+        try:
+            read_checked(source, record)
+        except (CorruptRecordError, FileNotFoundError) as error:
+            problems.append(str(error))
+        else:
+            records.append(record)
+    return (SubsetSource(source, records) if problems else source), problems
+
+
+def marker_notes(source: ClipSource) -> tuple[str, ...]:
+    """Return a note for each convention of missing points that some clips, read from all over a source, seem to have."""
+    step = max(1, len(source.records) // _SAMPLES)
+    found: dict[str, str] = {}
+    for record in source.records[::step][:_SAMPLES]:
+        with suppress(CorruptRecordError, FileNotFoundError):  # reported when all clips are read
+            marker = likely_marker(source.read(record))
+            if marker:
+                found.setdefault(marker, record["clip_id"])
+    return tuple(marker_note(marker, clip_id) for marker, clip_id in found.items())
 
 
 def remap_clip(clip: np.ndarray, mapping: np.ndarray) -> np.ndarray:

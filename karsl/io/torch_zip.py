@@ -80,7 +80,7 @@ def _check_sizes(path: str | Path, archive: zipfile.ZipFile, size: int) -> None:
     declared = sum(info.file_size for info in archive.infolist())
     if declared > size:
         raise CorruptRecordError(
-            f"{path}: its members unpack to {declared} bytes, the file has {size}; torch.save compresses nothing, save it again"
+            f"{path}: its members unpack to {declared} bytes, the file has {size}; save it again with torch.save"
         )
 
 

@@ -109,18 +109,21 @@ class Point:
 
     @property
     def private_ratio(self) -> float | None:
-        """Largest fraction of private record pages, over the processes that need no copy."""
-        ratios = [p.private_ratio for p in self._readers if p.records is not None]
+        """Largest fraction of private record pages, over the processes that need no copy; 0 if there are none."""
+        if not self.readers:
+            return 0.0
+        ratios = [p.private_ratio for p in self.readers if p.records is not None]
         return None if not ratios or None in ratios else max(r for r in ratios if r is not None)
 
     @property
     def private_bytes(self) -> int | None:
         """Largest private copy of record pages in one process, in bytes."""
-        sizes = [p.private_bytes for p in self._readers]
-        return None if not sizes or None in sizes else max(s for s in sizes if s is not None)
+        sizes = [p.private_bytes for p in self.readers]
+        return None if None in sizes else max((s for s in sizes if s is not None), default=0)
 
     @property
-    def _readers(self) -> list[ProcessSample]:
+    def readers(self) -> list[ProcessSample]:
+        """Processes that could share the records: all, except the one that has the original as Python objects."""
         return [p for p in self.processes if p.records == "index" or not p.is_original]
 
 
@@ -158,6 +161,10 @@ def sharing_verdict(series: Series) -> str:
     last = series.last
     if {p.records for p in last.processes} == {None}:
         return "the dataset stores no records of a known kind"
+    if not last.readers:
+        return (
+            "there is one process, which has the original records; measure with --workers 2 to see whether workers copy them"
+        )
     ratio, private = last.private_ratio, last.private_bytes
     if ratio is None or private is None:
         return "unknown: this system does not show page maps of processes (Linux shows them for processes of the same user)"

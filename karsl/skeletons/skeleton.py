@@ -24,7 +24,7 @@ def mirror_name(name: str) -> str:
     return "_".join(_OTHER_SIDE.get(word, word) for word in name.split("_"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Skeleton:
     """Names, groups and bones of V keypoints; immutable and hashable.
 
@@ -45,6 +45,10 @@ class Skeleton:
     name: str
     parts: tuple[tuple[str, tuple[str, ...]], ...]
     bones: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        groups = ", ".join(f"{group} {len(names)}" for group, names in self.parts)
+        return f"Skeleton({self.name!r}, {self.num_keypoints} keypoints: {groups})"
 
     def __post_init__(self) -> None:
         parts = tuple((group, tuple(names)) for group, names in self.parts)  # lists, as in a config, are not hashable

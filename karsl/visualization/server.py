@@ -13,6 +13,7 @@ DNS rebinding: a foreign page whose name resolves to 127.0.0.1.
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 import sys
@@ -28,6 +29,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from karsl.errors import ConfigError, KarslError
+from karsl.io.paced_reader import PacedReader
 from karsl.io.pack_reader import Pack
 from karsl.visualization.clips.select import ClipFilter, ClipTable, shown_stages
 from karsl.visualization.draw.palette import group_styles
@@ -37,7 +39,7 @@ from karsl.visualization.page.encode import text_codes
 
 LOOPBACK = "127.0.0.1"
 MAX_CLIENTS = 256  # concurrent; further ones get 503
-_TIMEOUT_S = 15  # of an idle client
+_TIMEOUT_S = 15  # of a client, for its request and for the response
 _MAX_CACHED_CLIPS = 32  # about 50 KB each
 _HOSTS = ("127.0.0.1", "localhost", "[::1]")
 _POLICY = re.compile(rb'http-equiv="Content-Security-Policy" content="([^"]*)"')
@@ -244,6 +246,12 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "karsl", ""
     timeout = _TIMEOUT_S
 
+    def setup(self) -> None:
+        """Bound the time of the entire request: a byte now and then does not keep a place."""
+        super().setup()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(PacedReader(self.connection, seconds=_TIMEOUT_S))
+
     def do_GET(self) -> None:
         rejection = self._check_request()
         if rejection:
@@ -303,6 +311,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers: dict[str, str] | None = None,
     ) -> None:
         self.close_connection = True
+        self.connection.settimeout(_TIMEOUT_S)  # to send all of it; the request may have left less
         self.send_response(status)
         content = {"Content-Type": mime_type, "Content-Length": str(len(body)), "Connection": "close"}
         for name, value in {**content, "Content-Security-Policy": policy, **_HEADERS, **(headers or {})}.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
-import json
 import lzma
 import mmap
 import tarfile
@@ -21,10 +20,15 @@ import numpy as np
 from karsl.errors import AnnotationError, CorruptRecordError
 from karsl.io.annotations import LOCATOR_KEYS
 from karsl.io.npy import BROKEN_ARCHIVE, MAX_HEADER, array_from, read_header
+from karsl.io.npz import check_unpacked_size
+from karsl.schema import parse_json, whole_number
 
 _BLOCK_BYTES = 512
 _CHUNK_BYTES = 1 << 20
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_NAME_TYPES = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+_MAX_NAME_BYTES = 1 << 20
+_MAX_EMPTY_READS = 8
 _ZSTANDARD = b"\x28\xb5\x2f\xfd"
 _DAMAGED = (tarfile.TarError, EOFError, ValueError, OverflowError, zlib.error, lzma.LZMAError)
 _RESERVED_KEYS = LOCATOR_KEYS | {"keypoint", "keypoint_score", "frame_inds", "centered", "inputs", "skeleton", "sample_key"}
@@ -72,9 +76,11 @@ def iter_tar(path: str | Path) -> Iterator[tuple[TarMember, bytes]]:
         CorruptRecordError: If it is not a tar, is truncated or damaged, or has sparse members.
     """
     with _tar_errors(path), _open_decompressed(path) as stream:
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictHeader) as archive:
+        source: Any = _EndingStream(stream)
+        with tarfile.open(fileobj=source, mode="r|", tarinfo=_StrictHeader) as archive:
             for info in archive:
                 if info.isreg():
+                    check_unpacked_size(info.size)
                     member, content = _to_member(path, info, -1), archive.extractfile(info)
                     yield member, content.read() if content else b""
         while stream.read(_CHUNK_BYTES):  # the checksum at the end of compressed data
@@ -102,11 +108,28 @@ class _StrictHeader(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _StrictHeader:
         try:
-            return super().frombuf(buf, encoding, errors)
+            info = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
             if bytes(buf) == bytes(_BLOCK_BYTES):
                 raise
             raise tarfile.ReadError(f"{error} where a member or the end is expected") from error
+        if info.type in _NAME_TYPES and info.size > _MAX_NAME_BYTES:  # it is read into memory
+            raise tarfile.ReadError(f"names of {info.size} bytes, more than {_MAX_NAME_BYTES}")
+        return info
+
+
+class _EndingStream:
+    """Stream that ends once: tarfile reads on to skip a member, 2**48 times if a header says that it has 2**62 bytes."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._empty_reads = stream, 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self._empty_reads += not data
+        if self._empty_reads > _MAX_EMPTY_READS:
+            raise tarfile.ReadError("it ends inside a member")
+        return data
 
 
 @contextmanager
@@ -167,6 +190,7 @@ def read_array(content: bytes, extension: str, where: str) -> np.ndarray:
         if extension.rpartition(".")[2] == "npy":
             return array_from(content)
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            check_unpacked_size(sum(info.file_size for info in arrays.zip.infolist()))
             names = arrays.files
             if "keypoint" in names and "keypoint_score" in names:
                 return np.concatenate([arrays["keypoint"], arrays["keypoint_score"][..., None]], axis=-1)
@@ -202,13 +226,19 @@ def read_sample_json(sample: Mapping[str, bytes], where: str) -> dict:
         {'signer': '01', 'label': 3}
     """
     try:
-        label = {"label": int(sample["cls"])} if "cls" in sample else {}
-        metadata = json.loads(sample["json"]) if "json" in sample else {}
+        metadata = parse_json(sample["json"]) if "json" in sample else {}
     except ValueError as error:
-        raise CorruptRecordError(f"{where}: its .json or .cls cannot be read ({error}); write the sample again") from error
+        raise CorruptRecordError(f"{where}: its .json cannot be read ({error}); write the sample again") from error
     if not isinstance(metadata, dict):
         raise CorruptRecordError(f"{where}: its .json holds a {type(metadata).__name__}; an object is expected")
-    return metadata | label
+    if "cls" not in sample:
+        return metadata
+    label = whole_number(sample["cls"])
+    if label is None:
+        raise CorruptRecordError(
+            f"{where}: its .cls holds {sample['cls'][:20]!r}, which is no number; write the sample again"
+        )
+    return metadata | {"label": label}
 
 
 def to_record(key: str, metadata: Mapping[str, Any], signs: Mapping[int, int], where: str) -> dict:
@@ -236,10 +266,11 @@ def to_record(key: str, metadata: Mapping[str, Any], signs: Mapping[int, int], w
     label, sign = record.pop("label", None), record.get("sign")
     if label is None and isinstance(sign, int):
         label = signs.get(sign)
-    if isinstance(label, float) and label.is_integer():
-        label = int(label)
-    if label is not None and (not isinstance(label, int) or isinstance(label, bool)):
+    if label is None:
+        return record
+    number = whole_number(label)
+    if number is None:
         raise AnnotationError(
             f"{where}: sample {key!r} has label {label!r}, not an integer; correct its .json, or give the label in a .cls"
         )
-    return record if label is None else {**record, "label": label}
+    return {**record, "label": number}

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from mmengine.registry import DATASETS
 
 from karsl.cli.browse_export import unique_names
 from karsl.cli.main import main
@@ -147,3 +149,33 @@ def test_names_of_files_are_safe_and_unique():
         "مرحبا",
         "x" * 120,
     ]
+
+
+def test_an_annotation_in_yaml_is_browsed_and_runs_nothing(root, tmp_path, capsys):
+    assert main(["prepare", str(root)]) == 0
+    content = (root / "annotations.json").read_text(encoding="utf-8")  # JSON is YAML
+    (root / "annotations.yaml").write_text(content, encoding="utf-8")
+    assert browse(root / "annotations.yaml", "-n", 2, "--output-dir", tmp_path / "out") == 0
+    assert len(sheets(tmp_path / "out")) == 2 + 1
+    flag = tmp_path / "ran"
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(f'metainfo: !!python/object/apply:os.mkdir ["{flag}"]\ndata_list: []\n', encoding="utf-8")
+    assert browse(bad) == 2
+    assert "could not determine a constructor for the tag" in capsys.readouterr().err
+    assert not flag.exists()
+
+
+def test_samples_of_another_project_are_drawn_for_the_first_person(tmp_path):
+    @DATASETS.register_module(force=True)
+    class PersonClips(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, index: int) -> dict:
+            points = np.random.default_rng(index).random((2, 9, 17, 2), dtype=np.float32)  # (M, T, V, C), as in mmaction2
+            return {"keypoint": points, "keypoint_score": np.ones(points.shape[:3], np.float32), "label": 0}
+
+    path = tmp_path / "foreign.py"
+    path.write_text("train_dataloader = dict(dataset=dict(type='PersonClips'))\n", encoding="utf-8")
+    assert browse(path, "--output-dir", tmp_path / "out") == 0
+    assert len(sheets(tmp_path / "out")) == 3 + 1

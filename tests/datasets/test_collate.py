@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from karsl.datasets import KArSLDataset, keypoint_collate
+from karsl.datasets import KArSLDataset, LengthBucketSampler, keypoint_collate, pad_collate
 from karsl.datasets.transforms import PackKeypointInputs
 from karsl.errors import ConfigError
 from karsl.registry import FUNCTIONS
@@ -79,3 +79,38 @@ def test_an_empty_batch_is_rejected():
 
 def test_configs_find_it_by_name():
     assert FUNCTIONS.get("keypoint_collate") is keypoint_collate
+
+
+def _clip(length: int) -> dict:
+    return {
+        "inputs": torch.full((length, 2, 3), 1.0),
+        "keypoint_mask": torch.ones(length, 2, dtype=torch.bool),
+        "label": length,
+    }
+
+
+@pytest.mark.parametrize(("multiple", "frames"), [(1, 3), (4, 4)])
+def test_clips_of_different_lengths_are_padded_with_frames_without_keypoints(multiple, frames):
+    batch = pad_collate([_clip(3), _clip(1)], multiple=multiple)
+    assert batch["inputs"].shape == (2, frames, 2, 3)
+    assert batch["inputs"][1, :, 0, 0].tolist() == [1.0] + [0.0] * (frames - 1)
+    assert batch["keypoint_mask"][:, :, 1].sum(dim=1).tolist() == batch["num_frames"].tolist() == [3, 1]
+    assert batch["keypoint_mask"].dtype == torch.bool
+    assert batch["label"].tolist() == [3, 1]
+
+
+def test_padding_names_what_it_cannot_use():
+    with pytest.raises(ConfigError, match="pad_collate: multiple=0"):
+        pad_collate([_clip(3)], multiple=0)
+    with pytest.raises(ConfigError, match="or pad each batch with collate_fn=pad_collate"):
+        keypoint_collate([_clip(3), _clip(1)])
+
+
+def test_whole_clips_in_batches_of_similar_length_are_padded_to_the_longest(corpus):
+    pipeline = [dict(type="LoadKeypoints"), dict(type="PackKeypointInputs")]
+    dataset = KArSLDataset(data_root=str(corpus), pipeline=pipeline, index_cache=None)
+    sampler = LengthBucketSampler(dataset, batch_size=8, seed=0)
+    lengths = dataset.column("num_frames")
+    for batch in DataLoader(dataset, 8, sampler=sampler, collate_fn=pad_collate):
+        assert batch["num_frames"].tolist() == lengths[batch["sample_idx"].numpy()].tolist()
+        assert batch["inputs"].shape[1] == batch["num_frames"].max()

@@ -56,7 +56,8 @@ def test_parts_are_disjoint_cover_what_they_use_and_ignore_the_order_of_records(
     assert [(s.name, s.parts, s.hash) for s in splits] == [(s.name, s.parts, s.hash) for s in again]
     for split in splits:
         clips = [clip for part in split.parts.values() for clip in part]
-        assert len(clips) == len(set(clips)) and set(clips) <= {r["clip_id"] for r in records}
+        assert len(clips) == len(set(clips))
+        assert set(clips) <= {r["clip_id"] for r in records}
         assert all(split.parts.values())
         assert find_leaks(split, records) == []
     if protocol.name == "k-fold":
@@ -106,7 +107,10 @@ def test_validation_by_clip_has_clips_of_every_class():
 def test_the_shipped_parts_can_have_other_names_and_be_those_of_one_signer():
     (split,) = make_splits(karsl_like(), Protocol("shipped", signers=("02",)))
     assert {clip[0] for part in split.parts.values() for clip in part} == {"2"}
-    several = [{"clip_id": "a", "split": ["xsub_train", "xview_val"]}, {"clip_id": "b", "split": ["xsub_val", "xview_train"]}]
+    several = [
+        {"clip_id": "a", "split": ["xsub_train", "xview_val"]},
+        {"clip_id": "b", "split": ["xsub_val", "xview_train"]},
+    ]
     (xsub,) = make_splits(several, Protocol("shipped", train=("xsub_train",), test=("xsub_val",)))
     (xview,) = make_splits(several, Protocol("shipped", train=("xview_train",), test=("xview_val",)))
     assert (xsub.parts, xview.parts) == ({"train": ("a",), "test": ("b",)}, {"train": ("b",), "test": ("a",)})
@@ -150,7 +154,11 @@ def test_every_protocol_has_a_frozen_example():
         ([{"clip_id": "a"}], lambda: Protocol("k-fold", by="session"), "1 clip without session, .*--session REGEX"),
         ([{"clip_id": "a"}], lambda: Protocol("shipped"), "ships no parts train and test: its records have no split"),
         (karsl_like("1"), lambda: Protocol("leave-one-out"), "split 'leave-one-out-1' of 24 clips: no clip is in train"),
-        (karsl_like(), lambda: Protocol("leave-one-out", train=("dev",)), "no clip has the split 'dev'; the corpus has test, tr"),
+        (
+            karsl_like(),
+            lambda: Protocol("leave-one-out", train=("dev",)),
+            "no clip has the split 'dev'; the corpus has test, tr",
+        ),
         (karsl_like(), lambda: Protocol("k-fold", folds=4), "4 folds of 3 signers; lower folds to 3"),
         (karsl_like("12"), lambda: Protocol("leave-one-out", val_by="signer"), "have a single signer, '2'"),
         (karsl_like(), lambda: Protocol("shipped", signers=("9",)), "no clip of signers"),

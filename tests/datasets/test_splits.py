@@ -29,7 +29,9 @@ def test_the_hash_depends_on_the_clips_of_each_part_and_not_on_their_order(clips
     half = len(clips) // 2
     shuffled = rng.sample(clips, len(clips))
     split = Split("a", {"train": tuple(clips[:half]), "test": tuple(clips[half:])})
-    other = Split("b", {"test": [c for c in shuffled if c in clips[half:]], "train": [c for c in shuffled if c in clips[:half]]})
+    other = Split(
+        "b", {"test": [c for c in shuffled if c in clips[half:]], "train": [c for c in shuffled if c in clips[:half]]}
+    )
     assert split.hash == other.hash
     if clips:
         moved = Split("a", {"train": (), "test": tuple(clips)})
@@ -52,10 +54,11 @@ def test_a_split_is_read_as_it_was_written_and_always_has_the_same_bytes(tmp_pat
     [
         (lambda c: c["parts"]["train"].pop(), AnnotationError, "is not that of its clips"),
         (lambda c: c["parts"]["test"].append("a"), DataErrors, "clip 'a' is in train and test"),
-        (lambda c: c.pop("hash"), AnnotationError, "not a split file of karsl"),
-        (lambda c: c.update(parts={"train": "abc"}), AnnotationError, "dict of lists of clip ids"),
-        (lambda c: c.update(parts=[]), AnnotationError, "dict of lists of clip ids"),
-        (lambda c: c.update(disjoint=[["signer", "train", "dev"]]), AnnotationError, "dict of lists of clip ids"),
+        (lambda c: c.pop("hash"), AnnotationError, "missing required field hash; it is no split file"),
+        (lambda c: c.update(parts={"train": "abc"}), AnnotationError, "expected array, got str"),
+        (lambda c: c.update(parts=[]), AnnotationError, "parts: expected object, got array"),
+        (lambda c: c.update(format="karsl-split-9"), AnnotationError, "is karsl older than the file"),
+        (lambda c: c.update(disjoint=[["signer", "train", "dev"]]), AnnotationError, "'disjoint' names no part dev"),
     ],
 )
 def test_an_edited_file_is_rejected(tmp_path, change, error, text):
@@ -70,7 +73,7 @@ def test_an_edited_file_is_rejected(tmp_path, change, error, text):
 def test_a_file_that_is_cut_off_is_rejected(tmp_path):
     path = write_split(tmp_path / "split.json", SPLIT)
     path.write_text(path.read_text()[:-20])
-    with pytest.raises(AnnotationError, match="not a split file"):
+    with pytest.raises(AnnotationError, match="no split file of"):
         read_split(path)
 
 

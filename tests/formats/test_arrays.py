@@ -282,3 +282,15 @@ def test_another_format_has_no_layout(tmp_path):
     (tmp_path / "a.csv").write_text("labels\n")
     with pytest.raises(ConfigError, match="format 'spoter' has a fixed layout; leave out layout, or the format"):
         open_clips(tmp_path / "a.csv", format="spoter", layout="spoter_54")
+
+
+def test_records_of_array_files_are_made_when_they_are_read_and_filtered_like_others(tmp_path):
+    root = save(tmp_path, train__a=(3, 5, 126), test__a=(2, 5, 126))
+    options = {"data_root": str(root), "layout": "holistic_126", "labels": "file", "index_cache": None}
+    records = KeypointDataset(**options, lazy_init=True).load_data_list()
+    assert (len(records), isinstance(records, list)) == (5, False)
+    assert records[1:3] == [records[1], records[2]] == list(records)[1:3]
+    assert len(KeypointDataset(**options, filter_cfg={"split": "train"})) == 3
+    assert len(KeypointDataset(**options, indices=[4, 0])) == 2
+    unserialized, serialized = (KeypointDataset(**options, serialize_data=value) for value in (False, True))
+    assert [unserialized.get_data_info(i) for i in range(5)] == [serialized.get_data_info(i) for i in range(5)]

@@ -145,7 +145,7 @@ def test_non_finite_values_and_wrong_lengths_are_rejected(tmp_path):
 def test_existing_output_is_not_overwritten(tmp_path, source):
     (tmp_path / "out").mkdir()
     assert convert(source, tmp_path / "out", "annotation").num_clips == 4  # an empty folder is accepted
-    with pytest.raises(ConfigError, match="exists; choose another name or remove it first"):
+    with pytest.raises(ConfigError, match="exists; choose another name"):
         convert(source, tmp_path / "out", "annotation")
 
 

@@ -47,8 +47,9 @@ def test_a_class_called_like_the_numbered_name_of_another_gets_its_own_folder():
 def test_files_of_a_folder_are_sorted_without_hidden_ones(tmp_path):
     for name in ("b.tar", "a.tar", ".c.part.tar", "d.txt"):
         (tmp_path / name).touch()
-    assert files_with_suffix(tmp_path, ".tar", expected="") == (tmp_path, [tmp_path / "a.tar", tmp_path / "b.tar"])
-    assert files_with_suffix(tmp_path / "d.txt", ".tar", expected="") == (tmp_path, [tmp_path / "d.txt"])
+    notes = ("1 hidden file or folder is not read: '.c.part.tar'", "1 file of another type is not read: 'd.txt'")
+    assert files_with_suffix(tmp_path, ".tar", expected="") == (tmp_path, [tmp_path / "a.tar", tmp_path / "b.tar"], notes)
+    assert files_with_suffix(tmp_path / "d.txt", ".tar", expected="") == (tmp_path, [tmp_path / "d.txt"], ())
     with pytest.raises(DatasetNotFoundError, match="no .npz in .*; expected one archive per class"):
         files_with_suffix(tmp_path, ".npz", expected="one archive per class")
 
@@ -56,5 +57,5 @@ def test_files_of_a_folder_are_sorted_without_hidden_ones(tmp_path):
 def test_a_folder_without_sidecar_or_files_is_reported(tmp_path):
     assert read_sidecar(tmp_path) is None
     with pytest.raises(DatasetNotFoundError, match="expected one folder per class, as in 'hello/001.pose'"):
-        records_of_folders(tmp_path, "*.pose")
+        records_of_folders(tmp_path, ".pose")
     assert SIDECAR == "clips.json"

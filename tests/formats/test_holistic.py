@@ -127,3 +127,20 @@ def test_a_truncated_sidecar_is_rejected(tmp_path):
 def test_the_number_of_columns_is_that_of_the_names():
     assert (HOLISTIC.num_columns, MSL.num_columns) == (1662, 226)
     assert HOLISTIC.skeleton == get_skeleton("holistic_543")
+
+
+def test_hidden_folders_of_frames_are_no_classes_and_other_files_are_named(tmp_path):
+    rng = np.random.default_rng(0)
+    for clip in ("hello/0", ".ipynb_checkpoints/0", "hello/.ipynb_checkpoints"):
+        (tmp_path / clip).mkdir(parents=True)
+        for number in range(2):
+            np.save(tmp_path / clip / f"{number}.npy", rng.random(1662))
+    (tmp_path / "hello" / "0" / "notes.txt").touch()
+    (tmp_path / "hello" / "1").mkdir()
+    source = open_clips(tmp_path)
+    assert source.metainfo["classes"] == ("hello",)
+    assert [(r["clip_id"], r["num_frames"]) for r in source.records] == [("hello/0", 2)]
+    assert set(source.notes) >= {
+        "2 hidden files or folders are not read: '.ipynb_checkpoints', 'hello/.ipynb_checkpoints'",
+        "1 file of another type is not read: 'hello/0/notes.txt'",
+    }

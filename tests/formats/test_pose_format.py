@@ -7,7 +7,9 @@ import pytest
 
 from karsl.errors import CorruptRecordError, DataErrors
 from karsl.formats import convert, open_clips
+from karsl.formats.persons import NOTE
 from karsl.formats.pose_format import components_of, group_of, karsl_names, vocabularies
+from karsl.io.missing import MissingPoints
 from karsl.skeletons import Skeleton, get_skeleton
 from tests.formats.random_clips import make_source
 
@@ -72,7 +74,10 @@ def test_real_openpose_and_holistic_files_get_registered_skeletons(shared_data):
 def test_a_real_file_of_the_entire_body_is_holistic_with_hands_at_their_wrists(shared_data):
     source = open_clips(shared_data("autsl_dummy"))
     assert source.skeleton.name == "holistic_543"
-    assert source.notes == ("points have the values XYZKC; only x, y, z and confidence are read",)
+    assert source.notes == (
+        "2 files of other types are not read: 'labels.csv', 'signer0_sample1000_color.mp4'",
+        "points have the values XYZKC; only x, y, z and confidence are read",
+    )
     clip = source.read(source.records[0])
     assert clip.shape == (43, 543, 4)
     for side in ("left", "right"):
@@ -126,7 +131,7 @@ def test_the_most_visible_of_several_persons_is_read(tmp_path):
         Pose(header, body).write(stream)
     source = open_clips(tmp_path / "two.pose")
     assert source.read(source.records[0]).tolist() == [[[0.5, 0.5, 0, 0.5]]]
-    assert source.notes == ("some files have several persons; only the most visible one is read",)
+    assert source.notes == (f"some files have several persons; {NOTE}",)
     assert source.records[0]["fps"] == 30
 
 
@@ -152,3 +157,56 @@ def test_a_custom_skeleton_is_restored_with_its_groups_and_order(tmp_path):
     again = open_clips(convert(make_source(own, [(3, "none", 1)]), tmp_path / "out", "pose").path)
     assert again.skeleton.parts == own.parts
     assert get_skeleton(again.metainfo["skeleton"]) == again.skeleton
+
+
+def write_pose(path, data, confidence, *, size=(100, 200)):
+    from pose_format import Pose
+    from pose_format.numpy import NumPyPoseBody
+    from pose_format.pose_header import PoseHeader, PoseHeaderComponent, PoseHeaderDimensions
+
+    parts = [PoseHeaderComponent("POSE_LANDMARKS", ["NOSE", "LEFT_EYE"], [], [(0, 0, 0)], "XYC")]
+    body = NumPyPoseBody(30, np.array(data, np.float32), np.array(confidence, np.float32))
+    with path.open("wb") as stream:
+        Pose(PoseHeader(0.2, PoseHeaderDimensions(*size), parts), body).write(stream)
+    return path
+
+
+def test_a_confidence_without_coordinates_is_missing(tmp_path):
+    nan = float("nan")
+    source = open_clips(write_pose(tmp_path / "a.pose", [[[[10, 20], [nan, nan]]]], [[[1, 1]]]))
+    clip = source.read(source.records[0])[0]
+    np.testing.assert_allclose(clip, [[0.1, 0.1, 0, 1], [0, 0, 0, 0]], rtol=1e-6)
+
+
+def test_one_coordinate_that_is_nan_is_an_error_unless_it_is_missing_on_request(tmp_path):
+    path = write_pose(tmp_path / "a.pose", [[[[10, 20], [5, float("nan")]]]], [[[1, 1]]])
+    source = open_clips(path)
+    with pytest.raises(CorruptRecordError, match="non-finite coordinates"):
+        source.read(source.records[0])
+    source = open_clips(path, missing=MissingPoints("missing"))
+    assert source.read(source.records[0])[0, 1].tolist() == [0, 0, 0, 0]
+
+
+def test_without_an_image_size_coordinates_are_read_as_they_are_with_a_note(tmp_path):
+    source = open_clips(write_pose(tmp_path / "a.pose", [[[[10, 20], [0.5, 1]]]], [[[1, 0.5]]], size=(0, 0)))
+    assert source.read(source.records[0])[0].tolist() == [[10, 20, 0, 1], [0.5, 1, 0, 0.5]]
+    assert source.notes == ("some files do not say the size of the image (0 x 0); their coordinates are read as they are",)
+
+
+def test_hidden_folders_are_no_classes_and_suffixes_count_in_any_case(tmp_path):
+    for name in ("hello/a.pose", "hello/._a.pose", ".ipynb_checkpoints/a-checkpoint.pose", "thanks/B.POSE"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_pose(tmp_path / name, [[[[10, 20], [5, 5]]]], [[[1, 1]]])
+    source = open_clips(tmp_path)
+    assert source.metainfo["classes"] == ("hello", "thanks")
+    assert [r["clip_id"] for r in source.records] == ["hello/a", "thanks/B"]
+    assert source.notes == ("2 hidden files or folders are not read: '.ipynb_checkpoints', 'hello/._a.pose'",)
+
+
+def test_names_of_classes_are_one_class_in_both_unicode_forms(tmp_path):
+    for number, name in enumerate(("cafe\u0301", "caf\u00e9")):
+        (tmp_path / name).mkdir()
+        write_pose(tmp_path / name / f"{number}.pose", [[[[10, 20], [5, 5]]]], [[[1, 1]]])
+    source = open_clips(tmp_path)
+    assert source.metainfo["classes"] == ("caf\u00e9",)
+    assert [r["label"] for r in source.records] == [0, 0]

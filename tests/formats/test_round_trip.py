@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import tempfile
 import time
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from karsl.testing.strategies import MISSING
 from tests.formats.random_clips import WRITTEN, make_source, output_name, require
 
 SAME_LENGTH = ("holistic-block",)
+SEED = itemgetter(2)  # different for all clips: two of the same content are a problem in KArSL's layout
 every_format = pytest.mark.parametrize("format", WRITTEN)
 
 
@@ -54,7 +56,11 @@ def opened(path, format):
 
 @every_format
 @settings(max_examples=6)
-@given(st.lists(st.tuples(st.integers(1, 9), st.sampled_from(MISSING), st.integers(0, 2**16)), min_size=1, max_size=5))
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 9), st.sampled_from(MISSING), st.integers(0, 2**16)), min_size=1, max_size=5, unique_by=SEED
+    )
+)
 def test_clips_are_restored_to_the_precision_of_the_format(format, clips):
     require(format)
     if format in SAME_LENGTH:
@@ -92,7 +98,7 @@ def test_the_format_of_the_output_is_detected_from_its_path(format, tmp_path):
     require(format)
     if format == "pyskl2d":
         pytest.skip("detected as pyskl, which has the same file")
-    path = written(make_source(FORMATS[format].skeleton or "karsl_184", [(4, "none", 1)] * 2), format, tmp_path)
+    path = written(make_source(FORMATS[format].skeleton or "karsl_184", [(4, "none", 1), (4, "none", 2)]), format, tmp_path)
     assert FORMATS[format].detect(path), "let its `detect` accept this path, or add the suffix of its files to SUFFIXES"
     assert len(open_clips(path, trusted=True).records) == 2
 
@@ -101,7 +107,8 @@ def test_the_format_of_the_output_is_detected_from_its_path(format, tmp_path):
 def test_a_source_of_every_format_reads_the_same_after_a_pickle(format, tmp_path):
     require(format)
     source = opened(
-        written(make_source(FORMATS[format].skeleton or "karsl_184", [(3, "none", 1)] * 2), format, tmp_path), format
+        written(make_source(FORMATS[format].skeleton or "karsl_184", [(3, "none", 1), (3, "none", 2)]), format, tmp_path),
+        format,
     )
     again = pickle.loads(pickle.dumps(source))
     np.testing.assert_array_equal(again.read(again.records[1]), source.read(source.records[1]))

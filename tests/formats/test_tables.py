@@ -220,3 +220,69 @@ def test_invalid_landmark_rows_are_rejected(kaggle, change, message):
     source = open_clips(kaggle)
     with pytest.raises(CorruptRecordError, match=message):
         source.read(source.records[0])
+
+
+def test_a_line_break_in_a_quoted_cell_belongs_to_its_row(tmp_path):
+    source = make_source("spoter_54", [(3, "none", 1), (2, "none", 2)])
+    source.metainfo["classes"] = ("see\nyou", 'say "hi"\r\nthere')
+    convert(source, tmp_path / "x.csv", "spoter")
+    again = open_clips(tmp_path / "x.csv")
+    assert again.metainfo["classes"] == source.metainfo["classes"]
+    for record, record_again in zip(source.records, again.records, strict=True):
+        expected = source.read(record)
+        np.testing.assert_allclose(again.read(record_again)[..., :2], expected[..., :2], atol=1e-6)
+
+
+@pytest.mark.parametrize("content", [b"labels,\xff\xfe\n", b'labels,x\n"1,' + b"a" * 10])
+def test_a_csv_in_another_encoding_or_without_its_columns_is_one_sentence(tmp_path, content):
+    (tmp_path / "x.csv").write_bytes(content)
+    with pytest.raises(AnnotationError, match="not a CSV file in UTF-8|no column"):
+        open_clips(tmp_path / "x.csv")
+
+
+def test_a_sign_that_is_no_number_is_a_problem_of_its_row(tmp_path):
+    with pytest.raises(DataErrors, match="row 1 has sign 'hello'; expected a SignID or nothing"):
+        open_clips(write_csv(tmp_path / "x.csv", sign="hello"))
+
+
+def write_parquet(path, metadata=None, **columns):
+    arrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed: parquet is not tested")
+    import pyarrow.parquet
+
+    clips = np.random.default_rng(0).random((3, 2, 42, 3)).tolist()
+    table = arrow.table({"clip_id": list("abc"), "label": [1, 0, 1], "keypoint": clips, **columns})
+    pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), path)
+    return path
+
+
+def test_labels_of_a_parquet_file_may_be_texts(tmp_path):
+    source = open_clips(write_parquet(tmp_path / "a.parquet", label=["thanks", "hello", "thanks"]), skeleton="hand_42")
+    assert source.metainfo["classes"] == ("hello", "thanks")
+    assert [r["label"] for r in source.records] == [1, 0, 1]
+
+
+def test_names_of_a_class_label_of_hugging_face_are_the_classes(tmp_path):
+    features = {"label": {"names": ["hello", "thanks", "unused"], "_type": "ClassLabel"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    source = open_clips(write_parquet(tmp_path / "a.parquet", metadata), skeleton="hand_42")
+    assert source.metainfo["classes"] == ("hello", "thanks", "unused")
+
+
+@pytest.mark.parametrize(
+    ("label", "problem"),
+    [([1.0, 0.5, 1.0], "label 0.5"), ([1, None, 1], "has no label"), ([1, -1, 1], "label -1"), ([True] * 3, "label True")],
+)
+def test_invalid_labels_of_rows_are_reported_and_can_be_left_out(tmp_path, label, problem):
+    path = write_parquet(tmp_path / "a.parquet", label=label)
+    with pytest.raises(DataErrors, match=problem):
+        open_clips(path, skeleton="hand_42")
+    if label != [True] * 3:
+        source = open_clips(path, skeleton="hand_42", skip_bad=True)
+        assert [(r["clip_id"], r["label"]) for r in source.records] == [("a", 1), ("c", 1)]
+
+
+def test_texts_and_numbers_as_labels_of_one_corpus_are_rejected(tmp_path):
+    write_parquet(tmp_path / "a.parquet")
+    write_parquet(tmp_path / "b.parquet", label=["x", "y", "z"])
+    with pytest.raises(AnnotationError, match="some files have labels as texts and others as numbers"):
+        open_clips(tmp_path, skeleton="hand_42")

@@ -86,3 +86,12 @@ def test_a_name_that_is_not_utf8_has_a_fingerprint(tmp_path):
     assert file_stats(tmp_path) == file_stats(tmp_path)
     assert list_files(tmp_path) == [name]
     assert fingerprint_files(tmp_path, [name]) != fingerprint_files(tmp_path, [])
+
+
+def test_broken_links_and_loops_in_a_folder_do_not_prevent_its_fingerprint(tmp_path):
+    (tmp_path / "inner").mkdir()
+    before = file_stats(tmp_path)
+    (tmp_path / "gone").symlink_to("nowhere")
+    (tmp_path / "inner" / "up").symlink_to("..")
+    assert file_stats(tmp_path) != before
+    assert file_stats(tmp_path) == file_stats(tmp_path)

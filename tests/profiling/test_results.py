@@ -136,3 +136,9 @@ def test_both_sums_of_pss_are_named():
     text = console.export_text()
     assert "all processes: 120 MiB of program and shared memory" in text
     assert "160 MiB (the sum of PSS above)" in text
+
+
+def test_one_process_has_nothing_to_share():
+    alone = series(Point(1, 0, (process("main", records="buffer", ratio=1.0),)))
+    assert sharing_verdict(alone).startswith("there is one process, which has the original records")
+    assert check_limits(alone, 0) is None

@@ -170,3 +170,34 @@ def test_an_impossible_shape_is_rejected(tmp_path, shape):
         archive.addfile(info, io.BytesIO(content))
     with pytest.raises(CorruptRecordError, match="an impossible array of float32"):
         index_tar(path)
+
+
+def gzipped_header(path, type_, size):
+    """A compressed archive of one header that says that it has `size` bytes, and 10 KiB of zeros."""
+    header = bytearray(tarfile.TarInfo("a.npy").tobuf())
+    header[124:136], header[156:157], header[148:156] = b"\x80" + size.to_bytes(11, "big"), type_, b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    path.write_bytes(gzip.compress(bytes(header) + bytes(10240)))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("type_", "size", "text"),
+    [
+        (b"Z", 1 << 62, "it ends inside a member"),
+        (tarfile.REGTYPE, 1 << 40, "unpacks to 1099511627776 bytes, more than 1073741824; set KARSL_MAX_UNPACKED_BYTES"),
+        (tarfile.XHDTYPE, 1 << 30, "names of 1073741824 bytes, more than 1048576"),
+        (tarfile.GNUTYPE_LONGNAME, 1 << 30, "names of 1073741824 bytes, more than 1048576"),
+    ],
+)
+def test_a_header_that_promises_more_than_there_is_ends_at_once(tmp_path, type_, size, text):
+    with pytest.raises(CorruptRecordError, match=text):
+        list(iter_tar(gzipped_header(tmp_path / "a.tar.gz", type_, size)))
+
+
+def test_an_npz_in_a_tar_is_unpacked_up_to_the_bound(monkeypatch):
+    stream = io.BytesIO()
+    np.savez_compressed(stream, a=np.zeros(1000))
+    monkeypatch.setenv("KARSL_MAX_UNPACKED_BYTES", "8127")
+    with pytest.raises(CorruptRecordError, match="unpacks to 8128 bytes, more than 8127"):
+        read_array(stream.getvalue(), "npz", "a.tar: a")

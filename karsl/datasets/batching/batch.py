@@ -10,7 +10,7 @@ import numpy as np
 
 from karsl.datasets.batching.segment import BatchPipeline, BatchSegment, join_segments
 from karsl.datasets.transfer import allocate_shared
-from karsl.errors import ConfigError, KarslError, TransformError
+from karsl.errors import ConfigError, KarslError, TransformError, pluralize
 
 __all__ = [
     "BatchPipeline",
@@ -84,6 +84,9 @@ class LazyBatch(MutableSequence):
         except (KarslError, OSError):
             return None
         return segments if segments and len(shapes) == 1 and None not in shapes else None
+
+    def __repr__(self) -> str:
+        return f"LazyBatch({pluralize(len(self), 'sample')}, made when it is collated or read)"
 
     def __len__(self) -> int:
         return len(self.__dict__.get("_samples", range(self._length)))

@@ -1,7 +1,8 @@
 """Compiled passes over a batch: read clips at frame positions, interpolate, permute, transform, and write or measure points.
 
-A stored frame is (V, 4): x, y, z, score; a missing point is all zeros. Frames of other projects, (V, 3) or (V, 4) without a
-certain score, are read as they are, too. Clips are given by address, so one pass reads clips of several mapped files. While one clip is written the next is prefetched from main memory (12 us per clip without).
+A stored frame is (V, 4): x, y, z, score; a missing point is all zeros. Frames of other projects, (V, 3 or 4), are read in
+place, too. Clips are given by address, so one pass reads clips of several mapped files. While one clip is written the next
+is prefetched from main memory (12 us per clip without).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from karsl.io.pack_reader import WholePack
+from karsl.io.pack_reader import WholePack, check_memmap
 
 PREFIX = "plan_"
 Array = Any  # NumPy arrays where a plan is made, tensors where it is applied
@@ -168,16 +168,24 @@ class DevicePack:
         pack = WholePack(os.fspath(path))
         self.path, self.digest, self.nbytes = pack.path, pack.digest, pack.nbytes
         self._shards = [shard.path for shard in pack.shards]
-        self._copies: dict[torch.device, Tensor] = {}
+        self._copies: dict[torch.device, tuple[Tensor, list[np.memmap]]] = {}  # and the files that they are
 
     def to(self, device: torch.device | str) -> Tensor:
-        """Return float16 or float32 (F, V, 4) on a device; on the CPU a pack of one shard is the mapped file itself."""
+        """Return float16 or float32 (F, V, 4) on a device; on the CPU a pack of one shard is the mapped file itself.
+
+        Raises:
+            CorruptRecordError: If that file was cut since.
+        """
         device = torch.device(device)
         if device not in self._copies:
             # mapped copy-on-write, since torch warns about read-only memory; nothing writes to it
-            maps = (np.load(path, mmap_mode="c", allow_pickle=False).view(np.ndarray) for path in self._shards)
-            self._copies[device] = _concatenate([torch.from_numpy(frames) for frames in maps], device)
-        return self._copies[device]
+            maps = [np.load(path, mmap_mode="c", allow_pickle=False) for path in self._shards]
+            frames = _concatenate([torch.from_numpy(mapped.view(np.ndarray)) for mapped in maps], device)
+            self._copies[device] = frames, maps if device.type == "cpu" and len(maps) == 1 else []
+        frames, maps = self._copies[device]
+        for mapped in maps:
+            check_memmap(mapped)
+        return frames
 
     def __deepcopy__(self, memo: dict) -> DevicePack:
         return self

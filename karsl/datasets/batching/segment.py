@@ -21,7 +21,7 @@ from karsl.datasets.transforms.formatting import PackKeypointInputs
 from karsl.datasets.transforms.loading import LoadKeypoints
 from karsl.datasets.transforms.normalize import FillMissing
 from karsl.errors import AnnotationError
-from karsl.io.addresses import CLIP_DTYPES, ClipLayout
+from karsl.io.addresses import CLIP_DTYPES, ClipLayout, is_raw
 from karsl.io.array_layout import ArrayLayout
 from karsl.io.pack_reader import WholePack
 from karsl.io.reader import ClipReader
@@ -235,7 +235,11 @@ def _pack_frames(
 def _has_one_layout(records: RecordList) -> bool:
     """Return True if all clips in mapped files have one dtype, and either a checksum or one `raw`."""
     columns, dtypes = records.columns, records.categories("dtype")
-    one_layout = len(records.categories("raw")) == 1 if "raw" in columns else "xxh3" in columns
+    if "raw" in columns:
+        raws = records.categories("raw")
+        one_layout = len(raws) == 1 and is_raw(raws[0])
+    else:
+        one_layout = "xxh3" in columns
     return one_layout and len(dtypes) == 1 and dtypes[0] in CLIP_DTYPES
 
 

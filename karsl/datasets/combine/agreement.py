@@ -10,6 +10,7 @@ import numpy as np
 from karsl.datasets.transforms.formatting import PackKeypointInputs
 from karsl.datasets.tree import Node, leaf_datasets
 from karsl.errors import ConfigError, SkeletonError, type_name
+from karsl.formats.folders import class_name
 from karsl.skeletons import Skeleton
 
 
@@ -34,7 +35,7 @@ def common_metainfo(dataset: Node, ignore_keys: Collection[str] = ()) -> dict:
     common: dict[str, Any] = {}
     for key in dict.fromkeys(k for info in infos for k in info):
         values = [info[key] for info in infos if key in info]
-        if key in ignore_keys or all(_equal(values[0], v) for v in values[1:]):
+        if key in (*ignore_keys, "classes") or all(_equal(values[0], v) for v in values[1:]):
             common[key] = values[0]
         elif key == "dataset_name":
             common[key] = " + ".join(dict.fromkeys(map(str, values)))
@@ -45,7 +46,7 @@ def _check_classes(dataset: Node, infos: list[dict]) -> None:
     known = [(number, info["classes"]) for number, info in enumerate(infos) if info.get("classes") is not None]
     for number, classes in known[1:]:
         first, expected = known[0]
-        if not _equal(expected, classes):
+        if [class_name(str(name)) for name in expected] != [class_name(str(name)) for name in classes]:
             a, b = (f"{dataset.child_name(n)} ({type_name(dataset.children[n])})" for n in (first, number))
             raise ConfigError(
                 f"{type_name(dataset)}: {a} has {_shorten(expected)} and {b} has {_shorten(classes)}, so the same label "

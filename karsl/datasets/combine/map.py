@@ -13,6 +13,7 @@ from karsl.datasets.pipeline import Pipeline, output_skeleton, step_name
 from karsl.datasets.transforms.base import KeypointTransform
 from karsl.datasets.transforms.labels import MapLabels
 from karsl.errors import ConfigError, type_name
+from karsl.formats.folders import class_name
 from karsl.registry import DATASETS
 
 
@@ -159,7 +160,8 @@ def map_labels(
 ) -> np.ndarray:
     """Return the index of each class in another list of classes, matched by name, int64 (K,).
 
-    Of two classes with one name, as KArSL has two signs glossed 'nephew', the second is matched with the second.
+    Of two classes with one name, as KArSL has two signs glossed 'nephew', the second is matched with the second. Names are
+    compared in Unicode's composed form.
 
     Args:
         classes: Class names of a dataset.
@@ -197,14 +199,15 @@ def merge_classes(class_lists: Sequence[Sequence[str]], aliases: Mapping[str, st
 
 
 def _apply_aliases(classes: Sequence[str], aliases: Mapping[str, str] | None) -> list[tuple[str, int]]:
-    return [((aliases or {}).get(name, name), occurrence) for name, occurrence in _with_occurrence(classes)]
+    composed = {class_name(old): class_name(new) for old, new in (aliases or {}).items()}
+    return [(composed.get(name, name), occurrence) for name, occurrence in _with_occurrence(classes)]
 
 
 def _with_occurrence(names: Sequence[str]) -> list[tuple[str, int]]:
-    """Return each name with the number of its earlier occurrences."""
+    """Return each name, in composed form, with the number of its earlier occurrences."""
     counts: dict[str, int] = {}
     pairs = []
-    for name in names:
+    for name in map(class_name, names):
         pairs.append((name, counts.get(name, 0)))
         counts[name] = counts.get(name, 0) + 1
     return pairs

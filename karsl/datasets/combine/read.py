@@ -64,14 +64,16 @@ class TreeReader:
                 sample = self._make(clips, index, rng_key)
                 if sample is not None:
                     return sample
-                reason = f"{clips.path}: a transform returned None for sample {index}, clip {int(clips.indices[0])}"
+                pipeline = self._chain(clips).pipeline if clips.steps else getattr(leaf, "pipeline", None)
+                rejected_by = getattr(pipeline, "rejected_by", "") or "a transform"
+                reason = f"{clips.path}: {rejected_by} returned None for sample {index}, clip {int(clips.indices[0])}"
             except TransformError as error:
                 if not refetches or leaf.on_error != "skip":
                     raise
-                reason = str(error)
+                reason, rejected_by = str(error), ""
             if attempt >= (leaf.max_refetch if refetches else 0):
                 raise TransformError(f"{reason}; remove such clips with FilterDataset")
-            self._dataset.skips.add(index, reason)
+            self._dataset.skips.add(index, reason, rejected_by=rejected_by)
             rng = CounterRNG(rng_key, transform_id=hash_name(f"another {attempt}"))
             index = int(rng.integers("place", len(self._dataset))[0])
 

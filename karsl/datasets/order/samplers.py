@@ -16,7 +16,7 @@ from karsl.datasets.order.permutation import EpochPermutation, random_ints
 from karsl.datasets.order.resumable import RUN_LENGTH, OrderIterator, ResumableOrder
 from karsl.datasets.rng import hash_name
 from karsl.datasets.tree import file_ranges
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, pluralize
 from karsl.io.readahead import advise, is_in_memory
 from karsl.registry import DATA_SAMPLERS
 
@@ -96,6 +96,9 @@ class BaseSampler(ResumableOrder, Sampler[int]):
     def __init__(self, dataset: Sized, *, seed: int | None = None, remainder: str = "pad") -> None:
         self.dataset = dataset
         super().__init__(seed=seed, remainder=remainder)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({pluralize(self.total, 'clip')}, seed={self.seed}, epoch={self.epoch})"
 
     @property
     def total(self) -> int:

@@ -102,10 +102,7 @@ class ArrayShards(KeypointDataset):
 
     def load_data_list(self) -> list[dict]:
         """Return a record per clip; its file is its shard."""
-        records = super().load_data_list()
-        for record in records:
-            record["pack"] = record["keypoint_path"]
-        return records
+        return [{**record, "pack": record["keypoint_path"]} for record in super().load_data_list()]
 
     def index_inputs(self) -> list[str]:
         """Return the folder of the files or of the copies of their headers."""

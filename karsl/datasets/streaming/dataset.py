@@ -254,6 +254,9 @@ class StreamDataset(ResumableOrder, IterableDataset):
     def order(self, seed: int, epoch: int) -> EpochPermutation:
         return EpochPermutation(self._sizes, seed=seed, epoch=epoch, shuffle=self.shuffle, window=self.window)
 
+    def __repr__(self) -> str:
+        return f"StreamDataset(window={self.window}, epoch={self.epoch}) of {self.dataset!r}"
+
     def __iter__(self) -> Iterator[dict]:
         self._update_rank()
         worker = get_worker_info()

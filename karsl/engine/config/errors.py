@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
@@ -16,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from karsl import registry
 from karsl.engine.config.tree import LOADERS, user_keys
-from karsl.errors import ConfigError, did_you_mean
+from karsl.errors import ConfigError, did_you_mean, pluralize
 
 # Read by the Runner from `cfg` besides its arguments, and by Config itself.
 _READ_FROM_CFG = (
@@ -139,6 +140,35 @@ def check_arguments(cfg: Config) -> list[str]:
         karsl.errors.ConfigError: train_cfg.val_intervall: EpochBasedTrainLoop has no argument 'val_intervall'; did you mean
         'val_interval'?
     """
+    mistakes, possible = find_mistakes(cfg)
+    if mistakes:
+        raise ConfigError(join_sentences(mistakes))
+    return possible
+
+
+def check_loader(loader: Mapping, name: str, scope: str) -> None:
+    """Check the types and arguments of a loader that is built without a Runner.
+
+    Args:
+        loader: Config of the loader.
+        name: Its key.
+        scope: Registry scope of its types.
+
+    Raises:
+        ConfigError: Names the first mistake, and the number of the others.
+    """
+    mistakes, _ = find_mistakes(Config({"default_scope": scope, name: loader}))
+    if mistakes:
+        others = f" ({pluralize(len(mistakes) - 1, 'other mistake')} in {name})" if len(mistakes) > 1 else ""
+        raise ConfigError(f"{mistakes[0]}{others}")
+
+
+def find_mistakes(cfg: Config) -> tuple[list[str], list[str]]:
+    """Return the mistakes of a config, and the possible ones inside `cfg.model`; see `check_arguments`."""
+    scope = cfg.get("default_scope")
+    if scope and not _is_known_scope(scope):
+        remedy = "install the project that it belongs to, or import the module that defines it (custom_imports)"
+        return [f"default_scope={scope!r}: there is no package {scope!r}; {remedy}"], []
     mistakes: list[str] = []
     possible: list[str] = []
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmengine"):
@@ -151,9 +181,14 @@ def check_arguments(cfg: Config) -> list[str]:
                         mistakes.append(sentence)
                     elif key == "model":
                         possible.append(sentence)
-    if mistakes:
-        raise ConfigError(join_sentences(mistakes))
-    return possible
+    return mistakes, possible
+
+
+def _is_known_scope(scope: str) -> bool:
+    if scope == "mmengine" or find_spec(scope.partition(".")[0]) is not None:
+        return True
+    roots = [kind.parent for kind in vars(registry).values() if isinstance(kind, Registry) and kind.parent is not None]
+    return any(scope in root.children for root in roots)
 
 
 def join_sentences(sentences: list[str]) -> str:

@@ -11,16 +11,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import yaml  # required by MMEngine
 from mmengine.config import Config
 from mmengine.config import config as mmengine_config
+from mmengine.fileio.handlers import yaml_handler
 from mmengine.logging import print_log
 
-from karsl.engine.config.errors import check_keys, runner_keys
+from karsl.engine.config.errors import check_keys, check_loader, runner_keys
 from karsl.engine.config.loaders import check_loaders
 from karsl.engine.config.tree import LOADERS, dataset_configs, mappings, user_keys
 from karsl.errors import ConfigError, DatasetNotFoundError, did_you_mean
 
 _SUFFIXES = (".py", ".json", ".yaml", ".yml")
+_WORK_DIRS = Path("work_dirs")
 _SHIPPED_FILE = Path("configs", "_base_", "default_runtime.py")
 # Arguments of StreamDataset and TarDataset that name their files, in place of a data root.
 _FILE_ARGUMENTS = frozenset(("source", "tars"))
@@ -45,7 +48,8 @@ def load_config(
         split_file: Split file for every dataset in the config, see `set_split_file`.
 
     Returns:
-        The config; `work_dir` defaults to `work_dirs/<name of the file>`.
+        The config; `work_dir` defaults to `work_dirs/<name of the file>`, also if a shipped config that it inherits from has
+        one of its own name.
 
     Raises:
         DatasetNotFoundError: If the file does not exist.
@@ -61,8 +65,8 @@ def load_config(
         set_split_file(cfg, split_file)
     check_keys(user_keys(cfg))
     check_loaders(cfg)
-    if cfg.get("work_dir") is None:
-        cfg.work_dir = str(Path("work_dirs") / Path(path).stem)
+    if cfg.get("work_dir") is None or _is_inherited(cfg.work_dir):
+        cfg.work_dir = str(_WORK_DIRS / Path(path).stem)
     return cfg
 
 
@@ -76,14 +80,16 @@ def load_loader(config: str | Path, phase: str, options: Mapping[str, Any] | Non
         **data: `data_root` and `ann_file` of `load_config`.
 
     Raises:
-        ConfigError: If the config has no such loader.
+        ConfigError: If the config has no such loader, or a type or argument in it is unknown.
     """
     cfg = load_config(config, options, **data)
     loader = cfg.get(f"{phase}_dataloader")
     if not loader or not loader.get("dataset"):
         phases = [name.removesuffix("_dataloader") for name in LOADERS if cfg.get(name)]
         raise ConfigError(f"config '{config}' has no {phase}_dataloader; it has {', '.join(phases) or 'none'}")
-    return loader, cfg.get("default_scope", "karsl")
+    scope = cfg.get("default_scope", "karsl")
+    check_loader(loader, f"{phase}_dataloader", scope)
+    return loader, scope
 
 
 def _read(path: Path) -> Config:
@@ -94,7 +100,7 @@ def _read(path: Path) -> Config:
     if path.suffix not in _SUFFIXES:
         raise ConfigError(f"config '{path}' is not one of {', '.join(_SUFFIXES)}")
     try:
-        with patch_mmengine_installed_path():
+        with patch_mmengine():
             return Config.fromfile(path)
     except Exception as error:  # a config is a program: it can raise anything
         raise ConfigError(_explain(path, error)) from error
@@ -106,6 +112,8 @@ def _explain(path: Path, error: Exception) -> str:
         # MMEngine parses the text without its file name
         name = error.filename if error.filename and Path(error.filename).is_file() else path
         return f"config '{name}', line {error.lineno}: {error.msg}: {(error.text or '').strip()}"
+    if isinstance(error, ImportError) and isinstance(error.__cause__, ImportError):  # of MMEngine, with the entire sys.path
+        return f"config '{path}': {error.__cause__} (custom_imports): {_explain_import(error.__cause__)}"
     raised = traceback.extract_tb(error.__traceback__)
     configs = {frame.filename for frame in raised if frame.name == "<module>" and Path(frame.filename).is_file()}
     frames = [frame for frame in raised if frame.filename in configs]
@@ -120,6 +128,15 @@ def _explain(path: Path, error: Exception) -> str:
     return f"{where}: {reason}{code}"
 
 
+def _explain_import(error: ImportError) -> str:
+    """Describe why a module of `custom_imports` cannot be imported; MMEngine raises an error without the reason."""
+    reason = error.__context__ or error
+    name = getattr(reason, "name", None)
+    if isinstance(reason, ModuleNotFoundError) and f"{error}.".startswith(f"Failed to import {name}."):
+        return f"no module '{name}'; if it is in this folder, start with 'PYTHONPATH=. karsl ...'"
+    return f"{type(reason).__name__}: {reason}"
+
+
 def override(cfg: Config, options: Mapping[str, Any]) -> None:
     """Apply dotted keys to a config.
 
@@ -128,7 +145,8 @@ def override(cfg: Config, options: Mapping[str, Any]) -> None:
 
     Args:
         cfg: Modified in place.
-        options: `{'train_cfg.max_epochs': 3, 'clip_len': 16}`; numbers address list items.
+        options: `{'train_cfg.max_epochs': 3, 'clip_len': 16}`; numbers address list items. A key of `follow_dataset` keeps
+            the value given here.
 
     Raises:
         ConfigError: If a key does not exist, or nothing reads the changed variable.
@@ -144,6 +162,10 @@ def override(cfg: Config, options: Mapping[str, Any]) -> None:
     except (KeyError, TypeError, IndexError, ValueError) as error:
         reason = error.args[0] if error.args else type(error).__name__
         raise ConfigError(f"--cfg-options {' '.join(options)}: {reason}") from error
+    if cfg.get("follow_dataset"):
+        cfg.follow_dataset = [
+            path for path in cfg.follow_dataset if not any(f"{path}.".startswith(f"{o}.") for o in options)
+        ]
     for name, old in variables.items():
         count = _replace_copies(cfg, name, old, options[name])
         if not count:
@@ -253,6 +275,12 @@ def shipped_configs() -> Path:
     raise DatasetNotFoundError("the configs of karsl are not installed; reinstall karsl, or work in a clone of it")
 
 
+def _is_inherited(work_dir: str | Path) -> bool:
+    """Return True for the work dir of a shipped config; the one of `configs/demo.py` stays."""
+    work_dir = Path(work_dir)
+    return work_dir.parent == _WORK_DIRS and (shipped_configs() / f"{work_dir.name}.py").is_file()
+
+
 def find_config(path: Path) -> Path:
     """Return the path itself or, if `configs/...` does not exist, the shipped config of that name."""
     if path.exists() or path.parts[:1] != ("configs",):
@@ -262,18 +290,23 @@ def find_config(path: Path) -> Path:
 
 
 @contextmanager
-def patch_mmengine_installed_path() -> Iterator[None]:
-    """Let `from karsl.configs.NAME import *` in `read_base()` find shipped configs while a config is read.
+def patch_mmengine() -> Iterator[None]:
+    """Change two functions of MMEngine while a config is read.
 
-    MMEngine up to 0.10.7, the latest release, locates packages with pkg_resources, which setuptools 82 removed, and its fork
-    looks inside the package. A version of MMEngine that uses importlib, and an installed karsl, make this unnecessary.
+    - `from karsl.configs.NAME import *` in `read_base()` finds shipped configs. MMEngine up to 0.10.7, the latest release,
+      locates packages with pkg_resources, which setuptools 82 removed, and its fork looks inside the package. A version of
+      MMEngine that uses importlib, and an installed karsl, make this unnecessary.
+    - YAML is data: MMEngine's loader would run a function that a tag such as `!!python/object/apply` names.
     """
-    original = mmengine_config.get_installed_path
-    mmengine_config.get_installed_path = _installed_path
+    changes = ((mmengine_config, "get_installed_path", _installed_path), (yaml_handler, "Loader", yaml.SafeLoader))
+    originals = [getattr(module, name) for module, name, _ in changes]
+    for module, name, value in changes:
+        setattr(module, name, value)
     try:
         yield
     finally:
-        mmengine_config.get_installed_path = original
+        for (module, name, _), original in zip(changes, originals, strict=True):
+            setattr(module, name, original)
 
 
 def _installed_path(package: str) -> str:

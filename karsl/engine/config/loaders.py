@@ -56,10 +56,10 @@ def _drop_worker_options(loader: MutableMapping) -> None:
 
 
 def qualify_collate(loader: MutableMapping, where: str = "dataloader") -> None:
-    """Add the scope to the name of a loader's collate function.
+    """Add the scope to the name of a collate function that is registered in `karsl.registry.FUNCTIONS` only.
 
-    MMEngine looks in its root registry whatever the default scope is, so `'keypoint_collate'` becomes
-    `'karsl.keypoint_collate'`. A function, a name of MMEngine and a dotted path are left unchanged.
+    MMEngine looks in its root registry, whatever the default scope is; karsl's own functions are in both. A function, a name
+    of MMEngine and a dotted path are left unchanged.
 
     Args:
         loader: Modified in place.
@@ -69,10 +69,12 @@ def qualify_collate(loader: MutableMapping, where: str = "dataloader") -> None:
         ConfigError: If no collate function has that name.
 
     Example:
-        >>> loader = {"collate_fn": {"type": "keypoint_collate"}}
+        >>> @FUNCTIONS.register_module()
+        ... def own_collate(samples): return samples
+        >>> loader = {"collate_fn": {"type": "own_collate"}}
         >>> qualify_collate(loader)
         >>> loader["collate_fn"]
-        {'type': 'karsl.keypoint_collate'}
+        {'type': 'karsl.own_collate'}
     """
     collate = loader.get("collate_fn")
     cfg = {"type": collate} if isinstance(collate, str) else collate

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, MutableMapping
 from functools import cached_property
 from typing import Any
 
@@ -17,13 +18,15 @@ from karsl.registry import DATASETS
 from karsl.skeletons import describe_skeleton, get_skeleton
 
 _KEYS = ("num_classes", "skeleton", "in_channels")
+_FOLLOWED = re.compile(rf"model(\.\w+)*\.({'|'.join(_KEYS)})")
 
 
 def infer_model_args(cfg: Config, metainfo: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Replace `num_classes`, `skeleton` and `in_channels` that are `'auto'` or None anywhere in `cfg.model`.
+    """Set `num_classes`, `skeleton` and `in_channels` of a model to those of the dataset, and log each change.
 
-    `num_classes` is the number of classes of the dataset. `skeleton` is the one at the end of the pipeline, after
-    SelectKeypoints for example; `in_channels`, next to a `skeleton`, is C there.
+    Applies to values that are `'auto'` or None anywhere in `cfg.model`, and to the paths in `cfg.follow_dataset`, where a
+    value that the dataset does not provide is kept. `num_classes` is the number of classes of the dataset. `skeleton` is the
+    one at the end of the pipeline, after SelectKeypoints for example; `in_channels`, next to a `skeleton`, is C there.
 
     Args:
         cfg: Modified in place.
@@ -34,18 +37,59 @@ def infer_model_args(cfg: Config, metainfo: Mapping[str, Any] | None = None) -> 
         The dataset that was built, by the key of its loader; empty if none was needed.
 
     Raises:
-        ConfigError: If the config has no dataset, or it does not provide a value.
+        ConfigError: If the config has no dataset, it does not provide a value that is `'auto'`, or `follow_dataset` has
+            another path.
     """
     unresolved = [(node, key) for node in mappings(cfg.model) for key in _KEYS if _is_unresolved(node, key)]
+    following = _following(cfg)
     dataset = _DatasetProperties(cfg, metainfo)
     for node, key in unresolved:
         node[key] = getattr(dataset, key)
         print_log(f"model: {key}={_describe(node[key])} from the dataset", logger="current")
+    for path, node, key in following:
+        value = _optional(dataset, key)
+        if value is not None and not _is_same(key, node[key], value):
+            print_log(f"{path}: {_describe(node[key])} in the config, {_describe(value)} from the dataset", logger="current")
+            node[key] = value
     return dataset.built
+
+
+def _following(cfg: Config) -> list[tuple[str, MutableMapping, str]]:
+    """Return path, mapping and key of each value that `follow_dataset` names and the model has."""
+    paths = cfg.get("follow_dataset") or ()
+    if isinstance(paths, str) or not all(isinstance(p, str) and _FOLLOWED.fullmatch(p) for p in paths):
+        raise ConfigError(f"follow_dataset={paths!r}; expected a list of paths to {', '.join(_KEYS)} of the model")
+    found = []
+    for path in paths:
+        first, *parents, key = path.split(".")
+        node: Any = cfg.get(first)
+        for name in parents:
+            node = node.get(name) if isinstance(node, Mapping) else None
+        if isinstance(node, MutableMapping) and key in node:
+            found.append((path, node, key))
+    return found
+
+
+def _optional(dataset: _DatasetProperties, key: str) -> Any:
+    try:
+        return getattr(dataset, key)
+    except _UnknownValueError:
+        return None
+
+
+def _is_same(key: str, old: Any, new: Any) -> bool:
+    if key != "skeleton" or old == new:
+        return old == new
+    first, second = get_skeleton(old), get_skeleton(new)
+    return (first.parts, first.bones) == (second.parts, second.bones)
 
 
 def _is_unresolved(node: Mapping, key: str) -> bool:
     return node.get(key, 0) in (None, "auto") and (key != "in_channels" or "skeleton" in node)
+
+
+class _UnknownValueError(ConfigError):
+    """The dataset does not provide a value for the model."""
 
 
 class _DatasetProperties:
@@ -75,7 +119,7 @@ class _DatasetProperties:
             if channels is not None:
                 return int(channels)
         name = type(self._dataset).__name__
-        raise ConfigError(f"model: in_channels='auto', but {name} has no output_channels; give a number")
+        raise _UnknownValueError(f"model: in_channels='auto', but {name} has no output_channels; give a number")
 
     @cached_property
     def _dataset(self) -> Any:
@@ -93,7 +137,7 @@ class _DatasetProperties:
     def _metainfo(self, key: str, argument: str) -> Any:
         metainfo = self._checkpoint_metainfo or getattr(self._dataset, "metainfo", None) or {}
         if metainfo.get(key) is None:
-            raise ConfigError(
+            raise _UnknownValueError(
                 f"model: {argument}='auto' needs {key!r} in the metainfo of the dataset, which has {sorted(metainfo)}"
             )
         return metainfo[key]

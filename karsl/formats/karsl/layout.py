@@ -13,6 +13,8 @@ from pathlib import Path
 
 from karsl.errors import ConfigError
 from karsl.io.file_index import CLIP_FILES
+from karsl.io.file_list import is_hidden
+from karsl.skeletons import get_skeleton, skeleton_names
 
 SPLITS = ("train", "test")
 """Splits of the layout. A folder is named `<two digits>-<split>`."""
@@ -43,6 +45,7 @@ _CATEGORIES = {
 _FIRST_SIGNS = tuple(_CATEGORIES)
 
 _SPLIT_WORD = re.compile("|".join(SPLITS), re.IGNORECASE)
+_OTHER_SKELETON = re.compile(r" has (\d+) keypoints, the skeleton ")
 _SIGNER = re.compile(r"(?<!\d)\d{1,2}(?!\d)")
 _VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".jpg", ".jpeg", ".png")
 _MAX_FOLDERS, _MAX_ENTRIES, _MAX_DEPTH = 300, 200, 8
@@ -82,10 +85,20 @@ def suggest_fix(root: str | Path, problems: Sequence[str], *, has_records: bool)
         "'karsl prepare 'my clips' --skip-bad' writes annotations.json without them; then --ann-file annotations.json"
     """
     if not has_records:
-        other_skeleton = all(" keypoints, the skeleton " in problem for problem in problems)
-        return "if the clips have another skeleton, pass skeleton=NAME or --source-skeleton NAME" if other_skeleton else ""
+        found = [match for match in map(_OTHER_SKELETON.search, problems) if match]
+        return _suggest_skeleton({int(match[1]) for match in found}) if len(found) == len(problems) else ""
     prepare = f"'karsl prepare {shlex.quote(str(root))} --skip-bad'"
     return f"{prepare} writes annotations.json without them; then --ann-file annotations.json"
+
+
+def _suggest_skeleton(counts: set[int]) -> str:
+    """Return how to name the skeleton of clips with these numbers of keypoints."""
+    names = [name for name in skeleton_names() if counts == {get_skeleton(name).num_keypoints}]
+    reason = (
+        f"{counts.pop()} keypoints are those of {' and '.join(names)}" if names else "if the clips have another skeleton"
+    )
+    name = names[0] if names else "NAME"
+    return f"{reason}: pass skeleton='{name}' to the dataset, or --source-skeleton {name} to 'karsl prepare'"
 
 
 def describe_layout(root: str | Path) -> str:
@@ -102,15 +115,15 @@ def describe_layout(root: str | Path) -> str:
     for folder in (path := root.absolute(), *path.parents):
         if SPLIT_FOLDER.fullmatch(folder.name):
             return f"it is a folder of the root, which is {str(folder.parent)!r}"
-    files = list(_list_files(root))
+    files = list(list_some_files(root))
     inner = next((f for f in files if any(SPLIT_FOLDER.fullmatch(name) for name in f.parts[1:-1])), None)
     if inner:
         level = next(i for i, name in enumerate(inner.parts) if SPLIT_FOLDER.fullmatch(name))
         depth = "one level down" if level == 1 else f"{level} levels down"
         return f"the root is {depth}: {str(root.joinpath(*inner.parts[:level]))!r}"
-    clip = next((f for f in files if f.suffix in CLIP_FILES), None)
+    clip = next((f for f in files if f.suffix.lower() in CLIP_FILES), None)
     if clip:
-        return f"it contains '{clip.as_posix()}': {_suggest_names(clip.parts[:-1])}"
+        return f"it contains '{clip.as_posix()}': {suggest_name(clip.as_posix())}"
     video = next((f for f in files if f.suffix.lower() in _VIDEO_SUFFIXES), None)
     if video:
         return f"it contains '{video.as_posix()}': karsl reads keypoints, extract them from the {video.suffix} files first"
@@ -118,8 +131,17 @@ def describe_layout(root: str | Path) -> str:
     return f"it contains {', '.join(map(repr, names[:4]))}{', ...' if len(names) > 4 else ''}" if names else "it is empty"
 
 
-def _suggest_names(folders: Sequence[str]) -> str:
-    """Return a suggestion for the names of the folders of an array, from those that name a split and a signer."""
+def suggest_name(clip: str) -> str:
+    """Return a suggestion for the names of the folders of a clip, from those that name a split and a signer.
+
+    Args:
+        clip: Path of the clip relative to the root, with `/`.
+
+    Example:
+        >>> suggest_name("Signer2-Train/0001.npz")
+        "rename 'Signer2-Train' to '02-train'"
+    """
+    folders = clip.split("/")[:-1]
     index = next((i for i, name in enumerate(folders) if _SPLIT_WORD.search(name)), None)
     if index is None:
         return "the folders of a root are named like '01-train' and '01-test'"
@@ -131,7 +153,7 @@ def _suggest_names(folders: Sequence[str]) -> str:
     return f"rename '{'/'.join(folders[: max(index, near[0]) + 1])}' to '{signer:02d}-{split}'"
 
 
-def _list_files(root: Path) -> Iterator[Path]:
+def list_some_files(root: Path) -> Iterator[Path]:
     """Yield some files below a folder, relative to it, breadth first."""
     level, count = [Path()], 0
     for _ in range(_MAX_DEPTH):
@@ -139,7 +161,7 @@ def _list_files(root: Path) -> Iterator[Path]:
         for folder in level[: max(_MAX_FOLDERS - count, 0)]:
             count += 1
             with suppress(OSError), os.scandir(root / folder) as entries:
-                names = sorted((e.name, e.is_dir()) for e in islice(entries, _MAX_ENTRIES) if not e.name.startswith("."))
+                names = sorted((e.name, e.is_dir()) for e in islice(entries, _MAX_ENTRIES) if not is_hidden(e.name))
                 yield from (folder / name for name, is_folder in names if not is_folder)
                 max_folders = 4 if len(folder.parts) > 1 else None
                 next_level += [folder / name for name, is_folder in names if is_folder][:max_folders]

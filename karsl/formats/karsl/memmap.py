@@ -22,11 +22,13 @@ import numpy as np
 from numpy.lib import format as npy
 
 from karsl.errors import CorruptRecordError, DataErrors, DatasetNotFoundError
-from karsl.formats.base import folder_with, register_format
+from karsl.formats.base import register_format
 from karsl.formats.safe_pickle import Trusted, check_trusted, load_safe_pickle
 from karsl.io.annotations import class_metainfo
 from karsl.io.clip import canonical_clip
+from karsl.io.file_list import visible_files
 from karsl.io.labels import find_label_table, read_label_table
+from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.npy import BROKEN
 from karsl.io.npz import list_members, read_member
 from karsl.io.sources import FunctionSource
@@ -35,25 +37,31 @@ from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
 BLOCK, SHAPE, SIGNS, LENGTHS = "_X.mmap", "_X_shape.npy", "_y.npz", "_X_map_samples_lens.npy"
 
 
-def _read_clip(root: Path, num_keypoints: int, record: dict) -> np.ndarray:
+def _read_clip(root: Path, num_keypoints: int, missing: MissingPoints, record: dict) -> np.ndarray:
     path, start, count = root / record["file"], record["frame"], record["num_frames"]
     row_bytes = 4 * 4 * num_keypoints
     if path.stat().st_size < (start + count) * row_bytes:
         raise CorruptRecordError(f"{path}: no frames {start} to {start + count}; was it truncated after it was opened?")
     raw = np.memmap(path, np.float32, mode="r", offset=start * row_bytes, shape=(count, num_keypoints, 4))
-    return canonical_clip(raw, where=f"{path}: clip {record['clip_id']!r}")
+    return canonical_clip(missing.clear(raw), where=f"{path}: clip {record['clip_id']!r}")
 
 
 @register_format(
     "karsl-block",
     description="{split}_X.mmap and three more files: block of the reference KArSL project; read with --trust-pickle FILE",
     cannot_store="everything",
-    detect=folder_with(f"*{BLOCK}"),
+    detect=lambda path: any(file.name.endswith(BLOCK) for file in visible_files(path)),
     priority=50,
     uses_label_table=True,
 )
 def open_karsl_block(
-    path: Path, *, skeleton: Skeleton | None = None, trusted: Trusted = (), label_table: Path | None = None, **_: Any
+    path: Path,
+    *,
+    skeleton: Skeleton | None = None,
+    trusted: Trusted = (),
+    label_table: Path | None = None,
+    missing: MissingPoints = STRICT,
+    **_: Any,
 ) -> FunctionSource:
     """Open all splits of a folder. Glosses come from the label table, by default the one in the folder.
 
@@ -63,7 +71,7 @@ def open_karsl_block(
         DataErrors: If files contradict each other, with all problems.
     """
     root = path if path.is_dir() else path.parent
-    splits = sorted(p.name.removesuffix(BLOCK) for p in root.glob(f"*{BLOCK}"))
+    splits = [file.name.removesuffix(BLOCK) for file in visible_files(root) if file.name.endswith(BLOCK)]
     if not splits:
         raise DatasetNotFoundError(f"no file like 'train{BLOCK}' in {root}")
     length_files = [root / f"{split}{LENGTHS}" for split in splits]
@@ -84,7 +92,7 @@ def open_karsl_block(
         raise DataErrors(str(root), problems)
     metainfo = {"dataset_name": "karsl", "skeleton": describe_skeleton(points), **class_metainfo(signs, table)}
     labeled = [{**r, "label": label[r["sign"]]} for r in records]
-    return FunctionSource(metainfo, points, labeled, partial(_read_clip, root, points.num_keypoints))
+    return FunctionSource(metainfo, points, labeled, partial(_read_clip, root, points.num_keypoints, missing))
 
 
 def _records(root: Path, split: str, *, trusted: Trusted) -> Iterator[dict]:
@@ -134,7 +142,8 @@ def _problems(root: Path, split: str, records: list[dict], points: Skeleton) -> 
     if block.stat().st_size != size:
         yield f"{block.name} has {block.stat().st_size} bytes, but the clip lengths require {size}; was it truncated?"
     signs = np.array([r["sign"] for r in records])
-    stored = read_member(sign_file, str(list_members(sign_file)[0][0].key or "")) if sign_file.is_file() else signs
+    members = list_members(sign_file)[0] if sign_file.is_file() else None
+    stored = signs if members is None else read_member(sign_file, str(members[0].key or "")) if members else np.zeros(0)
     if not np.array_equal(stored, signs):
         yield f"{sign_file.name} has other signs than the table of lengths, so clips would get wrong labels"
 

@@ -15,6 +15,7 @@ from karsl.formats.karsl.scan import scan_npz_folders
 from karsl.io.annotations import class_metainfo
 from karsl.io.file_index import Progress
 from karsl.io.labels import find_label_table, read_label_table
+from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.pack_reader import ANNOTATIONS
 from karsl.io.sources import IndexedSource
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
@@ -89,22 +90,25 @@ def open_karsl(
     skeleton: Skeleton | None = None,
     label_table: Path | None = None,
     progress: Progress | None = None,
+    missing: MissingPoints = STRICT,
     **_: Any,
 ) -> IndexedSource:
     """Scan a data root. Glosses come from the label table, by default the one in the root.
 
     Raises:
-        DataErrors: If the scan finds problems, with all of them.
+        DataErrors: If the scan finds problems and no valid clip.
     """
     skeleton = skeleton or get_skeleton("karsl_184")
     table_path = label_table or find_label_table(path)
     table = read_label_table(table_path) if table_path else None
     scan = scan_npz_folders(path, skeleton=skeleton, label_table=table, progress=progress)
-    if scan.problems:
+    if scan.problems and not scan.records:
         raise scan.error(path)
     label = {sign: i for i, sign in enumerate(scan.signs)}
     records = [{**r, "label": label[r["sign"]]} for r in scan.records]
     metainfo = {"dataset_name": "karsl", "skeleton": describe_skeleton(skeleton), **class_metainfo(scan.signs, table)}
     ann_file = path / ANNOTATIONS
-    notes = (f"the folders are read, not {ann_file}; open that file to use it",) if ann_file.is_file() else ()
-    return IndexedSource(metainfo, skeleton, records, path.resolve(), notes)
+    notes = [f"the folders are read, not {ann_file}; open that file to use it"] if ann_file.is_file() else []
+    return IndexedSource(
+        metainfo, skeleton, records, path.resolve(), (*notes, *scan.notes), problems=tuple(scan.problems), missing=missing
+    )

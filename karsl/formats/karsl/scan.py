@@ -6,14 +6,15 @@
 | `<signer>-<split>/<sign>/<clip>.npz` (or `.npy`, `.pt`) | one file per clip |
 
 Only headers are read unless values are requested. All problems of all files are collected. The order of the records depends
-on names only.
+on names only. Clips of the same content are found under any names: by the CRC of their archives, which is confirmed by
+reading the clips, or by their values if these are read.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,12 +22,15 @@ from pathlib import Path
 from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import CorruptRecordError, DataErrors, DatasetNotFoundError
-from karsl.formats.karsl.layout import SPLITS, describe_layout, suggest_fix
+from karsl.formats.karsl.copies import choose_copies, content_digest, group_copies
+from karsl.formats.karsl.layout import SPLITS, describe_layout, list_some_files, suggest_fix, suggest_name
 from karsl.io.annotations import BYTE_RANGE_KEY
-from karsl.io.array_files import Key, read_array
-from karsl.io.clip import shape_problem, value_problem
+from karsl.io.array_files import read_array
+from karsl.io.clip import canonical_clip, shape_problem, value_problem
 from karsl.io.file_index import CLIP_FILES, FileIndex, IndexedFile, Progress
-from karsl.io.labels import LabelTable
+from karsl.io.file_list import FOLDER, NOT_UTF8, Unread, has_suffix, list_folder, printable
+from karsl.io.labels import LABEL_FILES, LabelTable
+from karsl.io.missing import STRICT, MissingPoints, likely_marker, marker_note
 from karsl.io.npz import Member
 from karsl.io.pack_reader import ANNOTATIONS
 from karsl.skeletons import Skeleton
@@ -42,12 +46,18 @@ class ScanResult:
         records: `clip_id keypoint_path keypoint_key sign signer split num_frames` of every readable clip, and the byte
             range of its array in an archive. Paths are relative to the root, with `/`.
         problems: One sentence per problem.
+        notes: One sentence per kind of file or folder that is not read.
         empty_clips: `clip_id` of the records without a point in any frame. Empty unless values were read.
+        markers: `clip_id` of the first record that seems to have each marker of missing points. Empty as before.
+        contents: For each record, a value that is equal for equal content; None if it is unknown.
     """
 
     records: list[dict] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     empty_clips: list[str] = field(default_factory=list)
+    markers: dict[str, str] = field(default_factory=dict)
+    contents: list[Hashable | None] = field(default_factory=list)
 
     @property
     def signs(self) -> tuple[int, ...]:
@@ -59,6 +69,20 @@ class ScanResult:
         remedy = suggest_fix(root, self.problems, has_records=bool(self.records))
         return DataErrors(where or str(root), self.problems, remedy)
 
+    def remove(self, positions: set[int]) -> None:
+        """Remove some clips."""
+        kept = [position for position in range(len(self.records)) if position not in positions]
+        self.records = [self.records[position] for position in kept]
+        self.contents = [self.contents[position] for position in kept]
+
+    def add(self, other: ScanResult) -> None:
+        """Add the clips of another file."""
+        self.records += other.records
+        self.problems += other.problems
+        self.empty_clips += other.empty_clips
+        self.contents += other.contents
+        self.markers = {**other.markers, **self.markers}
+
 
 def scan_npz_folders(
     root: str | Path,
@@ -68,6 +92,7 @@ def scan_npz_folders(
     read_values: bool = False,
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
+    missing: MissingPoints = STRICT,
 ) -> ScanResult:
     """List every clip below a data root.
 
@@ -78,46 +103,51 @@ def scan_npz_folders(
         read_values: Also decode every clip, report NaN, infinity and damaged bytes, and list clips without any point.
         cache_dir: Folder, private to this user, that caches headers. A later scan opens only files that changed.
         progress: `progress(files, total)` wraps the iteration over files.
+        missing: Rules that say which points are missing; points that are missing anyway are no problem.
 
     Raises:
         DatasetNotFoundError: If the folder does not exist or contains no clips in this layout.
     """
     root = Path(root)
     result = ScanResult()
-    names = _clip_files(root, result.problems)
+    names = _clip_files(root, result)
     cache = None if cache_dir is None else Path(cache_dir) / f"{xxh3_64_hexdigest(os.fsencode(root.absolute()))}.scan"
     for file in FileIndex.read(root, names, index_file=cache, progress=progress).files:
-        found = _scan_file(file, root, skeleton, label_table, read_values)
-        result.records += found.records
-        result.problems += found.problems
-        result.empty_clips += found.empty_clips
-    result.problems += _repeated_clips(result.records)
+        result.add(_scan_file(file, root, skeleton, label_table, missing if read_values else None))
+    _leave_out_copies(root, result)
+    result.notes += [marker_note(marker, clip_id) for marker, clip_id in result.markers.items()]
     return result
 
 
-def _clip_files(root: Path, problems: list[str]) -> list[str]:
-    """Return the paths, relative to the root, of all clip files, and collect problems of folder and file names."""
+def _clip_files(root: Path, result: ScanResult) -> list[str]:
+    """Return the paths, relative to the root, of all clip files, and collect problems of names and what is not read."""
     if not root.is_dir():
         raise DatasetNotFoundError(
             f"data_root={str(root)!r} is not a folder; expected one that contains '01-train/0001.npz'; "
             "see 'karsl prepare --help'"
         )
     files: list[str] = []
-    for folder in sorted(entry.name for entry in os.scandir(root) if entry.is_dir()):
+    unread = Unread()
+    folders, others = list_folder(root, unread)
+    for folder in folders:
         match = _FOLDER.fullmatch(folder)
         if not match:
-            continue
-        if match["split"] not in SPLITS:
+            result.notes += _misnamed_folder(root, folder, unread)
+        elif match["split"] not in SPLITS:
             near = get_close_matches(match["split"], SPLITS, n=1)
             hint = f"did you mean {match['signer']}-{near[0]!s}?" if near else f"splits are {SPLITS}"
-            problems.append(f"{_printable(folder)}: no split {_printable(match['split'])!r}; {hint} Rename the folder")
-            continue
-        found = list(_files_of_split(root, folder))
-        if not found:
-            problems.append(f"{folder}: the folder has no {', '.join(CLIP_FILES)} file; copy its clips or remove it")
-        problems += [f"{_printable(n)}: the name is not UTF-8; rename it" for n in found if n != _printable(n)]
-        files += [name for name in found if name == _printable(name)]
-    if not files and not problems:
+            result.problems.append(f"{printable(folder)}: no split {printable(match['split'])!r}; {hint} Rename the folder")
+        else:
+            found = unread.with_suffix(_files_of_split(root, folder, unread), CLIP_FILES)
+            not_utf8 = unread.names.pop(NOT_UTF8, [])
+            if not found and not not_utf8:
+                result.problems.append(_without_clips(root, folder))
+            result.problems += [f"{name}: the name is not UTF-8; rename it" for name in not_utf8]
+            files += found
+    for name in unread.with_suffix(others, CLIP_FILES, expected=(*LABEL_FILES, ANNOTATIONS)):
+        unread.add("file outside of a folder like '01-train'", name)
+    result.notes += unread.notes()
+    if not files and not result.problems:
         hint = "; to use its annotations.json, pass ann_file='annotations.json'" if (root / ANNOTATIONS).is_file() else ""
         raise DatasetNotFoundError(
             f"no clips in data_root={str(root)!r}; expected files like '01-train/0001.npz', {describe_layout(root)}{hint}; "
@@ -126,26 +156,44 @@ def _clip_files(root: Path, problems: list[str]) -> list[str]:
     return files
 
 
-def _printable(name: str) -> str:
-    r"""Return a name with bytes that are not UTF-8 as `\xe9`."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+def _misnamed_folder(root: Path, folder: str, unread: Unread) -> list[str]:
+    """Return a note on a folder that is not named like a split but has clips; collect one without clips."""
+    clip = next((file for file in list_some_files(root / folder) if has_suffix(file.name, CLIP_FILES)), None)
+    if clip is None:
+        unread.add(FOLDER, printable(folder))
+        return []
+    example = printable(f"{folder}/{clip.as_posix()}")
+    return [f"folder {printable(folder)!r} is not read, but has clips, e.g. {example!r}: {suggest_name(example)}"]
 
 
-def _files_of_split(root: Path, folder: str) -> Iterator[str]:
-    """Yield the clip files of a split folder and of its sign folders."""
-    with os.scandir(root / folder) as entries:
-        found = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
-    for name, is_folder in found:
-        if is_folder:
-            inside = sorted(f for f in os.listdir(root / folder / name) if not f.startswith("."))
-            yield from (f"{folder}/{name}/{file}" for file in inside if file.endswith(tuple(CLIP_FILES)))
-        elif name.endswith(tuple(CLIP_FILES)):
-            yield f"{folder}/{name}"
+def _without_clips(root: Path, folder: str) -> str:
+    """Return the problem of a split folder without a clip."""
+    suffixes, names = ", ".join(CLIP_FILES), sorted(map(printable, os.listdir(root / folder)))
+    if not names:
+        return f"{folder}: the folder is empty; copy its clips or remove it"
+    shown = ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")
+    return f"{folder}: the folder has no {suffixes} file, only {shown}; copy its clips there, or move the folder away"
+
+
+def _files_of_split(root: Path, folder: str, unread: Unread) -> Iterator[str]:
+    """Yield the files of a split folder and of its sign folders, in the order of names."""
+    folders, files = list_folder(root / folder, unread, f"{folder}/")
+    inner = set(folders)
+    for name in sorted([*folders, *files]):
+        path = f"{folder}/{name}"
+        if name not in inner:
+            yield path
+            continue
+        deeper, inside = list_folder(root / path, unread, f"{path}/")
+        yield from (f"{path}/{file}" for file in inside)
+        for other in deeper:
+            unread.add(FOLDER, f"{path}/{printable(other)}")
 
 
 def _scan_file(
-    file: IndexedFile, root: Path, skeleton: Skeleton, label_table: LabelTable | None, read_values: bool
+    file: IndexedFile, root: Path, skeleton: Skeleton, label_table: LabelTable | None, missing: MissingPoints | None
 ) -> ScanResult:
+    """Return the clips of a file; their values are read unless `missing` is None."""
     sign, problem = _parse_sign(file.name, label_table)
     if problem:
         return ScanResult(problems=[problem])
@@ -158,16 +206,22 @@ def _scan_file(
             problems=[f"{file.name}: one array without a name; move it to a folder of its sign, {stem}/1.{suffix}"]
         )
     for member in file.members:
-        problem, is_empty = shape_problem(member.shape, member.dtype, skeleton.num_keypoints), False
-        if problem is None and read_values:
-            problem, is_empty = _check_values(root / file.name, member.key)
+        problem = shape_problem(member.shape, member.dtype, skeleton.num_keypoints)
+        content: Hashable | None = None if member.range is None else member.range.crc
+        marker = None
+        if problem is None and missing is not None:
+            problem, content, marker = _check_values(root / file.name, member, missing, search=not result.records)
         if problem:
             clip = "the clip" if member.key is None else f"clip {member.key!r}"
             result.problems.append(f"{file.name}: {clip} {_without_root(problem, root)}")
             continue
         result.records.append(_to_record(file, member, metadata))
-        if is_empty:
-            result.empty_clips.append(result.records[-1]["clip_id"])
+        result.contents.append(content)
+        clip_id = result.records[-1]["clip_id"]
+        if missing is not None and content is None:
+            result.empty_clips.append(clip_id)
+        if marker:
+            result.markers.setdefault(marker, clip_id)
     return result
 
 
@@ -198,27 +252,56 @@ def _to_record(file: IndexedFile, member: Member, metadata: dict) -> dict:
     }
 
 
-def _check_values(path: Path, key: Key) -> tuple[str | None, bool]:
-    """Return a problem of a clip or None, and whether it has no point in any frame."""
+def _check_values(
+    path: Path, member: Member, missing: MissingPoints, *, search: bool
+) -> tuple[str | None, bytes | None, str | None]:
+    """Return a problem of a clip, the hash of its content unless it has no point, and a likely marker of missing points."""
     try:
-        clip = read_array(path, key)
+        raw = read_array(path, member.key)
     except CorruptRecordError as error:
-        return f"is damaged: {error}", False
-    return value_problem(clip), not clip[..., :3].any()
+        return f"is damaged: {error}", None, None
+    clip = missing.clear(raw)
+    problem = value_problem(clip)
+    if problem:
+        return problem, None, None
+    marker = likely_marker(canonical_clip(clip)) if search else None  # one clip of a file is enough to notice
+    return None, content_digest(clip), marker
 
 
-def _repeated_clips(records: list[dict]) -> list[str]:
-    """Return a problem for each clip that a signer has twice."""
-    first_files: dict[tuple, str] = {}
-    problems = []
-    for r in records:
-        name, file = r["clip_id"].split("/", 2)[2], r["keypoint_path"]
-        first = first_files.setdefault((r["signer"], r["sign"], name), file)
-        if first != file:
-            same_split = first.partition("/")[0] == file.partition("/")[0]
-            harm = "it would count twice" if same_split else "it would be used for training and test"
-            problems.append(f"{file}: clip {name!r} is also in {first}; {harm}, remove one")
-    return problems
+def _leave_out_copies(root: Path, result: ScanResult) -> None:
+    """Remove clips from a result whose `clip_id` or content another clip has, and add a problem for each."""
+    repeated = _repeated_ids(result)
+    if repeated:
+        result.remove(repeated)
+
+    def digest(position: int) -> bytes | None:
+        content, record = result.contents[position], result.records[position]
+        if isinstance(content, bytes):
+            return content
+        try:
+            return content_digest(read_array(root / record["keypoint_path"], record.get("keypoint_key")))
+        except (CorruptRecordError, FileNotFoundError):
+            return None  # reading the clip raises the error
+
+    copies, problems = choose_copies(result.records, group_copies(result.contents, digest))
+    result.problems += problems
+    if copies:
+        result.remove(copies)
+
+
+def _repeated_ids(result: ScanResult) -> set[int]:
+    """Return the positions of clips whose id an earlier clip has, as of '0001/a.npy' and 'a' in '0001.npz'; add problems."""
+    ids = [record["clip_id"] for record in result.records]
+    repeated: set[int] = set()
+    if len(set(ids)) == len(ids):
+        return repeated
+    first: dict[str, int] = {}
+    for position, clip_id in enumerate(ids):
+        if first.setdefault(clip_id, position) != position:
+            file, other = (result.records[p]["keypoint_path"] for p in (position, first[clip_id]))
+            repeated.add(position)
+            result.problems.append(f"{file}: clip {clip_id!r} is also in {other}; rename one of the two")
+    return repeated
 
 
 def _without_root(text: str, root: Path) -> str:

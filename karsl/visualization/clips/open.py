@@ -16,6 +16,7 @@ from karsl.formats.convert import open_clips
 from karsl.formats.safe_pickle import Trusted
 from karsl.io import list_members, read_member
 from karsl.io.clip import canonical_clip
+from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.pack_reader import ANNOTATIONS
 from karsl.io.sources import FunctionSource
 from karsl.skeletons import Skeleton, get_skeleton, skeleton_names
@@ -31,6 +32,7 @@ def open_dataset(
     format: str | None = None,
     skeleton: str | Mapping | Skeleton | None = None,
     trusted: Trusted = (),
+    missing: MissingPoints = STRICT,
     **arrays: Any,
 ) -> Any:
     """Open a folder or file as a dataset that can be browsed.
@@ -41,6 +43,7 @@ def open_dataset(
         format: One of `karsl.formats.FORMATS`. None detects it.
         skeleton: Skeleton of the keypoints, if the files do not name it.
         trusted: Pickles that may be read, as in `karsl.formats.open_clips`.
+        missing: Rules that say which points are missing.
         arrays: `layout`, `pattern` and `labels` of array files, as in `karsl.formats.open_clips`.
 
     Raises:
@@ -58,19 +61,24 @@ def open_dataset(
     path = Path(path)
     if not path.exists():
         raise DatasetNotFoundError(f"no config, folder or file '{path}' to browse")
-    open_format = partial(open_clips, path, skeleton=skeleton, trusted=trusted, **arrays)
+    clips = path / ann_file if path.is_dir() else path
+    options = {"skeleton": skeleton, "trusted": trusted, "missing": missing, "skip_bad": True, **arrays}
+    open_format = partial(open_clips, clips, **options)
     if format or any(value is not None for value in arrays.values()):
         return SourceClips(open_format(format=format))
     if path.is_file() and path.suffix.lower() in (".npz", ".npy"):
         try:
-            return SourceClips(read_arrays(path, skeleton))
+            return SourceClips(read_arrays(path, skeleton, missing))
         except KarslError as error:  # not (T, V, C) arrays; a format with named columns may still match
             try:
                 return SourceClips(open_format())
             except KarslError:
                 raise error from None
     is_folder = path.is_dir()
-    detected = "annotation" if ann_file and is_folder else detect_format(path).name  # as `karsl pack` does
+    is_annotation = bool(ann_file) if is_folder else path.suffix.lower() in (".yaml", ".yml")
+    detected = "annotation" if is_annotation else detect_format(path).name  # as `karsl pack` does
+    if missing != STRICT:
+        return SourceClips(open_format(format=detected))
     if detected in ("pack", "annotation"):
         root, file = (path, path / (ann_file or ANNOTATIONS)) if is_folder else (path.parent, path)
         return _open_annotated(root, file, skeleton)
@@ -79,7 +87,9 @@ def open_dataset(
     return SourceClips(open_format(format=detected))
 
 
-def read_arrays(path: Path, skeleton: str | Mapping | Skeleton | None = None) -> FunctionSource:
+def read_arrays(
+    path: Path, skeleton: str | Mapping | Skeleton | None = None, missing: MissingPoints = STRICT
+) -> FunctionSource:
     """Open the arrays of an `.npz`, or the one of an `.npy`, each (T, V, 3 or 4), as clips.
 
     Raises:
@@ -96,7 +106,7 @@ def read_arrays(path: Path, skeleton: str | Mapping | Skeleton | None = None) ->
         raise ConfigError(f"{path}: arrays of {points} keypoints, and {known}; use --source-skeleton NAME (skeleton=...)")
     records = [{"clip_id": key, "num_frames": shape[0]} for key, shape in shapes.items()]
     metainfo = {"dataset_name": path.stem, "skeleton": found.name}
-    return FunctionSource(metainfo, found, records, partial(_read_clip, path))
+    return FunctionSource(metainfo, found, records, partial(_read_clip, path, missing))
 
 
 def _open_annotated(root: Path, ann_file: Path, skeleton: Any) -> KeypointDataset:
@@ -126,7 +136,7 @@ def _check_shape(shape: tuple[int, ...], where: str) -> tuple[int, ...]:
     return shape
 
 
-def _read_clip(path: Path, record: dict) -> np.ndarray:
+def _read_clip(path: Path, missing: MissingPoints, record: dict) -> np.ndarray:
     is_npz = path.suffix.lower() == ".npz"
     raw = read_member(str(path), record["clip_id"]) if is_npz else np.load(path, allow_pickle=False)
-    return canonical_clip(raw, where=f"{path}: {record['clip_id']}")
+    return canonical_clip(missing.clear(raw), where=f"{path}: {record['clip_id']}")

@@ -42,6 +42,7 @@ class SourceClips:
 
     def __init__(self, source: Any) -> None:
         self.source, self.metainfo = source, source.metainfo
+        self.skipped_problems = tuple(getattr(source, "problems", ()))
 
     def __len__(self) -> int:
         return len(self.source.records)
@@ -98,6 +99,10 @@ class SampleClips:
         points = np.asarray(sample["keypoint"] if "keypoint" in sample else sample["inputs"], dtype=np.float32)
         if "keypoint_mask" in sample and "keypoint" not in sample:
             results["keypoint_score"] = np.asarray(sample["keypoint_mask"], dtype=np.float32)
+        while points.ndim > 3 and len(points):  # clips or persons, as in mmaction2: the first is shown
+            points = points[0]
+            if "keypoint_score" in results:
+                results["keypoint_score"] = results["keypoint_score"][0]
         skeleton = sample.get("skeleton") or self.skeleton or _skeleton_of_sample(points, self.metainfo)
         results |= {"keypoint": points, "skeleton": skeleton, "num_frames": len(points)}
         return {"clip_id": f"sample {index}", "sample_idx": index, **results}

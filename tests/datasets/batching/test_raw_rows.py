@@ -1,4 +1,4 @@
-"""Arrays of other projects are read in place with the numbers of `canonical_clip`, and nothing outside a file is ever read."""
+"""Arrays of other projects are read in place, with the numbers of `canonical_clip`."""
 
 from __future__ import annotations
 
@@ -59,8 +59,7 @@ def applied(block, steps, keys, channels):
     return batch.write(channels=channels, fill=-3.0)
 
 
-@pytest.mark.parametrize("values", [3, 4])
-@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize(("values", "dtype"), [(3, np.float32), (4, np.float32), (4, np.float16)])  # seconds to compile each
 @settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**32),
@@ -151,7 +150,9 @@ def test_values_that_are_not_finite_are_found_at_the_first_touch_or_dropped(tmp_
         rows = dataset_of(tmp_path, records, [{**load, "verify": verify}, *PIPELINE[1:]])
         keypoint_collate(rows.__getitems__([0, 2]))
         for read in (lambda rows=rows: rows[1], lambda rows=rows: keypoint_collate(rows.__getitems__([0, 1]))):
-            with pytest.raises(Exception, match="s.npy: the clip at bytes .* 2 values that are NaN or infinite, first in fr"):
+            with pytest.raises(
+                Exception, match="s.npy: the clip at bytes .* 2 values that are NaN or infinite, first in fr"
+            ):
                 read()
     rows = dataset_of(tmp_path, records, [{**load, "nonfinite": "missing"}, *PIPELINE[1:]])
     np.save(tmp_path / "1.npy", np.where(np.isfinite(stack[1]).all(-1)[..., None], stack[1], 0))

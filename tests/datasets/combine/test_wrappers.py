@@ -285,6 +285,16 @@ def test_two_classes_of_one_name_stay_two(numbers):
     assert [s["label"] for s in RelabelDataset(dataset, aliases={"aunt": "uncle"})] == [0, 1, 2]
 
 
+def test_names_in_both_unicode_forms_are_one_class(numbers):
+    composed, decomposed = numbers(1, 0, ("caf\u00e9",)), numbers(2, 10, ("i", "cafe\u0301"))
+    both = ConcatDataset([composed, decomposed], labels="union", aliases={"i": "cafe\u0301"})
+    assert both.metainfo["classes"] == ("caf\u00e9",)
+    both = ConcatDataset([composed, decomposed], labels="union")
+    assert both.metainfo["classes"] == ("caf\u00e9", "i")
+    assert [s["label"] for s in both] == [0, 1, 0]
+    assert len(ConcatDataset([composed, numbers(1, 0, ("cafe\u0301",))])) == 2
+
+
 class OwnSubset(Subset):
     """A subclass, which may map indices in its own way."""
 

@@ -12,7 +12,7 @@ from textwrap import dedent
 import pytest
 
 from karsl.engine import load_config, set_data_root
-from karsl.engine.config.load import shipped_configs
+from karsl.engine.config.load import load_loader, shipped_configs
 from karsl.errors import ConfigError, DatasetNotFoundError
 
 BASE = """
@@ -245,3 +245,64 @@ def test_what_pip_installs_finds_its_configs(tmp_path):
 
 def names_below(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
+
+
+def test_a_yaml_config_is_read_and_its_tags_run_nothing(tmp_path):
+    plain = "train_dataloader: {batch_size: 4, num_workers: 0}\n"
+    assert load_config(write(tmp_path, plain, "plain.yaml")).train_dataloader.batch_size == 4
+    flag = tmp_path / "ran"
+    write(tmp_path, f'a: !!python/object/apply:os.mkdir ["{flag}"]\n', "tag.yaml")
+    write(tmp_path, "_base_ = './tag.yaml'\n", "inherits.py")
+    for name in ("tag.yaml", "inherits.py"):
+        with pytest.raises(ConfigError, match="ConstructorError: could not determine a constructor for the tag"):
+            load_config(tmp_path / name)
+    assert not flag.exists()
+
+
+def test_a_custom_import_that_fails_is_named_with_the_reason(tmp_path, monkeypatch):
+    config = write(tmp_path, "custom_imports = dict(imports=['absent_module_of_a_user'])\n")
+    with pytest.raises(ConfigError, match=r"Failed to import absent_module_of_a_user .*: no module .* 'PYTHONPATH=\. karsl"):
+        load_config(config)
+    (tmp_path / "own_module_with_absent_import.py").write_text("import absent_library\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = write(tmp_path, "custom_imports = dict(imports=['own_module_with_absent_import'])\n")
+    with pytest.raises(ConfigError, match="ModuleNotFoundError: No module named 'absent_library'$"):
+        load_config(config)
+
+
+def test_a_config_does_not_inherit_the_work_dir_of_a_shipped_one(tmp_path):
+    assert load_config("configs/karsl100_loso_s03.py").work_dir == "work_dirs/karsl100_loso_s03"
+    assert load_config(own(tmp_path)).work_dir == "work_dirs/own"
+    mine = own(tmp_path)
+    mine.write_text(mine.read_text(encoding="utf-8") + "\nwork_dir = 'work_dirs/mine'\n", encoding="utf-8")
+    assert load_config(mine).work_dir == "work_dirs/mine"
+
+
+def test_an_overridden_path_no_longer_follows_the_dataset():
+    path = "model.cls_head.num_classes"
+    assert path in load_config("configs/demo.py").follow_dataset
+    cfg = load_config("configs/demo.py", {path: 9})
+    assert cfg.model.cls_head.num_classes == 9
+    assert cfg.follow_dataset == ["model.backbone.skeleton", "model.backbone.in_channels"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "sentence"),
+    [
+        ("default_scope = 'no_such_project'\ndataset = dict(type='PoseDataset')", "there is no package 'no_such_project'"),
+        (
+            "dataset = dict(type='PoseDataset')",
+            "train_dataloader.dataset.type: no dataset 'PoseDataset'; check the spelling",
+        ),
+        (
+            "dataset = dict(type='RepeatDataset', times=2, dataset=dict(type='KArSLDataset', pipeline=[dict(type='Pose')]))",
+            "train_dataloader.dataset.dataset.pipeline.0.type: no transform 'Pose'",
+        ),
+    ],
+)
+def test_a_loader_of_another_project_fails_in_one_sentence_before_it_is_built(tmp_path, dataset, sentence):
+    path = write(tmp_path, f"{dataset}\ntrain_dataloader = dict(dataset=dataset)\n", "foreign.py")
+    with pytest.raises(ConfigError) as caught:
+        load_loader(path, "train")
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -59,3 +59,37 @@ def test_channels_that_nothing_knows_are_asked_for(toy):
     cfg.model.backbone.in_channels = "auto"
     with pytest.raises(ConfigError, match="ToyClips has no output_channels; give a number"):
         infer_model_args(cfg)
+
+
+def test_listed_values_follow_the_dataset_and_others_stay(fill, corpus):
+    dataset = {"type": "KArSLDataset", "data_root": str(corpus), "pipeline": [{"type": "LoadKeypoints"}, HANDS]}
+    model = {
+        "backbone": {"skeleton": "karsl_184", "in_channels": 3},
+        "cls_head": {"num_classes": 9},
+        "aux": {"num_classes": 9},
+    }
+    follow = ["model.backbone.skeleton", "model.backbone.in_channels", "model.cls_head.num_classes", "model.absent.skeleton"]
+    cfg = Config(
+        {"model": model, "default_scope": "karsl", "train_dataloader": {"dataset": dataset}, "follow_dataset": follow}
+    )
+    infer_model_args(cfg)
+    assert cfg.model.backbone == {"skeleton": {"name": "karsl_184", "select": ["rh", "lh"]}, "in_channels": 3}
+    assert (cfg.model.cls_head.num_classes, cfg.model.aux.num_classes) == (4, 9)
+
+
+def test_a_listed_value_that_the_dataset_does_not_know_is_kept(toy):
+    cfg = toy()
+    cfg.model.backbone.in_channels = 5
+    cfg.follow_dataset = ["model.backbone.in_channels"]
+    infer_model_args(cfg)
+    assert cfg.model.backbone.in_channels == 5
+
+
+@pytest.mark.parametrize("paths", ["model.cls_head.num_classes", ["model.cls_head.depth"], ["train_cfg.num_classes"]])
+def test_other_paths_cannot_follow_the_dataset(toy, paths):
+    cfg = toy()
+    cfg.follow_dataset = paths
+    with pytest.raises(
+        ConfigError, match="follow_dataset=.*; expected a list of paths to num_classes, skeleton, in_channels"
+    ):
+        infer_model_args(cfg)

@@ -84,8 +84,9 @@ def test_few_folders_of_a_huge_tree_are_read(tmp_path, monkeypatch):
 def test_problems_of_a_scan_have_a_remedy(write_clips, capsys):
     root = write_clips({"01-train/0001.npz": {"a": 3}})
     (root / "01-train" / "0002.npz").touch()
-    remedy = f"'karsl prepare {root} --skip-bad' writes annotations.json without them; then --ann-file annotations.json\n"
-    for words in (["prepare", root], ["pack", root, root / "out"]):
+    prepare = f"'karsl prepare {root} --skip-bad' writes annotations.json without them; then --ann-file annotations.json\n"
+    skip = "add --skip-bad (skip_bad=True) to leave these clips out\n"
+    for words, remedy in ((["prepare", root], prepare), (["pack", root, root / "out"], skip)):
         assert main([str(word) for word in words]) == 2
         assert capsys.readouterr().err.endswith(f"0002.npz: the file is empty; copy it again or remove it\n{remedy}")
 
@@ -93,5 +94,17 @@ def test_problems_of_a_scan_have_a_remedy(write_clips, capsys):
 def test_clips_of_another_skeleton_ask_for_it(write_clips, capsys):
     root = write_clips({"01-train/0001.npz": {"a": np.ones((3, 75, 4), np.float32)}})
     assert main(["prepare", str(root), "--skip-bad"]) == 2
-    assert capsys.readouterr().err.endswith("pass skeleton=NAME or --source-skeleton NAME\n")
+    remedy = "75 keypoints are those of mp_75: pass skeleton='mp_75' to the dataset, or --source-skeleton mp_75 to"
+    assert capsys.readouterr().err.endswith(f"{remedy} 'karsl prepare'\n")
     assert main(["prepare", str(root), "--source-skeleton", "mp_75"]) == 0
+
+
+def test_problems_of_one_kind_are_joined(write_clips, capsys):
+    clips = {f"c{i}": np.ones((3, 543, 4), np.float32) for i in range(40)}
+    root = write_clips({"01-train/0001.npz": clips | {"d": np.ones((0, 543, 4), np.float32)}})
+    assert main(["prepare", str(root)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"karsl prepare: 41 problems in {root}:\n")
+    assert error.count("has 543 keypoints, the skeleton 184") == 5
+    assert "  ... and 35 more of this kind\n" in error
+    assert error.count("has no frames") == 1

@@ -77,7 +77,7 @@ def test_all_problems_of_all_files_are_reported_together(write_clips):
             "01-train/0002.npz": {"text": np.array(["a"]), "fine": good + 0.5, "infinite": bad_value},
             "01-train/hello.npz": {"a": 3},
             "01-train/0009.npz": {"a": 3},
-            "01-test/0002.npz": {"fine": 3},
+            "01-test/0002.npz": {"fine": 3, "copy": good + 0.5},
             "01-trian/0001.npz": {"a": 3},
         }
     )
@@ -85,10 +85,10 @@ def test_all_problems_of_all_files_are_reported_together(write_clips):
     (root / "01-test" / "0001.npz").touch()
     sheet = LabelTable((1, 2), ("ا", "ب"), ("a", "b"))
     found = scan(root, label_table=sheet, read_values=True)
-    assert [r["clip_id"] for r in found.records] == ["01-test/0002/fine", "01-train/0002/fine"]
+    assert [r["clip_id"] for r in found.records] == ["01-test/0002/fine", "01-test/0002/copy"]
     assert found.problems == [
         "01-trian: no split 'trian'; did you mean 01-train? Rename the folder",
-        "02-train: the folder has no .npz, .npy, .pt, .pth, .h5, .hdf5 file; copy its clips or remove it",
+        "02-train: the folder is empty; copy its clips or remove it",
         "01-test/0001.npz: the file is empty; copy it again or remove it",
         "01-train/0001.npz: clip 'rank' has shape (184, 4); a clip is (frames, 184, 3 or 4)",
         "01-train/0001.npz: clip 'points' has 10 keypoints, the skeleton 184, shape (3, 10, 4)",
@@ -99,7 +99,8 @@ def test_all_problems_of_all_files_are_reported_together(write_clips):
         "01-train/0002.npz: clip 'infinite' has 1 values that are NaN or infinite, first in frame 2, keypoint 7",
         "01-train/0009.npz: sign 9 is not in the label table (2 signs, 1-2)",
         "01-train/hello.npz: a file must be named by its SignID, like '0001.npz'; rename it",
-        "01-train/0002.npz: clip 'fine' is also in 01-test/0002.npz; it would be used for training and test, remove one",
+        "01-train/0002.npz: clip 'fine' has the same content as clip '01-test/0002/copy'; it would be used for training and "
+        "test, so only the copy in test can be used",
     ]
 
 
@@ -128,18 +129,19 @@ def test_real_keypoints_have_no_problems(shared_data):
 
 def test_the_order_does_not_depend_on_when_files_were_written(write_clips):
     first = write_clips({"01-train/0002.npz": {"a": 2}})
-    write_clips({"01-train/0001.npz": {"a": 2}, "01-train/0010.npz": {"a": 2}})
+    write_clips({"01-train/0001.npz": {"a": 3}, "01-train/0010.npz": {"a": 4}})
     os.utime(first / "01-train" / "0002.npz", (1, 1))
     assert [r["sign"] for r in scan(first).records] == [1, 2, 10]
 
 
 def test_one_file_per_clip_is_a_layout_too(write_clips, tmp_path):
-    clip = np.random.default_rng(0).random((4, 184, 4), dtype=np.float32)
-    root = write_clips({"01-train/0002.npz": {"a": clip}, "01-train/0003/b.npz": {"keypoints": clip}})
-    np.save(root / "01-train" / "0003" / "c.npy", clip)
-    torch.save(torch.from_numpy(clip), root / "01-train" / "0003" / "d.pt")
-    torch.save({"e": torch.from_numpy(clip), "f": torch.from_numpy(clip)}, root / "01-train" / "0004.pt")
-    np.savez(root / "01-train" / "0003" / "two.npz", x=clip, y=clip)
+    clips = np.random.default_rng(0).random((8, 4, 184, 4), dtype=np.float32)
+    tensors = torch.from_numpy(clips)
+    root = write_clips({"01-train/0002.npz": {"a": clips[0]}, "01-train/0003/b.npz": {"keypoints": clips[1]}})
+    np.save(root / "01-train" / "0003" / "c.npy", clips[2])
+    torch.save(tensors[3].clone(), root / "01-train" / "0003" / "d.pt")
+    torch.save({"e": tensors[6].clone(), "f": tensors[7].clone()}, root / "01-train" / "0004.pt")
+    np.savez(root / "01-train" / "0003" / "two.npz", x=clips[4], y=clips[5])
     (root / "01-train" / "0003" / "notes.txt").touch()
     found = scan(root, read_values=True)
     assert found.problems == []
@@ -154,7 +156,7 @@ def test_one_file_per_clip_is_a_layout_too(write_clips, tmp_path):
         ("01-train/0004/f", 4),
     ]
     dataset = KArSLDataset(data_root=str(root), pipeline=[dict(type="LoadKeypoints")])
-    assert all(np.array_equal(np.nan_to_num(dataset[n]["keypoint"]), clip[..., :3]) for n in range(8))
+    assert all(np.array_equal(np.nan_to_num(dataset[n]["keypoint"]), clips[n, ..., :3]) for n in range(8))
 
 
 def test_problems_of_files_of_one_clip_name_them(write_clips):
@@ -169,7 +171,7 @@ def test_problems_of_files_of_one_clip_name_them(write_clips):
         "0001/few.npy: the clip has 9 keypoints, the skeleton 184, shape (3, 9, 4)",
         "0001/text.pt: entry None is a str; save one tensor per clip",
         "hello: a folder must be named by its SignID, like '0001'; rename it",
-        "0001.npz: clip 'a' is also in 01-train/0001/a.npy; it would count twice, remove one",
+        "0001.npz: clip '01-train/0001/a' is also in 01-train/0001/a.npy; rename one of the two",
     ]
 
 

@@ -74,7 +74,7 @@ def test_a_path_from_the_current_folder_is_served(prepared, monkeypatch, source)
 def test_clips_added_after_prepare_are_seen_browsed_and_packed(prepared, tmp_path, capsys):
     root = shutil.copytree(prepared / "clips", tmp_path / "clips")
     with np.load(root / "01-train" / "0001.npz") as file:
-        clips = {f"{new}{key}": file[key] for key in file.files for new in ("", "new ")}
+        clips = {f"{new}{key}": file[key] * scale for key in file.files for new, scale in (("", 1), ("new ", 0.5))}
     np.savez(root / "01-train" / "0001.npz", **clips)
     assert len(open_dataset(root)) == len(open_clips(root).records) == 8
     assert len(open_dataset(root, ann_file="annotations.json")) == len(open_clips(root / "annotations.json").records) == 6
