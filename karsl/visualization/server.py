@@ -36,6 +36,7 @@ from karsl.visualization.draw.palette import group_styles
 from karsl.visualization.page import clip_link, clip_metadata, encode_clip, encode_index, index_row, page_html
 from karsl.visualization.page.clip import page_clip, source_metadata, unique_link
 from karsl.visualization.page.encode import text_codes
+from karsl.visualization.video import add_video
 
 LOOPBACK = "127.0.0.1"
 MAX_CLIENTS = 256  # concurrent; further ones get 503
@@ -65,6 +66,7 @@ class ClipServerState:
         indices: Only these clips of the dataset. Empty uses all.
         sort: Order of the list.
         mode, augmentations, seed: As in `shown_stages`.
+        video: Folder of the videos to draw loaded clips over, as in `add_video`. None draws no video.
 
     Raises:
         ConfigError: If no clip remains, or the dataset cannot be browsed.
@@ -81,6 +83,7 @@ class ClipServerState:
         mode: str = "pipeline",
         augmentations: int = 1,
         seed: int | None = None,
+        video: str | None = None,
     ) -> None:
         self._table, clip_filter = ClipTable(dataset, indices), clip_filter or ClipFilter()
         self._rows = self._table.sort(self._table.rows(clip_filter), sort)
@@ -88,6 +91,7 @@ class ClipServerState:
             raise ConfigError(f"no clip of {clip_filter} among {self._table.summary()}")
         self._stages = partial(shown_stages, mode=mode, augmentations=augmentations, seed=seed)
         self._title, self._metadata = source, dict(source_metadata(source, dataset, shown=len(self._rows)))
+        self._video = video
         used: dict[str, int] = {}
         self._links = {unique_link(clip_link(self._table.clip_ids[row]), used): row for row in self._rows.tolist()}
         self._cache: OrderedDict[str, bytes] = OrderedDict()
@@ -131,7 +135,9 @@ class ClipServerState:
         with self._lock:  # custom transforms may use the random generators of the process
             if link not in self._cache:
                 clip = self._table.clip_ref(row)
-                payload = encode_clip(replace(page_clip(clip, *self._stages(clip)), link=link))
+                stages, views = self._stages(clip)
+                stages = stages if self._video is None else add_video(clip, stages, self._video)
+                payload = encode_clip(replace(page_clip(clip, stages, views), link=link))
                 self._cache[link] = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
             self._cache.move_to_end(link)
             while len(self._cache) > _MAX_CACHED_CLIPS:

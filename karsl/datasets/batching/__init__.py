@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 from karsl.errors import first_line
 
 
+@cache
 def compiled() -> ModuleType | None:
     """Return `karsl.datasets.batching.batch`, or None without a numba that works. The import takes 0.4 s and 100 MiB."""
     return _import_batch()[0]
