@@ -50,12 +50,8 @@ def coco_wholebody_133() -> Skeleton:
 
 
 # body points of Halpe after those of COCO
-_HALPE_MORE = (
-    "head_top",
-    "neck",
-    "mid_hip",
-    *(f"{s}_{p}" for p in ("big_toe", "small_toe", "heel") for s in ("left", "right")),
-)
+_HALPE_FEET = tuple(f"{s}_{point}" for point in ("big_toe", "small_toe", "heel") for s in ("left", "right"))
+_HALPE_MORE = ("head_top", "neck", "mid_hip", *_HALPE_FEET)
 _HALPE_BONES = (
     *(("head_top", "neck"), ("neck", "left_shoulder"), ("neck", "right_shoulder"), ("neck", "mid_hip")),
     *(("mid_hip", "left_hip"), ("mid_hip", "right_hip")),
@@ -89,12 +85,9 @@ def ntu_25() -> Skeleton:
     tips = ("left_hand_tip", "left_thumb", "right_hand_tip", "right_thumb")
     names = ("spine_base", "spine_mid", "neck", "head", *arms, *legs, "spine_shoulder", *tips)
     chains: list[tuple[str, ...]] = [("spine_base", "spine_mid", "spine_shoulder", "neck", "head")]
-    for s in ("left", "right"):
-        chains += [("spine_shoulder", *(f"{s}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hand", "hand_tip")))]
-        chains += [
-            (f"{s}_hand", f"{s}_thumb"),
-            ("spine_base", *(f"{s}_{joint}" for joint in ("hip", "knee", "ankle", "foot"))),
-        ]
+    for number, s in enumerate(("left", "right")):
+        chains += [("spine_shoulder", *arms[4 * number :][:4], f"{s}_hand_tip"), (f"{s}_hand", f"{s}_thumb")]
+        chains += [("spine_base", *legs[4 * number :][:4])]
     bones = tuple(pair for chain in chains for pair in zip(chain[:-1], chain[1:], strict=True))
     return Skeleton("ntu_25", (("pose", names),), bones)
 

@@ -67,7 +67,7 @@ def test_the_tables_share_the_names_of_the_same_points():
     holistic = set(get_skeleton("holistic_543").names)
     only = {
         name: set(get_skeleton(name).names) - holistic
-        for name in ("mp_75", "hand_42", "msl_226", "kaggle_543", "asl_app_108", "coco_17", "mediapipe_553")
+        for name in ("mp_75", "hand_42", "msl_226", "kaggle_543", "asl_app_108", "coco_17")
     }
     assert not any(only.values())
     assert set(get_skeleton("spoter_54").names) - holistic == {"neck"}
