@@ -45,7 +45,7 @@ ORDER: dict[str, str] = {
     "webdataset": "samples | index | write | shards | __init__",
     "formats": (
         "base folders safe_pickle persons array_guess array_clips | array_labels | arrays |"
-        " parquet annotation asl_app holistic pose_format pyskl spoter webdataset karsl | kaggle convert * | __init__"
+        " parquet annotation asl_app holistic pose_format pyskl spoter webdataset | karsl | kaggle convert * | __init__"
     ),
     "engine": "hooks checkpoint | config | train | __init__",
     "engine.config": "tree | errors loaders model_args | load | __init__",

@@ -15,6 +15,7 @@ from karsl.cli.options import (
     add_label_sheet,
     add_layout,
     add_missing,
+    add_person,
     add_skip_bad,
     add_source_skeleton,
     add_trust_pickle,
@@ -73,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--skeleton", metavar="NAME", help="skeleton of PACK, matched by keypoint names (default: that of SOURCE)"
     )
     add_missing(parser)
+    add_person(parser)
     add_skip_bad(parser)
     add_layout(parser, "SOURCE")
     add_label_sheet(parser)
@@ -179,6 +181,7 @@ def _open(args: argparse.Namespace) -> Any:
         trusted=args.trust_pickle,
         progress=tracker("listing clips"),
         missing=missing_points(args),
+        person=args.person,
         skip_bad=args.skip_bad,
     )
     target = get_skeleton(args.skeleton) if args.skeleton else source.skeleton

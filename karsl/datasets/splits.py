@@ -35,6 +35,7 @@ CONTENT = "content"
 SESSION = "session"
 Disjoint = tuple[str, str, str]
 _FORMAT = "karsl-split-1"
+_NOT_OURS = "it is no split file of 'karsl splits make', or was edited"
 _MAX_NAMED = 3
 # `<chapter>_<signer>_<sign>_(DD_MM_YY_HH_MM_SS)_c`, the name of a clip of KArSL
 _KARSL_NAME = re.compile(r"\d+_\d+_\d+_\((?P<day>\d+)_(?P<month>\d+)_(?P<year>\d+)_\d+_\d+_\d+\)")
@@ -106,8 +107,8 @@ def read_split(path: str | Path) -> Split:
     """
     if not Path(path).is_file():
         raise DatasetNotFoundError(f"no split file {str(path)!r}; 'karsl splits make' writes one")
-    problem = {"error": AnnotationError, "remedy": "it is no split file of 'karsl splits make', or was edited"}
-    content = convert(read_json(path, **problem), _Content, where=path, **problem)
+    stored = read_json(path, error=AnnotationError, remedy=_NOT_OURS)
+    content = convert(stored, _Content, where=path, error=AnnotationError, remedy=_NOT_OURS)
     if content.format != _FORMAT:
         raise AnnotationError(f"{path}: format {content.format!r}; expected {_FORMAT!r}, is karsl older than the file?")
     if unknown := {part for triple in content.disjoint for part in triple[1:]} - content.parts.keys():
@@ -186,7 +187,7 @@ def hash_contents(source: ClipSource, progress: Progress | None = None) -> dict[
         except (CorruptRecordError, FileNotFoundError) as error:
             problems.append(str(error))
         else:
-            contents[str(record["clip_id"])] = f"{len(clip)} {xxh3_64_hexdigest(np.ascontiguousarray(clip))}"
+            contents[str(record["clip_id"])] = f"{len(clip)} {xxh3_64_hexdigest(np.ascontiguousarray(clip).data)}"
     if problems:
         raise DataErrors("the clips of the splits", problems, "--quick does not read clips")
     return contents

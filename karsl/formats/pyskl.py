@@ -28,11 +28,11 @@ from karsl.skeletons import Skeleton, describe_skeleton
 _KEYS = ("frame_dir", "label", "keypoint")
 
 
-def _read_clip(path: Path, clips: list[dict], missing: MissingPoints, record: dict) -> np.ndarray:
-    return to_clip(clips[record["index"]], where=f"{path}: clip {record['clip_id']!r}", missing=missing)
+def _read_clip(path: Path, clips: list[dict], missing: MissingPoints, person: int | None, record: dict) -> np.ndarray:
+    return to_clip(clips[record["index"]], where=f"{path}: clip {record['clip_id']!r}", missing=missing, person=person)
 
 
-def to_clip(annotation: dict, *, where: str, missing: MissingPoints = STRICT) -> np.ndarray:
+def to_clip(annotation: dict, *, where: str, missing: MissingPoints = STRICT, person: int | None = None) -> np.ndarray:
     """Convert one person of an annotation, see `select_person`, to a canonical clip, with pixels divided by the image size.
 
     Args:
@@ -40,6 +40,7 @@ def to_clip(annotation: dict, *, where: str, missing: MissingPoints = STRICT) ->
             and perhaps the number of channels.
         where: Name of the clip, for errors.
         missing: Rules that say which points are missing. A point whose coordinates are all NaN always is.
+        person: Index of the person, see `select_person`.
 
     Returns:
         float32 (T, V, 4).
@@ -52,7 +53,7 @@ def to_clip(annotation: dict, *, where: str, missing: MissingPoints = STRICT) ->
     # without scores, zeros are missing points, as in the 3D skeletons of NTU
     score = (keypoint != 0).any(-1).astype(np.float32) if score is None else np.asarray(score, np.float32)
     score = np.where(np.isnan(keypoint).all(-1), np.float32(0), np.clip(np.nan_to_num(score), 0, 1))
-    person = select_person(keypoint, score)
+    person = select_person(keypoint, score, person, where=where)
     points = missing.clear(np.concatenate([keypoint[person], score[person][..., None]], axis=-1))
     height, width = _image_size(annotation) or (1, 1)
     clip = np.zeros((*points.shape[:2], 4), np.float32)
@@ -98,6 +99,7 @@ def write_pyskl(out: Path, job: ConversionJob, *, num_coordinates: int = 3) -> N
     is_file=True,
     supports=SUPPORTS_ALL,
     supports_half=True,
+    has_persons=True,
 )
 @register_format(
     "pyskl2d",
@@ -108,9 +110,16 @@ def write_pyskl(out: Path, job: ConversionJob, *, num_coordinates: int = 3) -> N
     is_file=True,
     supports=frozenset({"score", "mask"}),
     supports_half=True,
+    has_persons=True,
 )
 def open_pyskl(
-    path: Path, *, skeleton: Skeleton | None = None, trusted: Trusted = (), missing: MissingPoints = STRICT, **_: Any
+    path: Path,
+    *,
+    skeleton: Skeleton | None = None,
+    trusted: Trusted = (),
+    missing: MissingPoints = STRICT,
+    person: int | None = None,
+    **_: Any,
 ) -> FunctionSource:
     """Open a trusted pickle. Only one person of a clip is read, see `select_person`.
 
@@ -139,8 +148,9 @@ def open_pyskl(
     records = [_record(clip, index, splits_of) for index, clip in enumerate(clips) if not found[index]]
     metainfo = {"dataset_name": path.stem, "classes": class_list(r["label"] for r in records), **stored}
     metainfo["skeleton"] = describe_skeleton(points)
+    reader = partial(_read_clip, path, clips, missing, person)
     notes = tuple(_notes([clips[record["index"]] for record in records]))
-    return FunctionSource(metainfo, points, records, partial(_read_clip, path, clips, missing), notes, problems=problems)
+    return FunctionSource(metainfo, points, records, reader, notes, problems=problems)
 
 
 def _notes(clips: list[dict]) -> Iterator[str]:
