@@ -41,7 +41,7 @@ ORDER: dict[str, str] = {
         " rows torch_files pack_reader |"
         " array_files file_index | reader | sources | __init__"
     ),
-    "pack": "manifest encode | transaction verify | edit build | write | __init__",
+    "pack": "manifest encode | transaction verify card | edit build | write | __init__",
     "webdataset": "samples | index | write | shards | __init__",
     "formats": (
         "base folders safe_pickle persons array_guess array_clips | array_labels | arrays |"

@@ -102,6 +102,11 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         help="float16 halves the size (default: float16; with --append that of PACK)",
     )
     parser.add_argument(
+        "--card",
+        action="store_true",
+        help="write README.md, a dataset card with content, splits, skeleton, license to fill in",
+    )
+    parser.add_argument(
         "--shard-size",
         type=float,
         default=1.0,
@@ -162,6 +167,11 @@ def _pack(args: argparse.Namespace) -> int:
         )
     print_skipped(args.paths[0], problems)
     _report(done, out)
+    if args.card:
+        from karsl.pack.card import CARD, write_card
+
+        card = write_card(out)
+        print(f"{out / CARD} exists and is not changed" if card is None else f"dataset card: {card}, fill in its license")
     return 0
 
 
