@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -217,7 +217,8 @@ def find_leaks(
             )
         problems += _shared(split, name, values.get, [tuple(pair)])
     if contents is not None:
-        problems += _shared(split, CONTENT, contents.get)
+        counts = Counter(clip for clips in split.parts.values() for clip in clips)
+        problems += _shared(split, CONTENT, lambda clip: contents.get(clip) if counts[clip] == 1 else None)
     return problems
 
 

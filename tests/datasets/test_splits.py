@@ -94,6 +94,11 @@ def test_leakage_is_found_and_names_the_clips(disjoint, contents, found):
     assert find_leaks(split, RECORDS, contents=contents) == found
 
 
+def test_a_clip_in_two_parts_is_one_problem():
+    split = Split("mine", {"train": ("a", "b"), "test": ("a", "d")})
+    assert find_leaks(split, RECORDS, contents={clip: clip for clip in "abcd"}) == ["clip 'a' is in train and test"]
+
+
 def test_clips_of_a_split_that_are_not_in_the_corpus_are_named():
     assert find_leaks(SPLIT, RECORDS[1:]) == ["1 clip of the split not in the corpus: 'a'"]
 
