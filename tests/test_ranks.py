@@ -25,7 +25,7 @@ ORDER: dict[str, str] = {
         " inference | cli | __main__"
     ),
     "datasets": (
-        "rng transfer collate index | state records transforms | batching pipeline | tree | order keypoint_dataset |"
+        "rng transfer collate index splits | state records transforms | batching pipeline | tree | order keypoint_dataset |"
         " karsl combine streaming | * | __init__"
     ),
     "datasets.index": "codec indices | reader | writer fingerprint | record_list | cache | __init__",
@@ -42,11 +42,11 @@ ORDER: dict[str, str] = {
         " rows torch_files pack_reader |"
         " array_files file_index | reader | sources | __init__"
     ),
-    "pack": "manifest encode | transaction verify | edit build | write | __init__",
+    "pack": "manifest encode | transaction verify card | edit build | write | __init__",
     "webdataset": "samples | index | write | shards | __init__",
     "formats": (
         "base folders safe_pickle persons array_guess array_clips | array_labels | arrays |"
-        " parquet annotation asl_app holistic pose_format pyskl spoter webdataset karsl | kaggle convert * | __init__"
+        " parquet annotation asl_app holistic pose_format pyskl spoter webdataset | karsl | kaggle convert * | __init__"
     ),
     "engine": "hooks checkpoint | config | train | __init__",
     "engine.config": "tree | errors loaders model_args | load | __init__",

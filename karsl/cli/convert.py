@@ -10,6 +10,7 @@ from karsl.cli.options import (
     add_label_sheet,
     add_layout,
     add_missing,
+    add_person,
     add_skip_bad,
     add_source_skeleton,
     add_trust_pickle,
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"float16 halves the size of {halves} (default: %(default)s)",
     )
     add_missing(parser)
+    add_person(parser)
     add_skip_bad(parser)
     parser.add_argument("--strict", action="store_true", help="exit with status 2 if information would be lost")
     add_layout(parser, "SRC")
@@ -92,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
         **layout_arguments(args),
         progress=tracker("listing clips"),
         missing=missing_points(args),
+        person=args.person,
         skip_bad=args.skip_bad,
     )
     result = convert(

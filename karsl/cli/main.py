@@ -34,22 +34,9 @@ from karsl.version import __version__
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = (
-    *(
-        "extract",
-        "prepare",
-        "pack",
-        "convert",
-        "train",
-        "test",
-        "predict",
-        "live",
-        "export",
-        "info",
-        "browse",
-        "memory",
-        "bench",
-    ),
-    "demo",
+    *("extract", "prepare", "audit", "splits", "pack", "convert", "skeletons"),
+    *("train", "test", "loso", "report", "fuse", "predict", "live", "export", "info"),
+    *("browse", "memory", "bench", "demo"),
 )
 """One module per command, in the order of `karsl --help`."""
 

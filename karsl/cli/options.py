@@ -21,6 +21,7 @@ __all__ = [
     "add_label_sheet",
     "add_missing",
     "add_layout",
+    "add_person",
     "add_phase",
     "add_skip_bad",
     "add_source_skeleton",
@@ -189,6 +190,17 @@ def add_phase(parser: argparse._ActionsContainer, meaning: str) -> None:
     parser.add_argument("--phase", choices=phases, default="train", help=f"{meaning} (default: train)")
 
 
+def add_person(parser: argparse._ActionsContainer) -> None:
+    """Add `--person`."""
+    parser.add_argument(
+        "--person",
+        type=int,
+        metavar="N",
+        help="person to read of clips with several, by position from 0 (default: the most visible one or, without graded "
+        "scores, the one that moves most)",
+    )
+
+
 def add_trust_pickle(parser: argparse._ActionsContainer) -> None:
     """Add `--trust-pickle FILE`; `args.trust_pickle` is a list of paths."""
     parser.add_argument(
@@ -197,7 +209,7 @@ def add_trust_pickle(parser: argparse._ActionsContainer) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="pickle file that may be read, without running code in it; may be repeated",
+        help="pickle file, or folder of them, that may be read, without running code in it; may be repeated",
     )
 
 
