@@ -58,7 +58,9 @@ ORDER: dict[str, str] = {
     "skeletons": "skeleton | mediapipe | layouts | catalog | __init__",
     "audit": "counts hands | __init__",
     "models": "backbones data_preprocessor head | recognizer | * | __init__",
-    "models.backbones": "st_transformer | * | __init__",
+    "models.backbones": (
+        "inputs attention | frame_embedding | st_transformer conv1d_transformer stgcn bilstm | * | __init__"
+    ),
     "evaluation": "metrics | * | __init__",
 }
 RANKS = {
