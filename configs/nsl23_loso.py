@@ -30,7 +30,7 @@ with read_base():
 
 work_dir = "work_dirs/nsl23_loso"
 data_root = "data/nsl23"
-clip_len = 16
+clip_len = 8
 train_signers, test_signers = ("01", "02", "03", "04", "05", "14"), ("06",)
 
 model.merge(

@@ -57,7 +57,7 @@ ORDER: dict[str, str] = {
     "testing": "body records | signs strategies | performance | corpus | __init__",
     "skeletons": "skeleton | mediapipe | layouts | catalog | __init__",
     "audit": "counts hands | __init__",
-    "models": "backbones data_preprocessor head | recognizer | * | __init__",
+    "models": "backbones data_preprocessor head mixup | recognizer | * | __init__",
     "models.backbones": (
         "inputs attention | frame_embedding | st_transformer conv1d_transformer stgcn bilstm | * | __init__"
     ),

@@ -20,7 +20,10 @@ SHORT = {
     "train_dataloader.num_workers": 0,
     "train_dataloader.persistent_workers": False,
     "train_dataloader.dataset.indices": 4,
-    "train_dataloader.dataset.filter_cfg": {"_delete_": True, "split": "train"},  # the synthetic corpus has signs 1 and 2 only
+    "train_dataloader.dataset.filter_cfg": {
+        "_delete_": True,
+        "split": "train",
+    },  # the synthetic corpus has signs 1 and 2 only
 }
 
 

@@ -45,6 +45,7 @@ class Conv1DTransformer(BaseModule):
         ConfigError: If `num_heads` does not divide `embed_dims`, or `kernel_size` is even.
 
     Example:
+        >>> import torch
         >>> model = Conv1DTransformer("karsl_184", embed_dims=16, stages=1, convs=1)
         >>> model(torch.zeros(2, 8, 184, 3), torch.ones(2, 8, 184, dtype=torch.bool)).shape
         torch.Size([2, 16])
