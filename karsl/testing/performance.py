@@ -41,7 +41,7 @@ class Signer:
 
 
 HARD_STYLE, HARD_JITTER, HARD_LOSSES = 1.6, 4.0, 3.0
-"""Habits of signers, jitter of the detector and number of its losses in a hard corpus, as multiples of those in an easy one."""
+"""Habits of signers, jitter of the detector and losses of hands in a hard corpus, as multiples of an easy one."""
 
 
 def make_signer(name: str, seed: int, hard: bool = False) -> Signer:
