@@ -65,8 +65,10 @@ ORDER: dict[str, str] = {
         "base crop detector networks tflite litert_network videos | regions torch_network clip |"
         " journal | run | * | __init__"
     ),
-    "models": "backbones data_preprocessor head | recognizer | * | __init__",
-    "models.backbones": "st_transformer | * | __init__",
+    "models": "backbones data_preprocessor head mixup | recognizer | * | __init__",
+    "models.backbones": (
+        "inputs attention | frame_embedding | st_transformer conv1d_transformer stgcn bilstm | * | __init__"
+    ),
     "inference": "stored_config clips | torch_model video | onnx_model | recognizer | streaming | live | __init__",
     "evaluation": "metrics | * | __init__",
 }

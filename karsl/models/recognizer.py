@@ -9,6 +9,8 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from karsl.checks import check_number
+from karsl.models.mixup import draw_share, mix_clips
 from karsl.registry import MODELS
 
 
@@ -21,7 +23,11 @@ class KeypointRecognizer(BaseModel):
         cls_head: Config or module with `forward` to logits (N, K) and `loss(logits, label)`; `check_labels(label)`, if
             defined, is called with the labels of a training batch before they go to the device.
         data_preprocessor: Config or module; None uses `KeypointDataPreprocessor`.
+        mixup: Parameter alpha of mixup in training, see `mix_clips`; 0 disables it. 0.2 is usual.
         init_cfg: Initialization config of MMEngine.
+
+    Raises:
+        ConfigError: If `mixup` is negative.
     """
 
     def __init__(
@@ -29,10 +35,12 @@ class KeypointRecognizer(BaseModel):
         backbone: dict | nn.Module,
         cls_head: dict | nn.Module,
         data_preprocessor: dict | nn.Module | None = None,
+        mixup: float = 0.0,
         init_cfg: dict | None = None,
     ) -> None:
         preprocessor = data_preprocessor or {"type": "karsl.KeypointDataPreprocessor"}
         super().__init__(data_preprocessor=_build(preprocessor), init_cfg=init_cfg)
+        self.mixup = check_number(self, "mixup", mixup, low=0)
         self.backbone = _build(backbone)
         self.cls_head = _build(cls_head)
         if hasattr(self.cls_head, "check_labels"):
@@ -66,15 +74,22 @@ class KeypointRecognizer(BaseModel):
         """
         if mode not in ("tensor", "loss", "predict"):
             raise ValueError(f"mode={mode!r} is none of 'tensor', 'loss', 'predict'")
+        if mode == "loss":
+            return self._loss(inputs, keypoint_mask, label)
         if mode == "predict":
             logits = self._logits_to_evaluate(inputs, keypoint_mask, kwargs.get("num_frames"))
             return _predictions(logits, label, sample_idx)
-        logits = self.cls_head(self.backbone(inputs, keypoint_mask))
-        if mode == "tensor":
-            return logits
+        return self.cls_head(self.backbone(inputs, keypoint_mask))
+
+    def _loss(self, inputs: Tensor, keypoint_mask: Tensor, label: Tensor | None) -> dict[str, Tensor]:
         if label is None:
             raise ValueError("mode 'loss' needs labels and the batch has none; end the pipeline with PackKeypointInputs")
-        return self.cls_head.loss(logits, label)  # type: ignore[operator]
+        if not (self.mixup and self.training):
+            return self.cls_head.loss(self.cls_head(self.backbone(inputs, keypoint_mask)), label)  # type: ignore[operator]
+        share, partner = draw_share(self.mixup), torch.randperm(len(label)).to(label.device)
+        logits = self.cls_head(self.backbone(*mix_clips(inputs, keypoint_mask, partner, share)))
+        own, other = (self.cls_head.loss(logits, target) for target in (label, label[partner]))  # type: ignore[operator]
+        return {key: share * own[key] + (1 - share) * other[key] for key in own}
 
     def _logits_to_evaluate(self, inputs: Tensor, keypoint_mask: Tensor, num_frames: Tensor | None) -> Tensor:
         """Return logits (N, K) that on a CPU do not depend on the other clips of the batch, not even in the last digit.

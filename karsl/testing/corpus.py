@@ -27,6 +27,7 @@ def make_corpus(
     train_clips: int = 12,
     test_clips: int = 4,
     seed: int = 0,
+    hard: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write a synthetic corpus: `<root>/<signer>-<split>/<sign>.npz` and `<root>/labels.csv`.
@@ -41,6 +42,8 @@ def make_corpus(
         train_clips: Number of clips per sign and signer in the train split.
         test_clips: Number of clips per sign and signer in the test split; 0 writes no such folder.
         seed: Seed of signs, bodies and performances.
+        hard: Make pairs of signs that differ in one part only, signers who differ more, and a detector with more noise and
+            more missing hands.
         progress: Called as `progress(done, total)` with numbers of clips.
 
     Returns:
@@ -65,8 +68,8 @@ def make_corpus(
     with atomic_path(root / "labels.csv") as temporary:
         temporary.write_bytes(_label_table(signs))
     for name in signers:
-        signer = make_signer(name, seed)
-        for sign in make_signs(seed)[:signs]:
+        signer = make_signer(name, seed, hard)
+        for sign in make_signs(seed, hard)[:signs]:
             clips = _clips(sign, signer, sum(counts.values()), seed)
             for split, first, count in (("train", 0, train_clips), ("test", train_clips, test_clips)):
                 if count:
@@ -102,7 +105,8 @@ def _check(signs: int, signers: Sequence[str], counts: dict[str, int]) -> None:
 def _clips(sign: Sign, signer: Signer, count: int, seed: int) -> list[tuple[str, np.ndarray]]:
     rng = np.random.default_rng([seed, sign.number, *signer.name.encode()])
     return [
-        (clip_key(sign.number, signer.name, i), apply_detector(render_sign(sign, signer, rng), rng)) for i in range(count)
+        (clip_key(sign.number, signer.name, i), apply_detector(render_sign(sign, signer, rng), rng, signer.losses))
+        for i in range(count)
     ]
 
 

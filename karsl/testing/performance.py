@@ -36,16 +36,28 @@ class Signer:
     bias: tuple[float, float, float]  # habitual offset of every place of articulation
     bend: float  # habitual bend of the wrist
     roll: float  # habitual roll of the palm
+    jitter: float = 1.0  # of the detector, as a multiple
+    losses: float = 1.0  # number of runs of frames without a hand, as a multiple
 
 
-def make_signer(name: str, seed: int) -> Signer:
+HARD_STYLE, HARD_JITTER, HARD_LOSSES = 1.6, 4.0, 3.0
+"""Habits of signers, jitter of the detector and losses of hands in a hard corpus, as multiples of an easy one."""
+
+
+def make_signer(name: str, seed: int, hard: bool = False) -> Signer:
     """Generate a signer from a name: the same name is the same body in every corpus of a seed.
+
+    Args:
+        name: Name of the signer.
+        seed: Seed of the corpus.
+        hard: Make signers differ more in size and place of movements, wrist and palm, and less accurate detection.
 
     Example:
         >>> make_signer("01", 0) == make_signer("01", 0), make_signer("01", 0) == make_signer("02", 0)
         (True, False)
     """
     rng = np.random.default_rng([seed, *name.encode()])
+    style = HARD_STYLE if hard else 1.0
     return Signer(
         name=name,
         shoulder=rng.uniform(0.22, 0.31),
@@ -56,12 +68,14 @@ def make_signer(name: str, seed: int) -> Signer:
         hand=rng.uniform(0.46, 0.54),
         head=rng.uniform(0.60, 0.74),
         tempo=float(np.exp(rng.uniform(-0.25, 0.25))),
-        reach=float(np.exp(rng.uniform(-0.35, 0.35))),
+        reach=float(np.exp(style * rng.uniform(-0.35, 0.35))),
         left_habit=rng.uniform(0.03, 0.3),
         low_rest=rng.uniform(1.15, 1.4),
-        bias=tuple(rng.normal(0, (0.13, 0.13, 0.06))),
-        bend=rng.normal(0, 0.3),
-        roll=rng.normal(0, 0.35),
+        bias=tuple(style * rng.normal(0, (0.13, 0.13, 0.06))),
+        bend=style * rng.normal(0, 0.3),
+        roll=style * rng.normal(0, 0.35),
+        jitter=HARD_JITTER if hard else 1.0,
+        losses=HARD_LOSSES if hard else 1.0,
     )
 
 
@@ -201,7 +215,7 @@ def _to_image(body: np.ndarray, signer: Signer, rng: Generator) -> np.ndarray:
         points[:, rows, 2] -= points[:, rows, 2][:, :1]
     jitter = np.full(SKELETON.num_keypoints, 0.004)
     jitter[FACE] = 0.0015
-    points += rng.normal(0, 1, points.shape) * jitter[:, None]
+    points += rng.normal(0, 1, points.shape) * jitter[:, None] * signer.jitter
     size = signer.shoulder * np.exp(rng.normal(0, 0.03))
     center = np.array([*signer.center, 0.0]) + rng.normal(0, (0.015, 0.01, 0.0))
     sway = np.zeros((num_frames, 1, 3))
@@ -209,12 +223,13 @@ def _to_image(body: np.ndarray, signer: Signer, rng: Generator) -> np.ndarray:
     return center + size * points + sway
 
 
-def apply_detector(performance: Performance, rng: Generator) -> np.ndarray:
+def apply_detector(performance: Performance, rng: Generator, losses: float = 1.0) -> np.ndarray:
     """Simulate a keypoint extractor: low visibility, hands that are down, runs of lost frames, clips without irises.
 
     Args:
         performance: The complete clip.
         rng: Random generator for the losses.
+        losses: Number of runs of frames without a hand, as a multiple.
 
     Returns:
         float32 (T, 184, 4): x, y, z, visibility. Undetected points are zeros with visibility 0.
@@ -223,7 +238,7 @@ def apply_detector(performance: Performance, rng: Generator) -> np.ndarray:
     seen = np.ones(performance.keypoint.shape[:2])
     seen[:, POSE] = _pose_visibility(performance.raised, rng)
     for side, rows, max_lost in ((0, RIGHT, 0.66), (1, LEFT, 1.0)):
-        seen[:, rows] = _hand_detected(performance.raised[:, side], max_lost, rng)[:, None]
+        seen[:, rows] = _hand_detected(performance.raised[:, side], max_lost, rng, losses)[:, None]
     if rng.random() < 0.5:  # an extractor run without iris refinement
         seen[:, FACE.start + iris_rows()] = 0
     if rng.random() < 0.04:  # a face turned away or covered
@@ -241,14 +256,14 @@ def _pose_visibility(raised: np.ndarray, rng: Generator) -> np.ndarray:
     return np.clip(visibility + rng.normal(0, 0.02, visibility.shape), 0.05, 1.0)
 
 
-def _hand_detected(raised: np.ndarray, max_lost: float, rng: Generator) -> np.ndarray:
+def _hand_detected(raised: np.ndarray, max_lost: float, rng: Generator, losses: float) -> np.ndarray:
     """Return bool (T,), True for frames in which a hand is detected."""
     if raised.max() < 0.5:  # a hand at rest is mostly never detected
         is_lost = rng.random() < 0.8
         return np.zeros(len(raised), bool) if is_lost else _run(len(raised), 0.5, rng)
     seen = raised > rng.uniform(0.15, 0.5)
     before = seen.copy()
-    for _ in range(rng.poisson(0.8)):
+    for _ in range(rng.poisson(0.8 * losses)):
         seen &= ~_run(len(raised), 0.15, rng)
     return seen if 1 - seen.mean() <= max_lost else before
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -85,10 +85,15 @@ class Sign:
 
 
 @cache
-def make_signs(seed: int) -> tuple[Sign, ...]:
+def make_signs(seed: int, hard: bool = False) -> tuple[Sign, ...]:
     """Generate one sign per word of `WORDS`; sign i + 1 is at index i.
 
     Any two signs differ in at least two of location, movement and hand shape, so that no single part decides the class.
+
+    Args:
+        seed: Seed of the signs.
+        hard: Make pairs that are easily confused: the second sign of each pair is the first one with another hand shape, or
+            with another movement.
 
     Example:
         >>> signs = make_signs(0)
@@ -99,7 +104,15 @@ def make_signs(seed: int) -> tuple[Sign, ...]:
     pairs = [(p, m) for p in range(len(LOCATIONS)) for m in range(len(MOVEMENTS))]
     order = rng.permutation(len(pairs))[: len(WORDS)]
     shapes = rng.permutation(list(HAND_SHAPES))
-    return tuple(_sign(i + 1, pairs[index], shapes, rng) for i, index in enumerate(order))
+    signs = tuple(_sign(i + 1, pairs[index], shapes, rng) for i, index in enumerate(order))
+    return tuple(_variant(signs[i - 1], signs[i], i) if hard and i % 2 else sign for i, sign in enumerate(signs))
+
+
+def _variant(first: Sign, second: Sign, index: int) -> Sign:
+    """Return the first sign with the number and one part of the second, in turn hand shape and movement, that differs."""
+    parts = ("shape", "movement") if index % 4 == 1 else ("movement", "shape")
+    part = next(part for part in parts if getattr(first, part) != getattr(second, part))
+    return replace(first, number=second.number, **{part: getattr(second, part)})
 
 
 def _sign(number: int, pair: tuple[int, int], shapes: np.ndarray, rng: np.random.Generator) -> Sign:

@@ -18,7 +18,7 @@ HAND = Skeleton("hand", (("rh", ("thumb", "pinky")),))
 @pytest.fixture
 def model() -> KeypointRecognizer:
     torch.manual_seed(0)
-    backbone = STTransformer(HAND, embed_dims=8, depth=1, num_heads=2)
+    backbone = STTransformer(HAND, embed_dims=8, depth=1, num_heads=2, dropout_ratio=0.0)
     return KeypointRecognizer(backbone, ClassifierHead(3, in_channels=8)).eval()
 
 
@@ -136,3 +136,22 @@ def test_labels_of_a_training_batch_are_looked_at_before_they_go_to_the_device(m
 def test_auto_classes_without_build_runner_name_the_remedy():
     with pytest.raises(ConfigError, match="build_runner"):
         ClassifierHead("auto", 8)
+
+
+def test_mixup_weighs_the_losses_of_both_labels(model, monkeypatch):
+    monkeypatch.setattr("karsl.models.recognizer.draw_share", lambda alpha: 0.75)
+    monkeypatch.setattr(torch, "randperm", lambda n: torch.tensor([1, 0]))
+    model.mixup, batch = 0.2, as_tensors(samples())
+    plain = model(**batch, mode="loss")["loss_cls"]
+    mixed = batch | {"inputs": 0.75 * batch["inputs"] + 0.25 * batch["inputs"].flip(0)}
+    own, other = (
+        model(**mixed | {"label": label}, mode="loss")["loss_cls"] for label in (batch["label"], 1 - batch["label"])
+    )
+    model.train()
+    torch.testing.assert_close(model(**batch, mode="loss")["loss_cls"], 0.75 * own + 0.25 * other)
+    assert torch.equal(model.eval()(**batch, mode="loss")["loss_cls"], plain)
+
+
+def test_a_negative_mixup_is_rejected(model):
+    with pytest.raises(ConfigError, match="mixup=-1"):
+        KeypointRecognizer(model.backbone, model.cls_head, mixup=-1)

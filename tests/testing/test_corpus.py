@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from karsl.skeletons import get_skeleton
 from karsl.testing import make_corpus
 from karsl.testing.body import iris_rows
 from karsl.testing.corpus import clip_key
+from karsl.testing.signs import make_signs
 
 SKELETON = get_skeleton("karsl_184")
 RH, LH, FACE = (SKELETON.groups[g] for g in ("rh", "lh", "face"))
@@ -190,3 +192,23 @@ def test_progress_counts_every_clip(tmp_path):
     steps = []
     make_corpus(tmp_path, signs=2, signers=["01"], train_clips=2, test_clips=1, progress=lambda *at: steps.append(at))
     assert steps == [(3, 6), (6, 6)]
+
+
+def test_signs_of_a_hard_corpus_are_pairs_that_differ_in_one_part():
+    signs = make_signs(0, hard=True)
+    assert len({replace(sign, number=0) for sign in signs}) == len(signs)
+    for first, second in zip(signs[::2], signs[1::2], strict=True):
+        parts = [name for name in vars(first) if getattr(first, name) != getattr(second, name)]
+        assert parts in (["number", "shape"], ["number", "movement"])
+    assert signs[::2] == make_signs(0)[::2]
+
+
+def test_a_hard_corpus_has_more_missing_hands_and_the_same_files(tmp_path):
+    arguments = dict(signs=2, signers=["01"], train_clips=8, test_clips=0)
+    easy, hard = make_corpus(tmp_path / "easy", **arguments), make_corpus(tmp_path / "hard", hard=True, **arguments)
+    files = ["01-train/0001.npz", "01-train/0002.npz"]
+    loaded = [[clip for file in files for clip in np.load(root / file).values()] for root in (easy, hard)]
+    missing = [np.mean([(clip[:, 142:163, 3] == 0).mean() for clip in clips]) for clips in loaded]
+    jitter = [np.mean([np.abs(np.diff(clip[:, :2, :2], n=2, axis=0)).mean() for clip in clips]) for clips in loaded]
+    assert missing[1] > missing[0]
+    assert jitter[1] > 2 * jitter[0]

@@ -1,4 +1,4 @@
-"""Transformer backbone with one token per keypoint group and frame, and its attention blocks."""
+"""Transformer backbone with one token per keypoint group and frame."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from karsl.errors import ConfigError
+from karsl.models.backbones.attention import Attention
+from karsl.models.backbones.inputs import add_presence, check_inputs, mean_over_frames, present_frames
 from karsl.registry import MODELS
 from karsl.skeletons import Skeleton, get_skeleton
 
@@ -87,75 +88,25 @@ class STTransformer(BaseModule):
 
         Raises:
             ConfigError: If V or C does not match the skeleton.
-            ValueError: If T exceeds `max_frames`, or the mask has another shape.
+            ValueError: If T is 0 or exceeds `max_frames`, or the mask has another shape.
         """
-        self._check(inputs, keypoint_mask)
-        frame_mask = keypoint_mask.any(dim=-1)
-        frame_mask = frame_mask | ~frame_mask.any(dim=1, keepdim=True)
-        x = self._tokens(inputs, keypoint_mask)
-        for block in self.blocks:
-            x = block(x, frame_mask)
-        weight = frame_mask[:, :, None].to(x.dtype)
-        return (self.norm(x).mean(dim=2) * weight).sum(dim=1) / weight.sum(dim=1)
-
-    def _tokens(self, inputs: Tensor, keypoint_mask: Tensor) -> Tensor:
-        mask = keypoint_mask.unsqueeze(-1)
-        points = torch.cat([inputs.masked_fill(~mask, 0.0), mask.to(inputs.dtype)], dim=-1)
-        groups = [layer(points[:, :, group].flatten(2)) for layer, group in zip(self.embed, self.groups, strict=True)]
-        tokens = torch.stack(groups, dim=2)
-        return tokens + self.group_embed + self.time_embed[: inputs.shape[1], None]
-
-    def _check(self, inputs: Tensor, keypoint_mask: Tensor) -> None:
-        expected = (self.skeleton.num_keypoints, self.in_channels)
-        if inputs.ndim != 4 or tuple(inputs.shape[2:]) != expected:
-            raise ConfigError(
-                f"STTransformer for skeleton '{self.skeleton.name}' takes (N, T, {expected[0]}, {expected[1]}) but got "
-                f"{tuple(inputs.shape)}; skeleton='auto' and in_channels='auto' follow the pipeline, "
-                "and dict(name='karsl_184', select=['rh', 'lh']) is a selection"
-            )
-        if keypoint_mask.shape != inputs.shape[:3]:
-            raise ValueError(f"keypoint_mask {tuple(keypoint_mask.shape)} does not fit inputs {tuple(inputs.shape)}")
-        if not 1 <= inputs.shape[1] <= self.max_frames:
+        check_inputs("STTransformer", self.skeleton, self.in_channels, inputs, keypoint_mask)
+        if inputs.shape[1] > self.max_frames:
             raise ValueError(
                 f"STTransformer takes 1 to {self.max_frames} frames but got T={inputs.shape[1]}; "
                 "raise max_frames or lower clip_len"
             )
+        frame_mask = present_frames(keypoint_mask)
+        x = self._tokens(inputs, keypoint_mask)
+        for block in self.blocks:
+            x = block(x, frame_mask)
+        return mean_over_frames(self.norm(x).mean(dim=2), frame_mask)
 
-
-class Attention(nn.Module):
-    """Multi-head self-attention over the second axis of (B, S, D).
-
-    `nn.MultiheadAttention` is not used: it leaves the fused CPU kernel when a mask is given.
-
-    Args:
-        embed_dims: D, a multiple of `num_heads`.
-        num_heads: Number of heads.
-        dropout_ratio: Dropout probability of attention weights.
-    """
-
-    def __init__(self, embed_dims: int, num_heads: int, dropout_ratio: float = 0.0) -> None:
-        super().__init__()
-        self.num_heads, self.dropout_ratio = num_heads, dropout_ratio
-        self.qkv = nn.Linear(embed_dims, 3 * embed_dims)
-        self.proj = nn.Linear(embed_dims, embed_dims)
-
-    def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
-        """Compute attention.
-
-        Args:
-            x: (B, S, D).
-            key_mask: Bool (B, S), True for positions that may be attended to; every row needs one.
-
-        Returns:
-            (B, S, D).
-        """
-        batch, length, dims = x.shape
-        qkv = self.qkv(x).view(batch, length, 3, self.num_heads, dims // self.num_heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        mask = None if key_mask is None else key_mask[:, None, None, :]
-        dropout = self.dropout_ratio if self.training else 0.0
-        out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
-        return self.proj(out.transpose(1, 2).reshape(batch, length, dims))
+    def _tokens(self, inputs: Tensor, keypoint_mask: Tensor) -> Tensor:
+        points = add_presence(inputs, keypoint_mask)
+        groups = [layer(points[:, :, group].flatten(2)) for layer, group in zip(self.embed, self.groups, strict=True)]
+        tokens = torch.stack(groups, dim=2)
+        return tokens + self.group_embed + self.time_embed[: inputs.shape[1], None]
 
 
 class SpatioTemporalBlock(nn.Module):

@@ -1,0 +1,10 @@
+"""demo.py with Conv1DTransformer: synthetic clips, signer 03 held out."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .demo import *
+    from ._base_.models.conv1d_transformer_tiny import *  # isort: skip
+
+work_dir = "demo_out/train_conv1d_transformer"
+model.merge(dict(cls_head=dict(num_classes=8)))

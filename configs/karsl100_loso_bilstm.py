@@ -1,0 +1,10 @@
+"""karsl100_loso.py with BiLSTM: KArSL-100, signer 02 held out."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .karsl100_loso import *
+    from ._base_.models.bilstm import *  # isort: skip
+
+work_dir = "work_dirs/karsl100_loso_bilstm"
+model.merge(dict(cls_head=dict(num_classes=100)))
