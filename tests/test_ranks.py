@@ -59,7 +59,7 @@ ORDER: dict[str, str] = {
     "audit": "counts hands | __init__",
     "models": "backbones data_preprocessor head | recognizer | * | __init__",
     "models.backbones": "st_transformer | * | __init__",
-    "evaluation": "metrics | * | __init__",
+    "evaluation": "metrics scores statistics | class_metrics dump fuse report | tables | * | __init__",
 }
 RANKS = {
     package: {name: rank for rank, group in enumerate(text.split("|")) for name in group.split()}

@@ -16,6 +16,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 
 from karsl.errors import ConfigError, DatasetNotFoundError, first_line
+from karsl.io.hashing import file_xxh3
 from karsl.registry import HOOKS
 
 TYPE_KEY = "__karsl_kind__"
@@ -116,6 +117,12 @@ def read_checkpoint(path: str | Path) -> dict:
     if not isinstance(content, dict):
         raise ConfigError(f"checkpoint '{path}' contains a {type(content).__name__}, not the dict of a checkpoint")
     return content
+
+
+def checkpoint_name(path: str | Path) -> str:
+    """Return the name of a checkpoint file and the xxh3 of its content, which identifies it in score files."""
+    path = Path(path).expanduser()
+    return f"{path.name} xxh3:{file_xxh3(path)}"
 
 
 def latest_checkpoint(work_dir: str | Path) -> str | None:
