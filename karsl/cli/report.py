@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from karsl.evaluation import compare, evaluate, join_folds, match_clips, read_scores
-    from karsl.evaluation.tables import comparison_table, report_tables, terminal_table
+    from karsl.evaluation.tables import comparison_table, models_table, report_tables, terminal_table
 
     if args.bootstrap < 1:
         raise ConfigError(f"--bootstrap {args.bootstrap}; expected a number of at least 1")
@@ -69,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     tables = [list(report_tables(report)) for report in reports]
     differences = [comparison_table(comparison) for comparison in comparisons]
     console = Console()
-    for table in [table for group in tables for table in group] + differences:
+    overview = [models_table(reports)] if len(reports) > 1 else []
+    for table in [*(table for group in tables for table in group), *overview, *differences]:
         console.print(terminal_table(table))
     _write(args, files, {"reports": reports, "comparisons": comparisons}, tables, differences)
     return 0
@@ -92,10 +93,20 @@ def _write(
         _write_csv(args.csv, files, tables, differences)
         print(f"tables: {args.csv}")
     if args.html:
-        from karsl.visualization.report import write_report
-
-        write_report(args.html, files, **content, browse=args.browse)
+        _write_html(args, files, content)
         print(f"page: {args.html}")
+
+
+def _write_html(args: argparse.Namespace, files: list[Scores], content: dict[str, Any]) -> None:
+    from karsl.evaluation.report import clip_columns, confusion
+    from karsl.evaluation.statistics import cluster_order
+    from karsl.visualization.report import write_report
+
+    models = [
+        {"report": report, "clips": clip_columns(scores), "cluster": cluster_order(confusion(scores)).tolist()}
+        for scores, report in zip(files, content["reports"], strict=True)
+    ]
+    write_report(args.html, models, comparisons=content["comparisons"], browse=args.browse)
 
 
 def _write_csv(folder: Path, files: list[Scores], tables: list[list[Table]], differences: list[Table]) -> None:

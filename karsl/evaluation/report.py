@@ -108,6 +108,17 @@ def confusion(scores: Scores) -> np.ndarray:
     return confusion_matrix(scores.label, scores.scores.argmax(axis=1), scores.scores.shape[1])
 
 
+def clip_columns(scores: Scores) -> dict[str, list]:
+    """Return `id`, `signer`, `label`, `predicted` and `confidence` of each clip, for a page."""
+    return {
+        "id": scores.clip_id.tolist(),
+        "signer": scores.signer.tolist(),
+        "label": scores.label.tolist(),
+        "predicted": scores.scores.argmax(axis=1).tolist(),
+        "confidence": scores.scores.max(axis=1).astype(np.float64).round(4).tolist(),
+    }
+
+
 def class_title(row: dict[str, Any]) -> str:
     """Return SignID and name of a class.
 

@@ -65,6 +65,16 @@ def report_tables(report: Mapping[str, Any]) -> Iterator[Table]:
         yield _table("calibration", "calibration", columns, rows, [row for row in rows if row[2]])
 
 
+def models_table(reports: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the metrics of several files, a row per file.
+
+    Args:
+        reports: Results of `evaluate`.
+    """
+    rows = [{"name": report["file"], **report} for report in reports]
+    return _group_table("models", "scores", list(reports[0]["metrics"]), rows)
+
+
 def comparison_table(comparison: Mapping[str, Any]) -> Table:
     """Return the table of one comparison.
 
@@ -123,7 +133,7 @@ def _group_table(name: str, title: str, metrics: Sequence[str], groups: Sequence
     for group in groups:
         found = [tuple(group["metrics"][metric].values()) for metric in metrics]
         rows.append((group["name"], group["clips"], *(value for values in found for value in values)))
-        texts = [f"{_format(value)} ({100 * low:.1f} to {100 * high:.1f})" for value, low, high in found]
+        texts = [f"{_format(value)} [{100 * low:.1f}, {100 * high:.1f}]" for value, low, high in found]
         shown.append((group["name"], group["clips"], *texts))
     return Table(name, f"per {title}", columns, rows, (title, "clips", *metrics), shown)
 
