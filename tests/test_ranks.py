@@ -47,7 +47,7 @@ ORDER: dict[str, str] = {
         " parquet annotation asl_app holistic pose_format pyskl spoter webdataset karsl | kaggle convert * | __init__"
     ),
     "engine": "hooks checkpoint | config | train | __init__",
-    "engine.config": "tree | errors loaders model_args | load | __init__",
+    "engine.config": "tree | errors loaders model_args folds streams | load | __init__",
     "visualization": "clips draw | page animation clip_sheets overview_sheets | server notebook hooks report | __init__",
     "visualization.clips": "sources | open select | __init__",
     "visualization.draw": "palette clip | canvas | skeleton captions | __init__",

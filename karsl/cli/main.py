@@ -30,7 +30,7 @@ from karsl.version import __version__
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = ("prepare", "pack", "convert", "train", "test", "report", "fuse", "browse", "memory", "bench", "demo")
+COMMANDS = ("prepare", "pack", "convert", "train", "test", "loso", "report", "fuse", "browse", "memory", "bench", "demo")
 """One module per command, in the order of `karsl --help`."""
 
 BAD_INPUT = 2

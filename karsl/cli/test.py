@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from karsl.cli.options import import_user_modules, suggest_data_root
@@ -10,6 +11,7 @@ from karsl.cli.train import add_common_arguments
 from karsl.errors import ConfigError
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
     from mmengine.runner import Runner
 
 SUMMARY = "evaluate a checkpoint on the test split of a config"
@@ -33,34 +35,52 @@ def run(args: argparse.Namespace) -> int:
     """Test, then print the metrics and the path of the log."""
     from mmengine.dist import is_main_process
 
-    from karsl.engine import build_runner, launch, load_config, read_checkpoint, shut_down
-    from karsl.engine.checkpoint import check_classes, check_weights, checkpoint_name, stored_metainfo
-    from karsl.evaluation import dump_metric
+    from karsl.engine import launch, load_config, read_checkpoint, shut_down
 
     import_user_modules(args.imports)
-    checkpoint = read_checkpoint(args.checkpoint)
+    read_checkpoint(args.checkpoint)  # before the config, since a bad file is the more likely mistake
     cfg = load_config(args.config, args.cfg_options, data_root=args.data_root, ann_file=args.ann_file)
     cfg.work_dir = args.work_dir or cfg.work_dir
-    cfg.load_from, cfg.resume = args.checkpoint, False
     if not cfg.get("test_dataloader"):
         raise ConfigError(f"config '{args.config}' has no test_dataloader")
     try:
         launch(cfg, args.launcher)
         with suggest_data_root(args):
-            runner = build_runner(cfg, metainfo=stored_metainfo(checkpoint))
-            check_weights(runner, checkpoint)
-            check_classes(runner, checkpoint)
-            if args.dump:
-                dataset = runner.test_loop.dataloader.dataset
-                runner.test_evaluator.metrics.append(
-                    dump_metric(args.dump, dataset, checkpoint=checkpoint_name(args.checkpoint))
-                )
-            metrics = runner.test()
+            runner, metrics = test_checkpoint(cfg, args.checkpoint, args.dump)
         if is_main_process():
             _report(runner, metrics, args.dump)
     finally:
         shut_down()
     return 0
+
+
+def test_checkpoint(cfg: Config, path: str | Path, dump: str | Path | None = None) -> tuple[Runner, dict[str, float]]:
+    """Evaluate a checkpoint.
+
+    Args:
+        cfg: Config with a test dataset; `load_from` and `resume` are set in place.
+        path: Checkpoint.
+        dump: File for the predictions, None for none; see `dump_metric`.
+
+    Returns:
+        The runner and its metrics.
+
+    Raises:
+        ConfigError: If checkpoint, config and dataset do not fit together.
+    """
+    from karsl.engine import build_runner, read_checkpoint
+    from karsl.engine.checkpoint import check_classes, check_weights, checkpoint_name, stored_metainfo
+    from karsl.evaluation import dump_metric
+
+    checkpoint = read_checkpoint(path)
+    cfg.load_from, cfg.resume = str(path), False
+    runner = build_runner(cfg, metainfo=stored_metainfo(checkpoint))
+    check_weights(runner, checkpoint)
+    check_classes(runner, checkpoint)
+    if dump:
+        dataset = runner.test_loop.dataloader.dataset
+        runner.test_evaluator.metrics.append(dump_metric(dump, dataset, checkpoint=checkpoint_name(path)))
+    return runner, runner.test()
 
 
 def _report(runner: Runner, metrics: dict[str, float], dump: str | None) -> None:

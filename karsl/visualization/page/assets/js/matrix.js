@@ -19,10 +19,11 @@ const matrix = {
   hover: null,
   found: new Set(),
   picture: null,
+  coarse: false,
 };
 
 const matrixSize = () => matrix.order.length;
-/** @param {ClassRow} row */
+/** @param {any} row */
 const classTitle = (row) => [row.sign === null ? "" : signText(row), row.en].filter(Boolean).join(" ");
 
 // Set the classes and clips of a model. `order` is the order of rows and columns.
@@ -48,12 +49,15 @@ function orderMatrix(order) {
 
 const cellCount = (row, column) => matrix.counts[matrix.order[row] * matrixSize() + matrix.order[column]];
 
-// Return the strength of a cell from 0 to 1; one clip is always visible.
+const isCoarse = () => matrix.scale < 4;
+
+// Return the strength of a cell from 0 to 1; one clip is always visible, also as a single pixel.
 function cellStrength(row, column, most) {
   const count = cellCount(row, column);
   if (!count) return 0;
   const value = matrix.share ? count / matrix.support[matrix.order[row]] : count / most;
-  return 0.25 + 0.75 * Math.sqrt(value);
+  const least = isCoarse() ? 0.6 : 0.25;
+  return least + (1 - least) * Math.sqrt(value);
 }
 
 function mostInCell() {
@@ -83,7 +87,7 @@ function paintPicture() {
       image.data[4 * (row * size + column) + 3] = 255;
     }
   picture.getContext("2d").putImageData(image, 0, 0);
-  matrix.picture = picture;
+  Object.assign(matrix, { picture, coarse: isCoarse() });
 }
 
 // Return the area of the cells in the canvas.
@@ -150,7 +154,7 @@ function paintMatrix() {
   const canvas = byId("matrix");
   if (!matrixSize() || !canvas.clientWidth) return;
   keepInside();
-  if (!matrix.picture) paintPicture();
+  if (!matrix.picture || matrix.coarse !== isCoarse()) paintPicture();
   const [pen] = clearedPen(canvas);
   const box = matrixBox();
   const columns = Math.min(matrixSize() - matrix.x, box.width / matrix.scale);

@@ -271,4 +271,5 @@ interface MatrixState {
   hover: number[] | null;
   found: Set<number>;
   picture: HTMLCanvasElement | null;
+  coarse: boolean;
 }
