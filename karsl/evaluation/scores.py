@@ -89,12 +89,15 @@ def read_scores(path: str | Path) -> Scores:
             f"'{path}' is the form of 'karsl test --dump' for reading by eye, without all scores; give --dump a name in .npz"
         )
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            raise ConfigError(f"'{path}' is one array and no score file; 'karsl test --dump NAME.npz' writes one")
+        with content as archive:
             arrays = {name: archive[name] for name in archive.files}
+    except ConfigError:
+        raise
     except (ValueError, OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, NotImplementedError) as error:
         raise ConfigError(f"score file '{path}' cannot be read ({first_line(error)}); is it complete?") from error
-    except AttributeError as error:  # np.load of one array is no archive
-        raise ConfigError(f"'{path}' is one array and no score file; 'karsl test --dump NAME.npz' writes one") from error
     return _parse(arrays, path)
 
 
