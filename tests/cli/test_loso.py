@@ -23,7 +23,8 @@ pipeline = [dict(type='LoadKeypoints'), dict(type='TSNSampleFrames', clip_len=8,
 dataset = dict(type='KArSLDataset', data_root='corpus', pipeline=pipeline)
 train_dataloader = dict(batch_size=6, num_workers=0, sampler=dict(type='ResumableSampler'),
                         dataset=dict(**dataset, filter_cfg=dict(split='train')))
-test_dataloader = dict(batch_size=6, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False), dataset=dataset)
+test_dataloader = dict(batch_size=6, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
+                       dataset=dict(**dataset, filter_cfg=dict()))
 model = dict(type='KeypointRecognizer',
              backbone=dict(type='STTransformer', skeleton='auto', in_channels='auto', embed_dims=8, depth=1, num_heads=2),
              cls_head=dict(type='ClassifierHead', num_classes='auto', in_channels=8))
@@ -109,7 +110,7 @@ def test_a_killed_run_resumes_to_the_same_scores(folder, straight, monkeypatch, 
 
 def test_the_result_equals_karsl_test_and_is_reported(straight, capsys):
     options = ["--work-dir", "tested", "--dump", "tested.npz", "--cfg-options"]
-    options += ["test_dataloader.dataset.filter_cfg=dict(signers=('03',))", "experiment_name=tested_alone"]
+    options += ["test_dataloader.dataset.filter_cfg.signers=03", "experiment_name=tested_alone"]
     assert main(["test", "config.py", str(straight / "03" / "epoch_2.pth"), *options]) == 0
     tested, fold = read_scores("tested.npz"), read_scores(straight / "03" / "scores.npz")
     np.testing.assert_array_equal(tested.scores, fold.scores)
@@ -154,9 +155,10 @@ def test_bad_arguments_are_one_sentence(folder, capsys, words, message):
 
 
 def test_an_empty_fold_is_one_sentence(folder, capsys):
-    options = ["--cfg-options", "test_dataloader.dataset.filter_cfg=dict(split='test')", "test_dataloader.dataset.data_root=two"]
+    options = ["--cfg-options", "test_dataloader.dataset.filter_cfg.split=test", "test_dataloader.dataset.data_root=two"]
     shutil.copytree("corpus", "two", ignore=shutil.ignore_patterns("03-*"), dirs_exist_ok=True)
     assert main(["loso", "config.py", "--work-dir", "empty", "--signers", "03", *options]) == 2
     error = capsys.readouterr().err
     assert "no records in" in error
+    assert "it has signer 01, 02" in error
     assert error.count("\n") == 1

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from karsl.datasets.records import normalize_signer
 from karsl.engine.config.tree import dataset_configs
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, type_name
 from karsl.registry import DATASETS
 
 _TRAINING = ("train_dataloader", "val_dataloader")
@@ -27,7 +28,7 @@ def find_signers(cfg: Config) -> list[str]:
         raise ConfigError(f"folds need training and test data, but the config has no {missing[0]}")
     dataset_cfg = copy.deepcopy(cfg.train_dataloader.dataset)
     for leaf in dataset_configs(dataset_cfg):
-        leaf["filter_cfg"] = {k: v for k, v in (leaf.get("filter_cfg") or {}).items() if k != "signers"}
+        leaf["filter_cfg"] = {k: v for k, v in _filters(leaf).items() if k != "signers"}
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "karsl")):
         dataset = DATASETS.build(dataset_cfg)
     if not hasattr(dataset, "get_data_info"):
@@ -52,4 +53,11 @@ def set_fold(cfg: Config, held_out: str, signers: Sequence[str]) -> None:
     for name in (*_TRAINING, "test_dataloader"):
         selected = others if name in _TRAINING else (held_out,)
         for leaf in dataset_configs(cfg[name].dataset) if cfg.get(name) else ():
-            leaf["filter_cfg"] = {**(leaf.get("filter_cfg") or {}), "signers": selected}
+            leaf["filter_cfg"] = {**_filters(leaf), "signers": selected}
+
+
+def _filters(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
+    filters = dataset.get("filter_cfg") or {}
+    if not isinstance(filters, Mapping):
+        raise ConfigError(f"filter_cfg={filters!r} of {type_name(dataset)}; expected a dict such as dict(split='train')")
+    return filters

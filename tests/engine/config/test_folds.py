@@ -34,14 +34,19 @@ def test_a_fold_keeps_the_held_out_signer_from_training_and_validation(cfg):
     assert cfg.test_dataloader.dataset.filter_cfg == {"signers": ("02",)}
 
 
-def test_one_signer_gives_no_folds(cfg):
-    cfg.train_dataloader.dataset.dataset.filter_cfg = None
-    cfg.train_dataloader.dataset.dataset.type = "KeypointDataset"
-    cfg.train_dataloader.dataset.dataset.ann_file = "absent.json"
-    with pytest.raises(FileNotFoundError):
+def test_one_signer_gives_no_folds(cfg, write_clips):
+    root = write_clips({"01-train/0001.npz": {"a": 9}, "01-train/0002.npz": {"b": 9}})
+    cfg.train_dataloader.dataset.dataset.data_root = str(root)
+    with pytest.raises(ConfigError, match="at least two signers; the training data has only signer 01"):
         find_signers(cfg)
     with pytest.raises(ConfigError, match="the config has no test_dataloader"):
         find_signers(Config({"train_dataloader": cfg.train_dataloader}))
+
+
+def test_filters_that_are_no_dict_are_named(cfg):
+    cfg.test_dataloader.dataset.filter_cfg = "split"
+    with pytest.raises(ConfigError, match="filter_cfg='split' of KArSLDataset; expected a dict"):
+        set_fold(cfg, "01", ["01", "02"])
 
 
 def test_a_stream_is_computed_before_packing_or_replaces_that_of_the_config(cfg):
