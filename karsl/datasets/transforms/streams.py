@@ -28,7 +28,7 @@ class SkeletonFeatures(KeypointTransform):
     `inputs` and `keypoint_mask` instead of `keypoint`.
 
     Required Keys:
-        keypoint, skeleton
+        keypoint, keypoint_score, skeleton
     Modified Keys:
         keypoint: With `output='keypoint'`, float32 (T, V, S * C), NaN where a keypoint of a stream is missing.
         keypoint_score: With `output='keypoint'`, 0 where `keypoint` is NaN.
@@ -85,7 +85,7 @@ class SkeletonFeatures(KeypointTransform):
         streams = [_stream(name, keypoint, skeleton) for name in self.feats]
         if self.output == "keypoint":
             replaced = np.concatenate(streams, axis=2)
-            missing = np.isnan(replaced).any(axis=2)
+            missing = np.isnan(replaced).any(axis=2) | (results["keypoint_score"] == 0)  # motion is 0 in the first frame
             replaced[missing] = np.nan
             return {"keypoint": replaced, "keypoint_score": np.where(missing, np.float32(0), results["keypoint_score"])}
         if self.flatten:
