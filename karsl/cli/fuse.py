@@ -60,7 +60,8 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("--weights and --search exclude each other; remove one")
     if args.search and len(args.search) != len(args.files):
         raise ConfigError(
-            f"--search has {len(args.search)} score files of validation clips for {len(args.files)} models; give one per model"
+            f"--search has {len(args.search)} score files of validation clips for {len(args.files)} models; "
+            "give one per model"
         )
 
 

@@ -46,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STREAM",
         help="train one model per stream of the keypoints: joint, bone, joint_motion, bone_motion; and fuse their scores",
     )
-    parser.add_argument("--weights", nargs="+", type=float, metavar="W", help="weights of the streams (default: equal weights)")
+    parser.add_argument(
+        "--weights", nargs="+", type=float, metavar="W", help="weights of the streams (default: equal weights)"
+    )
     parser.add_argument("--amp", action="store_true", help="train with mixed precision; on a CPU with bfloat16")
     add_common_arguments(parser)
 
@@ -115,7 +117,7 @@ def _run_folds(cfg: Config, args: argparse.Namespace) -> list[str]:
 
 def _run_fold(cfg: Config, folder: Path, name: str) -> None:
     """Train from the latest checkpoint of the folder, if there is one, and write the scores of the test clips."""
-    from karsl.cli.test import test_checkpoint
+    from karsl.cli.test import evaluate_checkpoint
     from karsl.engine import build_runner
     from karsl.engine.checkpoint import latest_checkpoint
 
@@ -132,7 +134,7 @@ def _run_fold(cfg: Config, folder: Path, name: str) -> None:
     checkpoint = _best_checkpoint(folder) or latest_checkpoint(folder)
     if checkpoint is None:
         raise ConfigError(f"{folder}: the training saved no checkpoint to test; add a CheckpointHook to the config")
-    test_checkpoint(test_cfg, checkpoint, folder / SCORES)
+    evaluate_checkpoint(test_cfg, checkpoint, folder / SCORES)
 
 
 def _best_checkpoint(folder: Path) -> Path | None:

@@ -29,14 +29,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument(
-        "files", nargs="+", type=Path, metavar="SCORES", help="score files; models on the same clips are compared with the first"
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="SCORES",
+        help="score files; models on the same clips are compared with the first",
     )
     parser.add_argument(
         "--folds", action="store_true", help="the files are folds of one result, with other clips in each, and are joined"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all statistics to this file")
-    parser.add_argument("--csv", type=Path, metavar="DIR", help="write tables and confusion matrix as CSV files to this folder")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write an offline page with the confusion matrix to this file")
+    parser.add_argument(
+        "--csv", type=Path, metavar="DIR", help="write tables and confusion matrix as CSV files to this folder"
+    )
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write an offline page with the confusion matrix to this file"
+    )
     parser.add_argument(
         "--browse",
         default="",

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         launch(cfg, args.launcher)
         with suggest_data_root(args):
-            runner, metrics = test_checkpoint(cfg, args.checkpoint, args.dump)
+            runner, metrics = evaluate_checkpoint(cfg, args.checkpoint, args.dump)
         if is_main_process():
             _report(runner, metrics, args.dump)
     finally:
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def test_checkpoint(cfg: Config, path: str | Path, dump: str | Path | None = None) -> tuple[Runner, dict[str, float]]:
+def evaluate_checkpoint(cfg: Config, path: str | Path, dump: str | Path | None = None) -> tuple[Runner, dict[str, float]]:
     """Evaluate a checkpoint.
 
     Args:

@@ -119,12 +119,12 @@ def clip_records(dataset: Any, sample_idx: Sequence[int | None]) -> list[dict]:
         sample_idx: `sample_idx` of the clips, in dataset order.
 
     Raises:
-        ConfigError: If records have no `clip_id`, or the clips are not in dataset order below a wrapper of MMEngine or torch,
-            whose samples have the index in the wrapped dataset.
+        ConfigError: If records have no `clip_id`, or the clips are not in dataset order below a wrapper of MMEngine or
+            torch, whose samples have the index in the wrapped dataset.
     """
     records = _records(dataset, sample_idx)
     if any("clip_id" not in record for record in records):
-        raise ConfigError(f"records of {type_name(dataset)} have no 'clip_id', which names the clips of a score file; add it")
+        raise ConfigError(f"records of {type_name(dataset)} have no 'clip_id', which names the clips of score files; add it")
     return records
 
 

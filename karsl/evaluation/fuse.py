@@ -69,8 +69,8 @@ def search_weights(files: Sequence[Scores], tested: Scores | None = None) -> tup
         shared = set(map(str, matched[0].clip_id)) & set(map(str, tested.clip_id))
         if shared:
             raise ConfigError(
-                f"--search: clip '{min(shared)}' and {len(shared) - 1} more of '{matched[0].path}' are in '{tested.path}', too; "
-                "weights that are chosen on the tested clips make the result too good, use validation clips"
+                f"--search: clip '{min(shared)}' and {len(shared) - 1} more of '{matched[0].path}' are in '{tested.path}', "
+                "too; weights that are chosen on the tested clips make the result too good, use validation clips"
             )
     if _LEVELS ** len(files) > _MAX_COMBINATIONS:
         raise ConfigError(f"weights of {len(files)} files cannot be searched, at most 6 can; give --weights")

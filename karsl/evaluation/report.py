@@ -28,9 +28,9 @@ def evaluate(scores: Scores, *, resamples: int = RESAMPLES, seed: int = SEED) ->
         seed: Seed of the resamples.
 
     Returns:
-        JSON-compatible: `file`, `checkpoint`, `clips`, `metrics` (name to `value`, `low`, `high`), `signers` and `categories`
-        (the same per group), `classes` (support, predicted, precision, recall, f1), `macro` (means over classes with clips),
-        `confused` (pairs), `calibration` (None if scores are no probabilities).
+        JSON-compatible: `file`, `checkpoint`, `clips`, `metrics` (name to `value`, `low`, `high`), `signers` and
+        `categories` (the same per group), `classes` (support, predicted, precision, recall, f1), `macro` (means over the
+        classes with clips), `confused` (pairs), `calibration` (None if scores are no probabilities).
 
     Raises:
         ConfigError: If clips have no label.
@@ -195,14 +195,10 @@ def _calibration(scores: np.ndarray, correct: np.ndarray) -> dict[str, Any] | No
     if scores.min() < 0 or np.abs(scores.sum(axis=1, dtype=np.float64) - 1).max() > _SUM_TOLERANCE:
         return None
     found = calibrate(scores.max(axis=1).astype(np.float64), correct)
-    bins = zip(found.edges[:-1], found.edges[1:], found.count, found.confidence, found.accuracy, strict=True)
-    return {
-        "ece": float(found.ece),
-        "bins": [
-            {"from": float(low), "to": float(high), "clips": int(count), "confidence": _number(sure), "accuracy": _number(right)}
-            for low, high, count, sure, right in bins
-        ],
-    }
+    keys = ("from", "to", "clips", "confidence", "accuracy")
+    bins = zip(found.edges[:-1], found.edges[1:], found.clips, found.confidence, found.accuracy, strict=True)
+    rows = [(float(low), float(high), int(clips), _number(sure), _number(right)) for low, high, clips, sure, right in bins]
+    return {"ece": float(found.ece), "bins": [dict(zip(keys, row, strict=True)) for row in rows]}
 
 
 def _number(value: float) -> float | None:

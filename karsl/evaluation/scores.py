@@ -132,8 +132,8 @@ def _check_values(scores: Scores) -> None:
     outside = np.flatnonzero((scores.label < -1) | (scores.label >= num_classes))
     if len(outside):
         raise ConfigError(
-            f"score file '{scores.path}': label {scores.label[outside[0]]} of clip '{scores.clip_id[outside[0]]}' is outside "
-            f"the {num_classes} classes; write it again with 'karsl test --dump'"
+            f"score file '{scores.path}': label {scores.label[outside[0]]} of clip '{scores.clip_id[outside[0]]}' is "
+            f"outside the {num_classes} classes; write it again with 'karsl test --dump'"
         )
     bad = np.flatnonzero(~np.isfinite(scores.scores).all(axis=1))
     if len(bad):
@@ -163,8 +163,8 @@ def match_clips(files: Sequence[Scores]) -> list[Scores]:
             example = min(lacking or extra)
             where = first.path if lacking else other.path
             raise ConfigError(
-                f"'{first.path}' and '{other.path}' are of other clips: {pluralize(len(lacking | extra), 'clip')} in one only, "
-                f"such as '{example}' in '{where}'; test both models on the same clips (folds are joined with --folds)"
+                f"'{first.path}' and '{other.path}' are of other clips: {pluralize(len(lacking | extra), 'clip')} in one "
+                f"only, such as '{example}' in '{where}'; test both models on the same clips (folds are joined with --folds)"
             )
         ordered = other.take(np.array([theirs[clip] for clip in positions], dtype=np.int64))
         differ = np.flatnonzero(ordered.label != first.label)

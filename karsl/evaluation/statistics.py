@@ -31,14 +31,14 @@ class Calibration(NamedTuple):
 
     Attributes:
         edges: float64 (B + 1,), borders of the bins; a bin contains its upper border.
-        count: int64 (B,), clips per bin.
+        clips: int64 (B,), clips per bin.
         confidence: float64 (B,), mean score of the predicted class; NaN for an empty bin.
         accuracy: float64 (B,), share of correct clips; NaN for an empty bin.
         ece: Expected calibration error: mean of |accuracy - confidence| over the clips.
     """
 
     edges: np.ndarray
-    count: np.ndarray
+    clips: np.ndarray
     confidence: np.ndarray
     accuracy: np.ndarray
     ece: float

@@ -98,11 +98,11 @@ def write_csv(folder: Path, tables: Sequence[Table]) -> None:
         tables: Tables of different names.
     """
     for table in tables:
-        with atomic_path(folder / f"{table.name}.csv") as temporary:
-            with temporary.open("w", encoding="utf-8-sig", newline="") as file:
-                rows = csv.writer(file)
-                rows.writerow(table.columns)
-                rows.writerows(["" if value is None else value for value in row] for row in table.rows)
+        path = folder / f"{table.name}.csv"
+        with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8-sig", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(table.columns)
+            rows.writerows(["" if value is None else value for value in row] for row in table.rows)
 
 
 def terminal_table(table: Table) -> Group:
@@ -144,7 +144,9 @@ def _class_table(classes: Sequence[Mapping[str, Any]]) -> Table:
     keys = ("label", "sign", "name", "arabic", *columns[4:])
     rows = [tuple(row[key] for key in keys) for row in classes]
     known = sorted((row for row in rows if row[-1] is not None), key=lambda row: (row[-1], row[0]))
-    title = f"the {_WORST} classes of {len(rows)} with the lowest F1" if len(known) > _WORST else "classes, the lowest F1 first"
+    title = (
+        f"the {_WORST} classes of {len(rows)} with the lowest F1" if len(known) > _WORST else "classes, the lowest F1 first"
+    )
     return _table("classes", title, columns, rows, known[:_WORST])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ _SCRIPTS = ("dom", "text", "canvas", "theme", "charts", "matrix", "report")
 
 
 def write_report(
-    path: str | os.PathLike[str],
+    path: str | Path,
     models: Sequence[Mapping[str, Any]],
     *,
     comparisons: Sequence[Mapping[str, Any]] = (),
@@ -43,13 +42,17 @@ def write_report(
         "title": title,
         "version": __version__,
         "browse": browse,
-        "models": [{**model, "clips": {**model["clips"], "link": list(map(_link, model["clips"]["id"]))}} for model in models],
+        "models": [{**model, "clips": _with_links(model["clips"])} for model in models],
         "comparisons": list(comparisons),
     }
-    files = {"template": "report.html", "styles": ("page.css", "report.css"), "scripts": _SCRIPTS}
-    html = assemble_html(data, title=title, **files)
+    styles = ("page.css", "report.css")
+    html = assemble_html(data, title=title, template="report.html", styles=styles, scripts=_SCRIPTS)
     with atomic_path(path) as part:
         part.write_text(html, encoding="utf-8")
+
+
+def _with_links(clips: Mapping[str, Sequence]) -> dict[str, Sequence]:
+    return {**clips, "link": list(map(_link, clips["id"]))}
 
 
 def _link(clip_id: str) -> str | None:

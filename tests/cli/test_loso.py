@@ -120,7 +120,20 @@ def test_the_result_equals_karsl_test_and_is_reported(straight, capsys):
 
 
 def test_streams_are_trained_and_fused(folder, straight):
-    words = ["loso", "config.py", "--work-dir", "streams", "--streams", "joint", "bone", "--signers", "3", "--weights", "3", "1"]
+    words = [
+        "loso",
+        "config.py",
+        "--work-dir",
+        "streams",
+        "--streams",
+        "joint",
+        "bone",
+        "--signers",
+        "3",
+        "--weights",
+        "3",
+        "1",
+    ]
     assert main(words) == 0
     joint, bone, fused = (read_scores(f"streams/{name}/scores.npz") for name in ("joint", "bone", "fused"))
     np.testing.assert_array_equal(joint.scores, read_scores(straight / "03" / "scores.npz").scores)

@@ -39,7 +39,7 @@ def test_pairs_are_sorted_by_count_and_class():
 def test_calibration_of_two_bins():
     # bin (0, 0.5]: confidence 0.5, accuracy 0; bin (0.5, 1]: confidence 0.75, accuracy 2 of 3
     found = calibrate(np.array([0.5, 0.75, 0.5625, 0.9375]), np.array([False, True, False, True]), 2)
-    assert found.count.tolist() == [1, 3]
+    assert found.clips.tolist() == [1, 3]
     assert found.confidence.tolist() == [0.5, 0.75]
     np.testing.assert_allclose(found.accuracy, [0, 2 / 3])
     np.testing.assert_allclose(found.ece, (1 * 0.5 + 3 * (0.75 - 2 / 3)) / 4)

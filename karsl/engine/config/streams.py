@@ -33,7 +33,7 @@ def set_stream(cfg: Config, stream: str) -> None:
     for name in loaders:
         pipelines = [node[key] for node in mappings(cfg[name].dataset) for key in ("pipeline", "transform") if node.get(key)]
         if sum(_set_in_pipeline(steps, stream) for steps in pipelines if isinstance(steps, list)) == 0:
-            raise ConfigError(f"stream '{stream}': no pipeline of the {name} has a {_PACK} step, before which it is computed")
+            raise ConfigError(f"stream '{stream}': no pipeline of the {name} has a {_PACK} step, which it precedes")
 
 
 def _set_in_pipeline(steps: list[Any], stream: str) -> bool:

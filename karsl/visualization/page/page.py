@@ -115,8 +115,8 @@ def page_html(
         "skeletons": skeletons,
         "clips": {p["row"]["link"]: {k: p[k] for k in ("total", "stages", "augmentations")} for p in payloads},
     }
-    files = {"template": "page.html", "styles": ("page.css",), "scripts": _SCRIPTS}
-    return assemble_html(data, title=title, can_fetch=server_url is not None, **files)
+    can_fetch, styles = server_url is not None, ("page.css",)
+    return assemble_html(data, title=title, template="page.html", styles=styles, scripts=_SCRIPTS, can_fetch=can_fetch)
 
 
 def _page_name(path: Path, number: int) -> str:

@@ -77,7 +77,9 @@ def test_a_keypoint_that_one_of_several_streams_lacks_is_missing():
 
 
 def test_motion_has_both_names():
-    features = [SkeletonFeatures(name)({"keypoint": CLIP, "skeleton": ARM})["features"] for name in ("motion", "joint_motion")]
+    features = [
+        SkeletonFeatures(name)({"keypoint": CLIP, "skeleton": ARM})["features"] for name in ("motion", "joint_motion")
+    ]
     assert torch.equal(*features)
 
 
