@@ -117,6 +117,8 @@ def _run_folds(cfg: Config, args: argparse.Namespace) -> list[str]:
 
 def _run_fold(cfg: Config, folder: Path, name: str) -> None:
     """Train from the latest checkpoint of the folder, if there is one, and write the scores of the test clips."""
+    from mmengine.dist import barrier
+
     from karsl.cli.test import evaluate_checkpoint
     from karsl.engine import build_runner
     from karsl.engine.checkpoint import latest_checkpoint
@@ -130,6 +132,7 @@ def _run_fold(cfg: Config, folder: Path, name: str) -> None:
     cfg.resume, cfg.load_from = (True, None) if latest_checkpoint(folder) else (False, cfg.get("load_from"))
     cfg.experiment_name = f"{folder.name}_train_{time.time_ns()}"  # names of MMEngine's loggers in one process
     build_runner(cfg).train()
+    barrier()  # until the first process has written the last checkpoint
     test_cfg.experiment_name = f"{folder.name}_test_{time.time_ns()}"
     checkpoint = _best_checkpoint(folder) or latest_checkpoint(folder)
     if checkpoint is None:

@@ -69,7 +69,11 @@ function mostInCell() {
 }
 
 /** @param {string} color */
-const rgb = (color) => color.match(/[\d.]+/g).slice(0, 3).map(Number);
+const rgb = (color) =>
+  color
+    .match(/[\d.]+/g)
+    .slice(0, 3)
+    .map(Number);
 
 function paintPicture() {
   const size = matrixSize();
@@ -217,7 +221,10 @@ function paintCounts(pen, box, columns, rows) {
 
 // Draw bands of the row and column below the pointer, and a frame around the selected cell.
 function paintMarks(pen, box) {
-  const [x, y] = [(column) => box.left + (column - matrix.x) * matrix.scale, (row) => box.top + (row - matrix.y) * matrix.scale];
+  const [x, y] = [
+    (column) => box.left + (column - matrix.x) * matrix.scale,
+    (row) => box.top + (row - matrix.y) * matrix.scale,
+  ];
   if (matrix.hover) {
     const [row, column] = matrix.hover;
     pen.fillStyle = colors.ink;

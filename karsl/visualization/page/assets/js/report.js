@@ -24,7 +24,9 @@ function paintTiles() {
   const tiles = Object.entries(metrics).map(([name, estimate]) =>
     tile(`${points(estimate.value)} %`, METRICS[name] ?? name, `95 %: ${points(estimate.low)} to ${points(estimate.high)}`),
   );
-  tiles.push(tile(`${points(macro.f1)} %`, "macro F1", `precision ${points(macro.precision)}, recall ${points(macro.recall)}`));
+  tiles.push(
+    tile(`${points(macro.f1)} %`, "macro F1", `precision ${points(macro.precision)}, recall ${points(macro.recall)}`),
+  );
   if (calibration) tiles.push(tile(`${points(calibration.ece)} %`, "calibration error (ECE)", "0 is best"));
   byId("tiles").replaceChildren(...tiles);
 }
@@ -44,18 +46,27 @@ function describeCell([row, column]) {
   const text = label === guess ? [name(label), " recognized: "] : [name(label), " classified as ", name(guess), ": "];
   byId("cell").replaceChildren(...text.flat(), `${pluralize(count, "clip")}${share}`);
   const [first, second] = [label, guess].map((at) => `${classTitle(matrix.classes[at])} ${matrix.classes[at].ar}`);
-  byId("matrix").setAttribute("aria-label", `confusion matrix: true ${first}, predicted ${second}: ${pluralize(count, "clip")}`);
+  byId("matrix").setAttribute(
+    "aria-label",
+    `confusion matrix: true ${first}, predicted ${second}: ${pluralize(count, "clip")}`,
+  );
 }
 
 /** @param {number[]} cell */
 function listClips([row, column]) {
   const [label, guess] = [matrix.order[row], matrix.order[column]];
   const { id, link, signer, confidence } = model.clips;
-  const found = model.clips.label.flatMap((own, clip) => (own === label && model.clips.predicted[clip] === guess ? [clip] : []));
+  const found = model.clips.label.flatMap((own, clip) =>
+    own === label && model.clips.predicted[clip] === guess ? [clip] : [],
+  );
   const lines = found.slice(0, MAX_CLIPS).map((clip) => {
     const address = clipAddress(link[clip] ?? id[clip]);
-    const about = [signer[clip] && `signer ${signer[clip]}`, `score ${confidence[clip].toFixed(2)}`].filter(Boolean).join(", ");
-    const name = address ? el("a", { href: address, target: "karsl-clip", rel: "noopener" }, id[clip]) : el("span", {}, id[clip]);
+    const about = [signer[clip] && `signer ${signer[clip]}`, `score ${confidence[clip].toFixed(2)}`]
+      .filter(Boolean)
+      .join(", ");
+    const name = address
+      ? el("a", { href: address, target: "karsl-clip", rel: "noopener" }, id[clip])
+      : el("span", {}, id[clip]);
     return el("li", {}, name, el("span", { class: "muted" }, ` ${about}`));
   });
   const rest = found.length - lines.length;
@@ -172,7 +183,13 @@ function groupCard(name, groups) {
   const lines = groups.map((group) =>
     lineOf(group.name, numberCell(group.clips), ...metrics.map((key) => numberCell(estimateText(group.metrics[key])))),
   );
-  return [card(`Per ${name}`, "Percent, with 95 % intervals.", scrollable(tableOf([name, "clips", ...metrics.map((key) => METRICS[key] ?? key)], lines)))];
+  return [
+    card(
+      `Per ${name}`,
+      "Percent, with 95 % intervals.",
+      scrollable(tableOf([name, "clips", ...metrics.map((key) => METRICS[key] ?? key)], lines)),
+    ),
+  ];
 }
 
 function pairCard() {
@@ -182,7 +199,11 @@ function pairCard() {
     return el(
       "tr",
       {},
-      el("th", { scope: "row" }, button(name(row), "show in the matrix", () => openCell(pair.true, pair.predicted), { class: "link" })),
+      el(
+        "th",
+        { scope: "row" },
+        button(name(row), "show in the matrix", () => openCell(pair.true, pair.predicted), { class: "link" }),
+      ),
       el("td", {}, name(guess)),
       numberCell(pair.clips),
       numberCell(percent(pair.share)),
@@ -226,7 +247,11 @@ function classLine(row) {
   return el(
     "tr",
     {},
-    el("th", { scope: "row" }, button(title, "show in the matrix", () => openCell(row.label, row.label), { class: "link" })),
+    el(
+      "th",
+      { scope: "row" },
+      button(title, "show in the matrix", () => openCell(row.label, row.label), { class: "link" }),
+    ),
     el("td", { lang: "ar", dir: "rtl" }, row.arabic),
     numberCell(row.support),
     numberCell(row.predicted),
@@ -244,16 +269,34 @@ function calibrationCard() {
     bin.clips
       ? svg(
           "rect",
-          { x: x(bin.from) + 1, y: y(bin.accuracy), width: (bin.to - bin.from) * size - 2, height: size * bin.accuracy, class: "svg-accent" },
-          svg("title", {}, `confidence ${points(bin.confidence)}: ${points(bin.accuracy)} % of ${pluralize(bin.clips, "clip")}`),
+          {
+            x: x(bin.from) + 1,
+            y: y(bin.accuracy),
+            width: (bin.to - bin.from) * size - 2,
+            height: size * bin.accuracy,
+            class: "svg-accent",
+          },
+          svg(
+            "title",
+            {},
+            `confidence ${points(bin.confidence)}: ${points(bin.accuracy)} % of ${pluralize(bin.clips, "clip")}`,
+          ),
         )
       : null,
   );
   const text = (at, to, words, anchor) => svg("text", { x: at, y: to, class: "axis", "text-anchor": anchor }, words);
-  const ticks = [0, 0.5, 1].map((value) => [text(x(value), y(0) + 15, value, "middle"), text(left - 5, y(value) + 4, value, "end")]);
+  const ticks = [0, 0.5, 1].map((value) => [
+    text(x(value), y(0) + 15, value, "middle"),
+    text(left - 5, y(value) + 4, value, "end"),
+  ]);
   const picture = svg(
     "svg",
-    { viewBox: `0 0 ${size + left + 12} ${size + bottom + 8}`, class: "chart reliability", role: "img", "aria-label": "accuracy by confidence" },
+    {
+      viewBox: `0 0 ${size + left + 12} ${size + bottom + 8}`,
+      class: "chart reliability",
+      role: "img",
+      "aria-label": "accuracy by confidence",
+    },
     bars,
     svg("line", { x1: x(0), y1: y(0), x2: x(1), y2: y(1), class: "ideal" }),
     ticks,
@@ -261,15 +304,30 @@ function calibrationCard() {
   );
   const lines = calibration.bins
     .filter((bin) => bin.clips)
-    .map((bin) => lineOf(`${points(bin.from)} to ${points(bin.to)}`, numberCell(bin.clips), numberCell(points(bin.confidence)), numberCell(points(bin.accuracy))));
-  const table = el("details", {}, el("summary", {}, "as a table"), tableOf(["score", "clips", "mean score", "accuracy"], lines));
+    .map((bin) =>
+      lineOf(
+        `${points(bin.from)} to ${points(bin.to)}`,
+        numberCell(bin.clips),
+        numberCell(points(bin.confidence)),
+        numberCell(points(bin.accuracy)),
+      ),
+    );
+  const table = el(
+    "details",
+    {},
+    el("summary", {}, "as a table"),
+    tableOf(["score", "clips", "mean score", "accuracy"], lines),
+  );
   return card("Calibration", "Share of correct clips by score; a calibrated model follows the dashed line.", picture, table);
 }
 
 function comparisonCards() {
   return content.comparisons.map((one) => {
-    const lines = Object.entries(one.differences).map(([name, estimate]) => lineOf(METRICS[name] ?? name, numberCell(estimateText(estimate))));
-    const counts = `Recognized by both: ${one.both}; by the first only: ${one.other_only}; by the second only: ${one.baseline_only}; by neither: ${one.neither}.`;
+    const lines = Object.entries(one.differences).map(([name, estimate]) =>
+      lineOf(METRICS[name] ?? name, numberCell(estimateText(estimate))),
+    );
+    const alone = `by the first only: ${one.other_only}; by the second only: ${one.baseline_only}`;
+    const counts = `Recognized by both: ${one.both}; ${alone}; by neither: ${one.neither}.`;
     return card(
       `${one.file} minus ${one.baseline}`,
       `Points, with paired 95 % intervals. ${counts}`,
@@ -280,12 +338,25 @@ function comparisonCards() {
 
 function originCard() {
   const { file, checkpoint, clips, bootstrap } = model.report;
-  const lines = { scores: file, checkpoint: checkpoint.join("; ") || "unknown", clips, classes: model.report.classes.length };
-  const texts = { ...lines, intervals: `bootstrap over clips, ${bootstrap.resamples} resamples, seed ${bootstrap.seed}`, karsl: content.version };
+  const lines = {
+    scores: file,
+    checkpoint: checkpoint.join("; ") || "unknown",
+    clips,
+    classes: model.report.classes.length,
+  };
+  const texts = {
+    ...lines,
+    intervals: `bootstrap over clips, ${bootstrap.resamples} resamples, seed ${bootstrap.seed}`,
+    karsl: content.version,
+  };
   return card(
     "Origin",
     "",
-    el("dl", {}, Object.entries(texts).map(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))])),
+    el(
+      "dl",
+      {},
+      Object.entries(texts).map(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))]),
+    ),
   );
 }
 
@@ -294,7 +365,8 @@ function originCard() {
 /** @param {ReportModel} chosen */
 function showModel(chosen) {
   model = chosen;
-  byId("count").textContent = `${pluralize(model.report.clips, "clip")} · ${pluralize(model.report.classes.length, "class", "classes")}`;
+  byId("count").textContent =
+    `${pluralize(model.report.clips, "clip")} · ${pluralize(model.report.classes.length, "class", "classes")}`;
   setMatrix(classRows(), model.clips.label, model.clips.predicted, orderOf(orderName));
   byId("cell").textContent = "Select a cell to list its clips.";
   byId("cell-clips").replaceChildren();
@@ -316,7 +388,11 @@ function startReport() {
   byId("title").textContent = content.title;
   if (content.models.length > 1)
     byId("models").append(
-      select("Model", content.models.map((one, number) => [number, one.report.file]), (number) => showModel(content.models[number])),
+      select(
+        "Model",
+        content.models.map((one, number) => [number, one.report.file]),
+        (number) => showModel(content.models[number]),
+      ),
     );
   buildTools();
   startTheme(() => {
