@@ -49,13 +49,13 @@ ORDER: dict[str, str] = {
         " parquet annotation asl_app holistic pose_format pyskl spoter webdataset | karsl | kaggle convert * | __init__"
     ),
     "engine": "hooks checkpoint | config | train | __init__",
-    "engine.config": "tree | errors loaders model_args | load | __init__",
+    "engine.config": "tree | errors loaders model_args folds streams | load | __init__",
     "visualization": (
-        "clips draw | video | page animation clip_sheets overview_sheets | server live notebook hooks | __init__"
+        "clips draw | video | page animation clip_sheets overview_sheets | server live notebook hooks report | __init__"
     ),
     "visualization.clips": "sources | open select | __init__",
     "visualization.draw": "palette clip | canvas | skeleton captions | __init__",
-    "visualization.page": "clip | stages | encode | page | __init__",
+    "visualization.page": "clip document | stages | encode | page | __init__",
     "profiling": "machine proc results throughput | probe | hook plot | __init__",
     "ray": "session | actors | dataset pack ray_data | __init__",
     "testing": "body records | signs strategies | performance | corpus | __init__",
@@ -70,7 +70,7 @@ ORDER: dict[str, str] = {
         "inputs attention | frame_embedding | st_transformer conv1d_transformer stgcn bilstm | * | __init__"
     ),
     "inference": "stored_config clips | torch_model video | onnx_model | recognizer | streaming | live | __init__",
-    "evaluation": "metrics | * | __init__",
+    "evaluation": "metrics scores statistics | class_metrics dump fuse report | tables | * | __init__",
 }
 RANKS = {
     package: {name: rank for rank, group in enumerate(text.split("|")) for name in group.split()}

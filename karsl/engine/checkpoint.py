@@ -18,6 +18,7 @@ from torch import nn
 
 from karsl.datasets.tree import walk_datasets
 from karsl.errors import ConfigError, DatasetNotFoundError, first_line
+from karsl.io.hashing import file_xxh3
 from karsl.registry import HOOKS
 from karsl.skeletons import describe_skeleton
 from karsl.version import __version__
@@ -131,6 +132,12 @@ def read_checkpoint(path: str | Path) -> dict:
     if not isinstance(content, dict):
         raise ConfigError(f"checkpoint '{path}' contains a {type(content).__name__}, not the dict of a checkpoint")
     return content
+
+
+def checkpoint_name(path: str | Path) -> str:
+    """Return the name of a checkpoint file and the xxh3 of its content, which identifies it in score files."""
+    path = Path(path).expanduser()
+    return f"{path.name} xxh3:{file_xxh3(path)}"
 
 
 def latest_checkpoint(work_dir: str | Path) -> str | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from karsl.skeletons import Skeleton
 from karsl.visualization.draw import palette
-from karsl.visualization.page.page import source_hash
+from karsl.visualization.page.document import source_hash
 
 LINK = "live"
 """Name of the clip that the page requests again and again, `/clips/live.json`."""

@@ -50,7 +50,11 @@ FIXED = {
     "FillMissing": [dict(mode=m, value=v) for m in ("constant", "previous", "linear") for v in (0.0, 0.5)],
     "SelectKeypoints": [dict(names=["rh", "left_hand_wrist"]), dict(skeleton="karsl_184", allow_missing=True),
                         dict(skeleton=HANDS)],
-    "SkeletonFeatures": [dict(feats=["joint", "bone_motion"]), dict(feats="bone", flatten=False, fill=1.0)],
+    "SkeletonFeatures": [
+        dict(feats=["joint", "bone_motion"]),
+        dict(feats="bone", flatten=False, fill=1.0),
+        dict(feats="joint_motion", output="keypoint"),
+    ],
     "EncodeGloss": [dict(classes=list(range(9))), dict(target="english", classes=["a b", "c", *"defghij"])],
     "PackKeypointInputs": [dict(), dict(fill=-1.0, with_score=True)],
 }  # fmt: skip

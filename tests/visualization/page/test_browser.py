@@ -11,7 +11,7 @@ import pytest
 
 from karsl.skeletons import Skeleton
 from karsl.visualization.page import PageClip, PageStage, encode_clip, page_html, write_page
-from karsl.visualization.page.page import _asset
+from karsl.visualization.page.document import read_asset
 from karsl.visualization.page.stages import gather, quantization_scale
 
 
@@ -32,7 +32,7 @@ def test_page_opens_from_a_file_without_requests_or_errors(opened, page_file):
     assert opened.colors("#timeline") > 4
 
 
-DECODE = f"""async (payload) => {{ {_asset("js/decode.js")}
+DECODE = f"""async (payload) => {{ {read_asset("js/decode.js")}
     const clip = await decodeClip(payload, payload.skeletons);
     return [...clip.stages, ...clip.augmentations].map((stage) => Array.from(stage.xy)); }}"""
 
@@ -106,7 +106,7 @@ def test_spellings_of_one_word_are_equal(browser):
         ["É", "e"],
     ]
     same = page.evaluate(
-        f"(pairs) => {{ {_asset('js/text.js')}; return pairs.map(([a, b]) => plain(a) === plain(b)); }}", pairs
+        f"(pairs) => {{ {read_asset('js/text.js')}; return pairs.map(([a, b]) => plain(a) === plain(b)); }}", pairs
     )
     page.close()
     assert same == [True] * len(pairs)
