@@ -56,7 +56,9 @@ ORDER: dict[str, str] = {
     "ray": "session | actors | dataset pack ray_data | __init__",
     "testing": "body records | signs strategies | performance | corpus | __init__",
     "skeletons": "skeleton | mediapipe | layouts | catalog | __init__",
-    "audit": "counts hands | __init__",
+    "audit": (
+        "counts hands landmarks finding problems | measures metadata repair | content misfiled copies report | corpus | __init__"
+    ),
     "models": "backbones data_preprocessor head | recognizer | * | __init__",
     "models.backbones": "st_transformer | * | __init__",
     "evaluation": "metrics | * | __init__",

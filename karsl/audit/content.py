@@ -14,13 +14,14 @@ from karsl.errors import pluralize
 # synthetic one, and within what the fault gives.
 _UNIT, _FAR, _HUGE = 5.0, 6.0, 1e6  # times the median of the corpus; absolute
 _UPSIDE_DOWN, _MIRRORED, _ROTATED = -0.3, -0.5, 0.8
-_HAND_BONES, _BONES, _BONES_RATIO = 1.2, 0.9, 2.5  # mean length as a share of the spread of a group; times the median
+_HAND_BONES, _BONES, _BONES_RATIO = 1.1, 0.9, 2.5  # mean length as a share of the spread of a group; times the median
 _WIDEST = 15.0  # extent of all points
 _OWN_SHARE, _MIN_JUDGED, _MIN_WRONG = 0.4, 3, 0.2  # frames with a hand at its own arm; number of frames; share of frames
 _TWICE = 0.25  # distance of two hands that are the same
 _AWAY, _AWAY_RATIO = 0.4, 6.0
 _REPEATS, _GAPS, _FEW = 0.4, 0.5, 0.1  # shares of frames
-_MIN_TRAVEL, _SORTED_BY_TEXT, _JUMPS, _MIN_SORTED = 0.2, 0.72, 1.2, 11
+_MIN_TRAVEL, _MIN_SORTED, _SORTED_BY_TEXT = 0.15, 13, 0.85  # of the hands; frames; steps in the other order
+_JUMPS, _ROUGH = 0.5, 0.85  # mean step as a share of the spread in time, and of that in four frames
 _LENGTH, _MIN_CLIPS = 4.0, 5  # times the median of the sign; its number of clips
 _MOST = 0.5  # a fault of more clips than this share is one of the corpus
 
@@ -37,7 +38,8 @@ def check_content(figures: np.ndarray, records: Sequence[Mapping], marks: Landma
         masks, rest = {}, figures["num_frames"] > 0
         for kind, mask in _body_faults(figures, rest, marks):
             masks[kind] = mask & rest
-            rest = rest & ~masks[kind] | _is_common(masks[kind], figures)
+            if kind == "order" or not _is_common(masks[kind], figures):  # a corpus in other coordinates is checked all the same
+                rest = rest & ~masks[kind]
         masks.update(_part_faults(figures, rest, marks))
         masks.update({kind: mask & rest for kind, mask in _motion_faults(figures)})
     for kind, mask in masks.items():
@@ -99,7 +101,7 @@ def _body_faults(figures: np.ndarray, rest: np.ndarray, marks: Landmarks) -> Ite
     yield "flat", (figures["extent"][:, :2] == 0).any(-1) if marks.skeleton.num_keypoints > 2 else np.zeros(len(far), bool)
     usual = np.median(scale[usable]) if usable.any() else 1.0
     other_unit = (scale > _UNIT * usual) | (scale < usual / _UNIT)
-    yield "far", far & ~other_unit | (largest > _HUGE * max(usual, 1.0)) | ~(scale > 0)
+    yield "far", far & ~other_unit | (largest > _HUGE * max(usual, 1.0))
     yield "order", _has_other_order(figures, usable, marks)
     yield "unit", other_unit
     right_to_left = figures["shoulders"]
@@ -142,7 +144,7 @@ def _part_faults(figures: np.ndarray, rest: np.ndarray, marks: Landmarks) -> Ite
     usual = np.median(figures["apart"][known]) if known.any() else 0.0
     yield "hand_away", known & ~wrong.any(-1) & (figures["apart"] > max(_AWAY, _AWAY_RATIO * usual))
     depth = figures["extent"][:, 2]
-    if (depth[rest] > 0).mean() > _MOST:
+    if (depth[rest] > 0).sum() > _MOST * rest.sum():
         yield "no_depth", rest & (depth == 0)
 
 
@@ -150,10 +152,10 @@ def _motion_faults(figures: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Yield faults of frames."""
     yield "repeats", (figures["equal"] >= _REPEATS) & (figures["equal"] < 1)
     yield "gaps", (figures["empty"] >= _GAPS) & (figures["empty"] < 1)
-    moves = figures["travel"] > _MIN_TRAVEL
-    by_text = moves & (figures["unsorted"] < _SORTED_BY_TEXT) & (figures["num_frames"] >= _MIN_SORTED)
-    yield "sorted_by_text", by_text
-    yield "jumps", moves & (figures["step"] > _JUMPS) & ~by_text & (figures["num_frames"] >= _MIN_SORTED)
+    moves = (figures["travel"] > _MIN_TRAVEL) & (figures["num_frames"] >= _MIN_SORTED) & (figures["empty"] < _GAPS)
+    jumps = moves & (figures["step"] > _JUMPS) & (figures["smooth"] > _ROUGH)
+    yield "sorted_by_text", moves & (figures["unsorted"] < _SORTED_BY_TEXT) & ~jumps
+    yield "jumps", jumps
 
 
 def _missing_groups(figures: np.ndarray, rest: np.ndarray, marks: Landmarks) -> Iterator[Finding]:

@@ -68,7 +68,7 @@ def _batches(
         try:
             clip = _read(source, record)
         except (CorruptRecordError, FileNotFoundError) as error:
-            messages[position] = str(error)
+            messages[position] = str(error).replace(f"{getattr(source, 'root', '')}/", "")
             continue
         positions.append(position)
         clips.append(clip)

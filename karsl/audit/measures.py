@@ -20,6 +20,7 @@ NUM_FRAMES, NUM_TIMES = 4, 8
 _FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], np.uint64)
 NO_HASH = np.uint64(2**64 - 1)
 _MIN_HASHED = 3  # points of a frame
+_LAG = 4  # frames
 NUM_MOMENTS = len(PATH_POINTS) * 4
 PATH_SIZE = len(PATH_POINTS) * NUM_TIMES * 2
 
@@ -42,6 +43,7 @@ FIGURES = np.dtype(
         ("empty", np.float32),  # share of frames without any point
         ("equal", np.float32),  # share of frames that equal the one before
         ("step", np.float32),  # mean step of the hands, as a share of their spread
+        ("smooth", np.float32),  # mean step, as a share of that in four frames
         ("travel", np.float32),  # spread of the hands in time, in units of the scale
         ("unsorted", np.float32),  # steps after undoing an alphabetical order of the frames, as a share of the steps
         ("groups", np.float32, 6),  # share of measured frames with any point of each group
@@ -220,21 +222,25 @@ def _measure_motion(out: np.ndarray, points: Points, starts: np.ndarray, marks: 
     square = np.square(offset.real) + np.square(offset.imag)
     travel = np.sqrt((np.add.reduceat(square, starts) / count).max(-1))  # of the point that moves most
     position[~seen] = np.nan
-    step = _reduce_mean(_steps(position, starts), starts)
+    step = _mean_step(position, starts)
     restored = []
     spans = list(zip(starts.tolist(), out["num_frames"].tolist(), strict=True))
     for first in (0, 1):
         order = np.concatenate([start + _undo_alphabet(length, first) for start, length in spans])
-        restored.append(_reduce_mean(_steps(position[order], starts), starts))
+        restored.append(_mean_step(position[order], starts))
     out["travel"], out["step"], out["unsorted"] = travel / out["scale"], step / travel, np.fmin(*restored) / step
+    everything = np.where(points.seen, points.x + 1j * points.y, np.nan)
+    out["smooth"] = _mean_step(everything, starts, mean=True) / _mean_step(everything, starts, lag=_LAG, mean=True)
 
 
-def _steps(position: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Return the largest step of a point to each frame from the one before, NaN in first frames."""
+def _mean_step(position: np.ndarray, starts: np.ndarray, *, lag: int = 1, mean: bool = False) -> np.ndarray:
+    """Return the mean over frames of the largest, or mean, distance of a point from where it was `lag` frames before."""
     steps = np.full(len(position), np.nan, np.float32)
-    steps[1:] = np.fmax.reduce(np.abs(position[1:] - position[:-1]), axis=-1)
-    steps[starts] = np.nan
-    return steps
+    distances = np.abs(position[lag:] - position[:-lag])
+    steps[lag:] = _mean(distances) if mean else np.fmax.reduce(distances, axis=-1)
+    for first in range(lag):
+        steps[np.minimum(starts + first, len(steps) - 1)] = np.nan
+    return _reduce_mean(steps, starts)
 
 
 def _measure_hashes(out: np.ndarray, points: Points, starts: np.ndarray) -> None:

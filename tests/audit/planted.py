@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from karsl.audit.finding import KINDS
 from karsl.io import list_members, read_member
 from karsl.skeletons import get_skeleton
 from karsl.skeletons.skeleton import mirror_name
@@ -116,7 +117,7 @@ GROUP_ORDER = np.concatenate([np.arange(142, 184), np.arange(142)])  # hands bef
 
 CONTENT: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "empty": ("empty", lambda clip: clip * 0),
-    "infinite frames of nothing but scores": ("empty", lambda clip: clip * np.float32([0, 0, 0, 1])),
+    "scores without points": ("empty", lambda clip: clip * np.float32([0, 0, 0, 1])),
     "one frame": ("one_frame", lambda clip: clip[10:11]),
     "frozen": ("frozen", lambda clip: np.repeat(clip[10:11], len(clip), 0)),
     "frozen from the middle on": ("repeats", lambda clip: clip[np.minimum(np.arange(len(clip)), len(clip) // 2)]),
@@ -150,7 +151,7 @@ CONTENT: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "no face": ("no_group", without(SKELETON.groups["face"])),
     "frames sorted by text": ("sorted_by_text", by_text),
     "frames in random order": ("jumps", shuffled),
-    "four signs in one clip": ("length", lambda clip: np.concatenate([clip + np.float32(1e-4 * k) for k in range(6)])),
+    "four signs in one clip": ("length", lambda clip: np.concatenate([scaled(*[1 + 1e-4 * k] * 3)(clip) for k in range(6)])),
 }
 """Faults of one clip: kind of the finding, and the change."""
 
@@ -184,7 +185,7 @@ def plant_files(root: Path) -> dict[str, str]:
     write("signer2_train/0001.npz", "folder 'signer2_train' is not read, but has clips", a=valid)
     write("01-train/hello.npz", "01-train/hello.npz: a file must be named by its SignID", a=valid)
     write("01-train/0900.npz", "sign 900 is not in the label table", a=valid)
-    write("01-train/0006/33.npz", "has 33 keypoints, the skeleton 184; pose_33", a=valid[:, :33])
+    write("01-train/0006/33.npz", "no known skeleton has 33, see --source-skeleton", a=valid[:, :33])
     write("01-train/0006/two.npz", "has 2 values per keypoint", a=valid[..., :2])
     write("01-train/0006/flat.npz", "has shape (5, 736)", a=valid.reshape(5, -1))
     write("01-train/0006/none.npz", "has no frames", a=valid[:0])
@@ -224,3 +225,17 @@ def plant_files(root: Path) -> dict[str, str]:
     (root / "0001.npz").write_bytes(good)
     expected["file outside"] = "1 file outside of a folder like '01-train' is not read: '0001.npz'"
     return expected
+
+
+def as_single_files(root: Path, name: str) -> None:
+    """Replace an archive by a folder with a file per clip."""
+    clips = dict(np.load(root / name))
+    (root / name).unlink()
+    (root / name[:-4]).mkdir()
+    for key, clip in clips.items():
+        np.save(root / name[:-4] / f"{key}.npy", clip)
+
+
+def kinds_text(kind: str) -> str:
+    """Return what a finding says about several clips."""
+    return KINDS[kind].many
