@@ -19,10 +19,10 @@ TSC := $(VENV)/node/node_modules/.bin/tsc
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --no-input -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint networks clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "  make %-6s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
 
 demo: $(INSTALLED)  ## make synthetic clips, train on them and show the results, in a few minutes
 	@$(BIN)/karsl demo
@@ -30,6 +30,10 @@ demo: $(INSTALLED)  ## make synthetic clips, train on them and show the results,
 # One thread per process: WORKERS processes fill the cores, and more threads would slow them down.
 test: $(INSTALLED)  ## run every test, with the examples of docstrings and pages
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) $(TESTS) </dev/null
+
+# Tests of extraction that need them are skipped without them.
+networks: $(INSTALLED)  ## download the networks of MediaPipe for `karsl extract`, 18 MiB
+	@$(BIN)/karsl extract --fetch-models
 
 # Scripts of the browse page are checked if npm is installed and can reach its registry.
 lint: $(LINTERS)  ## check style, format and types

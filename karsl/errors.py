@@ -14,6 +14,9 @@ _VARIABLE = re.compile(r"'[^']*'|\d+")
 DISK_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 """Error numbers of a write that found no space: full disk, file size limit, quota."""
 
+SHARED_MEMORY_REMEDY = "enlarge /dev/shm (of a container: docker run --shm-size=2g), or use num_workers=0, which needs none"
+"""Remedy of every error about shared memory."""
+
 
 class KarslError(Exception):
     """Base class. The text is one sentence that names what is wrong and what to do about it."""
@@ -29,6 +32,10 @@ class CorruptRecordError(KarslError, ValueError):
 
 class AnnotationError(KarslError, ValueError):
     """An annotation file or label table is not in its format."""
+
+
+class AnnotationTypeError(AnnotationError, TypeError):
+    """An annotation file is no dict, for which MMEngine raises a TypeError."""
 
 
 class SkeletonError(KarslError, ValueError):

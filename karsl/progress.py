@@ -99,4 +99,5 @@ def step_bar(total: int) -> Iterator[Callable[[str, int], None]]:
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    console.quiet = not console.is_terminal  # before version 14.3 a bar that does not show ends with an empty line
+    return Progress(*columns, console=console, transient=True, disable=console.quiet)

@@ -20,8 +20,8 @@ ROOT = Path(karsl.__file__).parent
 # a new one may use. A new module that a named one, or another new one, imports gets its own place below that.
 ORDER: dict[str, str] = {
     "": (
-        "version errors discovery | registry checks progress | __init__ | skeletons | io | pack webdataset | formats |"
-        " audit | datasets | models engine evaluation visualization profiling ray testing | cli | __main__"
+        "version errors discovery | registry checks progress schema | __init__ | skeletons | io | pack webdataset |"
+        " formats | audit extract | datasets | models engine evaluation visualization profiling ray testing | cli | __main__"
     ),
     "datasets": (
         "rng transfer collate index | state records transforms | batching pipeline | tree | order keypoint_dataset |"
@@ -36,9 +36,10 @@ ORDER: dict[str, str] = {
         "base | resample geometry augment normalize select loading streams labels formatting | sampling | * | __init__"
     ),
     "io": (
-        "clip layout_config atomic lru labels shared_file remote addresses file_list missing | npy |"
-        " npz readahead hashing annotations remote_cache | array_layout torch_zip hdf5 |"
-        " rows torch_files pack_reader | array_files file_index | reader | sources | __init__"
+        "clip layout_config atomic cache_folder lru labels shared_file paced_reader addresses file_list missing video |"
+        " http | remote | npy | npz readahead hashing annotations | remote_cache | array_layout torch_zip hdf5 |"
+        " rows torch_files pack_reader |"
+        " array_files file_index | reader | sources | __init__"
     ),
     "pack": "manifest encode | transaction verify | edit build | write | __init__",
     "webdataset": "samples | index | write | shards | __init__",
@@ -48,7 +49,7 @@ ORDER: dict[str, str] = {
     ),
     "engine": "hooks checkpoint | config | train | __init__",
     "engine.config": "tree | errors loaders model_args | load | __init__",
-    "visualization": "clips draw | page animation clip_sheets overview_sheets | server notebook hooks | __init__",
+    "visualization": "clips draw | video | page animation clip_sheets overview_sheets | server notebook hooks | __init__",
     "visualization.clips": "sources | open select | __init__",
     "visualization.draw": "palette clip | canvas | skeleton captions | __init__",
     "visualization.page": "clip | stages | encode | page | __init__",
@@ -58,6 +59,10 @@ ORDER: dict[str, str] = {
     "skeletons": "skeleton | mediapipe | layouts | catalog | __init__",
     "audit": (
         "counts hands landmarks finding problems | measures metadata repair | content misfiled copies report | corpus | __init__"
+    ),
+    "extract": (
+        "base crop detector networks tflite litert_network videos | regions torch_network clip |"
+        " journal | run | * | __init__"
     ),
     "models": "backbones data_preprocessor head | recognizer | * | __init__",
     "models.backbones": "st_transformer | * | __init__",
@@ -81,9 +86,13 @@ OPTIONAL = {
         "ray",
         "fsspec",
         "pose_format",
+        "av",
+        "ai_edge_litert",
+        "onnxruntime",
     ),
     *("imageio_ffmpeg", "h5py", "IPython", "hypothesis", "pandas", "tensorboard"),
     "karsl.datasets.batching",  # numba
+    "karsl.extract.torch_network",  # torch, two seconds per process
     "karsl.visualization.clip_sheets",  # Pillow
 }
 # torch takes two seconds per process, which readers of archives and packs do not spend; MMEngine is an extra, without which

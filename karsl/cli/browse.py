@@ -35,6 +35,7 @@ EPILOG = """examples:
   karsl browse data/karsl --sign 71 hello --per-sign 8        one contact sheet per sign with eight of its clips
   karsl browse clips --layout 'lh:21x3, rh:21x3'              arrays of 126 columns per frame
   karsl browse clip.pose --format mp4                         a video that browsers play
+  karsl browse data/extracted --video                         keypoints over the frames that they were extracted from
 """
 _CONFIG_OR_ANNOTATION = (".json", ".yaml", ".yml")
 _DEFAULT_CLIPS, _PAGE_CLIPS = 12, 100
@@ -86,6 +87,14 @@ def _add_selection(group: argparse._ArgumentGroup) -> None:
         "--mode",
         choices=("original", "transformed", "concat", "pipeline"),
         help="show clips as loaded, after the pipeline, both, or after every transform (default: concat; pages: pipeline)",
+    )
+    group.add_argument(
+        "--video",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="draw the loaded clip over the frames of its video, in the folder from which 'karsl extract' read it, or in "
+        "DIR; not with --per-sign",
     )
     group.add_argument("--augmentations", type=int, default=1, metavar="N", help="augmented views per clip (default: 1)")
     group.add_argument(
@@ -252,6 +261,7 @@ def _serve(args: argparse.Namespace, dataset: Any, clip_filter: Any) -> int:
         mode=args.mode or "pipeline",
         augmentations=args.augmentations,
         seed=args.seed,
+        video=args.video,
     )
     Thread(target=lambda: state.index_gz, daemon=True).start()  # while the browser starts
     with ClipServer(state, args.port) as server:

@@ -77,16 +77,19 @@ def _stages(
     """Yield number, clip, stages and augmented views of each readable clip, with a progress bar."""
     from karsl.progress import tracker
     from karsl.visualization.clips.select import shown_stages
+    from karsl.visualization.video import add_video
 
     for number, clip in enumerate(tracker(description)(clips, len(clips))):
         try:
+            video = None if args.per_sign else args.video
             views = shown_stages(clip, args.mode or mode, augmentations=args.augmentations, seed=args.seed)
+            stages = views[0] if video is None else add_video(clip, views[0], video)
         except ConfigError:
             raise
         except KarslError as error:
             problems.append(f"{_clip_id(clip)}: {error}")
         else:
-            yield number, clip, *views
+            yield number, clip, stages, views[1]
 
 
 def _write_sheets(args: argparse.Namespace, dataset: Any, clips: Sequence[Any], problems: list[str]) -> list[Path]:
@@ -99,7 +102,7 @@ def _write_sheets(args: argparse.Namespace, dataset: Any, clips: Sequence[Any], 
         written.append(args.output_dir / f"{names[number]}.png")
         _save(pipeline_sheet([*stages, *views], metainfo=clip.metainfo), written[-1])
         if len(shown) < _OVERVIEW_CLIPS:
-            shown.append((stages[0][1], clip.metainfo))
+            shown.append(({**stages[0][1], "pictures": ()}, clip.metainfo))
     if not shown:
         return []
     title = f"{Path(args.source).name} · {len(shown)} of {len(dataset)} clips"

@@ -3,7 +3,7 @@
 | exit status | meaning |
 | --- | --- |
 | 0 | success |
-| 1 | a limit is exceeded: `karsl memory --max-private-mb`, `karsl bench --at-least` |
+| 1 | clips of `karsl extract` failed, or a limit is exceeded: `karsl memory --max-private-mb`, `karsl bench --at-least` |
 | 2 | invalid input; one line on stderr names it and a remedy |
 | 130 | interrupted from the keyboard |
 | 141 | standard output was closed by its reader, such as `head` |
@@ -14,23 +14,26 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
 import re
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from karsl.errors import DISK_FULL, KarslError, TransformError, did_you_mean
+from karsl.errors import DISK_FULL, SHARED_MEMORY_REMEDY, KarslError, TransformError, did_you_mean, first_line
 from karsl.version import __version__
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = ("prepare", "pack", "convert", "train", "test", "browse", "memory", "bench", "demo")
+COMMANDS = ("extract", "prepare", "pack", "convert", "train", "test", "browse", "memory", "bench", "demo")
 """One module per command, in the order of `karsl --help`."""
 
 BAD_INPUT = 2
@@ -43,6 +46,11 @@ DEBUG_HELP = "show the traceback of an error instead of one line"
 PATH_ERRORS = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, FileExistsError)
 DISK_ERRORS = dict.fromkeys(DISK_FULL, "; free some space, or write to another location") | {
     errno.EROFS: "; write to another location"
+}
+# Texts of PyTorch and platformdirs about the machine, with remedies.
+ENVIRONMENT_ERRORS = {
+    "shared memory": SHARED_MEMORY_REMEDY,
+    "could not determine the home directory": "set HOME or XDG_CACHE_HOME to a folder that you may write",
 }
 # PyTorch raises the error of a worker process with the entire traceback as its text.
 WORKER_TRACEBACK = "\nOriginal Traceback (most recent call last):\n"
@@ -87,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status, see the table of this module.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    _escape_unprintable()
     command, rest = _split(words)
     try:
         if command is None:
@@ -94,6 +103,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(command, rest)
     except SystemExit as stop:  # raised by argparse after --help and after its own errors
         return stop.code if isinstance(stop.code, int) else 1
+
+
+def _escape_unprintable() -> None:
+    """Print letters that the encoding of the terminal or pipe lacks as escapes, and do not fail on them."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _split(words: list[str]) -> tuple[str | None, list[str]]:
@@ -203,7 +219,8 @@ def _describe(error: Exception) -> str | None:
     if isinstance(error, KarslError) or (raised and raised[-1]["karsl"]):
         return f"{text}; {SKIP_BAD}" if _is_bad_clip(error) else text
     if isinstance(error, RuntimeError):
-        return None
+        remedy = next((remedy for cause, remedy in ENVIRONMENT_ERRORS.items() if cause in text), None)
+        return None if remedy is None else f"{first_line(RuntimeError(text))}; {remedy}"
     if isinstance(error, ModuleNotFoundError):
         library = (error.name or "").partition(".")[0]
         if library in ("mmengine", "cv2"):
@@ -214,6 +231,9 @@ def _describe(error: Exception) -> str | None:
 
 def _describe_os_error(error: OSError, text: str) -> str | None:
     """Return the system message for an error of a path or disk, None for others."""
+    if _is_of_semaphore(error):
+        sys.unraisablehook = lambda unraisable: None  # of PyTorch's incomplete iterator, when it is deleted
+        return f"no shared memory for workers ({error.strerror}); {SHARED_MEMORY_REMEDY}"
     remedy = DISK_ERRORS.get(error.errno or 0, "")
     if not remedy and not isinstance(error, PATH_ERRORS):
         return None
@@ -221,6 +241,12 @@ def _describe_os_error(error: OSError, text: str) -> str | None:
         return text
     where = "" if error.filename is None else f": '{error.filename}'"
     return f"{error.strerror.lower()}{where}{remedy}"
+
+
+def _is_of_semaphore(error: OSError) -> bool:
+    """Return True if a lock or queue of multiprocessing could not be created, for which Linux needs `/dev/shm`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(Path(frame.filename).parts[-2:] == ("multiprocessing", "synchronize.py") for frame in frames)
 
 
 def _raised(text: str) -> list[re.Match]:

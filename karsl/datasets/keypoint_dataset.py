@@ -39,8 +39,9 @@ from karsl.datasets.records import (
 )
 from karsl.datasets.rng import CounterRNG, hash_name
 from karsl.datasets.state import EpochState, SkipCounter, ensure_initialized
-from karsl.errors import ConfigError, DataErrors, TransformError, pluralize
+from karsl.errors import AnnotationError, ConfigError, DataErrors, TransformError, pluralize
 from karsl.formats.arrays import scan_arrays
+from karsl.io.annotations import check_records
 from karsl.io.array_layout import ArrayLayout
 from karsl.io.readahead import FileRanges
 from karsl.registry import DATASETS
@@ -215,6 +216,8 @@ class KeypointDataset(BaseDataset):
 
     def _parse(self) -> Sequence[dict]:
         self.data_list = self.load_data_list()  # type: ignore[assignment]  # MMEngine annotates a list
+        if isinstance(self.data_list, list):  # others are made when they are read, of values that were checked
+            check_records(self.data_list, self._source())
         self.data_list = self.filter_data()  # type: ignore[assignment]
         records = self.data_list if self._indices is None else self._get_unserialized_subset(self._indices)
         self.summary = summarize(records)
@@ -344,7 +347,12 @@ class KeypointDataset(BaseDataset):
         """Return `[label]` of a record, for MMEngine's ClassBalancedDataset."""
         if self.serialize_data and self._fully_initialized and "label" in self.index.columns:
             return [int(self.column("label")[idx])]
-        return [int(self.get_data_info(idx)["label"])]
+        record = self.get_data_info(idx)
+        if "label" not in record:
+            raise AnnotationError(
+                f"{self._source()}: clip {record.get('clip_id', idx)!r} has no 'label', which is needed here"
+            )
+        return [int(record["label"])]
 
     def __repr__(self) -> str:
         source = f"{type(self).__name__}({self._source()})"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,8 +16,9 @@ from mmengine.config import Config
 from mmengine.fileio import get_text, join_path, list_from_file
 from mmengine.logging import print_log
 
-from karsl.errors import AnnotationError, ConfigError, DatasetNotFoundError, did_you_mean, pluralize
-from karsl.io.annotations import split_annotation
+from karsl.errors import AnnotationError, AnnotationTypeError, ConfigError, DatasetNotFoundError, did_you_mean, pluralize
+from karsl.io.annotations import check_class_count, join_folder, split_annotation
+from karsl.schema import parse_json, whole_number
 
 INDEX_COLUMNS = {
     "label": "int64",
@@ -32,7 +31,7 @@ INDEX_COLUMNS = {
     "raw": "category",
 }
 """Record keys that are stored as columns too, with their dtype."""
-_PARSERS = {".json": json.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}  # none of them can run code
+_PARSERS = {".json": parse_json, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}  # none of them can run code
 _MAX_LISTED = 8
 _NAME_KEYS = ("skeleton", "dataset_name")  # always names, even if a file of that name exists
 
@@ -59,10 +58,10 @@ def load_annotations(ann_file: str | None, *, owner: str) -> dict:
         )
     try:
         content = parse(get_text(ann_file))
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise AnnotationError(f"{ann_file}: not readable ({error}); write it again with 'karsl prepare'") from error
     if not isinstance(content, dict):  # MMEngine raises a TypeError, too
-        raise TypeError(f"{ann_file}: an annotation file contains a dict, this one a {type(content).__name__}")
+        raise AnnotationTypeError(f"{ann_file}: an annotation file contains a dict, this one a {type(content).__name__}")
     split_annotation(content, ann_file)
     return content
 
@@ -99,15 +98,15 @@ def _read_lines(key: str, text: str) -> str | list[str]:
 
 
 def check_labels(records: Sequence[Mapping], classes: object, *, source: str) -> None:
-    """Check that every label is an index into `classes`; do nothing if there are no classes.
+    """Check that every label is an index into `classes`, and without classes that their number is plausible.
 
     Raises:
         AnnotationError: If a label is out of range.
     """
     if not classes or not isinstance(classes, (list, tuple)):
-        return
+        return check_class_count([r["label"] for r in records if r.get("label", -1) >= 0], source)
     known = range(len(classes))
-    wrong = [r for r in records if isinstance(r.get("label"), (int, np.integer)) and r["label"] not in known]
+    wrong = [r for r in records if "label" in r and r["label"] not in known]
     if wrong:
         first = f"{wrong[0]['label']} of clip {wrong[0].get('clip_id', '?')!r}"
         raise AnnotationError(
@@ -143,12 +142,14 @@ def parse_records(raw_records: Iterable[Any], parse: Callable[[Any], dict | list
                 raise TypeError(
                     f"parse_data_info returned {type(record)} for record {number}; expected dict or list of dict"
                 )
-            if "frame_start" in record or "byte_start" in record:
+            record.pop("pack", None)  # a column of the index, not for files to set
+            if ("frame_start" in record or "byte_start" in record) and "keypoint_path" in record:
                 record["pack"] = record["keypoint_path"]
             if "raw" in record:
                 record.pop("xxh3", None)  # of canonical clips
-            if isinstance(label := record.get("label"), (str, float, np.number)) and _is_integral(label):
-                record["label"] = int(label)
+            if isinstance(label := record.get("label"), (str, float, np.number)):
+                whole = whole_number(label)
+                record["label"] = label if whole is None else whole
             yield record
 
 
@@ -161,6 +162,8 @@ def join_prefixes(record: dict, prefixes: Mapping[str, str], *, where: str) -> d
     for key, prefix in prefixes.items():
         if key not in record:
             raise AnnotationError(f"{where}: a record has no {key!r}, which data_prefix names; it has {sorted(record)}")
+        if not isinstance(record[key], str):
+            raise AnnotationError(f"{where}: a record has {key}={record[key]!r}; a string is expected")
         record[key] = _join(prefix, record[key])
     return record
 
@@ -200,11 +203,7 @@ def drain(records: Sequence[dict]) -> Iterator[dict]:
 
 @lru_cache(maxsize=1024)
 def _join(prefix: str, path: str) -> str:
-    return join_path(prefix, path) if "://" in prefix else os.path.join(prefix, path)
-
-
-def _is_integral(label: str | float | np.number) -> bool:
-    return label.isdecimal() if isinstance(label, str) else float(label).is_integer()
+    return join_path(prefix, path) if "://" in prefix else join_folder(prefix, path)
 
 
 # ---- filters ----
@@ -270,7 +269,17 @@ class _MinFrames(Filter):
     def __call__(self, value: int) -> Callable[[dict], bool]:
         if not isinstance(value, int) or value < 0:
             raise ConfigError(f"filter_cfg: min_frames={value!r}; expected a number of frames")
-        return lambda record: record.get(self.field, 0) >= value
+
+        def is_long(record: dict) -> bool:
+            if self.field not in record:
+                name = f"clip {record['clip_id']!r}" if "clip_id" in record else "a clip"
+                raise ConfigError(
+                    f"filter_cfg: min_frames={value} needs {self.field!r} in every record, {name} has none; "
+                    "'karsl prepare' counts the frames"
+                )
+            return record[self.field] >= value
+
+        return is_long
 
 
 FILTERS: dict[str, Filter] = {

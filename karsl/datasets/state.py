@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import mmap
 import os
 import weakref
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,8 @@ from torch.utils.data import get_worker_info
 
 from karsl.checks import check_int
 from karsl.datasets.rng import sample_keys, splitmix64
+from karsl.datasets.transfer import new_shared_storage
+from karsl.errors import SHARED_MEMORY_REMEDY, ConfigError
 
 _SLOT_INTS = 8  # a cache line per object
 _SLOTS = 1024
@@ -206,6 +209,8 @@ class _Block:
 
     def __getstate__(self) -> tuple[torch.Tensor, int]:
         self.numbers()  # a rank makes its copy before its workers start
+        if not self._tensor.is_shared():
+            raise ConfigError(f"there is no shared memory for the seed and epoch of workers; {SHARED_MEMORY_REMEDY}")
         return self._tensor, self.owner
 
     def __setstate__(self, state: tuple[torch.Tensor, int]) -> None:
@@ -217,7 +222,13 @@ _BLOCKS: weakref.WeakSet[_Block] = weakref.WeakSet()
 
 
 def _zeros() -> torch.Tensor:
-    storage = torch.UntypedStorage._new_shared(8 * _SLOTS * _SLOT_INTS)
+    """Return shared memory; where the system has none, memory that only this process and its forks share."""
+    size = 8 * _SLOTS * _SLOT_INTS
+    try:
+        storage = new_shared_storage(size)
+    except ConfigError as error:
+        print_log(str(error), logger="current", level=logging.WARNING)
+        return torch.frombuffer(mmap.mmap(-1, size), dtype=torch.int64)
     return torch.empty(0, dtype=torch.int64).set_(storage)
 
 

@@ -30,7 +30,7 @@ import numpy.random  # noqa: F401 - torch seeds it in every worker: imported her
 import torch
 from torch.utils.data import get_worker_info
 
-from karsl.errors import BatchLostError
+from karsl.errors import SHARED_MEMORY_REMEDY, BatchLostError, ConfigError, first_line
 from karsl.io.shared_file import SharedFile
 
 MEMFD_NAME = "karsl-batch"
@@ -310,6 +310,9 @@ def allocate_shared(spec: Spec) -> tuple[dict[str, np.ndarray], dict[str, torch.
         Arrays to fill, with undefined contents, and the batch: tensors over the same memory, in a worker of a DataLoader as
         a `SharedBatch`. Do not write to the arrays after the batch is returned.
 
+    Raises:
+        ConfigError: If the system has no shared memory left for a worker.
+
     Example:
         >>> arrays, batch = allocate_shared({"inputs": ((2, 3), np.float32), "label": ((2,), np.int64)})
         >>> arrays["inputs"][:] = 1
@@ -324,9 +327,21 @@ def allocate_shared(spec: Spec) -> tuple[dict[str, np.ndarray], dict[str, torch.
     if lease is not None:
         memory = torch.from_numpy(lease.array())
     else:  # one tensor for all entries, since each on torch's queue costs 0.55 ms; shared already, so not copied later
-        memory = torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(nbytes))
+        memory = torch.empty(0, dtype=torch.uint8).set_(new_shared_storage(nbytes))
     arrays, tensors = _views(memory.numpy(), layout)
     return arrays, SharedBatch(tensors, memory, lease, address)
+
+
+def new_shared_storage(nbytes: int) -> torch.UntypedStorage:
+    """Return shared memory of torch, which other processes receive by pickle.
+
+    Raises:
+        ConfigError: If the system has none: `/dev/shm` is absent, read-only or full.
+    """
+    try:
+        return torch.UntypedStorage._new_shared(nbytes)
+    except RuntimeError as error:
+        raise ConfigError(f"no {nbytes:,} bytes of shared memory ({first_line(error)}); {SHARED_MEMORY_REMEDY}") from error
 
 
 def _acquire_slot(nbytes: int) -> tuple[Lease, Address] | None:

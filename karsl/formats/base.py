@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataErrors, SkeletonError, did_you_mean
+from karsl.io.annotations import check_class_count
 from karsl.io.clip import to_float16
 from karsl.io.file_index import Progress
 from karsl.io.file_list import has_file
 from karsl.io.sources import ClipSource, describe_points, dropped_points, read_checked, remap_clip
 from karsl.skeletons import Skeleton, get_skeleton
 
-_MAX_CLASSES = 1 << 20
 SUPPORTS_ALL = frozenset({"z", "score", "mask"})
 """`Format.supports` of a format that stores every coordinate, every score and which points are missing."""
 
@@ -170,15 +170,15 @@ def class_list(labels: Iterable[int], names: Mapping[int, str] | None = None) ->
     """Return a name for each class up to the largest label; unnamed classes are named by their label in four digits.
 
     Raises:
-        AnnotationError: If the largest label is not one of a real corpus, so that the list would fill the memory.
+        AnnotationError: See `check_class_count`.
 
     Example:
         >>> class_list([2, 0], {0: "hello"})
         ('hello', '0001', '0002')
     """
+    labels = list(labels)
+    check_class_count(labels, "the clips", names=len(names or ()))
     largest = max(labels, default=-1)
-    if largest >= _MAX_CLASSES:
-        raise AnnotationError(f"label {largest} is above {_MAX_CLASSES - 1}; labels count the classes from 0, correct them")
     return tuple((names or {}).get(label, f"{label:04d}") for label in range(largest + 1))
 
 

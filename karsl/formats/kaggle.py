@@ -18,9 +18,10 @@ from karsl.errors import AnnotationError, CorruptRecordError
 from karsl.formats.base import ConversionJob, class_list, register_format
 from karsl.formats.folders import SIDECAR, Listing, collect_errors, read_sidecar, safe_name
 from karsl.formats.parquet import WRITE_OPTIONS, open_parquet_file, read_columns, require_pyarrow
-from karsl.io.annotations import write_data_list
+from karsl.io.annotations import join_folder, write_data_list
 from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.sources import FunctionSource, public_record
+from karsl.schema import Count, convert, read_json
 from karsl.skeletons import get_skeleton
 
 TABLE, LABELS, FOLDER = "train.csv", "sign_to_prediction_index_map.json", "train_landmark_files"
@@ -30,7 +31,7 @@ _POINTS = 543
 
 
 def _read_clip(root: Path, rules: MissingPoints, record: dict) -> np.ndarray:
-    path = root / record["file"]
+    path = Path(join_folder(root, record["file"]))
     table = read_columns(path, _COLUMNS)
     missing = set(_COLUMNS) - set(table.column_names)
     if missing:
@@ -135,8 +136,11 @@ def open_kaggle(path: Path, *, missing: MissingPoints = STRICT, **_: Any) -> Fun
 
 
 def _list_clips(path: Path) -> Listing:
-    with (path / TABLE).open(encoding="utf-8-sig", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    try:
+        with (path / TABLE).open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream, restval=""))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise AnnotationError(f"{path / TABLE}: not a CSV file in UTF-8 ({error}); export it again") from error
     missing = [c for c in ("path", "participant_id", "sequence_id", "sign") if rows and c not in rows[0]]
     if missing or not rows:
         raise AnnotationError(f"{path / TABLE}: no {'column ' + repr(missing) if missing else 'rows'}; is it ASL-signs?")
@@ -145,8 +149,8 @@ def _list_clips(path: Path) -> Listing:
     problems: list[str] = []
     for row in rows:
         with collect_errors(problems):
-            frames = _count_frames(path / row["path"])
-            record = {"clip_id": row["sequence_id"], "label": int(label[row["sign"]]), "signer": row["participant_id"]}
+            frames = _count_frames(Path(join_folder(path, row["path"])))
+            record = {"clip_id": row["sequence_id"], "label": label[row["sign"]], "signer": row["participant_id"]}
             records.append({**record, "num_frames": frames, "file": row["path"]})
     names = {index: name for name, index in label.items()}
     metainfo = {"dataset_name": path.name, "classes": class_list(names, names)}
@@ -157,7 +161,9 @@ def _labels(path: Path, signs: list[str]) -> dict[str, int]:
     file = path / LABELS
     if not file.is_file():
         return {name: i for i, name in enumerate(signs)}
-    labels = json.loads(file.read_text(encoding="utf-8"))
+    remedy = "it maps each sign to its label"
+    content = read_json(file, error=AnnotationError, remedy=remedy)
+    labels = convert(content, dict[str, Count], where=file, error=AnnotationError, remedy=remedy)
     unlabelled = sorted(set(signs) - labels.keys())
     if unlabelled:
         raise AnnotationError(f"{file}: no label for sign {unlabelled[0]!r} of {TABLE} (and {len(unlabelled) - 1} more)")

@@ -7,6 +7,7 @@ description of the call, every other name is rejected, and arrays are built from
 from __future__ import annotations
 
 import pickle
+import pickletools
 import shlex
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
@@ -29,7 +30,7 @@ _ALLOWED = {
     ("_codecs", "encode"): "bytes",
     ("collections", "OrderedDict"): "dict",
 }
-_BROKEN = (*BROKEN, pickle.UnpicklingError, AttributeError, KeyError)
+_BROKEN = (*BROKEN, pickle.UnpicklingError, AttributeError, KeyError, MemoryError)  # the last: a length beyond memory
 
 
 class _Call:
@@ -116,9 +117,23 @@ def load_safe_pickle(path: Path, *, trusted: Trusted, skip: Callable[[BinaryIO],
         with path.open("rb") as stream:
             if skip is not None:
                 skip(stream)
+            _check_memo(stream, size=path.stat().st_size)
             return _build(_Unpickler(stream).load())
     except _BROKEN as error:
         raise CorruptRecordError(f"{path}: not a pickle of plain data and arrays ({error}); it was not read") from error
+
+
+def _check_memo(stream: BinaryIO, *, size: int) -> None:
+    """Reject indices of the unpickler's list of values that no file of this size needs; it would allocate 16 bytes for each.
+
+    Raises:
+        UnpicklingError, ValueError: If there is such an index, or the file is not a pickle.
+    """
+    start = stream.tell()
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name in ("PUT", "LONG_BINPUT") and argument is not None and argument > size:
+            raise pickle.UnpicklingError(f"it stores value number {argument}, in a file of {size} bytes")
+    stream.seek(start)
 
 
 def _build(value: Any) -> Any:

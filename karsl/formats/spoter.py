@@ -22,6 +22,7 @@ from karsl.errors import AnnotationError, CorruptRecordError, DataErrors
 from karsl.formats.base import ConversionJob, class_list, file_with_suffix, register_format
 from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.sources import FunctionSource
+from karsl.schema import whole_number
 from karsl.skeletons import get_skeleton
 
 _METADATA = ("clip_id", "gloss", "gloss_ar", "sign", "signer", "split")
@@ -154,17 +155,18 @@ def open_spoter(path: Path, *, missing: MissingPoints = STRICT, **_: Any) -> Fun
 
 def _problem(row: dict[str, str], cells: list[str], header: tuple[str, ...]) -> str | None:
     """Return why a row is not a clip, or None."""
-    if len(cells) != len(header) or not (row.get("labels") or "").strip().isdecimal():
+    label = whole_number(row.get("labels"))
+    if len(cells) != len(header) or label is None or label < 0:
         return f"{len(cells)} cells of {len(header)}, labels {row.get('labels')!r}"
     sign = row.get("sign") or "1"
-    return None if sign.strip().isdecimal() else f"sign {sign!r}; expected a SignID or nothing"
+    return None if whole_number(sign) is not None else f"sign {sign!r}; expected a SignID or nothing"
 
 
 def _record(row: dict[str, str], stem: str, number: int) -> dict:
-    record: dict = {"clip_id": row.get("clip_id") or f"{stem}/{number:06d}", "label": int(row["labels"])}
+    record: dict = {"clip_id": row.get("clip_id") or f"{stem}/{number:06d}", "label": whole_number(row["labels"])}
     record |= {"num_frames": row["leftEar_X"].count(",") + 1}
     record |= {key: row[key] for key in ("signer", "split") if row.get(key)}
-    return record | ({"sign": int(row["sign"])} if row.get("sign") else {})
+    return record | ({"sign": whole_number(row["sign"])} if row.get("sign") else {})
 
 
 def _metainfo(path: Path, glosses: dict[int, tuple[str, str, int | None]]) -> dict:

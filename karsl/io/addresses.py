@@ -91,16 +91,3 @@ def check_integers(where: str, **values: Any) -> tuple[int, ...]:
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
             raise CorruptRecordError(f"{where}: {name}={value!r} of a record is not an integer; index the file again")
     return tuple(values.values())
-
-
-def check_memmap(mapped: np.memmap) -> None:
-    """Check that a file was not cut after it was mapped: touching its pages would end the process with SIGBUS.
-
-    A file that is cut between this check and the end of the pass cannot be noticed.
-
-    Raises:
-        CorruptRecordError: If the file has fewer bytes than the array.
-    """
-    size, current = mapped.offset + mapped.nbytes, mapped._mmap.size()  # type: ignore[attr-defined]
-    if current < size:
-        raise CorruptRecordError(f"{mapped.filename}: {current} of {size} bytes are left, cut while in use; copy it again")

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from karsl.errors import AnnotationError
+import msgspec
+import numpy as np
+
+from karsl.errors import AnnotationError, pluralize
 from karsl.io.atomic import atomic_path
 from karsl.io.labels import LabelTable
+from karsl.schema import Count, UInt64, convert, read_json, whole_number
 
 BYTE_RANGE_KEY = "member"
 """Record key of the array's position in its archive, a list in the order of `karsl.io.npz.ByteRange`."""
@@ -17,23 +24,67 @@ LOCATOR_KEYS = frozenset(
     + ("pack", "sample_idx")
 )
 """Record keys that locate the clip in one copy of the files or in one dataset."""
+_REMEDY = "write it again with 'karsl prepare'"
+MIN_CLASSES = 10_000
+"""Number of classes that labels may always refer to; more need as many clips, or names in the metainfo."""
+
+_INVALID = (msgspec.ValidationError, UnicodeEncodeError)  # the latter for texts and keys with lone surrogates
+_INT64 = (1 << 63) - 1
+_OFFSET = (Count, "a whole number of at least 0 is expected")
+_FIELDS: dict[str, tuple[Any, str]] = {
+    "keypoint_path": (str, "a string is expected"),
+    "file": (str, "a string is expected"),
+    "keypoint_key": (str | int | None, "the name of an array is expected"),
+    "keypoint_index": (Count | None, "the number of a row is expected"),
+    "raw": (Annotated[int, msgspec.Meta(ge=3, le=4)], "3 or 4 values per keypoint are expected"),
+    "clip_id": (str | int, "a string is expected"),
+    "label": (
+        Annotated[int, msgspec.Meta(ge=-_INT64, le=_INT64)],
+        "a whole number is expected, and no 'label' where it is unknown",
+    ),
+    "num_frames": _OFFSET,
+    "frame_start": _OFFSET,
+    "byte_start": (Annotated[int, msgspec.Meta(ge=-1, le=_INT64)], "an offset in the file is expected"),
+    "dtype": (str, "the name of a dtype is expected"),
+    "xxh3": (UInt64, "a checksum is expected"),
+    "sign": (str | int | None, "a number or string is expected"),
+    "signer": (str | int | None, "a number or string is expected"),
+    "split": (str | int | None, "a string is expected"),
+}
+"""Type of each record key that karsl reads, and its description. Other keys may have any value."""
+_NUMBERS = ("label", "num_frames", "frame_start", "byte_start", "sign")
+_COMPANIONS = {"frame_start": ("keypoint_path", "num_frames"), "byte_start": ("keypoint_path", "num_frames", "dtype")}
+"""Keys that locate a clip only together with others."""
+_Record = msgspec.defstruct(
+    "_Record", [(name, kind | msgspec.UnsetType, msgspec.UNSET) for name, (kind, _) in _FIELDS.items()], gc=False
+)
 
 
-def parse_annotations(path: str | Path) -> tuple[dict, list[dict]]:
-    """Read the metainfo and the records of a local `.json` annotation file.
+@dataclass(frozen=True)
+class _Metainfo:
+    """Keys of the metainfo that karsl reads."""
+
+    dataset_name: str | None = None
+    skeleton: str | dict | None = None
+    classes: list[str | int | float] | str | None = None
+    classes_ar: list[str | int | float] | str | None = None
+    signs: list[int | str] | None = None
+
+
+def parse_annotations(path: str | Path, *, required: Sequence[str] = ()) -> tuple[dict, list[dict]]:
+    """Read the metainfo and the records of a local `.json` annotation file, see `check_records`.
 
     Raises:
         AnnotationError: If the file cannot be read or has another format.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise AnnotationError(f"{path}: not readable ({error}); write it again with 'karsl prepare'") from error
-    return split_annotation(content, path)
+    content = read_json(path, error=AnnotationError, remedy=_REMEDY)
+    metainfo, records = split_annotation(content, path)
+    check_records(records, path, required=required)
+    return metainfo, records
 
 
 def split_annotation(content: Any, path: str | Path) -> tuple[dict, list[dict]]:
-    """Check the content of an annotation file and return its metainfo and records.
+    """Check the form of an annotation file and return its metainfo and records, whose values are not checked yet.
 
     Raises:
         AnnotationError: If the content has another format.
@@ -52,12 +103,139 @@ def split_annotation(content: Any, path: str | Path) -> tuple[dict, list[dict]]:
         raise AnnotationError(
             f"{path}: metainfo is {type(metainfo).__name__}, data_list {type(records).__name__}; expected a dict and a list"
         )
-    for number, record in enumerate(records):
-        if not isinstance(record, dict):
-            raise AnnotationError(f"{path}: record {number} is a {type(record).__name__}; a dict is expected")
-        if not isinstance(clip_path := record.get("keypoint_path", ""), str):
-            raise AnnotationError(f"{path}: record {number} has keypoint_path={clip_path!r}; a string is expected")
+    convert(metainfo, _Metainfo, where=f"{path}: metainfo", error=AnnotationError, remedy="correct it")
+    wrong = next((number for number, record in enumerate(records) if not isinstance(record, dict)), None)
+    if wrong is not None:
+        raise AnnotationError(f"{path}: record {wrong} is a {type(records[wrong]).__name__}; a dict is expected")
     return metainfo, records
+
+
+def check_records(records: list[dict], where: str | Path, *, required: Sequence[str] = ()) -> None:
+    """Check the keys of records that karsl reads; whole numbers written as 3.0 or '3' become integers, in place.
+
+    Args:
+        records: Records, of a file or made by a dataset.
+        where: Name of the records, for errors.
+        required: Keys that each record needs.
+
+    Raises:
+        AnnotationError: If a value has the wrong type or range, or a key is missing; names the first record of each kind.
+
+    Example:
+        >>> records = [{"label": "3"}, {"label": 2}]
+        >>> check_records(records, "a.json")
+        >>> records
+        [{'label': 3}, {'label': 2}]
+    """
+    try:
+        msgspec.convert(records, list[_Record])  # type: ignore[valid-type]  # a few hundredths of a second for 75,300
+        problems = []
+    except _INVALID:
+        problems = [(number, *problem) for number, record in enumerate(records) for problem in _wrong_values(record)]
+    problems += _absent_keys(records, required)
+    problems = problems or _wrong_paths(records)
+    if problems:
+        first: dict[str, tuple[int, str]] = {}
+        for number, kind, text in problems:
+            first.setdefault(kind, (number, text))
+        counts = {kind: sum(problem[1] == kind for problem in problems) - 1 for kind in first}
+        texts = [
+            f"record {number} {text}" + (f" (and {pluralize(counts[kind], 'other record')})" if counts[kind] else "")
+            for kind, (number, text) in first.items()
+        ]
+        raise AnnotationError(f"{where}: {'; '.join(texts)}")
+
+
+def _wrong_values(record: dict) -> Iterator[tuple[str, str]]:
+    """Yield key and description of each wrong value, after whole numbers have become integers."""
+    for key in _NUMBERS:
+        if key in record and not (key == "sign" and isinstance(record[key], str)):
+            number = whole_number(record[key])
+            record[key] = record[key] if number is None else number
+    for key in record.keys() & _FIELDS.keys():
+        value = record[key]
+        plain = value.item() if isinstance(value, np.generic) else value
+        plain = os.fspath(plain) if isinstance(plain, os.PathLike) else plain
+        kind, expected = _FIELDS[key]
+        try:
+            msgspec.convert(plain, kind)
+        except _INVALID:
+            yield key, f"has {key}={shorten(value)}; {expected}"
+
+
+def _absent_keys(records: list[dict], required: Sequence[str]) -> Iterator[tuple[int, str, str]]:
+    """Yield number, kind and description of each key that a record lacks."""
+    for owner, needed in ((None, tuple(required)), *_COMPANIONS.items()):
+        if not needed or not (owner is None or any(owner in record for record in records)):
+            continue
+        for number, record in enumerate(records):
+            if owner is None or owner in record:
+                yield from ((number, f"no {key}", f"has no {key!r}; add it") for key in needed if key not in record)
+
+
+def _wrong_paths(records: list[dict]) -> list[tuple[int, str, str]]:
+    """Return number, kind and description of paths that no file can have."""
+    paths = [str(record.get("keypoint_path", "-")) for record in records]
+    joined = "/".join(paths)
+    if joined.isascii() and "\0" not in joined and "" not in paths:
+        return []
+    return [
+        (number, "path", f"has keypoint_path={shorten(path)}; no file can have this name")
+        for number, path in enumerate(paths)
+        if not is_file_name(path)
+    ]
+
+
+def is_file_name(path: str) -> bool:
+    """Return True if a text can be the path of a file.
+
+    Example:
+        >>> [is_file_name(path) for path in ("a/b.npy", "", "a\\0b", chr(0xD800))]
+        [True, False, False, False]
+    """
+    try:
+        return bool(os.fsencode(path)) and "\0" not in path
+    except UnicodeEncodeError:
+        return False
+
+
+def join_folder(folder: str | Path, path: str) -> str:
+    r"""Join the path of a record to its folder; `\` of Windows separates folders unless a file has it in its name.
+
+    Example:
+        >>> join_folder("data", "01-train\\0001.npz")
+        'data/01-train/0001.npz'
+    """
+    joined = os.path.join(folder, path)
+    if "\\" in path and os.sep == "/" and not os.path.exists(joined):
+        return os.path.join(folder, path.replace("\\", "/"))
+    return joined
+
+
+def shorten(value: Any, length: int = 60) -> str:
+    """Return the representation of a value, at most `length` characters of it, for an error."""
+    text = repr(value)
+    return text if len(text) <= length else f"{text[:length]}..."
+
+
+def check_class_count(labels: Collection[int], where: str | Path, *, names: int = 0) -> None:
+    """Check that labels are not so large that lists of all classes fill the memory.
+
+    Args:
+        labels: Label of each clip.
+        where: Name of the clips, for errors.
+        names: Number of classes with a name.
+
+    Raises:
+        AnnotationError: If a label is negative, or above 10,000, the number of clips and that of names.
+    """
+    bound = max(MIN_CLASSES, len(labels), names)
+    wrong = next((label for label in labels if not 0 <= label < bound), None)
+    if wrong is not None:
+        raise AnnotationError(
+            f"{where}: label {wrong}; {pluralize(len(labels), 'clip')} without named classes may have labels 0 to "
+            f"{bound - 1}, list the 'classes' in the metainfo or correct it"
+        )
 
 
 def write_annotations(path: str | Path, metainfo: dict, records: list[dict]) -> Path:

@@ -21,6 +21,7 @@ from karsl.errors import DISK_FULL, ConfigError, PackError
 
 _LOCK = "lock"
 _LOCK_ATTEMPTS = 10
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # of flock, on network and FUSE file systems
 
 
 @contextmanager
@@ -103,7 +104,28 @@ def exclusive_lock(path: Path) -> Iterator[None]:
     except Timeout:
         raise PackError(f"another process is writing {path}; wait until it is done, or end it") from None
     except OSError as error:
-        raise PackError(f"{path.parent} cannot be written ({error}); choose another folder") from error
+        reason = _no_locks(error) if error.errno in _NO_LOCKS else f"it cannot be written ({error})"
+        raise PackError(f"{path.parent}: {reason}; choose another folder") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def waiting_lock(path: Path) -> Iterator[None]:
+    """Wait until no other process holds the lock file `path`, and hold it.
+
+    Raises:
+        ConfigError: If the file system has no locks.
+    """
+    try:
+        lock = FileLock(path)
+        lock.acquire()
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        raise ConfigError(f"{path.parent}: {_no_locks(error)}; name a folder of another file system") from error
     try:
         yield
     finally:
@@ -157,16 +179,27 @@ def sync_file(path: Path) -> None:
         os.fsync(stream.fileno())
 
 
+def _no_locks(error: OSError) -> str:
+    return f"its file system has no file locks ({error.strerror})"
+
+
 def _locked_folder(path: Path) -> tuple[Path, FileLock]:
     """Create a temporary folder next to a target; return it and its acquired lock."""
     for _ in range(_LOCK_ATTEMPTS):
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
         lock = FileLock(folder / _LOCK, timeout=0)
-        with suppress(Timeout, FileNotFoundError):  # another process took it for stale before it was locked
+        try:
             lock.acquire()
             if (folder / _LOCK).exists():
                 return folder, lock
             lock.release()
+        except (Timeout, FileNotFoundError):
+            pass  # another process took it for stale before it was locked
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            shutil.rmtree(folder, ignore_errors=True)
+            break
         shutil.rmtree(folder, ignore_errors=True)
     raise ConfigError(f"{path}: its folder does not support file locks; write to another file system")
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 import msgpack
+import msgspec
 import numpy as np
 from xxhash import xxh3_64_digest
 
@@ -21,6 +22,7 @@ from karsl.io.hdf5 import list_datasets
 from karsl.io.npy import missing_file_error, read_header
 from karsl.io.npz import ByteRange, Member, list_members
 from karsl.io.torch_files import list_tensors
+from karsl.schema import Count
 
 Progress = Callable[[Iterable, int], Iterable]
 Inspection = tuple[list[Member], list[str]]
@@ -198,8 +200,13 @@ def _load_index(path: Path) -> dict[str, IndexedFile]:
         if xxh3_64_digest(data[8:]) != data[:8]:
             return {}
         version, rows = msgpack.unpackb(data[8:], unicode_errors="surrogatepass")
-        return {row[0]: _to_file(row) for row in rows} if version == _VERSION else {}
-    except (OSError, ValueError, TypeError, KeyError, msgpack.UnpackException):
+        known = {row[0]: _to_file(row) for row in rows} if version == _VERSION else {}
+        members = [member for file in known.values() for member in file.members]
+        msgspec.convert([member.shape for member in members], list[tuple[Count, ...]])
+        msgspec.convert([member.key for member in members], list[str | int | None])
+        msgspec.convert([member.range for member in members], list[tuple[int, ...] | None])
+        return known
+    except (OSError, ValueError, TypeError, LookupError, msgpack.UnpackException, msgspec.MsgspecError):
         return {}
 
 

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from numpy.lib import format as npy
 from xxhash import xxh3_64
 
 from karsl.errors import ConfigError, CorruptRecordError
-from karsl.io.addresses import check_memmap, row_offset
+from karsl.io.addresses import row_offset
 from karsl.io.npy import BROKEN
 from karsl.io.readahead import FileRanges, read_ahead
 
@@ -240,10 +241,23 @@ def clip_checksum(frames: np.ndarray, presence: np.ndarray) -> int:
 def _open_map(path: Path) -> np.memmap:
     if not path.is_file():
         manifest, hint = path.with_name(MANIFEST), "is data_root the folder of the pack?"
-        if manifest.is_file() and path.name.encode() not in manifest.read_bytes():
+        if manifest.is_file() and os.fsencode(path.name) not in manifest.read_bytes():
             hint = "the pack was replaced since this run opened it; start the run again"
         raise FileNotFoundError(f"{path}: no such file; {hint}")
     try:
         return npy.open_memmap(path, mode="r")
     except BROKEN as error:
         raise CorruptRecordError(f"{path}: no readable .npy file ({error}); pack the corpus again") from error
+
+
+def check_memmap(mapped: np.memmap) -> None:
+    """Check that a file was not cut after it was mapped: touching its pages would end the process with SIGBUS.
+
+    A file that is cut between this check and the end of the pass cannot be noticed.
+
+    Raises:
+        CorruptRecordError: If the file has fewer bytes than the array.
+    """
+    size, current = mapped.offset + mapped.nbytes, mapped._mmap.size()  # type: ignore[attr-defined]
+    if current < size:
+        raise CorruptRecordError(f"{mapped.filename}: {current} of {size} bytes are left, cut while in use; copy it again")

@@ -44,7 +44,7 @@ class ClipReader:
         nonfinite: `'raise'` on NaN or infinity in a file, or `'missing'` to drop those points.
         verify: When checksums of packed clips are compared: `'off'`, `'first touch'`, `'always'`. Addresses and lengths are
             always checked, and values of `raw` clips at the first touch.
-        max_maps: Maximum number of mapped `.npy` files.
+        max_maps: Maximum number of mapped `.npy` files, and of shards of packs.
 
     Raises:
         ConfigError: If `nonfinite` or `verify` is unknown.
@@ -61,7 +61,7 @@ class ClipReader:
         self.cache: LRU[np.ndarray] = LRU(cache_bytes, nbytes)
         self._arrays = ArrayReader(max_maps)
         self._maps = self._arrays.maps
-        self._packs: dict[str, Pack] = {}
+        self._packs: dict[str, Pack] = {}  # the least recently used first; each has files open
         self._verified: dict[str, tuple[tuple, set[int]]] = {}  # state of a file, offsets of clips in it
 
     def read(
@@ -98,9 +98,12 @@ class ClipReader:
         Raises:
             CorruptRecordError: If its frames have another number of keypoints.
         """
-        pack = self._packs.get(path)
+        pack = self._packs.pop(path, None)
         if pack is None:
-            pack = self._packs[path] = Pack(path, verify=self.verify)
+            pack = Pack(path, verify=self.verify)
+            while len(self._packs) >= self._maps.max_open:
+                del self._packs[next(iter(self._packs))]
+        self._packs[path] = pack
         if pack.frames.shape[1] != num_keypoints:
             raise CorruptRecordError(
                 f"{path}: {pack.frames.shape[1]} keypoints, the skeleton has {num_keypoints}; is it right?"

@@ -1,6 +1,7 @@
 """Remote files over HTTP, with the standard library, or any scheme of fsspec: downloads, byte ranges and retries.
 
-An interrupted download resumes where it stopped. A file that cannot be read ends in one `FetchError`.
+An interrupted download resumes where it stopped. A file that cannot be read ends in one `FetchError`. The size of an answer
+is bounded by what is known of the file, never by what the server declares.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import random
 import re
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,13 +18,19 @@ from http.client import HTTPException
 from pathlib import Path
 from threading import Event
 from typing import IO, TypeVar
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import unquote
 
 from karsl.errors import FetchError, MissingExtraError, missing_extra
+from karsl.io.http import InvalidAnswerError, open_http, public_url, valid_version
 
-_FINAL_STATUS = frozenset((400, 401, 403, 404, 405, 410))  # HTTP status codes for which a retry is useless
+# HTTP status codes for which a retry is useless; redirects that cannot be followed among them
+_FINAL_STATUS = frozenset((301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 410))
 _CHUNK_BYTES = 1 << 18
 _MAX_GAP = 1 << 16  # at 10 MB/s reading a gap of this size costs less than another round trip
+LIST_BYTES = 128 << 20
+"""Maximum size of a file that is read into memory."""
+MAX_BYTES = 1 << 42
+"""Size that no shard has, for files of unknown size."""
 _CLOSED_EARLY = "the connection was closed early"
 _T = TypeVar("_T")
 
@@ -80,7 +86,21 @@ class Response:
 
 def is_remote(path: str | Path) -> bool:
     """Return True for URLs other than `file://`."""
-    return re.match(r"[a-z][a-z0-9+.-]*://", str(path), re.IGNORECASE) is not None and not str(path).startswith("file://")
+    match = re.match(r"([a-z][a-z0-9+.-]*)://", str(path), re.IGNORECASE)
+    return match is not None and match[1].lower() != "file"
+
+
+def local_path(path: str | Path) -> str:
+    """Return the path of a `file://` URL, and any other text as it is.
+
+    Example:
+        >>> local_path("file:///my%20data/a.tar"), local_path("file://localhost/a"), local_path("50%20.tar")
+        ('/my data/a.tar', '/a', '50%20.tar')
+    """
+    text = str(path)
+    if not text.lower().startswith("file://"):
+        return text
+    return unquote(text[len("file://") :].removeprefix("localhost"))
 
 
 @contextmanager
@@ -107,24 +127,41 @@ def open_at(
                 raise NotModified
             yield response
         return
-    headers = {"Accept-Encoding": "identity"} | ({"If-None-Match": known_version} if known_version else {})
+    headers = {"If-None-Match": known_version} if known_version else {}
     if start or stop:
         headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
     try:
-        reply = urllib.request.urlopen(urllib.request.Request(quote_url(url), headers=headers), timeout=timeout_s)
+        reply = open_http(url, headers, timeout_s=timeout_s)
     except urllib.error.HTTPError as error:
-        if error.code == 304:
+        if error.code == 304 and known_version:
             raise NotModified from None
         raise
     with reply:
-        version = reply.headers.get("ETag") or reply.headers.get("Last-Modified") or ""
-        partial = re.match(r"bytes (\d+)-\d+/(\d+|\*)", reply.headers.get("Content-Range", ""))
+        version = valid_version(reply.headers.get("ETag") or reply.headers.get("Last-Modified"))
+        partial = re.match(r"bytes (\d{1,18})-\d+/(\d{1,18}|\*)", reply.headers.get("Content-Range", ""))
         if reply.status == 206 and partial:
             size = None if partial[2] == "*" else int(partial[2])
             yield Response(reply, int(partial[1]), size, version)
         else:
-            length = reply.headers.get("Content-Length")
-            yield Response(reply, 0, int(length) if length else None, version, ranged=False)
+            yield Response(reply, 0, _declared_size(reply.headers.get("Content-Length")), version, ranged=False)
+
+
+def _declared_size(length: str | None) -> int | None:
+    if length is not None and not re.fullmatch(r"\d{1,18}", length.strip()):
+        raise InvalidAnswerError(f"it declares a length of {length[:30]!r}")
+    return None if length is None else int(length)
+
+
+def _read_bounded(response: Response, max_bytes: int) -> Iterator[bytes]:
+    """Yield the content from the offset of the response on, if the file has at most `max_bytes`."""
+    if (response.size or 0) > max_bytes:
+        raise InvalidAnswerError(f"it declares {response.size:,} bytes, more than {max_bytes:,}")
+    left = max_bytes - response.start
+    while chunk := response.stream.read(_CHUNK_BYTES):
+        left -= len(chunk)
+        if left < 0:
+            raise InvalidAnswerError(f"it sends more than {max_bytes:,} bytes")
+        yield chunk
 
 
 @contextmanager
@@ -145,26 +182,14 @@ def _open_fsspec(url: str, start: int) -> Iterator[Response]:
         yield Response(stream, start, info.get("size"), str(info.get("ETag") or info.get("mtime") or ""))
 
 
-def quote_url(url: str) -> str:
-    """Percent-encode a URL for HTTP, except for characters that are encoded already.
-
-    Example:
-        >>> quote_url("http://host/my clips/a%20b.tar?key=1")
-        'http://host/my%20clips/a%20b.tar?key=1'
-    """
-    parts = urlsplit(re.sub("%(?![0-9a-fA-F]{2})", "%25", url))
-    host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
-    path, query = (quote(part, safe="%/?:@!$&'()*+,;=~[]") for part in (parts.path, parts.query))
-    return urlunsplit((parts.scheme, host, path, query, ""))
-
-
-def download(url: str, target: Path, *, retry: Retry = DEFAULT_RETRY) -> int:
+def download(url: str, target: Path, *, retry: Retry = DEFAULT_RETRY, max_bytes: int = MAX_BYTES) -> int:
     """Download a file, resuming what an earlier attempt left in `target`.
 
     Args:
         url: See `open_at`.
         target: Grows during the download; the caller moves it once it is complete.
         retry: Retry policy.
+        max_bytes: Size of the file if it is known, otherwise the largest allowed one.
 
     Returns:
         Size of the file in bytes.
@@ -178,7 +203,7 @@ def download(url: str, target: Path, *, retry: Retry = DEFAULT_RETRY) -> int:
     while failures < retry.attempts:
         before = _size_of(target)
         try:
-            if _transfer(url, target, version_file, before, retry.timeout_s):
+            if _transfer(url, target, version_file, retry.timeout_s, max_bytes):
                 version_file.unlink(missing_ok=True)
                 return _size_of(target)
             reason = _CLOSED_EARLY
@@ -190,8 +215,8 @@ def download(url: str, target: Path, *, retry: Retry = DEFAULT_RETRY) -> int:
         if failures < retry.attempts:
             retry.backoff(failures)
     raise FetchError(
-        f"{url}: stopped at byte {_size_of(target)} ({reason}); start again to resume from there, or leave the shard out "
-        "with on_error='skip'"
+        f"{public_url(url)}: stopped at byte {_size_of(target)} ({reason}); start again to resume from there, or leave "
+        "the shard out with on_error='skip'"
     ) from cause
 
 
@@ -199,25 +224,28 @@ def _size_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _transfer(url: str, target: Path, version_file: Path, have: int, timeout_s: float) -> bool:
+def _transfer(url: str, target: Path, version_file: Path, timeout_s: float, max_bytes: int) -> bool:
     """Make one attempt to download; return True if the file is complete."""
+    have = _size_of(target)
     try:
         with open_at(url, have, timeout_s=timeout_s) as response:
             changed = bool(have) and version_file.exists() and version_file.read_text() != response.version
             if changed and response.start:
                 target.unlink()
                 raise OSError("the file has changed meanwhile; starting from its beginning")
+            if response.start not in (0, have):
+                raise InvalidAnswerError(f"it begins at byte {response.start:,}, not {have:,}")
             version_file.write_text(response.version)
             with target.open("r+b" if target.exists() else "wb") as stream:
                 stream.truncate(response.start)
                 stream.seek(response.start)
-                while chunk := response.stream.read(_CHUNK_BYTES):
+                for chunk in _read_bounded(response, max_bytes):
                     stream.write(chunk)
                 return response.size is None or stream.tell() == response.size
     except urllib.error.HTTPError as error:
         if error.code != 416:
             raise
-        size = re.match(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
+        size = re.match(r"bytes \*/(\d{1,18})", error.headers.get("Content-Range", ""))
         if size and int(size[1]) == have:
             return True
         target.unlink()
@@ -292,29 +320,31 @@ def _read_run(url: str, run: tuple[int, int], retry: Retry) -> bytes:
             raise OSError(_CLOSED_EARLY)
         return content
 
-    return with_retries(read, retry, f"{url}: bytes {start} to {stop}")
+    return with_retries(read, retry, f"{public_url(url)}: bytes {start} to {stop}")
 
 
-def read_file(url: str, known_version: str, retry: Retry) -> tuple[bytes, str]:
+def read_file(url: str, known_version: str, retry: Retry, *, max_bytes: int = LIST_BYTES) -> tuple[bytes, str]:
     """Read a small remote file; return its content and version.
 
     Raises:
         NotModified: If the file has the version `known_version`.
-        FetchError: If it cannot be read.
+        FetchError: If it cannot be read, or has more than `max_bytes`.
     """
 
     def read() -> tuple[bytes, str]:
+        content = bytearray()
         with open_at(url, known_version=known_version, timeout_s=retry.timeout_s) as response:
-            content = response.stream.read()
+            for chunk in _read_bounded(response, max_bytes):
+                content += chunk
             if response.size is not None and len(content) != response.size:
                 raise OSError(_CLOSED_EARLY)
-            return content, response.version
+            return bytes(content), response.version
 
-    return with_retries(read, retry, url)
+    return with_retries(read, retry, public_url(url))
 
 
-def read_chunks(url: str, write: Callable[[bytes, int], object], retry: Retry) -> None:
-    """Read a remote file from its beginning, calling `write(chunk, offset)`.
+def read_chunks(url: str, write: Callable[[bytes, int], object], retry: Retry, *, max_bytes: int) -> None:
+    """Read a remote file of at most `max_bytes` from its beginning, calling `write(chunk, offset)`.
 
     Raises:
         FetchError: If it cannot be read.
@@ -323,13 +353,13 @@ def read_chunks(url: str, write: Callable[[bytes, int], object], retry: Retry) -
     def read() -> None:
         with open_at(url, timeout_s=retry.timeout_s) as response:
             offset = 0
-            while chunk := response.stream.read(_CHUNK_BYTES):
+            for chunk in _read_bounded(response, max_bytes):
                 write(chunk, offset)
                 offset += len(chunk)
         if response.size is not None and offset != response.size:
             raise OSError(_CLOSED_EARLY)
 
-    with_retries(read, retry, url)
+    with_retries(read, retry, public_url(url))
 
 
 def with_retries(request: Callable[[], _T], retry: Retry, what: str) -> _T:
@@ -357,7 +387,9 @@ def is_final_error(error: FetchError) -> bool:
 
 
 def _is_final(error: BaseException | None) -> bool:
-    return isinstance(error, urllib.error.HTTPError) and error.code in _FINAL_STATUS
+    return isinstance(error, InvalidAnswerError) or (
+        isinstance(error, urllib.error.HTTPError) and error.code in _FINAL_STATUS
+    )
 
 
 def describe_error(error: BaseException) -> str:

@@ -11,20 +11,22 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import platformdirs
-from filelock import FileLock
 from xxhash import xxh3_64_hexdigest, xxh3_64_intdigest
 
 from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, FetchError, PackError
-from karsl.io.atomic import atomic_path
+from karsl.io.atomic import atomic_path, waiting_lock
+from karsl.io.cache_folder import user_cache_folder
+from karsl.io.http import public_url
 from karsl.io.remote import (
     DEFAULT_RETRY,
+    LIST_BYTES,
     NotModified,
     RangesNotSupported,
     Retry,
     download,
     is_final_error,
     is_remote,
+    local_path,
     read_chunks,
     read_file,
     read_ranges,
@@ -37,6 +39,9 @@ GRACE_S = 60.0
 SPARSE = ".clips"
 """Suffix of files of which only some byte ranges are downloaded."""
 _PART, _LOCK, _VERSION = ".part", ".lock", ".version"
+LIST_BYTES_VARIABLE = "KARSL_MAX_LIST_BYTES"
+"""Environment variable of the maximum size of a list of files on a server: manifest, annotations, index."""
+_MAX_SPAN_BYTES = 1 << 30  # a clip of some hours
 _TOUCH_NS = 10**9  # resolution of the time of the last use
 _LOGGER = logging.getLogger(__name__)
 
@@ -69,7 +74,7 @@ class FileCache:
     ) -> None:
         if max_bytes < 1:
             raise ConfigError(f"max_bytes={max_bytes} of a cache; expected at least 1")
-        self.folder = Path(folder).expanduser() if folder is not None else platformdirs.user_cache_path("karsl") / "shards"
+        self.folder = Path(folder).expanduser() if folder is not None else user_cache_folder() / "shards"
         self.max_bytes, self.retry = max_bytes, retry
         self._pinned_since_ns = 0
 
@@ -77,10 +82,15 @@ class FileCache:
         """Return the local path of a remote file; files of one remote folder share a local folder."""
         folder, _, name = url.partition("?")[0].rpartition("/")
         query = url[len(folder) + len(name) + 1 :]
-        return self.folder / xxh3_64_hexdigest(f"{folder} {query}".encode()) / name
+        return self.folder / xxh3_64_hexdigest(f"{folder} {query}".encode(errors="surrogatepass")) / name
 
     def get(
-        self, url: str, *, fetch: Callable[[str, Path], object] | None = None, check: Callable[[Path], None] | None = None
+        self,
+        url: str,
+        *,
+        fetch: Callable[[str, Path], object] | None = None,
+        check: Callable[[Path], None] | None = None,
+        size: int | None = None,
     ) -> Path:
         """Return the local copy of a file, downloaded first if it is not cached.
 
@@ -88,21 +98,24 @@ class FileCache:
             url: URL of the file; a local path is returned as it is.
             fetch: `fetch(url, target)` writes the file; None downloads it.
             check: `check(target)` raises if the content is wrong; the file is removed then.
+            size: Size of the file in bytes, if it is known. The server may not send more, nor more than the size of the
+                cache or its default, whichever is larger.
 
         Raises:
             FetchError: If the file cannot be downloaded.
         """
         if fetch is None and not is_remote(url):
-            return Path(url.removeprefix("file://"))
+            return Path(local_path(url))
         path = self.path(url)
         if self.has(url):
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(path.name + _LOCK)):
+        with waiting_lock(path.with_name(path.name + _LOCK)):
             if not self.has(url):
                 part = path.with_name(path.name + _PART)
                 if fetch is None:
-                    download(url, part, retry=self.retry)
+                    limit = max(self.max_bytes, DEFAULT_BYTES)
+                    download(url, part, retry=self.retry, max_bytes=limit if size is None else min(size, limit))
                 else:
                     fetch(url, part)
                 if check is not None:
@@ -128,12 +141,12 @@ class FileCache:
         path, before = self.path(url), b""
         version_file = path.with_name(path.name + _VERSION)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(path.name + _LOCK)), suppress(NotModified):
+        with waiting_lock(path.with_name(path.name + _LOCK)), suppress(NotModified):
             if self.has(url):
                 before = path.read_bytes()
             known_version = version_file.read_text() if before and version_file.exists() else ""
             try:
-                content, version = read_file(url, known_version, self.retry)
+                content, version = read_file(url, known_version, self.retry, max_bytes=max_list_bytes())
             except FetchError as error:
                 if not before or is_final_error(error):
                     raise
@@ -197,7 +210,7 @@ class FileCache:
     def evict(self, *, exclude: Sequence[Path] = ()) -> int:
         """Remove the least recently used files until the others fit; return the bytes that remain."""
         unused_ns = (self._pinned_since_ns or time.time_ns()) - GRACE_S * 1e9
-        with FileLock(self.folder / _LOCK):
+        with waiting_lock(self.folder / _LOCK):
             files = []
             for path in self.folder.glob("*/*"):
                 with suppress(FileNotFoundError):
@@ -213,6 +226,18 @@ class FileCache:
                     path.unlink(missing_ok=True)
                     total -= size
         return total
+
+
+def max_list_bytes() -> int:
+    """Return the maximum size in bytes of a remote list of files, which is read into memory.
+
+    Raises:
+        ConfigError: If `KARSL_MAX_LIST_BYTES` is not a number.
+    """
+    text = os.environ.get(LIST_BYTES_VARIABLE) or str(LIST_BYTES)
+    if not text.isdecimal():
+        raise ConfigError(f"{LIST_BYTES_VARIABLE}={text!r}; expected a number of bytes")
+    return int(text)
 
 
 def _disk_bytes(stat: os.stat_result) -> int:
@@ -246,14 +271,25 @@ def fetch_ranges_sparse(url: str, path: Path, size: int, spans: Sequence[Span], 
 
     Raises:
         FetchError: If a range cannot be downloaded.
-        CorruptRecordError: If a downloaded range has another checksum.
+        CorruptRecordError: If a range is outside the file or implausibly large, or has another checksum.
     """
+    wrong = next((s for s in spans if not (0 <= s.start < s.stop <= size and s.stop - s.start <= _MAX_SPAN_BYTES)), None)
+    if wrong is not None:
+        raise CorruptRecordError(
+            f"{public_url(url)}: bytes {wrong.start} to {wrong.stop} are no clip in a file of {size:,} bytes; write its "
+            "index again"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
     try:
         _mark_used(path)
         if os.fstat(fd).st_size < size:
-            os.ftruncate(fd, size)
+            try:
+                os.ftruncate(fd, size)
+            except (OSError, OverflowError) as error:
+                raise FetchError(
+                    f"{public_url(url)}: no room for a file of {size:,} bytes ({error}); is its index right?"
+                ) from error
         absent = _absent_spans(fd, spans)
         if not absent:
             return 0
@@ -261,9 +297,9 @@ def fetch_ranges_sparse(url: str, path: Path, size: int, spans: Sequence[Span], 
             contents = read_ranges(url, [(span.start, span.stop) for span in absent], retry=retry)
         except RangesNotSupported:
             _warn_without_ranges(url.rpartition("/")[0])
-            with FileLock(path.with_name(path.name + _LOCK)):
+            with waiting_lock(path.with_name(path.name + _LOCK)):
                 if _absent_spans(fd, absent):
-                    read_chunks(url, lambda chunk, offset: write_at(fd, offset, chunk), retry)
+                    read_chunks(url, lambda chunk, offset: write_at(fd, offset, chunk), retry, max_bytes=size)
             contents = [_read(fd, span) for span in absent]
         for span, content in zip(absent, contents, strict=True):
             if xxh3_64_intdigest(content) != span.xxh3:

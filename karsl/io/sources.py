@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from karsl.errors import CorruptRecordError
-from karsl.io.annotations import LOCATOR_KEYS
+from karsl.io.annotations import LOCATOR_KEYS, join_folder
 from karsl.io.array_layout import ArrayLayout
 from karsl.io.clip import value_problem
 from karsl.io.file_index import Progress
@@ -142,7 +141,7 @@ class IndexedSource(ClipSource):
 
     def read_stored(self, record: dict) -> np.ndarray:
         """Return the canonical clip in its stored dtype, without a copy if the file is memory-mapped."""
-        path = os.path.join(self.root, record["keypoint_path"])
+        path = join_folder(self.root, record["keypoint_path"])
         located = {**record, "keypoint_path": path}
         return self.missing.clear(self._reader.read(located, self.skeleton.num_keypoints, layout=self.layout))
 

@@ -15,7 +15,7 @@ from karsl.errors import AnnotationError, DataErrors, PackError, did_you_mean
 from karsl.io.annotations import parse_annotations, write_annotations
 from karsl.io.atomic import disk_full_errors, exclusive_lock
 from karsl.io.pack_reader import ANNOTATIONS, MANIFEST, sibling_filename
-from karsl.pack.manifest import FileStat, Manifest, Shard
+from karsl.pack.manifest import PACK_KEYS, FileStat, Manifest, Shard
 from karsl.pack.transaction import Staging, recover
 
 _CLASS_KEYS = ("classes", "classes_ar")
@@ -34,7 +34,7 @@ def remove_clips(folder: str | Path, clip_ids: Sequence[str]) -> Manifest:
     with exclusive_lock(out):
         recover(out)
         before = Manifest.read(out)
-        metainfo, records = parse_annotations(out / ANNOTATIONS)
+        metainfo, records = parse_annotations(out / ANNOTATIONS, required=PACK_KEYS)
         removed = set(clip_ids)
         known, hint = [r["clip_id"] for r in records], "its annotations.json lists them"
         if unknown := sorted(removed - set(known)):
@@ -93,7 +93,7 @@ def merge_records(pack: Path | None, metainfo: dict, records: Sequence[dict]) ->
         raise DataErrors("the source", problems)
     if pack is None:
         return MergeResult(metainfo, [], list(records), 0)
-    pack_metainfo, existing = parse_annotations(pack / ANNOTATIONS)
+    pack_metainfo, existing = parse_annotations(pack / ANNOTATIONS, required=PACK_KEYS)
     lengths = {r["clip_id"]: r["num_frames"] for r in existing}
     added = [r for r in records if r["clip_id"] not in lengths]
     duplicates = [r for r in records if r["clip_id"] in lengths]

@@ -7,15 +7,21 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import PackError
 from karsl.io.hashing import file_xxh3
 from karsl.io.pack_reader import MANIFEST
+from karsl.schema import Count, convert, read_json
 from karsl.skeletons import Skeleton
 
 FORMAT, VERSION = "karsl pack", 1
+PACK_KEYS = ("clip_id", "keypoint_path", "frame_start", "num_frames")
+"""Keys of every record of a pack."""
+_REMEDY = "copy it again, or pack the corpus again"
 _FILENAME = re.compile(r"(frames|presence|clips)-\d{5,}\.npy")
 
 
@@ -23,7 +29,7 @@ _FILENAME = re.compile(r"(frames|presence|clips)-\d{5,}\.npy")
 class FileStat:
     """Size and xxh3 (hex) of a file."""
 
-    bytes: int
+    bytes: Count
     xxh3: str
 
     @classmethod
@@ -45,17 +51,11 @@ class Shard:
     """
 
     frames: str
-    num_clips: int
-    num_frames: int
+    num_clips: Count
+    num_frames: Count
     rounding: float
     files: dict[str, FileStat]
-    removed: tuple[int, ...] = ()
-
-    @classmethod
-    def from_json(cls, stored: dict) -> Shard:
-        """Create a shard from its JSON object."""
-        files = {name: FileStat(**stat) for name, stat in stored["files"].items()}
-        return cls(**{**stored, "files": files, "removed": tuple(stored["removed"])})
+    removed: tuple[Count, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Manifest:
 
     skeleton: str
     parts: list
-    dtype: str
+    dtype: Annotated[str, msgspec.Meta(pattern="^float(16|32)$")]
     shards: tuple[Shard, ...] = ()
     annotations: FileStat = FileStat(0, "")
 
@@ -89,26 +89,30 @@ class Manifest:
             PackError: If there is none, or it is damaged, of a later version, or names files that do not belong to a pack.
         """
         path = Path(folder) / MANIFEST
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise PackError(f"{folder} holds no {MANIFEST}, so it is no finished pack; make one with 'karsl pack'") from None
-        except (ValueError, OSError) as error:
-            raise PackError(f"{path} cannot be read ({error}); pack the corpus again") from error
+        if not path.is_file():
+            raise PackError(f"{folder} holds no {MANIFEST}, so it is no finished pack; make one with 'karsl pack'")
+        stored = read_json(path, error=PackError, remedy=_REMEDY)
         if not isinstance(stored, dict) or stored.get("format") != FORMAT:
             raise PackError(f"{path} is not the manifest of a pack; is it the right folder?")
         if (version := stored.get("version")) != VERSION:
             raise PackError(f"{path} is of version {version}, this karsl reads {VERSION}; update karsl")
         if stored.pop("xxh3", None) != _checksum(stored):
             raise PackError(f"{path} is not what was written, its checksum differs; copy it again or pack the corpus again")
-        shards = tuple(Shard.from_json(shard) for shard in stored["shards"])
-        check_filenames((name for shard in shards for name in (shard.frames, *shard.files)), path)
-        return cls(stored["skeleton"], stored["parts"], stored["dtype"], shards, FileStat(**stored["annotations"]))
+        manifest = convert(stored, cls, where=path, error=PackError, remedy=_REMEDY)
+        for shard in manifest.shards:
+            check_shard(shard, path)
+        if _checksum(manifest._content()) != _checksum(stored):
+            raise PackError(f"{path} has keys that this karsl does not write, or another number of clips; update karsl")
+        return manifest
 
     def write(self, path: Path) -> None:
         """Write the manifest with a checksum of itself."""
-        stored = {"format": FORMAT, "version": VERSION, "num_clips": self.num_clips, **asdict(self)}
+        stored = self._content()
         path.write_text(json.dumps({**stored, "xxh3": _checksum(stored)}, indent=1) + "\n", encoding="utf-8")
+
+    def _content(self) -> dict:
+        """Return the content of the file without its checksum."""
+        return {"format": FORMAT, "version": VERSION, "num_clips": self.num_clips, **asdict(self)}
 
     @property
     def num_clips(self) -> int:
@@ -123,6 +127,17 @@ class Manifest:
     def files(self) -> dict[str, FileStat]:
         """Return size and checksum of the files of all shards by name."""
         return {name: stat for shard in self.shards for name, stat in shard.files.items()}
+
+
+def check_shard(shard: Shard, where: Path) -> None:
+    """Check the names of a shard's files, and that its numbers fit each other.
+
+    Raises:
+        PackError: See `check_filenames`; or a removed clip does not exist.
+    """
+    check_filenames((shard.frames, *shard.files), where)
+    if not shard.frames.startswith("frames") or any(index >= shard.num_clips for index in shard.removed):
+        raise PackError(f"{where}: shard {shard.frames} of {shard.num_clips} clips has others removed; {_REMEDY}")
 
 
 def check_filenames(names: Iterable[str], where: Path) -> None:

@@ -12,15 +12,32 @@ import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from karsl.errors import PackError
 from karsl.io.atomic import atomic_path, sync_folder
 from karsl.io.pack_reader import ANNOTATIONS, MANIFEST
-from karsl.pack.manifest import Shard, check_filenames
+from karsl.pack.manifest import Shard, check_filenames, check_shard
+from karsl.schema import convert, read_json
 
 STAGING_FOLDER = ".packing"
 _JOURNAL = "journal.json"
+
+
+@dataclass(frozen=True)
+class _Journal:
+    """Content of a journal.
+
+    Attributes:
+        plan: Fingerprint of everything that determines the files.
+        done: Finished shards by name.
+        commits: Files that no longer belong to the pack; None before the commit begins.
+    """
+
+    plan: str
+    done: dict[str, Shard]
+    commits: list[str] | None
 
 
 class Staging:
@@ -45,9 +62,8 @@ class Staging:
 
     def _resume(self) -> None:
         journal = _read_journal(self.folder)
-        if journal.get("plan") == self.plan:
-            shards = {name: Shard.from_json(stored) for name, stored in journal["done"].items()}
-            self.done = {name: shard for name, shard in shards.items() if self._is_complete(shard)}
+        if journal is not None and journal.plan == self.plan:
+            self.done = {name: shard for name, shard in journal.done.items() if self._is_complete(shard)}
         elif self.folder.exists():
             shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -90,9 +106,9 @@ class Staging:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write_journal(self) -> None:
-        done = {name: asdict(shard) for name, shard in self.done.items()}
+        content = asdict(_Journal(self.plan, self.done, None if self._obsolete is None else list(self._obsolete)))
         with atomic_path(self.folder / _JOURNAL) as temp:
-            temp.write_text(json.dumps({"plan": self.plan, "done": done, "commits": self._obsolete}), encoding="utf-8")
+            temp.write_text(json.dumps(content), encoding="utf-8")
 
 
 def recover(out: Path) -> None:
@@ -102,8 +118,8 @@ def recover(out: Path) -> None:
         PackError: If its journal names files that do not belong to a pack.
     """
     folder = out / STAGING_FOLDER
-    obsolete = _read_journal(folder).get("commits")
-    if obsolete is None:
+    journal = _read_journal(folder)
+    if journal is None or journal.commits is None:
         return
     last = (ANNOTATIONS, MANIFEST)
     names = [entry.name for entry in folder.iterdir() if entry.name not in (_JOURNAL, *last)]
@@ -111,19 +127,24 @@ def recover(out: Path) -> None:
         with suppress(FileNotFoundError):  # moved before the kill
             os.replace(folder / name, out / name)
     sync_folder(out)
-    for name in obsolete:
+    for name in journal.commits:
         (out / name).unlink(missing_ok=True)
     shutil.rmtree(folder)
 
 
-def _read_journal(folder: Path) -> dict:
-    """Return the content of a journal; empty if there is none or it is damaged, which a kill does not do."""
+def _read_journal(folder: Path) -> _Journal | None:
+    """Return the content of a journal; None if there is none or it is damaged, which a kill does not do."""
     path = folder / _JOURNAL
+    if not path.exists():
+        return None
     try:
-        journal = json.loads(path.read_text(encoding="utf-8"))
-        names = [name for shard in journal["done"].values() for name in (shard["frames"], *shard["files"])]
-        names += journal["commits"] or ()
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
-    check_filenames(names, path)
+        content = read_json(path, error=PackError, remedy="")
+        journal = convert(content, _Journal, where=path, error=PackError, remedy="")
+    except PackError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        return None
+    for shard in journal.done.values():
+        check_shard(shard, path)
+    check_filenames(journal.commits or (), path)
     return journal

@@ -14,7 +14,7 @@ from karsl.errors import KarslError
 from karsl.io.annotations import parse_annotations
 from karsl.io.pack_reader import ANNOTATIONS, CHECKSUM, FIRST, LENGTH, Pack, sibling_filename
 from karsl.pack.encode import write_header
-from karsl.pack.manifest import FileStat, Manifest, Shard
+from karsl.pack.manifest import PACK_KEYS, FileStat, Manifest, Shard
 
 _REMEDY = "copy the file again, or pack the corpus again"
 
@@ -38,7 +38,7 @@ def verify_pack(path: str | Path, *, progress: Callable[[int, int], None] | None
     total, done = sum(stat.bytes for stat in manifest.files().values()), 0
     problem = _difference(folder / ANNOTATIONS, manifest.annotations)
     problems = [problem] if problem else []
-    records = [] if problems else parse_annotations(folder / ANNOTATIONS)[1]
+    records = [] if problems else parse_annotations(folder / ANNOTATIONS, required=PACK_KEYS)[1]
     clip_ids = {(r["keypoint_path"], r["frame_start"]): r["clip_id"] for r in records}
     for shard in manifest.shards:
         damaged: dict[str, str] = {}

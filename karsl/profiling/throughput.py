@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from karsl.datasets import KeypointDataset
-from karsl.datasets.batching import compiled
+from karsl.datasets.batching import compiled, uncompiled_reason
 from karsl.datasets.pipeline import Pipeline
 from karsl.datasets.transforms.labels import MapLabels
 from karsl.datasets.tree import resolve_leaves
@@ -262,7 +262,7 @@ def advice(results: Sequence[Throughput], stages: Stages | None, *, collate_name
 def _batching_advice(stages: Stages, collate_name: str) -> list[str]:
     """Return why samples, or some of their transforms, are made one by one."""
     if compiled() is None:
-        return ["samples are made one by one because numba is not installed: pip install 'karsl[fast]'"]
+        return [f"samples are made one by one because {uncompiled_reason()}"]
     if not stages.batched:
         return [
             "samples are made one by one; whole batches need a known skeleton, a pipeline that starts with LoadKeypoints, "

@@ -12,7 +12,7 @@ from karsl.skeletons.skeleton import Skeleton
 
 _ALL: tuple[Callable[[], Skeleton], ...] = (
     *(mediapipe.karsl_184, mediapipe.holistic_543, layouts.msl_226, layouts.hand_42, layouts.mp_75, layouts.kaggle_543),
-    *(layouts.asl_app_108, layouts.spoter_54, layouts.coco_17, layouts.openpose_137),
+    *(layouts.asl_app_108, layouts.spoter_54, layouts.coco_17, layouts.openpose_137, layouts.coco_wholebody_133),
 )
 _FACTORIES: dict[str, Callable[[], Skeleton]] = {factory.__name__: factory for factory in _ALL}
 _registered: dict[str, Skeleton] = {}
@@ -45,6 +45,8 @@ def get_skeleton(name: str | Mapping[str, Any] | Skeleton) -> Skeleton:
         return name
     if isinstance(name, Mapping):
         return _from_description(name)
+    if not isinstance(name, str):
+        raise SkeletonError(f"skeleton={name!r}; expected a name, {_EXAMPLES}")
     if name in _registered:
         return _registered[name]
     if name in _FACTORIES:
@@ -60,11 +62,22 @@ def _create(name: str) -> Skeleton:
 
 def _from_description(cfg: Mapping[str, Any]) -> Skeleton:
     keys = set(cfg)
-    if keys == {"name", "select"} and isinstance(cfg["select"], (list, tuple)):
+    if keys == {"name", "select"} and _is_texts(cfg["select"]):
         return _select(get_skeleton(cfg["name"]), tuple(cfg["select"]))
-    if keys in ({"name", "parts"}, {"name", "parts", "bones"}):
-        return Skeleton(cfg["name"], tuple((group, tuple(names)) for group, names in cfg["parts"]), cfg.get("bones", ()))
+    if keys in ({"name", "parts"}, {"name", "parts", "bones"}) and isinstance(cfg["name"], str):
+        parts, bones = cfg["parts"], cfg.get("bones", ())
+        is_named = _is_pairs(parts) and all(isinstance(group, str) and _is_texts(names) for group, names in parts)
+        if is_named and _is_pairs(bones) and all(map(_is_texts, bones)):
+            return Skeleton(cfg["name"], tuple((group, tuple(names)) for group, names in parts), bones)
     raise SkeletonError(f"skeleton={dict(cfg)!r}; expected a name, {_EXAMPLES}")
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
+
+
+def _is_pairs(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(item, (list, tuple)) and len(item) == 2 for item in value)
 
 
 @lru_cache(maxsize=64)

@@ -32,6 +32,23 @@ def coco_17() -> Skeleton:
     return mediapipe_skeleton("coco_17", ("pose", (*_COCO_HEAD, *limbs)), bones=_COCO_HEAD_BONES)
 
 
+def coco_wholebody_133() -> Skeleton:
+    """COCO-WholeBody, as in RTMPose, RTMW and DWPose: body 17 and feet 6, face 68, left hand 21, right hand 21.
+
+    Source: https://github.com/jin-s13/COCO-WholeBody/blob/master/data_format.md
+    """
+    feet = tuple(f"{s}_{point}" for s in ("left", "right") for point in ("big_toe", "small_toe", "heel"))
+    foot_bones = tuple((f"{s}_ankle", f"{s}_{point}") for s in ("left", "right") for point in ("big_toe", "small_toe"))
+    return mediapipe_skeleton(
+        "coco_wholebody_133",
+        ("pose", (*coco_17().names, *feet)),
+        ("face", FACE_70[:68]),
+        ("lh", hand("left")),
+        ("rh", hand("right")),
+        bones=(*_COCO_HEAD_BONES, *foot_bones, *_FACE_68_BONES),
+    )
+
+
 def hand_42() -> Skeleton:
     """Both hands of MediaPipe: left hand 21, right hand 21."""
     return mediapipe_skeleton("hand_42", ("lh", hand("left")), ("rh", hand("right")))
@@ -116,14 +133,20 @@ FACE_70: tuple[str, ...] = _face_70()
 """Name of each face point by its OpenPose number: the 68 of iBUG 300-W, counted from the signer's right, and two pupils."""
 
 
+_FACE_68_BONES = tuple(
+    (FACE_70[a], FACE_70[b])
+    for line in (*_FACE_70_LINES, *((*ring, ring[0]) for ring in _FACE_70_RINGS))
+    for a, b in zip(line[:-1], line[1:], strict=True)
+)
+
+
 def _openpose_bones() -> tuple[tuple[str, str], ...]:
     chains: list[tuple[str, ...]] = [("nose", "neck", "mid_hip"), ("right_eye", "nose", "left_eye")]
     for side in ("right", "left"):
         chains += [("neck", f"{side}_shoulder"), ("mid_hip", f"{side}_hip"), (f"{side}_eye", f"{side}_ear")]
         chains += [(f"{side}_ankle", f"{side}_big_toe", f"{side}_small_toe")]
-    chains += [tuple(FACE_70[n] for n in line) for line in _FACE_70_LINES]
-    chains += [tuple(FACE_70[n] for n in (*ring, ring[0])) for ring in _FACE_70_RINGS]
-    return tuple(pair for chain in chains for pair in zip(chain[:-1], chain[1:], strict=True))
+    pairs = (pair for chain in chains for pair in zip(chain[:-1], chain[1:], strict=True))
+    return (*pairs, *_FACE_68_BONES)
 
 
 def openpose_137() -> Skeleton:

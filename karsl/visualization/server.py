@@ -13,6 +13,7 @@ DNS rebinding: a foreign page whose name resolves to 127.0.0.1.
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 import sys
@@ -28,16 +29,18 @@ from urllib.parse import unquote
 import numpy as np
 
 from karsl.errors import ConfigError, KarslError
+from karsl.io.paced_reader import PacedReader
 from karsl.io.pack_reader import Pack
 from karsl.visualization.clips.select import ClipFilter, ClipTable, shown_stages
 from karsl.visualization.draw.palette import group_styles
 from karsl.visualization.page import clip_link, clip_metadata, encode_clip, encode_index, index_row, page_html
 from karsl.visualization.page.clip import page_clip, source_metadata, unique_link
 from karsl.visualization.page.encode import text_codes
+from karsl.visualization.video import add_video
 
 LOOPBACK = "127.0.0.1"
 MAX_CLIENTS = 256  # concurrent; further ones get 503
-_TIMEOUT_S = 15  # of an idle client
+_TIMEOUT_S = 15  # of a client, for its request and for the response
 _MAX_CACHED_CLIPS = 32  # about 50 KB each
 _HOSTS = ("127.0.0.1", "localhost", "[::1]")
 _POLICY = re.compile(rb'http-equiv="Content-Security-Policy" content="([^"]*)"')
@@ -63,6 +66,7 @@ class ClipServerState:
         indices: Only these clips of the dataset. Empty uses all.
         sort: Order of the list.
         mode, augmentations, seed: As in `shown_stages`.
+        video: Folder of the videos to draw loaded clips over, as in `add_video`. None draws no video.
 
     Raises:
         ConfigError: If no clip remains, or the dataset cannot be browsed.
@@ -79,6 +83,7 @@ class ClipServerState:
         mode: str = "pipeline",
         augmentations: int = 1,
         seed: int | None = None,
+        video: str | None = None,
     ) -> None:
         self._table, clip_filter = ClipTable(dataset, indices), clip_filter or ClipFilter()
         self._rows = self._table.sort(self._table.rows(clip_filter), sort)
@@ -86,6 +91,7 @@ class ClipServerState:
             raise ConfigError(f"no clip of {clip_filter} among {self._table.summary()}")
         self._stages = partial(shown_stages, mode=mode, augmentations=augmentations, seed=seed)
         self._title, self._metadata = source, dict(source_metadata(source, dataset, shown=len(self._rows)))
+        self._video = video
         used: dict[str, int] = {}
         self._links = {unique_link(clip_link(self._table.clip_ids[row]), used): row for row in self._rows.tolist()}
         self._cache: OrderedDict[str, bytes] = OrderedDict()
@@ -129,7 +135,9 @@ class ClipServerState:
         with self._lock:  # custom transforms may use the random generators of the process
             if link not in self._cache:
                 clip = self._table.clip_ref(row)
-                payload = encode_clip(replace(page_clip(clip, *self._stages(clip)), link=link))
+                stages, views = self._stages(clip)
+                stages = stages if self._video is None else add_video(clip, stages, self._video)
+                payload = encode_clip(replace(page_clip(clip, stages, views), link=link))
                 self._cache[link] = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
             self._cache.move_to_end(link)
             while len(self._cache) > _MAX_CACHED_CLIPS:
@@ -244,6 +252,12 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "karsl", ""
     timeout = _TIMEOUT_S
 
+    def setup(self) -> None:
+        """Bound the time of the entire request: a byte now and then does not keep a place."""
+        super().setup()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(PacedReader(self.connection, seconds=_TIMEOUT_S))
+
     def do_GET(self) -> None:
         rejection = self._check_request()
         if rejection:
@@ -303,6 +317,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers: dict[str, str] | None = None,
     ) -> None:
         self.close_connection = True
+        self.connection.settimeout(_TIMEOUT_S)  # to send all of it; the request may have left less
         self.send_response(status)
         content = {"Content-Type": mime_type, "Content-Length": str(len(body)), "Connection": "close"}
         for name, value in {**content, "Content-Security-Policy": policy, **_HEADERS, **(headers or {})}.items():

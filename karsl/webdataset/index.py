@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import math
 import mmap
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from xxhash import xxh3_64, xxh3_64_hexdigest, xxh3_64_intdigest
 
 from karsl.errors import CorruptRecordError
-from karsl.io.addresses import CLIP_DTYPES, ClipLayout, check_integers, row_offset
+from karsl.io.addresses import CLIP_DTYPES, ClipLayout, row_offset
 from karsl.io.atomic import atomic_path
 from karsl.io.clip import canonical_clip, shape_problem
+from karsl.schema import Count, UInt64, convert, parse_json
 from karsl.webdataset.samples import TarMember, clip_extension, group_samples, list_tar, npy_header, read_sample_json
 
 SUFFIX = ".index"
@@ -27,8 +29,7 @@ _CLIPS_KEY = ',"clips":'  # the last key of an index file
 _MAPPABLE = (np.dtype("<f2"), np.dtype("<f4"))
 
 
-@dataclass(frozen=True)
-class TarClip:
+class TarClip(msgspec.Struct, frozen=True, rename={"metadata": "facts"}):
     """One clip of a tar.
 
     Attributes:
@@ -41,15 +42,14 @@ class TarClip:
     """
 
     key: str
-    start: int
-    frames: int
+    start: Annotated[int, msgspec.Meta(ge=-1, le=(1 << 63) - 1)]
+    frames: Count
     dtype: str
-    xxh3: int
-    metadata: dict
+    xxh3: UInt64
+    metadata: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class TarIndex:
+class TarIndex(msgspec.Struct, frozen=True, rename={"skipped": "others"}):
     """Index of a tar.
 
     Attributes:
@@ -60,19 +60,17 @@ class TarIndex:
         clips: Clips in the order of the archive.
     """
 
-    size: int
+    size: Count
     mtime_ns: int
     xxh3: str
-    num_keypoints: int
+    num_keypoints: Count
     mapped: bool
-    skipped: int
+    skipped: Count
     clips: tuple[TarClip, ...]
 
     def write(self, path: Path) -> None:
         """Write the index file atomically."""
-        fields = {_FILE_KEYS.get(name, name): value for name, value in asdict(self).items()}
-        fields["clips"] = [{_FILE_KEYS.get(name, name): value for name, value in clip.items()} for clip in fields["clips"]]
-        body = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+        body = json.dumps(msgspec.to_builtins(self), ensure_ascii=False, separators=(",", ":"))
         head = json.dumps({"form": _FORMAT, "xxh3": xxh3_64_hexdigest(body.encode())})
         with atomic_path(path) as temp:
             temp.write_text(f"{head}\n{body}\n", encoding="utf-8")
@@ -88,44 +86,35 @@ class TarIndex:
         Raises:
             CorruptRecordError: If the file is damaged or has another format.
         """
+        remedy = "remove it to have it made again"
         try:
             head, body, _ = path.read_text(encoding="utf-8").split("\n")
-            header = json.loads(head)
-            if header.get("form") != _FORMAT or header.get("xxh3") != xxh3_64_hexdigest(body.encode()):
+            if parse_json(head) != {"form": _FORMAT, "xxh3": xxh3_64_hexdigest(body.encode())}:
                 raise ValueError("its checksum is not that of its content")
-            fields = json.loads(body if clips else body.partition(_CLIPS_KEY)[0] + _CLIPS_KEY + "[]}")
-            fields["skipped"] = fields.pop("others")
-            fields["clips"] = tuple(TarClip(metadata=clip.pop("facts"), **clip) for clip in fields["clips"])
-            index = cls(**fields)
-            _check_addresses(index)
-            return index
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise CorruptRecordError(f"{path}: a damaged tar index ({error}); remove it to have it made again") from error
+            content = parse_json(body if clips else body.partition(_CLIPS_KEY)[0] + _CLIPS_KEY + "[]}")
+        except ValueError as error:
+            raise CorruptRecordError(f"{path}: a damaged tar index ({error}); {remedy}") from error
+        index = convert(content, cls, where=path, error=CorruptRecordError, remedy=remedy)
+        _check_addresses(index, path, remedy)
+        return index
 
 
-def _check_addresses(index: TarIndex) -> None:
-    """Check that every clip that is read in place is inside the tar, whoever wrote the index.
+def _check_addresses(index: TarIndex, path: Path, remedy: str) -> None:
+    """Check that every clip that is read in place is inside the tar, since an index may be of another tar or writer.
 
     Raises:
-        ValueError: If one is not; the text names it.
+        CorruptRecordError: If one is not.
     """
-    check_integers("the index", size=index.size, num_keypoints=index.num_keypoints)
     frame_bytes = {name: ClipLayout(dtype, index.num_keypoints).frame_bytes for name, dtype in CLIP_DTYPES.items()}
     for clip in index.clips:
-        where = f"clip {clip.key!r}"
-        check_integers(where, start=clip.start, frames=clip.frames, xxh3=clip.xxh3)
-        if not isinstance(clip.metadata, dict) or not 0 <= clip.xxh3 < 1 << 64:
-            raise ValueError(f"{where} has no metadata or checksum")
         if clip.start < 0 and not index.mapped:
             continue
-        size = frame_bytes.get(clip.dtype, 0) if isinstance(clip.dtype, str) else 0
+        size = frame_bytes.get(clip.dtype, 0)
         if size < 1 or row_offset(clip.start, clip.frames, 1, size, index.size) < 0:
-            text = f"{clip.frames} frames of {clip.dtype} at byte {clip.start} are not in a tar of {index.size} bytes"
-            raise ValueError(f"{where}: {text}")
-
-
-_FILE_KEYS = {"skipped": "others", "metadata": "facts"}
-"""Keys of an index file that differ from the names of the attributes."""
+            raise CorruptRecordError(
+                f"{path}: clip {clip.key!r}: {clip.frames} frames of {clip.dtype} at byte {clip.start} are not in a tar of "
+                f"{index.size} bytes; {remedy}"
+            )
 
 
 def index_tar(path: str | Path, *, member: str | None = None, nonfinite: str = "raise") -> TarIndex:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
-import json
 import lzma
 import mmap
 import tarfile
@@ -22,6 +21,7 @@ from karsl.errors import AnnotationError, CorruptRecordError
 from karsl.io.annotations import LOCATOR_KEYS
 from karsl.io.npy import BROKEN_ARCHIVE, MAX_HEADER, array_from, read_header
 from karsl.io.npz import check_unpacked_size
+from karsl.schema import parse_json, whole_number
 
 _BLOCK_BYTES = 512
 _CHUNK_BYTES = 1 << 20
@@ -226,13 +226,19 @@ def read_sample_json(sample: Mapping[str, bytes], where: str) -> dict:
         {'signer': '01', 'label': 3}
     """
     try:
-        label = {"label": int(sample["cls"])} if "cls" in sample else {}
-        metadata = json.loads(sample["json"]) if "json" in sample else {}
+        metadata = parse_json(sample["json"]) if "json" in sample else {}
     except ValueError as error:
-        raise CorruptRecordError(f"{where}: its .json or .cls cannot be read ({error}); write the sample again") from error
+        raise CorruptRecordError(f"{where}: its .json cannot be read ({error}); write the sample again") from error
     if not isinstance(metadata, dict):
         raise CorruptRecordError(f"{where}: its .json holds a {type(metadata).__name__}; an object is expected")
-    return metadata | label
+    if "cls" not in sample:
+        return metadata
+    label = whole_number(sample["cls"])
+    if label is None:
+        raise CorruptRecordError(
+            f"{where}: its .cls holds {sample['cls'][:20]!r}, which is no number; write the sample again"
+        )
+    return metadata | {"label": label}
 
 
 def to_record(key: str, metadata: Mapping[str, Any], signs: Mapping[int, int], where: str) -> dict:
@@ -260,10 +266,11 @@ def to_record(key: str, metadata: Mapping[str, Any], signs: Mapping[int, int], w
     label, sign = record.pop("label", None), record.get("sign")
     if label is None and isinstance(sign, int):
         label = signs.get(sign)
-    if isinstance(label, float) and label.is_integer():
-        label = int(label)
-    if label is not None and (not isinstance(label, int) or isinstance(label, bool)):
+    if label is None:
+        return record
+    number = whole_number(label)
+    if number is None:
         raise AnnotationError(
             f"{where}: sample {key!r} has label {label!r}, not an integer; correct its .json, or give the label in a .cls"
         )
-    return record if label is None else {**record, "label": label}
+    return {**record, "label": number}

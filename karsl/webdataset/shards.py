@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from glob import glob, has_magic
+from itertools import islice
 from pathlib import Path
 from urllib.error import HTTPError
 
 from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError, FetchError
+from karsl.io.annotations import shorten
 from karsl.io.hashing import file_xxh3
-from karsl.io.remote import is_remote
+from karsl.io.remote import is_remote, local_path
 from karsl.io.remote_cache import SPARSE, FileCache, Span, fetch_ranges_sparse
 from karsl.webdataset.index import SUFFIX, TarIndex, find_indexes, load_index
 from karsl.webdataset.samples import group_samples, is_compressed, iter_tar
@@ -22,7 +24,8 @@ from karsl.webdataset.write import TARS, read_tars, repack_tar
 
 _ABSENT_STATUS = (403, 404, 410)
 _BRACES = re.compile(r"\{([^{}]*)\}")
-_NUMBERS = re.compile(r"(\d+)\.\.(\d+)")
+_NUMBERS = re.compile(r"(\d{1,18})\.\.(\d{1,18})")
+_MAX_NAMES = 100_000
 _TAR = re.compile(r"\.(tar(\.(gz|bz2|xz|zst))?|tgz)$")
 
 
@@ -114,7 +117,10 @@ class TarShards:
             self._fetch_copy(name)
         elif is_remote(name) and not self.cache.has(name):
             index = self._remote_index(name)
-            self.cache.get(name, check=None if index is None else lambda part: _check_download(name, part, index))
+            if index is None:
+                self.cache.get(name)
+            else:
+                self.cache.get(name, check=lambda part: _check_download(name, part, index), size=index.size)
 
     def paths(self, name: str) -> tuple[Path, Path]:
         """Return the two paths at which a tar may be mapped, its own and its copy's; `index` decides between them."""
@@ -189,7 +195,7 @@ def shard_names(patterns: str | Path | Iterable[str | Path]) -> list[str]:
         if is_remote(pattern):
             names.append(pattern)
             continue
-        path = Path(pattern.removeprefix("file://"))
+        path = Path(local_path(pattern))
         found = list_tars(path) if path.is_dir() else sorted(glob(str(path))) if has_magic(str(path)) else [str(path)]
         if not found or not all(Path(p).is_file() for p in found):
             raise DatasetNotFoundError(f"no shard {str(path)!r}; expected a tar, a folder of tars or clips-{{00..12}}.tar")
@@ -204,27 +210,35 @@ def expand_braces(pattern: str) -> list[str]:
     """Expand braces as a shell does; they can be nested.
 
     Raises:
-        ConfigError: If a brace is not closed or a range is descending.
+        ConfigError: If a brace is not closed, a range is descending, or there are more than 100,000 names.
 
     Example:
         >>> expand_braces("x-{08..10}.{tar,idx}")
         ['x-08.tar', 'x-08.idx', 'x-09.tar', 'x-09.idx', 'x-10.tar', 'x-10.idx']
     """
+    names = list(islice(_expand(pattern), _MAX_NAMES + 1))
+    if len(names) > _MAX_NAMES:
+        raise ConfigError(f"{shorten(pattern)} stands for more than {_MAX_NAMES:,} names; is a number too long?")
+    return names
+
+
+def _expand(pattern: str) -> Iterator[str]:
     match = _BRACES.search(pattern)
     if match is None:
         if "{" in pattern or "}" in pattern:
             raise ConfigError(f"{pattern!r}: a brace is not closed; write clips-{{000000..000012}}.tar or {{a,b}}.tar")
-        return [pattern]
+        yield pattern
+        return
     numbers = _NUMBERS.fullmatch(match[1])
+    alternatives: Iterable[str] = match[1].split(",")
     if numbers:
         first, last = int(numbers[1]), int(numbers[2])
         if first > last:
             raise ConfigError(f"{pattern!r}: {match[0]} runs backwards; put the smaller number first")
-        alternatives = [f"{number:0{len(numbers[1])}d}" for number in range(first, last + 1)]
-    else:
-        alternatives = match[1].split(",")
+        alternatives = (f"{number:0{len(numbers[1])}d}" for number in range(first, last + 1))
     head, tail = pattern[: match.start()], pattern[match.end() :]
-    return [name for alternative in alternatives for name in expand_braces(f"{head}{alternative}{tail}")]
+    for alternative in alternatives:
+        yield from _expand(f"{head}{alternative}{tail}")
 
 
 def is_tar_name(name: str) -> bool:

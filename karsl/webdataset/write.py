@@ -4,25 +4,45 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from karsl.errors import AnnotationError, ConfigError, CorruptRecordError
-from karsl.io.annotations import LOCATOR_KEYS
+from karsl.io.annotations import LOCATOR_KEYS, is_file_name, shorten, split_annotation
 from karsl.io.atomic import atomic_path
 from karsl.io.clip import canonical_clip, shape_problem, to_float16, value_problem
+from karsl.schema import convert, read_json
 from karsl.skeletons import Skeleton
 from karsl.webdataset.index import SUFFIX, index_tar
 from karsl.webdataset.samples import clip_extension, group_samples, iter_tar, read_array, read_sample_json
 
 TARS = "tars.json"
 _SHARD = re.compile(r"clips-\d{6,}\.tar")
+_SPECIAL = re.compile(r"[\x00-\x1f\x7f\\{}*?\[\]#:]")  # of patterns, addresses and Windows paths
+_MAX_NAME_BYTES = 200  # file systems allow 255, and the cache appends suffixes
 _TEMPORARY = re.compile(r"\.clips-\d{6,}\..*part\.tar")  # of `atomic_path`
+
+
+@dataclass(frozen=True)
+class _Tar:
+    """Entry of a tar in `tars.json`; other keys are for readers of the file."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class _Tars:
+    """Content of `tars.json`."""
+
+    metainfo: dict
+    tars: list[_Tar]
 
 
 def write_tars(
@@ -93,11 +113,22 @@ def read_tars(path: Path) -> dict:
     """
     if not path.is_file():
         return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {"metainfo": dict(content["metainfo"]), "tars": [str(tar["name"]) for tar in content["tars"]]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise AnnotationError(f"{path}: not readable ({error!r}); write the tars again, or remove it") from error
+    remedy = "write the tars again, or remove it"
+    content = read_json(path, error=AnnotationError, remedy=remedy)
+    stored = convert(content, _Tars, where=path, error=AnnotationError, remedy=remedy)
+    metainfo, _ = split_annotation({"metainfo": stored.metainfo, "data_list": []}, path)
+    names = [tar.name for tar in stored.tars]
+    wrong = next((name for name in names if not _is_tar_name(name)), None)
+    if wrong is not None:
+        raise AnnotationError(f"{path}: {shorten(wrong)} is no name of a tar in its folder; do not trust it, write it again")
+    return {"metainfo": metainfo, "tars": names}
+
+
+def _is_tar_name(name: str) -> bool:
+    """Return True for a file in the same folder or a subfolder; False for other folders, addresses and patterns."""
+    parts = name.split("/")
+    fits = all(part not in ("", ".", "..") and len(os.fsencode(part)) <= _MAX_NAME_BYTES for part in parts)
+    return is_file_name(name) and _SPECIAL.search(name) is None and fits
 
 
 def repack_tar(path: str | Path, out: Path, *, member: str | None = None, nonfinite: str = "raise") -> int:

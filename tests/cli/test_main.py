@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -125,6 +126,48 @@ def test_a_disk_that_takes_nothing_more_is_named(command, capsys, number):
     assert cli.main(["train", "config.py"]) == 2
     remedy = "write to another location" if number == errno.EROFS else "free some space, or write to another location"
     assert capsys.readouterr().err == f"karsl train: {os.strerror(number).lower()}: 'out/x.json'; {remedy}\n"
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_letters_that_the_output_cannot_encode_are_escaped(encoding):
+    code = "from karsl.cli.main import main; main(['\\u0645']); print('\\u0645\\udcff')"
+    env = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=False)
+    meem = "\u0645".encode(encoding, "backslashreplace")
+    assert done.returncode == 0
+    assert done.stderr.startswith(b"karsl: unknown command '" + meem + b"'")
+    assert done.stdout.strip() == meem + b"\\udcff", "a file name that is not UTF-8, on every output"
+
+
+def test_semaphores_without_shared_memory_are_one_line_with_a_remedy(command, capsys, monkeypatch):
+    class NoSemaphore:
+        SEM_VALUE_MAX = 1
+
+        def __init__(self, *args) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setattr("multiprocessing.synchronize._multiprocessing.SemLock", NoSemaphore)
+    command(lambda args: multiprocessing.get_context("fork").Queue())
+    assert cli.main(["train", "config.py"]) == 2
+    expected = "karsl train: no shared memory for workers (No space left on device); enlarge /dev/shm"
+    assert capsys.readouterr().err.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)", "enlarge /dev/shm"),
+        ("could not determine the home directory for '~/.cache', set an absolute HOME", "set HOME or XDG_CACHE_HOME"),
+    ],
+)
+def test_errors_of_libraries_about_the_machine_are_one_line_with_a_remedy(command, capsys, text, remedy):
+    def run(args):
+        raise RuntimeError(text)
+
+    command(run)
+    assert cli.main(["train", "config.py"]) == 2
+    assert f"{text}; {remedy}" in capsys.readouterr().err
 
 
 def test_other_errors_of_the_system_are_not_hidden(command):

@@ -13,7 +13,7 @@ from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset, R
 from mmengine.logging import MMLogger
 
 from karsl.datasets import KeypointDataset
-from karsl.errors import AnnotationError, ConfigError, DatasetNotFoundError, TransformError
+from karsl.errors import AnnotationError, AnnotationTypeError, ConfigError, TransformError
 
 RECORDS = [{"keypoint_path": f"{i}.npz", "label": i % 3, "weights": [0.5, i]} for i in range(7)]
 ANNOTATION = {"metainfo": {"task": "signs", "classes": ["x", "y", "z"]}, "data_list": RECORDS}
@@ -192,13 +192,27 @@ def test_a_prefix_that_is_no_string_is_rejected():
         KeypointDataset("a.json", data_prefix={"keypoint_path": ["p"]}, lazy_init=True)
 
 
+def with_record(**values) -> str:
+    """An annotation file of one record."""
+    return json.dumps({"metainfo": {}, "data_list": [{"keypoint_path": "a.npy", **values}]})
+
+
 @pytest.mark.parametrize(
     ("content", "error", "words"),
     [
+        ("[1]", AnnotationTypeError, "contains a dict, this one a list"),
         ("[1]", TypeError, "contains a dict, this one a list"),
         ("{", AnnotationError, "not readable"),
         ('{"data_list": []}', AnnotationError, r"no key \['metainfo'\]"),
         ('{"metainfo": {}, "data_list": [{"label": 1}]}', AnnotationError, "a record has no 'keypoint_path'"),
+        ("[" * 3000 + "]" * 3000, AnnotationError, "not readable .it nests too deeply"),
+        (with_record(label="hello"), AnnotationError, "record 0 has label='hello'; a whole number is expected"),
+        (with_record(label=float("nan")), AnnotationError, "record 0 has label=nan; a whole number is expected"),
+        (with_record(label=10**12), AnnotationError, "label 1000000000000; 1 clip without named classes"),
+        (with_record(frame_start=0), AnnotationError, "record 0 has no 'num_frames'; add it"),
+        (with_record(split=["train"]), AnnotationError, r"record 0 has split=\['train'\]; a string is expected"),
+        (with_record(keypoint_path=5), AnnotationError, "a record has keypoint_path=5; a string is expected"),
+        ('{"metainfo": {"skeleton": [1]}, "data_list": []}', AnnotationError, "metainfo: skeleton: expected"),
     ],
 )
 def test_an_invalid_annotation_file_is_named_with_its_problem(tmp_path, content, error, words):
@@ -294,8 +308,10 @@ def test_a_label_outside_the_classes_is_named(tmp_path, label, serialize_data):
     assert len(KeypointDataset("ann.json", filter_cfg={"labels": [0, 1]}, **options)) == 2
 
 
-def test_a_filter_by_length_of_records_without_lengths_finds_nothing(root):
-    with pytest.raises(DatasetNotFoundError, match="for min_frames 1; the longest has 0 frames"):
+def test_a_filter_by_length_needs_the_length_of_every_record(root):
+    with pytest.raises(
+        ConfigError, match="min_frames=1 needs 'num_frames' in every record, a clip has none; 'karsl prepare'"
+    ):
         KeypointDataset("ann.json", data_root=str(root), data_prefix=PREFIX, filter_cfg={"min_frames": 1})
 
 
@@ -400,3 +416,19 @@ def test_data_bytes_and_data_address_have_mmengines_meaning(pair):
     assert len(dataset.data_address) == 7
     assert dataset.data_address[-1] == len(dataset.data_bytes)
     assert (np.diff(dataset.data_address) > 0).all()
+
+
+def test_values_of_files_cannot_set_columns_and_whole_numbers_of_every_spelling_are_read(tmp_path):
+    values = dict(num_frames=9.0, label="3", pack="/etc/passwd", keypoint_path="01-train\\1.npy")
+    (tmp_path / "01-train").mkdir()
+    (tmp_path / "01-train" / "1.npy").touch()
+    (tmp_path / "ann.json").write_text(with_record(**values))
+    record = KeypointDataset("ann.json", data_root=str(tmp_path), index_cache=None).get_data_info(0)
+    path = str(tmp_path / "01-train/1.npy")  # `\\` of Windows
+    assert record == {"num_frames": 9, "label": 3, "keypoint_path": path, "sample_idx": 0}
+
+
+def test_a_label_that_is_needed_and_absent_is_named(tmp_path):
+    (tmp_path / "ann.json").write_text(with_record(clip_id="c"))
+    with pytest.raises(AnnotationError, match="clip 'c' has no 'label', which is needed here"):
+        KeypointDataset("ann.json", data_root=str(tmp_path), index_cache=None).get_cat_ids(0)

@@ -226,3 +226,43 @@ def test_seven_hundred_subsets_fit_under_the_usual_limit_of_open_files(corpus):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     subsets[0].set_epoch(5)
     assert [subset._epoch_state.epoch for subset in subsets[:2]] == [5, 0]
+
+
+@pytest.fixture
+def no_shared_memory(monkeypatch):
+    """As with no `/dev/shm`, or a full one: the error of torch."""
+
+    def fail(size: int) -> None:
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+
+    monkeypatch.setattr(torch.UntypedStorage, "_new_shared", fail)
+    monkeypatch.setattr("karsl.datasets.state._Block.latest", None)
+
+
+@pytest.mark.usefixtures("no_shared_memory")
+def test_without_shared_memory_a_dataset_works_and_a_warning_gives_the_remedy(corpus, capsys):
+    dataset = dataset_of(corpus, seed=9)
+    dataset.set_epoch(3)
+    assert dataset[3]["inputs"].shape == (8, 184, 3)
+    assert dataset._epoch_state.epoch == 3
+    warned = capsys.readouterr()
+    assert (warned.out + warned.err).count("use num_workers=0") == 1
+
+
+@pytest.mark.usefixtures("no_shared_memory")
+def test_without_shared_memory_forked_processes_see_what_the_other_writes():
+    numbers = SharedInts([5])
+    pid = os.fork()
+    if pid == 0:
+        numbers._block.owner = os.getpid()  # as a worker, which makes no copy
+        numbers[0] = 7
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert numbers[0] == 7
+
+
+@pytest.mark.usefixtures("no_shared_memory")
+def test_without_shared_memory_a_dataset_for_started_workers_is_one_sentence(corpus):
+    loader = DataLoader(dataset_of(corpus, seed=9), num_workers=1, multiprocessing_context="spawn")
+    with pytest.raises(ConfigError, match="no shared memory for the seed and epoch of workers; enlarge /dev/shm"):
+        next(iter(loader))

@@ -109,3 +109,13 @@ def test_arrays_of_any_shape_type_and_order_come_back(array):
             found = load_safe_pickle(path, trusted=True)
             assert found.dtype == array.dtype
             np.testing.assert_array_equal(found, array)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\x80\x04Nr\xff\xff\xff\x7f.", b"Np9999999999\n.", b"\x80\x04\x8e" + (1 << 60).to_bytes(8, "little") + b"abc."],
+    ids=["LONG_BINPUT", "PUT", "BINBYTES8"],
+)
+def test_a_file_that_asks_for_more_memory_than_it_has_bytes_is_rejected(dump, content):
+    with pytest.raises(CorruptRecordError, match="not a pickle of plain data"):
+        load_safe_pickle(dump(content), trusted=True)

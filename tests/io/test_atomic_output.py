@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 from filelock import Timeout
 
-from karsl.errors import ConfigError
+from karsl.datasets.index.cache import open_or_build
+from karsl.errors import ConfigError, PackError
 from karsl.formats import convert, open_clips
-from karsl.io.atomic import atomic_output
+from karsl.io.atomic import atomic_output, exclusive_lock
+from karsl.io.remote_cache import FileCache
 
 CONVERT = """
 import sys
@@ -100,6 +103,38 @@ def test_a_file_system_without_locks_is_one_error_and_nothing_is_left(tmp_path, 
     with pytest.raises(ConfigError, match="out: its folder does not support file locks"), atomic_output(tmp_path / "out"):
         pass
     assert names(tmp_path) == []
+
+
+@pytest.fixture(params=[errno.ENOLCK, errno.EOPNOTSUPP], ids=errno.errorcode.get)
+def no_locks(monkeypatch, request):
+    """As on some network file systems."""
+
+    def fail(fd: int, operation: int) -> None:
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", fail)
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_an_error_of_locks_is_one_sentence_for_every_writer_and_nothing_is_left(tmp_path):
+    (tmp_path / "out").mkdir()
+    with (
+        pytest.raises(ConfigError, match="new: its folder does not support file locks"),
+        atomic_output(tmp_path / "out" / "new"),
+    ):
+        pass
+    assert names(tmp_path / "out") == []
+    sentence = r"its file system has no file locks \(.*\); choose another folder"
+    with pytest.raises(PackError, match=sentence), exclusive_lock(tmp_path / "pack"):
+        pass
+    with pytest.raises(ConfigError, match="its file system has no file locks .*; name a folder of another file system"):
+        FileCache(tmp_path / "cache").get("x://remote/a", fetch=lambda url, target: target.write_bytes(b"1"))
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_an_index_is_built_without_locks(tmp_path):
+    records, _ = open_or_build("ab" * 16, lambda: ([{"label": 3}], {}), cache=tmp_path)
+    assert records[0] == {"label": 3}
 
 
 def test_an_error_leaves_nothing(tmp_path):

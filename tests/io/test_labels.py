@@ -4,7 +4,7 @@ import zipfile
 import pytest
 
 from karsl.errors import AnnotationError
-from karsl.io import find_label_table, read_label_table
+from karsl.io import find_label_table, labels, read_label_table
 
 
 def sheet_of(tmp_path, text, name="labels.csv"):
@@ -48,7 +48,7 @@ def test_other_files_are_rejected(tmp_path):
         read_label_table(tmp_path / "none.csv")
     with pytest.raises(AnnotationError, match="is csv, xlsx or json, not '.txt'"):
         read_label_table(sheet_of(tmp_path, "", "labels.txt"))
-    with pytest.raises(AnnotationError, match="not a readable label table"):
+    with pytest.raises(AnnotationError, match="labels.json: not readable"):
         read_label_table(sheet_of(tmp_path, "{", "labels.json"))
     pytest.importorskip("openpyxl")
     with pytest.raises(AnnotationError, match="labels.xlsx: not a readable label table .File is not a zip file.; save it"):
@@ -61,3 +61,69 @@ def test_other_files_are_rejected(tmp_path):
     with pytest.raises(AnnotationError, match="1 Arabic and 0 English words"):
         read_label_table(sheet_of(tmp_path, words, "labels.json"))
     assert find_label_table(tmp_path) is None
+
+
+HEADER = "SignID,Sign-Arabic,Sign-English\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEADER + "1,ا,a\n2,ب,b\n,,\n , ,\n",
+        (HEADER + "1,ا,a\n2,ب,b\n").replace(",", ", "),
+        HEADER + "1.0,ا,a\n2.0,ب,b\n",
+    ],
+    ids=["empty last rows", "blanks after commas", "whole numbers as floats"],
+)
+def test_a_table_is_read_as_spreadsheets_save_it(tmp_path, text):
+    table = read_label_table(sheet_of(tmp_path, text))
+    assert (table.signs, table.arabic, table.english) == ((1, 2), ("ا", "ب"), ("a", "b"))
+
+
+def test_another_separator_is_named(tmp_path):
+    with pytest.raises(
+        AnnotationError, match="row 2: no value under .*';' does not separate them; save the table with commas"
+    ):
+        read_label_table(sheet_of(tmp_path, (HEADER + "1,ا,a\n").replace(",", ";")))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", HEADER.encode() + "1,ا,a".encode("cp1256")),
+        ("a.csv", (HEADER + '1,"' + "x" * 200_000 + '",a\n').encode()),
+        ("a.json", b'{"AR_WORDS": 5, "EN_WORDS": 5}'),
+        ("a.json", b'{"AR_WORDS": [[1]], "EN_WORDS": ["a"]}'),
+        ("a.json", b"[" * 100_000),
+        ("a.xlsx", b""),
+    ],
+)
+def test_a_damaged_table_is_one_sentence(tmp_path, name, content):
+    pytest.importorskip("openpyxl")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(AnnotationError, match=rf"{name}.*; save it again, text as UTF-8$"):
+        read_label_table(tmp_path / name)
+
+
+@pytest.mark.parametrize("part", ["xl/workbook.xml", "xl/worksheets/sheet1.xml"])
+def test_a_damaged_part_of_a_workbook_is_one_sentence(tmp_path, part):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["SignID", "Sign-Arabic", "Sign-English"])
+    book.active.append([1, "ا", "a"])
+    book.save(tmp_path / "a.xlsx")
+    assert read_label_table(tmp_path / "a.xlsx").signs == (1,)
+    with zipfile.ZipFile(tmp_path / "a.xlsx") as old, zipfile.ZipFile(tmp_path / "b.xlsx", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name) if name != part else b"<broken")
+    with pytest.raises(AnnotationError, match="b.xlsx: not a readable label table"):
+        read_label_table(tmp_path / "b.xlsx")
+
+
+def test_a_workbook_that_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypatch):
+    pytest.importorskip("openpyxl")
+    monkeypatch.setattr(labels, "_MAX_XLSX_BYTES", 1000)
+    with zipfile.ZipFile(tmp_path / "a.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", b" " * 1001)
+    with pytest.raises(AnnotationError, match="1,001 bytes when unpacked, more than 1,000"):
+        read_label_table(tmp_path / "a.xlsx")

@@ -14,7 +14,7 @@ from xxhash import xxh3_64_intdigest
 from karsl.errors import ConfigError, CorruptRecordError
 from karsl.io import ClipReader, canonical_clip, list_members, readahead
 from karsl.io.addresses import ClipLayout
-from karsl.io.pack_reader import VERIFY
+from karsl.io.pack_reader import VERIFY, list_shards
 from karsl.pack import pack_records
 from karsl.skeletons import get_skeleton
 from karsl.testing.strategies import make_clip
@@ -71,12 +71,12 @@ def test_a_copy_for_another_process_starts_empty_and_reads_the_same(records, sen
     for record in records.values():
         reader.read(record, V)
     other = send(reader)
-    assert (other.cache.size, len(other._maps), other._packs) == (0, 0, {})
+    assert (other.cache.size, len(other._maps), len(other._packs)) == (0, 0, 0)
     assert (other.cache.max_size, other.verify, other.nonfinite) == (10**6, "always", "missing")
     for record in records.values():
         np.testing.assert_array_equal(other.read(record, V), reader.read(record, V))
     reader.close()
-    assert (reader.cache.size, len(reader._maps), reader._packs) == (0, 0, {})
+    assert (reader.cache.size, len(reader._maps), len(reader._packs)) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -176,3 +176,17 @@ def test_unknown_options_are_rejected():
         ClipReader(verify="first_touch")
     with pytest.raises(ConfigError, match="LoadKeypoints: nonfinite='zero'; expected 'raise' or 'missing'"):
         ClipReader(nonfinite="zero")
+
+
+def test_the_number_of_open_shards_is_bounded(tmp_path):
+    records = [{"clip_id": str(n), "label": 0, "num_frames": 6} for n in range(6)]
+    pack_records(tmp_path, {}, records, lambda r: canonical_clip(raw_clip()), skeleton=SKELETON, shard_bytes=1)
+    reader = ClipReader(max_maps=2)
+    before = len(os.listdir("/proc/self/fd"))
+    clips = [
+        reader.read({"keypoint_path": str(path), "frame_start": 0, "num_frames": 6}, V).copy()
+        for path in list_shards(tmp_path)
+    ]
+    assert len(clips) == 6
+    assert len(reader._packs) == 2
+    assert len(os.listdir("/proc/self/fd")) <= before + 2 * 3, "frames, presence and checksums of two shards"

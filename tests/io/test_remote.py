@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 from xxhash import xxh3_64_intdigest
 
-from karsl.errors import FetchError, MissingExtraError
+from karsl.errors import CorruptRecordError, FetchError, MissingExtraError
 from karsl.io import remote_cache
 from karsl.io.remote import Retry, download, merge_ranges, read_ranges
 from karsl.io.remote_cache import FileCache, Span, fetch_ranges_sparse
@@ -153,6 +153,25 @@ def test_ranges_are_written_at_their_offsets(server, tmp_path, monkeypatch, lack
     assert content == b"".join(
         [bytes(500), CONTENT[500:510], bytes(299_490), CONTENT[300_000:300_010], bytes(len(CONTENT) - 300_010)]
     )
+
+
+@pytest.mark.parametrize("span", [(-1, 5), (5, 5), (9, 5), (0, len(CONTENT) + 1), (0, 1 << 62)])
+def test_a_range_outside_the_file_is_not_requested(server, tmp_path, monkeypatch, span):
+    url, faults, _ = server
+    with pytest.raises(CorruptRecordError, match="a.bin: bytes .* are no clip in a file of 1,024,000 bytes"):
+        fetch_ranges_sparse(url, tmp_path / "a.clips", len(CONTENT), [Span(*span, 0)], retry=QUICK)
+    monkeypatch.setattr(os, "ftruncate", lambda fd, size: os.stat("/absent"))
+    with pytest.raises(FetchError, match="no room for a file of 4,611,686,018,427,387,904 bytes .*; is its index right"):
+        fetch_ranges_sparse(url, tmp_path / "b.clips", 1 << 62, [Span(0, 5, 0)], retry=QUICK)
+    assert faults.asked == []
+
+
+def test_the_known_size_of_a_file_bounds_its_download(server, tmp_path):
+    url, _, _ = server
+    cache = FileCache(tmp_path / "cache", retry=QUICK)
+    with pytest.raises(FetchError, match="declares 1,024,000 bytes, more than 1,023,999"):
+        cache.get(url, size=len(CONTENT) - 1)
+    assert cache.get(url, size=len(CONTENT)).read_bytes() == CONTENT
 
 
 def test_other_schemes_are_fsspecs(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import random
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 
 from karsl.datasets import KeypointDataset, keypoint_collate
-from karsl.errors import CorruptRecordError, KarslError, TransformError
+from karsl.errors import CorruptRecordError, KarslError, PackError, TransformError
 from karsl.io.pack_reader import Pack
+from karsl.pack import manifest
 from karsl.pack.manifest import Manifest
 from karsl.pack.verify import verify_pack
 from tests.pack.packed_clips import SKELETON
@@ -187,8 +189,33 @@ def test_the_manifest_is_of_this_format(pack):
         ('"version"', '"versiom"', "is of version None, this karsl reads 1"),
         ('"karsl pack"', '"other"', "is not the manifest of a pack"),
         ('"float16"', '"float32"', "its checksum differs"),
-        ("{", "", "cannot be read"),
+        ("{", "", "not readable"),
     ):
         path.write_text(text.replace(old, new, 1), encoding="utf-8")
         with pytest.raises(KarslError, match=words):
             Manifest.read(pack)
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda m: m.update(shards=5), "shards: expected array, got int"),
+        (lambda m: m["shards"][0].update(files=[]), r"shards\[0\].files: expected object"),
+        (lambda m: m["shards"][0]["files"]["frames-00000.npy"].update(bytes="x"), "bytes: expected int, got str"),
+        (lambda m: m["shards"][0]["files"]["frames-00000.npy"].update(bytes=-1), "bytes: expected int >= 0"),
+        (lambda m: m["shards"][0].update(removed=[10**6]), "shard frames-00000.npy of . clips has others removed"),
+        (lambda m: m["shards"][0].update(extra=1), "has keys that this karsl does not write"),
+        (lambda m: m["shards"][0].pop("num_frames"), "missing required field num_frames"),
+        (lambda m: m.update(annotations=None), "annotations: expected object, got null"),
+        (lambda m: m.update(dtype="float64"), "dtype: expected str matching"),
+        (lambda m: m.update(num_clips=7), "or another number of clips"),
+    ],
+)
+def test_a_manifest_with_a_checksum_but_other_values_is_one_sentence(pack, edit, words):
+    path = pack / "manifest.json"
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    del stored["xxh3"]
+    edit(stored)
+    path.write_text(json.dumps({**stored, "xxh3": manifest._checksum(stored)}), encoding="utf-8")
+    with pytest.raises(PackError, match=f"manifest.json.*{words}"):
+        Manifest.read(pack)

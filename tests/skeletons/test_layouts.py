@@ -29,6 +29,21 @@ from karsl.skeletons import get_skeleton
             {"left_hand_wrist": 468, "nose": 489, "left_shoulder": 500, "right_wrist": 505, "right_hand_pinky_tip": 542},
         ),
         ("coco_17", {"nose": 0, "left_eye": 1, "right_ear": 4, "left_shoulder": 5, "right_wrist": 10, "right_ankle": 16}),
+        (
+            "coco_wholebody_133",
+            {
+                "nose": 0,
+                "right_wrist": 10,
+                "left_big_toe": 17,
+                "right_heel": 22,
+                "right_jaw_0": 23,
+                "left_mouth_outer_upper_0": 77,
+            },
+        ),
+        (
+            "coco_wholebody_133",
+            {"left_hand_wrist": 91, "left_hand_thumb_cmc": 92, "right_hand_wrist": 112, "right_hand_pinky_tip": 132},
+        ),
         ("asl_app_108", {"lips_outer_upper": 33, "right_lips_outer_lower_0": 40, "oval_bottom": 50}),
     ],
 )

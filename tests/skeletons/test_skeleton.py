@@ -135,3 +135,23 @@ def test_a_registered_skeleton_is_found_by_its_name(monkeypatch):
     for taken in ("five", "karsl_184"):
         with pytest.raises(SkeletonError, match=f"skeleton '{taken}' exists already"):
             register_skeleton(Skeleton(taken, (("a", ("x",)),)))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        5,
+        [1],
+        None,
+        {"name": "x", "parts": 5},
+        {"name": 5, "parts": []},
+        {"name": "x", "parts": [["pose", [1]]]},
+        {"name": "x", "parts": [["pose"]]},
+        {"name": "x", "parts": [["pose", ["a"]]], "bones": [["a", 5]]},
+        {"name": "karsl_184", "select": [["rh"]]},
+    ],
+    ids=str,
+)
+def test_a_description_of_other_types_is_one_sentence(value):
+    with pytest.raises(SkeletonError, match="^skeleton=.*; expected a name"):
+        get_skeleton(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import select
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from karsl.cli.main import main
 from karsl.datasets import KArSLDataset
 from karsl.errors import ConfigError
 from karsl.testing import make_corpus
+from karsl.visualization import server as server_module
 from karsl.visualization.clips.open import open_dataset
 from karsl.visualization.clips.select import ClipFilter
 from karsl.visualization.page import clip_metadata, encode_index, index_row
@@ -331,3 +333,15 @@ def test_list_of_a_pack_has_hand_shares_without_reading_clips(root, tmp_path):
     for link, hands in zip(columns["link"], columns["hands"], strict=True):
         assert hands == pytest.approx(json.loads(state.clip(link))["row"]["hands"], abs=6e-4)
     assert len({hands["left"] for hands in columns["hands"]}) > 3
+
+
+def test_a_client_that_sends_a_byte_now_and_then_loses_its_place(root, monkeypatch):
+    monkeypatch.setattr(server_module, "_TIMEOUT_S", 0.2)
+    with serving(make_state(root)) as server, socket.create_connection(server.server_address) as slow:
+        slow.sendall(b"GET / HTTP/1.1\r\nX")
+        with suppress(OSError):
+            while not select.select([slow], [], [], 0.01)[0]:
+                slow.sendall(b"a")
+        with suppress(ConnectionError):
+            assert slow.recv(1) == b"", "the server hung up"
+        assert ask(server, "/index.json")[0] == 200

@@ -7,11 +7,12 @@ import tarfile
 
 import numpy as np
 import pytest
+from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import ConfigError, CorruptRecordError
 from karsl.skeletons import Skeleton
 from karsl.webdataset.index import SUFFIX, TarIndex, index_tar, load_index
-from karsl.webdataset.samples import group_samples, list_tar
+from karsl.webdataset.samples import group_samples, list_tar, read_sample_json, to_record
 from karsl.webdataset.write import TARS, repack_tar, write_tars
 
 HAND = Skeleton("tar_hand", (("rh", ("a", "b", "c")),))
@@ -148,7 +149,7 @@ def test_foreign_members_are_left_alone_and_counted(tmp_path):
         ({"a.npy": b"not an array"}, "member 'a.npy' at byte 512: no readable .npy"),
         ({"a.npy": npy(np.zeros((2, 3)))}, "has shape"),
         ({"a.npy": npy(clip_of(1)), "b.npy": npy(np.ones((2, 5, 4), np.float32))}, "'b.npy' at byte .* has 5 keypoints"),
-        ({"a.npy": npy(clip_of(1)), "a.json": b"{"}, "its .json or .cls cannot be read"),
+        ({"a.npy": npy(clip_of(1)), "a.json": b"{"}, "its .json cannot be read"),
         ({"a.x.npy": npy(clip_of(1)), "a.y.npy": npy(clip_of(1))}, "several arrays"),
         ({"a.npy": npy(np.array([{}], dtype=object))}, "holds object|no readable"),
     ],
@@ -240,3 +241,33 @@ def test_a_clip_with_nan_is_named_with_its_remedy(tmp_path):
         archive.addfile(info, io.BytesIO(stream.getvalue()))
     with pytest.raises(CorruptRecordError, match="member 'k.npy' at byte 512 has 1 values that are NaN.*first in frame 1"):
         index_tar(tmp_path / "a.tar")
+
+
+@pytest.mark.parametrize(
+    ("lie", "words"),
+    [
+        ({"facts": 5}, "facts: expected object, got int"),
+        ({"start": "0"}, "start: expected int, got str"),
+        ({"start": -2}, "start: expected int >= -1"),
+        ({"frames": None}, "frames: expected int, got null"),
+        ({"frames": 1.5}, "frames: expected int, got float"),
+        ({"dtype": "nonsense"}, "5 frames of nonsense at byte [0-9]+ are not in a tar of [0-9]+ bytes"),
+        ({"dtype": ["f4"]}, "dtype: expected str, got array"),
+        ({"xxh3": -1}, "xxh3: expected int >= 0"),
+    ],
+)
+def test_an_index_with_a_checksum_but_other_values_is_one_sentence(tars, lie, words):
+    path = tars / "clips-000000.tar.index"
+    content = json.loads(path.read_text(encoding="utf-8").split("\n")[1])
+    content["clips"][0] |= lie
+    body = json.dumps(content, separators=(",", ":"))
+    path.write_text(json.dumps({"form": "karsl tar index 1", "xxh3": xxh3_64_hexdigest(body.encode())}) + f"\n{body}\n")
+    with pytest.raises(CorruptRecordError, match=f"clips-000000.tar.index: clip.*{words}; remove it to have it made again"):
+        TarIndex.read(path)
+
+
+def test_labels_of_every_spelling_are_read(tmp_path):
+    assert read_sample_json({"cls": b"3.0\n"}, "x") == {"label": 3}
+    assert to_record("a", {"label": "1"}, {}, "x")["label"] == 1
+    with pytest.raises(CorruptRecordError, match="its .cls holds b'cat', which is no number"):
+        read_sample_json({"cls": b"cat"}, "x")

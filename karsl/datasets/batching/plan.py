@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from karsl.io.addresses import check_memmap
-from karsl.io.pack_reader import WholePack
+from karsl.io.pack_reader import WholePack, check_memmap
 
 PREFIX = "plan_"
 Array = Any  # NumPy arrays where a plan is made, tensors where it is applied

@@ -222,17 +222,25 @@ class _SpanWriter:
     def stored(self, frame, offsets):
         """The stored points as integers, four values per point: the score is 1 where there is none."""
         count = self.points // len(offsets)
-        vector_type = ir.VectorType(self.word, self.values * count)
-        alignment = 1 if self.raw else self.size  # an array can start anywhere in its file
-        vectors = [self.load(self.builder.add(frame, offset), vector_type, alignment) for offset in offsets]
+        addresses = [self.builder.add(frame, offset) for offset in offsets]
         if self.raw == 3:
-            ones = _vector(self.word, [self.one] * 3 * count)
-            lanes = [3 * (lane // 4) + lane % 4 if lane % 4 < 3 else 3 * count for lane in range(4 * count)]
-            vectors = [self.shuffle(vector, lanes, ones) for vector in vectors]
+            vectors = [self.triple(address, p, count) for address in addresses for p in range(count)]
+        else:  # an array of another project can start anywhere in its file
+            vector_type, alignment = ir.VectorType(self.word, 4 * count), 1 if self.raw else self.size
+            vectors = [self.load(address, vector_type, alignment) for address in addresses]
         while len(vectors) > 1:
             width = range(2 * vectors[0].type.count)
             vectors = [self.shuffle(a, width, other) for a, other in zip(vectors[::2], vectors[1::2], strict=True)]
         return vectors[0]
+
+    def triple(self, address, point, count):
+        """Point `point` of `count` points of three values, and 1. Of several, each is read with one value of another."""
+        first = 3 * point - (0 < point == count - 1)
+        address = self.builder.add(address, _int64(first * self.size))
+        values = self.load(address, ir.VectorType(self.word, 4 if count > 1 else 3), 1)
+        ones = _vector(self.word, [self.one] * values.type.count)
+        lanes = [3 * point - first + axis for axis in range(3)]
+        return self.shuffle(values, [*lanes, values.type.count], ones)
 
     def to_float(self, raw):
         b, wide = self.builder, ir.VectorType(_FLOAT, self.lanes)

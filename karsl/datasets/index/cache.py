@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
-import platformdirs
 from filelock import FileLock, Timeout
 from mmengine.logging import print_log
 
 from karsl.datasets.index.record_list import RecordList
 from karsl.datasets.index.writer import TEMP_SUFFIX
 from karsl.errors import IndexFileError
+from karsl.io.cache_folder import user_cache_folder
 
 try:
     import fcntl
@@ -86,6 +86,7 @@ def _open_index(folder: CacheDir, fingerprint: str, *, warn: bool = False) -> Re
     path = folder.path_of(fingerprint)
     try:
         found = RecordList.open(path, fingerprint)
+        found.meta  # noqa: B018 - it is decoded on access, and a damaged one is built again
     except (OSError, IndexFileError) as error:
         if warn and not isinstance(error, FileNotFoundError):
             _warn(f"{error}; it is built again")
@@ -137,7 +138,7 @@ class CacheDir:
     """
 
     def __init__(self, path: str | Path = "auto") -> None:
-        folder = platformdirs.user_cache_path("karsl") if path == "auto" else Path(path).expanduser()
+        folder = user_cache_folder() if path == "auto" else Path(path).expanduser()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_private(folder):
             folder = folder / f"karsl-{os.geteuid()}"

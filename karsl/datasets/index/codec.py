@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
@@ -20,6 +21,7 @@ _TUPLE, _BIG_INT, _ARRAY, _SCALAR, _PICKLE = 1, 2, 3, 4, 5
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 _LEAVES = _PLAIN | {bytes}
 _DTYPE_KINDS = frozenset("biufcmMSU")  # no object, no void: both can contain a pickle
+_DECODING_ERRORS = (TypeError, KeyError, IndexError, OverflowError, RecursionError, struct.error, msgpack.UnpackException)
 _MAX_DEPTH = 64  # the decoder uses a C stack frame per tuple level: 500 of them overflow a thread's stack
 
 
@@ -58,7 +60,7 @@ def decode(data: Any) -> Any:
     Raises:
         ValueError: If the bytes are not one record of this codec, or contain a pickle.
     """
-    return msgpack.unpackb(data, strict_map_key=False, ext_hook=_from_ext, unicode_errors="surrogatepass")
+    return _unpack(data, _from_ext)
 
 
 def encode_pickled(record: Any) -> bytes:
@@ -68,7 +70,14 @@ def encode_pickled(record: Any) -> bytes:
 
 def decode_pickled(data: Any) -> Any:
     """Deserialize as `decode`, pickles of `encode_pickled` included. For memory of this run only."""
-    return msgpack.unpackb(data, strict_map_key=False, ext_hook=_from_pickled_ext, unicode_errors="surrogatepass")
+    return _unpack(data, _from_pickled_ext)
+
+
+def _unpack(data: Any, from_ext: Callable[[int, bytes], Any]) -> Any:
+    try:
+        return msgpack.unpackb(data, strict_map_key=False, ext_hook=from_ext, unicode_errors="surrogatepass")
+    except _DECODING_ERRORS as error:
+        raise ValueError(f"index record cannot be decoded: {error}") from error
 
 
 def _reject_lookalikes(value: Any, depth: int) -> None:

@@ -16,16 +16,18 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import xxhash
 
 from karsl.datasets.index.codec import decode, decode_pickled
 from karsl.errors import IndexFileError
 from karsl.io.shared_file import SharedFile
+from karsl.schema import Count, UInt64, convert
 
 FORMAT_VERSION = 1
 HEADER_BYTES = 4096
@@ -107,6 +109,25 @@ def checksum(data: Any) -> int:
     return xxhash.xxh3_64_intdigest(data)
 
 
+@dataclass(frozen=True)
+class _Column:
+    """Entry of the column table."""
+
+    dtype: Annotated[str, msgspec.Meta(pattern="^<(i8|u8|i4|f8)$")]
+    offset: Count
+    hash: UInt64
+    codes: list[str | int] | None
+
+
+@dataclass(frozen=True)
+class _Meta:
+    """Content of the section meta."""
+
+    columns: dict[str, _Column]
+    missing: dict[str, str]
+    extra: bytes
+
+
 class IndexReader:
     """Maps an index file at first use.
 
@@ -140,8 +161,12 @@ class IndexReader:
         self._hashes = hashes.cast("Q")
         self._checked = bytearray(header.num_blocks)
         self._checked_columns: dict[str, np.ndarray] = {}
-        meta = decode(self._section(header.meta_offset, header.meta_bytes, header.meta_hash, "meta"))
+        ends = np.frombuffer(self._ends, np.int64)
+        if ends[0] != 0 or ends[-1] != header.data_bytes or (ends[1:] <= ends[:-1]).any():
+            raise self._damaged("an address is not that of a record")
         self._decode = decode_pickled if header.trusted else decode
+        meta = self._decoded(self._section(header.meta_offset, header.meta_bytes, header.meta_hash, "meta"), decode)
+        convert(meta, _Meta, where=self, error=IndexFileError, remedy="start again to rebuild it")
         self._columns, self.missing_columns, self._meta = meta["columns"], meta["missing"], meta["extra"]
         self.header, self.fingerprint, self._num_records = header, header.fingerprint, header.count
         return self
@@ -154,7 +179,7 @@ class IndexReader:
         first, last = start >> BLOCK_BITS, (end - 1) >> BLOCK_BITS
         if not self._checked[first] or last != first:
             self._check_blocks(first, last)
-        return self._decode(self._records[start:end])
+        return self._decoded(self._records[start:end], self._decode)
 
     @property
     def count(self) -> int:
@@ -164,7 +189,11 @@ class IndexReader:
     @property
     def meta(self) -> dict:
         """Private copy of the metadata stored with the records."""
-        return self.open()._decode(self._meta)
+        self.open()
+        meta = self._decoded(self._meta, self._decode)
+        if not isinstance(meta, dict):
+            raise self._damaged("the metadata is no dict")
+        return meta
 
     @property
     def columns(self) -> Mapping[str, dict]:
@@ -189,7 +218,16 @@ class IndexReader:
             return self._checked_columns[name]
         dtype = np.dtype(entry["dtype"])
         section = self._section(entry["offset"], dtype.itemsize * self.count, entry["hash"], f"column {name!r}")
-        return self._checked_columns.setdefault(name, np.frombuffer(section, dtype))
+        values = np.frombuffer(section, dtype)
+        if entry["codes"] is not None and len(values) and not 0 <= values.min() <= values.max() < len(entry["codes"]):
+            raise self._damaged(f"column {name!r} has codes of no category")
+        return self._checked_columns.setdefault(name, values)
+
+    def _decoded(self, data: Any, decode: Callable[[Any], Any]) -> Any:
+        try:
+            return decode(data)
+        except ValueError as error:
+            raise self._damaged(str(error)) from error
 
     def _check_blocks(self, first: int, last: int) -> None:
         checked = self._checked
@@ -197,13 +235,13 @@ class IndexReader:
             if not checked[block]:
                 data = self._records[block << BLOCK_BITS : (block << BLOCK_BITS) + BLOCK_BYTES]
                 if checksum(data) != self._hashes[block]:
-                    raise self._damaged(f"block {block} of the records")
+                    raise self._damaged(f"block {block} of the records fails its checksum")
                 checked[block] = 1
 
     def _section(self, offset: int, length: int, expected: int, what: str) -> memoryview:
         section = self._view[offset : offset + length]
         if len(section) != length or checksum(section) != expected:
-            raise self._damaged(what)
+            raise self._damaged(f"{what} fails its checksum")
         return section
 
     def _damaged(self, what: str) -> IndexFileError:
@@ -216,7 +254,7 @@ class IndexReader:
             pass
         except OSError as error:
             remedy = f"it cannot be deleted ({error.strerror}); delete it and start again to rebuild it"
-        return IndexFileError(f"{self} is damaged ({what} fails its checksum); {remedy}")
+        return IndexFileError(f"{self} is damaged ({what}); {remedy}")
 
     def __str__(self) -> str:
         return f"index file {self.file.path}" if self.file.path else "index in shared memory"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,11 @@ from karsl.datasets.streaming.headers import is_array_name
 from karsl.datasets.streaming.prefetch import RemoteShards
 from karsl.datasets.streaming.rows import RAW, ArrayDataset
 from karsl.datasets.streaming.webdataset import TarDataset
-from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError, FetchError, KarslError
+from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DatasetNotFoundError, FetchError, KarslError
 from karsl.formats.arrays import has_array_files
+from karsl.io.annotations import shorten
 from karsl.io.pack_reader import ANNOTATIONS, MANIFEST, sibling_filename
-from karsl.io.remote import is_remote
+from karsl.io.remote import is_remote, local_path
 from karsl.io.remote_cache import FileCache
 from karsl.pack.manifest import FileStat, Manifest
 from karsl.registry import DATASETS
@@ -47,7 +48,7 @@ def open_stream_source(
     if isinstance(source, Mapping):
         dataset = _build(source, pipeline, options)
     elif isinstance(source, (str, Path)) or (isinstance(source, Sequence) and source):
-        names = [str(s).removeprefix("file://") for s in ([source] if isinstance(source, (str, Path)) else source)]
+        names = [local_path(s) for s in ([source] if isinstance(source, (str, Path)) else source)]
         cache = FileCache(cache_dir, max_bytes=cache_bytes)
         if _has_array_files(names, options):
             is_raw = options.get("layout") == RAW
@@ -153,9 +154,39 @@ def _open_pack_source(folder: str, pipeline: Sequence, *, cache: FileCache, opti
         root = str(cache.path(f"{url}/{MANIFEST}").parent)
         remote = RemoteShards(partial(_fetch_shard, cache, url, files), cache)
     with cache.drop_if_unreadable(f"{folder.rstrip('/')}/{ANNOTATIONS}"):
-        options = {"data_root": root, "data_prefix": {"keypoint_path": ""}, **options}
-        dataset = KeypointDataset(ANNOTATIONS, pipeline=pipeline, **options)
+        options = {"data_root": root, "data_prefix": {"keypoint_path": ""}, "pipeline": pipeline, **options}
+        dataset = KeypointDataset(ANNOTATIONS, **options) if remote is None else RemotePackDataset(files, **options)
     return dataset, remote
+
+
+class RemotePackDataset(KeypointDataset):
+    """Clips of a pack on a server, whose records may name the shards of its manifest only, no other file of this machine.
+
+    Args:
+        files: Names of the pack's files.
+        options: Arguments of `KeypointDataset`.
+
+    Raises:
+        AnnotationError: If a record names another file.
+    """
+
+    def __init__(self, files: Iterable[str], **options: Any) -> None:
+        self._shard_names = frozenset(name for name in files if name.startswith("frames-"))
+        super().__init__(ANNOTATIONS, **options)
+
+    def index_inputs(self) -> list[str]:
+        """Return no files besides the annotations."""
+        return []
+
+    def parse_data_info(self, raw_data_info: dict) -> dict | list[dict]:
+        """Check that the record is a clip of a shard, and join the prefix."""
+        path = raw_data_info.get("keypoint_path")
+        if not isinstance(path, str) or path not in self._shard_names or "frame_start" not in raw_data_info:
+            raise AnnotationError(
+                f"{self.ann_file}: a record has keypoint_path={shorten(path)}, which is no shard of the pack; do not "
+                "trust it, get another copy"
+            )
+        return super().parse_data_info(raw_data_info)
 
 
 def _fetch_shard(cache: FileCache, url: str, files: Mapping[str, FileStat], path: str, indices: np.ndarray) -> None:
@@ -175,7 +206,8 @@ def _fetch_shard(cache: FileCache, url: str, files: Mapping[str, FileStat], path
     frames = Path(path).name
     for name in (sibling_filename(frames, "presence"), sibling_filename(frames, "clips"), frames):
         if name in files:
-            cache.get(f"{url}/{name}", check=partial(_check_file, f"{url}/{name}", files[name]))
+            check = partial(_check_file, f"{url}/{name}", files[name])
+            cache.get(f"{url}/{name}", check=check, size=files[name].bytes)
 
 
 def _refresh_files(cache: FileCache, url: str) -> dict[str, FileStat]:

@@ -126,7 +126,7 @@ def describe_layout(root: str | Path) -> str:
         return f"it contains '{clip.as_posix()}': {suggest_name(clip.as_posix())}"
     video = next((f for f in files if f.suffix.lower() in _VIDEO_SUFFIXES), None)
     if video:
-        return f"it contains '{video.as_posix()}': karsl reads keypoints, extract them from the {video.suffix} files first"
+        return f"it contains '{video.as_posix()}': 'karsl extract' finds the keypoints in its {video.suffix} files"
     names = sorted(os.listdir(root))
     return f"it contains {', '.join(map(repr, names[:4]))}{', ...' if len(names) > 4 else ''}" if names else "it is empty"
 

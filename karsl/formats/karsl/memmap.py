@@ -142,7 +142,8 @@ def _problems(root: Path, split: str, records: list[dict], points: Skeleton) -> 
     if block.stat().st_size != size:
         yield f"{block.name} has {block.stat().st_size} bytes, but the clip lengths require {size}; was it truncated?"
     signs = np.array([r["sign"] for r in records])
-    stored = read_member(sign_file, str(list_members(sign_file)[0][0].key)) if sign_file.is_file() else signs
+    members = list_members(sign_file)[0] if sign_file.is_file() else None
+    stored = signs if members is None else read_member(sign_file, str(members[0].key or "")) if members else np.zeros(0)
     if not np.array_equal(stored, signs):
         yield f"{sign_file.name} has other signs than the table of lengths, so clips would get wrong labels"
 

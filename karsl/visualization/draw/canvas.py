@@ -23,6 +23,7 @@ except ImportError as error:  # pragma: no cover - the test environment has it
 __all__ = ["Canvas", "Image", "arabic_problem", "shorten", "text_width"]
 
 FACTOR = 2  # supersampling
+_PALE = 0.3  # share of white in a picture, so that lines over it are seen
 
 _LATIN = {
     False: ("DejaVuSans.ttf", "Arial.ttf", "arial.ttf"),
@@ -90,6 +91,15 @@ class Canvas:
         """Draw a rectangle, at least one supersampled pixel in size."""
         right, bottom = max(x + width - 1 / FACTOR, x), max(y + height - 1 / FACTOR, y)
         self._draw.rectangle([FACTOR * v for v in (x, y, right, bottom)], fill=fill, outline=edge, width=FACTOR)
+
+    def picture(self, image: np.ndarray, x: float, y: float, width: float, height: float) -> None:
+        """Draw a picture, uint8 (h, w, 3), in a rectangle that may exceed the canvas, paler than it is."""
+        rows, columns = image.shape[:2]
+        left, top = -x / width * columns, -y / height * rows
+        region = (left, top, left + self.width / width * columns, top + self.height / height * rows)
+        source, size = Image.fromarray(image), self._image.size
+        shown = source.transform(size, Image.Transform.EXTENT, region, Image.Resampling.BILINEAR, fillcolor=PAPER)
+        self._image.paste(Image.blend(shown, Image.new("RGB", size, PAPER), _PALE))
 
     def triangle(self, x: float, y: float, size: float, color: str) -> None:
         """Draw a filled triangle that points up, with its tip at (x, y)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,8 @@ class ClipPlot:
         arabic: Arabic gloss, or empty.
         frame_inds: float64 (L,), sampled frames of the clip on disk, or None.
         total_frames: Length of the clip on disk.
+        pictures: T frames of its video, uint8 (h, w, 3), or empty. y of the points is then in heights of the picture, and x,
+            too.
     """
 
     points: np.ndarray
@@ -38,6 +40,7 @@ class ClipPlot:
     arabic: str
     frame_inds: np.ndarray | None
     total_frames: int
+    pictures: Sequence[np.ndarray] = ()
 
     @classmethod
     def from_results(
@@ -58,12 +61,14 @@ class ClipPlot:
             raise KeyError(f"no 'keypoint' in results of keys {sorted(results)}; draw after LoadKeypoints, before packing")
         skeleton = results["skeleton"] if skeleton is None else skeleton
         points = visible_points(results["keypoint"], results.get("keypoint_score"), skeleton)
+        pictures = results.get("pictures", ())
+        points = points * (aspect_ratio(pictures), 1.0)
         title, arabic = _titles(results, metainfo or {})
         inds = results.get("frame_inds")
         total = int(results.get("total_frames", len(points)))
         inds = None if inds is None else np.asarray(inds, dtype=np.float64)
         subtitle, clip_id = _subtitle(results, len(points)), str(results.get("clip_id", ""))
-        return cls(points, skeleton, title, subtitle, clip_id, arabic, inds, total)
+        return cls(points, skeleton, title, subtitle, clip_id, arabic, inds, total, pictures)
 
     @property
     def num_frames(self) -> int:
@@ -104,6 +109,11 @@ class ClipPlot:
         distance = np.abs(np.arange(self.num_frames) - (self.num_frames - 1) / 2)
         is_outside = distance > self.num_frames / 4
         return int(np.argmax(np.round(np.sum(shares, axis=0), 2) - 10 * is_outside - distance / (10 * self.num_frames)))
+
+
+def aspect_ratio(pictures: Sequence[np.ndarray]) -> float:
+    """Return width by height of the first picture, 1 without pictures."""
+    return pictures[0].shape[1] / pictures[0].shape[0] if len(pictures) else 1.0
 
 
 def hands_detached(points: np.ndarray, skeleton: Skeleton) -> bool:

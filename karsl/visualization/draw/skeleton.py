@@ -8,7 +8,7 @@ import numpy as np
 
 from karsl.skeletons import Skeleton
 from karsl.visualization.draw.canvas import Canvas
-from karsl.visualization.draw.clip import ClipPlot
+from karsl.visualization.draw.clip import ClipPlot, aspect_ratio
 from karsl.visualization.draw.palette import FAINT, LEFT, RIGHT, GroupStyle, bones, dots
 
 _MIN_TETHER = 4.0  # pixels; shorter ones are hidden by the lines of the hand
@@ -57,7 +57,11 @@ def draw_frame(
     """
     only = clip.skeleton.groups[group.name] if group else None
     points = clip.points[frame]
-    if np.isfinite(points[only or slice(None)]).all(-1).any():
+    is_seen = np.isfinite(points[only or slice(None)]).all(-1).any()
+    if len(clip.pictures) and (is_seen or group is None):  # the view of an absent group is somewhere else
+        left_top, right_bottom = view.to_pixels(np.array([[0.0, 0.0], [aspect_ratio(clip.pictures), 1.0]]))
+        canvas.picture(clip.pictures[frame], *left_top, *(right_bottom - left_top))
+    if is_seen:
         draw_skeleton(canvas, view.to_pixels(points), clip.skeleton, only=only, zoom=zoom)
     else:
         canvas.text(canvas.width / 2, canvas.height / 2, "missing", size=text_size, color=FAINT, anchor="mm")

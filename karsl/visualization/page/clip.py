@@ -14,7 +14,7 @@ from karsl.formats.karsl.layout import category_of
 from karsl.skeletons import Skeleton
 from karsl.visualization.clips.select import Stage
 from karsl.visualization.clips.sources import ClipRef
-from karsl.visualization.draw.clip import glosses, visible_points
+from karsl.visualization.draw.clip import aspect_ratio, glosses, visible_points
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,14 @@ class PageStage:
         points: float (T, V, 2) or (T, V, 3), NaN where missing; x and y are shown.
         skeleton: Skeleton of the V points.
         frame_inds: float (T,), sampled frames of the clip on disk, or None if frame t is frame t on disk.
+        pictures: T frames of the video, uint8 (h, w, 3), or empty. Coordinates are then in heights of the picture.
     """
 
     name: str
     points: np.ndarray
     skeleton: Skeleton
     frame_inds: np.ndarray | None = None
+    pictures: Sequence[np.ndarray] = ()
 
     @classmethod
     def from_results(cls, name: str, results: Mapping[str, Any]) -> PageStage:
@@ -42,7 +44,9 @@ class PageStage:
         """
         skeleton, inds = results["skeleton"], results.get("frame_inds")
         points = visible_points(results["keypoint"], results.get("keypoint_score"), skeleton)
-        return cls(name, points, skeleton, None if inds is None else np.asarray(inds, dtype=np.float64))
+        pictures = results.get("pictures", ())
+        points = points * (aspect_ratio(pictures), 1.0)
+        return cls(name, points, skeleton, None if inds is None else np.asarray(inds, dtype=np.float64), pictures)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -201,7 +203,17 @@ def _encode_stage(
         "wrong": is_implausible(wrists) and not detached,
         "detached": detached,
         "points": data,
+        **({"pictures": [_encode_picture(p) for p in stage.pictures]} if len(stage.pictures) else {}),
     }
+
+
+def _encode_picture(picture: np.ndarray) -> str:
+    """Return a picture as the data URI of a JPEG."""
+    from PIL import Image  # optional dependency
+
+    buffer = BytesIO()
+    Image.fromarray(picture).save(buffer, format="JPEG", quality=70)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _encode_points(stage: PageStage, sources: Mapping[int, PageStage], points: np.ndarray) -> dict[str, Any]:

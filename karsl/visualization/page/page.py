@@ -201,7 +201,8 @@ def _estimate_bytes(payload: Mapping[str, Any]) -> int:
     """Estimate the size of a clip in a page."""
     points = [stage["points"] for stage in (*payload["stages"], *payload["augmentations"])]
     data = sum(len(p.get("data") or p.get("seen") or "") for p in points)
-    return data + sum(len(str(p)) for p in points if "from" in p) + 600 * (1 + len(points))
+    pictures = sum(len(p) for stage in payload["stages"] for p in stage.get("pictures", ()))
+    return data + pictures + sum(len(str(p)) for p in points if "from" in p) + 600 * (1 + len(points))
 
 
 def _write(path: Path, text: str) -> None:

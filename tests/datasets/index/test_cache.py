@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
+import msgpack
 import numpy as np
 import pytest
 
 from karsl.datasets.index.cache import CacheDir
+from karsl.datasets.index.reader import HEADER_BYTES, IndexHeader, checksum
 
 SCRIPT = Path(__file__).with_name("faults.py")
 spec = importlib.util.spec_from_file_location("faults", SCRIPT)
@@ -244,3 +247,26 @@ def test_what_make_records_raises_passes_through(folder):
     with pytest.raises(FileNotFoundError, match=r"a\.json"):
         faults.open_or_build(faults.FINGERPRINT, missing, cache=folder)
     assert faults.is_right(*faults.start(folder, 10), 10)
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        5,
+        {"columns": {}},
+        {"columns": {"label": []}, "missing": {}, "extra": b"\x80"},
+        {"columns": {}, "missing": {}, "extra": b"\xc1"},
+        {"columns": {}, "missing": {}, "extra": msgpack.packb(5)},
+    ],
+)
+def test_an_index_with_right_checksums_and_other_values_is_built_again(folder, meta):
+    faults.start(folder, 5)
+    path = folder / f"{faults.FINGERPRINT}.idx"
+    content = path.read_bytes()
+    header = IndexHeader.unpack(content[:HEADER_BYTES], len(content), "x")
+    section = msgpack.packb(meta)
+    content = content[: header.meta_offset] + section
+    header = replace(header, meta_bytes=len(section), file_bytes=len(content), meta_hash=checksum(section))
+    path.write_bytes(header.pack() + content[HEADER_BYTES:])
+    assert faults.is_right(*faults.start(folder, 5), 5)
+    assert path.read_bytes() != header.pack() + content[HEADER_BYTES:]

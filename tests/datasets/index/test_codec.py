@@ -117,7 +117,7 @@ class Color(enum.IntEnum):
     "value",
     [
         {1}, Path("a"), object(), 1j, Color.RED, bytearray(b"a"), memoryview(b"a"), collections.OrderedDict(a=1),
-        msgpack.ExtType(5, b""), msgpack.Timestamp(1), np.array([object()]), np.array([(1,)], dtype="i4,"),
+        msgpack.ExtType(5, b""), msgpack.Timestamp(1), np.array([object()]), np.array([(1,)], dtype=[("a", "i4")]),
         np.ma.array([1]), range(3), print, collections.namedtuple("P", "x")(1),
     ],
     ids=lambda v: type(v).__name__,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
 import os
 import shutil
 import socket
@@ -452,3 +453,19 @@ def test_a_damaged_download_is_named_by_its_url_and_repeated_at_the_next_start(
             else:
                 with pytest.raises(KarslError, match=f"^http://[^ ]*/{damaged_file}.* asks the server for it again$"):
                     remote(f"{url}/{path}", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../frames-00000.npy", "presence-00000.npy", "file:///etc/passwd", 5])
+def test_records_of_a_remote_pack_name_its_shards_only(stores, range_server, tmp_path, path):
+    shutil.copytree(stores / "pack", tmp_path / "served" / "pack")
+    annotations = tmp_path / "served" / "pack" / "annotations.json"
+    content = json.loads(annotations.read_text())
+    content["data_list"][3]["keypoint_path"] = path
+    annotations.write_text(json.dumps(content))
+    with (
+        range_server.serving(tmp_path / "served") as (url, _),
+        pytest.raises(
+            AnnotationError, match="annotations.json: a record has keypoint_path=.*, which is no shard of the pack"
+        ),
+    ):
+        remote(f"{url}/pack", tmp_path / "cache")

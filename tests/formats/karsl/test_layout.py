@@ -35,10 +35,10 @@ def touch(root: Path, *names: str) -> Path:
         ("01/train/0001/a.npz", "it contains '01/train/0001/a.npz': rename '01/train' to '01-train'"),
         ("train/0001.npz", "it contains 'train/0001.npz': rename 'train' to '<signer>-train', such as '01-train'"),
         ("hello/a.npz", "it contains 'hello/a.npz': the folders of a root are named like '01-train' and '01-test'"),
-        ("01/01/train/0001/03_c.mp4", "it contains '01/01/train/0001/03_c.mp4': karsl reads keypoints, extract them from "
-         "the .mp4 files first"),
-        ("01/01/train/0001/03_c/0.jpg", "it contains '01/01/train/0001/03_c/0.jpg': karsl reads keypoints, extract them "
-         "from the .jpg files first"),
+        ("01/01/train/0001/03_c.mp4", "it contains '01/01/train/0001/03_c.mp4': 'karsl extract' finds the keypoints in "
+         "its .mp4 files"),
+        ("01/01/train/0001/03_c/0.jpg", "it contains '01/01/train/0001/03_c/0.jpg': 'karsl extract' finds the keypoints "
+         "in its .jpg files"),
         ("notes.txt", "it contains 'notes.txt'"),
     ],
 )  # fmt: skip

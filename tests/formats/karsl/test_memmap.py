@@ -92,3 +92,10 @@ def test_a_block_without_its_table_is_rejected(corpus, tmp_path):
     (folder / "train_X_map_samples_lens.npy").unlink()
     with pytest.raises(DatasetNotFoundError, match="cannot be read without the lengths"):
         open_clips(folder, trusted=True)
+
+
+def test_a_file_of_signs_without_numbers_is_a_problem(corpus, tmp_path):
+    folder = write_block(tmp_path / "block", corpus, signs=(1, 2), signers=("01",))
+    np.savez(folder / "train_y.npz", np.array([None]))
+    with pytest.raises(DataErrors, match="train_y.npz has other signs than the table of lengths"):
+        open_clips(folder, trusted=True)

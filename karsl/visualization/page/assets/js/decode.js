@@ -36,7 +36,16 @@ async function decodeStage(encoded, earlier, skeletons, total) {
     ? await dequantize(points, frames, skeleton.names.length)
     : await applyMaps(points, earlier[points.from], skeleton, frames, inds);
   const disk = diskTimes(frames, inds, total);
-  return { ...encoded, name, inds, skeleton, xy, disk, unchanged: isIdentity(points) };
+  const pictures = (encoded.pictures ?? []).map(loadPicture);
+  return { ...encoded, name, inds, skeleton, xy, disk, pictures, unchanged: isIdentity(points) };
+}
+
+/** @param {string} uri */
+function loadPicture(uri) {
+  const picture = new Image();
+  picture.addEventListener("load", () => paintSoon());
+  picture.src = uri;
+  return picture;
 }
 
 /** @type {(encoded: EncodedPoints, frames: number, points: number) => Promise<Float32Array>} */

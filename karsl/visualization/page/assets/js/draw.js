@@ -52,6 +52,18 @@ function drawFrame(pen, stage, t, view, { group = null, ghost = false, tethers =
   pen.globalAlpha = 1;
 }
 
+// Draw the frame of the video below the points, whose unit is its height.
+/** @type {(pen: Pen, stage: Stage, t: number, view: View) => void} */
+function drawPicture(pen, stage, t, view) {
+  const picture = stage.pictures[t];
+  if (!picture?.naturalHeight) return;
+  const [left, top] = toPixels(view, [0, 0]);
+  const [right, bottom] = toPixels(view, [picture.naturalWidth / picture.naturalHeight, 1]);
+  pen.globalAlpha = 0.75;
+  pen.drawImage(picture, left, top, right - left, bottom - top);
+  pen.globalAlpha = 1;
+}
+
 // Return the radius of a dot: large for joints of arms, small for the many points of hands, face and feet.
 /** @type {(skeleton: Skeleton, v: number, role: string) => number} */
 function dotSize(skeleton, v, role) {

@@ -78,6 +78,7 @@ function paintPanel(panel, paintWith) {
 function paintStage(panel, stage, t, viewOf, options = {}) {
   paintPanel(panel, (pen, width, height) => {
     const view = viewOf(width, height);
+    drawPicture(pen, stage, t, view);
     const seen = (options.group ? [options.group] : stage.skeleton.groups).some((group) => groupSeen(stage, t, group));
     if (!seen) drawText(pen, "not seen in this frame", [width / 2, height / 2], 13, "center", "middle");
     else drawFrame(pen, stage, t, view, options);

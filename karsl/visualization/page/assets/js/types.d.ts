@@ -46,13 +46,15 @@ interface EncodedStage {
   wrong: boolean;
   detached: boolean;
   points: EncodedPoints;
+  pictures?: string[];
 }
 
-interface Stage extends Omit<EncodedStage, "skeleton" | "inds"> {
+interface Stage extends Omit<EncodedStage, "skeleton" | "inds" | "pictures"> {
   skeleton: Skeleton;
   inds: (number | null)[] | null;
   xy: Float32Array;
   disk: Float32Array;
+  pictures: HTMLImageElement[];
   unchanged: boolean;
   bounds?: Record<string, Box>;
   follow?: Record<string, { x: number[]; y: number[]; span: Point }>;

@@ -1,0 +1,53 @@
+"""numba that is installed but cannot be used: samples are made one by one, and one line says why."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import sys
+{before}
+import torch
+from torch.utils.data import DataLoader
+from karsl.datasets import KArSLDataset, keypoint_collate
+from karsl.datasets.batching import uncompiled_reason
+
+steps = [dict(type="LoadKeypoints"), dict(type="TSNSampleFrames", clip_len=4), dict(type="PackKeypointInputs")]
+if __name__ == "__main__":
+    data = KArSLDataset(data_root=sys.argv[1], filter_cfg=dict(split="test"), pipeline=steps, seed=0)
+    loader = DataLoader(data, 7, num_workers=1, collate_fn=keypoint_collate, multiprocessing_context="spawn")
+    batch = next(iter(loader))["inputs"]
+    assert torch.equal(batch, torch.stack([data[i]["inputs"] for i in range(7)]))
+    print(uncompiled_reason())
+"""
+NO_CACHE_FOLDER = "import numba.core.caching; numba.core.caching.CacheImpl._locator_classes = []"
+BROKEN = "sys.modules['numba.core'] = None  # as a numba that does not fit the installed NumPy"
+
+
+@pytest.mark.parametrize(
+    ("before", "env", "reason"),
+    [
+        ("", {"NUMBA_DISABLE_JIT": "1"}, "NUMBA_DISABLE_JIT is set in the environment"),
+        (NO_CACHE_FOLDER, {}, "numba cannot be used (cannot cache function 'read_clips': no locator available"),
+        (BROKEN, {}, "numba cannot be used ("),
+    ],
+    ids=["JIT disabled", "no cache folder", "import fails"],
+)
+def test_numba_that_cannot_be_used_is_named_once_and_batches_are_made(corpus, tmp_path, before, env, reason):
+    pytest.importorskip("numba")
+    script = tmp_path / "program.py"
+    script.write_text(PROGRAM.format(before=before), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(script), str(corpus)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1].startswith(reason)
+    assert (done.stdout + done.stderr).count("samples are made one by one because") == 1
