@@ -24,7 +24,7 @@ ORDER: dict[str, str] = {
         " formats | audit extract | datasets | models engine evaluation visualization profiling ray testing | cli | __main__"
     ),
     "datasets": (
-        "rng transfer collate index | state records transforms | batching pipeline | tree | order keypoint_dataset |"
+        "rng transfer collate index splits | state records transforms | batching pipeline | tree | order keypoint_dataset |"
         " karsl combine streaming | * | __init__"
     ),
     "datasets.index": "codec indices | reader | writer fingerprint | record_list | cache | __init__",
@@ -49,7 +49,7 @@ ORDER: dict[str, str] = {
     ),
     "engine": "hooks checkpoint | config | train | __init__",
     "engine.config": "tree | errors loaders model_args | load | __init__",
-    "visualization": "clips draw | video | page animation clip_sheets overview_sheets | server notebook hooks | __init__",
+    "visualization": "clips draw | video | page animation clip_sheets overview_sheets | audit_page server notebook hooks | __init__",
     "visualization.clips": "sources | open select | __init__",
     "visualization.draw": "palette clip | canvas | skeleton captions | __init__",
     "visualization.page": "clip | stages | encode | page | __init__",

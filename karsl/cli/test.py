@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from karsl.cli.options import import_user_modules, suggest_data_root
-from karsl.cli.train import add_common_arguments
+from karsl.cli.train import add_common_arguments, data_arguments
 from karsl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
     import_user_modules(args.imports)
     checkpoint = read_checkpoint(args.checkpoint)
-    cfg = load_config(args.config, args.cfg_options, data_root=args.data_root, ann_file=args.ann_file)
+    cfg = load_config(args.config, args.cfg_options, **data_arguments(args))
     cfg.work_dir = args.work_dir or cfg.work_dir
     cfg.load_from, cfg.resume = args.checkpoint, False
     if not cfg.get("test_dataloader"):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from karsl.errors import AnnotationError, CorruptRecordError
 from karsl.formats.base import SUPPORTS_ALL, ConversionJob, class_list, file_with_suffix, register_format, resolve_skeleton
 from karsl.formats.persons import NOTE, select_person
 from karsl.formats.safe_pickle import Trusted, load_safe_pickle
+from karsl.io.annotations import record_splits
 from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.sources import FunctionSource, public_record
 from karsl.skeletons import Skeleton, describe_skeleton
@@ -81,7 +81,8 @@ def write_pyskl(out: Path, job: ConversionJob, *, num_coordinates: int = 3) -> N
                 "keypoint_score": np.ascontiguousarray(clip[..., 3])[None],
             }
         )
-        split.setdefault(record.get("split", "train"), []).append(record["clip_id"])
+        for name in record_splits(record) or ("train",):
+            split.setdefault(name, []).append(record["clip_id"])
     metainfo = {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)}
     with out.open("wb") as stream:
         pickle.dump({"split": split, "annotations": annotations, "metainfo": metainfo}, stream, protocol=4)
@@ -128,25 +129,24 @@ def open_pyskl(
     if not isinstance(stored, dict) or not (isinstance(splits, dict) and all(isinstance(v, list) for v in splits.values())):
         raise AnnotationError(f"{path}: 'split' is not a dict of lists of clips, or 'metainfo' not a dict; export it again")
     points = resolve_skeleton(stored.get("skeleton"), skeleton, where=path)
-    split_of = {clip: name for name, clips in splits.items() for clip in clips}
+    splits_of: dict[Any, list[str]] = {}
+    for name, members in splits.items():
+        for clip in dict.fromkeys(members):
+            splits_of.setdefault(clip, []).append(name)
     clips = content["annotations"]
     found = {index: _problem(clip, points.num_keypoints) for index, clip in enumerate(clips)}
     problems = tuple(f"annotation {index} {problem}" for index, problem in found.items() if problem)
-    records = [_record(clip, index, split_of) for index, clip in enumerate(clips) if not found[index]]
+    records = [_record(clip, index, splits_of) for index, clip in enumerate(clips) if not found[index]]
     metainfo = {"dataset_name": path.stem, "classes": class_list(r["label"] for r in records), **stored}
     metainfo["skeleton"] = describe_skeleton(points)
-    notes = tuple(_notes([clips[record["index"]] for record in records], splits))
+    notes = tuple(_notes([clips[record["index"]] for record in records]))
     return FunctionSource(metainfo, points, records, partial(_read_clip, path, clips, missing), notes, problems=problems)
 
 
-def _notes(clips: list[dict], splits: dict) -> Iterator[str]:
+def _notes(clips: list[dict]) -> Iterator[str]:
     several = sum(len(clip["keypoint"]) > 1 for clip in clips)
     if several:
         yield f"{several} clips have several persons; {NOTE}"
-    counts = Counter(clip for names in splits.values() for clip in names)
-    repeated = sum(count > 1 for count in counts.values())
-    if repeated:
-        yield f"{repeated} clips are in several splits; the last one is used"
 
 
 def _problem(clip: Any, num_keypoints: int) -> str | None:
@@ -181,9 +181,9 @@ def _image_size(clip: dict) -> tuple[float, float] | None:
     return (height, width) if is_valid else None
 
 
-def _record(clip: dict, index: int, split_of: dict) -> dict:
+def _record(clip: dict, index: int, splits_of: dict[Any, list[str]]) -> dict:
     record = {"clip_id": str(clip["frame_dir"]), "label": int(clip["label"]), "num_frames": clip["keypoint"].shape[1]}
     record |= {key: clip[key] for key in ("sign", "signer", "fps") if key in clip}
-    if clip["frame_dir"] in split_of:
-        record["split"] = split_of[clip["frame_dir"]]
+    if names := splits_of.get(clip["frame_dir"]):
+        record["split"] = names[0] if len(names) == 1 else names
     return {**record, "index": index}
