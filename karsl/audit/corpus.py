@@ -52,7 +52,14 @@ def audit_clips(source: ClipSource, *, name: str = "", progress: Progress | None
     findings = list(_findings(source, figures, marks, messages))
     problems = join_problems([*source.problems, *messages.values()])
     return AuditReport(
-        name, source.records, figures, sort_findings(findings), problems, list(source.notes), source.skeleton.name
+        name,
+        source.records,
+        figures,
+        sort_findings(findings),
+        problems,
+        list(source.notes),
+        source.skeleton.name,
+        messages,
     )
 
 

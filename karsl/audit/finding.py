@@ -26,35 +26,35 @@ class Kind:
     is_problem: bool = True
 
 
-_LOOK = "look at it"
+_LOOK = "look at the clip"
 KINDS: dict[str, Kind] = {
-    "unreadable": Kind("cannot be read", "cannot be read", "copy or export it again"),
-    "empty": Kind("has no point in any frame", "have no point in any frame", "extract its keypoints again"),
-    "not_finite": Kind("has values that are NaN or infinite", "have values that are NaN or infinite", "export it again"),
+    "unreadable": Kind("cannot be read", "cannot be read", "copy or export again"),
+    "empty": Kind("has no point in any frame", "have no point in any frame", "extract the keypoints again"),
+    "not_finite": Kind("has values that are NaN or infinite", "have values that are NaN or infinite", "export again"),
     "copy": Kind(
         "has the same content as another clip", "have the same content as another clip", "keep one of them, in one split"
     ),
     "near_copy": Kind(
         "is nearly the same as another clip", "are nearly the same as another clip", "keep one of them, in one split"
     ),
-    "far": Kind("has values far outside", "have values far outside", "extract or export it again"),
+    "far": Kind("has values far outside", "have values far outside", "extract or export again"),
     "unit": Kind(
         "has another unit than the corpus, such as pixels",
         "have another unit than the corpus, such as pixels",
-        "divide its x and y by the size of the picture",
+        "divide x and y by the size of the picture",
     ),
-    "one_frame": Kind("has one frame only", "have one frame only", "export it again"),
-    "flat": Kind("has all points on one line", "have all points on one line", "export it again"),
-    "upside_down": Kind("is upside down", "are upside down", "replace its y by 1 - y"),
+    "one_frame": Kind("has one frame only", "have one frame only", "export again"),
+    "flat": Kind("has all points on one line", "have all points on one line", "export again"),
+    "upside_down": Kind("is upside down", "are upside down", "replace y by 1 - y"),
     "rotated": Kind(
         "has shoulders above each other, as with x and y exchanged, or a video that was not rotated",
         "have shoulders above each other, as with x and y exchanged, or a video that was not rotated",
-        "exchange its x and y, or extract it from the rotated video",
+        "exchange x and y, or extract from the rotated video",
     ),
     "mirrored": Kind(
         "is mirrored: the left shoulder is on the left of the picture",
         "are mirrored: the left shoulder is on the left of the picture",
-        "replace its x by 1 - x, or exchange its left and right points",
+        "replace x by 1 - x, or exchange left and right points",
     ),
     "order": Kind(
         "seems to have another order of points: joined points are far apart",
@@ -67,26 +67,26 @@ KINDS: dict[str, Kind] = {
     "one_hand_twice": Kind(
         "has one hand twice, also at the place of the other",
         "have one hand twice, also at the place of the other",
-        "extract it again",
+        "extract the keypoints again",
     ),
-    "frozen": Kind("does not move in any frame", "do not move in any frame", "extract it again"),
+    "frozen": Kind("does not move in any frame", "do not move in any frame", "extract the keypoints again"),
     "repeats": Kind(
         "repeats many of its frames", "repeat many of their frames", "remove padding or repeated frames", is_problem=False
     ),
     "gaps": Kind(
-        "has no point in most of its frames", "have no point in most of their frames", "extract it again", is_problem=False
+        "has no point in most of its frames", "have no point in most of their frames", "extract the keypoints again", is_problem=False
     ),
     "sorted_by_text": Kind(
         "has frames in the order 1, 10, 11, 2",
         "have frames in the order 1, 10, 11, 2",
-        "export it again with frames sorted by number",
+        "export again with frames sorted by number",
     ),
     "jumps": Kind(
         "jumps from frame to frame, as with frames in random order",
         "jump from frame to frame, as with frames in random order",
-        "export it again",
+        "export again",
     ),
-    "no_hand": Kind("has no hand in any frame", "have no hand in any frame", "extract it again"),
+    "no_hand": Kind("has no hand in any frame", "have no hand in any frame", "extract the keypoints again"),
     "few_hands": Kind(
         "has a hand in less than a tenth of its frames",
         "have a hand in less than a tenth of their frames",
@@ -94,12 +94,12 @@ KINDS: dict[str, Kind] = {
         is_problem=False,
     ),
     "no_group": Kind(
-        "lacks a part that the corpus has", "lack a part that the corpus has", "extract it again", is_problem=False
+        "lacks a part that the corpus has", "lack a part that the corpus has", "extract the keypoints again", is_problem=False
     ),
     "hand_away": Kind(
         "has a hand far from both arms", "have a hand far from both arms", _LOOK, is_problem=False
     ),
-    "no_depth": Kind("has no depth, z is 0", "have no depth, z is 0", "extract it as the others", is_problem=False),
+    "no_depth": Kind("has no depth, z is 0", "have no depth, z is 0", "extract like the others", is_problem=False),
     "misfiled": Kind("looks like another sign", "look like another sign", _LOOK),
     "outlier": Kind(
         "is unlike the other clips of its sign", "are unlike the other clips of their sign", _LOOK, is_problem=False
@@ -113,12 +113,12 @@ KINDS: dict[str, Kind] = {
     "wrong_signer": Kind(
         "has the name of another signer than its folder",
         "have the name of another signer than their folder",
-        "move it to the folder of its name",
+        "move the clip, or correct its name",
     ),
     "wrong_sign": Kind(
         "has the name of another sign than its file",
         "have the name of another sign than their file",
-        "move it to the file of its name",
+        "move the clip, or correct its name",
     ),
     "name_twice": Kind(
         "has the recording time of another clip of its signer",
@@ -164,7 +164,7 @@ class Finding:
 
         Example:
             >>> Finding("frozen", (0, 2)).text([{"clip_id": name, "signer": "01"} for name in "abc"])
-            '2 clips do not move in any frame: a, c; extract it again'
+            '2 clips do not move in any frame: a, c; extract the keypoints again'
         """
         if self.sentence:
             return self.sentence

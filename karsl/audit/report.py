@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,7 @@ class AuditReport:
         problems: One sentence per kind of file or clip that cannot be read, joined.
         notes: One sentence per kind of content that is not read.
         skeleton: Name of the skeleton.
+        unreadable: Why a clip cannot be read, by its position.
     """
 
     name: str
@@ -36,6 +37,7 @@ class AuditReport:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     skeleton: str = ""
+    unreadable: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def has_problems(self) -> bool:
@@ -50,18 +52,17 @@ class AuditReport:
                 kinds.setdefault(position, finding.kind)
         return {str(self.records[position]["clip_id"]): kinds[position] for position in sorted(kinds)}
 
-    def lines(self, *, short: bool = False) -> Iterator[str]:
-        """Yield the report as text.
+    def short_lines(self, *, known: Collection[str] = ()) -> Iterator[str]:
+        """Yield the first findings in clips that can be read, except for kinds that are known."""
+        left_out = {"counts", "unreadable", *known}
+        sentences = [finding.text(self.records) for finding in self.findings if finding.kind not in left_out]
+        yield from sentences[:_MAX_SHORT]
+        if len(sentences) > _MAX_SHORT:
+            yield f"{len(sentences) - _MAX_SHORT} more findings, see 'karsl audit'"
 
-        Args:
-            short: Without statistics and remarks on hands, and with eight findings at most.
-        """
+    def lines(self) -> Iterator[str]:
+        """Yield the report as text."""
         sentences = [("problem" if f.is_problem else "note", f.text(self.records)) for f in self.findings]
-        if short:
-            yield from (f"{word}: {text}" for word, text in sentences[:_MAX_SHORT])
-            if len(sentences) > _MAX_SHORT:
-                yield f"note: {len(sentences) - _MAX_SHORT} more findings, see 'karsl audit'"
-            return
         yield from self.statistics_lines()
         yield from (f"not read: {note}" for note in self.notes)
         yield from (f"problem: {problem}" for problem in self.problems)

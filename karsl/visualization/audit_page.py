@@ -184,7 +184,9 @@ def _plots(report: AuditReport) -> Iterator[str]:
     yield _histogram("frames", figures["num_frames"], "bar")
     yield _histogram("share of frames with the right hand", figures["seen"][:, 0], "right", low=0, high=1)
     yield _histogram("share of frames with the left hand", figures["seen"][:, 1], "left", low=0, high=1)
-    yield _histogram("width of the shoulders, or spread of the points", figures["scale"], "bar")
+    scale = figures["scale"]
+    usual = float(np.median(scale[scale > 0])) if (scale > 0).any() else 1.0
+    yield _histogram("width of the shoulders, or spread of the points", scale, "bar", low=0, high=3 * usual)
     yield "</div>"
     rows = report.hand_shares()
     if rows:
@@ -197,7 +199,7 @@ def _plots(report: AuditReport) -> Iterator[str]:
 
 
 def _histogram(title: str, values: np.ndarray, color: str, *, low: float | None = None, high: float | None = None) -> str:
-    """Return a histogram as SVG; values beyond the 99.5th percentile are counted in the last bar."""
+    """Return a histogram as SVG; values beyond `high`, or the 99.5th percentile, are counted in the last bar."""
     values = values[np.isfinite(values)].astype(np.float64)
     if not len(values):
         return ""
@@ -211,7 +213,7 @@ def _histogram(title: str, values: np.ndarray, color: str, *, low: float | None 
         height = _HEIGHT * count / max(counts.max(), 1)
         at = f"x='{number * step:.1f}' y='{_HEIGHT - height:.1f}' width='{step - 1:.1f}' height='{height:.1f}'"
         bars.append(f"<rect class='{color}' {at}><title>{pluralize(count, 'clip')}</title></rect>")
-    label = f"{title}: {low:.3g} to {high:.3g}, median {np.median(values):.3g}"
+    label = f"{title}: {values.min():.3g} to {values.max():.3g}, median {np.median(values):.3g}"
     axis = f"<line class='axis' x1='0' x2='{_WIDTH}' y1='{_HEIGHT}' y2='{_HEIGHT}'/>"
     ticks = f"<text x='0' y='{_HEIGHT + 12}'>{low:.3g}</text><text x='{_WIDTH}' y='{_HEIGHT + 12}' text-anchor='end'>{high:.3g}</text>"
     box = f"viewBox='0 0 {_WIDTH} {_HEIGHT + 16}' width='{_WIDTH}' height='{_HEIGHT + 16}'"

@@ -120,6 +120,8 @@ function buildHead() {
     ])
       if (name) byId("tabs").append(el("a", { href: encodeURIComponent(name) }, text));
   }
+  byId("copy-marks").addEventListener("click", copyMarks);
+  byId("clear-marks").addEventListener("click", clearMarks);
   byId("theme").addEventListener("click", switchTheme);
   byId("help-button").addEventListener("click", () => byId("help").showModal());
   byId("open-list").addEventListener("click", () =>
@@ -142,6 +144,7 @@ async function start() {
   buildHelp();
   themeChanged();
   connect();
+  paintMarks();
   listenToKeys();
   byId("empty").textContent = "loading the list of clips …";
   paintTab();
