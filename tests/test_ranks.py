@@ -49,7 +49,9 @@ ORDER: dict[str, str] = {
     ),
     "engine": "hooks checkpoint | config | train | __init__",
     "engine.config": "tree | errors loaders model_args | load | __init__",
-    "visualization": "clips draw | video | page animation clip_sheets overview_sheets | audit_page server notebook hooks | __init__",
+    "visualization": (
+        "clips draw | video | page animation clip_sheets overview_sheets | audit_page server notebook hooks | __init__"
+    ),
     "visualization.clips": "sources | open select | __init__",
     "visualization.draw": "palette clip | canvas | skeleton captions | __init__",
     "visualization.page": "clip | stages | encode | page | __init__",
@@ -58,7 +60,8 @@ ORDER: dict[str, str] = {
     "testing": "body records | signs strategies | performance | corpus | __init__",
     "skeletons": "skeleton | mediapipe | layouts | catalog | __init__",
     "audit": (
-        "counts hands landmarks finding problems | measures metadata repair | content misfiled copies report | corpus | __init__"
+        "counts hands landmarks finding problems | measures metadata repair | content misfiled copies report | corpus |"
+        " __init__"
     ),
     "extract": (
         "base crop detector networks tflite litert_network videos | regions torch_network clip |"

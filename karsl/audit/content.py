@@ -38,7 +38,9 @@ def check_content(figures: np.ndarray, records: Sequence[Mapping], marks: Landma
         masks, rest = {}, figures["num_frames"] > 0
         for kind, mask in _body_faults(figures, rest, marks):
             masks[kind] = mask & rest
-            if kind == "order" or not _is_common(masks[kind], figures):  # a corpus in other coordinates is checked all the same
+            if kind == "order" or not _is_common(
+                masks[kind], figures
+            ):  # a corpus in other coordinates is checked all the same
                 rest = rest & ~masks[kind]
         masks.update(_part_faults(figures, rest, marks))
         masks.update({kind: mask & rest for kind, mask in _motion_faults(figures)})
@@ -116,7 +118,7 @@ def _body_faults(figures: np.ndarray, rest: np.ndarray, marks: Landmarks) -> Ite
 def _has_other_order(figures: np.ndarray, usable: np.ndarray, marks: Landmarks) -> np.ndarray:
     """Return the clips in which joined points are far apart."""
     found = (figures["extent"][:, :2] / figures["scale"][:, None]).max(-1) > _WIDEST
-    for number, group in enumerate(marks.groups[: figures["bones"].shape[1]]):
+    for number in range(min(len(marks.groups), figures["bones"].shape[1])):
         bones = figures["bones"][:, number]
         known = usable & np.isfinite(bones)
         if not known.any():

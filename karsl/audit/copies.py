@@ -17,7 +17,9 @@ _NUM_AXES = 3  # of the grid in which candidates are searched
 Read = Callable[[int], np.ndarray]
 
 
-def find_copies(figures: np.ndarray, usable: np.ndarray, read: Read, marks: Landmarks) -> tuple[list[list[int]], list[list[int]]]:
+def find_copies(
+    figures: np.ndarray, usable: np.ndarray, read: Read, marks: Landmarks
+) -> tuple[list[list[int]], list[list[int]]]:
     """Find clips of equal content, and clips of nearly the same content.
 
     Args:
@@ -40,7 +42,11 @@ def find_copies(figures: np.ndarray, usable: np.ndarray, read: Read, marks: Land
             equal.join(a, b)
     for a, b in pairs:
         a, b = equal.first(a), equal.first(b)
-        if a != b and similar.first(a) != similar.first(b) and point_distance(clips.points(a), clips.points(b)) < _MAX_POINTS:
+        if (
+            a != b
+            and similar.first(a) != similar.first(b)
+            and point_distance(clips.points(a), clips.points(b)) < _MAX_POINTS
+        ):
             similar.join(a, b)
     return equal.groups(), similar.groups()
 
@@ -103,7 +109,7 @@ class _Groups:
 
 
 def point_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Return how far the points of two clips are apart in most of their common frames, if aligned in time as well as possible.
+    """Return how far the points of two clips are apart in most common frames, if aligned in time as well as possible.
 
     Args:
         a, b: float (T, K, 2), NaN where missing.
@@ -169,7 +175,9 @@ def _close_pairs(values: np.ndarray, distance: float) -> Iterator[tuple[int, int
             position = np.arange(len(a)) - np.repeat(np.cumsum(counts[start:stop]) - counts[start:stop], counts[start:stop])
             b = first[a] + position
             near = np.square(rows[a] - rows[b]).sum(-1) <= radius**2
-            yield from ((min(i, j), max(i, j)) for i, j in zip(order[a[near]].tolist(), order[b[near]].tolist(), strict=True))
+            yield from (
+                (min(i, j), max(i, j)) for i, j in zip(order[a[near]].tolist(), order[b[near]].tolist(), strict=True)
+            )
 
 
 def _chunks(counts: np.ndarray, size: int = 1 << 18) -> Iterator[tuple[int, int]]:

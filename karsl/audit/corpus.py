@@ -98,9 +98,7 @@ def _read(source: ClipSource, record: dict) -> np.ndarray:
     return clip
 
 
-def _findings(
-    source: ClipSource, figures: np.ndarray, marks: Landmarks, messages: Mapping[int, str]
-) -> Iterator[Finding]:
+def _findings(source: ClipSource, figures: np.ndarray, marks: Landmarks, messages: Mapping[int, str]) -> Iterator[Finding]:
     records = source.records
     if messages:
         yield make_finding("unreadable", sorted(messages))

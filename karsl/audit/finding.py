@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from karsl.errors import pluralize
 
 _MAX_NAMES = 4
@@ -74,7 +76,10 @@ KINDS: dict[str, Kind] = {
         "repeats many of its frames", "repeat many of their frames", "remove padding or repeated frames", is_problem=False
     ),
     "gaps": Kind(
-        "has no point in most of its frames", "have no point in most of their frames", "extract the keypoints again", is_problem=False
+        "has no point in most of its frames",
+        "have no point in most of their frames",
+        "extract the keypoints again",
+        is_problem=False,
     ),
     "sorted_by_text": Kind(
         "has frames in the order 1, 10, 11, 2",
@@ -94,11 +99,12 @@ KINDS: dict[str, Kind] = {
         is_problem=False,
     ),
     "no_group": Kind(
-        "lacks a part that the corpus has", "lack a part that the corpus has", "extract the keypoints again", is_problem=False
+        "lacks a part that the corpus has",
+        "lack a part that the corpus has",
+        "extract the keypoints again",
+        is_problem=False,
     ),
-    "hand_away": Kind(
-        "has a hand far from both arms", "have a hand far from both arms", _LOOK, is_problem=False
-    ),
+    "hand_away": Kind("has a hand far from both arms", "have a hand far from both arms", _LOOK, is_problem=False),
     "no_depth": Kind("has no depth, z is 0", "have no depth, z is 0", "extract like the others", is_problem=False),
     "misfiled": Kind("looks like another sign", "look like another sign", _LOOK),
     "outlier": Kind(
@@ -177,7 +183,7 @@ class Finding:
         return f"{pluralize(len(self.clips), 'clip')}{shared} {what}: {join_names(names)}; {kind.remedy}"
 
 
-def make_finding(kind: str, clips: Sequence[int], details: Sequence[str] = ()) -> Finding:
+def make_finding(kind: str, clips: Sequence[int] | np.ndarray, details: Sequence[str] = ()) -> Finding:
     """Return a finding of which all clips are left out if it is a problem."""
     positions = tuple(int(position) for position in clips)
     return Finding(kind, positions, tuple(details), positions if KINDS[kind].is_problem else ())

@@ -70,7 +70,7 @@ class Landmarks:
 
     @cached_property
     def sampled(self) -> np.ndarray:
-        """int64 (S,), ascending indices of the points that are measured in a few frames: some bones and points of a group."""
+        """int64 (S,), ascending indices of the points that are measured in a few frames: some of each group."""
         edges, chosen = self.skeleton.edges, [self.followed]
         for number, part in enumerate(self.skeleton.groups.values()):
             inside = edges[(self.skeleton.group_of[edges] == number).all(-1)] if len(edges) else edges
@@ -79,9 +79,10 @@ class Landmarks:
 
     @cached_property
     def path(self) -> tuple[list[int], list[int]]:
-        """Positions in `PATH_POINTS` and in `names` of the points by which clips are compared, of any if it has none of them."""
+        """Positions in `PATH_POINTS` and in `names` of the points by which clips are compared."""
         pairs = [(number, self.find(name)) for number, name in enumerate(PATH_POINTS)]
         known = [(number, column) for number, column in pairs if column is not None]
+        # a skeleton of other points is compared by its first ones
         known = known or [(number, number) for number in range(min(len(PATH_POINTS), len(self.names)))]
         return [number for number, _ in known], [column for _, column in known]
 

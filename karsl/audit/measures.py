@@ -1,6 +1,7 @@
 """Figures of each clip, from one pass over the clips: a structured array with one row per clip.
 
-Clips are measured many at a time. Of each, all frames of a few points are used (`Landmarks`), and all points of a few frames.
+Clips are measured many at a time. Of each, all frames of a few points are used (`Landmarks`), and a few frames of more
+points.
 """
 
 from __future__ import annotations
@@ -173,7 +174,7 @@ def _measure_groups(out: np.ndarray, points: Points, marks: Landmarks) -> None:
 
 def _measure_frames(out: np.ndarray, points: Points, starts: np.ndarray) -> None:
     """Measure empty and equal frames."""
-    has_points = points.seen.any(-1)
+    has_points: np.ndarray = points.seen.any(-1)
     equal = np.zeros(len(has_points), bool)
     same = (points.x[1:] == points.x[:-1]) & (points.y[1:] == points.y[:-1])
     equal[1:] = same.all(-1) & has_points[1:]
@@ -193,8 +194,9 @@ def _measure_hands(out: np.ndarray, points: Points, starts: np.ndarray, marks: L
             continue
         seen = points.seen[:, hand].any(-1)
         out["seen"][:, number] = np.add.reduceat(seen, starts, dtype=np.int32) / out["num_frames"]
-        found = [marks.find(name) for name in (f"{side}_hand_wrist", f"{side}_wrist", f"{mirror_name(side)}_wrist")]
-        if None in found:
+        names = (f"{side}_hand_wrist", f"{side}_wrist", f"{mirror_name(side)}_wrist")
+        found = [position for name in names if (position := marks.find(name)) is not None]
+        if len(found) < len(names):
             continue
         wrist, arm, other_arm = found
         own, other = _distance(points, wrist, arm), _distance(points, wrist, other_arm)
@@ -205,8 +207,8 @@ def _measure_hands(out: np.ndarray, points: Points, starts: np.ndarray, marks: L
         nearest.append(np.fmin(own, other) / scale)
     if nearest:
         out["apart"] = _reduce_mean(np.fmax.reduce(nearest), starts)
-    wrists = [marks.find(f"{side}_hand_wrist") for side in SIDES]
-    if None not in wrists:
+    wrists = [position for side in SIDES if (position := marks.find(f"{side}_hand_wrist")) is not None]
+    if len(wrists) == len(SIDES):
         out["hands_apart"] = _reduce_mean(_distance(points, *wrists) / scale, starts)
 
 

@@ -60,7 +60,8 @@ def _frame_rates(records: Sequence[Mapping]) -> Iterator[Finding]:
     odd = [
         position
         for position, rate in enumerate(rates)
-        if rate is not None and (not isinstance(rate, (int, float)) or not _MIN_FPS <= rate <= _MAX_FPS or round(rate) in rare)
+        if rate is not None
+        and (not isinstance(rate, (int, float)) or not _MIN_FPS <= rate <= _MAX_FPS or round(rate) in rare)
     ]
     if odd:
         yield make_finding("fps", odd, [f"{rates[position]!r} frames/s" for position in odd])

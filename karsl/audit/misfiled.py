@@ -53,9 +53,7 @@ def _sign_name(record: Mapping) -> str:
     return f"sign {int(record['sign']):04d}" if record.get("sign") is not None else f"label {record.get('label')}"
 
 
-def _compare(
-    paths: np.ndarray, labels: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
+def _compare(paths: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
     """Compare the clips of a signer with the centers of its signs.
 
     Returns:

@@ -22,7 +22,7 @@ def join_problems(problems: Iterable[str]) -> list[str]:
         A line per kind, in order of first occurrence. Kinds with fewer than three problems are not joined.
 
     Example:
-        >>> files = [f"01-train/{n:04d}.npz: clip 'a' has 33 keypoints, the skeleton 184, shape (9, 33, 4)" for n in range(5)]
+        >>> files = [f"01-train/{n:04d}.npz: clip 'a' has 33 keypoints, the skeleton 184, shape (9,)" for n in range(5)]
         >>> for line in join_problems(files):
         ...     print(line)  # doctest: +ELLIPSIS
         5 clips have 33 keypoints, the skeleton 184; ...: 01-train/0000.npz, 01-train/0001.npz, 01-train/0002.npz and 2 more

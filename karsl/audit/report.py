@@ -69,7 +69,11 @@ class AuditReport:
         yield from (f"{word}: {text}" for word, text in sentences)
         counts = Counter(word for word, _ in sentences)
         total = len(self.problems) + counts["problem"]
-        yield f"{pluralize(total, 'kind')} of problems, {pluralize(counts['note'], 'note')}" if sentences or total else "no finding"
+        yield (
+            f"{pluralize(total, 'kind')} of problems, {pluralize(counts['note'], 'note')}"
+            if sentences or total
+            else "no finding"
+        )
 
     def statistics_lines(self) -> Iterator[str]:
         """Yield numbers of clips and frames, and shares of hands by signer."""

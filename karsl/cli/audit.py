@@ -37,13 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = (
-        "Read every clip of SOURCE once, and report copies, hands at the wrong arms, clips that are frozen, empty, in another\n"
-        "unit, mirrored, misfiled and more, and what was not read. Nothing in SOURCE is changed. The exit status is 1 if there\n"
-        "are problems."
+        "Read every clip of SOURCE once, and report copies, hands at the wrong arms, clips that are frozen, empty, in\n"
+        "another unit, mirrored, misfiled and more, and what was not read. Nothing in SOURCE is changed. The exit status\n"
+        "is 1 if there are problems."
     )
     parser.epilog = EPILOG
     parser.add_argument(
-        "source", type=Path, metavar="SOURCE", help="data root, pack, annotation file, or any format that 'karsl convert' reads"
+        "source",
+        type=Path,
+        metavar="SOURCE",
+        help="data root, pack, annotation file, or any format that 'karsl convert' reads",
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots and pictures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings with the names of all clips")
@@ -51,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--write-exclude",
         type=Path,
         metavar="FILE",
-        help='write the names of clips that should not be used; datasets with filter_cfg=dict(exclude="FILE") leave them out',
+        help='write the names of clips that should not be used; filter_cfg=dict(exclude="FILE") leaves them out',
     )
     parser.add_argument("--from", dest="format", metavar="FORMAT", help="format of SOURCE (default: detected)")
     add_source_skeleton(parser, "SOURCE", "--skeleton")
@@ -103,7 +106,7 @@ def _write_files(args: argparse.Namespace, report: AuditReport, source: ClipSour
             lines += [f"# {kind}", *(clip_id for clip_id, of_kind in left_out.items() if of_kind == kind)]
         _write(args.write_exclude, lines)
         print(f"{pluralize(len(left_out), 'clip')} to leave out: {args.write_exclude}")
-        print(f"to use it: filter_cfg=dict(exclude={args.write_exclude.name!r}), relative to the data root or the current folder")
+        print(f"to use it: filter_cfg=dict(exclude={args.write_exclude.name!r}), below the data root or the current folder")
     if args.html:
         from karsl.visualization.audit_page import write_audit_page
 

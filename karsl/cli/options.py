@@ -139,8 +139,8 @@ def add_hands(parser: argparse._ActionsContainer) -> None:
         "--hands",
         choices=("as-stored", "by-wrist"),
         default="as-stored",
-        help="by-wrist: exchange left and right hand in frames where they are at the wrists of the other arms, and record the "
-        "number of these frames (default: %(default)s)",
+        help="by-wrist: exchange left and right hand in frames where they are at the wrists of the other arms, and record "
+        "the number of these frames (default: %(default)s)",
     )
 
 

@@ -72,10 +72,11 @@ def write_audit_page(path: str | Path, report: AuditReport, source: ClipSource) 
 
 def _readable(report: AuditReport, source: ClipSource) -> dict[int, list[tuple[str, Mapping[str, Any]]]]:
     """Read the clips to show: the first of each finding, then further ones. The key is the position in the source."""
-    clips, stages = SourceClips(source), {}
+    clips = SourceClips(source)
+    stages: dict[int, list[tuple[str, Mapping[str, Any]]]] = {}
     ranks = [(rank, position) for f in report.findings for rank, position in enumerate(f.clips) if f.kind != "unreadable"]
     positions = dict.fromkeys(position for _, position in sorted(ranks, key=lambda pair: pair[0]))
-    links = set()
+    links: set[str] = set()
     for position in list(positions)[:_MAX_CLIPS]:
         link = clip_link(str(report.records[position]["clip_id"]))
         if link in links:
@@ -153,17 +154,18 @@ class _Pictures:
             image.save(buffer, format="PNG", optimize=True)
             data = base64.b64encode(buffer.getvalue()).decode()
             clip_id = str(report.records[position]["clip_id"])
+            picture = f"<img alt='frames of clip {escape(clip_id)}' src='data:image/png;base64,{data}'>"
             caption = f"<figcaption>{self.link(position, clip_id)}</figcaption>"
-            yield f"<figure><img alt='frames of clip {escape(clip_id)}' src='data:image/png;base64,{data}'>{caption}</figure>"
+            yield f"<figure>{picture}{caption}</figure>"
 
 
 def _finding(finding: Finding, report: AuditReport, pictures: _Pictures) -> str:
     severity = "problem" if finding.is_problem else "note"
     details = finding.details or ("",) * len(finding.clips)
-    names = [
-        f"<li>{pictures.link(position, str(report.records[position]['clip_id']))}{escape(f' · {detail}') if detail else ''}</li>"
-        for position, detail in zip(finding.clips[:_MAX_NAMES], details, strict=False)
-    ]
+    names = []
+    for position, detail in zip(finding.clips[:_MAX_NAMES], details, strict=False):
+        link = pictures.link(position, str(report.records[position]["clip_id"]))
+        names.append(f"<li>{link}{escape(f' · {detail}') if detail else ''}</li>")
     more = len(finding.clips) - len(names)
     names += [f"<li>and {more} more, see --json</li>"] if more else []
     listed = f"<details><summary>{pluralize(len(finding.clips), 'clip')}</summary><ul>{''.join(names)}</ul></details>"
@@ -215,7 +217,8 @@ def _histogram(title: str, values: np.ndarray, color: str, *, low: float | None 
         bars.append(f"<rect class='{color}' {at}><title>{pluralize(count, 'clip')}</title></rect>")
     label = f"{title}: {values.min():.3g} to {values.max():.3g}, median {np.median(values):.3g}"
     axis = f"<line class='axis' x1='0' x2='{_WIDTH}' y1='{_HEIGHT}' y2='{_HEIGHT}'/>"
-    ticks = f"<text x='0' y='{_HEIGHT + 12}'>{low:.3g}</text><text x='{_WIDTH}' y='{_HEIGHT + 12}' text-anchor='end'>{high:.3g}</text>"
+    y = _HEIGHT + 12
+    ticks = f"<text x='0' y='{y}'>{low:.3g}</text><text x='{_WIDTH}' y='{y}' text-anchor='end'>{high:.3g}</text>"
     box = f"viewBox='0 0 {_WIDTH} {_HEIGHT + 16}' width='{_WIDTH}' height='{_HEIGHT + 16}'"
     picture = f"<svg role='img' aria-label='{escape(label)}' {box}>{''.join(bars)}{axis}{ticks}</svg>"
     return f"<figure>{picture}<figcaption>{escape(label)}</figcaption></figure>"

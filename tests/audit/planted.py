@@ -191,7 +191,11 @@ def plant_files(root: Path) -> dict[str, str]:
     write("01-train/0006/none.npz", "has no frames", a=valid[:0])
     write("01-train/0006/text.npz", "holds <U1, not numbers", a=np.array(["x"]))
     write("01-train/0006/nan.npz", "that are NaN or infinite, first in frame 0, keypoint 0", a=valid * np.nan)
-    write("01-train/0006/inf.npz", "has 1 values that are NaN or infinite, first in frame 2, keypoint 7", a=spike(np.inf, 2, 7)(valid))
+    write(
+        "01-train/0006/inf.npz",
+        "has 1 values that are NaN or infinite, first in frame 2, keypoint 7",
+        a=spike(np.inf, 2, 7)(valid),
+    )
     write("01-train/0006/pickle.npz", "pickle.npz", a=np.array([{}], object))
     good = (root / "01-train/0001.npz").read_bytes()
     for name, content in (("cut", good[: len(good) // 2]), ("no", b"not an archive"), ("zero", b"")):

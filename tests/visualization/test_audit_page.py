@@ -17,7 +17,7 @@ def faulty(corpus, tmp_path_factory):
     """Source with some faulty clips, one of them with characters of HTML in its name, and its report."""
     clips = planted.load(corpus)
     faults = ("empty", "pixels", "1e20 at one point", "one frame", "hands exchanged", "upside down")
-    for fault, (file, arrays) in zip(faults, clips.items(), strict=False):
+    for fault, arrays in zip(faults, clips.values(), strict=False):
         key = next(iter(arrays))
         arrays[f"<b>{fault}</b> & more"] = planted.CONTENT[fault][1](arrays.pop(key))
     source = open_clips(planted.save(tmp_path_factory.mktemp("faulty"), clips, corpus), skip_bad=True)
