@@ -28,7 +28,7 @@ def find_misfiled(figures: np.ndarray, usable: np.ndarray, records: Sequence[Map
         usable: bool (N,), clips to compare.
         records: Records with `label`, `clip_id`, and `signer` if known.
     """
-    labels = np.array([int(record.get("label", -1)) for record in records])
+    names, labels = np.unique([_sign_name(record) for record in records], return_inverse=True)
     signers = np.array([str(record.get("signer")) for record in records])
     misfiled: dict[int, int] = {}
     outliers = []
@@ -41,7 +41,6 @@ def find_misfiled(figures: np.ndarray, usable: np.ndarray, records: Sequence[Map
         looks_other = (own > _AWAY * usual) & (own > _NEARER * other)
         misfiled.update(zip(clips[looks_other].tolist(), like[looks_other].tolist(), strict=True))
         outliers += clips[(own > _OUTLIER * usual) & ~looks_other].tolist()
-    names = {int(record.get("label", -1)): _sign_name(record) for record in records}
     if misfiled:
         positions = sorted(misfiled)
         yield make_finding("misfiled", positions, [f"like {names[misfiled[position]]}" for position in positions])
