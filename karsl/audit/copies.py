@@ -120,7 +120,7 @@ def point_distance(a: np.ndarray, b: np.ndarray) -> float:
     Example:
         >>> a = np.arange(20.0).reshape(10, 1, 2)
         >>> point_distance(a, a[2:]), round(point_distance(a, a + 3), 3)
-        (0.0, 0.0)
+        (0.0, 1.414)
     """
     a, b = sorted((a, b), key=len)
     least = int(np.ceil(_MIN_OVERLAP * len(a)))

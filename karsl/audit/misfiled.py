@@ -12,7 +12,7 @@ from karsl.audit.measures import NUM_TIMES
 from karsl.skeletons.skeleton import mirror_name
 
 _MIN_CLIPS = 5  # of a sign and signer, for a center
-_AWAY, _NEARER, _OUTLIER = 1.5, 2.0, 10.0  # times the usual distance; times the distance to the other sign
+_AWAY, _NEARER, _OUTLIER = 1.7, 2.0, 10.0  # times the usual distance; times the distance to the other sign
 _MIRROR = [PATH_POINTS.index(mirror_name(name)) for name in PATH_POINTS]
 _WRISTS = [PATH_POINTS.index(name) for name in ("right_wrist", "left_wrist")]
 
@@ -21,7 +21,7 @@ def find_misfiled(figures: np.ndarray, usable: np.ndarray, records: Sequence[Map
     """Yield clips that look like another sign of their signer, and clips that look like no other clip of their sign.
 
     A clip is compared with the center of each sign of its signer, also mirrored, since some signs are performed with either
-    hand. It is misfiled if it is 1.5 times as far from its own center as usual, and twice as far as from another one.
+    hand. It is misfiled if it is 1.7 times as far from its own center as usual, and twice as far as from another one.
 
     Args:
         figures: `FIGURES` of the clips.
