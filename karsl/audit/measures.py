@@ -174,7 +174,7 @@ def _measure_groups(out: np.ndarray, points: Points, marks: Landmarks) -> None:
 
 def _measure_frames(out: np.ndarray, points: Points, starts: np.ndarray) -> None:
     """Measure empty and equal frames."""
-    has_points: np.ndarray = points.seen.any(-1)
+    has_points = np.asarray(points.seen.any(-1))
     equal = np.zeros(len(has_points), bool)
     same = (points.x[1:] == points.x[:-1]) & (points.y[1:] == points.y[:-1])
     equal[1:] = same.all(-1) & has_points[1:]
