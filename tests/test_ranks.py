@@ -51,7 +51,7 @@ ORDER: dict[str, str] = {
     "engine": "hooks checkpoint | config | train | __init__",
     "engine.config": "tree | errors loaders model_args folds streams | load | __init__",
     "visualization": (
-        "clips draw | video | page animation clip_sheets overview_sheets | server live notebook hooks report | __init__"
+        "clips draw | video | page animation clip_sheets overview_sheets | audit_page server live notebook hooks report | __init__"
     ),
     "visualization.clips": "sources | open select | __init__",
     "visualization.draw": "palette clip | canvas | skeleton captions | __init__",
@@ -60,7 +60,10 @@ ORDER: dict[str, str] = {
     "ray": "session | actors | dataset pack ray_data | __init__",
     "testing": "body records | signs strategies | performance | corpus | __init__",
     "skeletons": "skeleton | mediapipe | layouts | catalog | __init__",
-    "audit": "counts hands | __init__",
+    "audit": (
+        "counts hands landmarks finding problems | measures metadata repair | content misfiled copies report | corpus |"
+        " __init__"
+    ),
     "extract": (
         "base crop detector networks tflite litert_network videos | regions torch_network clip |"
         " journal | run | * | __init__"

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from karsl.cli.options import (
+    add_hands,
     add_import,
     add_label_sheet,
     add_layout,
@@ -18,6 +19,7 @@ from karsl.cli.options import (
     layout_arguments,
     missing_points,
     print_skipped,
+    repair_hands,
 )
 
 SUMMARY = "convert clips from one format to another, matching keypoints by name"
@@ -57,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_person(parser)
     add_skip_bad(parser)
     parser.add_argument("--strict", action="store_true", help="exit with status 2 if information would be lost")
+    add_hands(parser)
     add_layout(parser, "SRC")
     add_label_sheet(parser)
     add_trust_pickle(parser)
@@ -98,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         skip_bad=args.skip_bad,
     )
     result = convert(
-        source,
+        repair_hands(args, source),
         args.out,
         args.to,
         skeleton=args.skeleton,

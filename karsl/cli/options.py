@@ -13,10 +13,12 @@ from karsl.errors import ConfigError, DataErrors, DatasetNotFoundError
 
 if TYPE_CHECKING:
     from karsl.io.missing import MissingPoints
+    from karsl.io.sources import ClipSource
 
 __all__ = [
     "add_cfg_options",
     "add_data_options",
+    "add_hands",
     "add_import",
     "add_label_sheet",
     "add_missing",
@@ -29,6 +31,7 @@ __all__ = [
     "import_user_modules",
     "missing_points",
     "print_skipped",
+    "repair_hands",
     "layout_arguments",
     "suggest_data_root",
 ]
@@ -129,6 +132,31 @@ def print_skipped(source: object, problems: Sequence[str]) -> None:
     """Print the problems of the clips that were left out, if any."""
     if problems:
         print(f"skipped, {DataErrors(str(source), problems)}")
+
+
+def add_hands(parser: argparse._ActionsContainer) -> None:
+    """Add `--hands`; see `repair_hands`."""
+    parser.add_argument(
+        "--hands",
+        choices=("as-stored", "by-wrist"),
+        default="as-stored",
+        help="by-wrist: exchange left and right hand in frames where they are at the wrists of the other arms, and record "
+        "the number of these frames (default: %(default)s)",
+    )
+
+
+def repair_hands(args: argparse.Namespace, source: ClipSource) -> ClipSource:
+    """Return a source with the hands that `--hands` asks for, and print what is changed."""
+    if args.hands == "as-stored":
+        return source
+    from karsl.audit.repair import HandsByWrist
+    from karsl.io.sources import RemappedSource
+    from karsl.progress import tracker
+
+    stored = source.source if isinstance(source, RemappedSource) else source  # which may have arms that the target lacks
+    repaired = HandsByWrist(stored, tracker("assigning hands"))
+    print(repaired.summary)
+    return repaired if stored is source else RemappedSource(repaired, source.skeleton)
 
 
 def add_layout(parser: argparse._ActionsContainer, source: str) -> None:

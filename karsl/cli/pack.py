@@ -11,6 +11,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from karsl.cli.options import (
+    add_hands,
     add_import,
     add_label_sheet,
     add_layout,
@@ -23,6 +24,7 @@ from karsl.cli.options import (
     layout_arguments,
     missing_points,
     print_skipped,
+    repair_hands,
 )
 from karsl.errors import ConfigError, DataErrors, pluralize
 
@@ -76,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_missing(parser)
     add_person(parser)
     add_skip_bad(parser)
+    add_hands(parser)
     add_layout(parser, "SOURCE")
     add_label_sheet(parser)
     add_trust_pickle(parser)
@@ -194,6 +197,7 @@ def _open(args: argparse.Namespace) -> Any:
         person=args.person,
         skip_bad=args.skip_bad,
     )
+    source = repair_hands(args, source)
     target = get_skeleton(args.skeleton) if args.skeleton else source.skeleton
     return source if target == source.skeleton else RemappedSource(source, target)
 

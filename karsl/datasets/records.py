@@ -302,12 +302,32 @@ def _read_parts(value: tuple[str, str | Sequence[str]]) -> set[str]:
     return read_split(path).clips_of(parts)
 
 
+class _Exclude(Filter):
+    """The filter `exclude`, whose value is a list of clips to leave out, or the path of a file with one per line."""
+
+    def __call__(self, value: str | Sequence[str]) -> Callable[[dict], bool]:
+        excluded = set(_read_clip_ids(value) if isinstance(value, str) else map(str, value))
+        return lambda record: str(record.get(self.field)) not in excluded
+
+
+def _read_clip_ids(path: str) -> Iterator[str]:
+    """Yield the lines of a text file, except for empty ones and for comments, which begin with `# `."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise ConfigError(f"filter_cfg: no file exclude={path!r}; write it with 'karsl audit --write-exclude'") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"filter_cfg: exclude={path!r} cannot be read ({error}); it is a text file of clip ids") from error
+    yield from (line for line in text.split("\n") if line.strip() and not line.startswith("# "))
+
+
 FILTERS: dict[str, Filter] = {
     "signers": Filter("signer", normalize_signer, report="names"),
     "split": Filter("split", report="names"),
     "min_frames": _MinFrames("num_frames"),
     "labels": Filter("label"),
     "signs": Filter("sign", report="count"),
+    "exclude": _Exclude("clip_id"),
     "split_file": _SplitFile("clip_id", str, values=_read_parts, report="count"),
 }
 """Filters by key of `filter_cfg`. A dataset module may add its own, as `karsl.datasets.karsl` adds `subset`."""
@@ -338,11 +358,14 @@ def resolve_filters(filter_cfg: Mapping | None) -> dict[str, Any]:
     return values
 
 
-def locate_split_file(filter_cfg: Mapping | None, data_root: str | None) -> Mapping | None:
-    """Return `filter_cfg` with the path of its split file below `data_root`, if there is such a file."""
-    path = (filter_cfg or {}).get("split_file")
-    inside = join_folder(data_root or "", str(path))
-    return {**(filter_cfg or {}), "split_file": inside} if path and Path(inside).is_file() else filter_cfg
+def locate_filter_files(filter_cfg: Mapping | None, data_root: str | None) -> Mapping | None:
+    """Return `filter_cfg` with the paths of its files, `split_file` and `exclude`, below `data_root` if they are there."""
+    found = {}
+    for key in ("split_file", "exclude"):
+        path = (filter_cfg or {}).get(key)
+        if isinstance(path, str) and path and Path(inside := join_folder(data_root or "", path)).is_file():
+            found[key] = inside
+    return {**(filter_cfg or {}), **found} if found else filter_cfg
 
 
 def filter_records(records: Sequence[dict], filter_cfg: Mapping | None, *, source: str) -> Sequence[dict]:

@@ -73,8 +73,8 @@ def _json_text(data: Mapping[str, Any]) -> str:
 def _policy(style: str, script: str, *, can_fetch: bool) -> str:
     return "; ".join([
         "default-src 'none'",
-        f"script-src {_hash(script)}",
-        f"style-src {_hash(style)}",
+        f"script-src {source_hash(script)}",
+        f"style-src {source_hash(style)}",
         "img-src data:",
         f"connect-src {chr(39)}{'self' if can_fetch else 'none'}{chr(39)}",
         "base-uri 'none'",
@@ -84,5 +84,6 @@ def _policy(style: str, script: str, *, can_fetch: bool) -> str:
     ])  # fmt: skip
 
 
-def _hash(text: str) -> str:
+def source_hash(text: str) -> str:
+    """Return the source expression of a content security policy that allows an inline script or style."""
     return f"'sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}'"

@@ -18,7 +18,7 @@ from karsl.visualization.page.encode import encode_clip, encode_index
 
 # In the order in which they are joined: each uses only names of earlier ones when it is loaded.
 _SCRIPTS = (
-    "dom", "text", "canvas", "theme", "decode", "store", "pose", "draw", "panels", "timeline",
+    "dom", "text", "canvas", "theme", "decode", "store", "marks", "pose", "draw", "panels", "timeline",
     "filters", "list", "views", "player", "head", "charts", "stats", "keys", "main",
 )  # fmt: skip
 CLIPS_PER_PAGE = 500

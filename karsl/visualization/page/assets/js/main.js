@@ -89,6 +89,8 @@ function buildHead() {
     ])
       if (name) byId("tabs").append(el("a", { href: encodeURIComponent(name) }, text));
   }
+  byId("copy-marks").addEventListener("click", copyMarks);
+  byId("clear-marks").addEventListener("click", clearMarks);
   byId("help-button").addEventListener("click", () => byId("help").showModal());
   byId("open-list").addEventListener("click", () =>
     document.body.classList.contains("list-open") ? closeDrawer() : openDrawer(),
@@ -107,6 +109,7 @@ async function start() {
   buildHelp();
   startTheme(paintSoon);
   connect();
+  paintMarks();
   listenToKeys();
   byId("empty").textContent = "loading the list of clips …";
   paintTab();
