@@ -82,11 +82,15 @@ def open_table(figures: Sequence[StartupFigures], count: int) -> Table:
 def write_corpus(root: Path, signs: int) -> None:
     """Write archives of short clips in KArSL's layout."""
     rng = np.random.default_rng(0)
-    clip = rng.random((_FRAMES, 184, 4), np.float32)
+    clip, number = rng.random((_FRAMES, 184, 4), np.float32), 0
     for split, clips in _SPLITS.items():
         (root / split).mkdir(parents=True)
         for sign in range(1, signs + 1):
-            arrays: dict = {f"00_{split[:2]}_{sign:04d}_({split[3:]}_{n:02d})_c": clip for n in range(clips)}
+            arrays: dict = {}
+            for n in range(clips):
+                arrays[f"00_{split[:2]}_{sign:04d}_({split[3:]}_{n:02d})_c"] = different = clip.copy()
+                number += 1
+                different[0, 0, 0] = number  # clips of equal content are copies
             np.savez(root / split / f"{sign:04d}.npz", **arrays)
 
 

@@ -21,10 +21,11 @@ ROOT = Path(karsl.__file__).parent
 ORDER: dict[str, str] = {
     "": (
         "version errors discovery | registry checks progress schema | __init__ | skeletons | io | pack webdataset |"
-        " formats | audit extract | datasets | models engine evaluation visualization profiling ray testing | cli | __main__"
+        " formats | audit extract | datasets | models engine evaluation visualization profiling ray testing |"
+        " inference | cli | __main__"
     ),
     "datasets": (
-        "rng transfer collate index | state records transforms | batching pipeline | tree | order keypoint_dataset |"
+        "rng transfer collate index splits | state records transforms | batching pipeline | tree | order keypoint_dataset |"
         " karsl combine streaming | * | __init__"
     ),
     "datasets.index": "codec indices | reader | writer fingerprint | record_list | cache | __init__",
@@ -41,23 +42,29 @@ ORDER: dict[str, str] = {
         " rows torch_files pack_reader |"
         " array_files file_index | reader | sources | __init__"
     ),
-    "pack": "manifest encode | transaction verify | edit build | write | __init__",
+    "pack": "manifest encode | transaction verify card | edit build | write | __init__",
     "webdataset": "samples | index | write | shards | __init__",
     "formats": (
         "base folders safe_pickle persons array_guess array_clips | array_labels | arrays |"
-        " parquet annotation asl_app holistic pose_format pyskl spoter webdataset karsl | kaggle convert * | __init__"
+        " parquet annotation asl_app holistic pose_format pyskl spoter webdataset | karsl | kaggle convert * | __init__"
     ),
     "engine": "hooks checkpoint | config | train | __init__",
-    "engine.config": "tree | errors loaders model_args | load | __init__",
-    "visualization": "clips draw | video | page animation clip_sheets overview_sheets | server notebook hooks | __init__",
+    "engine.config": "tree | errors loaders model_args folds streams | load | __init__",
+    "visualization": (
+        "clips draw | video | page animation clip_sheets overview_sheets | audit_page server live notebook hooks report |"
+        " __init__"
+    ),
     "visualization.clips": "sources | open select | __init__",
     "visualization.draw": "palette clip | canvas | skeleton captions | __init__",
-    "visualization.page": "clip | stages | encode | page | __init__",
+    "visualization.page": "clip document | stages | encode | page | __init__",
     "profiling": "machine proc results throughput | probe | hook plot | __init__",
     "ray": "session | actors | dataset pack ray_data | __init__",
     "testing": "body records | signs strategies | performance | corpus | __init__",
     "skeletons": "skeleton | mediapipe | layouts | catalog | __init__",
-    "audit": "counts hands | __init__",
+    "audit": (
+        "counts hands landmarks finding problems | measures metadata repair | content misfiled copies report | corpus |"
+        " __init__"
+    ),
     "extract": (
         "base crop detector networks tflite litert_network videos | regions torch_network clip |"
         " journal | run | * | __init__"
@@ -66,7 +73,8 @@ ORDER: dict[str, str] = {
     "models.backbones": (
         "inputs attention | frame_embedding | st_transformer conv1d_transformer stgcn bilstm | * | __init__"
     ),
-    "evaluation": "metrics | * | __init__",
+    "inference": "stored_config clips | torch_model video | onnx_model | recognizer | streaming | live | __init__",
+    "evaluation": "metrics scores statistics | class_metrics dump fuse report | tables | * | __init__",
 }
 RANKS = {
     package: {name: rank for rank, group in enumerate(text.split("|")) for name in group.split()}
@@ -88,9 +96,10 @@ OPTIONAL = {
         "pose_format",
         "av",
         "ai_edge_litert",
+        "onnx",
         "onnxruntime",
     ),
-    *("imageio_ffmpeg", "h5py", "IPython", "hypothesis", "pandas", "tensorboard"),
+    *("imageio_ffmpeg", "h5py", "IPython", "cv2", "hypothesis", "pandas", "tensorboard"),
     "karsl.datasets.batching",  # numba
     "karsl.extract.torch_network",  # torch, two seconds per process
     "karsl.visualization.clip_sheets",  # Pillow

@@ -10,7 +10,8 @@ import numpy as np
 
 from karsl.skeletons import Skeleton
 
-_MIN_WRIST_DISTANCE = 0.3  # shoulder widths; wrists held closer together than this are ambiguous
+MIN_WRIST_DISTANCE = 0.3
+"""Shoulder widths; wrists held closer together than this are ambiguous."""
 _MIN_SHARE, _MIN_FRAMES = 0.6, 3
 
 
@@ -33,7 +34,7 @@ def attached_wrist(points: np.ndarray, skeleton: Skeleton) -> dict[str, tuple[fl
         {'left': (0.5, 2)}
     """
     shares = {}
-    min_distance = _MIN_WRIST_DISTANCE * _shoulder_width(points, skeleton)
+    min_distance = MIN_WRIST_DISTANCE * _shoulder_width(points, skeleton)
     for side, other in (("right", "left"), ("left", "right")):
         names = (f"{side}_hand_wrist", f"{side}_wrist", f"{other}_wrist")
         if not set(names) <= set(skeleton.names):

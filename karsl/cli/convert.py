@@ -6,10 +6,12 @@ import argparse
 from pathlib import Path
 
 from karsl.cli.options import (
+    add_hands,
     add_import,
     add_label_sheet,
     add_layout,
     add_missing,
+    add_person,
     add_skip_bad,
     add_source_skeleton,
     add_trust_pickle,
@@ -17,6 +19,7 @@ from karsl.cli.options import (
     layout_arguments,
     missing_points,
     print_skipped,
+    repair_hands,
 )
 
 SUMMARY = "convert clips from one format to another, matching keypoints by name"
@@ -53,8 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"float16 halves the size of {halves} (default: %(default)s)",
     )
     add_missing(parser)
+    add_person(parser)
     add_skip_bad(parser)
     parser.add_argument("--strict", action="store_true", help="exit with status 2 if information would be lost")
+    add_hands(parser)
     add_layout(parser, "SRC")
     add_label_sheet(parser)
     add_trust_pickle(parser)
@@ -92,10 +97,11 @@ def run(args: argparse.Namespace) -> int:
         **layout_arguments(args),
         progress=tracker("listing clips"),
         missing=missing_points(args),
+        person=args.person,
         skip_bad=args.skip_bad,
     )
     result = convert(
-        source,
+        repair_hands(args, source),
         args.out,
         args.to,
         skeleton=args.skeleton,

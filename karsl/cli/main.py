@@ -3,7 +3,7 @@
 | exit status | meaning |
 | --- | --- |
 | 0 | success |
-| 1 | clips of `karsl extract` failed, or a limit is exceeded: `karsl memory --max-private-mb`, `karsl bench --at-least` |
+| 1 | clips of `karsl extract` failed, `karsl audit` found problems, a limit of `karsl memory` or `bench` is exceeded |
 | 2 | invalid input; one line on stderr names it and a remedy |
 | 130 | interrupted from the keyboard |
 | 141 | standard output was closed by its reader, such as `head` |
@@ -33,7 +33,11 @@ from karsl.version import __version__
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = ("extract", "prepare", "pack", "convert", "train", "test", "browse", "memory", "bench", "demo")
+COMMANDS = (
+    *("extract", "prepare", "audit", "splits", "pack", "convert", "skeletons"),
+    *("train", "test", "loso", "report", "fuse", "predict", "live", "export", "info"),
+    *("browse", "memory", "bench", "demo"),
+)
 """One module per command, in the order of `karsl --help`."""
 
 BAD_INPUT = 2

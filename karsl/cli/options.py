@@ -13,14 +13,17 @@ from karsl.errors import ConfigError, DataErrors, DatasetNotFoundError
 
 if TYPE_CHECKING:
     from karsl.io.missing import MissingPoints
+    from karsl.io.sources import ClipSource
 
 __all__ = [
     "add_cfg_options",
     "add_data_options",
+    "add_hands",
     "add_import",
     "add_label_sheet",
     "add_missing",
     "add_layout",
+    "add_person",
     "add_phase",
     "add_skip_bad",
     "add_source_skeleton",
@@ -28,6 +31,7 @@ __all__ = [
     "import_user_modules",
     "missing_points",
     "print_skipped",
+    "repair_hands",
     "layout_arguments",
     "suggest_data_root",
 ]
@@ -130,6 +134,31 @@ def print_skipped(source: object, problems: Sequence[str]) -> None:
         print(f"skipped, {DataErrors(str(source), problems)}")
 
 
+def add_hands(parser: argparse._ActionsContainer) -> None:
+    """Add `--hands`; see `repair_hands`."""
+    parser.add_argument(
+        "--hands",
+        choices=("as-stored", "by-wrist"),
+        default="as-stored",
+        help="by-wrist: exchange left and right hand in frames where they are at the wrists of the other arms, and record "
+        "the number of these frames (default: %(default)s)",
+    )
+
+
+def repair_hands(args: argparse.Namespace, source: ClipSource) -> ClipSource:
+    """Return a source with the hands that `--hands` asks for, and print what is changed."""
+    if args.hands == "as-stored":
+        return source
+    from karsl.audit.repair import HandsByWrist
+    from karsl.io.sources import RemappedSource
+    from karsl.progress import tracker
+
+    stored = source.source if isinstance(source, RemappedSource) else source  # which may have arms that the target lacks
+    repaired = HandsByWrist(stored, tracker("assigning hands"))
+    print(repaired.summary)
+    return repaired if stored is source else RemappedSource(repaired, source.skeleton)
+
+
 def add_layout(parser: argparse._ActionsContainer, source: str) -> None:
     """Add `--layout`, `--pattern` and `--labels`, which describe array files.
 
@@ -189,6 +218,17 @@ def add_phase(parser: argparse._ActionsContainer, meaning: str) -> None:
     parser.add_argument("--phase", choices=phases, default="train", help=f"{meaning} (default: train)")
 
 
+def add_person(parser: argparse._ActionsContainer) -> None:
+    """Add `--person`."""
+    parser.add_argument(
+        "--person",
+        type=int,
+        metavar="N",
+        help="person to read of clips with several, by position from 0 (default: the most visible one or, without graded "
+        "scores, the one that moves most)",
+    )
+
+
 def add_trust_pickle(parser: argparse._ActionsContainer) -> None:
     """Add `--trust-pickle FILE`; `args.trust_pickle` is a list of paths."""
     parser.add_argument(
@@ -197,7 +237,7 @@ def add_trust_pickle(parser: argparse._ActionsContainer) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="pickle file that may be read, without running code in it; may be repeated",
+        help="pickle file, or folder of them, that may be read, without running code in it; may be repeated",
     )
 
 

@@ -11,10 +11,12 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from karsl.cli.options import (
+    add_hands,
     add_import,
     add_label_sheet,
     add_layout,
     add_missing,
+    add_person,
     add_skip_bad,
     add_source_skeleton,
     add_trust_pickle,
@@ -22,6 +24,7 @@ from karsl.cli.options import (
     layout_arguments,
     missing_points,
     print_skipped,
+    repair_hands,
 )
 from karsl.errors import ConfigError, DataErrors, pluralize
 
@@ -73,7 +76,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--skeleton", metavar="NAME", help="skeleton of PACK, matched by keypoint names (default: that of SOURCE)"
     )
     add_missing(parser)
+    add_person(parser)
     add_skip_bad(parser)
+    add_hands(parser)
     add_layout(parser, "SOURCE")
     add_label_sheet(parser)
     add_trust_pickle(parser)
@@ -98,6 +103,11 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "--dtype",
         choices=("float16", "float32"),
         help="float16 halves the size (default: float16; with --append that of PACK)",
+    )
+    parser.add_argument(
+        "--card",
+        action="store_true",
+        help="write README.md, a dataset card with content, splits, skeleton, license to fill in",
     )
     parser.add_argument(
         "--shard-size",
@@ -160,6 +170,11 @@ def _pack(args: argparse.Namespace) -> int:
         )
     print_skipped(args.paths[0], problems)
     _report(done, out)
+    if args.card:
+        from karsl.pack.card import CARD, write_card
+
+        card = write_card(out)
+        print(f"{out / CARD} exists and is not changed" if card is None else f"dataset card: {card}, fill in its license")
     return 0
 
 
@@ -179,8 +194,10 @@ def _open(args: argparse.Namespace) -> Any:
         trusted=args.trust_pickle,
         progress=tracker("listing clips"),
         missing=missing_points(args),
+        person=args.person,
         skip_bad=args.skip_bad,
     )
+    source = repair_hands(args, source)
     target = get_skeleton(args.skeleton) if args.skeleton else source.skeleton
     return source if target == source.skeleton else RemappedSource(source, target)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from karsl.cli.options import (
     add_import,
@@ -20,7 +21,10 @@ from karsl.cli.options import (
     missing_points,
     print_skipped,
 )
-from karsl.errors import ConfigError, CorruptRecordError, DataErrors
+from karsl.errors import ConfigError, DataErrors
+
+if TYPE_CHECKING:
+    from karsl.audit.report import AuditReport
 
 SUMMARY = "check a data root and write its annotation file"
 
@@ -73,9 +77,11 @@ def _has_array_files(root: Path) -> bool:
 
 
 def _prepare_karsl(args: argparse.Namespace, out: Path) -> int:
+    from karsl.audit.corpus import audit_clips
     from karsl.audit.counts import check_counts
     from karsl.formats.karsl.scan import scan_npz_folders
     from karsl.io import class_metainfo, find_label_table, read_label_table, write_annotations
+    from karsl.io.sources import IndexedSource
     from karsl.progress import tracker
     from karsl.skeletons import get_skeleton
 
@@ -98,6 +104,12 @@ def _prepare_karsl(args: argparse.Namespace, out: Path) -> int:
     print(_summarize(scan.records))
     for warning in (*scan.notes, *check_counts(scan.records, scan.empty_clips)):
         print(f"note: {warning}")
+    if not args.quick:
+        label = {sign: number for number, sign in enumerate(scan.signs)}
+        records = [{**record, "label": label[record["sign"]]} for record in scan.records]
+        points = get_skeleton(skeleton)
+        source = IndexedSource(metainfo, points, records, args.data_root.resolve(), missing=missing_points(args))
+        _print_findings(audit_clips(source, progress=tracker("auditing clips")), known=("empty",))
     print(f"label table: {table_path or 'none, classes are named by SignID'}\nannotation file: {out}")
     name = out.relative_to(args.data_root) if out.is_relative_to(args.data_root) else out
     options = f"--data-root {quote(str(args.data_root))} --ann-file {quote(str(name))}"
@@ -111,6 +123,7 @@ def _prepare_karsl(args: argparse.Namespace, out: Path) -> int:
 
 def _prepare_arrays(args: argparse.Namespace, folder: Path, out: Path) -> int:
     """Write the annotation file of array files of any arrangement."""
+    from karsl.audit.corpus import audit_clips
     from karsl.formats.arrays import RESOLVED_KEYS, scan_arrays
     from karsl.io import write_annotations
     from karsl.io.sources import IndexedSource, marker_notes
@@ -123,26 +136,32 @@ def _prepare_arrays(args: argparse.Namespace, folder: Path, out: Path) -> int:
     source = IndexedSource(
         scan.metainfo, scan.layout.skeleton, scan.records, folder.resolve(), layout=scan.layout, missing=missing
     )
-    progress = tracker("reading clips")
-    records, problems = [], list(scan.problems)
-    for record in progress(scan.records, len(scan.records)):
-        try:
-            if not args.quick:
-                source.read(record)
-            records.append({key: value for key, value in record.items() if key not in RESOLVED_KEYS})
-        except CorruptRecordError as error:
-            problems.append(str(error).replace(f"{folder.resolve()}/", ""))
+    report = None if args.quick else audit_clips(source, progress=tracker("reading clips"))
+    unreadable = report.unreadable if report else {}
+    problems = [*scan.problems, *unreadable.values()]
+    records = [
+        {key: value for key, value in record.items() if key not in RESOLVED_KEYS}
+        for position, record in enumerate(scan.records)
+        if position not in unreadable
+    ]
     if problems and (not args.skip_bad or not records):
         raise DataErrors(str(args.data_root), problems)
     write_annotations(out, scan.metainfo, records)
     print_skipped(args.data_root, problems)
     for note in (*scan.notes, *(() if args.quick else marker_notes(source))):
         print(f"note: {note}")
+    if report:
+        _print_findings(report)
     lengths = [r["num_frames"] for r in records]
     print(f"{len(records)} clips, {min(lengths)}-{max(lengths)} frames\nannotation file: {out}")
     name = out.relative_to(folder) if out.is_relative_to(folder) else out
     print(f"to use it: KeypointDataset(data_root={str(folder)!r}, ann_file={str(name)!r})")
     return 0
+
+
+def _print_findings(report: AuditReport, known: Collection[str] = ()) -> None:
+    for line in report.short_lines(known=known):
+        print(f"audit: {line}")
 
 
 def _describe_missing(args: argparse.Namespace) -> Iterator[str]:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from karsl.cli.options import import_user_modules, suggest_data_root
-from karsl.cli.train import add_common_arguments
+from karsl.cli.train import add_common_arguments, data_arguments
 from karsl.errors import ConfigError
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
     from mmengine.runner import Runner
 
 SUMMARY = "evaluate a checkpoint on the test split of a config"
@@ -21,7 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="config file")
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint file, e.g. work_dirs/demo/epoch_20.pth")
     parser.add_argument("--work-dir", metavar="DIR", help="folder for the log (default: work_dirs/<config name>)")
-    parser.add_argument("--dump", metavar="FILE.json", help="write the five most likely classes of each clip to this file")
+    parser.add_argument(
+        "--dump",
+        metavar="FILE",
+        help="write the predictions to this file: all scores for 'karsl report' and 'karsl fuse' in .npz, or the five most "
+        "likely classes of each clip, to read by eye, in .json",
+    )
     add_common_arguments(parser)
 
 
@@ -29,25 +35,18 @@ def run(args: argparse.Namespace) -> int:
     """Test, then print the metrics and the path of the log."""
     from mmengine.dist import is_main_process
 
-    from karsl.engine import build_runner, launch, load_config, read_checkpoint, shut_down
-    from karsl.engine.checkpoint import check_classes, check_weights, stored_metainfo
+    from karsl.engine import launch, load_config, read_checkpoint, shut_down
 
     import_user_modules(args.imports)
-    checkpoint = read_checkpoint(args.checkpoint)
-    cfg = load_config(args.config, args.cfg_options, data_root=args.data_root, ann_file=args.ann_file)
+    read_checkpoint(args.checkpoint)  # before the config, since a bad file is the more likely mistake
+    cfg = load_config(args.config, args.cfg_options, **data_arguments(args))
     cfg.work_dir = args.work_dir or cfg.work_dir
-    cfg.load_from, cfg.resume = args.checkpoint, False
     if not cfg.get("test_dataloader"):
         raise ConfigError(f"config '{args.config}' has no test_dataloader")
     try:
         launch(cfg, args.launcher)
         with suggest_data_root(args):
-            runner = build_runner(cfg, metainfo=stored_metainfo(checkpoint))
-            check_weights(runner, checkpoint)
-            check_classes(runner, checkpoint)
-            if args.dump:
-                _dump_to(runner, Path(args.dump))
-            metrics = runner.test()
+            runner, metrics = evaluate_checkpoint(cfg, args.checkpoint, args.dump)
         if is_main_process():
             _report(runner, metrics, args.dump)
     finally:
@@ -55,22 +54,33 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _dump_to(runner: Runner, path: Path) -> None:
-    from karsl.datasets.tree import walk_datasets
-    from karsl.evaluation import DumpPredictions
+def evaluate_checkpoint(cfg: Config, path: str | Path, dump: str | Path | None = None) -> tuple[Runner, dict[str, float]]:
+    """Evaluate a checkpoint.
 
-    dataset = runner.test_loop.dataloader.dataset
-    # `sample_idx` counts within the dataset that made the sample, which is one of several below ConcatDataset
-    is_ambiguous = any(len(getattr(part, "datasets", ())) > 1 for part in walk_datasets(dataset))
+    Args:
+        cfg: Config with a test dataset; `load_from` and `resume` are set in place.
+        path: Checkpoint.
+        dump: File for the predictions, None for none; see `dump_metric`.
 
-    def describe(sample_idx: int) -> dict:
-        record = dataset.get_data_info(sample_idx)
-        return {key: record[key] for key in ("clip_id", "signer", "sign") if key in record}
+    Returns:
+        The runner and its metrics.
 
-    can_describe = hasattr(dataset, "get_data_info") and not is_ambiguous
-    metric = DumpPredictions(path, describe=describe if can_describe else None)
-    metric.dataset_meta = getattr(dataset, "metainfo", None)
-    runner.test_evaluator.metrics.append(metric)
+    Raises:
+        ConfigError: If checkpoint, config and dataset do not fit together.
+    """
+    from karsl.engine import build_runner, read_checkpoint
+    from karsl.engine.checkpoint import check_classes, check_weights, checkpoint_name, stored_metainfo
+    from karsl.evaluation import dump_metric
+
+    checkpoint = read_checkpoint(path)
+    cfg.load_from, cfg.resume = str(path), False
+    runner = build_runner(cfg, metainfo=stored_metainfo(checkpoint))
+    check_weights(runner.model, checkpoint)
+    check_classes(runner, checkpoint)
+    if dump:
+        dataset = runner.test_loop.dataloader.dataset
+        runner.test_evaluator.metrics.append(dump_metric(dump, dataset, checkpoint=checkpoint_name(path)))
+    return runner, runner.test()
 
 
 def _report(runner: Runner, metrics: dict[str, float], dump: str | None) -> None:

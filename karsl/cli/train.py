@@ -44,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options shared with `karsl test`."""
     add_data_options(parser)
+    parser.add_argument(
+        "--split-file",
+        metavar="FILE",
+        help="split file of 'karsl splits make', relative to the data root or the current folder; the loaders read its "
+        "parts train, val and test, in place of the splits and signers of the config",
+    )
     add_cfg_options(parser)
     parser.add_argument(
         "--launcher",
@@ -54,6 +60,11 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
 
+def data_arguments(args: argparse.Namespace) -> dict[str, str | None]:
+    """Return the arguments of `load_config` that select the data."""
+    return {"data_root": args.data_root, "ann_file": args.ann_file, "split_file": args.split_file}
+
+
 def run(args: argparse.Namespace) -> int:
     """Train, then print the paths of checkpoint and logs."""
     from mmengine.dist import is_main_process
@@ -61,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from karsl.engine import build_runner, enable_amp, launch, load_config, shut_down
 
     import_user_modules(args.imports)
-    cfg = load_config(args.config, args.cfg_options, data_root=args.data_root, ann_file=args.ann_file)
+    cfg = load_config(args.config, args.cfg_options, **data_arguments(args))
     cfg.work_dir = args.work_dir or cfg.work_dir
     if args.amp:
         enable_amp(cfg)

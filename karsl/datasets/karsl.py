@@ -45,7 +45,8 @@ class KArSLDataset(KeypointDataset):
         ann_file: Annotation file of `karsl prepare` or `karsl pack`. If empty, `data_root` is scanned, which reads the
             headers of the files that changed since the last scan.
         data_root: Root folder, see Format.
-        filter_cfg: `split`, `signers`, `signs`, `subset` ('karsl100', 'karsl190', 'karsl502'), `min_frames`.
+        filter_cfg: `split`, `signers`, `signs`, `subset` ('karsl100', 'karsl190', 'karsl502'), `min_frames`,
+            or `split_file` and `part`.
         label_table: csv, xlsx or json file, relative to `data_root`. None searches for the usual names there.
         kwargs: Arguments of KeypointDataset. With `layout`, `pattern` or `labels`, array files of any arrangement are listed
             instead of these folders. The default skeleton is that of the annotation file.
@@ -131,7 +132,7 @@ class KArSLDataset(KeypointDataset):
             )
         labeled = [{**r, "label": labels[r["sign"]]} for r in records]
         records = filter_records(labeled, others, source=self._source())
-        self.unmatched_filters = unmatched_values(records, self.filter_cfg)
+        self.unmatched_filters = unmatched_values(records, self.filter_cfg, self.data_list)
         return records
 
     def _select_classes(self, by_sign: Mapping) -> None:

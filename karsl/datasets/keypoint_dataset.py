@@ -32,6 +32,7 @@ from karsl.datasets.records import (
     filter_records,
     join_prefixes,
     load_annotations,
+    locate_filter_files,
     merge_metainfo,
     parse_records,
     summarize,
@@ -71,7 +72,9 @@ class KeypointDataset(BaseDataset):
             text file is replaced by its lines.
         data_root: Joined before a relative `ann_file` and relative prefixes.
         data_prefix: Record key to the folder that is joined before its value.
-        filter_cfg: Keys `split signers min_frames labels signs subset`; see `karsl.datasets.records.FILTERS`.
+        filter_cfg: Keys `split signers min_frames labels signs subset exclude split_file part`; see
+            `karsl.datasets.records.FILTERS`. A split file, or a file of clips to exclude, is relative to `data_root` or, if
+            it is not there, to the current folder.
         indices: Subset to keep after filtering: int, slice, sequence or array.
         serialize_data: Store records in one buffer that worker processes share, instead of a list.
         pipeline: Transforms, as configs or callables.
@@ -170,7 +173,7 @@ class KeypointDataset(BaseDataset):
         self.skips = SkipCounter()
         ann_file, data_root = (None if path is None else os.fspath(path) for path in (ann_file, data_root))
         super().__init__(
-            ann_file, metainfo, data_root, data_prefix, filter_cfg, indices, serialize_data,
+            ann_file, metainfo, data_root, data_prefix, locate_filter_files(filter_cfg, data_root), indices, serialize_data,
             pipeline=[], test_mode=test_mode, lazy_init=True, max_refetch=max_refetch,
         )  # fmt: skip
         self._metainfo_keys = frozenset(metainfo or ())
@@ -295,7 +298,7 @@ class KeypointDataset(BaseDataset):
     def filter_data(self) -> Sequence[dict]:
         """Return the records that pass `filter_cfg`, and set `unmatched_filters`."""
         records = filter_records(self.data_list, self.filter_cfg, source=self._source())
-        self.unmatched_filters = unmatched_values(records, self.filter_cfg)
+        self.unmatched_filters = unmatched_values(records, self.filter_cfg, self.data_list)
         return records
 
     def _source(self) -> str:

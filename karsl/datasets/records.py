@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.fileio import get_text, join_path, list_from_file
 from mmengine.logging import print_log
 
+from karsl.datasets.splits import read_split
 from karsl.errors import AnnotationError, AnnotationTypeError, ConfigError, DatasetNotFoundError, did_you_mean, pluralize
 from karsl.io.annotations import check_class_count, join_folder, split_annotation
 from karsl.schema import parse_json, whole_number
@@ -228,6 +229,12 @@ def _as_set(value: Any) -> set:
     return {value} if isinstance(value, (str, int)) else set(value)
 
 
+def _values_of(record: Mapping, field: str) -> Sequence:
+    """Return the values of a record; a list in a record, such as the splits of a clip, has several."""
+    value = record.get(field)
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
 @dataclass(frozen=True)
 class Filter:
     """A key of `filter_cfg` that lists allowed values of a record key.
@@ -247,14 +254,14 @@ class Filter:
     def __call__(self, value: Any) -> Callable[[dict], bool]:
         """Return the predicate of records for a value of `filter_cfg`."""
         allowed = {self.normalize(v) for v in self.values(value)}
-        return lambda record: self.normalize(record.get(self.field)) in allowed
+        return lambda record: any(self.normalize(v) in allowed for v in _values_of(record, self.field))
 
     def unmatched(self, key: str, value: Any, records: Sequence[Mapping]) -> str:
         """Return the allowed values that no record has, as text; empty if there are none or they are not reported."""
         if self.report is None:
             return ""
         allowed = {self.normalize(v) for v in self.values(value)}
-        missing = allowed - {self.normalize(v) for v in {r.get(self.field) for r in records}}
+        missing = allowed - {self.normalize(v) for v in {v for r in records for v in _values_of(r, self.field)}}
         if not missing:
             return ""
         if self.report == "names":
@@ -282,14 +289,83 @@ class _MinFrames(Filter):
         return is_long
 
 
+class _SplitFile(Filter):
+    """The filter `split_file`, whose value is the path and the value of `part`."""
+
+    def unmatched(self, key: str, value: tuple[str, Any], records: Sequence[Mapping]) -> str:
+        text = super().unmatched(key, value, records)
+        return text and f"{text} of part {value[1]!r} in {value[0]}"
+
+
+def _read_parts(value: tuple[str, str | Sequence[str]]) -> set[str]:
+    path, parts = value
+    return read_split(path).clips_of(parts)
+
+
+class _Exclude(Filter):
+    """The filter `exclude`, whose value is a list of clips to leave out, or the path of a file with one per line."""
+
+    def __call__(self, value: str | Sequence[str]) -> Callable[[dict], bool]:
+        excluded = set(_read_clip_ids(value) if isinstance(value, str) else map(str, value))
+        return lambda record: str(record.get(self.field)) not in excluded
+
+
+def _read_clip_ids(path: str) -> Iterator[str]:
+    """Yield the lines of a text file, except for empty ones and for comments, which begin with `# `."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise ConfigError(f"filter_cfg: no file exclude={path!r}; write it with 'karsl audit --write-exclude'") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"filter_cfg: exclude={path!r} cannot be read ({error}); it is a text file of clip ids") from error
+    yield from (line for line in text.split("\n") if line.strip() and not line.startswith("# "))
+
+
 FILTERS: dict[str, Filter] = {
     "signers": Filter("signer", normalize_signer, report="names"),
     "split": Filter("split", report="names"),
     "min_frames": _MinFrames("num_frames"),
     "labels": Filter("label"),
     "signs": Filter("sign", report="count"),
+    "exclude": _Exclude("clip_id"),
+    "split_file": _SplitFile("clip_id", str, values=_read_parts, report="count"),
 }
 """Filters by key of `filter_cfg`. A dataset module may add its own, as `karsl.datasets.karsl` adds `subset`."""
+
+
+def resolve_filters(filter_cfg: Mapping | None) -> dict[str, Any]:
+    """Return the filters that are not None, with `part` joined to the value of `split_file`.
+
+    Raises:
+        ConfigError: If there is no filter of a name, or `split_file` or `part` is without the other.
+
+    Example:
+        >>> resolve_filters({"split_file": "a.json", "part": "train", "split": None, "min_frames": 4})
+        {'split_file': ('a.json', 'train'), 'min_frames': 4}
+    """
+    known = (*FILTERS, "part")
+    for key in filter_cfg or {}:
+        if key not in known:
+            hint = did_you_mean(key, known, f"known: {', '.join(known)}")
+            raise ConfigError(f"filter_cfg has no key {key!r}{hint}")
+    values = {key: value for key, value in (filter_cfg or {}).items() if value is not None}
+    part = values.pop("part", None)
+    if (part is None) != ("split_file" not in values):
+        have, lacks = ("split_file", "part") if part is None else ("part", "split_file")
+        raise ConfigError(f"filter_cfg has {have!r} without {lacks!r}; expected e.g. split_file='loso.json', part='train'")
+    if part is not None:
+        values["split_file"] = (values["split_file"], part)
+    return values
+
+
+def locate_filter_files(filter_cfg: Mapping | None, data_root: str | None) -> Mapping | None:
+    """Return `filter_cfg` with the paths of its files, `split_file` and `exclude`, below `data_root` if they are there."""
+    found = {}
+    for key in ("split_file", "exclude"):
+        path = (filter_cfg or {}).get(key)
+        if isinstance(path, str) and path and Path(inside := join_folder(data_root or "", path)).is_file():
+            found[key] = inside
+    return {**(filter_cfg or {}), **found} if found else filter_cfg
 
 
 def filter_records(records: Sequence[dict], filter_cfg: Mapping | None, *, source: str) -> Sequence[dict]:
@@ -308,12 +384,7 @@ def filter_records(records: Sequence[dict], filter_cfg: Mapping | None, *, sourc
         >>> filter_records([{"split": "train"}, {"split": "test"}], {"split": "test"}, source="x")
         [{'split': 'test'}]
     """
-    for key, value in (filter_cfg or {}).items():
-        if key not in FILTERS:
-            hint = did_you_mean(key, FILTERS, f"known: {', '.join(FILTERS)}")
-            raise ConfigError(f"filter_cfg has no key {key!r}{hint}")
-        if value is None:
-            continue
+    for key, value in resolve_filters(filter_cfg).items():
         passed = list(filter(FILTERS[key](value), records))
         if records and not passed:
             raise DatasetNotFoundError(f"no records in {source} for {key} {value!r}; {_available(records, key)}")
@@ -325,7 +396,7 @@ def _available(records: Sequence[Mapping], key: str) -> str:
     field = FILTERS[key].field
     if key == "min_frames":
         return f"the longest has {max(r.get(field, 0) for r in records)} frames"
-    found = sorted({str(r.get(field)) for r in records})
+    found = sorted({str(value) for r in records for value in _values_of(r, field)})
     return f"it has {field} {_listed(found)}"
 
 
@@ -333,15 +404,27 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_MAX_LISTED]) + (", ..." if len(names) > _MAX_LISTED else "")
 
 
-def unmatched_values(records: Sequence[Mapping], filter_cfg: Mapping | None) -> str:
+def unmatched_values(
+    records: Sequence[Mapping], filter_cfg: Mapping | None, unfiltered: Sequence[Mapping] | None = None
+) -> str:
     """Return the values of `filter_cfg` that no filtered record has, as text; empty if each has one.
+
+    Args:
+        records: Records that passed.
+        filter_cfg: As for `filter_records`.
+        unfiltered: All records; the clips of a split file are compared with these. None stands for `records`.
 
     Example:
         >>> unmatched_values([{"signer": "01", "sign": 71}], {"signers": ("01", 3), "signs": range(71, 80)})
         'signers 03 and 8 of 9 signs (72, 73, 74, ...)'
     """
-    values = {key: value for key, value in (filter_cfg or {}).items() if value is not None}
-    texts = [FILTERS[key].unmatched(key, values[key], records) for key in FILTERS if key in values]
+    values = resolve_filters(filter_cfg)
+    everything = records if unfiltered is None else unfiltered
+    texts = [
+        FILTERS[key].unmatched(key, values[key], everything if key == "split_file" else records)
+        for key in FILTERS
+        if key in values
+    ]
     return " and ".join(filter(None, texts))
 
 

@@ -14,12 +14,19 @@ from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
+from torch import nn
 
+from karsl.datasets.tree import walk_datasets
 from karsl.errors import ConfigError, DatasetNotFoundError, first_line
+from karsl.io.hashing import file_xxh3
 from karsl.registry import HOOKS
+from karsl.skeletons import describe_skeleton
+from karsl.version import __version__
 
 TYPE_KEY = "__karsl_kind__"
 """Marks a dict that encodes another object. No config or metainfo uses this key."""
+TRAINING_KEY = "karsl"
+"""Key of a checkpoint's `meta`: version of karsl, and skeleton of the training clips."""
 
 
 @HOOKS.register_module()
@@ -58,8 +65,10 @@ class SafeCheckpointHook(Hook):
                 check_training_state(content, path)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Encode everything but the weights."""
+        """Add what inference needs besides the config, and encode everything but the weights."""
         dropped: list[str] = []
+        if isinstance(checkpoint.get("meta"), dict):
+            checkpoint["meta"][TRAINING_KEY] = _training_state(runner)
         weights = {"state_dict": checkpoint["state_dict"]} if "state_dict" in checkpoint else {}
         state = to_state({key: value for key, value in checkpoint.items() if key not in weights}, dropped)
         checkpoint.clear()
@@ -75,6 +84,13 @@ class SafeCheckpointHook(Hook):
             checkpoint[key] = from_state(checkpoint[key])
         if isinstance(runner._train_loop, BaseLoop):
             _share_metainfo(checkpoint.get("meta", {}), runner.train_dataloader.dataset)
+
+
+def _training_state(runner: Runner) -> dict[str, Any]:
+    loop = runner._train_loop
+    datasets = walk_datasets(loop.dataloader.dataset) if isinstance(loop, BaseLoop) else ()
+    skeleton = next((found for dataset in datasets if (found := getattr(dataset, "skeleton", None)) is not None), None)
+    return {"version": __version__, **({} if skeleton is None else {"skeleton": describe_skeleton(skeleton)})}
 
 
 def _share_metainfo(meta: dict, dataset: Any) -> None:
@@ -116,6 +132,12 @@ def read_checkpoint(path: str | Path) -> dict:
     if not isinstance(content, dict):
         raise ConfigError(f"checkpoint '{path}' contains a {type(content).__name__}, not the dict of a checkpoint")
     return content
+
+
+def checkpoint_name(path: str | Path) -> str:
+    """Return the name of a checkpoint file and the xxh3 of its content, which identifies it in score files."""
+    path = Path(path).expanduser()
+    return f"{path.name} xxh3:{file_xxh3(path)}"
 
 
 def latest_checkpoint(work_dir: str | Path) -> str | None:
@@ -163,22 +185,22 @@ def check_training_state(checkpoint: Mapping[str, Any], path: str | Path) -> Non
         )
 
 
-def check_weights(runner: Runner, checkpoint: Mapping[str, Any]) -> None:
+def check_weights(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
     """Reject a checkpoint that does not set all weights of the model. MMEngine only logs a mismatch.
 
     Args:
-        runner: Runner with the model.
+        model: Model, also in a wrapper for distributed training.
         checkpoint: Result of `read_checkpoint`.
 
     Raises:
         ConfigError: If weights are missing or have another shape; names the first.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    weights = (model.module if is_model_wrapper(model) else model).state_dict()  # type: ignore[union-attr]  # a module
     stored = checkpoint.get("state_dict", checkpoint)
     stored = {key.removeprefix("module."): value for key, value in stored.items() if hasattr(value, "shape")}
     mismatches = [
         f"{key} is {tuple(value.shape)} in the model and {_shape(stored.get(key))} in the checkpoint"
-        for key, value in model.state_dict().items()
+        for key, value in weights.items()
         if _shape(stored.get(key)) != tuple(value.shape)
     ]
     if mismatches:

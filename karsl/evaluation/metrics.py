@@ -41,6 +41,32 @@ def rank_of_true_class(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(scores).all(axis=1), ranks, num_classes)
 
 
+def labels_and_scores(data_samples: Sequence[dict], *, owner: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels and scores of some clips.
+
+    Args:
+        data_samples: `pred_score` (K,) and `gt_label` per clip; at least one.
+        owner: Name of the metric, for errors.
+
+    Returns:
+        int64 (N,) and float32 (N, K).
+
+    Raises:
+        ValueError: If a clip has no label, or its label is outside [0, K).
+    """
+    given = [sample.get("gt_label") for sample in data_samples]
+    if any(label is None for label in given):
+        raise ValueError(f"{owner} needs 'gt_label' of every clip; the dataset must provide labels")
+    scores = torch.stack([torch.as_tensor(sample["pred_score"]) for sample in data_samples]).float().cpu().numpy()
+    labels = np.array(given, dtype=np.int64)
+    if labels.min() < 0 or labels.max() >= scores.shape[1]:
+        raise ValueError(
+            f"{owner}: labels {labels.min()}..{labels.max()} do not fit {scores.shape[1]} scores; "
+            "was the model trained on another set of signs?"
+        )
+    return labels, scores
+
+
 @METRICS.register_module()
 class AccuracyMetric(BaseMetric):
     """Accuracy over all clips (`top1`, `top5`, ...) and averaged over classes (`mean1`).
@@ -77,16 +103,7 @@ class AccuracyMetric(BaseMetric):
         """
         if not data_samples:
             return
-        given = [sample.get("gt_label") for sample in data_samples]
-        if any(label is None for label in given):
-            raise ValueError("AccuracyMetric needs 'gt_label' of every clip; the dataset must provide labels")
-        scores = torch.stack([torch.as_tensor(sample["pred_score"]) for sample in data_samples]).float().cpu().numpy()
-        labels = np.array(given, dtype=np.int64)
-        if labels.min() < 0 or labels.max() >= scores.shape[1]:
-            raise ValueError(
-                f"AccuracyMetric: labels {labels.min()}..{labels.max()} do not fit {scores.shape[1]} scores; "
-                "was the model trained on another set of signs?"
-            )
+        labels, scores = labels_and_scores(data_samples, owner="AccuracyMetric")
         ranks = rank_of_true_class(scores, labels)
         self.results.extend((int(label), int(rank), scores.shape[1]) for label, rank in zip(labels, ranks, strict=True))
 
@@ -145,12 +162,14 @@ class DumpPredictions(BaseMetric):
     Args:
         out_file: Path of the JSON file.
         topk: Number of best classes to store per clip.
-        describe: Returns further JSON-compatible keys of a clip from its `sample_idx`, e.g. its `clip_id`.
+        describe: Returns further JSON-compatible keys of each clip from the list of all `sample_idx`, e.g. its `clip_id`.
     """
 
     default_prefix = "dump"
 
-    def __init__(self, out_file: str | Path, topk: int = 5, describe: Callable[[int], dict] | None = None) -> None:
+    def __init__(
+        self, out_file: str | Path, topk: int = 5, describe: Callable[[list[int]], list[dict]] | None = None
+    ) -> None:
         super().__init__(collect_device="gpu")
         self.out_file, self.topk, self.describe = Path(out_file), topk, describe
 
@@ -166,7 +185,8 @@ class DumpPredictions(BaseMetric):
     def compute_metrics(self, results: list[dict]) -> dict:
         """Write the file."""
         if self.describe is not None:
-            results = [self.describe(row["sample_idx"]) | row for row in results]
+            described = self.describe([row["sample_idx"] for row in results])
+            results = [keys | row for keys, row in zip(described, results, strict=True)]
         classes = list((self.dataset_meta or {}).get("classes", ()))
         lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in results)
         text = f'{{"classes": {json.dumps(classes, ensure_ascii=False)},\n"predictions": [\n{lines}\n]}}\n'

@@ -90,10 +90,7 @@ class ClipTask:
     def _extract(self, recipe: Recipe) -> tuple[dict[str, Any], tuple[str, ...]]:
         extractor = _loaded.setdefault(recipe.recipe_id, recipe.extractor)
         frames = FrameReader(self.root / self.video.path)
-        found = [extractor(images) for images in _batches(frames, extractor.batch_size)]
-        if not found:
-            raise CorruptRecordError(f"{self.root / self.video.path}: no frames")
-        clip = to_clip(np.concatenate(found), keypoint_mapping(extractor, recipe.skeleton))
+        clip = extract_keypoints(frames.path, frames, extractor, recipe.skeleton)
         path = self.out / f"{self.video.clip_id}.npy"
         buffer = BytesIO()  # numpy's own writing to a file loses the reason of an error
         np.save(buffer, clip)
@@ -115,6 +112,18 @@ class ClipTask:
             **shares,
         }
         return record, tuple(doubts)
+
+
+def extract_keypoints(path: Path, frames: Iterable[np.ndarray], extractor: Extractor, skeleton: Skeleton) -> np.ndarray:
+    """Return the clip of the frames of a video, see `to_clip`.
+
+    Raises:
+        CorruptRecordError: If there are no frames; names `path`.
+    """
+    found = [extractor(images) for images in _batches(frames, extractor.batch_size)]
+    if not found:
+        raise CorruptRecordError(f"{path}: no frames")
+    return to_clip(np.concatenate(found), keypoint_mapping(extractor, skeleton))
 
 
 def to_clip(points: np.ndarray, mapping: np.ndarray) -> np.ndarray:

@@ -56,7 +56,9 @@ def to_clip(frames: list[dict], *, where: str) -> np.ndarray:
     clip = np.zeros((len(frames), skeleton.num_keypoints, 4), np.float32)
     for group, part in skeleton.groups.items():
         for number, frame in enumerate(frames):
-            points = frame.get(_GROUPS[group]) or [None] * (part.stop - part.start)
+            points = frame.get(_GROUPS[group]) or [None] * (part.stop - part.start) if isinstance(frame, dict) else None
+            if not isinstance(points, list):
+                raise CorruptRecordError(f"{where}: frame {number} is not a dict of lists of points; export it again")
             if len(points) != part.stop - part.start:
                 raise CorruptRecordError(f"{where}: frame {number} has {len(points)} points of {_GROUPS[group]}")
             present = [index for index, point in enumerate(points, start=part.start) if point is not None]

@@ -39,6 +39,7 @@ class Format:
         supports_half: True if arrays may be stored as float16.
         uses_label_table: True if files name classes by SignID only, so that a label table adds glosses.
         uses_layout: True if the reader has the arguments `layout`, `pattern` and `labels`.
+        has_persons: True if the reader has the argument `person`, the position of the person to read in each frame.
         extra: Optional dependency of karsl that the format needs.
         hint: Describes how a folder that no format detects differs from this one.
     """
@@ -56,6 +57,7 @@ class Format:
     supports_half: bool = False
     uses_label_table: bool = False
     uses_layout: bool = False
+    has_persons: bool = False
     extra: str = ""
     hint: Callable[[Path], str] | None = None
 

@@ -56,6 +56,7 @@ def open_clips(
     progress: Progress | None = None,
     missing: MissingPoints = STRICT,
     skip_bad: bool = False,
+    person: int | None = None,
 ) -> ClipSource:
     """Open clips for reading.
 
@@ -70,6 +71,8 @@ def open_clips(
         progress: `progress(files, total)` wraps the iteration over the files of a data root.
         missing: Rules that say which points are missing, for example those that are NaN.
         skip_bad: Leave out clips whose headers show that they cannot be read; they are `problems` of the source.
+        person: Position of the person to read, from 0, for formats with several persons. None chooses one, see
+            `select_person`.
 
     Raises:
         DatasetNotFoundError: If `path` does not exist.
@@ -87,10 +90,14 @@ def open_clips(
         raise ConfigError(f"{path}: format {chosen.name!r} has a fixed layout; leave out {', '.join(arrays)}, or the format")
     if label_table is not None and not chosen.uses_label_table:
         raise ConfigError(f"{path}: format {chosen.name!r} stores its class names; leave out label_table (--label-sheet)")
+    if person is not None and not chosen.has_persons:
+        several = ", ".join(f.name for f in FORMATS.values() if f.has_persons)
+        raise ConfigError(f"{path}: format {chosen.name!r} has one person; person={person} (--person) is for {several}")
     requested = None if skeleton is None else get_skeleton(skeleton)
     table = None if label_table is None else Path(label_table)
     options = {"trusted": trusted, "label_table": table, "progress": progress, "missing": missing}
-    source = chosen.reader(path, skeleton=requested, **options, **arrays)
+    chosen_person = {} if person is None else {"person": person}
+    source = chosen.reader(path, skeleton=requested, **options, **arrays, **chosen_person)
     if source.problems and not (skip_bad and source.records):
         raise DataErrors(str(path), source.problems, SKIP_BAD if source.records else "")
     if isinstance(source, FunctionSource):

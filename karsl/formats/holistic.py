@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError, KarslError
+from karsl.errors import ConfigError, CorruptRecordError, DataErrors, DatasetNotFoundError, KarslError
 from karsl.formats.arrays import open_arrays
 from karsl.formats.base import ConversionJob, register_format
 from karsl.formats.folders import SIDECAR, NpzFolderWriter, UniqueNames, class_folders, read_sidecar
-from karsl.io.annotations import write_data_list
+from karsl.io.annotations import check_records, write_data_list
 from karsl.io.array_layout import ArrayLayout
 from karsl.io.file_index import inspect_clips
 from karsl.io.file_list import has_suffix, is_hidden, visible_files
@@ -74,6 +74,7 @@ def _open(path: Path, layout: ArrayLayout, options: dict[str, Any]) -> ClipSourc
         return open_arrays(path, **{"layout": layout, **{k: v for k, v in options.items() if v is not None}})
     metainfo = {**sidecar.metainfo, "skeleton": layout.skeleton.name}
     located = [_locate(record) for record in sidecar.records]
+    check_records(located, root / SIDECAR)
     missing = options.get("missing", STRICT)
     return IndexedSource(metainfo, layout.skeleton, located, root.resolve(), layout=layout, missing=missing)
 
@@ -253,7 +254,10 @@ def open_block(path: Path, **options: Any) -> ClipSource:
         if not file.is_file():
             raise DatasetNotFoundError(f"no {str(file)!r}; expected {CLIPS} (clips, frames, columns) and {LABELS} (labels)")
     source = _open(path, HOLISTIC, {"labels": LABELS, **_array_options(options)})
-    count = inspect_clips(path)[0][0].shape[0]
+    arrays, problems = inspect_clips(path)
+    if not arrays:
+        raise DataErrors(str(path), problems)
+    count = arrays[0].shape[0]
     if len(source.records) != count:
         raise CorruptRecordError(f"{path} has {count} clips, but {SIDECAR} lists {len(source.records)}; convert them again")
     return source

@@ -33,6 +33,7 @@ from karsl.formats.base import (
     resolve_skeleton,
 )
 from karsl.formats.folders import class_folders, class_name, files_with_suffix, number_classes
+from karsl.io.annotations import join_splits, parse_splits, record_splits
 from karsl.io.clip import canonical_clip, shape_problem
 from karsl.io.lru import LRU
 from karsl.io.missing import STRICT, MissingPoints
@@ -123,7 +124,7 @@ def _to_array(row: dict, where: str) -> np.ndarray:
 
 
 def write_parquet(out: Path, job: ConversionJob) -> None:
-    """Write one file per split (`train` for clips without one), in row groups, so that memory is bounded."""
+    """Write one file per split (`train` for clips without one; of several, the first), in row groups, for bounded memory."""
     arrow = require_pyarrow()
     schema = _schema(arrow, {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)})
     splits = sorted({_split(r) for r in job.source.records})
@@ -140,7 +141,7 @@ def write_parquet(out: Path, job: ConversionJob) -> None:
 
 
 def _split(record: dict) -> str:
-    return record.get("split") or "train"
+    return next(iter(record_splits(record)), "train")
 
 
 def _row_groups(job: ConversionJob) -> Iterator[tuple[str, list[dict]]]:
@@ -162,6 +163,7 @@ def _row(job: ConversionJob, record: dict, clip: np.ndarray) -> dict:
     arabic: Sequence[str] | None = job.metainfo.get("classes_ar")
     return {
         **public_record(record),
+        "split": join_splits(record) or None,
         "gloss": job.gloss(record),
         "gloss_ar": None if arabic is None else arabic[record["label"]],
         "keypoint": clip.astype(clip.dtype.newbyteorder("<"), copy=False).tobytes(),
@@ -257,6 +259,8 @@ def _records(reader: Any, file: Path, problems: list[str]) -> list[dict]:
     for group in range(reader.num_row_groups):
         for number, row in enumerate(read_columns(file, columns, group=group, reader=reader).to_pylist()):
             record = {k: row[k] for k in (*_METADATA, "gloss") if row.get(k) is not None}
+            if isinstance(record.get("split"), str):
+                record["split"] = parse_splits(record["split"])
             if "num_frames" not in record:
                 record["num_frames"] = row["shape"][0] if row.get("shape") else len(row.get("keypoint") or ())
             if isinstance(record.get("label"), float) and record["label"].is_integer():

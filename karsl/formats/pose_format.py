@@ -199,15 +199,15 @@ def _file_skeleton(components: Sequence[Any]) -> tuple[Skeleton, np.ndarray]:
     return next((s for s in known if s.names == skeleton.names), skeleton), np.array(indices, dtype=np.int64)
 
 
-def _read_clip(root: Path, target: Skeleton, missing: MissingPoints, record: dict) -> np.ndarray:
+def _read_clip(root: Path, target: Skeleton, missing: MissingPoints, person: int | None, record: dict) -> np.ndarray:
     path = root / record["file"]
     pose = _read(path)
     skeleton, indices = _file_skeleton(pose.header.components)
-    clip = _to_clip(pose, missing, where=str(path))[:, indices]
+    clip = _to_clip(pose, missing, person, where=str(path))[:, indices]
     return clip if skeleton.names == target.names else remap_clip(clip, target.mapping_from(skeleton))
 
 
-def _to_clip(pose: Any, missing: MissingPoints, *, where: str) -> np.ndarray:
+def _to_clip(pose: Any, missing: MissingPoints, person: int | None, *, where: str) -> np.ndarray:
     """Return float32 (T, all points of the file, 4) of one person with pixels divided by the image size.
 
     See `select_person`. A point with a confidence but with NaN coordinates is missing. Without an image size, pixels stay.
@@ -217,7 +217,7 @@ def _to_clip(pose: Any, missing: MissingPoints, *, where: str) -> np.ndarray:
         raise CorruptRecordError(f"{where}: data of shape {data.shape}, no frames or no person; export it again")
     axes = min(3, data.shape[3])
     score = np.where(np.isnan(data[..., :2]).all(-1), np.float32(0), np.clip(np.nan_to_num(score), 0, 1))
-    person = select_person(np.moveaxis(data, 1, 0), np.moveaxis(score, 1, 0))
+    person = select_person(np.moveaxis(data, 1, 0), np.moveaxis(score, 1, 0), person, where=where)
     points = missing.clear(np.concatenate([data[:, person, :, :axes], score[:, person, :, None]], axis=-1))
     clip = np.zeros((*points.shape[:2], 4), np.float32)
     clip[..., :axes], clip[..., 3] = points[..., :-1], points[..., -1]
@@ -280,8 +280,11 @@ def _header_components(skeleton: Skeleton) -> tuple[list[Any], np.ndarray]:
     writer=write_pose,
     supports=SUPPORTS_ALL,
     extra="pose",
+    has_persons=True,
 )
-def open_pose(path: Path, *, skeleton: Skeleton | None = None, missing: MissingPoints = STRICT, **_: Any) -> FunctionSource:
+def open_pose(
+    path: Path, *, skeleton: Skeleton | None = None, missing: MissingPoints = STRICT, person: int | None = None, **_: Any
+) -> FunctionSource:
     """Open a file or a folder of files. Folders are classes unless there is a `clips.json`.
 
     Raises:
@@ -310,7 +313,7 @@ def open_pose(path: Path, *, skeleton: Skeleton | None = None, missing: MissingP
     if first is None:
         raise DataErrors(str(path), problems)
     metainfo = {**clips.metainfo, "skeleton": describe_skeleton(first)}
-    reader = partial(_read_clip, root, first, missing)
+    reader = partial(_read_clip, root, first, missing, person)
     return FunctionSource(metainfo, first, records, reader, (*clips.notes, *sorted(notes)), problems=tuple(problems))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from karsl.errors import AnnotationError, CorruptRecordError
 from karsl.formats.base import SUPPORTS_ALL, ConversionJob, class_list, file_with_suffix, register_format, resolve_skeleton
 from karsl.formats.persons import NOTE, select_person
 from karsl.formats.safe_pickle import Trusted, load_safe_pickle
+from karsl.io.annotations import record_splits
 from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.sources import FunctionSource, public_record
 from karsl.skeletons import Skeleton, describe_skeleton
@@ -28,11 +28,11 @@ from karsl.skeletons import Skeleton, describe_skeleton
 _KEYS = ("frame_dir", "label", "keypoint")
 
 
-def _read_clip(path: Path, clips: list[dict], missing: MissingPoints, record: dict) -> np.ndarray:
-    return to_clip(clips[record["index"]], where=f"{path}: clip {record['clip_id']!r}", missing=missing)
+def _read_clip(path: Path, clips: list[dict], missing: MissingPoints, person: int | None, record: dict) -> np.ndarray:
+    return to_clip(clips[record["index"]], where=f"{path}: clip {record['clip_id']!r}", missing=missing, person=person)
 
 
-def to_clip(annotation: dict, *, where: str, missing: MissingPoints = STRICT) -> np.ndarray:
+def to_clip(annotation: dict, *, where: str, missing: MissingPoints = STRICT, person: int | None = None) -> np.ndarray:
     """Convert one person of an annotation, see `select_person`, to a canonical clip, with pixels divided by the image size.
 
     Args:
@@ -40,6 +40,7 @@ def to_clip(annotation: dict, *, where: str, missing: MissingPoints = STRICT) ->
             and perhaps the number of channels.
         where: Name of the clip, for errors.
         missing: Rules that say which points are missing. A point whose coordinates are all NaN always is.
+        person: Index of the person, see `select_person`.
 
     Returns:
         float32 (T, V, 4).
@@ -52,7 +53,7 @@ def to_clip(annotation: dict, *, where: str, missing: MissingPoints = STRICT) ->
     # without scores, zeros are missing points, as in the 3D skeletons of NTU
     score = (keypoint != 0).any(-1).astype(np.float32) if score is None else np.asarray(score, np.float32)
     score = np.where(np.isnan(keypoint).all(-1), np.float32(0), np.clip(np.nan_to_num(score), 0, 1))
-    person = select_person(keypoint, score)
+    person = select_person(keypoint, score, person, where=where)
     points = missing.clear(np.concatenate([keypoint[person], score[person][..., None]], axis=-1))
     height, width = _image_size(annotation) or (1, 1)
     clip = np.zeros((*points.shape[:2], 4), np.float32)
@@ -81,7 +82,8 @@ def write_pyskl(out: Path, job: ConversionJob, *, num_coordinates: int = 3) -> N
                 "keypoint_score": np.ascontiguousarray(clip[..., 3])[None],
             }
         )
-        split.setdefault(record.get("split", "train"), []).append(record["clip_id"])
+        for name in record_splits(record) or ("train",):
+            split.setdefault(name, []).append(record["clip_id"])
     metainfo = {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)}
     with out.open("wb") as stream:
         pickle.dump({"split": split, "annotations": annotations, "metainfo": metainfo}, stream, protocol=4)
@@ -97,6 +99,7 @@ def write_pyskl(out: Path, job: ConversionJob, *, num_coordinates: int = 3) -> N
     is_file=True,
     supports=SUPPORTS_ALL,
     supports_half=True,
+    has_persons=True,
 )
 @register_format(
     "pyskl2d",
@@ -107,9 +110,16 @@ def write_pyskl(out: Path, job: ConversionJob, *, num_coordinates: int = 3) -> N
     is_file=True,
     supports=frozenset({"score", "mask"}),
     supports_half=True,
+    has_persons=True,
 )
 def open_pyskl(
-    path: Path, *, skeleton: Skeleton | None = None, trusted: Trusted = (), missing: MissingPoints = STRICT, **_: Any
+    path: Path,
+    *,
+    skeleton: Skeleton | None = None,
+    trusted: Trusted = (),
+    missing: MissingPoints = STRICT,
+    person: int | None = None,
+    **_: Any,
 ) -> FunctionSource:
     """Open a trusted pickle. Only one person of a clip is read, see `select_person`.
 
@@ -128,25 +138,25 @@ def open_pyskl(
     if not isinstance(stored, dict) or not (isinstance(splits, dict) and all(isinstance(v, list) for v in splits.values())):
         raise AnnotationError(f"{path}: 'split' is not a dict of lists of clips, or 'metainfo' not a dict; export it again")
     points = resolve_skeleton(stored.get("skeleton"), skeleton, where=path)
-    split_of = {clip: name for name, clips in splits.items() for clip in clips}
+    splits_of: dict[Any, list[str]] = {}
+    for name, members in splits.items():
+        for clip in dict.fromkeys(members):
+            splits_of.setdefault(clip, []).append(name)
     clips = content["annotations"]
     found = {index: _problem(clip, points.num_keypoints) for index, clip in enumerate(clips)}
     problems = tuple(f"annotation {index} {problem}" for index, problem in found.items() if problem)
-    records = [_record(clip, index, split_of) for index, clip in enumerate(clips) if not found[index]]
+    records = [_record(clip, index, splits_of) for index, clip in enumerate(clips) if not found[index]]
     metainfo = {"dataset_name": path.stem, "classes": class_list(r["label"] for r in records), **stored}
     metainfo["skeleton"] = describe_skeleton(points)
-    notes = tuple(_notes([clips[record["index"]] for record in records], splits))
-    return FunctionSource(metainfo, points, records, partial(_read_clip, path, clips, missing), notes, problems=problems)
+    reader = partial(_read_clip, path, clips, missing, person)
+    notes = tuple(_notes([clips[record["index"]] for record in records]))
+    return FunctionSource(metainfo, points, records, reader, notes, problems=problems)
 
 
-def _notes(clips: list[dict], splits: dict) -> Iterator[str]:
+def _notes(clips: list[dict]) -> Iterator[str]:
     several = sum(len(clip["keypoint"]) > 1 for clip in clips)
     if several:
         yield f"{several} clips have several persons; {NOTE}"
-    counts = Counter(clip for names in splits.values() for clip in names)
-    repeated = sum(count > 1 for count in counts.values())
-    if repeated:
-        yield f"{repeated} clips are in several splits; the last one is used"
 
 
 def _problem(clip: Any, num_keypoints: int) -> str | None:
@@ -181,9 +191,9 @@ def _image_size(clip: dict) -> tuple[float, float] | None:
     return (height, width) if is_valid else None
 
 
-def _record(clip: dict, index: int, split_of: dict) -> dict:
+def _record(clip: dict, index: int, splits_of: dict[Any, list[str]]) -> dict:
     record = {"clip_id": str(clip["frame_dir"]), "label": int(clip["label"]), "num_frames": clip["keypoint"].shape[1]}
     record |= {key: clip[key] for key in ("sign", "signer", "fps") if key in clip}
-    if clip["frame_dir"] in split_of:
-        record["split"] = split_of[clip["frame_dir"]]
+    if names := splits_of.get(clip["frame_dir"]):
+        record["split"] = names[0] if len(names) == 1 else names
     return {**record, "index": index}

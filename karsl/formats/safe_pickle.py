@@ -76,7 +76,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 Trusted = bool | str | Path | Collection[str | Path]
-"""Pickle files that a user trusts. True trusts every file."""
+"""Pickle files that a user trusts, or folders of them. True trusts every file."""
 
 
 def check_trusted(files: Iterable[Path], trusted: Trusted) -> None:
@@ -92,7 +92,7 @@ def check_trusted(files: Iterable[Path], trusted: Trusted) -> None:
         return
     names = [trusted] if isinstance(trusted, (str, Path)) else trusted or ()
     resolved = {Path(file).resolve() for file in names}
-    untrusted = [file for file in files if file.resolve() not in resolved]
+    untrusted = [file for file in files if resolved.isdisjoint((file.resolve(), *file.resolve().parents))]
     if untrusted:
         one = len(untrusted) == 1
         what = "is a pickle; if you trust its origin" if one else "are pickles; if you trust their origin"

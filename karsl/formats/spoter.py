@@ -20,6 +20,7 @@ import numpy as np
 
 from karsl.errors import AnnotationError, CorruptRecordError, DataErrors
 from karsl.formats.base import ConversionJob, class_list, file_with_suffix, register_format
+from karsl.io.annotations import join_splits, parse_splits
 from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.sources import FunctionSource
 from karsl.schema import whole_number
@@ -105,7 +106,12 @@ def write_spoter(out: Path, job: ConversionJob) -> None:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(("labels", *_METADATA, *columns))
         for record, clip in job.clips():
-            metadata = {**record, "gloss": job.gloss(record), "gloss_ar": arabic[record["label"]] if arabic else ""}
+            metadata = {
+                **record,
+                "split": join_splits(record),
+                "gloss": job.gloss(record),
+                "gloss_ar": arabic[record["label"]] if arabic else "",
+            }
             xy = clip[..., :2].reshape(len(clip), -1).T
             cells = ["[" + ", ".join([f"{v:.{_DIGITS}g}" for v in values]) + "]" for values in xy.tolist()]
             rows.writerow((record["label"], *(metadata.get(key, "") for key in _METADATA), *cells))
@@ -165,7 +171,8 @@ def _problem(row: dict[str, str], cells: list[str], header: tuple[str, ...]) -> 
 def _record(row: dict[str, str], stem: str, number: int) -> dict:
     record: dict = {"clip_id": row.get("clip_id") or f"{stem}/{number:06d}", "label": whole_number(row["labels"])}
     record |= {"num_frames": row["leftEar_X"].count(",") + 1}
-    record |= {key: row[key] for key in ("signer", "split") if row.get(key)}
+    record |= {"signer": row["signer"]} if row.get("signer") else {}
+    record |= {"split": parse_splits(row["split"])} if row.get("split") else {}
     return record | ({"sign": whole_number(row["sign"])} if row.get("sign") else {})
 
 

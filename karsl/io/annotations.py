@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,7 +49,7 @@ _FIELDS: dict[str, tuple[Any, str]] = {
     "xxh3": (UInt64, "a checksum is expected"),
     "sign": (str | int | None, "a number or string is expected"),
     "signer": (str | int | None, "a number or string is expected"),
-    "split": (str | int | None, "a string is expected"),
+    "split": (str | int | list[str] | None, "a string or a list of strings is expected"),
 }
 """Type of each record key that karsl reads, and its description. Other keys may have any value."""
 _NUMBERS = ("label", "num_frames", "frame_start", "byte_start", "sign")
@@ -69,6 +69,33 @@ class _Metainfo:
     classes: list[str | int | float] | str | None = None
     classes_ar: list[str | int | float] | str | None = None
     signs: list[int | str] | None = None
+
+
+def record_splits(record: Mapping) -> tuple[str, ...]:
+    """Return the splits that a corpus ships a clip in: none, one, or several, as for the protocols of NTU.
+
+    Example:
+        >>> record_splits({"split": "train"}), record_splits({"split": ["xsub_train", "xview_val"]}), record_splits({})
+        (('train',), ('xsub_train', 'xview_val'), ())
+    """
+    split = record.get("split")
+    return () if split is None else tuple(split) if isinstance(split, (list, tuple)) else (str(split),)
+
+
+def join_splits(record: Mapping) -> str:
+    """Return the splits of a clip as one text, for people and for columns of tables."""
+    return ", ".join(record_splits(record))
+
+
+def parse_splits(text: str) -> str | list[str]:
+    """Return the record's `split` of a text of `join_splits`.
+
+    Example:
+        >>> parse_splits("train"), parse_splits("xsub_train, xview_val")
+        ('train', ['xsub_train', 'xview_val'])
+    """
+    names = text.split(", ")
+    return text if len(names) == 1 else names
 
 
 def parse_annotations(path: str | Path, *, required: Sequence[str] = ()) -> tuple[dict, list[dict]]:

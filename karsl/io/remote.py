@@ -174,7 +174,8 @@ def _open_fsspec(url: str, start: int) -> Iterator[Response]:
         files, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:  # the package of the scheme is absent, or the scheme is unknown
         raise MissingExtraError(
-            f"{url}: fsspec reports '{error}'; each scheme has its own package, such as s3fs for s3:// and gcsfs for gs://"
+            f"{url}: fsspec reports '{error}'; each scheme has its own package, such as s3fs for s3://, "
+            "gcsfs for gs:// and huggingface_hub for hf://"
         ) from error
     info = files.info(path)
     with files.open(path, "rb") as stream:

@@ -22,7 +22,7 @@ from karsl.io.reader import ClipReader
 from karsl.skeletons import Skeleton, describe_skeleton
 
 _SAMPLES = 16  # clips that are searched for markers of missing points
-_PUBLIC_KEYS = ("clip_id", "label", "sign", "signer", "split", "num_frames", "fps")
+_PUBLIC_KEYS = ("clip_id", "label", "sign", "signer", "split", "num_frames", "fps", "hands_exchanged")
 
 
 def public_record(record: dict) -> dict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from karsl.io.npy import BROKEN_ARCHIVE, missing_file_error
 from karsl.io.npz import Member
 from karsl.io.torch_zip import Key, StoredTensor, list_stored_tensors
 
-_BROKEN = (*BROKEN_ARCHIVE, pickle.UnpicklingError, AttributeError)
+_BROKEN = (*BROKEN_ARCHIVE, pickle.UnpicklingError, AttributeError, struct.error)
 
 
 def list_tensors(path: str | Path) -> tuple[list[Member], list[str]]:

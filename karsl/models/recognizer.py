@@ -63,7 +63,7 @@ class KeypointRecognizer(BaseModel):
             label: int64 (N,); required for `loss`.
             sample_idx: int64 (N,), index of each clip in the dataset.
             mode: `tensor` for logits, `loss` for training, `predict` for evaluation.
-            **kwargs: Further keys of a batch, ignored.
+            **kwargs: Further keys of a batch. `predict` uses `num_frames` int64 (N,), lengths without padding.
 
         Returns:
             `tensor`: logits (N, K). `loss`: the head's dict of scalars. `predict`: one dict per clip with `pred_score` (K,),
@@ -76,10 +76,10 @@ class KeypointRecognizer(BaseModel):
             raise ValueError(f"mode={mode!r} is none of 'tensor', 'loss', 'predict'")
         if mode == "loss":
             return self._loss(inputs, keypoint_mask, label)
-        logits = self.cls_head(self.backbone(inputs, keypoint_mask))
-        if mode == "tensor":
-            return logits
-        return _predictions(logits, label, sample_idx)
+        if mode == "predict":
+            logits = self._logits_to_evaluate(inputs, keypoint_mask, kwargs.get("num_frames"))
+            return _predictions(logits, label, sample_idx)
+        return self.cls_head(self.backbone(inputs, keypoint_mask))
 
     def _loss(self, inputs: Tensor, keypoint_mask: Tensor, label: Tensor | None) -> dict[str, Tensor]:
         if label is None:
@@ -90,6 +90,18 @@ class KeypointRecognizer(BaseModel):
         logits = self.cls_head(self.backbone(*mix_clips(inputs, keypoint_mask, partner, share)))
         own, other = (self.cls_head.loss(logits, target) for target in (label, label[partner]))  # type: ignore[operator]
         return {key: share * own[key] + (1 - share) * other[key] for key in own}
+
+    def _logits_to_evaluate(self, inputs: Tensor, keypoint_mask: Tensor, num_frames: Tensor | None) -> Tensor:
+        """Return logits (N, K) that on a CPU do not depend on the other clips of the batch, not even in the last digit.
+
+        Matrix products of other shapes are rounded differently, so each clip is evaluated alone, without its padding. On a
+        CPU that takes no longer; a GPU needs batches.
+        """
+        if inputs.device.type != "cpu" or not len(inputs):
+            return self.cls_head(self.backbone(inputs, keypoint_mask))
+        lengths = [inputs.shape[1]] * len(inputs) if num_frames is None else num_frames.tolist()
+        clips = [(inputs[n : n + 1, :length], keypoint_mask[n : n + 1, :length]) for n, length in enumerate(lengths)]
+        return torch.cat([self.cls_head(self.backbone(*clip)) for clip in clips])
 
     def _check_labels(self, preprocessor: nn.Module, args: tuple, kwargs: dict) -> None:
         arguments = dict(zip(("data", "training"), args, strict=False)) | kwargs

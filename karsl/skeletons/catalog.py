@@ -12,7 +12,16 @@ from karsl.skeletons.skeleton import Skeleton
 
 _ALL: tuple[Callable[[], Skeleton], ...] = (
     *(mediapipe.karsl_184, mediapipe.holistic_543, layouts.msl_226, layouts.hand_42, layouts.mp_75, layouts.kaggle_543),
-    *(layouts.asl_app_108, layouts.spoter_54, layouts.coco_17, layouts.openpose_137, layouts.coco_wholebody_133),
+    *(
+        layouts.asl_app_108,
+        layouts.spoter_54,
+        layouts.coco_17,
+        layouts.openpose_137,
+        layouts.halpe_136,
+        layouts.ntu_25,
+        layouts.mediapipe_553,
+        layouts.coco_wholebody_133,
+    ),
 )
 _FACTORIES: dict[str, Callable[[], Skeleton]] = {factory.__name__: factory for factory in _ALL}
 _registered: dict[str, Skeleton] = {}

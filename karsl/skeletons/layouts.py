@@ -49,6 +49,55 @@ def coco_wholebody_133() -> Skeleton:
     )
 
 
+# body points of Halpe after those of COCO
+_HALPE_FEET = tuple(f"{s}_{point}" for point in ("big_toe", "small_toe", "heel") for s in ("left", "right"))
+_HALPE_MORE = ("head_top", "neck", "mid_hip", *_HALPE_FEET)
+_HALPE_BONES = (
+    *(("head_top", "neck"), ("neck", "left_shoulder"), ("neck", "right_shoulder"), ("neck", "mid_hip")),
+    *(("mid_hip", "left_hip"), ("mid_hip", "right_hip")),
+)
+
+
+def halpe_136() -> Skeleton:
+    """Halpe full body, as in AlphaPose and FastPose: body 26, face 68, left hand 21, right hand 21.
+
+    Source: https://github.com/Fang-Haoshu/Halpe-FullBody (keypoint format of 136 points).
+    """
+    feet = tuple((f"{s}_ankle", f"{s}_{point}") for s in ("left", "right") for point in ("big_toe", "small_toe"))
+    return mediapipe_skeleton(
+        "halpe_136",
+        ("pose", (*coco_17().names, *_HALPE_MORE)),
+        ("face", FACE_70[:68]),
+        ("lh", hand("left")),
+        ("rh", hand("right")),
+        bones=(*_COCO_HEAD_BONES, *_HALPE_BONES, *feet, *_FACE_68_BONES),
+    )
+
+
+def ntu_25() -> Skeleton:
+    """Kinect v2, as in NTU RGB+D 60 and 120: 25 joints of one body, x, y and z in metres.
+
+    Source: https://github.com/shahroudy/NTURGB-D (ids of the joints), and the bones of the graph of ST-GCN,
+    https://github.com/kennymckormick/pyskl/blob/main/pyskl/utils/graph.py.
+    """
+    arms = tuple(f"{s}_{joint}" for s in ("left", "right") for joint in ("shoulder", "elbow", "wrist", "hand"))
+    legs = tuple(f"{s}_{joint}" for s in ("left", "right") for joint in ("hip", "knee", "ankle", "foot"))
+    tips = ("left_hand_tip", "left_thumb", "right_hand_tip", "right_thumb")
+    names = ("spine_base", "spine_mid", "neck", "head", *arms, *legs, "spine_shoulder", *tips)
+    chains: list[tuple[str, ...]] = [("spine_base", "spine_mid", "spine_shoulder", "neck", "head")]
+    for number, s in enumerate(("left", "right")):
+        chains += [("spine_shoulder", *arms[4 * number :][:4], f"{s}_hand_tip"), (f"{s}_hand", f"{s}_thumb")]
+        chains += [("spine_base", *legs[4 * number :][:4])]
+    bones = tuple(pair for chain in chains for pair in zip(chain[:-1], chain[1:], strict=True))
+    return Skeleton("ntu_25", (("pose", names),), bones)
+
+
+def mediapipe_553() -> Skeleton:
+    """MediaPipe Holistic with irises, `refine_face_landmarks=True`: pose 33, face 478, left hand 21, right hand 21."""
+    parts = (("pose", POSE_33), ("face", VERTEX_NAMES), ("lh", hand("left")), ("rh", hand("right")))
+    return mediapipe_skeleton("mediapipe_553", *parts)
+
+
 def hand_42() -> Skeleton:
     """Both hands of MediaPipe: left hand 21, right hand 21."""
     return mediapipe_skeleton("hand_42", ("lh", hand("left")), ("rh", hand("right")))

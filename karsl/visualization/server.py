@@ -23,7 +23,7 @@ from functools import cached_property, partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import BoundedSemaphore, Lock
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 import numpy as np
@@ -54,6 +54,25 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _NO_CONTENT = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+
+
+class ServedState(Protocol):
+    """Responses of a server.
+
+    Attributes:
+        page: The page.
+        index_gz: List of clips, gzipped JSON.
+    """
+
+    @property
+    def page(self) -> bytes: ...
+
+    @property
+    def index_gz(self) -> bytes: ...
+
+    def __contains__(self, link: str) -> bool: ...
+
+    def clip(self, link: str) -> bytes: ...
 
 
 class ClipServerState:
@@ -202,7 +221,7 @@ class ClipServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512
 
-    def __init__(self, state: ClipServerState, port: int = 0) -> None:
+    def __init__(self, state: ServedState, port: int = 0) -> None:
         self.state = state
         policy = _POLICY.search(state.page)
         self.page_policy = (policy[1].decode() if policy else "default-src 'none'") + "; frame-ancestors 'none'"

@@ -170,7 +170,7 @@ def test_data_root_and_annotation_file_reach_inside_wrappers(config, corpus, tmp
     assert main(["test", *words, *data, *options]) == 0
     rows = json.loads(dump.read_text(encoding="utf-8"))["predictions"]
     assert len(rows) == 18
-    assert "clip_id" not in rows[0]  # `sample_idx` is ambiguous with two datasets
+    assert [row["clip_id"] for row in rows[:9]] == [row["clip_id"] for row in rows[9:]]  # the same dataset twice
     assert main(["test", *words, "--data-root", str(corpus), "--ann-file", "none.json", *options]) == 2
 
 

@@ -20,7 +20,7 @@ def test_every_config_builds_its_model_and_has_no_validation_on_test_clips(name)
     cfg = load_config(CONFIGS / name)
     cfg.model.cls_head.num_classes = 3
     assert MODELS.build(cfg.model).cls_head.num_classes == 3
-    assert cfg.val_dataloader is None
+    assert cfg.val_dataloader is None or cfg.val_dataloader.dataset.filter_cfg.part == "val"
     dataset = cfg.test_dataloader.dataset
     steps = [step.type.__name__ for step in dataset.get("pipeline") or dataset.transform]
     assert [step for step in steps if step not in ("LoadKeypoints", "SelectKeypoints")] == [

@@ -89,7 +89,8 @@ def run_plain(jobs: list[dict], folder: Path) -> None:
 
 
 def test_every_shipped_config_has_the_same_losses_in_mmengines_runner_and_in_karsl_train(roots, tmp_path):
-    names = sorted(path.stem for path in CONFIGS.glob("*.py"))
+    need_split_file = {"any_corpus_split", "karsl100_validated"}  # tests/cli/test_splits.py trains from one
+    names = sorted({path.stem for path in CONFIGS.glob("*.py")} - need_split_file)
     if not os.environ.get("KARSL_LONG_TESTS"):  # three configs differ from karsl100_loso.py in the signers only
         names = [name for name in names if not name.startswith("karsl100_loso_s")]
     jobs = []

@@ -210,7 +210,7 @@ def with_record(**values) -> str:
         (with_record(label=float("nan")), AnnotationError, "record 0 has label=nan; a whole number is expected"),
         (with_record(label=10**12), AnnotationError, "label 1000000000000; 1 clip without named classes"),
         (with_record(frame_start=0), AnnotationError, "record 0 has no 'num_frames'; add it"),
-        (with_record(split=["train"]), AnnotationError, r"record 0 has split=\['train'\]; a string is expected"),
+        (with_record(split=[1]), AnnotationError, r"record 0 has split=\[1\]; a string or a list of strings is expected"),
         (with_record(keypoint_path=5), AnnotationError, "a record has keypoint_path=5; a string is expected"),
         ('{"metainfo": {"skeleton": [1]}, "data_list": []}', AnnotationError, "metainfo: skeleton: expected"),
     ],

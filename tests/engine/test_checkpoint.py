@@ -189,7 +189,7 @@ def test_a_checkpoint_of_another_model_is_rejected_by_name(trained, toy):
     cfg = toy("other")
     cfg.model.cls_head.num_classes = 5
     with pytest.raises(ConfigError, match=r"cls_head\.fc\.weight is \(5, 8\) in the model and \(2, 8\)"):
-        check_weights(build_runner(cfg), read_checkpoint(path))
+        check_weights(build_runner(cfg).model, read_checkpoint(path))
 
 
 def test_testing_on_other_classes_is_rejected(trained, toy):

@@ -73,7 +73,7 @@ def test_auto_without_metainfo_names_what_is_missing(toy):
         ({"model.type": "Zqx"}, "model.type: no model 'Zqx'; check the spelling, and that its module is imported"),
         (
             {"default_scope": "mmaction"},
-            "model.type: 'KeypointRecognizer' belongs to karsl, but default_scope='mmaction'; set default_scope='karsl'",
+            "default_scope='mmaction': there is no package 'mmaction'; set default_scope='karsl', install the project",
         ),
     ],
 )

@@ -11,7 +11,7 @@ from karsl.evaluation import DumpPredictions
 
 def test_the_best_classes_of_each_clip_are_written_in_order(tmp_path):
     path = tmp_path / "new" / "predictions.json"
-    metric = DumpPredictions(path, topk=2, describe=lambda index: {"clip_id": f"clip_{index}"})
+    metric = DumpPredictions(path, topk=2, describe=lambda indices: [{"clip_id": f"clip_{index}"} for index in indices])
     metric.dataset_meta = {"classes": ("أب", "b", "c")}
     score = torch.tensor([0.25, 0.125, 0.625])
     metric.process(None, [{"pred_score": score, "pred_label": 2, "gt_label": 0, "sample_idx": 4}])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
-from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataErrors, DatasetNotFoundError
+from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataErrors, DatasetNotFoundError, KarslError
 from karsl.formats import convert, open_clips
 from karsl.formats.holistic import HOLISTIC, MSL
 from karsl.skeletons import get_skeleton
@@ -144,3 +146,20 @@ def test_hidden_folders_of_frames_are_no_classes_and_other_files_are_named(tmp_p
         "2 hidden files or folders are not read: '.ipynb_checkpoints', 'hello/.ipynb_checkpoints'",
         "1 file of another type is not read: 'hello/0/notes.txt'",
     }
+
+
+@pytest.mark.parametrize("place", ["x", {"a": 1}, -1])
+def test_a_sidecar_whose_values_locate_no_clip_is_rejected(tmp_path, place):
+    path = convert(make_source("holistic_543", ((3, "none", 1), (3, "none", 2))), tmp_path / "block", "holistic-block").path
+    sidecar = json.loads((path / "clips.json").read_text(encoding="utf-8"))
+    sidecar["data_list"][1]["place"] = place
+    (path / "clips.json").write_text(json.dumps(sidecar), encoding="utf-8")
+    with pytest.raises(AnnotationError, match="clips.json: record 1.*keypoint_index"):
+        open_clips(path, format="holistic-block")
+
+
+def test_a_block_without_numbers_is_rejected(tmp_path):
+    path = convert(make_source("holistic_543", ((3, "none", 1), (3, "none", 2))), tmp_path / "block", "holistic-block").path
+    np.save(path / "X.npy", np.array([None, None]))
+    with pytest.raises(KarslError, match="X.npy"):
+        open_clips(path, format="holistic-block")

@@ -154,6 +154,12 @@ def test_null_points_of_the_asl_app_are_missing():
     assert [int((clip[0, part, 3] > 0).sum()) for part in skeleton.groups.values()] == [33, 0, 0, 20]
 
 
+@pytest.mark.parametrize("frame", [7, {"pose": 7}, {"pose": {"x": 1}}], ids=str)
+def test_frames_of_the_asl_app_are_dicts_of_lists(frame):
+    with pytest.raises(CorruptRecordError, match="x.json: frame 0 is not a dict of lists of points"):
+        app_clip([frame], where="x.json")
+
+
 def test_invalid_asl_app_files_are_reported_together(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"sign": "a", "frames": [{"pose": [[1, 2]] * 33}]}))
     (tmp_path / "b.json").write_text(json.dumps({"sign": "b", "frames": []}))

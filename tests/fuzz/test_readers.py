@@ -44,7 +44,6 @@ def failures(reports: list[dict]) -> list[str]:
     ]
 
 
-@pytest.mark.xfail(strict=False, reason="validation of some readers is not complete")
 def test_every_reader_rejects_damaged_files_in_one_sentence():
     if os.environ.get("KARSL_LONG_TESTS"):
         reports = fuzz("--inputs", MANY, "--first", os.environ.get("KARSL_FUZZ_FIRST", "0"))

@@ -190,7 +190,8 @@ def test_other_schemes_are_fsspecs(tmp_path):
 def test_a_scheme_without_its_package_is_one_sentence(scheme):
     pytest.importorskip("fsspec")
     with pytest.raises(
-        MissingExtraError, match=f"^{scheme}://bucket/x: fsspec reports '.*as s3fs for s3:// and gcsfs for gs://$"
+        MissingExtraError,
+        match=f"^{scheme}://bucket/x: fsspec reports '.*as s3fs for s3://, gcsfs for gs:// and huggingface_hub for hf://$",
     ):
         read_ranges(f"{scheme}://bucket/x", [(0, 4)])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -71,3 +72,13 @@ def test_a_truncated_file_is_rejected(tmp_path):
     path.write_bytes(path.read_bytes()[:700])
     with pytest.raises(CorruptRecordError, match="no readable .pt file"):
         read_tensor(path)
+
+
+def test_a_pickle_that_ends_within_a_number_is_rejected(tmp_path):
+    torch.save({"a": torch.zeros(3)}, tmp_path / "a.pt")
+    with zipfile.ZipFile(tmp_path / "a.pt") as sound, zipfile.ZipFile(tmp_path / "b.pt", "w") as cut:
+        for info in sound.infolist():
+            content = sound.read(info)
+            cut.writestr(info, b"\x80\x02J\1" if info.filename.endswith("data.pkl") else content)
+    with pytest.raises(CorruptRecordError, match="b.pt"):
+        read_tensor(tmp_path / "b.pt", "a")

@@ -44,6 +44,17 @@ from karsl.skeletons import get_skeleton
             "coco_wholebody_133",
             {"left_hand_wrist": 91, "left_hand_thumb_cmc": 92, "right_hand_wrist": 112, "right_hand_pinky_tip": 132},
         ),
+        (
+            "halpe_136",
+            {"left_ankle": 15, "head_top": 17, "neck": 18, "mid_hip": 19, "left_big_toe": 20, "right_big_toe": 21},
+        ),
+        (
+            "halpe_136",
+            {"left_small_toe": 22, "right_heel": 25, "right_jaw_0": 26, "left_hand_wrist": 94, "right_hand_wrist": 115},
+        ),
+        ("ntu_25", {"spine_base": 0, "head": 3, "left_shoulder": 4, "left_hand": 7, "right_shoulder": 8, "right_foot": 19}),
+        ("ntu_25", {"spine_shoulder": 20, "left_hand_tip": 21, "left_thumb": 22, "right_hand_tip": 23, "right_thumb": 24}),
+        ("mediapipe_553", {"nose": 0, "right_pupil_0": 501, "left_hand_wrist": 511, "right_hand_wrist": 532}),
         ("asl_app_108", {"lips_outer_upper": 33, "right_lips_outer_lower_0": 40, "oval_bottom": 50}),
     ],
 )
@@ -69,6 +80,28 @@ def test_the_bones_of_coco_17_are_those_of_its_annotation_files():
     file += [[2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7]]
     bones = {frozenset(edge) for edge in (get_skeleton("coco_17").edges + 1).tolist()}
     assert bones == {frozenset(edge) for edge in file}
+
+
+def test_the_bones_of_ntu_25_are_those_of_the_graph_of_st_gcn():
+    """Pairs of joints of its skeleton, counted from 1."""
+    pairs = [
+        (1, 2),
+        (2, 21),
+        (3, 21),
+        (4, 3),
+        (5, 21),
+        (6, 5),
+        (7, 6),
+        (8, 7),
+        (9, 21),
+        (10, 9),
+        (11, 10),
+        (12, 11),
+        (13, 1),
+    ]
+    pairs += [(14, 13), (15, 14), (16, 15), (17, 1), (18, 17), (19, 18), (20, 19), (22, 8), (23, 8), (24, 12), (25, 12)]
+    bones = {frozenset(edge) for edge in (get_skeleton("ntu_25").edges + 1).tolist()}
+    assert bones == {frozenset(pair) for pair in pairs}
 
 
 def test_in_real_msl_clips_each_hand_is_at_its_own_wrist(shared_data):

@@ -27,6 +27,10 @@ SHIPPED = [
     "spoter_54",
     "coco_17",
     "openpose_137",
+    "coco_wholebody_133",
+    "halpe_136",
+    "ntu_25",
+    "mediapipe_553",
 ]
 every = pytest.mark.parametrize("name", SHIPPED)  # tests register others
 
@@ -44,6 +48,10 @@ every = pytest.mark.parametrize("name", SHIPPED)  # tests register others
         ("spoter_54", {"pose": (0, 12), "lh": (12, 33), "rh": (33, 54)}),
         ("coco_17", {"pose": (0, 17)}),
         ("openpose_137", {"pose": (0, 25), "face": (25, 95), "lh": (95, 116), "rh": (116, 137)}),
+        ("coco_wholebody_133", {"pose": (0, 23), "face": (23, 91), "lh": (91, 112), "rh": (112, 133)}),
+        ("halpe_136", {"pose": (0, 26), "face": (26, 94), "lh": (94, 115), "rh": (115, 136)}),
+        ("ntu_25", {"pose": (0, 25)}),
+        ("mediapipe_553", {"pose": (0, 33), "face": (33, 511), "lh": (511, 532), "rh": (532, 553)}),
     ],
 )
 def test_groups_have_the_order_of_the_files(name, groups):

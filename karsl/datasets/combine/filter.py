@@ -15,7 +15,7 @@ from karsl.datasets.combine.base import DatasetWrapper, SingleWrapper, wrap
 from karsl.datasets.combine.map import import_callable
 from karsl.datasets.combine.read import modifies
 from karsl.datasets.combine.select import as_indices, take
-from karsl.datasets.records import FILTERS
+from karsl.datasets.records import FILTERS, resolve_filters
 from karsl.datasets.rng import hash_name
 from karsl.datasets.tree import ResolvedClips
 from karsl.errors import ConfigError, TransformError, did_you_mean, type_name
@@ -173,11 +173,11 @@ def load_predicate(predicate: Predicate | str | Mapping) -> Predicate:
     if callable(predicate):
         return predicate
     if isinstance(predicate, Mapping) and "type" not in predicate:
-        if not predicate or not predicate.keys() <= FILTERS.keys():
+        if not predicate or not predicate.keys() <= {*FILTERS, "part"}:
             raise ConfigError(
                 f"FilterDataset: predicate={dict(predicate)!r}; expected 'type' or keys of {', '.join(FILTERS)}"
             )
-        return _All([FILTERS[key](value) for key, value in predicate.items()])
+        return _All([FILTERS[key](value) for key, value in resolve_filters(predicate).items()])
     if not isinstance(predicate, (str, Mapping)):
         raise ConfigError(f"FilterDataset: predicate={predicate!r}; expected a function, its registered name, or a dict")
     arguments = {} if isinstance(predicate, str) else {k: v for k, v in predicate.items() if k != "type"}

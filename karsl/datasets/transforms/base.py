@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from karsl.datasets.rng import CounterRNG, hash_name
-from karsl.skeletons import Skeleton
+from karsl.skeletons import Skeleton, describe_skeleton
 
 Params = dict[str, np.ndarray]
 
@@ -186,8 +186,9 @@ class KeypointTransform(ABC):
         return {**results, **self.apply(results, {name: values[0] for name, values in params.items()})}
 
     def __repr__(self) -> str:
-        arguments = [name for name in signature(type(self)).parameters if name in vars(self)]
-        return f"{type(self).__name__}({', '.join(f'{name}={vars(self)[name]!r}' for name in arguments)})"
+        values = {name: vars(self)[name] for name in signature(type(self)).parameters if name in vars(self)}
+        plain = {key: describe_skeleton(value) if isinstance(value, Skeleton) else value for key, value in values.items()}
+        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in plain.items())})"
 
 
 def clip_meta(results: dict) -> ClipMeta:

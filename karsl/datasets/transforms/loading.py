@@ -15,10 +15,11 @@ class LoadKeypoints(KeypointTransform):
 
     Packs and mapped files are read through memory maps. Clips decoded from other files are cached up to `cache_bytes`, per
     pipeline and process, and the least recently used are evicted; no archive stays open. The returned arrays are
-    read-only: copy them before you edit them. See `karsl.io.ClipReader`.
+    read-only: copy them before you edit them. Array files are read by the `layout` of the sample, an `ArrayLayout`, if
+    there is one. See `karsl.io.ClipReader`.
 
     Required Keys:
-        keypoint_path, skeleton; optionally layout, an ArrayLayout for array files
+        keypoint_path, skeleton
     Added Keys:
         keypoint: float32 (T, V, 3), NaN where missing.
         keypoint_score: float32 (T, V) in [0, 1], 0 where missing.

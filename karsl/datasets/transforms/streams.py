@@ -16,22 +16,28 @@ from karsl.errors import ConfigError
 from karsl.registry import TRANSFORMS
 from karsl.skeletons import Skeleton, get_skeleton
 
-FEATS = ("joint", "bone", "motion", "bone_motion")
+FEATS = ("joint", "bone", "joint_motion", "bone_motion")
+OUTPUTS = ("features", "keypoint")
 
 
 @TRANSFORMS.register_module()
 class SkeletonFeatures(KeypointTransform):
-    """Add joint, bone and motion streams as one feature tensor, like GenSkeFeat of mmaction2.
+    """Compute joint, bone and motion streams, like GenSkeFeat of mmaction2.
 
-    After PackKeypointInputs it uses `inputs` and `keypoint_mask` instead of `keypoint`.
+    They are added as one feature tensor, or replace the keypoints, as input of any model. After PackKeypointInputs it uses
+    `inputs` and `keypoint_mask` instead of `keypoint`.
 
     Required Keys:
-        keypoint, skeleton
+        keypoint, keypoint_score, skeleton
+    Modified Keys:
+        keypoint: With `output='keypoint'`, float32 (T, V, S * C), NaN where a keypoint of a stream is missing.
+        keypoint_score: With `output='keypoint'`, 0 where `keypoint` is NaN.
     Added Keys:
         features: float32 tensor (T, S * V * C), or (T, V, S * C) with `flatten=False`; S streams in the order of `feats`.
 
     Args:
-        feats: Streams to compute: `'joint'`, `'bone'`, `'motion'`, `'bone_motion'`.
+        feats: Streams to compute: `'joint'`, `'bone'`, `'joint_motion'` (or `'motion'`), `'bone_motion'`.
+        output: `'features'` adds the tensor; `'keypoint'` replaces the keypoints, before PackKeypointInputs.
         flatten: Flatten all values of a frame into one axis.
         fill: Value for missing keypoints.
         skeleton: Skeleton of the keypoints; None uses that of the results or of the dataset below a MapDataset.
@@ -40,20 +46,23 @@ class SkeletonFeatures(KeypointTransform):
         ConfigError: If the name of a stream is unknown.
     """
 
-    modified_keys = ("features",)
+    modified_keys = ("features", "keypoint", "keypoint_score")
 
     def __init__(
         self,
         feats: str | Sequence[str] = ("joint",),
         *,
+        output: str = "features",
         flatten: bool = True,
         fill: float = 0.0,
         skeleton: str | Mapping[str, Any] | Skeleton | None = None,
     ) -> None:
         names = [feats] if isinstance(feats, str) else list(feats)
-        if not names or not set(names) <= set(FEATS):
+        if not names or not set(names) <= {*FEATS, "motion"}:
             raise ConfigError(f"SkeletonFeatures: feats={feats!r}; expected names of {', '.join(FEATS)}")
-        self.feats, self.flatten, self.fill = tuple(names), flatten, float(fill)
+        if output not in OUTPUTS:
+            raise ConfigError(f"SkeletonFeatures: output={output!r}; expected {' or '.join(map(repr, OUTPUTS))}")
+        self.feats, self.output, self.flatten, self.fill = tuple(names), output, flatten, float(fill)
         self.skeleton = None if skeleton is None else get_skeleton(skeleton)
 
     def bind(self, metainfo: Mapping[str, Any], skeleton: Skeleton | None) -> SkeletonFeatures:
@@ -62,13 +71,23 @@ class SkeletonFeatures(KeypointTransform):
         bound.skeleton = self.skeleton or skeleton
         return bound
 
+    def output_channels(self, channels: int) -> int:
+        return channels * len(self.feats) if self.output == "keypoint" else channels
+
     def apply(self, results: dict, params: Params) -> dict:
+        if self.output == "keypoint" and "keypoint" not in results:
+            raise ConfigError("SkeletonFeatures: output='keypoint' replaces 'keypoint'; put it before PackKeypointInputs")
         keypoint = _keypoint(results)
         skeleton = self.skeleton or results.get("skeleton")
         if skeleton is None or skeleton.num_keypoints != keypoint.shape[1]:
             found = "no skeleton" if skeleton is None else f"skeleton {skeleton.name!r} of {skeleton.num_keypoints}"
             raise ConfigError(f"SkeletonFeatures: {found} for clips of {keypoint.shape[1]} keypoints; give skeleton=...")
         streams = [_stream(name, keypoint, skeleton) for name in self.feats]
+        if self.output == "keypoint":
+            replaced = np.concatenate(streams, axis=2)
+            missing = np.isnan(replaced).any(axis=2) | (results["keypoint_score"] == 0)  # motion is 0 in the first frame
+            replaced[missing] = np.nan
+            return {"keypoint": replaced, "keypoint_score": np.where(missing, np.float32(0), results["keypoint_score"])}
         if self.flatten:
             features = np.concatenate([stream.reshape(len(stream), -1) for stream in streams], axis=1)
         else:

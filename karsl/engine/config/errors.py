@@ -167,7 +167,7 @@ def find_mistakes(cfg: Config) -> tuple[list[str], list[str]]:
     """Return the mistakes of a config, and the possible ones inside `cfg.model`; see `check_arguments`."""
     scope = cfg.get("default_scope")
     if scope and not _is_known_scope(scope):
-        remedy = "install the project that it belongs to, or import the module that defines it (custom_imports)"
+        remedy = "set default_scope='karsl', install the project that it belongs to, or import its module (custom_imports)"
         return [f"default_scope={scope!r}: there is no package {scope!r}; {remedy}"], []
     mistakes: list[str] = []
     possible: list[str] = []

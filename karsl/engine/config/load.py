@@ -35,6 +35,7 @@ def load_config(
     *,
     data_root: str | Path | None = None,
     ann_file: str | Path | None = None,
+    split_file: str | Path | None = None,
 ) -> Config:
     """Load a config and apply overrides.
 
@@ -44,6 +45,7 @@ def load_config(
         options: Dotted keys and values, as from `--cfg-options`; see `override`.
         data_root: Data root for every dataset in the config.
         ann_file: Annotation file for every dataset in the config, see `set_ann_file`.
+        split_file: Split file for every dataset in the config, see `set_split_file`.
 
     Returns:
         The config; `work_dir` defaults to `work_dirs/<name of the file>`, also if a shipped config that it inherits from has
@@ -59,6 +61,8 @@ def load_config(
         set_data_root(cfg, data_root)
     if ann_file is not None:
         set_ann_file(cfg, ann_file)
+    if split_file is not None:
+        set_split_file(cfg, split_file)
     check_keys(user_keys(cfg))
     check_loaders(cfg)
     if cfg.get("work_dir") is None or _is_inherited(cfg.work_dir):
@@ -212,6 +216,28 @@ def set_ann_file(cfg: Config, ann_file: str | Path) -> None:
     """
     for dataset in _file_datasets(cfg, f"--ann-file {ann_file}"):
         dataset["ann_file"] = find_ann_file(ann_file, dataset.get("data_root"))
+
+
+def set_split_file(cfg: Config, split_file: str | Path) -> None:
+    """Let every dataset of a config read its part of a split file: `train`, `val` or `test`, after its loader.
+
+    Args:
+        cfg: Modified in place. The keys `split` and `signers` of `filter_cfg`, which the file replaces, are removed.
+        split_file: Path relative to the data root of each dataset or, if no such file exists, to the current folder.
+
+    Raises:
+        ConfigError: If the config has no dataset, or one that reads no data root.
+    """
+    option = f"--split-file {split_file}"
+    for name in LOADERS:
+        loader = cfg.get(name)
+        for dataset in dataset_configs(loader.get("dataset")) if loader else ():
+            others = {k: v for k, v in (dataset.get("filter_cfg") or {}).items() if k not in ("split", "signers")}
+            part = name.removesuffix("_dataloader")
+            dataset["filter_cfg"] = {**others, "split_file": str(split_file), "part": part}
+    _file_datasets(cfg, option)
+    if "split_file" in cfg:
+        cfg.split_file = str(split_file)
 
 
 def find_ann_file(ann_file: str | Path, data_root: str | Path | None) -> str:

@@ -219,7 +219,6 @@ class GraphBlock(nn.Module):
         gathered = torch.einsum("nkctv,kvw->nctw", subsets, self.graph)
         x = F.relu(self.norm(gathered, frame_mask) + residual) * frame_mask[:, None, :, None].to(x.dtype)
         # A frame stays if it or the next one, which is dropped, is present.
-        pairs = F.pad(frame_mask, (0, frame_mask.shape[1] % self.stride)).unflatten(1, (-1, self.stride))
-        out_mask = pairs.any(dim=2)
+        out_mask = F.max_pool1d(frame_mask[:, None].float(), self.stride, ceil_mode=True).squeeze(1) > 0
         x = F.relu(self.temporal(x, frame_mask, out_mask) + residual[:, :, :: self.stride])
         return x * out_mask[:, None, :, None].to(x.dtype), out_mask

@@ -13,6 +13,7 @@ from karsl.datasets.pipeline import Pipeline
 from karsl.datasets.records import normalize_signer
 from karsl.datasets.transforms.labels import MapLabels, relabel
 from karsl.errors import ConfigError
+from karsl.io.annotations import join_splits
 from karsl.visualization.clips.sources import ClipRef, ResolvedClip, find_clips, metainfo_above
 
 SORTS = ("index", "sign", "length")
@@ -75,7 +76,8 @@ class ClipTable:
                 record = relabel(clip.dataset.get_data_info(clip.index), clip.steps)
                 self.clip_ids.append(str(record.get("clip_id", f"clip_{clip.index}")))
                 keys = ("signer", "split", "keypoint_path" if "frame_start" in record else "")
-                codes = [_encode_name(record.get(key), known) for key, known in zip(keys, names, strict=True)]
+                values = [join_splits(record) or None if key == "split" else record.get(key) for key in keys]
+                codes = [_encode_name(value, known) for value, known in zip(values, names, strict=True)]
                 numbers = [_encode_number(record.get(key)) for key in ("label", "sign", "num_frames", "frame_start")]
                 rows.append((code, clip.index, *numbers, *codes))
         table = np.array(rows, dtype=np.int64).reshape(-1, 9)
@@ -126,7 +128,8 @@ class ClipTable:
         for values, (names, codes) in ((clip_filter.signers, self.signer), (clip_filter.splits, self.split)):
             if values:
                 normalized = {normalize_signer(value) for value in values}
-                accepted &= np.isin(codes, [code for code, name in enumerate(names) if normalize_signer(name) in normalized])
+                matches = [not normalized.isdisjoint(map(normalize_signer, name.split(", "))) for name in names]
+                accepted &= np.isin(codes, np.flatnonzero(matches))
         if clip_filter.signs:
             accepted &= np.any([self._is_sign(word) for word in clip_filter.signs], axis=0)
         return np.flatnonzero(accepted)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import SkeletonError, pluralize
+from karsl.io.annotations import join_splits
 from karsl.skeletons import Skeleton
 
 _LEGS = re.compile(r"(^|_)(knee|ankle|heel|foot|toe)(_|$)")
@@ -187,4 +188,4 @@ def _titles(results: Mapping[str, Any], metainfo: Mapping[str, Any]) -> tuple[st
 
 def _subtitle(results: Mapping[str, Any], num_frames: int) -> str:
     signer = f"signer {results['signer']}" if results.get("signer") else ""
-    return " · ".join(filter(None, (signer, results.get("split", ""), pluralize(num_frames, "frame"))))
+    return " · ".join(filter(None, (signer, join_splits(results), pluralize(num_frames, "frame"))))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from karsl.formats.karsl.layout import category_of
+from karsl.io.annotations import join_splits
 from karsl.skeletons import Skeleton
 from karsl.visualization.clips.select import Stage
 from karsl.visualization.clips.sources import ClipRef
@@ -157,7 +158,7 @@ def clip_metadata(record: Mapping[str, Any], metainfo: Mapping[str, Any] | None 
         "english": english,
         "arabic": arabic,
         "signer": str(record.get("signer") or ""),
-        "split": str(record.get("split") or ""),
+        "split": join_splits(record),
         "category": category_of(int(sign)) if sign is not None and is_karsl else "",
     }
 

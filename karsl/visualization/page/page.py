@@ -5,28 +5,22 @@ A page consists of markup, style, scripts and data, under a strict content secur
 
 from __future__ import annotations
 
-import base64
-import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
-from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from karsl.io.atomic import atomic_path
 from karsl.version import __version__
 from karsl.visualization.page.clip import PageClip
+from karsl.visualization.page.document import assemble_html
 from karsl.visualization.page.encode import encode_clip, encode_index
 
 # In the order in which they are joined: each uses only names of earlier ones when it is loaded.
 _SCRIPTS = (
-    "dom", "text", "decode", "store", "pose", "draw", "panels", "timeline",
+    "dom", "text", "canvas", "theme", "decode", "store", "marks", "pose", "draw", "panels", "timeline",
     "filters", "list", "views", "player", "head", "charts", "stats", "keys", "main",
 )  # fmt: skip
-_COMMENTS = re.compile(r"^ *(?:/\*\*(?:(?!\*/).)*\*/|//[^\n]*)\n", re.DOTALL | re.MULTILINE)
 CLIPS_PER_PAGE = 500
 PAGE_BYTES = 15_000_000
 _OVERHEAD_BYTES = 500_000  # of markup, style, scripts and skeletons
@@ -121,52 +115,8 @@ def page_html(
         "skeletons": skeletons,
         "clips": {p["row"]["link"]: {k: p[k] for k in ("total", "stages", "augmentations")} for p in payloads},
     }
-    values = {
-        "{{policy}}": _policy(can_fetch=server_url is not None),
-        "{{title}}": " ".join(title.split()).replace("&", "&amp;").replace("<", "&lt;"),
-        "{{style}}": _asset("page.css"),
-        "{{script}}": _script(),
-        "{{data}}": _json_text(data),
-    }
-    html = _asset("page.html")
-    for placeholder, text in values.items():
-        before, after = html.split(placeholder, 1)
-        html = before + text + after
-    return html
-
-
-def _json_text(data: Mapping[str, Any]) -> str:
-    """Return JSON without `<`, which cannot end its element."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-
-
-def _policy(*, can_fetch: bool) -> str:
-    return "; ".join([
-        "default-src 'none'",
-        f"script-src {_hash(_script())}",
-        f"style-src {_hash(_asset('page.css'))}",
-        "img-src data:",
-        f"connect-src {chr(39)}{'self' if can_fetch else 'none'}{chr(39)}",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "require-trusted-types-for 'script'",
-        "trusted-types 'none'",
-    ])  # fmt: skip
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}'"
-
-
-@cache
-def _script() -> str:
-    scripts = "\n".join(f"// ---- {name}.js\n{_COMMENTS.sub('', _asset(f'js/{name}.js'))}" for name in _SCRIPTS)
-    return f'"use strict";\n(() => {{\n{scripts}}})();\n'
-
-
-@cache
-def _asset(name: str) -> str:
-    return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+    can_fetch, styles = server_url is not None, ("page.css",)
+    return assemble_html(data, title=title, template="page.html", styles=styles, scripts=_SCRIPTS, can_fetch=can_fetch)
 
 
 def _page_name(path: Path, number: int) -> str:

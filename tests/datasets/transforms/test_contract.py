@@ -16,7 +16,7 @@ from karsl.datasets import transforms
 from karsl.datasets.rng import CounterRNG, sample_keys
 from karsl.datasets.transforms.base import ClipMeta, KeypointTransform, clip_meta
 from karsl.registry import TRANSFORMS
-from karsl.skeletons import Skeleton, get_skeleton
+from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
 from karsl.testing.strategies import MISSING, make_clip
 
 HANDS = get_skeleton("karsl_184").select(["rh", "lh"], name="hands")
@@ -50,7 +50,11 @@ FIXED = {
     "FillMissing": [dict(mode=m, value=v) for m in ("constant", "previous", "linear") for v in (0.0, 0.5)],
     "SelectKeypoints": [dict(names=["rh", "left_hand_wrist"]), dict(skeleton="karsl_184", allow_missing=True),
                         dict(skeleton=HANDS)],
-    "SkeletonFeatures": [dict(feats=["joint", "bone_motion"]), dict(feats="bone", flatten=False, fill=1.0)],
+    "SkeletonFeatures": [
+        dict(feats=["joint", "bone_motion"]),
+        dict(feats="bone", flatten=False, fill=1.0),
+        dict(feats="joint_motion", output="keypoint"),
+    ],
     "EncodeGloss": [dict(classes=list(range(9))), dict(target="english", classes=["a b", "c", *"defghij"])],
     "PackKeypointInputs": [dict(), dict(fill=-1.0, with_score=True)],
 }  # fmt: skip
@@ -114,12 +118,12 @@ def declared_keys(step: KeypointTransform) -> dict[str, set[str]]:
     """The Required, Modified and Added Keys of a docstring."""
     found: dict[str, set[str]] = {"Required": set(), "Modified": set(), "Added": set()}
     section = None
-    for line in (type(step).__doc__ or "").splitlines():
-        if heading := re.fullmatch(r"    (\w+)( Keys)?:", line):
+    for line in inspect.cleandoc(type(step).__doc__ or "").splitlines():
+        if heading := re.fullmatch(r"(\w+)( Keys)?:", line):
             section = heading[1] if heading[2] else None
         elif section == "Required":
             found["Required"] |= set(re.findall(r"\w+", line))
-        elif section and (key := re.match(r"        (\w+): \S", line)):
+        elif section and (key := re.match(r"    (\w+): \S", line)):
             found[section].add(key[1])
     return found
 
@@ -189,12 +193,18 @@ def test_copies_by_pickle_and_deepcopy_give_the_same(cfg, skeleton, start):
         assert same(other(start(cfg, skeleton)), expected)
 
 
+def arguments(step) -> dict:
+    """Public attributes, with skeletons as in a config."""
+    public = {name: value for name, value in vars(step).items() if name[0] != "_"}
+    return {name: describe_skeleton(v) if isinstance(v, Skeleton) else v for name, v in public.items()}
+
+
 @pytest.mark.parametrize("cfg", [dict(type=n, **o) for t in (RANDOM, FIXED) for n, os in t.items() for o in os], ids=str)
 def test_the_repr_evaluates_to_the_same_transform(cfg):
     step = build(cfg)
-    again = eval(repr(step), {**OWN, "Skeleton": Skeleton})
+    again = eval(repr(step), OWN)
     assert type(again) is type(step)
-    assert {k: v for k, v in vars(again).items() if k[0] != "_"} == {k: v for k, v in vars(step).items() if k[0] != "_"}
+    assert arguments(again) == arguments(step)
     assert repr(again) == repr(step)
 
 

@@ -55,11 +55,41 @@ def test_packed_samples_have_the_same_features():
     assert torch.equal(SkeletonFeatures("bone", skeleton=ARM)(packed)["features"], raw["features"])
 
 
+def test_a_stream_replaces_the_keypoints_and_missing_ones_stay_missing():
+    score = np.array([[1, 1, 0.5], [1, 1, 0]], np.float32)
+    results = SkeletonFeatures("bone", output="keypoint")({"keypoint": CLIP, "keypoint_score": score, "skeleton": ARM})
+    assert results["keypoint"][0].tolist() == [[0, 0], [1, 0], [0, 2]]
+    assert np.isnan(results["keypoint"][1, 2]).all()
+    assert results["keypoint_score"].tolist() == [[1, 1, 0.5], [1, 1, 0]]
+    assert "features" not in results
+
+
+def test_a_keypoint_that_one_of_several_streams_lacks_is_missing():
+    score = np.ones((2, 3), np.float32)
+    clip = CLIP[::-1].copy()  # the wrist appears in the second frame, so it has no motion there
+    item = {"keypoint": clip, "keypoint_score": score, "skeleton": ARM}
+    results = SkeletonFeatures(["joint", "joint_motion"], output="keypoint")(item)
+    assert results["keypoint"].shape == (2, 3, 4)
+    assert np.isnan(results["keypoint"][1, 2]).all()
+    assert results["keypoint_score"][1].tolist() == [1, 1, 0]
+    assert SkeletonFeatures(["joint", "bone"], output="keypoint").output_channels(3) == 6
+    assert SkeletonFeatures(["joint", "bone"]).output_channels(3) == 3
+
+
+def test_motion_has_both_names():
+    features = [
+        SkeletonFeatures(name)({"keypoint": CLIP, "skeleton": ARM})["features"] for name in ("motion", "joint_motion")
+    ]
+    assert torch.equal(*features)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SkeletonFeatures("bones"), "expected names of joint, bone, motion"),
-        (lambda: SkeletonFeatures(()), "expected names of joint, bone, motion"),
+        (lambda: SkeletonFeatures("bones"), "expected names of joint, bone, joint_motion"),
+        (lambda: SkeletonFeatures(()), "expected names of joint, bone, joint_motion"),
+        (lambda: SkeletonFeatures(output="inputs"), "expected 'features' or 'keypoint'"),
+        (lambda: SkeletonFeatures(output="keypoint")({"inputs": CLIP}), "put it before PackKeypointInputs"),
         (lambda: SkeletonFeatures()({"label": 1}), "expected keypoint, or inputs and keypoint_mask"),
         (lambda: SkeletonFeatures("bone")({"keypoint": CLIP}), "no skeleton for clips of 3 keypoints"),
     ],

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
 from torch.utils.data import Subset, TensorDataset
 
-from karsl.datasets import KArSLDataset
+from karsl.datasets import KArSLDataset, KeypointDataset
 from karsl.datasets.combine import ConcatDataset as JoinDataset
 from karsl.datasets.combine import MapDataset
 from karsl.errors import ConfigError
@@ -159,3 +161,13 @@ class ListOfSamples(torch.utils.data.Dataset):
 
     def __getitem__(self, index: int) -> dict:
         return self.samples[index]
+
+
+def test_a_clip_in_several_splits_is_selected_by_each(tmp_path):
+    records = [("a", ["xsub_train", "xview_val"]), ("b", "xsub_train"), ("c", ["xsub_val"])]
+    data_list = [{"clip_id": clip, "keypoint_path": f"{clip}.npy", "label": 0, "split": split} for clip, split in records]
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps({"metainfo": {"classes": ["x"], "skeleton": "hand_42"}, "data_list": data_list}))
+    dataset = KeypointDataset(str(path), index_cache=None)
+    for split, clips in (("xsub_train", ["a", "b"]), ("xview_val", ["a"])):
+        assert ids(select_clips(dataset, count=9, clip_filter=ClipFilter(splits=(split,)))) == clips

@@ -11,7 +11,7 @@ import pytest
 
 from karsl.skeletons import Skeleton
 from karsl.visualization.page import PageClip, PageStage, encode_clip, page_html, write_page
-from karsl.visualization.page.page import _asset
+from karsl.visualization.page.document import read_asset
 from karsl.visualization.page.stages import gather, quantization_scale
 
 
@@ -32,7 +32,7 @@ def test_page_opens_from_a_file_without_requests_or_errors(opened, page_file):
     assert opened.colors("#timeline") > 4
 
 
-DECODE = f"""async (payload) => {{ {_asset("js/decode.js")}
+DECODE = f"""async (payload) => {{ {read_asset("js/decode.js")}
     const clip = await decodeClip(payload, payload.skeletons);
     return [...clip.stages, ...clip.augmentations].map((stage) => Array.from(stage.xy)); }}"""
 
@@ -106,7 +106,7 @@ def test_spellings_of_one_word_are_equal(browser):
         ["É", "e"],
     ]
     same = page.evaluate(
-        f"(pairs) => {{ {_asset('js/text.js')}; return pairs.map(([a, b]) => plain(a) === plain(b)); }}", pairs
+        f"(pairs) => {{ {read_asset('js/text.js')}; return pairs.map(([a, b]) => plain(a) === plain(b)); }}", pairs
     )
     page.close()
     assert same == [True] * len(pairs)
@@ -412,3 +412,26 @@ def test_served_page_requests_the_list_and_one_clip(window, page_clips):
         "id => document.getElementById('clip-metadata').innerText.includes(id)", arg=page_clips[1].clip_id
     )
     assert opened.colors("#panels canvas") > 20
+
+
+def test_marked_clips_are_kept_and_their_names_copied(window, page_file):
+    opened = window()
+    opened.page.add_init_script("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    opened.open(page_file)
+    assert opened.page.locator("#marks").is_hidden()
+    ids = []
+    for _ in range(2):
+        opened.page.keyboard.press("m")
+        ids.append(opened.page.locator("#list [aria-selected=true]").get_attribute("title"))
+        opened.page.keyboard.press("j")
+        opened.rest()
+    opened.page.reload()
+    opened.page.wait_for_selector("html[data-ready=yes]")
+    assert opened.page.inner_text("#copy-marks") == "Copy 2 marked clips"
+    opened.page.click("#copy-marks")
+    assert opened.page.evaluate("window.copied") == "".join(f"{clip_id}\n" for clip_id in ids)
+    opened.page.keyboard.press("k")
+    opened.page.click("text=★ marked")
+    assert opened.page.inner_text("#copy-marks") == "Copy 1 marked clip"
+    opened.page.click("#clear-marks")
+    assert opened.page.locator("#marks").is_hidden()

@@ -2,6 +2,9 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
+/** @type {(id: string) => any} */
+const byId = (id) => document.getElementById(id);
+
 /**
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag

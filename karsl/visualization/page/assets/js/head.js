@@ -27,7 +27,12 @@ function paintHead() {
     row.id,
   ];
   const text = metadata.filter(Boolean).join(" · ");
-  byId("clip-metadata").replaceChildren(el("span", { class: "cut", title: text }, text), link);
+  const isMarked = marked.has(row.id);
+  const mark = button(isMarked ? "★ marked" : "☆ mark", "mark this clip (m)", toggleMark, {
+    class: "link",
+    "aria-pressed": String(isMarked),
+  });
+  byId("clip-metadata").replaceChildren(el("span", { class: "cut", title: text }, text), mark, link);
   const wrong = clip ? [...clip.stages, ...clip.augmentations].filter((stage) => stage.wrong) : [];
   const warning = byId("warning");
   warning.hidden = !wrong.length && !problem;

@@ -23,6 +23,7 @@ const KEYS = [
   ["h", "tethers", () => update({ tethers: !state.tethers })],
   ["l", "legs", () => update({ legs: !state.legs })],
   ["f", "shared scale of all stages", () => update({ shared: !state.shared })],
+  ["m", "mark, unmark", () => toggleMark()],
   ["s", "statistics, clips", () => goToTab(state.tab === "clips" ? "statistics" : "clips")],
   ["t", "light, dark", () => switchTheme()],
   ["/", "search", () => focusSearch()],
@@ -102,6 +103,12 @@ function buildHelp() {
       {},
       "Triangles below the timeline are sampled frames; the marks below each bar show whether the group is present ",
       "in them. Red above a bar: the hand is at the other arm.",
+    ),
+    el(
+      "p",
+      {},
+      "Marked clips are kept by this browser. Their names can be copied to a file, one per line, which datasets leave out ",
+      "with filter_cfg=dict(exclude=file).",
     ),
     el("form", { method: "dialog" }, el("button", { class: "primary", autofocus: true }, "Close")),
   );

@@ -49,6 +49,7 @@ function listLine(row, position) {
       row.wrong.length
         ? el("span", { class: "tag bad", title: `hands on the wrong arms in ${row.wrong.join(", ")}` }, "⚠ arms")
         : null,
+      marked.has(row.id) ? el("span", { class: "tag", title: "marked (m)" }, "★") : null,
       el("span", { class: "spring" }),
       row.ar ? el("span", { lang: "ar", dir: "rtl", class: "arabic" }, row.ar) : null,
     ),

@@ -1,36 +1,5 @@
 // Start of the page.
 
-function isDark() {
-  const theme = document.documentElement.dataset.theme;
-  return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
-function switchTheme() {
-  const theme = isDark() ? "light" : "dark";
-  document.documentElement.dataset.theme = theme;
-  try {
-    localStorage.setItem("karsl-theme", theme);
-  } catch {
-    /* storage is not available to some embedded pages */
-  }
-  themeChanged();
-}
-
-function themeChanged() {
-  readColors();
-  byId("theme").textContent = isDark() ? "☀ Light" : "☾ Dark";
-  byId("theme").title = "light or dark (t)";
-  paintSoon();
-}
-
-function storedTheme() {
-  try {
-    return localStorage.getItem("karsl-theme");
-  } catch {
-    return null;
-  }
-}
-
 /** @param {"clips" | "statistics"} tab */
 function goToTab(tab) {
   if (tab === "clips" && isIndex) return;
@@ -120,7 +89,8 @@ function buildHead() {
     ])
       if (name) byId("tabs").append(el("a", { href: encodeURIComponent(name) }, text));
   }
-  byId("theme").addEventListener("click", switchTheme);
+  byId("copy-marks").addEventListener("click", copyMarks);
+  byId("clear-marks").addEventListener("click", clearMarks);
   byId("help-button").addEventListener("click", () => byId("help").showModal());
   byId("open-list").addEventListener("click", () =>
     document.body.classList.contains("list-open") ? closeDrawer() : openDrawer(),
@@ -130,18 +100,16 @@ function buildHead() {
     byId("main-area").focus();
   });
   byId("list").addEventListener("scroll", paintList, { passive: true });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", themeChanged);
   new ResizeObserver(paintList).observe(byId("list"));
 }
 
 async function start() {
-  const theme = storedTheme();
-  if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
   buildHead();
   buildControls();
   buildHelp();
-  themeChanged();
+  startTheme(paintSoon);
   connect();
+  paintMarks();
   listenToKeys();
   byId("empty").textContent = "loading the list of clips …";
   paintTab();

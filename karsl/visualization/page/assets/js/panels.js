@@ -1,8 +1,5 @@
 // Panels: a title line and a canvas with one stage; the name of the keypoint near the pointer is shown.
 
-/** @type {(id: string) => any} */
-const byId = (id) => document.getElementById(id);
-
 /**
  * @param {{ title: string, stage?: Stage, choose?: () => void, area?: string, own?: boolean, remark?: string }} options
  * @returns {Panel}

@@ -185,3 +185,93 @@ interface ViewType {
 interface KeyInput {
   shiftKey: boolean;
 }
+
+// The page of `karsl report`.
+
+interface Estimate {
+  value: number;
+  low: number;
+  high: number;
+}
+
+interface GroupRow {
+  name: string;
+  clips: number;
+  metrics: Record<string, Estimate>;
+}
+
+interface ReportClass {
+  label: number;
+  sign: number | null;
+  name: string;
+  arabic: string;
+  support: number;
+  predicted: number;
+  precision: number;
+  recall: number | null;
+  f1: number | null;
+}
+
+interface ReportModel {
+  report: {
+    file: string;
+    checkpoint: string[];
+    clips: number;
+    metrics: Record<string, Estimate>;
+    signers: GroupRow[];
+    categories: GroupRow[];
+    macro: Record<string, number>;
+    classes: ReportClass[];
+    confused: { true: number; predicted: number; clips: number; share: number }[];
+    calibration: {
+      ece: number;
+      bins: { from: number; to: number; clips: number; confidence: number; accuracy: number }[];
+    } | null;
+    bootstrap: { resamples: number; seed: number };
+  };
+  clips: {
+    id: string[];
+    link: (string | null)[];
+    signer: string[];
+    label: number[];
+    predicted: number[];
+    confidence: number[];
+  };
+  cluster: number[];
+}
+
+interface ReportData {
+  title: string;
+  version: string;
+  browse: string;
+  models: ReportModel[];
+  comparisons: {
+    file: string;
+    baseline: string;
+    differences: Record<string, Estimate>;
+    both: number;
+    baseline_only: number;
+    other_only: number;
+    neither: number;
+  }[];
+}
+
+type ClassRow = Pick<ReportClass, "label" | "sign"> & { en: string; ar: string; id: string; link: string };
+
+interface MatrixState {
+  classes: any[];
+  counts: Uint32Array;
+  support: number[];
+  order: number[];
+  position: number[];
+  share: boolean;
+  correct: boolean;
+  scale: number;
+  x: number;
+  y: number;
+  selected: number[] | null;
+  hover: number[] | null;
+  found: Set<number>;
+  picture: HTMLCanvasElement | null;
+  coarse: boolean;
+}
