@@ -40,8 +40,9 @@ def test_leave_one_signer_out_shares_no_signer_between_train_and_test(name):
     assert sorted([*train.signers, *test.signers]) == ["01", "02", "03"]
 
 
-def test_nsl23_holds_one_of_its_seven_signers_out():
-    cfg = load_config(CONFIGS / "nsl23_loso.py")
+@pytest.mark.parametrize("name", [name for name in ALL if "nsl23" in name])
+def test_nsl23_holds_one_of_its_seven_signers_out(name):
+    cfg = load_config(CONFIGS / name)
     train, test = cfg.train_dataloader.dataset.filter_cfg.signers, cfg.test_dataloader.dataset.filter_cfg.signers
     assert sorted([*train, *test]) == ["01", "02", "03", "04", "05", "06", "14"]
     assert test == ("06",)
