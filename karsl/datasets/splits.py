@@ -150,7 +150,7 @@ def record_field(record: Mapping, name: str, session: re.Pattern | None = None) 
     Example:
         >>> record_field({"clip_id": "01-train/0071/03_01_0071_(01_12_16_12_30_00)_c", "signer": "01"}, "session")
         '01/2016-12-01'
-        >>> record_field({"clip_id": "20240131_anna_7"}, "session", re.compile(r"^\\\\d{8}"))
+        >>> record_field({"clip_id": "20240131_anna_7"}, "session", re.compile(r"^\\d{8}"))
         '20240131'
     """
     if name == CLIP:

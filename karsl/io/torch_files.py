@@ -42,9 +42,10 @@ def list_tensors(path: str | Path) -> tuple[list[Member], list[str]]:
         if shape is None or not isinstance(key, (str, int, type(None))):
             problems.append(f"{path}: entry {key!r} is a {dtype}; save one tensor per clip")
             continue
-        try:
-            members.append(Member(key, tuple(shape), np.dtype(dtype.replace("bf", "f")), start=starts.get(key)))
-        except TypeError:
+        known = getattr(np, dtype.replace("bf", "f"), None)  # not np.dtype, which other packages extend
+        if isinstance(known, type) and issubclass(known, np.generic):
+            members.append(Member(key, tuple(shape), np.dtype(known), start=starts.get(key)))
+        else:
             what = "the tensor" if key is None else f"tensor {key!r}"
             problems.append(f"{path}: {what} holds torch.{dtype}, which numpy lacks; save it as float16 or float32")
     return members, problems
