@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
@@ -79,23 +79,25 @@ def file_stats(path: str | Path, stat_cache: Path | None = None) -> tuple:
     path = Path(path).absolute()
     stat = path.stat()
     if path.is_dir():
-        content = msgpack.packb(list(_list_folder(path)), unicode_errors="surrogatepass")
+        content = msgpack.packb(_list_folder(path), unicode_errors="surrogatepass")
         listing = hashlib.blake2b(content, digest_size=16)
         return "folder", str(path), listing.hexdigest()
     return "file", str(path), stat.st_size, _content_hash(path, stat, stat_cache)
 
 
-def _list_folder(folder: Path) -> Iterator[tuple]:
+def _list_folder(folder: Path) -> list[tuple]:
+    """Return name, size and time of everything below a folder. A start of a large data set waits for this."""
     with os.scandir(folder) as entries:
         ordered = sorted(entries, key=attrgetter("name"))
+    found: list[tuple] = []
     for entry in ordered:
         if entry.is_dir():
-            yield entry.path, "folder"
-            if not is_loop(entry, folder):
-                yield from _list_folder(Path(entry.path))
+            found.append((entry.name, [] if is_loop(entry, folder) else _list_folder(Path(entry.path))))
         else:
-            stat = entry.stat(follow_symlinks=os.path.exists(entry.path))  # a link without a target is listed itself
-            yield entry.path, stat.st_size, stat.st_mtime_ns
+            is_target = not entry.is_symlink() or os.path.exists(entry.path)  # a link without a target is listed itself
+            stat = entry.stat() if is_target else entry.stat(follow_symlinks=False)
+            found.append((entry.name, stat.st_size, stat.st_mtime_ns))
+    return found
 
 
 def _content_hash(path: Path, stat: os.stat_result, stat_cache: Path | None) -> str:
