@@ -8,17 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from karsl.cli.options import (
-    add_import,
-    add_label_sheet,
-    add_layout,
-    add_missing,
-    add_source_skeleton,
-    add_trust_pickle,
-    import_user_modules,
-    layout_arguments,
-    missing_points,
-)
+from karsl.cli.options import add_import, add_source, import_user_modules, open_source
 from karsl.errors import DataErrors, pluralize
 
 if TYPE_CHECKING:
@@ -56,12 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help='write the names of clips that should not be used; filter_cfg=dict(exclude="FILE") leaves them out',
     )
-    parser.add_argument("--from", dest="format", metavar="FORMAT", help="format of SOURCE (default: detected)")
-    add_source_skeleton(parser, "SOURCE", "--skeleton")
-    add_layout(parser, "SOURCE")
-    add_missing(parser)
-    add_label_sheet(parser)
-    add_trust_pickle(parser)
+    add_source(parser, "SOURCE", "--skeleton")
     add_import(parser)
 
 
@@ -69,22 +54,11 @@ def run(args: argparse.Namespace) -> int:
     """Audit, print, and write the requested files."""
     from karsl.audit.corpus import audit_clips
     from karsl.audit.problems import join_problems
-    from karsl.formats import open_clips
     from karsl.progress import tracker
 
     import_user_modules(args.imports)
     try:
-        source = open_clips(
-            args.source,
-            format=args.format,
-            skeleton=args.source_skeleton,
-            trusted=args.trust_pickle,
-            label_table=args.label_sheet,
-            **layout_arguments(args),
-            progress=tracker("listing clips"),
-            missing=missing_points(args),
-            skip_bad=True,
-        )
+        source = open_source(args, args.source, skip_bad=True)
     except DataErrors as error:  # of all clips
         raise DataErrors(error.where, join_problems(error.problems), error.remedy) from error
     report = audit_clips(source, name=str(args.source), progress=tracker("reading clips"))

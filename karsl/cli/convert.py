@@ -8,16 +8,10 @@ from pathlib import Path
 from karsl.cli.options import (
     add_hands,
     add_import,
-    add_label_sheet,
-    add_layout,
-    add_missing,
-    add_person,
     add_skip_bad,
-    add_source_skeleton,
-    add_trust_pickle,
+    add_source,
     import_user_modules,
-    layout_arguments,
-    missing_points,
+    open_source,
     print_skipped,
     repair_hands,
 )
@@ -45,9 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SRC", type=Path, help="file or folder to read")
     parser.add_argument("out", metavar="DST", type=Path, help="file or folder to write, which must not exist")
     parser.add_argument("--to", metavar="FORMAT", required=True, help="format of DST, see the list of formats")
-    parser.add_argument("--from", dest="format", metavar="FORMAT", help="format of SRC (default: detected)")
     parser.add_argument("--skeleton", metavar="NAME", help="skeleton of DST (default: that of the format, else that of SRC)")
-    add_source_skeleton(parser, "SRC")
+    add_source(parser, "SRC")
     halves = ", ".join(f.name for f in FORMATS.values() if f.supports_half)
     parser.add_argument(
         "--dtype",
@@ -55,14 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="float32",
         help=f"float16 halves the size of {halves} (default: %(default)s)",
     )
-    add_missing(parser)
-    add_person(parser)
     add_skip_bad(parser)
     parser.add_argument("--strict", action="store_true", help="exit with status 2 if information would be lost")
     add_hands(parser)
-    add_layout(parser, "SRC")
-    add_label_sheet(parser)
-    add_trust_pickle(parser)
     add_import(parser)
 
 
@@ -83,23 +71,12 @@ def format_table() -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Open, convert and report losses."""
-    from karsl.formats import convert, get_format, open_clips
+    from karsl.formats import convert, get_format
     from karsl.progress import tracker
 
     import_user_modules(args.imports)
     get_format(args.to)  # fail before a long scan
-    source = open_clips(
-        args.source,
-        format=args.format,
-        skeleton=args.source_skeleton,
-        trusted=args.trust_pickle,
-        label_table=args.label_sheet,
-        **layout_arguments(args),
-        progress=tracker("listing clips"),
-        missing=missing_points(args),
-        person=args.person,
-        skip_bad=args.skip_bad,
-    )
+    source = open_source(args, args.source, skip_bad=args.skip_bad)
     result = convert(
         repair_hands(args, source),
         args.out,

@@ -26,10 +26,12 @@ __all__ = [
     "add_person",
     "add_phase",
     "add_skip_bad",
+    "add_source",
     "add_source_skeleton",
     "add_trust_pickle",
     "import_user_modules",
     "missing_points",
+    "open_source",
     "print_skipped",
     "repair_hands",
     "layout_arguments",
@@ -204,6 +206,49 @@ def add_source_skeleton(parser: argparse._ActionsContainer, source: str, *more: 
         *more,
         metavar="NAME",
         help=f"skeleton of {source} if it does not name one (default: karsl_184)",
+    )
+
+
+def add_source(parser: argparse._ActionsContainer, source: str, *skeleton_options: str) -> None:
+    """Add every option by which `open_source` opens clips.
+
+    Args:
+        parser: Parser of the command, or a group of it.
+        source: Name of the input in the help text.
+        skeleton_options: Other spellings of `--source-skeleton`.
+    """
+    parser.add_argument("--from", dest="format", metavar="FORMAT", help=f"format of {source} (default: detected)")
+    add_source_skeleton(parser, source, *skeleton_options)
+    add_layout(parser, source)
+    add_missing(parser)
+    add_person(parser)
+    add_label_sheet(parser)
+    add_trust_pickle(parser)
+
+
+def open_source(args: argparse.Namespace, path: Path, *, skeleton: str | None = None, skip_bad: bool = False) -> ClipSource:
+    """Open clips by the options of `add_source`.
+
+    Args:
+        args: Options of the command.
+        path: File or folder.
+        skeleton: Skeleton of the clips without `--source-skeleton`.
+        skip_bad: Leave out clips that cannot be read, see `open_clips`.
+    """
+    from karsl.formats import open_clips
+    from karsl.progress import tracker
+
+    return open_clips(
+        path,
+        format=args.format,
+        skeleton=args.source_skeleton or skeleton,
+        trusted=args.trust_pickle,
+        label_table=args.label_sheet,
+        **layout_arguments(args),
+        progress=tracker("listing clips"),
+        missing=missing_points(args),
+        person=args.person,
+        skip_bad=skip_bad,
     )
 
 

@@ -13,16 +13,10 @@ from typing import TYPE_CHECKING, Any
 from karsl.cli.options import (
     add_hands,
     add_import,
-    add_label_sheet,
-    add_layout,
-    add_missing,
-    add_person,
     add_skip_bad,
-    add_source_skeleton,
-    add_trust_pickle,
+    add_source,
     import_user_modules,
-    layout_arguments,
-    missing_points,
+    open_source,
     print_skipped,
     repair_hands,
 )
@@ -68,20 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_actions(parser)
     _add_output(parser)
-    parser.add_argument(
-        "--from", dest="format", metavar="FORMAT", help="format of SOURCE, as in 'karsl convert' (default: detected)"
-    )
-    add_source_skeleton(parser, "SOURCE")
+    add_source(parser, "SOURCE")
     parser.add_argument(
         "--skeleton", metavar="NAME", help="skeleton of PACK, matched by keypoint names (default: that of SOURCE)"
     )
-    add_missing(parser)
-    add_person(parser)
     add_skip_bad(parser)
     add_hands(parser)
-    add_layout(parser, "SOURCE")
-    add_label_sheet(parser)
-    add_trust_pickle(parser)
     add_import(parser)
 
 
@@ -180,24 +166,11 @@ def _pack(args: argparse.Namespace) -> int:
 
 def _open(args: argparse.Namespace) -> Any:
     """Open the source on the skeleton to pack."""
-    from karsl.formats import open_clips
     from karsl.io.sources import RemappedSource
-    from karsl.progress import tracker
     from karsl.skeletons import get_skeleton
 
-    source = open_clips(
-        args.paths[0] if args.ray is None else args.paths[0].resolve(),
-        format=args.format,
-        skeleton=args.source_skeleton or args.skeleton,
-        label_table=args.label_sheet,
-        **layout_arguments(args),
-        trusted=args.trust_pickle,
-        progress=tracker("listing clips"),
-        missing=missing_points(args),
-        person=args.person,
-        skip_bad=args.skip_bad,
-    )
-    source = repair_hands(args, source)
+    path = args.paths[0] if args.ray is None else args.paths[0].resolve()
+    source = repair_hands(args, open_source(args, path, skeleton=args.skeleton, skip_bad=args.skip_bad))
     target = get_skeleton(args.skeleton) if args.skeleton else source.skeleton
     return source if target == source.skeleton else RemappedSource(source, target)
 

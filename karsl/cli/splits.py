@@ -7,14 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from karsl.cli.options import (
-    add_import,
-    add_layout,
-    add_source_skeleton,
-    add_trust_pickle,
-    import_user_modules,
-    layout_arguments,
-)
+from karsl.cli.options import add_import, add_source, import_user_modules, open_source
 from karsl.errors import ConfigError, DataErrors, pluralize
 
 if TYPE_CHECKING:
@@ -58,10 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--session", metavar="REGEX", help="finds the session in a clip_id (default: date in KArSL's names)")
     parser.add_argument("--quick", action="store_true", help="do not read clips to compare their contents")
-    parser.add_argument("--from", dest="format", metavar="FORMAT", help="format of SOURCE (default: detected)")
-    add_source_skeleton(parser, "SOURCE")
-    add_layout(parser, "SOURCE")
-    add_trust_pickle(parser)
+    add_source(parser, "SOURCE")
     add_import(parser)
 
 
@@ -114,7 +104,7 @@ def _make(args: argparse.Namespace) -> int:
     given = {key: getattr(args, key) for key in Protocol.__dataclass_fields__ if key != "name"}
     given = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items() if v is not None}
     protocol = Protocol(args.protocol, **given)
-    source, out = _open(args), args.paths[1]
+    source, out = open_source(args, args.paths[0]), args.paths[1]
     splits = make_splits(source.records, protocol)
     if out.suffix == ".json" and len(splits) > 1:
         raise ConfigError(f"{out}: {protocol.name} makes {len(splits)} files, one per fold; name a folder")
@@ -139,27 +129,13 @@ def _verify(args: argparse.Namespace) -> int:
     for split in map(read_split, args.paths[1:]):
         forbidden = [(name, *pair) for name in args.forbid for pair in combinations(split.parts, 2)]
         splits.append(replace(split, disjoint=tuple(dict.fromkeys((*split.disjoint, *forbidden)))))
-    _check(args, _open(args), splits)
+    _check(args, open_source(args, args.paths[0]), splits)
     print(f"{pluralize(len(splits), 'split')} verified: {_rules(args)}")
     return 0
 
 
 def _rules(args: argparse.Namespace) -> str:
     return "no clip is in two parts" if args.quick else "no clip and no content is in two parts"
-
-
-def _open(args: argparse.Namespace) -> Any:
-    from karsl.formats import open_clips
-    from karsl.progress import tracker
-
-    return open_clips(
-        args.paths[0],
-        format=args.format,
-        skeleton=args.source_skeleton,
-        trusted=args.trust_pickle,
-        **layout_arguments(args),
-        progress=tracker("listing clips"),
-    )
 
 
 def _check(args: argparse.Namespace, source: Any, splits: Sequence[Split]) -> None:

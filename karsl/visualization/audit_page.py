@@ -83,7 +83,7 @@ def _readable(report: AuditReport, source: ClipSource) -> dict[int, list[tuple[s
             continue
         try:
             record, loaded = (results for _, results in clips.stages(position))
-        except (KarslError, OSError):
+        except (KarslError, OSError):  # it has no picture; the findings name it
             continue
         links.add(link)
         stages[position] = [("LoadKeypoints", {**record, **loaded})]
