@@ -88,7 +88,7 @@ def add_import(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_label_sheet(parser: argparse.ArgumentParser) -> None:
+def add_label_sheet(parser: argparse._ActionsContainer) -> None:
     """Add `--label-sheet`."""
     parser.add_argument(
         "--label-sheet",
