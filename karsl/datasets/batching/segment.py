@@ -178,13 +178,22 @@ class BatchSegment:
             return default
         return self.pipeline.pack.fill if self.pipeline.pack else 0.0
 
-    def shape(self) -> tuple[int, int, int] | None:
-        """Return (T, V, C) of all clips; None if they differ, or if a transform needs one clip at a time."""
+    @property
+    def num_frames(self) -> np.ndarray:
+        """int64 (N,), lengths of the clips in the batch."""
+        return self.deferred.num_frames
+
+    def shape(self, *, padded: bool = False) -> tuple[int, int, int] | None:
+        """Return (T, V, C) of all clips; None if they differ, or if a transform needs one clip at a time.
+
+        Args:
+            padded: Clips may differ in length; T is that of the longest one.
+        """
         if self.pipeline.pack is None or self.pipeline.pack.meta_keys:
             return None
-        lengths = self.deferred.num_frames
-        equal = (lengths == lengths[0]).all()
-        return (int(lengths[0]), self.deferred.skeleton.num_keypoints, self.channels) if equal else None
+        longest = int(self.num_frames.max())
+        equal = padded or (self.num_frames == longest).all()
+        return (longest, self.deferred.skeleton.num_keypoints, self.channels) if equal else None
 
 
 def join_segments(segments: Sequence[BatchSegment]) -> BatchSegment:
