@@ -17,6 +17,7 @@ from rich.console import Console
 
 from benchmarks import Case, Plan, Result, choose_candidates, run_plan
 from benchmarks.index import bench_index, bench_table
+from benchmarks.padding import bench_padding, padding_table
 from benchmarks.plot import draw_result
 from benchmarks.report import notes, result_table, stages_table
 from benchmarks.result import STREAMS, machine
@@ -32,7 +33,7 @@ _STARTUP_CLIPS, _QUICK_STARTUP_CLIPS = 75_300, 3_000
 _STARTUP_ROUNDS = 3
 _START_METHODS = ("fork", "spawn", "forkserver")
 _BYTES_PER_CLIP = 1 << 20  # nine formats of 112 kB per clip
-# Options that --index and --open do not accept, with their defaults.
+# Options that --index, --open and --pad do not accept, with their defaults.
 _BATCH_OPTIONS: dict[str, Any] = {
     "only": (),
     "seconds": None,
@@ -101,14 +102,16 @@ def make_parser() -> argparse.ArgumentParser:
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--index", action="store_true", help="time the index of 1,000,000 records instead of batches")
     start.add_argument("--open", action="store_true", help="time folders and a pack of 75,300 clips up to the first batch")
+    start.add_argument("--pad", action="store_true", help="time padded batches of whole clips and torch's pad_sequence")
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the files of every candidate, measure, and print the tables."""
-    if args.index or args.open:
-        _check_startup_options(args)
-        return _run_index(args) if args.index else _run_startup(args)
+    for name, run_mode in (("index", _run_index), ("open", _run_startup), ("pad", _run_padding)):
+        if getattr(args, name):
+            _check_mode_options(args, name)
+            return run_mode(args)
     result = _measure(args)
     _print(result)
     if args.json:
@@ -169,6 +172,17 @@ def _run_startup(args: argparse.Namespace) -> int:
     return 0
 
 
+def _run_padding(args: argparse.Namespace) -> int:
+    count, rounds, _ = _QUICK if args.quick else _FULL
+    count = args.clips or count
+    _make_work_dir(args)
+    with Console(stderr=True).status(f"writing and padding {count:,} clips"):
+        figures = bench_padding(count, args.work_dir, rounds=args.rounds or rounds)
+    Console().print(padding_table(figures, count))
+    _write_figures(args, count, figures)
+    return 0
+
+
 def _make_work_dir(args: argparse.Namespace) -> None:
     if args.work_dir is not None:
         args.work_dir.mkdir(parents=True, exist_ok=True)
@@ -183,12 +197,13 @@ def _write_figures(args: argparse.Namespace, count: int, figures: Sequence[Any])
     print(f"figures: {args.json}")
 
 
-def _check_startup_options(args: argparse.Namespace) -> None:
-    """Reject options that `--index` or `--open` would ignore."""
-    mode, rejected = ("--index", _BATCH_OPTIONS | {"rounds": None}) if args.index else ("--open", _BATCH_OPTIONS)
+def _check_mode_options(args: argparse.Namespace, mode: str) -> None:
+    """Reject options that `--index`, `--open` or `--pad` would ignore."""
+    rejected = _BATCH_OPTIONS | {"rounds": None} if mode == "index" else _BATCH_OPTIONS
     given = [f"--{name.replace('_', '-')}" for name, default in rejected.items() if getattr(args, name) != default]
     if given:
-        raise ConfigError(f"{mode} times no batches and does not accept {', '.join(given)}; leave {mode} or {given[0]} out")
+        what = "times one task" if mode == "pad" else "times no batches"
+        raise ConfigError(f"--{mode} {what} and does not accept {', '.join(given)}; leave --{mode} or {given[0]} out")
 
 
 def _plan(args: argparse.Namespace) -> Plan:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from karsl.datasets.batching.kernel import clear_frames
 from karsl.datasets.batching.segment import BatchPipeline, BatchSegment, join_segments
 from karsl.datasets.transfer import allocate_shared
 from karsl.errors import ConfigError, KarslError, TransformError, pluralize
@@ -245,8 +246,8 @@ def write_segments(segments: Sequence[BatchSegment], arrays: Arrays) -> None:
     for segment in segments:
         rows = (np.arange(len(segment.frames)) if segment.rows is None else segment.rows) * frames
         segment.deferred.write(channels=channels, fill=segment.fill_value(), out=inputs, mask=mask, rows=rows)
-    for row, length in enumerate(arrays["num_frames"].tolist() if "num_frames" in arrays else ()):
-        arrays["inputs"][row, length:] = arrays["keypoint_mask"][row, length:] = 0
+    if "num_frames" in arrays:
+        clear_frames(arrays["num_frames"], arrays["inputs"], arrays["keypoint_mask"])
 
 
 def _plan_batch(segment: BatchSegment, pack: tuple[int, np.ndarray] | None) -> dict[str, Any]:

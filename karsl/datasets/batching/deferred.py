@@ -243,7 +243,7 @@ class DeferredBatch(DeferredOps):
     def _reads(self) -> FrameReads:
         source, positions = self.source, self._positions
         if positions is None:
-            positions = np.concatenate([np.arange(t, dtype=np.float64) for t in source.lengths])
+            positions = np.arange(self._ends[-1], dtype=np.float64) - np.repeat(self._ends[:-1], source.lengths)
         return FrameReads(
             source.dtype_key,
             source.addresses,

@@ -231,6 +231,14 @@ def _write_missing(target, mask, fill):
 
 
 @_compiled
+def clear_frames(lengths, out, mask):
+    """Write zeros after the ends of clips: `out` (N, T, V, C) and `mask` (N, T, V), lengths int64 (N,)."""
+    for n in range(lengths.size):
+        out[n, lengths[n] :] = 0
+        mask[n, lengths[n] :] = False
+
+
+@_compiled
 def copy_frames(like, addresses, out):
     """Copy stored frames to `out` (F, ...), contiguous and of the dtype of `like`."""
     out_rows = out.reshape(out.shape[0], -1)
