@@ -41,7 +41,7 @@ class PaddingFigures:
     Attributes:
         task: Key of the pipeline.
         name: Description of the loader.
-        clips_s: Clips per second in process with one thread, the median of all rounds.
+        clips_s: Clips per second of processor time, in process with one thread; the median of all rounds.
     """
 
     task: str
@@ -113,9 +113,9 @@ def _bench_task(task: str, block: Path, pack: Path, rounds: int) -> list[Padding
 
 
 def _rate(loader: Iterable[dict], batches: int) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     clips = sum(len(batch["inputs"]) for batch in islice(loader, batches))
-    return clips / (time.perf_counter() - start)
+    return clips / (time.process_time() - start)
 
 
 class WholeClips(Dataset):

@@ -13,7 +13,7 @@ from numba import njit
 
 from karsl.datasets.batching.deferred import DeferredBatch
 from karsl.datasets.batching.frames import FrameBlock
-from karsl.datasets.batching.kernel import fill_canonical
+from karsl.datasets.batching.kernel import fill_canonical, in_threads
 from karsl.datasets.index.record_list import RecordList
 from karsl.datasets.rng import CounterRNG, fold_in
 from karsl.datasets.transforms.base import KeypointTransform
@@ -113,9 +113,8 @@ class BatchPipeline:
         elif stored is not None and columns >= _PACK_COLUMNS:
             frames, pack_rows = _pack_frames(reader, stored, indices, num_keypoints)
         else:
-            clips = [
-                reader.read(records[index], num_keypoints, layout=layout, fill=fill_canonical) for index in indices.tolist()
-            ]
+            wanted = [records[index] for index in indices.tolist()]
+            clips = reader.read_batch(wanted, num_keypoints, layout=layout, fill=fill_canonical, in_threads=in_threads)
             frames = FrameBlock.from_clips(clips)
         return BatchSegment(self, frames, skeleton, rng_keys, _labels(records, indices), indices, rows, pack_rows)
 
