@@ -285,10 +285,23 @@ class ClipReader:
     def _decode_member(
         self, record: dict, num_keypoints: int, layout: ArrayLayout | None, fill: Fill | None
     ) -> np.ndarray | None:
-        """Return the clip at a byte range, None if the archive has changed. Threads run it, so it uses no cache."""
+        """Return the clip at a byte range, in the memory that it was decompressed to where possible.
+
+        Threads run it, so it uses no cache.
+
+        Returns:
+            None if `read` is needed, because the archive has changed or a value may not be finite.
+        """
         path, key = record["keypoint_path"], record["keypoint_key"]
         raw = read_range(path, key, ByteRange.parse(record[BYTE_RANGE_KEY], path))
-        return None if raw is None else self._to_clip(raw, f"{path}: clip {key!r}", num_keypoints, layout, fill)
+        if raw is None:
+            return None
+        if layout is None and fill is not None and _can_be_clip(raw, num_keypoints):
+            if not fill(raw, raw):
+                return None  # `read` names the value that is not finite
+            raw.flags.writeable = False  # the cache shares it
+            return raw
+        return self._to_clip(raw, f"{path}: clip {key!r}", num_keypoints, layout, fill)
 
     def _to_clip(
         self, raw: Any, where: str, num_keypoints: int, layout: ArrayLayout | None, fill: Fill | None
@@ -337,3 +350,9 @@ def _is_member(record: Mapping, layout: ArrayLayout | None) -> bool:
     path, key = record.get("keypoint_path"), record.get("keypoint_key")
     other = {"frame_start", "byte_start", "keypoint_index"} & record.keys() or (layout is not None and layout.arrays)
     return BYTE_RANGE_KEY in record and isinstance(path, str) and isinstance(key, str) and not other
+
+
+def _can_be_clip(raw: np.ndarray, num_keypoints: int) -> bool:
+    """Return True if a clip has room in the memory of its array, which no other array has."""
+    is_plain = raw.dtype == np.float32 and raw.flags.writeable and raw.flags.c_contiguous
+    return is_plain and raw.ndim == 3 and raw.shape[1:] == (num_keypoints, 4) and len(raw) > 0

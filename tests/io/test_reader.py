@@ -14,6 +14,7 @@ import pytest
 import torch
 from xxhash import xxh3_64_intdigest
 
+from karsl.datasets.batching.kernel import fill_canonical
 from karsl.errors import ConfigError, CorruptRecordError
 from karsl.io import ClipReader, canonical_clip, list_members, npz, readahead
 from karsl.io.addresses import ClipLayout
@@ -221,8 +222,8 @@ def members(tmp_path):
 def test_a_batch_has_the_clips_of_its_records_in_their_order(records, members, cache_bytes):
     wanted = [*records.values(), *members[::-1], *records.values()]
     reader = ClipReader(cache_bytes=cache_bytes)
-    for _ in range(2):
-        found = reader.read_batch(wanted, V, in_threads=in_three_threads)
+    for fill in (None, fill_canonical):
+        found = reader.read_batch(wanted, V, fill=fill, in_threads=in_three_threads)
         for clip, record in zip(found, wanted, strict=True):
             np.testing.assert_array_equal(clip, ClipReader().read(record, V))
             assert not clip.flags.writeable
@@ -267,6 +268,28 @@ def test_a_clip_of_a_batch_that_cannot_be_read_raises_what_it_raises_alone(membe
             else:
                 outcomes.append([str(warning.message) for warning in caught])
     assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("nonfinite", ["raise", "missing"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+def test_values_that_are_not_finite_are_what_they_are_alone(tmp_path, nonfinite, value):
+    clips = {"a": raw_clip(), "b": raw_clip()}
+    clips["b"][2, :, :3] = value  # the sum of three finite ones may overflow
+    clips["b"][3, 4] = 0.5, 0.5, 0.5, np.inf if value == np.inf else 7
+    np.savez_compressed(tmp_path / "x.npz", **clips)
+    found, _ = list_members(tmp_path / "x.npz")
+    batch = [{"keypoint_path": str(tmp_path / "x.npz"), "keypoint_key": m.key, "member": list(m.range)} for m in found]
+    outcomes = []
+    for read in (
+        lambda reader: [reader.read(record, V, fill=fill_canonical) for record in batch],
+        lambda reader: reader.read_batch(batch, V, fill=fill_canonical, in_threads=in_three_threads),
+    ):
+        try:
+            outcomes.append([clip.tobytes() for clip in read(ClipReader(nonfinite=nonfinite))])
+        except CorruptRecordError as error:
+            outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1]
+    assert isinstance(outcomes[0], str) == (nonfinite == "raise" and not np.isfinite(value))
 
 
 def test_a_damaged_member_names_its_clip_in_a_batch(members):
