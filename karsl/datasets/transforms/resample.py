@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
 from karsl.checks import check_range
@@ -113,17 +111,14 @@ class RandomResample(KeypointTransform):
         return {"speed": np.exp(rng.uniform("speed", low=low, high=high))}
 
     def apply(self, results: dict, params: Params) -> dict:
-        frames, speed = np.array([len(results["keypoint"])]), np.array([params["speed"]])
-        return frame_update(results, _speed_positions(frames, speed)[0])
+        return frame_update(results, _speed_positions(len(results["keypoint"]), float(params["speed"])))
 
     def defer(self, batch: DeferredOps, params: Params) -> None:
-        batch.resample(_speed_positions(batch.num_frames, params["speed"]))
+        pairs = zip(batch.num_frames, params["speed"], strict=True)
+        batch.resample([_speed_positions(int(frames), float(speed)) for frames, speed in pairs])
 
 
-def _speed_positions(frames: np.ndarray, speed: np.ndarray) -> list[np.ndarray]:
-    """Return float64 (T',) positions of each of N clips of `frames` (N,) frames played at `speed` (N,)."""
-    lengths = np.maximum(1, np.rint(frames / speed)).astype(np.int64)
-    ends = np.cumsum(lengths)
-    index, frames = np.arange(ends[-1]) - np.repeat(ends - lengths, lengths), np.repeat(frames, lengths)
-    positions = np.clip((index + 0.5) * frames / np.repeat(lengths, lengths) - 0.5, 0, frames - 1)
-    return [positions[start:end] for start, end in pairwise((0, *ends.tolist()))]
+def _speed_positions(frames: int, speed: float) -> np.ndarray:
+    """Return float64 (T',) positions of a clip of `frames` frames played at `speed`."""
+    length = max(1, round(frames / speed))
+    return np.clip((np.arange(length) + 0.5) * frames / length - 0.5, 0, frames - 1)
