@@ -69,7 +69,8 @@ def keypoint_collate(samples: Sequence[dict], *, pad: int = False) -> dict:
         >>> tuple(batch["inputs"].shape), batch["num_frames"], batch["keypoint_mask"][0].sum(dim=1)
         ((2, 3, 5, 3), tensor([2, 3]), tensor([5, 5, 0]))
     """
-    check_int("keypoint_collate", pad=pad)
+    if pad:
+        check_int("keypoint_collate", pad=pad)
     samples = _gather(samples)
     collate = getattr(samples, "collate_padded" if pad else "collate", None)  # a LazyBatch
     batch = None if collate is None else collate(pad) if pad else collate()
