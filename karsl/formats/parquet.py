@@ -38,6 +38,7 @@ from karsl.io.clip import canonical_clip, shape_problem
 from karsl.io.lru import LRU
 from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.sources import FunctionSource, public_record
+from karsl.schema import parse_json
 from karsl.skeletons import Skeleton, describe_skeleton
 
 ROWS_PER_GROUP = 64  # clips in memory at once
@@ -161,6 +162,9 @@ def _row_groups(job: ConversionJob) -> Iterator[tuple[str, list[dict]]]:
 
 def _row(job: ConversionJob, record: dict, clip: np.ndarray) -> dict:
     arabic: Sequence[str] | None = job.metainfo.get("classes_ar")
+    if isinstance(record.get("sign"), str):
+        job.losses.add("sign", record["clip_id"], "a sign that is a name is not stored, its class is")
+        record = {**record, "sign": None}
     return {
         **public_record(record),
         "split": join_splits(record) or None,
@@ -237,13 +241,13 @@ def _metainfo(reader: Any, file: Path) -> dict:
     """Return the metainfo that karsl stored, or the names of classes that Hugging Face `datasets` stored."""
     stored = reader.schema_arrow.metadata or {}
     try:
-        metainfo = json.loads(stored.get(b"karsl", b"{}"))
+        metainfo = parse_json(stored.get(b"karsl", b"{}"))
         if not isinstance(metainfo, dict):
             raise ValueError(f"a {type(metainfo).__name__}")
     except ValueError as error:
         raise AnnotationError(f"{file}: its metadata 'karsl' is not a JSON object ({error}); export it again") from error
     with suppress(ValueError, LookupError, TypeError):  # other tools may store other things there
-        names = json.loads(stored[b"huggingface"])["info"]["features"]["label"]["names"]
+        names = parse_json(stored[b"huggingface"])["info"]["features"]["label"]["names"]
         if isinstance(names, list) and all(isinstance(name, str) for name in names):
             metainfo.setdefault("classes", tuple(names))
     return metainfo

@@ -27,6 +27,7 @@ from karsl.inference.clips import ClipDataset, array_source
 from karsl.inference.stored_config import ModelDescription, registered_types
 from karsl.inference.torch_model import TorchModel
 from karsl.io.atomic import atomic_path
+from karsl.schema import parse_json
 from karsl.skeletons import get_skeleton
 from karsl.version import __version__
 
@@ -176,7 +177,7 @@ def _metadata(description: ModelDescription) -> dict[str, str]:
 
 def _read_metadata(texts: Mapping[str, str], path: Path) -> ModelDescription:
     try:
-        values = {key: json.loads(texts[key]) for key in ("pipeline", "skeleton", "metainfo", "collate", "version")}
+        values = {key: parse_json(texts[key]) for key in ("pipeline", "skeleton", "metainfo", "collate", "version")}
         pipeline = [registered_types(dict(step), path) for step in values["pipeline"]]
         collate, metainfo = registered_types(dict(values["collate"]), path), dict(values["metainfo"])
     except (KeyError, ValueError, TypeError) as error:
