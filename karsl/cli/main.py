@@ -54,6 +54,7 @@ DISK_ERRORS = dict.fromkeys(DISK_FULL, "; free some space, or write to another l
 # Texts of PyTorch and platformdirs about the machine, with remedies.
 ENVIRONMENT_ERRORS = {
     "shared memory": SHARED_MEMORY_REMEDY,
+    "can't allocate memory": "use a larger machine, or a smaller model or batch",
     "could not determine the home directory": "set HOME or XDG_CACHE_HOME to a folder that you may write",
 }
 # PyTorch raises the error of a worker process with the entire traceback as its text.

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from karsl.errors import ConfigError, DatasetNotFoundError, first_line, missing_extra
 from karsl.inference.clips import ClipDataset, array_source
-from karsl.inference.stored_config import ModelDescription, registered_types
+from karsl.inference.stored_config import ModelDescription, check_stored, registered_types
 from karsl.inference.torch_model import TorchModel
 from karsl.io.atomic import atomic_path
 from karsl.schema import parse_json
@@ -184,6 +184,7 @@ def _read_metadata(texts: Mapping[str, str], path: Path) -> ModelDescription:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"'{path}' has no metadata of karsl; export the checkpoint with 'karsl export'") from error
+    check_stored(pipeline, metainfo, collate, path)
     skeleton = get_skeleton(values["skeleton"])
     return ModelDescription(pipeline, skeleton, metainfo, collate, version=str(values["version"]))
 
