@@ -161,7 +161,7 @@ def _list_folder(root: Path) -> VideoList:
             paths.append((inner.rstrip("/") or ".", {}))
         other.update(Path(name).suffix.lower() or name for name in visible if not is_video(name) and not is_picture(name))
     _add(found, paths)
-    found.notes += unread.notes()
+    found.notes += sorted(unread.notes())
     if other:
         kinds = ", ".join(
             f"{count} {kind}" for kind, count in sorted(other.items(), key=lambda item: (-item[1], item[0]))[:5]

@@ -108,9 +108,7 @@ def read_uni_sign(path: Path) -> Frames:
     """Read a pickle `{"keypoints": [...], "scores": [...]}` of a clip, one array (persons, V, 2) per frame, in shares."""
     content = load_safe_pickle(path, trusted=True)  # checked for all files before they are listed
     points, scores = (content.get(key) if isinstance(content, dict) else None for key in ("keypoints", "scores"))
-    if not all(isinstance(value, (list, np.ndarray)) and np.ndim(value) for value in (points, scores)) or len(points) != len(
-        scores
-    ):
+    if not _is_sequence(points) or not _is_sequence(scores) or len(points) != len(scores):
         raise CorruptRecordError(f"{path}: not a dict with as many 'keypoints' as 'scores'; is it a pickle of Uni-Sign?")
     frames = []
     for in_frame, their_scores in zip(points, scores, strict=True):
@@ -125,6 +123,10 @@ def read_uni_sign(path: Path) -> Frames:
         per_person = zip(values, weights.reshape(len(values), -1), strict=True)
         frames.append([_join(person, weight, path) for person, weight in per_person])
     return frames
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
 def _join(points: np.ndarray, scores: Any, path: Path) -> np.ndarray:
