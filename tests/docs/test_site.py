@@ -128,13 +128,16 @@ def test_sections_of_a_docstring_get_the_form_that_the_parser_knows():
     )
 
 
-def test_dead_links_anchors_and_loads_from_servers_are_found(tmp_path):
+def test_dead_links_placeholders_and_loads_from_servers_are_found(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "index.html").write_text(
         '<a href="a/#there"><a href="a/#absent"><a href="b/"><a href="https://c.example"><script src="https://d.example/e.js">'
     )
-    (tmp_path / "a" / "index.html").write_text('<h1 id="there"><a href=".."><a href="/index.html"><img src="../f.png">')
+    (tmp_path / "a" / "index.html").write_text(
+        '<h1 id="there"><a href=".."><a href="/index.html"><img src="../f.png"> <class>/<a></a>'
+    )
     assert check.problems(tmp_path) == [
+        "a/index.html has an element <class>; escape it as &lt;class>",
         "a/index.html links to ../f.png, which is no file",
         "index.html loads https://d.example/e.js",
         "index.html links to a/#absent, but there is no such anchor",

@@ -1,11 +1,19 @@
-"""Checks of a built site: every link leads to a file and an anchor, and pages load nothing from a server."""
+"""Checks of a built site: links lead to a file and an anchor, placeholders are escaped, nothing is loaded from a server."""
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+# Others are placeholders such as <class> that a page does not escape.
+ELEMENTS = re.compile(
+    r"a|article|aside|b|blockquote|body|br|button|canvas|circle|code|details|dialog|div|em|figcaption|figure|"
+    r"footer|form|g|h[1-6]|head|header|hr|html|i|iframe|img|input|kbd|label|li|line|link|main|meta|nav|noscript|"
+    r"ol|option|output|p|path|polyline|pre|rect|script|section|select|small|span|strong|style|sub|summary|sup|"
+    r"svg|table|tbody|td|text|textarea|th|thead|title|tr|ul"
+)
 LOADED = {("script", "src"), ("img", "src"), ("iframe", "src"), ("source", "src"), ("link", "href")}
 
 
@@ -16,6 +24,7 @@ class Page(HTMLParser):
         links: Addresses of links and of files that the page loads, as written.
         loaded: Those that the page loads.
         anchors: Values of `id` and `name`.
+        unknown: Names of elements that no page of the site has.
     """
 
     def __init__(self, path: Path) -> None:
@@ -23,11 +32,13 @@ class Page(HTMLParser):
         self.links: set[str] = set()
         self.loaded: set[str] = set()
         self.anchors: set[str] = set()
+        self.unknown: set[str] = set()
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Collect the links and anchors of an element."""
         values = {name: value or "" for name, value in attrs}
+        self.unknown |= set() if ELEMENTS.fullmatch(tag) else {tag}
         self.anchors |= {values[name] for name in ("id", "name") if values.get(name)}
         for name in ("href", "src"):
             if name in values and values.get("rel") not in ("canonical", "preconnect"):
@@ -36,11 +47,12 @@ class Page(HTMLParser):
 
 
 def problems(site: Path) -> list[str]:
-    """Return one line for each dead link, and for each file of a server that a page loads."""
+    """Return one line for each dead link, unknown element, and file of a server that a page loads."""
     pages = {path: Page(path) for path in sorted(site.rglob("*.html"))}
     found = []
     for path, page in pages.items():
         where = path.relative_to(site).as_posix()
+        found += [f"{where} has an element <{name}>; escape it as &lt;{name}>" for name in sorted(page.unknown)]
         found += [f"{where} loads {link}" for link in sorted(page.loaded) if urlsplit(link).netloc]
         for link in sorted(page.links):
             parts = urlsplit(link)
