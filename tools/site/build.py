@@ -47,7 +47,8 @@ def main() -> int:
     done = subprocess.run(command, cwd=WORK, env=env, check=False, **piped)
     warnings = [line for line in done.stdout.splitlines() if line.startswith("griffe:")]
     if done.returncode or warnings:
-        print(done.stdout if done.returncode else "\n".join(warnings), file=sys.stderr)
+        printed = done.stdout.partition("Traceback (most recent call last):")[0]  # of --strict
+        print(printed or done.stdout if done.returncode else "\n".join(warnings), file=sys.stderr)
         return 1
     if found := check.problems(WORK / "site"):
         print("\n".join(found), file=sys.stderr)
