@@ -167,7 +167,7 @@ def _samples_of(
 ) -> Iterator[Any]:
     """Apply deferred transforms to all clips and the others to each."""
     batch = segment.deferred
-    points, mask = batch.write(channels=4, fill=segment.fill_value(np.nan))
+    points, mask = batch.write(channels=batch.channels + 1, fill=segment.fill_value(np.nan))
     ends = np.concatenate([[0], np.cumsum(batch.num_frames)])
     for n, index in enumerate(segment.sample_idx.tolist()):
         frames = slice(ends[n], ends[n + 1])
@@ -175,8 +175,8 @@ def _samples_of(
             **initial_results(index),
             "sample_key": segment.rng_keys[n],
             **batch.metadata(n),
-            "keypoint": points[frames, :, :3],
-            "keypoint_score": np.where(mask[frames], points[frames, :, 3], np.float32(0)),
+            "keypoint": points[frames, :, :-1],
+            "keypoint_score": np.where(mask[frames], points[frames, :, -1], np.float32(0)),
             "num_frames": int(ends[n + 1] - ends[n]),
         }
         try:

@@ -1,4 +1,4 @@
-"""Deferred operations on N clips, recorded as numbers and applied in one compiled pass."""
+"""Deferred operations on N clips, recorded as numbers and applied in one compiled pass, and steps after it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from karsl.datasets.batching.kernel import (
     write_clips,
 )
 from karsl.datasets.batching.plan import FramePlan, frame_rows
+from karsl.datasets.batching.points import Points
+from karsl.datasets.batching.steps import Step, fill_step, noise_step, smooth_step, streams_step
 from karsl.datasets.transforms.base import ClipMeta, DeferredOps, identity_affine
 from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton
@@ -31,7 +33,8 @@ class DeferredBatch(DeferredOps):
     """N clips and the operations to apply to them: frame positions, point order, hidden points, one affine per group.
 
     Recorded operations that a new one cannot be combined with, such as an earlier resampling, are applied before it is
-    recorded, so every order of operations is right; the usual orders are one pass.
+    recorded, so every order of operations is right; the usual orders are one pass. Steps, such as noise, follow the pass
+    and work in the memory of the batch; if an operation follows a step, both are applied before it is recorded.
 
     Args:
         source: Frames of the clips.
@@ -40,15 +43,17 @@ class DeferredBatch(DeferredOps):
 
     def __init__(self, source: FrameBlock, skeleton: Skeleton) -> None:
         self.skeleton, self.centered = skeleton, False
-        self.fill_value: float | None = None
         self._total_frames = source.lengths
         self._flip: np.ndarray | None = None
         self._resampled: list[tuple[np.ndarray, np.ndarray]] = []
         self._original = source
         self._reset(source)
 
-    def _reset(self, source: FrameBlock) -> None:
+    def _reset(self, source: FrameBlock, *, filled: bool = False) -> None:
         self.source, n, v = source, len(source), self.skeleton.num_keypoints
+        self._steps: list[Step] = []
+        self._fill_value: float | None = None
+        self._filled = filled  # missing points of the source may have coordinates
         self._positions: np.ndarray | None = None
         self._lengths, self._ends = source.lengths, _ends(source.lengths)
         self._table, self._table_of = _identity_table(v), np.zeros(n, np.int64)
@@ -70,9 +75,19 @@ class DeferredBatch(DeferredOps):
         return ClipMeta(self.num_frames, self.skeleton, self.centered)
 
     @property
+    def channels(self) -> int:
+        """C, without the score."""
+        return next((step.channels for step in reversed(self._steps) if step.channels), 3)
+
+    @property
+    def fill_value(self) -> float | None:
+        """Coordinate of missing points in the batch; None leaves it to the packing transform."""
+        return self._fill_value
+
+    @property
     def materialized(self) -> bool:
-        """True if operations were applied before, so that `source` is not the original frames."""
-        return self.source is not self._original
+        """True if more is to be done than to apply the recorded operations to the original frames."""
+        return self.source is not self._original or bool(self._steps)
 
     def metadata(self, clip: int) -> dict:
         """Return the results of one clip besides its points, under the keys of `results`."""
@@ -97,6 +112,9 @@ class DeferredBatch(DeferredOps):
         missing_is_zero: bool = False,
         padding: np.ndarray | None = None,
     ) -> None:
+        self._finish_steps(keep_filled=padding is not None)  # interpolation knows present points only
+        if self._filled and padding is None:
+            self.materialize(keep_filled=False)
         if self._positions is not None or self._hidden_frames.size or (missing_is_zero and not self._untouched):
             self.materialize()
         if isinstance(positions, np.ndarray):
@@ -114,6 +132,7 @@ class DeferredBatch(DeferredOps):
         mirror, self._flip = self.skeleton.mirror, flip
         if not flip.any():
             return
+        self._finish_steps()
         groups = mirrored_groups(self.skeleton)
         if groups is None and not self._has_one_affine():
             self.materialize()
@@ -127,18 +146,22 @@ class DeferredBatch(DeferredOps):
         self._affine, self._untouched = mirrored_x(self._affine, flip, 2 * self.meta.pivot), False
 
     def affine(self, affine: np.ndarray) -> None:
+        self._finish_steps()
         self._affine, self._untouched = compose(affine, self._affine), False
 
     def mask(self, points: np.ndarray) -> None:
+        self._finish_steps()
         self._hidden = points | self._hidden if self._hidden.size else points
         self._untouched = False
 
     def mask_frames(self, frames: Sequence[np.ndarray]) -> None:
+        self._finish_steps()
         flat = np.concatenate(list(frames))
         self._hidden_frames = flat | self._hidden_frames if self._hidden_frames.size else flat
         self._untouched = False
 
     def select(self, skeleton: Skeleton, mapping: np.ndarray) -> None:
+        self._finish_steps()
         old_group, groups = self.skeleton.group_of, []
         for part in skeleton.groups.values():
             origin = {int(old_group[q]) for q in mapping[part] if q >= 0}
@@ -153,6 +176,7 @@ class DeferredBatch(DeferredOps):
         self.skeleton, self._untouched = skeleton, False
 
     def group_anchors(self, origin: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self._finish_steps()
         n, points = len(self.source), np.concatenate([origin, scale])
         mean, distance, seen = np.zeros((n, 2)), np.ones(n), np.zeros(n, np.int64)
         groups = self.skeleton.group_of[points]
@@ -160,6 +184,7 @@ class DeferredBatch(DeferredOps):
         return mean, distance, (seen > 0) & (distance > 1e-9)
 
     def group_scale(self, part: slice, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self._finish_steps()
         n = len(self.source)
         mean, radius, seen = np.zeros((n, 2)), np.ones(n), np.zeros(n, np.int64)
         group = self.skeleton.group_of
@@ -167,13 +192,54 @@ class DeferredBatch(DeferredOps):
         radius[radius <= 1e-9] = 1
         return mean, radius, seen
 
+    # ---- steps after the pass ----
+
+    def add_noise(self, keys: np.ndarray, sigma: float) -> None:
+        self._add(noise_step(keys, sigma))
+
+    def fill(self, mode: str, value: float) -> None:
+        if mode == "constant" and not self._steps and not self._filled and self._fill_value is None:
+            self._fill_value = value  # the pass writes it
+        else:
+            self._add(fill_step(mode, value))
+
+    def smooth(self, radius: int) -> None:
+        self._add(smooth_step(radius))
+
+    def streams(self, names: Sequence[str], parents: np.ndarray) -> None:
+        self._add(streams_step(names, parents))
+
+    def _add(self, step: Step) -> None:
+        if self._fill_value is not None:
+            self._steps.append(fill_step("constant", self._fill_value))
+            self._fill_value = None
+        self._steps.append(step)
+
+    def _finish_steps(self, *, keep_filled: bool = True) -> None:
+        """Apply steps, since an operation on points is to follow."""
+        if self._steps or self._fill_value is not None:
+            self.materialize(keep_filled=keep_filled)
+
     # ---- application ----
 
-    def materialize(self) -> None:
-        """Apply the recorded operations and continue from the result."""
-        frames, _ = self.write(channels=4)
+    def materialize(self, *, keep_filled: bool = True) -> None:
+        """Apply the recorded operations and continue from the result.
+
+        Args:
+            keep_filled: Keep coordinates that FillMissing gave to missing points.
+        """
+        if self._fill_value is not None:
+            self._add(fill_step("constant", self._fill_value))
+        points = Points.scratch(self._lengths, self.skeleton.num_keypoints, self.channels)
+        filled = self._filled or any(step.fills for step in self._steps)
+        if self._steps or self._filled:
+            self._write_points(points)
+            points.store(keep_filled=keep_filled)
+        else:
+            self._write_pass(points, 0.0)
         which = np.zeros(len(self), np.int64)
-        self._reset(FrameBlock.from_rows([frames], which, self._ends[:-1], self.num_frames))
+        source = FrameBlock.from_rows([points.values], which, points.rows, self.num_frames)
+        self._reset(source, filled=filled and keep_filled)
 
     def plan(self, first_rows: np.ndarray) -> FramePlan:
         """Return the recorded operations as a plan for another device.
@@ -218,7 +284,7 @@ class DeferredBatch(DeferredOps):
         """Apply the recorded operations and write the points.
 
         Args:
-            channels: 3, or 4 to append the score.
+            channels: C, or C + 1 to append the score.
             fill: Coordinate of missing points.
             out: float32 (F', V, channels), the output; allocated if None.
             mask: bool (F', V), the output; allocated if None.
@@ -230,15 +296,42 @@ class DeferredBatch(DeferredOps):
         shape = int(self._ends[-1]), self.skeleton.num_keypoints
         out = np.empty((*shape, channels), np.float32) if out is None else out
         mask = np.empty(shape, bool) if mask is None else mask
+        points = Points(out, mask, self._ends[:-1] if rows is None else rows, self._lengths, self.channels)
+        if self._steps or self._filled:
+            self._write_points(points)
+            if not np.isnan(fill):
+                points.fill_unknown(fill)
+        else:
+            self._write_pass(points, fill)
+        return out, mask
+
+    def _write_points(self, out: Points) -> None:
+        """Apply everything, with NaN where unknown. The steps work in the output from the last that does not in place."""
+        last = max((i for i, step in enumerate(self._steps) if step.channels), default=-1)
+        in_place = last < 0 and not self._filled
+        points = out if in_place else Points.scratch(self._lengths, self.skeleton.num_keypoints, 3)
+        self._write_pass(points, np.nan)
+        if self._filled:
+            points.restore()
+        for i, step in enumerate(self._steps):
+            if step.channels:
+                target = out if i == last else Points.scratch(self._lengths, out.values.shape[1], step.channels)
+                step.run(points, target)
+                points = target
+            else:
+                step.run(points)
+        if points is not out:
+            points.copy_to(out)
+
+    def _write_pass(self, out: Points, fill: float) -> None:
+        """Apply the recorded operations without the steps."""
         order, shift, absent = table_permutation(self._table.tobytes(), len(self._table), self.skeleton)
         hidden, hidden_of = absent, self._table_of
         if self._hidden.size:
             hidden, hidden_of = self._hidden | absent[self._table_of], np.arange(len(self))
         groups = self.skeleton.group_slices
         ops = PointOps(groups, order, self._table_of, shift, self._affine, hidden, hidden_of, self._hidden_frames)
-        rows = self._ends[:-1] if rows is None else rows
-        write_clips(self._reads(), ops, rows, np.float32(fill), out, mask)
-        return out, mask
+        write_clips(self._reads(), ops, out.rows, np.float32(fill), out.values, out.present)
 
     def _reads(self) -> FrameReads:
         source, positions = self.source, self._positions

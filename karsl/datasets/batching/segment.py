@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 
 import numpy as np
-from numba import njit
 
 from karsl.datasets.batching.deferred import DeferredBatch
 from karsl.datasets.batching.frames import FrameBlock
 from karsl.datasets.batching.kernel import fill_canonical
+from karsl.datasets.batching.rng import CompiledRNG
 from karsl.datasets.index.record_list import RecordList
-from karsl.datasets.rng import CounterRNG, fold_in
 from karsl.datasets.transforms.base import KeypointTransform
 from karsl.datasets.transforms.formatting import PackKeypointInputs
 from karsl.datasets.transforms.loading import LoadKeypoints
-from karsl.datasets.transforms.normalize import FillMissing
 from karsl.errors import AnnotationError
 from karsl.io.addresses import CLIP_DTYPES, ClipLayout, is_raw
 from karsl.io.array_layout import ArrayLayout
@@ -30,10 +27,8 @@ from karsl.skeletons import Skeleton
 PackRows = Callable[[], "tuple[int, np.ndarray] | None"]
 
 _FILE_COLUMNS = frozenset(("pack", "byte_start", "num_frames", "dtype"))
+_XYZ = 3  # coordinates of a stored point
 _PACK_COLUMNS = frozenset(("pack", "frame_start", "num_frames"))
-_GOLDEN, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_BY_30, _BY_27, _BY_31, _TO_53_BITS = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
-_compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 
 
 @dataclass(frozen=True)
@@ -58,11 +53,12 @@ class BatchPipeline:
         if not transforms or type(transforms[0]) is not LoadKeypoints or not _is_unmodified(transforms[0]):
             return None
         deferred: list[KeypointTransform] = []
+        channels = _XYZ
         for transform in transforms[1:]:
-            filled = bool(deferred) and isinstance(deferred[-1], FillMissing)
-            if filled or not isinstance(transform, KeypointTransform) or not transform.supports_batching():
+            if not isinstance(transform, KeypointTransform) or not transform.supports_batching() or channels != _XYZ:
                 break
             deferred.append(transform)
+            channels = transform.output_channels(channels)
         rest = tuple(transforms[1 + len(deferred) :])
         pack = rest[0] if len(rest) == 1 and type(rest[0]) is PackKeypointInputs and _is_unmodified(rest[0]) else None
         return cls(transforms[0], tuple(deferred), pack, rest if pack is None else ())
@@ -168,7 +164,7 @@ class BatchSegment:
     @property
     def channels(self) -> int:
         """C of the batch."""
-        return 4 if self.pipeline.pack and self.pipeline.pack.with_score else 3
+        return self.deferred.channels + bool(self.pipeline.pack and self.pipeline.pack.with_score)
 
     def fill_value(self, default: float | None = None) -> float:
         """Return the coordinate of missing points: of FillMissing, else `default`, else of PackKeypointInputs."""
@@ -279,47 +275,3 @@ def _labels(records: RecordList | Sequence[dict], indices: np.ndarray) -> np.nda
     if not reason.startswith("record 0 lacks"):
         raise AnnotationError(f"labels cannot be batched: {reason}; give every record an integer label")
     return None
-
-
-# ---- random numbers: those of `karsl.datasets.rng`, bit for bit, without an array per operation ----
-
-
-@njit(inline="always")
-def _mix(value):
-    value = value + _GOLDEN
-    value = (value ^ (value >> _BY_30)) * _FIRST
-    value = (value ^ (value >> _BY_27)) * _SECOND
-    return value ^ (value >> _BY_31)
-
-
-@_compiled
-def _bits(keys, code, out):
-    for n in range(keys.size):
-        key = _mix(keys[n] ^ code)
-        for k in range(out.shape[1]):
-            out[n, k] = _mix(key + np.uint64(k) * _GOLDEN)
-
-
-@_compiled
-def _uniform(keys, code, low, high, out):
-    for n in range(keys.size):
-        key = _mix(keys[n] ^ code)
-        for k in range(out.shape[1]):
-            unit = np.float64(_mix(key + np.uint64(k) * _GOLDEN) >> _TO_53_BITS) * 2.0**-53
-            out[n, k] = low + (high - low) * unit
-
-
-class CompiledRNG(CounterRNG):
-    """Compiled counter-based random numbers for batches."""
-
-    def bits(self, name: str, *shape: int) -> np.ndarray:
-        """Return uint64 (N, *shape)."""
-        out = np.empty((len(self), math.prod(shape)), np.uint64)
-        _bits(self.keys, fold_in(self.transform_id, name), out)
-        return out.reshape(len(self), *shape)
-
-    def uniform(self, name: str, *shape: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
-        """Return float64 (N, *shape) in [low, high)."""
-        out = np.empty((len(self), math.prod(shape)))
-        _uniform(self.keys, fold_in(self.transform_id, name), float(low), float(high), out)
-        return out.reshape(len(self), *shape)

@@ -28,6 +28,9 @@ LAYOUT_NDIM = {None: 1, 4: 2, 3: 3}
 """Dimensions of the empty array `like`, for which code is compiled by the layout of stored points: canonical, or raw with 4
 or 3 values. A raw point is missing if x, y and z are 0, and has score 1 where a score above 0 is absent."""
 
+FILLED = np.finfo(np.float32).tiny
+"""Score of a missing point that has coordinates, between two passes. It is written like a present point."""
+
 
 # ---- memory and float16 ----
 
@@ -113,7 +116,7 @@ def is_present(like, point):
 @overload(is_present, inline="always")
 def _is_present(like, point):
     if like.ndim == LAYOUT_NDIM[None]:
-        return lambda like, point: half_to_float(point[3]) > 0
+        return lambda like, point: half_to_float(point[3]) > FILLED
     return lambda like, point: (
         (half_to_float(point[0]) != 0) | (half_to_float(point[1]) != 0) | (half_to_float(point[2]) != 0)
     )

@@ -46,12 +46,10 @@ class DeferredOps(Protocol):
     Attributes:
         skeleton: Current skeleton.
         centered: See `ClipMeta`.
-        fill_value: Coordinate of missing points in the batch; None leaves it to the packing transform.
     """
 
     skeleton: Skeleton
     centered: bool
-    fill_value: float | None
 
     def __len__(self) -> int:
         """Return N."""
@@ -99,6 +97,18 @@ class DeferredOps(Protocol):
 
     def group_scale(self, part: slice, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return mean (N, 2), radius (N,) and number of present points (N,) of a range of points, for clips `wanted`."""
+
+    def add_noise(self, keys: np.ndarray, sigma: float) -> None:
+        """Add Gaussian noise that is a function of uint64 (N,) keys."""
+
+    def fill(self, mode: str, value: float) -> None:
+        """Give coordinates to missing points, see `FillMissing`."""
+
+    def smooth(self, radius: int) -> None:
+        """Replace present points by their mean over the frames at most `radius` away."""
+
+    def streams(self, names: Sequence[str], parents: np.ndarray) -> None:
+        """Replace points by streams, see `SkeletonFeatures`; int64 (V,) parent of each point."""
 
 
 class KeypointTransform(ABC):
