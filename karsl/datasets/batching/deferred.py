@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -15,18 +15,22 @@ from karsl.datasets.batching.kernel import (
     PointTable,
     anchor_stats,
     compose,
+    in_threads,
     mirrored_x,
+    read_clips,
     scale_stats,
     write_clips,
 )
 from karsl.datasets.batching.plan import FramePlan, frame_rows
-from karsl.datasets.batching.points import Points
+from karsl.datasets.batching.points import Points, Scratch, copy_points, fill_unknown, restore_points, store_points
 from karsl.datasets.batching.steps import Step, fill_step, noise_step, smooth_step, streams_step
 from karsl.datasets.transforms.base import ClipMeta, DeferredOps, identity_affine
 from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton
 
-_NO_FRAMES = np.zeros(0, bool)
+_XYZ = 3
+_NO_FRAMES, _NAN = np.zeros(0, bool), np.float32(np.nan)
+_CHUNK_BYTES = 1 << 20  # about the second-level cache of a core
 
 
 class DeferredBatch(DeferredOps):
@@ -230,13 +234,9 @@ class DeferredBatch(DeferredOps):
         """
         if self._fill_value is not None:
             self._add(fill_step("constant", self._fill_value))
-        points = Points.scratch(self._lengths, self.skeleton.num_keypoints, self.channels)
+        points = self._scratch(int(self._ends[-1])).points(0, self.channels)
         filled = self._filled or any(step.fills for step in self._steps)
-        if self._steps or self._filled:
-            self._write_points(points)
-            points.store(keep_filled=keep_filled)
-        else:
-            self._write_pass(points, 0.0)
+        self._write(points, 0.0, stored=True, keep_filled=keep_filled)
         which = np.zeros(len(self), np.int64)
         source = FrameBlock.from_rows([points.values], which, points.rows, self.num_frames)
         self._reset(source, filled=filled and keep_filled)
@@ -296,42 +296,66 @@ class DeferredBatch(DeferredOps):
         shape = int(self._ends[-1]), self.skeleton.num_keypoints
         out = np.empty((*shape, channels), np.float32) if out is None else out
         mask = np.empty(shape, bool) if mask is None else mask
-        points = Points(out, mask, self._ends[:-1] if rows is None else rows, self._lengths, self.channels)
-        if self._steps or self._filled:
-            self._write_points(points)
-            if not np.isnan(fill):
-                points.fill_unknown(fill)
-        else:
-            self._write_pass(points, fill)
+        rows = self._ends[:-1] if rows is None else rows
+        self._write(Points(out, mask, rows, self._lengths, self.channels), fill)
         return out, mask
 
-    def _write_points(self, out: Points) -> None:
-        """Apply everything, with NaN where unknown. The steps work in the output from the last that does not in place."""
-        last = max((i for i, step in enumerate(self._steps) if step.channels), default=-1)
-        in_place = last < 0 and not self._filled
-        points = out if in_place else Points.scratch(self._lengths, self.skeleton.num_keypoints, 3)
-        self._write_pass(points, np.nan)
+    def _write(self, out: Points, fill: float, *, stored: bool = False, keep_filled: bool = False) -> None:
+        """Apply everything, in threads; with steps some clips at a time, which stay in the cache of the processor.
+
+        Args:
+            out: The output.
+            fill: Coordinate of unknown points.
+            stored: Write stored frames instead, see `store_points`.
+            keep_filled: See `materialize`.
+        """
+        reads, ops, ends = self._reads(), self._ops(), self._ends
+        if not self._steps and not self._filled:
+            write_clips(reads, ops, out.rows, np.float32(fill), out.values, out.present)
+            return
+
+        def finish(first: int, last: int) -> None:
+            if stored:
+                store_points(*out, keep_filled, first, last)
+            elif not np.isnan(fill):
+                fill_unknown(*out, np.float32(fill), False, first, last)
+
+        def work(first: int, last: int) -> None:
+            chunks = list(_chunks(ends, first, last, out.values[0].nbytes))
+            scratch = self._scratch(max(int(ends[b] - ends[a]) for a, b in chunks))
+            for a, b in chunks:
+                self._write_chunk(reads, ops, out, scratch, a, b)
+                finish(a, b)
+
+        in_threads(work, ends, out.values.nbytes)
+
+    def _write_chunk(self, reads: FrameReads, ops: PointOps, out: Points, scratch: Scratch, first: int, last: int) -> None:
+        """Apply everything to some clips. The steps work in the output from the last one that is not in place."""
+        moves = [i for i, step in enumerate(self._steps) if step.channels]
+        points = scratch.points(first, _XYZ) if moves or self._filled else out
+        read_clips(reads, ops, points.rows, _NAN, points.values, points.present, first, last)
         if self._filled:
-            points.restore()
+            restore_points(*points, first, last)
         for i, step in enumerate(self._steps):
             if step.channels:
-                target = out if i == last else Points.scratch(self._lengths, out.values.shape[1], step.channels)
-                step.run(points, target)
+                target = out if i == moves[-1] else scratch.points(first, step.channels, slot=i + 1)
+                step.run(points, target, first, last)
                 points = target
             else:
-                step.run(points)
+                step.run(points, first, last)
         if points is not out:
-            points.copy_to(out)
+            copy_points(*points, out.values, out.present, out.rows, first, last)
 
-    def _write_pass(self, out: Points, fill: float) -> None:
-        """Apply the recorded operations without the steps."""
+    def _scratch(self, frames: int) -> Scratch:
+        return Scratch(self._lengths, self._ends, frames, self.skeleton.num_keypoints)
+
+    def _ops(self) -> PointOps:
         order, shift, absent = table_permutation(self._table.tobytes(), len(self._table), self.skeleton)
         hidden, hidden_of = absent, self._table_of
         if self._hidden.size:
             hidden, hidden_of = self._hidden | absent[self._table_of], np.arange(len(self))
         groups = self.skeleton.group_slices
-        ops = PointOps(groups, order, self._table_of, shift, self._affine, hidden, hidden_of, self._hidden_frames)
-        write_clips(self._reads(), ops, out.rows, np.float32(fill), out.values, out.present)
+        return PointOps(groups, order, self._table_of, shift, self._affine, hidden, hidden_of, self._hidden_frames)
 
     def _reads(self) -> FrameReads:
         source, positions = self.source, self._positions
@@ -359,6 +383,15 @@ def _ends(lengths: np.ndarray) -> np.ndarray:
     ends = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=ends[1:])
     return ends
+
+
+def _chunks(ends: np.ndarray, first: int, last: int, frame_bytes: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges of clips [first, last) of about `_CHUNK_BYTES`."""
+    while first < last:
+        stop = int(np.searchsorted(ends, ends[first] + _CHUNK_BYTES // frame_bytes, side="right")) - 1
+        stop = min(max(stop, first + 1), last)
+        yield first, stop
+        first = stop
 
 
 # ---- permutations of points: tables int64 (P, V) of the stored point of each point, -1 for none ----

@@ -6,12 +6,12 @@ coordinates to is still missing; in a stored frame its score is `FILLED`.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from karsl.datasets.batching.kernel import in_threads
 from karsl.datasets.batching.simd import FILLED
 from karsl.datasets.transfer import BufferPool
 
@@ -20,7 +20,7 @@ _pool = BufferPool()
 
 
 class Points(NamedTuple):
-    """Points of N clips.
+    """Points of N clips. Compiled code takes the five attributes as its first arguments.
 
     Attributes:
         values: float32 (F', V, C), coordinates, NaN where unknown; or (F', V, C + 1) with the score.
@@ -36,63 +36,57 @@ class Points(NamedTuple):
     lengths: np.ndarray
     channels: int
 
-    @classmethod
-    def scratch(cls, lengths: np.ndarray, num_keypoints: int, channels: int) -> Points:
-        """Allocate points with scores, one clip after the other, in memory that is reused; contents are undefined."""
-        ends = np.cumsum(lengths)
-        frames = int(ends[-1])
-        return cls(
-            scratch(frames, num_keypoints, channels + 1),
-            np.empty((frames, num_keypoints), bool),
-            ends - lengths,
-            lengths,
-            channels,
-        )
 
-    def run(self, kernel, *arguments: object) -> None:
-        """Call `kernel(values, present, rows, lengths, channels, *arguments, first_clip, last_clip)` in threads."""
-        ends = np.zeros(len(self.rows) + 1, np.int64)
-        np.cumsum(self.lengths, out=ends[1:])
-        in_threads(lambda first, last: kernel(*self, *arguments, first, last), ends, self.values.nbytes)
+class Scratch:
+    """Memory for the points of some of N clips at a time, in one thread.
 
-    def store(self, *, keep_filled: bool) -> None:
-        """Change missing points to those of stored frames; C is 3."""
-        self.run(_store, keep_filled)
+    Args:
+        lengths: int64 (N,), frames.
+        ends: int64 (N + 1,), start of each clip, and the end of the last.
+        frames: Maximum number of frames at a time.
+        num_keypoints: V.
+    """
 
-    def restore(self) -> None:
-        """Undo `store`, for points that were written with NaN where missing."""
-        self.run(_restore)
+    def __init__(self, lengths: np.ndarray, ends: np.ndarray, frames: int, num_keypoints: int) -> None:
+        self._lengths, self._ends, self._shape = lengths, ends, (frames, num_keypoints)
+        self._memory: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
 
-    def copy_to(self, out: Points) -> None:
-        """Copy to other rows, with or without score."""
-        self.run(_copy, out.values, out.present, out.rows)
+    def points(self, first: int, channels: int, slot: int = 0) -> Points:
+        """Return memory for the clips from `first` on, with C coordinates and a score; contents are undefined.
 
-    def fill_unknown(self, fill: float) -> None:
-        """Replace NaN by a coordinate."""
-        self.run(_fill_unknown, np.float32(fill))
-
-    def split(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return float32 (F, V, C) and float32 (F, V): coordinates and scores of points with scores."""
-        frames, points = int(self.lengths.sum()), self.values.shape[1]
-        keypoint, score = scratch(frames, points, self.channels), scratch(frames, points)
-        self.run(_split, keypoint, score)
-        return keypoint, score
-
-    def join(self, keypoint: np.ndarray, score: np.ndarray) -> None:
-        """Set coordinates (F, V, C) and scores (F, V), one clip after the other."""
-        self.run(_join, keypoint, score)
+        Args:
+            first: First clip.
+            channels: C.
+            slot: Number of the memory; that of another number stays as it is.
+        """
+        key = channels, slot
+        if key not in self._memory:
+            self._memory[key] = scratch(*self._shape, channels + 1), np.empty(self._shape, bool)
+        return Points(*self._memory[key], self._ends[:-1] - self._ends[first], self._lengths, channels)
 
 
 def scratch(*shape: int) -> np.ndarray:
     """Return float32 memory that is reused when no array refers to it any more."""
-    size = 4 * int(np.prod(shape))
+    size = 4 * math.prod(shape)
     return _pool.acquire(size)[:size].view(np.float32).reshape(shape)
 
 
+@njit(inline="always")
+def is_complete(present):
+    """Return True if no point of a frame, bool (V,), is missing. Without branches: 10 times as fast as one per point."""
+    complete = True
+    for v in range(present.size):
+        complete &= present[v]
+    return complete
+
+
 @_compiled
-def _store(values, present, rows, lengths, channels, keep_filled, first_clip, last_clip):
+def store_points(values, present, rows, lengths, channels, keep_filled, first_clip, last_clip):
+    """Change missing points to those of stored frames; they may keep coordinates."""
     for n in range(first_clip, last_clip):
         for r in range(rows[n], rows[n] + lengths[n]):
+            if is_complete(present[r]):
+                continue
             for v in range(present.shape[1]):
                 if not present[r, v]:
                     known = keep_filled and not np.isnan(values[r, v, 0])
@@ -103,7 +97,8 @@ def _store(values, present, rows, lengths, channels, keep_filled, first_clip, la
 
 
 @_compiled
-def _restore(values, present, rows, lengths, channels, first_clip, last_clip):
+def restore_points(values, present, rows, lengths, channels, first_clip, last_clip):
+    """Undo `store_points`, for points that were written with NaN where missing."""
     for n in range(first_clip, last_clip):
         for r in range(rows[n], rows[n] + lengths[n]):
             for v in range(present.shape[1]):
@@ -113,7 +108,8 @@ def _restore(values, present, rows, lengths, channels, first_clip, last_clip):
 
 
 @_compiled
-def _copy(values, present, rows, lengths, channels, out, out_present, out_rows, first_clip, last_clip):
+def copy_points(values, present, rows, lengths, channels, out, out_present, out_rows, first_clip, last_clip):
+    """Copy points with scores to other rows, with or without scores."""
     for n in range(first_clip, last_clip):
         for t in range(lengths[n]):
             r, s = rows[n] + t, out_rows[n] + t
@@ -124,43 +120,40 @@ def _copy(values, present, rows, lengths, channels, out, out_present, out_rows, 
 
 
 @_compiled
-def _fill_unknown(values, present, rows, lengths, channels, fill, first_clip, last_clip):
+def fill_unknown(values, present, rows, lengths, channels, fill, everywhere, first_clip, last_clip):
+    """Replace NaN by a coordinate, of missing points or of all."""
     for n in range(first_clip, last_clip):
         for r in range(rows[n], rows[n] + lengths[n]):
+            if not everywhere and is_complete(present[r]):
+                continue
             for v in range(present.shape[1]):
-                if not present[r, v]:
+                if everywhere or not present[r, v]:
                     for c in range(channels):
                         if np.isnan(values[r, v, c]):
                             values[r, v, c] = fill
 
 
 @_compiled
-def _split(values, present, rows, lengths, channels, keypoint, score, first_clip, last_clip):
-    start = 0
-    for n in range(first_clip):
-        start += lengths[n]
+def split_points(values, present, rows, lengths, channels, keypoint, score, ends, first_clip, last_clip):
+    """Copy points with scores to coordinates (F, V, C) and scores (F, V), one clip after the other."""
     for n in range(first_clip, last_clip):
         for t in range(lengths[n]):
-            r = rows[n] + t
+            r, f = rows[n] + t, ends[n] + t
             for v in range(present.shape[1]):
                 for c in range(channels):
-                    keypoint[start + t, v, c] = values[r, v, c]
-                score[start + t, v] = values[r, v, channels]
-        start += lengths[n]
+                    keypoint[f, v, c] = values[r, v, c]
+                score[f, v] = values[r, v, channels]
 
 
 @_compiled
-def _join(values, present, rows, lengths, channels, keypoint, score, first_clip, last_clip):
-    start = 0
-    for n in range(first_clip):
-        start += lengths[n]
+def join_points(values, present, rows, lengths, channels, keypoint, score, ends, first_clip, last_clip):
+    """Undo `split_points`, with or without scores."""
     for n in range(first_clip, last_clip):
         for t in range(lengths[n]):
-            r = rows[n] + t
+            r, f = rows[n] + t, ends[n] + t
             for v in range(present.shape[1]):
                 for c in range(channels):
-                    values[r, v, c] = keypoint[start + t, v, c]
-                present[r, v] = score[start + t, v] > 0
+                    values[r, v, c] = keypoint[f, v, c]
+                present[r, v] = score[f, v] > 0
                 if values.shape[2] > channels:
-                    values[r, v, channels] = score[start + t, v]
-        start += lengths[n]
+                    values[r, v, channels] = score[f, v]

@@ -60,6 +60,24 @@ def _prefetch_lines(typing_context, address, lines):
     return types.none(types.int64, types.int64), generate
 
 
+def _subtraction(lanes: int):
+    """Emit the difference of the coordinates of two points, float32 x, y, z, score; with 4 lanes and the first score."""
+
+    def signature(typing_context, first, second, out):
+        def generate(context, builder, signature, args):
+            point, zero = ir.VectorType(_FLOAT, 4), _vector(_FLOAT, [0.0] * 4)
+            a, b = (builder.load(builder.inttoptr(address, point.as_pointer())) for address in args[:2])
+            a.align = b.align = 4
+            result = builder.fsub(a, builder.shuffle_vector(b, zero, _vector(_INT, [0, 1, 2, 4])))
+            result = builder.shuffle_vector(result, result, _vector(_INT, list(range(lanes))))
+            builder.store(result, builder.inttoptr(args[2], result.type.as_pointer())).align = 4
+            return context.get_dummy_value()
+
+        return types.none(types.int64, types.int64, types.int64), generate
+
+    return signature
+
+
 def _extend(typing_context, bits):
     """Convert the uint16 bits of a float16 to float32 by LLVM's fpext (vcvtph2ps on processors with F16C)."""
 
@@ -72,6 +90,8 @@ def _extend(typing_context, bits):
 # Compiled code calls an intrinsic without its first parameter, which is the compiler's.
 pointer = cast(Callable[..., Any], intrinsic(_pointer))
 _prefetch = cast(Callable[..., None], intrinsic(_prefetch_lines))
+subtract_xyz = cast(Callable[..., None], intrinsic(_subtraction(3)))
+subtract_point = cast(Callable[..., None], intrinsic(_subtraction(4)))
 _half_bits_to_float = cast(Callable[[Any], np.float32], intrinsic(_extend))
 
 

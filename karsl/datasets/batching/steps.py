@@ -12,11 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from karsl.datasets.batching.points import Points
+from karsl.datasets.batching.points import Points, fill_unknown, is_complete
 from karsl.datasets.batching.rng import GOLDEN, mix
+from karsl.datasets.batching.simd import subtract_point, subtract_xyz
 from karsl.datasets.rng import fold_in
 from karsl.datasets.transforms.noise import BLOCK, OFFSETS, noise_table
 
+_XYZ, _POINT_BYTES = 3, 16
 _LAST_OFFSET, _HALF = np.uint64(OFFSETS - 1), np.uint64(32)
 _compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 
@@ -25,7 +27,7 @@ class Step(NamedTuple):
     """One operation.
 
     Attributes:
-        run: Function of `Points`, edited in place; or of the input and the output.
+        run: Function of `Points`, which it edits, and of a range of clips; or of input, output and a range of clips.
         channels: C of the output; 0 if the operation works in place.
         fills: True if missing points may get coordinates.
     """
@@ -38,9 +40,9 @@ class Step(NamedTuple):
 def noise_step(keys: np.ndarray, sigma: float) -> Step:
     """Add noise, see `RandomGaussianNoise`; uint64 (N,) keys."""
 
-    def run(points: Points) -> None:
+    def run(points: Points, first: int, last: int) -> None:
         table = noise_table(points.values.shape[2]).reshape(-1)
-        points.run(_add_noise, keys, fold_in(0, "block"), np.float32(sigma), table)
+        _add_noise(*points, keys, fold_in(0, "block"), np.float32(sigma), table, first, last)
 
     return Step(run)
 
@@ -62,10 +64,10 @@ def _add_noise(values, present, rows, lengths, channels, keys, code, sigma, tabl
 def fill_step(mode: str, value: float) -> Step:
     """Give coordinates to missing points, see `FillMissing`."""
 
-    def run(points: Points) -> None:
+    def run(points: Points, first: int, last: int) -> None:
         if mode != "constant":
-            points.run(_fill_gaps, mode == "linear")
-        points.fill_unknown(value)
+            _fill_gaps(*points, mode == "linear", first, last)
+        fill_unknown(*points, np.float32(value), False, first, last)
 
     return Step(run, fills=True)
 
@@ -75,6 +77,8 @@ def _fill_gaps(values, present, rows, lengths, channels, linear, first_clip, las
     for n in range(first_clip, last_clip):
         start, end = rows[n], rows[n] + lengths[n]
         for r in range(start, end):
+            if is_complete(present[r]):
+                continue
             for v in range(present.shape[1]):
                 if present[r, v] or (r > start and not present[r - 1, v]):
                     continue  # the gap was filled at its first frame
@@ -100,7 +104,7 @@ def _fill_gap(values, v, channels, start, gap, after, end, linear):
 
 def smooth_step(radius: int) -> Step:
     """Replace present points by their mean over neighboring frames, see `SmoothKeypoints`."""
-    return Step(lambda points: points.run(_smooth, radius))
+    return Step(lambda points, first, last: _smooth(*points, radius, first, last))
 
 
 @_compiled
@@ -136,37 +140,53 @@ def streams_step(streams: Sequence[str], parents: np.ndarray) -> Step:
     bones = np.array([name.startswith("bone") for name in streams])
     motions = np.array([name.endswith("motion") for name in streams])
 
-    def run(points: Points, out: Points) -> None:
-        points.run(_write_streams, bones, motions, parents, out.values, out.present, out.rows)
+    def run(points: Points, out: Points, first: int, last: int) -> None:
+        _write_streams(*points, bones, motions, parents, out.values, out.present, out.rows, first, last)
 
-    return Step(run, channels=3 * len(streams))
+    return Step(run, channels=_XYZ * len(streams))
 
 
 @_compiled
 def _write_streams(
     values, present, rows, lengths, channels, bones, motions, parents, out, out_present, out_rows, first_clip, last_clip
 ):
-    width, nan = bones.size * channels, np.float32(np.nan)
+    points, row_bytes, target_bytes = values.shape[1], values.shape[1] * _POINT_BYTES, 4 * out.shape[2]
+    both, nothing = np.empty((2, points, 4), np.float32), np.zeros(4, np.float32)  # bones of this frame and of the last
     for n in range(first_clip, last_clip):
         for t in range(lengths[n]):
             r, target = rows[n] + t, out_rows[n] + t
-            for v in range(values.shape[1]):
-                parent, seen = parents[v], present[r, v]
-                for s in range(bones.size):
-                    for c in range(channels):
-                        x = values[r, v, c]
-                        if bones[s]:
-                            x -= values[r, parent, c]
-                        if motions[s]:
-                            before = values[r - 1, v, c] if t > 0 else x
-                            if bones[s] and t > 0:
-                                before -= values[r - 1, parent, c]
-                            x = x - before if t > 0 else np.float32(0)
-                        seen = seen and not np.isnan(x)
-                        out[target, v, s * channels + c] = x
-                out_present[target, v] = seen
-                if out.shape[2] > width:
-                    out[target, v, width] = values[r, v, channels] if seen else np.float32(0)
-                if not seen:
-                    for i in range(width):
-                        out[target, v, i] = nan
+            joint, bone = values.ctypes.data + row_bytes * r, both.ctypes.data + row_bytes * (t & 1)
+            joint_before, bone_before = joint - row_bytes, both.ctypes.data + row_bytes * (1 - (t & 1))
+            for v in range(points if bones.any() else 0):
+                subtract_point(joint + _POINT_BYTES * v, joint + _POINT_BYTES * parents[v], bone + _POINT_BYTES * v)
+            for s in range(bones.size):
+                now, before, step = bone if bones[s] else joint, nothing.ctypes.data, 0
+                if motions[s]:
+                    before, step = now if t == 0 else bone_before if bones[s] else joint_before, _POINT_BYTES
+                at = out.ctypes.data + target_bytes * points * target + 4 * _XYZ * s
+                if bones.size == 1 and out.shape[2] == 4:
+                    for v in range(points):
+                        subtract_point(now + _POINT_BYTES * v, before + step * v, at + _POINT_BYTES * v)
+                else:
+                    for v in range(points):
+                        subtract_xyz(now + _POINT_BYTES * v, before + step * v, at + target_bytes * v)
+            if is_complete(present[r]) and (t == 0 or is_complete(present[r - 1])):
+                out_present[target] = True
+                if bones.size > 1 and out.shape[2] > _XYZ * bones.size:
+                    out[target, :, _XYZ * bones.size] = values[r, :, _XYZ]
+            else:
+                _mark_missing(present[r], values[r], out[target], out_present[target], _XYZ * bones.size)
+
+
+@njit(inline="always")
+def _mark_missing(present, now, out, out_present, width):
+    """Set score and mask of one frame, and NaN where a stream lacks a point."""
+    for v in range(present.size):
+        total = np.float32(0)
+        for i in range(width):
+            total += out[v, i]
+        out_present[v] = seen = present[v] and not np.isnan(total)
+        if out.shape[1] > width:
+            out[v, width] = now[v, _XYZ] if seen else np.float32(0)
+        if not seen:
+            out[v, :width] = np.nan
