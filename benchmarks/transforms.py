@@ -25,6 +25,7 @@ from benchmarks.candidates.packed import CANDIDATE as PACKED
 from benchmarks.candidates.packed import open_pack
 from benchmarks.dataset_files import DatasetFiles
 from benchmarks.task import EagerTask, EndlessOrder, ReadClip, TaskDataset, plain_loader
+from karsl.datasets.transforms.base import ClipBatch, KeypointTransform
 
 USUAL = "the usual pipeline"
 _BATCH_SIZE = 64
@@ -62,6 +63,26 @@ def added(step: Any, position: int = -1) -> list[Any]:
     return [*PIPELINE[:position], step, *PIPELINE[position:]]
 
 
+class RandomDepth(KeypointTransform):
+    """A user's own step in vectorized numpy: scale z by a random ratio per clip."""
+
+    def get_params(self, meta: Any, rng: Any) -> dict:
+        return {"ratio": rng.uniform("ratio", low=0.5, high=1.5).astype(np.float32)}
+
+    def transform_batch(self, batch: ClipBatch) -> dict:
+        batch.keypoint[..., 2] *= batch.params["ratio"][batch.clip_idx, None]
+        return {"keypoint": batch.keypoint}
+
+
+def smooth_sample(results: dict) -> dict:
+    """A user's own function of one sample: the mean of five frames."""
+    present = (results["keypoint_score"] > 0)[..., None]
+    known = np.concatenate([np.where(present, results["keypoint"], np.float32(0)), present], -1, dtype=np.float32)
+    padded = np.pad(known, ((2, 2), (0, 0), (0, 0)))
+    total = sum(padded[shift : shift + len(known)] for shift in range(5))
+    return {**results, "keypoint": np.where(present, total[..., :3] / np.maximum(total[..., 3:], 1), np.float32(np.nan))}
+
+
 ROWS: tuple[Row, ...] = (
     Row(USUAL, PIPELINE),
     Row("CenterScale", added(dict(type="CenterScale")), peer.center),
@@ -77,6 +98,9 @@ ROWS: tuple[Row, ...] = (
     Row("SkeletonFeatures(bone)", added(dict(type="SkeletonFeatures", feats="bone", output="keypoint")), peer.bones),
     Row("SkeletonFeatures(motion)", added(dict(type="SkeletonFeatures", feats="motion", output="keypoint")), peer.motion),
     Row("RandomResample", added(dict(type="RandomResample"), 1), peer.change_speed, before=True),
+    Row("own transform_batch", added(RandomDepth()), peer.scale_depth),
+    Row("own function, last", added(smooth_sample), peer.smooth),
+    Row("own function, after loading", added(smooth_sample, 1), peer.smooth, before=True),
     Row("PadTo(50), then sampling", added(dict(type="PadTo", clip_len=50), 1), peer.crop, before=True),
 )
 

@@ -171,13 +171,13 @@ def profile_stages(dataset: Any, collate: Callable | None = None, *, samples: in
     micros = _time_transforms(leaf, Pipeline(transforms), found[0].indices[::num_batches])
     if not micros:
         return None
-    batched = _num_batched(dataset, leaf, transforms)
+    together = _are_batched(dataset, leaf, transforms)
     names = tuple(micros)[1:]
     return Stages(
         micros=micros,
-        batched=names[:batched],
+        batched=tuple(name for name, batched in zip(names, together, strict=False) if batched),
         batch_micros=None if collate is None else _time_batches(dataset, collate, indices[rows], num_batches),
-        single=names[batched:],
+        single=tuple(name for name, batched in zip(names, together, strict=False) if not batched),
         decodes_files=not {"frame_start", "byte_start"} & leaf.get_data_info(int(found[0].indices[0])).keys(),
     )
 
@@ -203,15 +203,15 @@ def _time_transforms(leaf: KeypointDataset, pipeline: Pipeline, indices: np.ndar
     return {name: 1e6 * float(np.median(values)) for name, values in seconds.items()}
 
 
-def _num_batched(dataset: Any, leaf: KeypointDataset, transforms: list[Callable]) -> int:
-    """Return the number of leading transforms that run in one compiled pass over a batch."""
-    batching = compiled()
+def _are_batched(dataset: Any, leaf: KeypointDataset, transforms: list[Callable]) -> Sequence[bool]:
+    """Return True for each transform that is applied to all clips of a batch together."""
+    batching, none = compiled(), [False] * len(transforms)
     if batching is None or not hasattr(dataset, "__getitems__") or leaf.batch_segment(np.arange(1)) is None:
-        return 0
+        return none
     parts = batching.BatchPipeline.from_transforms(transforms)
     if parts is None or (dataset is not leaf and parts.pack is None):  # wrappers compile all transforms or none
-        return 0
-    return 1 + len(parts.deferred) + (parts.pack is not None)
+        return none
+    return [True, *parts.together]
 
 
 def _time_batches(dataset: Any, collate: Callable, indices: np.ndarray, num_batches: int) -> float:

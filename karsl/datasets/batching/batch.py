@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,6 +25,18 @@ __all__ = [
 ]
 
 Arrays = dict[str, np.ndarray]
+
+
+class Pipeline(Protocol):
+    """Pipeline of a dataset, as `karsl.datasets.pipeline.Pipeline`."""
+
+    transforms: list
+
+    def __call__(self, results: dict, first: int, stop: int | None = None) -> dict | None:
+        """Apply some of the transforms to one clip."""
+
+    def preserve_globals(self) -> AbstractContextManager:
+        """Return a context after which the states of global generators are restored."""
 
 
 class LazyBatch(MutableSequence):
@@ -68,6 +81,8 @@ class LazyBatch(MutableSequence):
         segments = self._matching_segments()
         if segments is None:
             return None
+        if segments[0].results is not None:
+            return write_batch(segments)
         pack = segments[0].pack_rows() if resident and len(segments) == 1 and segments[0].pack_rows else None
         if resident and pack is None:
             raise ConfigError("mode='resident' needs clips of a pack; make one with 'karsl pack'")
@@ -136,8 +151,8 @@ def make_batch(
     indices: np.ndarray,
     make_segment: Callable[[], BatchSegment],
     *,
-    pipeline: Callable[..., dict | None],
-    initial_results: Callable[[int], dict],
+    pipeline: Pipeline,
+    initial_results: Callable[[int, np.uint64], dict],
     get_sample: Callable[[int], Any],
 ) -> LazyBatch:
     """Return the samples at some indices of a dataset as a batch to be made.
@@ -145,46 +160,110 @@ def make_batch(
     Args:
         indices: int64 (N,), each in [0, n).
         make_segment: Returns the clips.
-        pipeline: Pipeline of the dataset, which also starts at a transform: `pipeline(results, first=2)`.
-        initial_results: Returns the input of the pipeline at an index.
+        pipeline: Pipeline of the dataset.
+        initial_results: Returns the input of the pipeline at an index, with a random key.
         get_sample: Returns the sample at an index, made on its own.
     """
 
+    clips: list[BatchSegment | list[Any]] = []  # made once, for the batch or for its samples
+
+    def make_clips() -> BatchSegment | list[Any]:
+        if not clips:
+            clips.append(_join_singles(make_segment(), pipeline, initial_results, get_sample))
+        return clips[0]
+
+    def make_segments() -> list[BatchSegment] | None:
+        made = make_clips()
+        return [made] if isinstance(made, BatchSegment) else None
+
     def make_samples() -> list[Any]:
         try:
-            return list(_samples_of(make_segment(), pipeline, initial_results, get_sample))
+            made = make_clips()
+            return _samples_of(made, pipeline, initial_results, get_sample) if isinstance(made, BatchSegment) else made
         except (KarslError, OSError):
             return [get_sample(index) for index in indices.tolist()]
 
-    return LazyBatch(len(indices), lambda: [make_segment()], make_samples)
+    return LazyBatch(len(indices), make_segments, make_samples)
+
+
+def _join_singles(
+    segment: BatchSegment,
+    pipeline: Pipeline,
+    initial_results: Callable[[int, np.uint64], dict],
+    get_sample: Callable[[int], Any],
+) -> BatchSegment | list[Any]:
+    """Apply transforms of one clip where they are followed by others, and join the clips again.
+
+    Returns:
+        Clips before the last deferred transforms, or the samples if clips cannot be joined.
+    """
+    while segment.pipeline.then is not None:
+        start = len(pipeline.transforms) - len(segment.pipeline.steps) + len(segment.pipeline.deferred)
+        stop = start + len(segment.pipeline.single)
+        with pipeline.preserve_globals():
+            results = [_try(pipeline, clip, start, stop) for clip in _results_of(segment, initial_results)]
+        joined = segment.joined(results) if all(clip is not None for clip in results) else None
+        if joined is None:
+            return _finish(results, stop, segment, pipeline, get_sample)
+        segment = joined
+    return segment
 
 
 def _samples_of(
     segment: BatchSegment,
-    pipeline: Callable[..., dict | None],
-    initial_results: Callable[[int], dict],
+    pipeline: Pipeline,
+    initial_results: Callable[[int, np.uint64], dict],
     get_sample: Callable[[int], Any],
-) -> Iterator[Any]:
+) -> list[Any]:
     """Apply deferred transforms to all clips and the others to each."""
+    start = len(pipeline.transforms) - len(segment.pipeline.steps) + len(segment.pipeline.deferred)
+    return _finish(_results_of(segment, initial_results), start, segment, pipeline, get_sample)
+
+
+def _results_of(segment: BatchSegment, initial_results: Callable[[int, np.uint64], dict]) -> Iterator[dict]:
+    """Yield the results of each clip after the deferred transforms."""
     batch = segment.deferred
     points, mask = batch.write(channels=batch.channels + 1, fill=segment.fill_value(np.nan))
+    scores = np.where(mask, points[..., -1], np.float32(0))
     ends = np.concatenate([[0], np.cumsum(batch.num_frames)])
     for n, index in enumerate(segment.sample_idx.tolist()):
         frames = slice(ends[n], ends[n + 1])
-        results = {
-            **initial_results(index),
+        yield {
+            **(initial_results(index, segment.rng_keys[n]) if segment.results is None else segment.results[n]),
             "sample_key": segment.rng_keys[n],
             **batch.metadata(n),
             "keypoint": points[frames, :, :-1],
-            "keypoint_score": np.where(mask[frames], points[frames, :, -1], np.float32(0)),
+            "keypoint_score": scores[frames],
             "num_frames": int(ends[n + 1] - ends[n]),
         }
-        try:
-            sample = pipeline(results, first=1 + len(segment.pipeline.deferred))
-        except TransformError:
-            sample = None
-        # None or an error: making the sample on its own raises the error again, or replaces the clip where allowed
-        yield get_sample(index) if sample is None else sample
+
+
+def _try(pipeline: Pipeline, clip: dict, start: int, stop: int | None = None) -> Any:
+    """Apply transforms; None if one fails or returns None."""
+    try:
+        return pipeline(clip, start, stop)
+    except TransformError:
+        return None
+
+
+def _finish(
+    results: Iterable[dict | None],
+    start: int,
+    segment: BatchSegment,
+    pipeline: Pipeline,
+    get_sample: Callable[[int], Any],
+) -> list[Any]:
+    """Apply the transforms from number `start` on to each clip.
+
+    If a transform fails or returns None, making the sample on its own raises the error again, or replaces the clip where
+    allowed.
+    """
+    samples = []
+    with pipeline.preserve_globals():
+        for clip, index in zip(results, segment.sample_idx.tolist(), strict=True):
+            sample = None if clip is None else _try(pipeline, clip, start)
+            samples.append(get_sample(index) if sample is None else sample)
+    return samples
 
 
 # ---- memory of a batch ----
@@ -211,7 +290,7 @@ def write_batch(segments: Sequence[BatchSegment]) -> dict[str, Any] | None:
 
 def allocate_batch(segments: Sequence[BatchSegment], shape: tuple[int, int, int]) -> tuple[Arrays, dict[str, Any]]:
     """Allocate a batch of clips of one shape (T, V, C), with label and sample_idx; return arrays to fill and the batch."""
-    n, (frames, points, _) = sum(len(segment.frames) for segment in segments), shape
+    n, (frames, points, _) = sum(len(segment) for segment in segments), shape
     spec = {"inputs": ((n, *shape), np.float32), "keypoint_mask": ((n, frames, points), np.bool_)}
     return _allocate(segments, {}, spec)
 
@@ -259,7 +338,7 @@ def _allocate(segments: Sequence[BatchSegment], small: Arrays, spec: Mapping | N
 def _gather(segments: Sequence[BatchSegment], name: str) -> np.ndarray:
     if len(segments) == 1 and segments[0].rows is None:
         return getattr(segments[0], name)
-    out = np.empty(sum(len(segment.frames) for segment in segments), np.int64)
+    out = np.empty(sum(map(len, segments)), np.int64)
     for segment in segments:
         out[slice(None) if segment.rows is None else segment.rows] = getattr(segment, name)
     return out

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from mmengine.logging import print_log
 
 from karsl.datasets.batching.frames import FrameBlock
 from karsl.datasets.batching.kernel import (
@@ -22,14 +25,25 @@ from karsl.datasets.batching.kernel import (
     write_clips,
 )
 from karsl.datasets.batching.plan import FramePlan, frame_rows
-from karsl.datasets.batching.points import Points, Scratch, copy_points, fill_unknown, restore_points, store_points
+from karsl.datasets.batching.points import (
+    ClipArrays,
+    Points,
+    Scratch,
+    copy_points,
+    fill_unknown,
+    join_points,
+    restore_points,
+    scratch,
+    split_points,
+    store_points,
+)
 from karsl.datasets.batching.steps import Step, fill_step, noise_step, smooth_step, streams_step
-from karsl.datasets.transforms.base import ClipMeta, DeferredOps, identity_affine
-from karsl.errors import ConfigError
+from karsl.datasets.transforms.base import ClipBatch, ClipMeta, DeferredOps, KeypointTransform, Params, identity_affine
+from karsl.errors import ConfigError, TransformError, first_line
 from karsl.skeletons import Skeleton
 
 _XYZ = 3
-_NO_FRAMES, _NAN = np.zeros(0, bool), np.float32(np.nan)
+_NO_FRAMES, _FLOATS, _NAN = np.zeros(0, bool), np.zeros(0, np.float32), np.float32(np.nan)
 _CHUNK_BYTES = 1 << 20  # about the second-level cache of a core
 
 
@@ -47,28 +61,52 @@ class DeferredBatch(DeferredOps):
 
     def __init__(self, source: FrameBlock, skeleton: Skeleton) -> None:
         self.skeleton, self.centered = skeleton, False
-        self._total_frames = source.lengths
+        self._total_frames: np.ndarray | None = source.lengths
         self._flip: np.ndarray | None = None
         self._resampled: list[tuple[np.ndarray, np.ndarray]] = []
         self._original = source
         self._reset(source)
 
+    @classmethod
+    def from_results(cls, source: FrameBlock, results: Sequence[dict]) -> DeferredBatch:
+        """Continue from the results of N clips, which `can_join` accepts.
+
+        Args:
+            source: The clips before, whose frames are not read.
+            results: Results of one skeleton and C, all centered or none.
+        """
+        batch, first = cls(source, results[0]["skeleton"]), results[0]
+        batch.centered, batch._total_frames = first.get("centered", False), None
+        keypoints, scores = (
+            [np.ascontiguousarray(clip[key], np.float32) for clip in results] for key in ("keypoint", "keypoint_score")
+        )
+        batch._lengths = np.array([len(score) for score in scores], np.int64)
+        batch._ends = _ends(batch._lengths)
+        if "frame_inds" in first:
+            batch._resampled.append((np.concatenate([clip["frame_inds"] for clip in results]), batch._ends))
+        batch._start_from(ClipArrays.from_clips(keypoints, scores))
+        return batch
+
     def _reset(self, source: FrameBlock, *, filled: bool = False) -> None:
-        self.source, n, v = source, len(source), self.skeleton.num_keypoints
-        self._steps: list[Step] = []
-        self._fill_value: float | None = None
+        self.source, self._arrays = source, None
         self._filled = filled  # missing points of the source may have coordinates
-        self._positions: np.ndarray | None = None
         self._lengths, self._ends = source.lengths, _ends(source.lengths)
+        self._reset_operations()
+
+    def _reset_operations(self) -> None:
+        n, v = len(self), self.skeleton.num_keypoints
+        self._positions: np.ndarray | None = None
         self._table, self._table_of = _identity_table(v), np.zeros(n, np.int64)
         self._hidden, self._hidden_frames, self._zero = np.zeros((n, 0), bool), _NO_FRAMES, False
         self._affine = identity_affine(n, len(self.skeleton.groups))
         self._untouched = True
+        self._steps: list[Step] = []
+        self._fill_value: float | None = None
 
     # ---- current state ----
 
     def __len__(self) -> int:
-        return len(self.source)
+        return len(self._lengths)
 
     @property
     def num_frames(self) -> np.ndarray:
@@ -81,7 +119,8 @@ class DeferredBatch(DeferredOps):
     @property
     def channels(self) -> int:
         """C, without the score."""
-        return next((step.channels for step in reversed(self._steps) if step.channels), 3)
+        stored = _XYZ if self._arrays is None else self._arrays.channels
+        return next((step.channels for step in reversed(self._steps) if step.channels), stored)
 
     @property
     def fill_value(self) -> float | None:
@@ -91,11 +130,17 @@ class DeferredBatch(DeferredOps):
     @property
     def materialized(self) -> bool:
         """True if more is to be done than to apply the recorded operations to the original frames."""
-        return self.source is not self._original or bool(self._steps)
+        return self.source is not self._original or self.has_steps
+
+    @property
+    def has_steps(self) -> bool:
+        """True if more than the pass is needed, which a plan cannot express."""
+        return bool(self._steps) or self._filled or self._arrays is not None
 
     def metadata(self, clip: int) -> dict:
         """Return the results of one clip besides its points, under the keys of `results`."""
-        metadata = {"skeleton": self.skeleton, "total_frames": int(self._total_frames[clip])}
+        metadata: dict[str, Any] = {"skeleton": self.skeleton}
+        metadata |= {} if self._total_frames is None else {"total_frames": int(self._total_frames[clip])}
         metadata |= {"centered": True} if self.centered else {}
         metadata |= {} if self._flip is None else {"flip": bool(self._flip[clip])}
         return metadata | ({"frame_inds": self._frame_inds(clip)} if self._resampled else {})
@@ -213,6 +258,40 @@ class DeferredBatch(DeferredOps):
     def streams(self, names: Sequence[str], parents: np.ndarray) -> None:
         self._add(streams_step(names, parents))
 
+    def call(self, transform: KeypointTransform, params: Params) -> None:
+        keypoint, score = self._split()
+        clips = ClipBatch(keypoint, score, self._ends, self.skeleton, params)
+        try:
+            changed = transform.checked_batch(clips)
+        except Exception as error:
+            name = f"{type(transform).__name__}.transform_batch"
+            print_log(
+                f"{name} failed on a batch of {len(self)} clips ({first_line(error)}); they are made one by one",
+                logger="current",
+                level=logging.WARNING,
+            )
+            raise TransformError(f"{name} failed on {len(self)} clips: {error}") from error
+        keypoint, score = changed.get("keypoint", keypoint), changed.get("keypoint_score", score)
+        self._start_from(ClipArrays.from_block(keypoint, score, self._ends))
+
+    def _start_from(self, arrays: ClipArrays) -> None:
+        """Continue from clips of the current lengths in arrays."""
+        self._arrays, self._filled = arrays, False
+        self._reset_operations()
+
+    def _split(self) -> tuple[np.ndarray, np.ndarray]:
+        """Apply everything; return float32 (F, V, C) and (F, V), NaN and 0 where missing, of the caller's own."""
+        if self._fill_value is not None:
+            self._add(fill_step("constant", self._fill_value))
+        shape, ends = (int(self._ends[-1]), self.skeleton.num_keypoints), self._ends
+        keypoint, score = scratch(*shape, self.channels), scratch(*shape)
+
+        def write(points: Points, first: int, last: int) -> None:
+            split_points(*points, keypoint, score, ends, first, last)
+
+        self._write_chunks(None, write, keypoint.nbytes)
+        return keypoint, score
+
     def _add(self, step: Step) -> None:
         if self._fill_value is not None:
             self._steps.append(fill_step("constant", self._fill_value))
@@ -221,7 +300,7 @@ class DeferredBatch(DeferredOps):
 
     def _finish_steps(self, *, keep_filled: bool = True) -> None:
         """Apply steps, since an operation on points is to follow."""
-        if self._steps or self._fill_value is not None:
+        if self._steps or self._arrays is not None or self._fill_value is not None:
             self.materialize(keep_filled=keep_filled)
 
     # ---- application ----
@@ -235,11 +314,17 @@ class DeferredBatch(DeferredOps):
         if self._fill_value is not None:
             self._add(fill_step("constant", self._fill_value))
         points = self._scratch(int(self._ends[-1])).points(0, self.channels)
-        filled = self._filled or any(step.fills for step in self._steps)
-        self._write(points, 0.0, stored=True, keep_filled=keep_filled)
+        found = np.zeros(len(self), bool)
+
+        def store(points: Points, first: int, last: int) -> None:
+            store_points(*points, keep_filled, found, first, last)
+
+        if not self.has_steps:
+            self._write_pass(points, 0.0)
+        else:
+            self._write_chunks(points, store, points.values.nbytes)
         which = np.zeros(len(self), np.int64)
-        source = FrameBlock.from_rows([points.values], which, points.rows, self.num_frames)
-        self._reset(source, filled=filled and keep_filled)
+        self._reset(FrameBlock.from_rows([points.values], which, points.rows, self.num_frames), filled=bool(found.any()))
 
     def plan(self, first_rows: np.ndarray) -> FramePlan:
         """Return the recorded operations as a plan for another device.
@@ -297,48 +382,62 @@ class DeferredBatch(DeferredOps):
         out = np.empty((*shape, channels), np.float32) if out is None else out
         mask = np.empty(shape, bool) if mask is None else mask
         rows = self._ends[:-1] if rows is None else rows
-        self._write(Points(out, mask, rows, self._lengths, self.channels), fill)
+        points = Points(out, mask, rows, self._lengths, self.channels)
+        if not self.has_steps:
+            self._write_pass(points, fill)
+            return out, mask
+        joined = self._arrays is not None and not self._steps  # then filled at once
+
+        def finish(points: Points, first: int, last: int) -> None:
+            if not joined and not np.isnan(fill):
+                fill_unknown(*points, np.float32(fill), first, last)
+
+        self._write_chunks(points, finish, out.nbytes, fill=np.float32(fill) if joined else _NAN)
         return out, mask
 
-    def _write(self, out: Points, fill: float, *, stored: bool = False, keep_filled: bool = False) -> None:
-        """Apply everything, in threads; with steps some clips at a time, which stay in the cache of the processor.
+    def _write_pass(self, out: Points, fill: float) -> None:
+        write_clips(self._reads(), self._ops(), out.rows, np.float32(fill), out.values, out.present)
+
+    def _write_chunks(
+        self, out: Points | None, finish: Callable[[Points, int, int], None], nbytes: int, *, fill: np.float32 = _NAN
+    ) -> None:
+        """Apply everything to some clips at a time, which stay in the cache of the processor.
 
         Args:
-            out: The output.
-            fill: Coordinate of unknown points.
-            stored: Write stored frames instead, see `store_points`.
-            keep_filled: See `materialize`.
+            out: The output; None for memory that the next clips use again.
+            finish: Called with the points and a range of clips that is complete.
+            nbytes: Bytes that are written.
+            fill: Coordinate in place of NaN, before the steps.
         """
         reads, ops, ends = self._reads(), self._ops(), self._ends
-        if not self._steps and not self._filled:
-            write_clips(reads, ops, out.rows, np.float32(fill), out.values, out.present)
-            return
-
-        def finish(first: int, last: int) -> None:
-            if stored:
-                store_points(*out, keep_filled, first, last)
-            elif not np.isnan(fill):
-                fill_unknown(*out, np.float32(fill), False, first, last)
+        frame_bytes = self.skeleton.num_keypoints * (self.channels + 1) * 4
 
         def work(first: int, last: int) -> None:
-            chunks = list(_chunks(ends, first, last, out.values[0].nbytes))
-            scratch = self._scratch(max(int(ends[b] - ends[a]) for a, b in chunks))
+            chunks = list(_chunks(ends, first, last, frame_bytes))
+            memory = self._scratch(max(int(ends[b] - ends[a]) for a, b in chunks))
             for a, b in chunks:
-                self._write_chunk(reads, ops, out, scratch, a, b)
-                finish(a, b)
+                target = memory.points(a, self.channels, slot=-1) if out is None else out
+                self._write_chunk(reads, ops, target, memory, fill, a, b)
+                finish(target, a, b)
 
-        in_threads(work, ends, out.values.nbytes)
+        in_threads(work, ends, nbytes)
 
-    def _write_chunk(self, reads: FrameReads, ops: PointOps, out: Points, scratch: Scratch, first: int, last: int) -> None:
+    def _write_chunk(
+        self, reads: FrameReads, ops: PointOps, out: Points, memory: Scratch, fill: np.float32, first: int, last: int
+    ) -> None:
         """Apply everything to some clips. The steps work in the output from the last one that is not in place."""
         moves = [i for i, step in enumerate(self._steps) if step.channels]
-        points = scratch.points(first, _XYZ) if moves or self._filled else out
-        read_clips(reads, ops, points.rows, _NAN, points.values, points.present, first, last)
+        stored = _XYZ if self._arrays is None else self._arrays.channels
+        points = memory.points(first, stored) if moves or self._filled else out
+        if self._arrays is None:
+            read_clips(reads, ops, points.rows, fill, points.values, points.present, first, last)
+        else:
+            join_points(*points, _FLOATS, self._arrays.keypoint, self._arrays.score, fill, first, last)
         if self._filled:
             restore_points(*points, first, last)
         for i, step in enumerate(self._steps):
             if step.channels:
-                target = out if i == moves[-1] else scratch.points(first, step.channels, slot=i + 1)
+                target = out if i == moves[-1] else memory.points(first, step.channels, slot=i + 1)
                 step.run(points, target, first, last)
                 points = target
             else:
@@ -392,6 +491,27 @@ def _chunks(ends: np.ndarray, first: int, last: int, frame_bytes: int) -> Iterat
         stop = min(max(stop, first + 1), last)
         yield first, stop
         first = stop
+
+
+def can_join(results: Sequence[Any]) -> bool:
+    """Return True if the results of N clips, made one by one, can be transformed together from here on."""
+    if not all(isinstance(clip, dict) and isinstance(clip.get("skeleton"), Skeleton) for clip in results):
+        return False
+    first = results[0]
+    return all(_is_clip(clip) and _is_like(clip, first) for clip in results)
+
+
+def _is_clip(clip: dict) -> bool:
+    keypoint, score = clip.get("keypoint"), clip.get("keypoint_score")
+    if not isinstance(keypoint, np.ndarray) or not isinstance(score, np.ndarray) or keypoint.ndim != 3 or not len(keypoint):
+        return False
+    return score.shape == keypoint.shape[:2] and score.shape[1] == clip["skeleton"].num_keypoints
+
+
+def _is_like(clip: dict, first: dict) -> bool:
+    same = clip["skeleton"] == first["skeleton"] and clip.get("centered", False) == first.get("centered", False)
+    same = same and clip["keypoint"].shape[2] == first["keypoint"].shape[2]
+    return same and ("frame_inds" in clip) == ("frame_inds" in first)
 
 
 # ---- permutations of points: tables int64 (P, V) of the stored point of each point, -1 for none ----

@@ -7,15 +7,17 @@ coordinates to is still missing; in a stored frame its score is `FILLED`.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import carray, njit
 
-from karsl.datasets.batching.simd import FILLED
+from karsl.datasets.batching.simd import FILLED, copy_point, copy_xyz, join_point, pointer
 from karsl.datasets.transfer import BufferPool
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+_XYZ = 3
 _pool = BufferPool()
 
 
@@ -81,8 +83,13 @@ def is_complete(present):
 
 
 @_compiled
-def store_points(values, present, rows, lengths, channels, keep_filled, first_clip, last_clip):
-    """Change missing points to those of stored frames; they may keep coordinates."""
+def store_points(values, present, rows, lengths, channels, keep_filled, found, first_clip, last_clip):
+    """Change missing points to those of stored frames.
+
+    Args:
+        keep_filled: Keep coordinates of missing points.
+        found: bool (N,), set to True for clips in which some were kept.
+    """
     for n in range(first_clip, last_clip):
         for r in range(rows[n], rows[n] + lengths[n]):
             if is_complete(present[r]):
@@ -90,6 +97,7 @@ def store_points(values, present, rows, lengths, channels, keep_filled, first_cl
             for v in range(present.shape[1]):
                 if not present[r, v]:
                     known = keep_filled and not np.isnan(values[r, v, 0])
+                    found[n] |= known
                     for c in range(channels):
                         if not known or np.isnan(values[r, v, c]):
                             values[r, v, c] = 0
@@ -120,40 +128,99 @@ def copy_points(values, present, rows, lengths, channels, out, out_present, out_
 
 
 @_compiled
-def fill_unknown(values, present, rows, lengths, channels, fill, everywhere, first_clip, last_clip):
-    """Replace NaN by a coordinate, of missing points or of all."""
+def fill_unknown(values, present, rows, lengths, channels, fill, first_clip, last_clip):
+    """Replace NaN in missing points by a coordinate."""
     for n in range(first_clip, last_clip):
         for r in range(rows[n], rows[n] + lengths[n]):
-            if not everywhere and is_complete(present[r]):
+            if is_complete(present[r]):
                 continue
             for v in range(present.shape[1]):
-                if everywhere or not present[r, v]:
+                if not present[r, v]:
                     for c in range(channels):
                         if np.isnan(values[r, v, c]):
                             values[r, v, c] = fill
 
 
+class ClipArrays(NamedTuple):
+    """Coordinates and scores of N clips in separate float32 arrays, as transforms of one clip see them.
+
+    Attributes:
+        keypoint: int64 (N,), addresses of (T, V, C).
+        score: int64 (N,), addresses of (T, V).
+        channels: C.
+        memory: Arrays that keep the addresses valid.
+    """
+
+    keypoint: np.ndarray
+    score: np.ndarray
+    channels: int
+    memory: Any
+
+    @classmethod
+    def from_block(cls, keypoint: np.ndarray, score: np.ndarray, ends: np.ndarray) -> ClipArrays:
+        """Refer to clips in (F, V, C) and (F, V), whose frames begin at int64 (N + 1,) `ends`."""
+        starts = ends[:-1]
+        addresses = (a.ctypes.data + starts * (a.strides[0] if len(a) else 0) for a in (keypoint, score))
+        return cls(*addresses, keypoint.shape[2], (keypoint, score))
+
+    @classmethod
+    def from_clips(cls, keypoints: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> ClipArrays:
+        """Refer to N contiguous arrays (T, V, C) and (T, V)."""
+        addresses = (np.array([a.__array_interface__["data"][0] for a in part], np.int64) for part in (keypoints, scores))
+        return cls(*addresses, keypoints[0].shape[2], (keypoints, scores))
+
+
 @_compiled
 def split_points(values, present, rows, lengths, channels, keypoint, score, ends, first_clip, last_clip):
     """Copy points with scores to coordinates (F, V, C) and scores (F, V), one clip after the other."""
+    points = values.shape[1]
     for n in range(first_clip, last_clip):
         for t in range(lengths[n]):
             r, f = rows[n] + t, ends[n] + t
-            for v in range(present.shape[1]):
-                for c in range(channels):
-                    keypoint[f, v, c] = values[r, v, c]
+            if channels == _XYZ:
+                source, target = values.ctypes.data + 16 * points * r, keypoint.ctypes.data + 12 * points * f
+                for v in range(points - 1):
+                    copy_point(source + 16 * v, target + 12 * v)  # the next point overwrites the fourth number
+                copy_xyz(source + 16 * (points - 1), target + 12 * (points - 1))
+            else:
+                keypoint[f] = values[r, :, :channels]
+            for v in range(points):
                 score[f, v] = values[r, v, channels]
 
 
 @_compiled
-def join_points(values, present, rows, lengths, channels, keypoint, score, ends, first_clip, last_clip):
-    """Undo `split_points`, with or without scores."""
+def join_points(values, present, rows, lengths, channels, like, keypoints, scores, fill, first_clip, last_clip):
+    """Copy coordinates and scores, given by addresses int64 (N,), to points, with `fill` in place of NaN.
+
+    Args:
+        like: Empty float32 array.
+    """
+    width, points = values.shape[2], values.shape[1]
     for n in range(first_clip, last_clip):
+        keypoint = carray(pointer(like, keypoints[n]), (lengths[n], points * channels))
+        score = carray(pointer(like, scores[n]), (lengths[n], points))
         for t in range(lengths[n]):
-            r, f = rows[n] + t, ends[n] + t
-            for v in range(present.shape[1]):
-                for c in range(channels):
-                    values[r, v, c] = keypoint[f, v, c]
-                present[r, v] = score[f, v] > 0
-                if values.shape[2] > channels:
-                    values[r, v, channels] = score[f, v]
+            r = rows[n] + t
+            here, seen, target = score[t], present[r], values[r].reshape(-1)
+            for v in range(points):
+                seen[v] = here[v] > 0
+            if width == channels:
+                _copy_filled(keypoint[t], fill, target)
+            elif channels == _XYZ:
+                source, out = keypoints[n] + 12 * points * t, values.ctypes.data + 16 * points * r
+                for v in range(points - 1):
+                    join_point(source + 12 * v, here[v], fill, out + 16 * v)
+                last = 4 * (points - 1)
+                _copy_filled(keypoint[t, 3 * (points - 1) :], fill, target[last : last + 3])  # nothing to read behind it
+                target[last + 3] = here[points - 1]
+            else:
+                for v in range(points):
+                    _copy_filled(keypoint[t, v * channels : (v + 1) * channels], fill, values[r, v, :channels])
+                    values[r, v, channels] = here[v]
+
+
+@njit(inline="always")
+def _copy_filled(source, fill, out):
+    for i in range(out.size):
+        x = source[i]
+        out[i] = fill if np.isnan(x) else x

@@ -78,6 +78,39 @@ def _subtraction(lanes: int):
     return signature
 
 
+def _copying(lanes: int):
+    """Emit the copy of the first 3 or of all 4 numbers of a point, float32."""
+
+    def signature(typing_context, point, out):
+        def generate(context, builder, signature, args):
+            value = builder.load(builder.inttoptr(args[0], ir.VectorType(_FLOAT, 4).as_pointer()))
+            value.align = 4
+            value = builder.shuffle_vector(value, value, _vector(_INT, list(range(lanes))))
+            builder.store(value, builder.inttoptr(args[1], value.type.as_pointer())).align = 4
+            return context.get_dummy_value()
+
+        return types.none(types.int64, types.int64), generate
+
+    return signature
+
+
+def _joining(typing_context, xyz, score, fill, out):
+    """Write a point from the four numbers at an address and a score, with a coordinate in place of NaN."""
+
+    def generate(context, builder, signature, args):
+        vector = ir.VectorType(_FLOAT, 4)
+        value = builder.load(builder.inttoptr(args[0], vector.as_pointer()))
+        value.align = 4
+        fills = builder.insert_element(ir.Constant(vector, ir.Undefined), args[2], ir.Constant(_INT, 0))
+        fills = builder.shuffle_vector(fills, fills, _vector(_INT, [0] * 4))
+        value = builder.select(builder.fcmp_unordered("uno", value, value), fills, value)
+        value = builder.insert_element(value, args[1], ir.Constant(_INT, 3))
+        builder.store(value, builder.inttoptr(args[3], vector.as_pointer())).align = 4
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.float32, types.float32, types.int64), generate
+
+
 def _extend(typing_context, bits):
     """Convert the uint16 bits of a float16 to float32 by LLVM's fpext (vcvtph2ps on processors with F16C)."""
 
@@ -92,6 +125,9 @@ pointer = cast(Callable[..., Any], intrinsic(_pointer))
 _prefetch = cast(Callable[..., None], intrinsic(_prefetch_lines))
 subtract_xyz = cast(Callable[..., None], intrinsic(_subtraction(3)))
 subtract_point = cast(Callable[..., None], intrinsic(_subtraction(4)))
+copy_xyz = cast(Callable[..., None], intrinsic(_copying(3)))
+copy_point = cast(Callable[..., None], intrinsic(_copying(4)))
+join_point = cast(Callable[..., None], intrinsic(_joining))
 _half_bits_to_float = cast(Callable[[Any], np.float32], intrinsic(_extend))
 
 

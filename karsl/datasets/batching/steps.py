@@ -29,12 +29,10 @@ class Step(NamedTuple):
     Attributes:
         run: Function of `Points`, which it edits, and of a range of clips; or of input, output and a range of clips.
         channels: C of the output; 0 if the operation works in place.
-        fills: True if missing points may get coordinates.
     """
 
     run: Callable[..., None]
     channels: int = 0
-    fills: bool = False
 
 
 def noise_step(keys: np.ndarray, sigma: float) -> Step:
@@ -67,9 +65,9 @@ def fill_step(mode: str, value: float) -> Step:
     def run(points: Points, first: int, last: int) -> None:
         if mode != "constant":
             _fill_gaps(*points, mode == "linear", first, last)
-        fill_unknown(*points, np.float32(value), False, first, last)
+        fill_unknown(*points, np.float32(value), first, last)
 
-    return Step(run, fills=True)
+    return Step(run)
 
 
 @_compiled

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from karsl.datasets.rng import CounterRNG, hash_name
+from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton, describe_skeleton
 
 Params = dict[str, np.ndarray]
@@ -36,6 +36,33 @@ class ClipMeta:
     def pivot(self) -> float:
         """x and y of the point to mirror and rotate about: the image center, or the origin."""
         return 0.0 if self.centered else 0.5
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    """N clips as arrays, the input of `KeypointTransform.transform_batch`, which may edit the arrays.
+
+    Attributes:
+        keypoint: float32 (F, V, C), NaN where missing; the frames of all clips, one clip after the other.
+        keypoint_score: float32 (F, V), 0 where missing.
+        offsets: int64 (N + 1,), first frame of each clip, and F.
+        skeleton: Skeleton of all clips.
+        params: Arrays that `get_params` returned, one row per clip.
+    """
+
+    keypoint: np.ndarray
+    keypoint_score: np.ndarray
+    offsets: np.ndarray
+    skeleton: Skeleton
+    params: Params
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def clip_idx(self) -> np.ndarray:
+        """int64 (F,), clip of each frame: `params["ratio"][clip_idx]` has one value per frame."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
 
 class DeferredOps(Protocol):
@@ -110,13 +137,17 @@ class DeferredOps(Protocol):
     def streams(self, names: Sequence[str], parents: np.ndarray) -> None:
         """Replace points by streams, see `SkeletonFeatures`; int64 (V,) parent of each point."""
 
+    def call(self, transform: KeypointTransform, params: Params) -> None:
+        """Call `transform.transform_batch` on the points of all clips."""
 
-class KeypointTransform(ABC):
+
+class KeypointTransform:
     """Transform of a pipeline: maps `results` to a new `results` and leaves its input unchanged.
 
-    A subclass draws its random parameters in `get_params` (for N clips at once) and transforms one clip in `apply`, which
-    returns only the changed keys. Random numbers depend on (seed, epoch, sample, `transform_id`). A transform that is
-    called directly, on results without `sample_key`, draws from NumPy's global generator.
+    A subclass draws its random parameters in `get_params` (for N clips at once) and transforms one clip in `apply`, or N
+    clips in `transform_batch`; both return only the changed keys. Random numbers depend on (seed, epoch, sample,
+    `transform_id`). A transform that is called directly, on results without `sample_key`, draws from NumPy's global
+    generator.
 
     Attributes:
         rng_name: Name that the random numbers depend on, the class name by default. Set it in a class that is renamed to
@@ -144,9 +175,8 @@ class KeypointTransform(ABC):
         """
         return {}
 
-    @abstractmethod
     def apply(self, results: dict, params: Params) -> dict:
-        """Transform one clip.
+        """Transform one clip. Unless it is overridden, `transform_batch` is called with N = 1.
 
         Args:
             results: Must not be edited, nor its arrays.
@@ -155,6 +185,44 @@ class KeypointTransform(ABC):
         Returns:
             The changed keys with their new values.
         """
+        if type(self).transform_batch is KeypointTransform.transform_batch:
+            raise NotImplementedError(f"{type(self).__name__} defines neither apply nor transform_batch")
+        keypoint, score = results["keypoint"].copy(), results["keypoint_score"].copy()
+        rows = {name: np.asarray(value)[None] for name, value in params.items()}
+        batch = ClipBatch(keypoint, score, np.array([0, len(keypoint)]), results["skeleton"], rows)
+        return self.checked_batch(batch)
+
+    def transform_batch(self, batch: ClipBatch) -> dict:
+        """Transform N clips at once; see `supports_batching`.
+
+        Args:
+            batch: The clips. Its arrays may be edited and returned.
+
+        Returns:
+            `keypoint` and `keypoint_score`, as far as they change, with the same F and V.
+        """
+        raise NotImplementedError(f"{type(self).__name__} works on one clip at a time")
+
+    def checked_batch(self, batch: ClipBatch) -> dict:
+        """Call `transform_batch` and return its arrays as float32.
+
+        Raises:
+            ConfigError: If another key, or an array of another shape is returned.
+        """
+        frames, points, channels = batch.keypoint.shape
+        shapes = {"keypoint": (frames, points, self.output_channels(channels)), "keypoint_score": (frames, points)}
+        changed, name = self.transform_batch(batch), type(self).__name__
+        if not isinstance(changed, dict) or not changed.keys() <= shapes.keys():
+            found = sorted(changed) if isinstance(changed, dict) else type(changed).__name__
+            raise ConfigError(f"{name}.transform_batch returned {found}; expected a dict of keypoint and keypoint_score")
+        arrays = {key: np.ascontiguousarray(value, np.float32) for key, value in changed.items()}
+        for key, array in arrays.items():
+            if array.shape != shapes[key]:
+                raise ConfigError(
+                    f"{name}.transform_batch returned {key} of shape {array.shape}; expected {shapes[key]} "
+                    "(another number of coordinates needs output_channels)"
+                )
+        return arrays
 
     def defer(self, batch: DeferredOps, params: Params) -> None:
         """Record for N clips at once what `apply` does to each; see `supports_batching`.
@@ -173,9 +241,23 @@ class KeypointTransform(ABC):
         """Return C after this transform, given C before."""
         return channels
 
+    def batched_form(self) -> str:
+        """Return the method that makes a batch, `'defer'` or `'transform_batch'`; empty if each clip is made alone.
+
+        It is the one that is defined further down, unless `apply` or `__call__` alone is overridden below it.
+        """
+        return "" if "apply" in vars(self) and "defer" not in vars(self) else _batched_form(type(self))
+
     def supports_batching(self) -> bool:
-        """Return True if `defer` is defined and neither `apply` nor `__call__` alone is overridden further down."""
-        return _defer_matches_apply(type(self)) and ("apply" not in vars(self) or "defer" in vars(self))
+        """Return True if `defer` or `transform_batch` is defined, see `batched_form`."""
+        return bool(self.batched_form())
+
+    def record(self, batch: DeferredOps, params: Params) -> None:
+        """Record the transform for N clips by its batched form."""
+        if self.batched_form() == "transform_batch":
+            batch.call(self, params)
+        else:
+            self.defer(batch, params)
 
     def same_as(self, other: object) -> bool:
         """Return True if `other` does the same with the same random numbers: equal type, attributes and `transform_id`."""
@@ -216,7 +298,8 @@ def identity_affine(n: int, groups: int) -> np.ndarray:
 
 
 @cache
-def _defer_matches_apply(cls: type[KeypointTransform]) -> bool:
+def _batched_form(cls: type[KeypointTransform]) -> str:
     depth = {name: i for i, base in reversed(list(enumerate(cls.__mro__))) for name in vars(base)}
-    defined = cls.__mro__[depth["defer"]] is not KeypointTransform
-    return defined and depth["defer"] <= min(depth["apply"], depth["__call__"])
+    forms = [name for name in ("defer", "transform_batch") if cls.__mro__[depth[name]] is not KeypointTransform]
+    form = min(forms, key=depth.__getitem__, default="")
+    return form if form and depth[form] <= min(depth["apply"], depth["__call__"]) else ""
