@@ -98,6 +98,8 @@ ROWS: tuple[Row, ...] = (
     Row("SkeletonFeatures(bone)", added(dict(type="SkeletonFeatures", feats="bone", output="keypoint")), peer.bones),
     Row("SkeletonFeatures(motion)", added(dict(type="SkeletonFeatures", feats="motion", output="keypoint")), peer.motion),
     Row("RandomResample", added(dict(type="RandomResample"), 1), peer.change_speed, before=True),
+    Row("ResampleFPS", added(dict(type="ResampleFPS", fps=25, source_fps=30), 1), peer.change_speed, before=True),
+    Row("SmoothKeypoints", added(dict(type="SmoothKeypoints")), peer.smooth),
     Row("own transform_batch", added(RandomDepth()), peer.scale_depth),
     Row("own function, last", added(smooth_sample), peer.smooth),
     Row("own function, after loading", added(smooth_sample, 1), peer.smooth, before=True),

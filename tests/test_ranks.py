@@ -34,7 +34,7 @@ ORDER: dict[str, str] = {
     "datasets.combine": "read agreement | base export | select map cache check | filter mix | * | lazy | __init__",
     "datasets.streaming": "prefetch webdataset headers | arrays | rows | sources | dataset | __init__",
     "datasets.transforms": (
-        "base | resample geometry augment noise normalize select loading streams labels formatting | sampling | * | __init__"
+        "base | resample geometry augment noise normalize smooth select loading streams labels formatting | sampling | * | __init__"
     ),
     "io": (
         "clip layout_config atomic cache_folder lru labels shared_file paced_reader addresses file_list missing video |"

@@ -17,8 +17,10 @@ from karsl.datasets.transforms import (
     RandomFlip,
     RandomGaussianNoise,
     RandomResample,
+    ResampleFPS,
     SelectKeypoints,
     SkeletonFeatures,
+    SmoothKeypoints,
     TSNSampleFrames,
     UniformSampleFrames,
 )
@@ -56,6 +58,8 @@ DEFERRED_TRANSFORMS = [
     lambda: FillMissing(value=0.25),
     lambda: FillMissing("previous"),
     lambda: FillMissing("linear", value=-1.0),
+    lambda: SmoothKeypoints(3),
+    lambda: ResampleFPS(12, source_fps=25),
     lambda: SkeletonFeatures("bone", output="keypoint"),
     lambda: SkeletonFeatures("bone_motion", output="keypoint"),
 ]

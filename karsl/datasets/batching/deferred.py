@@ -36,6 +36,7 @@ from karsl.datasets.batching.points import (
     scratch,
     split_points,
     store_points,
+    sum_groups,
 )
 from karsl.datasets.batching.steps import Step, fill_step, noise_step, smooth_step, streams_step
 from karsl.datasets.transforms.base import ClipBatch, ClipMeta, DeferredOps, KeypointTransform, Params, identity_affine
@@ -57,10 +58,12 @@ class DeferredBatch(DeferredOps):
     Args:
         source: Frames of the clips.
         skeleton: Skeleton of the frames.
+        fps: float64 (N,), see `ClipMeta`.
     """
 
-    def __init__(self, source: FrameBlock, skeleton: Skeleton) -> None:
-        self.skeleton, self.centered = skeleton, False
+    def __init__(self, source: FrameBlock, skeleton: Skeleton, *, fps: np.ndarray | None = None) -> None:
+        self.skeleton, self.centered, self.fps = skeleton, False, fps
+        self._stored_fps = fps
         self._total_frames: np.ndarray | None = source.lengths
         self._flip: np.ndarray | None = None
         self._resampled: list[tuple[np.ndarray, np.ndarray]] = []
@@ -77,6 +80,9 @@ class DeferredBatch(DeferredOps):
         """
         batch, first = cls(source, results[0]["skeleton"]), results[0]
         batch.centered, batch._total_frames = first.get("centered", False), None
+        if any(clip.get("fps") is not None for clip in results):
+            rates = [np.nan if clip.get("fps") is None else clip["fps"] for clip in results]
+            batch.fps = batch._stored_fps = np.array(rates, np.float64)
         keypoints, scores = (
             [np.ascontiguousarray(clip[key], np.float32) for clip in results] for key in ("keypoint", "keypoint_score")
         )
@@ -114,7 +120,7 @@ class DeferredBatch(DeferredOps):
 
     @property
     def meta(self) -> ClipMeta:
-        return ClipMeta(self.num_frames, self.skeleton, self.centered)
+        return ClipMeta(self.num_frames, self.skeleton, self.centered, self.fps)
 
     @property
     def channels(self) -> int:
@@ -142,6 +148,7 @@ class DeferredBatch(DeferredOps):
         metadata: dict[str, Any] = {"skeleton": self.skeleton}
         metadata |= {} if self._total_frames is None else {"total_frames": int(self._total_frames[clip])}
         metadata |= {"centered": True} if self.centered else {}
+        metadata |= {} if self.fps is self._stored_fps or self.fps is None else {"fps": float(self.fps[clip])}
         metadata |= {} if self._flip is None else {"flip": bool(self._flip[clip])}
         return metadata | ({"frame_inds": self._frame_inds(clip)} if self._resampled else {})
 
@@ -156,8 +163,9 @@ class DeferredBatch(DeferredOps):
 
     def resample(
         self,
-        positions: Sequence[np.ndarray] | np.ndarray,
+        positions: np.ndarray,
         *,
+        lengths: np.ndarray | None = None,
         missing_is_zero: bool = False,
         padding: np.ndarray | None = None,
     ) -> None:
@@ -166,13 +174,9 @@ class DeferredBatch(DeferredOps):
             self.materialize(keep_filled=False)
         if self._positions is not None or self._hidden_frames.size or (missing_is_zero and not self._untouched):
             self.materialize()
-        if isinstance(positions, np.ndarray):
-            self._lengths, flat = np.full(len(positions), positions.shape[1]), positions.ravel()
-        else:
-            self._lengths = np.array([len(p) for p in positions], dtype=np.int64)
-            flat = np.concatenate(list(positions))
+        self._lengths = np.full(len(positions), positions.shape[1]) if lengths is None else lengths
         self._ends = _ends(self._lengths)
-        self._positions = np.ascontiguousarray(flat, dtype=np.float64)
+        self._positions = np.ascontiguousarray(positions.ravel(), dtype=np.float64)
         self._zero = missing_is_zero
         visible = self._positions if padding is None else np.where(padding.ravel(), np.nan, self._positions)
         self._resampled.append((visible, self._ends))
@@ -231,6 +235,17 @@ class DeferredBatch(DeferredOps):
         groups = self.skeleton.group_of[points]
         anchor_stats(self._reads(), self._origins(), points, groups, len(origin), self._affine, mean, distance, seen)
         return mean, distance, (seen > 0) & (distance > 1e-9)
+
+    def group_means(self) -> tuple[np.ndarray, np.ndarray]:
+        self._finish_steps()
+        groups = self.skeleton.group_slices
+        sums, counts = np.empty((len(self), len(groups), 2)), np.empty((len(self), len(groups)), np.int64)
+
+        def add(points: Points, first: int, last: int) -> None:
+            sum_groups(*points, groups, sums, counts, first, last)
+
+        self._write_chunks(None, add, int(self._ends[-1]) * self.skeleton.num_keypoints * 16)
+        return sums / np.maximum(counts, 1)[..., None], counts
 
     def group_scale(self, part: slice, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         self._finish_steps()

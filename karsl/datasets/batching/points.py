@@ -141,6 +141,39 @@ def fill_unknown(values, present, rows, lengths, channels, fill, first_clip, las
                             values[r, v, c] = fill
 
 
+@_compiled
+def sum_groups(values, present, rows, lengths, channels, groups, sums, counts, first_clip, last_clip):
+    """Sum x and y of the present points of each group over a clip, of points with scores.
+
+    Args:
+        groups: int64 (G, 2), first and last + 1 point of each group.
+        sums, counts: float64 (N, G, 2) and int64 (N, G), the output.
+    """
+    width, points = values.shape[2], values.shape[1]
+    total, count = np.empty(points * width), np.empty(points, np.int64)
+    for n in range(first_clip, last_clip):
+        total[:], count[:] = 0, 0
+        for r in range(rows[n], rows[n] + lengths[n]):
+            if is_complete(present[r]):
+                frame = values[r].reshape(-1)
+                for i in range(frame.size):
+                    total[i] += frame[i]
+                for v in range(points):
+                    count[v] += 1
+            else:
+                for v in range(points):
+                    if present[r, v]:
+                        count[v] += 1
+                        total[width * v] += values[r, v, 0]
+                        total[width * v + 1] += values[r, v, 1]
+        for g in range(groups.shape[0]):
+            sums[n, g], counts[n, g] = 0, 0
+            for v in range(groups[g, 0], groups[g, 1]):
+                sums[n, g, 0] += total[width * v]
+                sums[n, g, 1] += total[width * v + 1]
+                counts[n, g] += count[v]
+
+
 class ClipArrays(NamedTuple):
     """Coordinates and scores of N clips in separate float32 arrays, as transforms of one clip see them.
 

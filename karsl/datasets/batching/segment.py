@@ -123,7 +123,8 @@ class BatchPipeline:
                 reader.read(records[index], num_keypoints, layout=layout, fill=fill_canonical) for index in indices.tolist()
             ]
             frames = FrameBlock.from_clips(clips)
-        return BatchSegment(self, frames, skeleton, rng_keys, _labels(records, indices), indices, rows, pack_rows)
+        labels, read_fps = _labels(records, indices), partial(_rates, records, indices)
+        return BatchSegment(self, frames, skeleton, rng_keys, labels, indices, rows, pack_rows, read_fps=read_fps)
 
     def same_as(self, other: BatchPipeline) -> bool:
         """Return True if `other` does the same to loaded clips, so that clips of both can be written in one pass."""
@@ -171,6 +172,7 @@ class BatchSegment:
         rows: int64 (N,), their rows of the batch; None for all rows in order.
         pack_rows: Returns the digest of the entire pack and int64 (N,) first rows of the clips in it, or None.
         results: Results of N clips that transforms changed one by one, in place of `frames`.
+        read_fps: Returns float64 (N,), frames per second from the records, NaN where unknown.
     """
 
     pipeline: BatchPipeline
@@ -182,12 +184,15 @@ class BatchSegment:
     rows: np.ndarray | None = None
     pack_rows: PackRows | None = None
     results: Sequence[dict] | None = None
+    read_fps: Callable[[], np.ndarray] | None = None
 
     @cached_property
     def deferred(self) -> DeferredBatch:
         """The clips with every deferred transform recorded."""
         if self.results is None:
-            batch = DeferredBatch(self.frames, self.skeleton)
+            uses_fps = any(step.uses_fps for step in self.pipeline.deferred)
+            fps = self.read_fps() if uses_fps and self.read_fps is not None else None
+            batch = DeferredBatch(self.frames, self.skeleton, fps=fps)
         else:
             batch = DeferredBatch.from_results(self.frames, self.results)
         return self.pipeline.defer(batch, self.rng_keys)
@@ -267,6 +272,7 @@ def join_segments(segments: Sequence[BatchSegment]) -> BatchSegment:
         labels=join(labels) if len(labels) == len(segments) else None,
         sample_idx=join(segment.sample_idx for segment in segments),
         rows=rows[order],
+        read_fps=lambda: join(segment.read_fps() for segment in segments if segment.read_fps is not None),
     )
 
 
@@ -332,3 +338,11 @@ def _labels(records: RecordList | Sequence[dict], indices: np.ndarray) -> np.nda
     if not reason.startswith("record 0 lacks"):
         raise AnnotationError(f"labels cannot be batched: {reason}; give every record an integer label")
     return None
+
+
+def _rates(records: RecordList | Sequence[dict], indices: np.ndarray) -> np.ndarray:
+    """Return the frames per second of some records, float64 (N,), NaN where a record has none."""
+    if isinstance(records, RecordList) and "fps" in records.columns:
+        return records.column("fps")[indices].astype(np.float64)
+    rates = [records[index].get("fps") for index in indices.tolist()]
+    return np.array([np.nan if rate is None else rate for rate in rates], np.float64)

@@ -111,6 +111,20 @@ def _joining(typing_context, xyz, score, fill, out):
     return types.none(types.int64, types.float32, types.float32, types.int64), generate
 
 
+def _averaging(typing_context, total, out):
+    """Write the mean of coordinates from their sums and their number, in place of the coordinates of a point."""
+
+    def generate(context, builder, signature, args):
+        total, out = (builder.inttoptr(arg, ir.VectorType(_FLOAT, 4).as_pointer()) for arg in args)
+        sums, point = builder.load(total), builder.load(out)
+        sums.align = point.align = 4
+        mean = builder.fdiv(sums, builder.shuffle_vector(sums, sums, _vector(_INT, [3] * 4)))
+        builder.store(builder.shuffle_vector(mean, point, _vector(_INT, [0, 1, 2, 7])), out).align = 4
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.int64), generate
+
+
 def _extend(typing_context, bits):
     """Convert the uint16 bits of a float16 to float32 by LLVM's fpext (vcvtph2ps on processors with F16C)."""
 
@@ -127,6 +141,7 @@ subtract_xyz = cast(Callable[..., None], intrinsic(_subtraction(3)))
 subtract_point = cast(Callable[..., None], intrinsic(_subtraction(4)))
 copy_xyz = cast(Callable[..., None], intrinsic(_copying(3)))
 copy_point = cast(Callable[..., None], intrinsic(_copying(4)))
+average_point = cast(Callable[..., None], intrinsic(_averaging))
 join_point = cast(Callable[..., None], intrinsic(_joining))
 _half_bits_to_float = cast(Callable[[Any], np.float32], intrinsic(_extend))
 

@@ -14,7 +14,7 @@ from numba import njit
 
 from karsl.datasets.batching.points import Points, fill_unknown, is_complete
 from karsl.datasets.batching.rng import GOLDEN, mix
-from karsl.datasets.batching.simd import subtract_point, subtract_xyz
+from karsl.datasets.batching.simd import average_point, subtract_point, subtract_xyz
 from karsl.datasets.rng import fold_in
 from karsl.datasets.transforms.noise import BLOCK, OFFSETS, noise_table
 
@@ -107,30 +107,38 @@ def smooth_step(radius: int) -> Step:
 
 @_compiled
 def _smooth(values, present, rows, lengths, channels, radius, first_clip, last_clip):
-    size, points = values.shape[1] * channels, values.shape[1]
-    longest = 0
+    points, width, longest = values.shape[1], values.shape[2], 0
     for n in range(first_clip, last_clip):
         longest = max(longest, lengths[n])
-    known, seen = np.empty((longest, size), np.float32), np.empty((longest, size), np.float32)
-    total, count = np.empty(size, np.float32), np.empty(size, np.float32)
+    known, total = np.empty((longest, 4 * points), np.float32), np.empty(4 * points, np.float32)  # x y z 1, or zeros
     for n in range(first_clip, last_clip):
         for t in range(lengths[n]):
-            for v in range(points):
-                here = present[rows[n] + t, v]
-                for c in range(channels):
-                    known[t, v * channels + c] = values[rows[n] + t, v, c] if here else np.float32(0)
-                    seen[t, v * channels + c] = np.float32(1) if here else np.float32(0)
+            _copy_known(values[rows[n] + t], present[rows[n] + t], known[t])
         for t in range(lengths[n]):
-            total[:], count[:] = 0, 0
+            total[:] = 0
             for near in range(max(t - radius, 0), min(t + radius + 1, lengths[n])):
-                x, one = known[near], seen[near]
-                for i in range(size):
-                    total[i] += x[i]
-                    count[i] += one[i]
-            for v in range(points):
-                if present[rows[n] + t, v]:
-                    for c in range(channels):
-                        values[rows[n] + t, v, c] = total[v * channels + c] / count[v * channels + c]
+                frame = known[near]
+                for i in range(total.size):
+                    total[i] += frame[i]
+            r = rows[n] + t
+            if width == 4 and is_complete(present[r]):
+                target = values.ctypes.data + _POINT_BYTES * points * r
+                for v in range(points):
+                    average_point(total.ctypes.data + _POINT_BYTES * v, target + _POINT_BYTES * v)
+            else:
+                for v in range(points):
+                    if present[r, v]:
+                        for c in range(_XYZ):
+                            values[r, v, c] = total[4 * v + c] / total[4 * v + 3]
+
+
+@njit(inline="always")
+def _copy_known(points, present, out):
+    """Copy one frame to float32 (4 V,): x, y, z, 1, or zeros where missing."""
+    for v in range(present.size):
+        for c in range(_XYZ):
+            out[4 * v + c] = points[v, c] if present[v] else np.float32(0)
+        out[4 * v + 3] = np.float32(1) if present[v] else np.float32(0)
 
 
 def streams_step(streams: Sequence[str], parents: np.ndarray) -> Step:

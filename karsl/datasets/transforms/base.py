@@ -26,11 +26,13 @@ class ClipMeta:
         skeleton: Skeleton of all N clips.
         centered: True if coordinates are relative to an origin on the body (after CenterScale), False if they are image
             coordinates in [0, 1].
+        fps: float64 (N,), frames per second of each clip, NaN where its record has none; None if no record has any.
     """
 
     num_frames: np.ndarray
     skeleton: Skeleton
     centered: bool = False
+    fps: np.ndarray | None = None
 
     @property
     def pivot(self) -> float:
@@ -73,10 +75,12 @@ class DeferredOps(Protocol):
     Attributes:
         skeleton: Current skeleton.
         centered: See `ClipMeta`.
+        fps: See `ClipMeta`.
     """
 
     skeleton: Skeleton
     centered: bool
+    fps: np.ndarray | None
 
     def __len__(self) -> int:
         """Return N."""
@@ -91,15 +95,17 @@ class DeferredOps(Protocol):
 
     def resample(
         self,
-        positions: Sequence[np.ndarray] | np.ndarray,
+        positions: np.ndarray,
         *,
+        lengths: np.ndarray | None = None,
         missing_is_zero: bool = False,
         padding: np.ndarray | None = None,
     ) -> None:
         """Read each clip at frame positions.
 
         Args:
-            positions: float64 (N, L), or N arrays of any lengths; fractions are interpolated.
+            positions: float64 (N, L), or (F,) for clips of several lengths; fractions are interpolated.
+            lengths: int64 (N,), lengths of the clips in (F,).
             missing_is_zero: Interpolate missing points as zeros.
             padding: bool (N, L), positions that are only padding.
         """
@@ -121,6 +127,9 @@ class DeferredOps(Protocol):
 
     def group_anchors(self, origin: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the mean (N, 2) of `origin` points, the mean distance (N,) of two `scale` points, and bool (N,) found."""
+
+    def group_means(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean x and y (N, G, 2) and the number (N, G) of the present points of each group."""
 
     def group_scale(self, part: slice, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return mean (N, 2), radius (N,) and number of present points (N,) of a range of points, for clips `wanted`."""
@@ -154,11 +163,13 @@ class KeypointTransform:
             keep its random numbers.
         transform_id: Number that the random numbers depend on, from `rng_name`. `Pipeline` sets another one for the second
             transform of a name.
+        uses_fps: True if `get_params` uses `meta.fps`, which batches read only then.
         modified_keys: Keys of `results` that the transform may change or add; None means any key. Not inherited.
     """
 
     rng_name: str
     transform_id: int
+    uses_fps = False
     modified_keys: tuple[str, ...] | None = None
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -287,7 +298,8 @@ def clip_meta(results: dict) -> ClipMeta:
     """Return the properties of one clip, N = 1."""
     frames = results["keypoint"].shape[0] if "keypoint" in results else results.get("num_frames", 0)
     skeleton: Any = results.get("skeleton")  # absent where no transform needs it
-    return ClipMeta(np.array([frames]), skeleton, results.get("centered", False))
+    fps = None if results.get("fps") is None else np.array([results["fps"]], np.float64)
+    return ClipMeta(np.array([frames]), skeleton, results.get("centered", False), fps)
 
 
 def identity_affine(n: int, groups: int) -> np.ndarray:
