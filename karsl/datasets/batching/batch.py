@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from karsl.datasets.batching.agreement import find_disagreement, is_checked
 from karsl.datasets.batching.segment import BatchPipeline, BatchSegment, join_segments
 from karsl.datasets.transfer import allocate_shared
 from karsl.errors import ConfigError, KarslError, TransformError, pluralize
@@ -18,6 +19,7 @@ __all__ = [
     "BatchSegment",
     "LazyBatch",
     "allocate_batch",
+    "find_disagreement",
     "join_segments",
     "make_batch",
     "write_batch",
@@ -165,59 +167,59 @@ def make_batch(
         get_sample: Returns the sample at an index, made on its own.
     """
 
-    clips: list[BatchSegment | list[Any]] = []  # made once, for the batch or for its samples
+    made: list[_Clips] = []  # once, for the batch or for its samples
 
-    def make_clips() -> BatchSegment | list[Any]:
-        if not clips:
-            clips.append(_join_singles(make_segment(), pipeline, initial_results, get_sample))
-        return clips[0]
+    def make_clips() -> _Clips:
+        if not made:
+            segment = make_segment()
+            difference = find_disagreement(segment, pipeline, initial_results) if is_checked() else ""
+            if difference:
+                raise RuntimeError(difference)
+            made.append(_join_singles(segment, pipeline, initial_results))
+        return made[0]
 
     def make_segments() -> list[BatchSegment] | None:
-        made = make_clips()
-        return [made] if isinstance(made, BatchSegment) else None
+        clips = make_clips()
+        return [clips.segment] if clips.results is None else None
 
     def make_samples() -> list[Any]:
         try:
-            made = make_clips()
-            return _samples_of(made, pipeline, initial_results, get_sample) if isinstance(made, BatchSegment) else made
+            clips = make_clips()
+            results = clips.results or list(_results_of(clips.segment, initial_results))
         except (KarslError, OSError):
             return [get_sample(index) for index in indices.tolist()]
+        return _finish(results, clips.position, indices, pipeline, get_sample)
 
     return LazyBatch(len(indices), make_segments, make_samples)
 
 
-def _join_singles(
-    segment: BatchSegment,
-    pipeline: Pipeline,
-    initial_results: Callable[[int, np.uint64], dict],
-    get_sample: Callable[[int], Any],
-) -> BatchSegment | list[Any]:
-    """Apply transforms of one clip where they are followed by others, and join the clips again.
+class _Clips(NamedTuple):
+    """N clips, of which a part of the pipeline is done.
 
-    Returns:
-        Clips before the last deferred transforms, or the samples if clips cannot be joined.
+    Attributes:
+        segment: The clips before deferred transforms.
+        position: Number of the first transform after these.
+        results: Results of each clip before that transform, None for a clip that failed; None if the segment is not used up.
     """
-    while segment.pipeline.then is not None:
-        start = len(pipeline.transforms) - len(segment.pipeline.steps) + len(segment.pipeline.deferred)
-        stop = start + len(segment.pipeline.single)
+
+    segment: BatchSegment
+    position: int
+    results: list[dict | None] | None = None
+
+
+def _join_singles(segment: BatchSegment, pipeline: Pipeline, initial_results: Callable[[int, np.uint64], dict]) -> _Clips:
+    """Apply transforms of one clip where they are followed by others, and join the clips again, up to the last ones."""
+    while True:
+        position = len(pipeline.transforms) - len(segment.pipeline.steps) + len(segment.pipeline.deferred)
+        if segment.pipeline.then is None:
+            return _Clips(segment, position)
+        stop = position + len(segment.pipeline.single)
         with pipeline.preserve_globals():
-            results = [_try(pipeline, clip, start, stop) for clip in _results_of(segment, initial_results)]
+            results = [_try(pipeline, clip, position, stop) for clip in _results_of(segment, initial_results)]
         joined = segment.joined(results) if all(clip is not None for clip in results) else None
         if joined is None:
-            return _finish(results, stop, segment, pipeline, get_sample)
+            return _Clips(segment, stop, results)
         segment = joined
-    return segment
-
-
-def _samples_of(
-    segment: BatchSegment,
-    pipeline: Pipeline,
-    initial_results: Callable[[int, np.uint64], dict],
-    get_sample: Callable[[int], Any],
-) -> list[Any]:
-    """Apply deferred transforms to all clips and the others to each."""
-    start = len(pipeline.transforms) - len(segment.pipeline.steps) + len(segment.pipeline.deferred)
-    return _finish(_results_of(segment, initial_results), start, segment, pipeline, get_sample)
 
 
 def _results_of(segment: BatchSegment, initial_results: Callable[[int, np.uint64], dict]) -> Iterator[dict]:
@@ -227,10 +229,10 @@ def _results_of(segment: BatchSegment, initial_results: Callable[[int, np.uint64
     scores = np.where(mask, points[..., -1], np.float32(0))
     ends = np.concatenate([[0], np.cumsum(batch.num_frames)])
     for n, index in enumerate(segment.sample_idx.tolist()):
-        frames = slice(ends[n], ends[n + 1])
+        frames, key = slice(ends[n], ends[n + 1]), segment.rng_keys[n]
         yield {
-            **(initial_results(index, segment.rng_keys[n]) if segment.results is None else segment.results[n]),
-            "sample_key": segment.rng_keys[n],
+            **(initial_results(index, key) if segment.results is None else segment.results[n]),
+            "sample_key": key,
             **batch.metadata(n),
             "keypoint": points[frames, :, :-1],
             "keypoint_score": scores[frames],
@@ -238,30 +240,30 @@ def _results_of(segment: BatchSegment, initial_results: Callable[[int, np.uint64
         }
 
 
-def _try(pipeline: Pipeline, clip: dict, start: int, stop: int | None = None) -> Any:
+def _try(pipeline: Pipeline, clip: dict, position: int, stop: int | None = None) -> Any:
     """Apply transforms; None if one fails or returns None."""
     try:
-        return pipeline(clip, start, stop)
+        return pipeline(clip, position, stop)
     except TransformError:
         return None
 
 
 def _finish(
-    results: Iterable[dict | None],
-    start: int,
-    segment: BatchSegment,
+    results: Sequence[dict | None],
+    position: int,
+    indices: np.ndarray,
     pipeline: Pipeline,
     get_sample: Callable[[int], Any],
 ) -> list[Any]:
-    """Apply the transforms from number `start` on to each clip.
+    """Apply the transforms from number `position` on to each clip.
 
     If a transform fails or returns None, making the sample on its own raises the error again, or replaces the clip where
     allowed.
     """
     samples = []
     with pipeline.preserve_globals():
-        for clip, index in zip(results, segment.sample_idx.tolist(), strict=True):
-            sample = None if clip is None else _try(pipeline, clip, start)
+        for clip, index in zip(results, indices.tolist(), strict=True):
+            sample = None if clip is None else _try(pipeline, clip, position)
             samples.append(get_sample(index) if sample is None else sample)
     return samples
 

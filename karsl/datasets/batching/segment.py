@@ -189,13 +189,15 @@ class BatchSegment:
     @cached_property
     def deferred(self) -> DeferredBatch:
         """The clips with every deferred transform recorded."""
-        if self.results is None:
-            uses_fps = any(step.uses_fps for step in self.pipeline.deferred)
-            fps = self.read_fps() if uses_fps and self.read_fps is not None else None
-            batch = DeferredBatch(self.frames, self.skeleton, fps=fps)
-        else:
-            batch = DeferredBatch.from_results(self.frames, self.results)
-        return self.pipeline.defer(batch, self.rng_keys)
+        return self.record(self.pipeline)
+
+    def record(self, pipeline: BatchPipeline) -> DeferredBatch:
+        """Return the clips with the deferred transforms of a pipeline recorded."""
+        if self.results is not None:
+            return pipeline.defer(DeferredBatch.from_results(self.frames, self.results), self.rng_keys)
+        uses_fps = self.read_fps is not None and any(step.uses_fps for step in pipeline.deferred)
+        fps = self.read_fps() if uses_fps else None  # type: ignore[misc]  # it is not None
+        return pipeline.defer(DeferredBatch(self.frames, self.skeleton, fps=fps), self.rng_keys)
 
     def __len__(self) -> int:
         return len(self.rng_keys)
