@@ -20,7 +20,7 @@ ROOT = Path(karsl.__file__).parent
 # a new one may use. A new module that a named one, or another new one, imports gets its own place below that.
 ORDER: dict[str, str] = {
     "": (
-        "version errors discovery | registry checks progress schema | __init__ | skeletons | io | pack webdataset |"
+        "version errors discovery plugins | registry checks progress schema | __init__ | skeletons | io | pack webdataset |"
         " formats | audit extract | datasets | models engine evaluation visualization profiling ray testing |"
         " inference | cli | __main__"
     ),

@@ -32,7 +32,9 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     from karsl.formats import FORMATS
+    from karsl.plugins import load_plugins
 
+    load_plugins()
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = _DESCRIPTION
     parser.epilog = f"{format_table()}\n\n{_EXAMPLES}"

@@ -15,6 +15,7 @@ from karsl.io.clip import to_float16
 from karsl.io.file_index import Progress
 from karsl.io.file_list import has_file
 from karsl.io.sources import ClipSource, describe_points, dropped_points, read_checked, remap_clip
+from karsl.plugins import load_plugins
 from karsl.skeletons import Skeleton, get_skeleton
 
 SUPPORTS_ALL = frozenset({"z", "score", "mask"})
@@ -71,7 +72,8 @@ def register_format(name: str, **fields: Any) -> Callable[[Callable[..., ClipSou
 
     A reader is called as `reader(path, skeleton=, trusted=, label_table=, progress=, missing=)` and ignores what it does not
     use. Clips that cannot be read are `problems` of its source, which `open_clips` raises or leaves out.
-    Modules of `karsl.formats` are imported with the package. Import other modules with `--import`.
+    Modules of `karsl.formats` are imported with the package. Import other modules with `--import`, or install them as a
+    plugin, see `karsl.plugins`.
 
     Args:
         name: Name of the format.
@@ -109,6 +111,7 @@ def get_format(name: str) -> Format:
         >>> get_format("karsl").name
         'karsl'
     """
+    load_plugins()
     if name in FORMATS:
         return FORMATS[name]
     hint = did_you_mean(name, FORMATS, f"formats are {', '.join(FORMATS)}")
@@ -121,6 +124,7 @@ def detect_format(path: Path) -> Format:
     Raises:
         ConfigError: If no format detects it.
     """
+    load_plugins()
     for candidate in FORMATS.values():
         if candidate.detect(path):
             return candidate
@@ -130,6 +134,7 @@ def detect_format(path: Path) -> Format:
 
 def writable_formats() -> tuple[str, ...]:
     """Return the names of the formats that can be written."""
+    load_plugins()
     return tuple(f.name for f in FORMATS.values() if f.writer)
 
 
