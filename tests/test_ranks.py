@@ -25,8 +25,8 @@ ORDER: dict[str, str] = {
         " inference | cli | __main__"
     ),
     "datasets": (
-        "rng transfer collate index splits | state records transforms | batching pipeline | tree | order keypoint_dataset |"
-        " karsl combine streaming | * | __init__"
+        "rng transfer collate index splits | state records transforms table | batching pipeline | tree |"
+        " order keypoint_dataset | karsl combine streaming | * | __init__"
     ),
     "datasets.index": "codec indices | reader | writer fingerprint | record_list | cache | __init__",
     "datasets.batching": "plan simd | kernel | frames | deferred | segment | batch | __init__",
