@@ -99,7 +99,7 @@ OPTIONAL = {
         "onnx",
         "onnxruntime",
     ),
-    *("imageio_ffmpeg", "h5py", "IPython", "cv2", "hypothesis", "pandas", "tensorboard"),
+    *("imageio_ffmpeg", "h5py", "rerun", "IPython", "cv2", "hypothesis", "pandas", "tensorboard"),
     "karsl.datasets.batching",  # numba
     "karsl.extract.torch_network",  # torch, two seconds per process
     "karsl.visualization.clip_sheets",  # Pillow

@@ -62,7 +62,7 @@ def format_table() -> str:
 
     lines = ["formats (r read, w written):"]
     for entry in FORMATS.values():
-        access = "rw" if entry.writer else "r-"
+        access = f"{'r' if entry.reader else '-'}{'w' if entry.writer else '-'}"
         extra = f"; needs karsl[{entry.extra}]" if entry.extra else ""
         lines += [
             f"  {entry.name:15} {access}  {entry.description}",

@@ -21,6 +21,8 @@ from karsl.skeletons import Skeleton, get_skeleton
 SUPPORTS_ALL = frozenset({"z", "score", "mask"})
 """`Format.supports` of a format that stores every coordinate, every score and which points are missing."""
 
+Writer = Callable[[Path, "ConversionJob"], None]
+
 
 @dataclass(frozen=True)
 class Format:
@@ -30,7 +32,7 @@ class Format:
         name: Name for `--to` and `--from`.
         description: Layout of the files, in a few words.
         cannot_store: Information that writing loses; for a read-only format, the content that is read.
-        reader: Opens a path as a `ClipSource`.
+        reader: Opens a path as a `ClipSource`. None for a write-only format.
         detect: Returns True if a path may be of this format. Looks at names and first bytes only.
         priority: Rank in detection. Formats with a lower number are tried first.
         writer: Writes all clips of a `ConversionJob` to a path. None for a read-only format.
@@ -48,10 +50,10 @@ class Format:
     name: str
     description: str
     cannot_store: str
-    reader: Callable[..., ClipSource]
+    reader: Callable[..., ClipSource] | None
     detect: Callable[[Path], bool] = lambda path: False
     priority: int = 1000
-    writer: Callable[[Path, ConversionJob], None] | None = None
+    writer: Writer | None = None
     is_file: bool = False
     skeleton: str | None = None
     supports: frozenset[str] = frozenset({"z", "score"})
@@ -89,16 +91,40 @@ def register_format(name: str, **fields: Any) -> Callable[[Callable[..., ClipSou
         >>> FORMATS.pop("doc-example").reader is open_example
         True
     """
-    if name in FORMATS:
-        raise ConfigError(f"format {name!r} is already registered; choose another name")
+    _check_name(name)
 
     def register(reader: Callable[..., ClipSource]) -> Callable[..., ClipSource]:
-        formats = [*FORMATS.values(), Format(name, reader=reader, **fields)]
-        FORMATS.clear()
-        FORMATS.update((f.name, f) for f in sorted(formats, key=lambda f: (f.priority, f.name)))
+        _add(Format(name, reader=reader, **fields))
         return reader
 
     return register
+
+
+def register_writer(name: str, **fields: Any) -> Callable[[Writer], Writer]:
+    """Register the decorated writer as a write-only format, see `register_format`.
+
+    Raises:
+        ConfigError: If the name is already registered.
+    """
+    _check_name(name)
+
+    def register(writer: Writer) -> Writer:
+        _add(Format(name, reader=None, writer=writer, **fields))
+        return writer
+
+    return register
+
+
+def _check_name(name: str) -> None:
+    if name in FORMATS:
+        raise ConfigError(f"format {name!r} is already registered; choose another name")
+
+
+def _add(added: Format) -> None:
+    """Add a format; `FORMATS` stays in order of detection."""
+    formats = sorted([*FORMATS.values(), added], key=lambda f: (f.priority, f.name))
+    FORMATS.clear()
+    FORMATS.update((f.name, f) for f in formats)
 
 
 def get_format(name: str) -> Format:

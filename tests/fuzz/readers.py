@@ -377,7 +377,11 @@ _DATASETS = (
     Reader("server", make_answers, read_answers, damage=damage_answer),
 )
 _FORMATS = (
-    *(Reader(name, partial(make_format, name), partial(read_format, name)) for name, form in FORMATS.items() if form.writer),
+    *(
+        Reader(name, partial(make_format, name), partial(read_format, name))
+        for name, form in FORMATS.items()
+        if form.writer and form.reader
+    ),
     Reader("asl-app", make_asl_app, partial(read_format, "asl-app")),
     Reader("arrays", make_arrays, read_arrays),
     Reader("msl150", make_msl, partial(read_format, "msl150")),
