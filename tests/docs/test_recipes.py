@@ -1,7 +1,7 @@
 """Every command of a recipe page runs on a tiny corpus in the real layout, in the order of the page.
 
-Networks are replaced by an extractor that derives points from the brightness of a frame, and a command that trains stops before
-its first iteration: the dataset, the split, the model and the loaders are made.
+Networks are replaced by an extractor that derives points from the brightness of a frame, and a command that trains stops
+before its first iteration: the dataset, the split, the model and the loaders are made.
 """
 
 from __future__ import annotations
