@@ -23,11 +23,7 @@ from tests.docs.recipe_files import CORPORA
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-ADDED = {
-    "extract": ["--workers", "0"],
-    "pack": ["--workers", "0"],
-    "train": ["--cfg-options", "train_dataloader.num_workers=0"],
-}
+ADDED = {"extract": ["--workers", "0"], "pack": ["--workers", "0"]}
 EXPECTED = {  # signers, splits and classes that the records of the first result have
     "karsl": ({"01", "02", "03"}, {"train", "test"}, 2),
     "autsl": ({"0", "1", "2", "3"}, {"train", "val", "test"}, 2),
