@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from xxhash import xxh3_64_hexdigest, xxh3_64_intdigest
 
 from karsl.formats import open_clips
 from karsl.pack.edit import remove_clips
@@ -77,3 +78,20 @@ def test_headers_are_as_specified(pack):
         assert head[:8] == b"\x93NUMPY\x01\x00"
         assert (10 + int.from_bytes(head[8:10], "little")) % 64 == 0
         assert np.load(path, mmap_mode="r").flags.f_contiguous is path.name.startswith("clips")
+
+
+def test_checksums_and_partitions_are_as_specified(pack):
+    manifest = json.loads((pack / "manifest.json").read_text(encoding="utf-8"))
+    own = manifest.pop("xxh3")
+    assert own == xxh3_64_hexdigest(json.dumps(manifest, sort_keys=True, separators=(",", ":")))
+    for shard in manifest["shards"]:
+        for name, entry in shard["files"].items():
+            content = (pack / name).read_bytes()
+            assert entry == {"bytes": len(content), "xxh3": xxh3_64_hexdigest(content)}
+        frames, presence, clips = (np.load(pack / name) for name in shard["files"])
+        assert (len(clips), len(frames)) == (shard["num_clips"], shard["num_frames"])
+        starts = np.cumsum(clips[:, 1]) - clips[:, 1]
+        np.testing.assert_array_equal(clips[:, 0], starts)
+        for start, length, checksum in clips.tolist():
+            rows = slice(start, start + length)
+            assert xxh3_64_intdigest(frames[rows].tobytes() + presence[rows].tobytes()) == checksum
