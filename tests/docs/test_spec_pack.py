@@ -83,7 +83,7 @@ def test_headers_are_as_specified(pack):
 def test_checksums_and_partitions_are_as_specified(pack):
     manifest = json.loads((pack / "manifest.json").read_text(encoding="utf-8"))
     own = manifest.pop("xxh3")
-    assert own == xxh3_64_hexdigest(json.dumps(manifest, sort_keys=True, separators=(",", ":")))
+    assert own == xxh3_64_hexdigest(json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode())
     for shard in manifest["shards"]:
         for name, entry in shard["files"].items():
             content = (pack / name).read_bytes()
