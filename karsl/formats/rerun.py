@@ -38,7 +38,7 @@ def _require_rerun() -> Any:
     "rrd",
     description="<class>/<clip>.rrd, recordings that Rerun's viewer shows in 3-D; write-only",
     cannot_store="scores; they cannot be read back",
-    priority=900,  # never detected; listed before formats of plugins
+    priority=990,  # never detected; listed before formats of plugins
     supports=SUPPORTS_ALL - {"score"},
     extra="rerun",
 )
