@@ -14,7 +14,7 @@ from PIL import Image
 from karsl.formats import convert
 from karsl.io.sources import FunctionSource
 from karsl.skeletons import get_skeleton
-from tests.formats.test_lsfb import write_folder
+from tests.formats.lsfb_files import write_folder
 
 FRAMES = 4
 

@@ -1,10 +1,9 @@
-"""Tars of LSFB: several arrays per sample."""
+"""LSFB: the folder of isolated signs, and tars with several arrays per sample."""
 
 from __future__ import annotations
 
 import gzip
 import io
-import json
 import tarfile
 
 import numpy as np
@@ -12,8 +11,7 @@ import pytest
 
 from karsl.errors import AnnotationError, DataErrors
 from karsl.formats import detect_format, open_clips
-
-POINTS = {"pose": 33, "face": 478, "left_hand": 21, "right_hand": 21}
+from tests.formats.lsfb_files import POINTS, write_folder
 
 
 def write(path, samples):
@@ -77,26 +75,6 @@ def test_a_sample_without_a_word_and_a_compressed_tar_are_errors(tmp_path):
     path.write_bytes(gzip.compress(path.read_bytes()))
     with pytest.raises(AnnotationError, match="compressed tar cannot be read one by one; unpack it with 'gzip -d'"):
         open_clips(path)
-
-
-def write_folder(root, clips, *, groups=POINTS, poses="poses", splits=True):
-    """Write LSFB's folder of clips `(id, sign, signer, frames)`, as version 2 of the corpus has it."""
-    rows = ["id,sign,signer,start,end", *(f"{name},{sign},{signer},0,900" for name, sign, signer, _ in clips)]
-    (root / "metadata" / "splits").mkdir(parents=True)
-    (root / "instances.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    signs = list(dict.fromkeys(sign for _, sign, _, _ in clips))
-    numbers = ["sign,class", *(f"{sign},{len(signs) - 1 - n}" for n, sign in enumerate(signs))]
-    (root / "metadata" / "sign_to_index.csv").write_text("\n".join(numbers) + "\n", encoding="utf-8")
-    for group in groups:
-        (root / poses / group).mkdir(parents=True)
-    for number, (name, _, _, frames) in enumerate(clips):
-        for group in groups:
-            np.save(root / poses / group / f"{name}.npy", np.full((frames, groups[group], 3), 0.25 + number / 8))
-    if splits:
-        names = [name for name, _, _, _ in clips]
-        for split, part in {"train": names[:-1], "test": names[-1:], "fold_0": names, "mini_sample": names}.items():
-            (root / "metadata" / "splits" / f"{split}.json").write_text(json.dumps(part))
-    return root
 
 
 CLIPS = [("CLSFBI0103A_S001_B_10_20", "MERCI", "S001", 3), ("CLSFBI0104A_S002_B_5_9", "AMI", "S002", 2)]
