@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import yaml  # required by MMEngine
 from mmengine.config import Config
 from mmengine.config import config as mmengine_config
 from mmengine.fileio.handlers import yaml_handler
@@ -21,6 +20,7 @@ from karsl.engine.config.errors import check_keys, check_loader, runner_keys
 from karsl.engine.config.loaders import check_loaders
 from karsl.engine.config.tree import LOADERS, dataset_configs, mappings, user_keys
 from karsl.errors import ConfigError, DatasetNotFoundError, did_you_mean
+from karsl.io.yaml_files import PlainLoader
 
 _SUFFIXES = (".py", ".json", ".yaml", ".yml")
 _WORK_DIRS = Path("work_dirs")
@@ -296,9 +296,10 @@ def patch_mmengine() -> Iterator[None]:
     - `from karsl.configs.NAME import *` in `read_base()` finds shipped configs. MMEngine up to 0.10.7, the latest release,
       locates packages with pkg_resources, which setuptools 82 removed, and its fork looks inside the package. A version of
       MMEngine that uses importlib, and an installed karsl, make this unnecessary.
-    - YAML is data: MMEngine's loader would run a function that a tag such as `!!python/object/apply` names.
+    - YAML is data: MMEngine's loader would run a function that a tag such as `!!python/object/apply` names, and go through
+      lists that aliases multiply without end.
     """
-    changes = ((mmengine_config, "get_installed_path", _installed_path), (yaml_handler, "Loader", yaml.SafeLoader))
+    changes = ((mmengine_config, "get_installed_path", _installed_path), (yaml_handler, "Loader", PlainLoader))
     originals = [getattr(module, name) for module, name, _ in changes]
     for module, name, value in changes:
         setattr(module, name, value)
