@@ -6,19 +6,25 @@ from typing import Any
 
 import yaml  # required by MMEngine
 
-_MAX_VALUES = 10_000_000
+_MAX_VALUES, _MAX_DEPTH = 10_000_000, 100
 
 
 class PlainLoader(yaml.SafeLoader):
-    """Loader of plain data whose aliases may not multiply to more than ten million values.
+    """Loader of plain data whose aliases may not multiply to more than ten million values, and brackets to 100 levels.
 
     Raises:
-        YAMLError: If the text is not YAML, has a tag of another type, or describes too many values.
+        YAMLError: If the text is not YAML, has a tag of another type, describes too many values, or nests too deeply.
 
     Example:
         >>> yaml.load("a: &x [1, 2]\\nb: *x", PlainLoader)
         {'a': [1, 2], 'b': [1, 2]}
     """
+
+    def fetch_flow_collection_start(self, token_class: Any) -> None:
+        """Read an opening bracket; the time of the parser grows with the square of their number."""
+        if self.flow_level >= _MAX_DEPTH:
+            raise yaml.YAMLError(f"brackets nest deeper than {_MAX_DEPTH} levels")
+        super().fetch_flow_collection_start(token_class)
 
     def compose_document(self) -> Any:
         """Compose the nodes of a document, and check their number."""

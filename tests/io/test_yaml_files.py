@@ -31,6 +31,12 @@ def test_values_without_end_are_an_error(text):
         load_yaml(text)
 
 
+def test_brackets_without_end_are_an_error():
+    assert load_yaml("[" * 99 + "]" * 99)
+    with pytest.raises(yaml.YAMLError, match="brackets nest deeper than 100 levels"):
+        load_yaml("a: " + "[" * 100_000)
+
+
 def test_a_config_of_values_without_end_is_one_sentence(tmp_path):
     (tmp_path / "laughs.yaml").write_text(laughs(12))
     with pytest.raises(ConfigError, match="laughs.yaml': YAMLError: aliases stand for more"):
