@@ -40,8 +40,8 @@ ORDER: dict[str, str] = {
         " * | __init__"
     ),
     "io": (
-        "clip layout_config atomic cache_folder lru labels shared_file paced_reader addresses file_list missing video |"
-        " http | remote | npy | npz readahead hashing annotations | remote_cache | array_layout torch_zip hdf5 |"
+        "clip layout_config atomic cache_folder lru labels shared_file paced_reader addresses file_list missing yaml_files |"
+        " video http | remote | npy | npz readahead hashing annotations | remote_cache | array_layout torch_zip hdf5 |"
         " rows torch_files pack_reader |"
         " array_files file_index | reader | sources | __init__"
     ),

@@ -20,6 +20,7 @@ from mmengine.logging import print_log
 from karsl.datasets.splits import read_split
 from karsl.errors import AnnotationError, AnnotationTypeError, ConfigError, DatasetNotFoundError, did_you_mean, pluralize
 from karsl.io.annotations import check_class_count, check_pack_version, join_folder, shorten, split_annotation
+from karsl.io.yaml_files import load_yaml
 from karsl.schema import parse_json, whole_number
 
 INDEX_COLUMNS = {
@@ -33,7 +34,7 @@ INDEX_COLUMNS = {
     "raw": "category",
 }
 """Record keys that are stored as columns too, with their dtype."""
-_PARSERS = {".json": parse_json, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}  # none of them can run code
+_PARSERS = {".json": parse_json, ".yaml": load_yaml, ".yml": load_yaml}  # none of them can run code
 _MAX_LISTED = 8
 _MAX_VALUES = 10_000_000
 _NAME_KEYS = ("skeleton", "dataset_name")  # always names, even if a file of that name exists
