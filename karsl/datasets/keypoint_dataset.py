@@ -40,7 +40,8 @@ from karsl.datasets.records import (
 )
 from karsl.datasets.rng import CounterRNG, hash_name
 from karsl.datasets.state import EpochState, SkipCounter, ensure_initialized
-from karsl.errors import AnnotationError, ConfigError, DataErrors, TransformError, pluralize
+from karsl.datasets.table import make_table
+from karsl.errors import AnnotationError, ConfigError, DataErrors, TransformError, missing_extra, pluralize
 from karsl.formats.arrays import scan_arrays
 from karsl.io.annotations import check_records
 from karsl.io.array_layout import ArrayLayout
@@ -336,6 +337,33 @@ class KeypointDataset(BaseDataset):
         return self.index.column(name)
 
     @force_full_init
+    def to_arrow(self, columns: Sequence[str] | None = None) -> Any:
+        """Return the records as `pyarrow.Table`, one row per record, with the name of the class as `gloss`.
+
+        Args:
+            columns: Columns to return. None returns every key of the records. Columns of the index, such as `label` and
+                `num_frames`, are read without decoding records.
+
+        Raises:
+            ConfigError: If no record has one of the columns.
+            MissingExtraError: If pyarrow is not installed.
+        """
+        classes = self._metainfo.get("classes")
+        return make_table(self._stored_records, classes if isinstance(classes, (list, tuple)) else (), columns)
+
+    def to_pandas(self, columns: Sequence[str] | None = None) -> Any:
+        """Return the records as `pandas.DataFrame`, see `to_arrow`.
+
+        Raises:
+            MissingExtraError: If pandas or pyarrow is not installed.
+        """
+        try:
+            import pandas  # noqa: F401 - used by pyarrow
+        except ImportError:
+            raise missing_extra("pandas", "pandas") from None
+        return self.to_arrow(columns).to_pandas()
+
+    @force_full_init
     def get_data_info(self, idx: int) -> dict:
         """Return a private copy of one record, with `sample_idx`. IndexError if `idx` is not in [-n, n)."""
         try:
@@ -449,11 +477,11 @@ class KeypointDataset(BaseDataset):
         """Return the record at `idx` after the pipeline, None if the pipeline returns None."""
         return self.pipeline(self.initial_results(idx))
 
-    def initial_results(self, index: int) -> dict:
-        """Return the input of the pipeline: the record, the random key of the sample, the skeleton."""
+    def initial_results(self, index: int, rng_key: np.uint64 | None = None) -> dict:
+        """Return the input of the pipeline: the record, a random key, by default that of the sample, the skeleton."""
         results = self.get_data_info(index)
         if getattr(self.pipeline, "transforms", True):
-            results["sample_key"] = self._epoch_state.key(results["sample_idx"])
+            results["sample_key"] = self._epoch_state.key(results["sample_idx"]) if rng_key is None else rng_key
             if self.skeleton is not None:
                 results["skeleton"] = self.skeleton
             if self.layout is not None:
@@ -462,7 +490,7 @@ class KeypointDataset(BaseDataset):
 
     def get_sample(self, idx: int, *, rng_key: np.uint64) -> Any:
         """Return the record at `idx` after the pipeline, augmented by a random key other than its own."""
-        return self.pipeline({**self.initial_results(idx), "sample_key": rng_key})
+        return self.pipeline({**self.initial_results(idx, rng_key), "sample_key": rng_key})
 
     @force_full_init
     def stages(self, idx: int) -> list[tuple[str, Any]]:
