@@ -43,7 +43,6 @@ _DEFAULT_CLIPS, _PAGE_CLIPS = 12, 100
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add options, named as in MMEngine's browse_dataset if they have the same meaning."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument(
         "source", metavar="SOURCE", help="config, or a folder or file of clips: data root, pack, .npz, .npy, .pose, ..."

@@ -33,7 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     from karsl.formats import FORMATS
 
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = _DESCRIPTION
     parser.epilog = f"{format_table()}\n\n{_EXAMPLES}"
     parser.add_argument("source", metavar="SRC", type=Path, help="file or folder to read")

@@ -43,7 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.usage = "karsl extract SOURCE OUT [options] | karsl extract --fetch-models"
     parser.description = _DESCRIPTION
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
     parser.add_argument(
         "paths", type=Path, nargs="*", metavar="SOURCE OUT", help="video, folder or .csv list; folder to write"

@@ -17,7 +17,6 @@ EPILOG = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument("files", nargs="+", type=Path, metavar="SCORES", help="score files of the same clips, one per model")
     parser.add_argument("--weights", nargs="+", type=float, metavar="W", help="one weight per file (default: equal weights)")

@@ -31,7 +31,6 @@ _RATE_FRAMES = 30  # over which the frame rate on the page is averaged
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = _DESCRIPTION
     add_model(parser)
     parser.add_argument(

@@ -28,6 +28,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+from karsl.cli.formatter import HelpFormatter
 from karsl.errors import DISK_FULL, SHARED_MEMORY_REMEDY, KarslError, TransformError, did_you_mean, first_line
 from karsl.version import __version__
 
@@ -64,10 +65,10 @@ UNREADABLE = ("CorruptRecordError", "FileNotFoundError")
 
 
 class Parser(argparse.ArgumentParser):
-    """`ArgumentParser` without abbreviations, with one-line errors, suggestions and exit status 2."""
+    """`ArgumentParser` without abbreviations, with `HelpFormatter`, one-line errors, suggestions and exit status 2."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"allow_abbrev": False, **kwargs})
+        super().__init__(**{"allow_abbrev": False, "formatter_class": HelpFormatter, **kwargs})
 
     @property
     def option_strings(self) -> list[str]:
@@ -133,7 +134,6 @@ def _top(words: list[str]) -> int:
         prog="karsl",
         usage="karsl [-h] [--version] COMMAND ...",
         description="A dataset toolkit for sign-language keypoints.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="commands:\n"
         + "\n".join(f"  {name:{width}}  {_module(name).SUMMARY}" for name in COMMANDS)
         + "\n\n'karsl COMMAND --help' lists the options of a command.",

@@ -38,7 +38,6 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     parser.add_argument("action", choices=("make", "show", "verify"), help="see above")
     parser.add_argument(
