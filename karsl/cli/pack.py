@@ -48,7 +48,9 @@ _MAX_WORKERS = 8
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.usage = (
-        "karsl pack SOURCE PACK [options]\n       karsl pack --verify PACK\n       karsl pack PACK --remove CLIP_ID [CLIP_ID ...]"
+        "karsl pack SOURCE PACK [options]\n"
+        "       karsl pack --verify PACK\n"
+        "       karsl pack PACK --remove CLIP_ID [CLIP_ID ...]"
     )
     parser.description = _DESCRIPTION
     parser.epilog = EPILOG

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 
 import pytest
@@ -47,8 +46,8 @@ def test_a_long_command_is_continued_with_a_backslash_and_is_the_same_command():
     assert shlex.split(text.replace("\\\n", "")) == shlex.split(command)
 
 
-def test_the_examples_of_a_command_name_its_options(capsys, monkeypatch):
+def test_an_option_and_its_value_stay_on_one_line(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     main(["pack", "--help"])
     text = capsys.readouterr().out
-    assert re.search(r"^  karsl pack clips\.pkl packed/clips --trust-pickle clips\.pkl \\\n    --source-skeleton coco_17\n", text, re.M)
+    assert "  karsl pack clips.pkl packed/clips --trust-pickle clips.pkl \\\n    --source-skeleton coco_17\n" in text
