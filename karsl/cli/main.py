@@ -37,7 +37,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = (
     *("extract", "prepare", "audit", "splits", "pack", "convert", "skeletons"),
     *("train", "test", "loso", "report", "fuse", "predict", "live", "export", "info"),
-    *("browse", "memory", "bench", "demo"),
+    *("browse", "memory", "bench", "demo", "doctor", "completion"),
 )
 """One module per command, in the order of `karsl --help`."""
 
