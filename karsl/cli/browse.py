@@ -22,7 +22,7 @@ from karsl.cli.options import (
     missing_points,
     suggest_data_root,
 )
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, pluralize
 
 SUMMARY = "show raw and transformed clips as a page, contact sheets or animations, or serve them on this machine"
 
@@ -266,7 +266,7 @@ def _serve(args: argparse.Namespace, dataset: Any, clip_filter: Any) -> int:
     with ClipServer(state, args.port) as server:
         previous = signal.signal(signal.SIGTERM, _interrupt)
         try:
-            print(f"{len(state)} clips at {server.url} (Ctrl-C stops)", flush=True)
+            print(f"{pluralize(len(state), 'clip')} at {server.url} (Ctrl-C stops)", flush=True)
             if not args.not_show and has_display():
                 webbrowser.open(server.url)
             server.serve_forever(poll_interval=0.2)

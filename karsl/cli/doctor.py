@@ -136,6 +136,8 @@ def check_environment() -> Iterator[Check]:
 def _guarded(group: str, name: str, check: Callable[[], tuple[str, str]]) -> Check:
     try:
         return Check(group, name, *check())
+    except ModuleNotFoundError as error:
+        return Check(group, name, "not checked", f"{error.name} is not installed")
     except Exception as error:  # of any class: a library that does not import is what the report is for
         return Check(group, name, "failed", f"{type(error).__name__}: {first_line(error)}")
 

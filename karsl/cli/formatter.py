@@ -50,8 +50,9 @@ def _fit_table(lines: list[str], width: int) -> Iterator[str]:
     start = max((row.start("right") for row in rows if row), default=0)
     for line, row in zip(lines, rows, strict=True):
         left, right = (row["left"], row["right"]) if row else (line, "")
-        if start > _NARROW and len(left) - len(left.lstrip()) == start:  # a row of the second column alone
-            yield from textwrap.wrap(left.strip(), width, initial_indent=_UNDER, subsequent_indent=_UNDER)
+        if start and len(left) - len(left.lstrip()) == start:  # a row of the second column alone
+            indent = _UNDER if start > _NARROW else " " * start
+            yield from textwrap.wrap(left.strip(), width, initial_indent=indent, subsequent_indent=indent)
         elif start > _NARROW or not row:
             yield from _wrap_command(left, width)
             yield from textwrap.wrap(right, width, initial_indent=_UNDER, subsequent_indent=_UNDER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, pluralize
 
 SUMMARY = "combine score files of several models, such as joint, bone and motion streams"
 EPILOG = """examples:
@@ -59,7 +59,7 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("--weights and --search exclude each other; remove one")
     if args.search and len(args.search) != len(args.files):
         raise ConfigError(
-            f"--search has {len(args.search)} score files of validation clips for {len(args.files)} models; "
+            f"--search has {len(args.search)} score files of validation clips for {pluralize(len(args.files), 'model')}; "
             "give one per model"
         )
 

@@ -237,7 +237,7 @@ def _k_fold(corpus: _Corpus, protocol: Protocol) -> Iterator[tuple[str, Parts]]:
         groups = corpus.groups(clips, protocol.by)
         if len(groups) < protocol.folds:
             raise ConfigError(
-                f"{protocol.folds} folds of {pluralize(len(groups), protocol.by)}; lower folds to {len(groups)}"
+                f"{pluralize(protocol.folds, 'fold')} of {pluralize(len(groups), protocol.by)}; lower folds to {len(groups)}"
             )
         order = {value: rank for rank, value in enumerate(_shuffled(list(groups), protocol.seed))}
         for value in sorted(groups, key=lambda value: (-len(groups[value]), order[value])):

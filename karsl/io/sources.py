@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from karsl.errors import CorruptRecordError
+from karsl.errors import CorruptRecordError, pluralize
 from karsl.io.annotations import LOCATOR_KEYS, join_folder
 from karsl.io.array_layout import ArrayLayout
 from karsl.io.clip import value_problem
@@ -230,7 +230,9 @@ def read_checked(source: ClipSource, record: dict) -> np.ndarray:
     """
     clip, where = source.read(record), f"clip {record['clip_id']!r}"
     if len(clip) != record["num_frames"] or not len(clip):
-        raise CorruptRecordError(f"{where} has {len(clip)} frames, its record {record['num_frames']}; index it again")
+        raise CorruptRecordError(
+            f"{where} has {pluralize(len(clip), 'frame')}, its record {record['num_frames']}; index it again"
+        )
     problem = value_problem(clip)
     if problem:
         raise CorruptRecordError(f"{where} {problem}; export it again")

@@ -70,11 +70,12 @@ def test_two_engines_are_a_mistake(monkeypatch):
     assert report()["engine"].advice.startswith("these write the same files")
 
 
-def test_a_library_that_cannot_be_imported_is_a_line_and_the_others_follow(monkeypatch):
+def test_a_library_that_is_absent_or_broken_is_a_line_and_the_others_follow(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr("karsl.datasets.batching.uncompiled_reason", lambda: 1 // 0)
     found = report()
-    assert found["GPU"].value == "failed"
-    assert "torch" in found["GPU"].advice
+    assert (found["GPU"].value, found["GPU"].advice) == ("not checked", "torch is not installed")
+    assert (found["compiled pass"].value, found["compiled pass"].advice[:17]) == ("failed", "ZeroDivisionError")
     assert found["cache folder"].value != "failed"
 
 

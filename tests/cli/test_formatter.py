@@ -31,7 +31,8 @@ def test_a_table_that_fits_is_kept():
 
 
 def test_a_long_second_column_is_wrapped_in_its_column():
-    assert fitted("  a    first one\n  bcd  second", 13) == "  a    first\n       one\n  bcd  second"
+    text = "  a    first one\n       and more\n  bcd  second"
+    assert fitted(text, 13) == "  a    first\n       one\n       and\n       more\n  bcd  second"
 
 
 def test_a_second_column_without_room_stands_below_the_first():

@@ -106,7 +106,9 @@ def check_start(out: str, log: Path) -> None:
     assert str(log) in start
     assert len(start.splitlines()) <= 40
     text = log.read_text(encoding="utf-8")
-    assert [word for word in ("PyTorch compiling details", "train_dataloader = dict(", "before_train_epoch:") if word not in text] == []
+    assert [
+        word for word in ("PyTorch compiling details", "train_dataloader = dict(", "before_train_epoch:") if word not in text
+    ] == []
 
 
 def test_two_processes_on_cpu_train_together_and_test_as_one(config, tmp_path, capsys):

@@ -21,7 +21,7 @@ from karsl.datasets.batching.kernel import (
 )
 from karsl.datasets.batching.plan import FramePlan, frame_rows
 from karsl.datasets.transforms.base import ClipMeta, DeferredOps, identity_affine
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, pluralize
 from karsl.skeletons import Skeleton
 
 _NO_FRAMES = np.zeros(0, bool)
@@ -187,7 +187,7 @@ class DeferredBatch(DeferredOps):
         n, lengths = len(self), self._lengths
         if (lengths != lengths[0]).any():
             raise ConfigError(
-                f"clips of {lengths.min()} and {lengths.max()} frames in one plan; "
+                f"clips of {lengths.min()} and {pluralize(lengths.max(), 'frame')} in one plan; "
                 "end the pipeline's temporal part with TSNSampleFrames, UniformSampleFrames or PadTo"
             )
         positions = self._reads().positions.reshape(n, -1)
