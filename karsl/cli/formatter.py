@@ -50,8 +50,8 @@ def _fit_table(lines: list[str], width: int) -> Iterator[str]:
     start = max((row.start("right") for row in rows if row), default=0)
     for line, row in zip(lines, rows, strict=True):
         left, right = (row["left"], row["right"]) if row else (line, "")
-        if start and len(left) - len(left.lstrip()) == start:  # a row of the second column alone
-            indent = _UNDER if start > _NARROW else " " * start
+        if 0 < start <= len(left) - len(left.lstrip()):  # a row of the second column alone
+            indent = _UNDER if start > _NARROW else left[: len(left) - len(left.lstrip())]
             yield from textwrap.wrap(left.strip(), width, initial_indent=indent, subsequent_indent=indent)
         elif start > _NARROW or not row:
             yield from _wrap_command(left, width)
