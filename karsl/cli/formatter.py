@@ -47,13 +47,15 @@ def _fit_table(lines: list[str], width: int) -> Iterator[str]:
         yield from lines
         return
     rows = [_ROW.fullmatch(line) for line in lines]
-    start = max((row.start("right") for row in rows if row), default=0)
+    starts = [row.start("right") for row in rows if row] or [width]
+    is_wide = max(starts) > _NARROW
     for line, row in zip(lines, rows, strict=True):
         left, right = (row["left"], row["right"]) if row else (line, "")
-        if 0 < start <= len(left) - len(left.lstrip()):  # a row of the second column alone
-            indent = _UNDER if start > _NARROW else left[: len(left) - len(left.lstrip())]
-            yield from textwrap.wrap(left.strip(), width, initial_indent=indent, subsequent_indent=indent)
-        elif start > _NARROW or not row:
+        blanks = left[: len(left) - len(left.lstrip())]
+        if len(blanks) >= min(starts):  # a row of the second column alone
+            blanks = _UNDER if is_wide else blanks
+            yield from textwrap.wrap(left.strip(), width, initial_indent=blanks, subsequent_indent=blanks)
+        elif is_wide or not row:
             yield from _wrap_command(left, width)
             yield from textwrap.wrap(right, width, initial_indent=_UNDER, subsequent_indent=_UNDER)
         else:
