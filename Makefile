@@ -8,7 +8,8 @@
 PYTHON ?= python3
 ENGINE ?= mmengine
 VENV := $(if $(filter mmengine,$(ENGINE)),.venv,.venv-$(ENGINE))
-BIN := $(VENV)/bin
+SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+BIN := $(VENV)/$(SCRIPTS)
 WORKERS ?= 2
 TESTS ?=
 
@@ -22,7 +23,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --no-input -
 .PHONY: help demo test lint networks lowest newest bare dist audit clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z ]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
 demo: $(INSTALLED)  ## make synthetic clips, train on them and show the results, in a few minutes
 	@$(BIN)/karsl demo
@@ -51,24 +52,24 @@ lowest: RESOLUTION := lowest-direct
 newest: RESOLUTION := highest
 lowest newest: | $(BIN)/python  ## run the tests with the lowest or newest versions that setup.cfg permits
 	@$(BIN)/python -m pip install -q --no-input uv
-	@$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-$@
+	@$(BIN)/uv venv -q --clear --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv-$@
 	@$(BIN)/uv pip compile -q setup.cfg --extra $(ENGINE) --extra test --resolution $(RESOLUTION) --python .venv-$@ \
 		--index-strategy unsafe-best-match -o .venv-$@/versions.txt
 	@$(BIN)/uv pip install -q --python .venv-$@ --index-strategy unsafe-best-match -r .venv-$@/versions.txt
 	@$(BIN)/uv pip install -q --python .venv-$@ --no-deps -e .
-	@OMP_NUM_THREADS=1 $(BIN)/uv run -q --no-project --python .venv-$@ python -m pytest -q -n $(WORKERS) $(TESTS) </dev/null
+	@OMP_NUM_THREADS=1 .venv-$@/$(SCRIPTS)/python -m pytest -q -n $(WORKERS) $(TESTS) </dev/null
 
 # Without MMEngine and every extra, clips are read, checked, packed and converted.
 bare: CORPUS := .venv-bare/corpus
 bare: | $(BIN)/python  ## try karsl without extras
 	@$(PYTHON) -m venv --clear .venv-bare
-	@PIP_DISABLE_PIP_VERSION_CHECK=1 .venv-bare/bin/python -m pip install -q --no-input -c constraints.txt -e .
-	@.venv-bare/bin/karsl doctor
-	@.venv-bare/bin/python -c 'from karsl.testing import make_corpus; make_corpus("$(CORPUS)", signs=2, train_clips=2, test_clips=1)'
-	@.venv-bare/bin/karsl prepare $(CORPUS)
-	@.venv-bare/bin/karsl pack $(CORPUS) .venv-bare/packed
-	@.venv-bare/bin/karsl pack --verify .venv-bare/packed
-	@.venv-bare/bin/karsl convert .venv-bare/packed .venv-bare/tars --to tar
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 .venv-bare/$(SCRIPTS)/python -m pip install -q --no-input -c constraints.txt -e .
+	@.venv-bare/$(SCRIPTS)/karsl doctor
+	@.venv-bare/$(SCRIPTS)/python -c 'from karsl.testing import make_corpus; make_corpus("$(CORPUS)", signs=2, train_clips=2, test_clips=1)'
+	@.venv-bare/$(SCRIPTS)/karsl prepare $(CORPUS)
+	@.venv-bare/$(SCRIPTS)/karsl pack $(CORPUS) .venv-bare/packed
+	@.venv-bare/$(SCRIPTS)/karsl pack --verify .venv-bare/packed
+	@.venv-bare/$(SCRIPTS)/karsl convert .venv-bare/packed .venv-bare/tars --to tar
 
 dist: | $(BIN)/python  ## build wheel and source distribution in dist/ and check their metadata
 	@$(PIP) -q build twine
