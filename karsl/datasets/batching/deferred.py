@@ -281,7 +281,7 @@ class DeferredBatch(DeferredOps):
         except Exception as error:
             name = f"{type(transform).__name__}.transform_batch"
             print_log(
-                f"{name} failed on a batch of {pluralize(len(self), 'clip')} ({first_line(error)}); they are made one by one",
+                f"{name} failed on a batch of {pluralize(len(self), 'clip')} ({first_line(error)}), made one by one instead",
                 logger="current",
                 level=logging.WARNING,
             )
