@@ -70,6 +70,8 @@ EXTRAS = {
     "labels": Extra("the official label sheet, an xlsx file", ("openpyxl",)),
     "pose": Extra("reading and writing .pose files", ("pose-format",)),
     "parquet": Extra("parquet files of Hugging Face and Kaggle", ("pyarrow",)),
+    "pandas": Extra("tables of records: dataset.to_pandas()", ("pandas",), ("parquet",)),
+    "rerun": Extra("three-dimensional clips in Rerun's viewer", ("rerun-sdk",)),
     "extract": Extra("keypoints from videos", ("ai-edge-litert", "av", "pillow"), ("fast",)),
     "onnx": Extra("exported models; networks of 133 keypoints", ("onnx", "onnxruntime"), ("extract",)),
     "ray": Extra("datasets and packing on a Ray cluster", ("ray",)),
