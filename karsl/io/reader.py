@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
-from karsl.errors import ConfigError, CorruptRecordError, KarslError, did_you_mean
+from karsl.errors import ConfigError, CorruptRecordError, KarslError, did_you_mean, pluralize
 from karsl.io.addresses import ClipLayout, check_integers, row_offset
 from karsl.io.annotations import BYTE_RANGE_KEY
 from karsl.io.array_files import NPY_SUFFIX, TORCH_SUFFIXES, ArrayReader, Key
@@ -220,7 +220,8 @@ class ClipReader:
         layout, file = ClipLayout.parse(record, num_keypoints, path), self._maps.file(path)
         if row_offset(start, frames, 1, layout.frame_bytes, len(file.data)) < 0:
             raise CorruptRecordError(
-                f"{path}: no clip of {frames} frames of {layout.dtype} at byte {start}, the file has {len(file.data)} "
+                f"{path}: no clip of {pluralize(frames, 'frame')} of {layout.dtype} at byte "
+                f"{start}, the file has {len(file.data)} "
                 "bytes; was it cut or replaced? Index it again"
             )
         stored, known = file.data[start : start + frames * layout.frame_bytes], self._verified_starts(path, file)
