@@ -126,9 +126,9 @@ def read_tars(path: Path) -> dict:
 
 def _is_tar_name(name: str) -> bool:
     """Return True for a file in the same folder or a subfolder; False for other folders, addresses and patterns."""
-    parts = name.split("/")
-    fits = all(part not in ("", ".", "..") and len(os.fsencode(part)) <= _MAX_NAME_BYTES for part in parts)
-    return is_file_name(name) and _SPECIAL.search(name) is None and fits
+    if not is_file_name(name) or _SPECIAL.search(name):
+        return False
+    return all(part not in ("", ".", "..") and len(os.fsencode(part)) <= _MAX_NAME_BYTES for part in name.split("/"))
 
 
 def repack_tar(path: str | Path, out: Path, *, member: str | None = None, nonfinite: str = "raise") -> int:
