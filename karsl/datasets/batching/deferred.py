@@ -474,7 +474,8 @@ class DeferredBatch(DeferredOps):
     def _reads(self) -> FrameReads:
         source, positions = self.source, self._positions
         if positions is None:
-            positions = np.concatenate([np.arange(t, dtype=np.float64) for t in source.lengths])
+            starts = _ends(source.lengths)
+            positions = np.arange(starts[-1], dtype=np.float64) - np.repeat(starts[:-1], source.lengths)
         return FrameReads(
             source.dtype_key,
             source.addresses,
