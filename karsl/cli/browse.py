@@ -14,6 +14,7 @@ from karsl.cli.options import (
     add_data_options,
     add_layout,
     add_missing,
+    add_person,
     add_phase,
     add_source_skeleton,
     add_trust_pickle,
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_layout(data, "SOURCE")
     add_trust_pickle(data)
     add_missing(data)
+    add_person(data)
     add_data_options(parser)
     add_cfg_options(parser)
 
@@ -198,6 +200,7 @@ def _open_files(args: argparse.Namespace) -> Any:
         skeleton=args.source_skeleton,
         trusted=args.trust_pickle,
         missing=missing_points(args),
+        person=args.person,
         **layout_arguments(args),
     )
     for note in getattr(getattr(dataset, "source", None), "notes", ()):
@@ -217,6 +220,7 @@ def _build_dataset(args: argparse.Namespace) -> Any:
         ("--trust-pickle", args.trust_pickle),
         ("--nonfinite", args.nonfinite != "raise"),
         ("--missing", args.missing),
+        ("--person", args.person is not None),
         *((f"--{name}", value) for name, value in layout_arguments(args).items()),
     )
     invalid = [option for option, value in options if value]

@@ -113,6 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _escape_unprintable() -> None:
     """Print letters that the encoding of the terminal or pipe lacks as escapes, and do not fail on them."""
+    if sys.stdout is None:  # closed by the caller
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

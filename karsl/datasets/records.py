@@ -315,7 +315,7 @@ def _read_parts(value: tuple[str, str | Sequence[str]]) -> set[str]:
     path, parts = value
     if not isinstance(path, (str, Path)):
         raise ConfigError(f"filter_cfg: split_file={path!r}; expected a path")
-    return read_split(path).clips_of(_as_set(parts))
+    return read_split(path).clips_of(sorted(_as_set(parts), key=str))
 
 
 class _Exclude(Filter):

@@ -99,7 +99,7 @@ def read_scores(path: str | Path) -> Scores:
             arrays = {name: archive[name] for name in archive.files}
     except ConfigError:
         raise
-    except BROKEN_ARCHIVE as error:
+    except BROKEN_ARCHIVE as error:  # of numpy and zlib
         raise ConfigError(f"score file '{path}' cannot be read ({first_line(error)}); is it complete?") from error
     return _parse(arrays, path)
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from karsl.errors import CorruptRecordError
+from karsl.errors import ConfigError, CorruptRecordError
 from karsl.io.addresses import check_integers, row_offset
 from karsl.io.lru import LRU
 from karsl.io.npy import (
@@ -296,8 +296,11 @@ def inflate(stored: bytes, *, method: int, size: int, crc: int) -> bytes | bytea
 
 
 def max_unpacked_size() -> int:
-    """Return the maximum size of unpacked data in bytes."""
-    return int(os.environ.get(MAX_UNPACKED, _MAX_UNPACKED_BYTES))
+    """Return the maximum size of unpacked data in bytes. ConfigError if the environment variable is not a number."""
+    text = os.environ.get(MAX_UNPACKED, str(_MAX_UNPACKED_BYTES))
+    if not text.isdecimal():
+        raise ConfigError(f"{MAX_UNPACKED}={text!r}; expected a number of bytes")
+    return int(text)
 
 
 def check_unpacked_size(size: int) -> None:

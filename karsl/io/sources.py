@@ -30,7 +30,15 @@ _SAMPLES = 16  # clips that are searched for markers of missing points
 _PUBLIC_KEYS = ("clip_id", "label", "sign", "signer", "split", "num_frames", "fps", "hands_exchanged")
 
 
-_CONTENT_ERRORS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, EOFError)
+_CONTENT_ERRORS: tuple[type[Exception], ...] = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    EOFError,
+)
 _CONTENT_ERRORS += (struct.error, zlib.error)
 
 
