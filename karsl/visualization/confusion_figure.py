@@ -21,9 +21,9 @@ def write_confusion_figure(
 ) -> None:
     """Write the confusion matrices of models as one figure, side by side.
 
-    The color of a cell is the share of the clips of its true class. Up to 25 classes, cells contain their number of clips; up
-    to 100, axes have the names of the classes, otherwise their labels. Fonts are embedded in PDF files; text of SVG files can be
-    edited.
+    The color of a cell is the share of the clips of its true class. Up to 25 classes, cells contain their number of clips;
+    up to 100, axes have the names of the classes, otherwise their labels. Fonts are embedded in PDF files; the text of SVG
+    files can be edited.
 
     Args:
         path: File to write, `.pdf`, `.svg` or `.png`; equal input gives equal bytes.
