@@ -15,10 +15,10 @@ model.merge(
             type=STGCN,
             skeleton=dict(name="mp_75", select=["rh"]),
             in_channels=3,
-            channels=(32, 64),
+            channels=(32, 32),
             strides=(0,),
             dropout_ratio=0.2,
         ),
-        cls_head=dict(in_channels=64),
+        cls_head=dict(in_channels=32),
     )
 )

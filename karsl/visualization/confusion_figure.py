@@ -44,7 +44,8 @@ def write_confusion_figure(
         raise missing_extra("viz", "matplotlib") from error
     side = 1.4 + max(2.0, 0.13 * min(len(classes), _NAMED))
     metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}[path.suffix]
-    options = {"font.size": 6, "pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "karsl", "text.parse_math": False}
+    options: Any = {"font.size": 6, "pdf.fonttype": 42, "text.parse_math": False}
+    options |= {"svg.fonttype": "none", "svg.hashsalt": "karsl"}
     with matplotlib.rc_context(options):
         figure = Figure(figsize=(side * len(matrices), side), layout="constrained")
         panels = figure.subplots(1, len(matrices), squeeze=False)[0]
