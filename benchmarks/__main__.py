@@ -20,6 +20,7 @@ from benchmarks.index import bench_index, bench_table
 from benchmarks.plot import draw_result
 from benchmarks.report import notes, result_table, stages_table
 from benchmarks.result import STREAMS, machine
+from benchmarks.scale import COUNTS, bench_scale, scale_table
 from benchmarks.startup import bench_open, open_table
 from karsl.errors import ConfigError, KarslError
 from karsl.profiling.plot import require_matplotlib
@@ -30,9 +31,10 @@ _MIN_CLIPS, _BATCH_SIZE = 60, 64
 _RECORDS, _QUICK_RECORDS = 1_000_000, 50_000
 _STARTUP_CLIPS, _QUICK_STARTUP_CLIPS = 75_300, 3_000
 _STARTUP_ROUNDS = 3
+_QUICK_SCALE = (252, 504)
 _START_METHODS = ("fork", "spawn", "forkserver")
 _BYTES_PER_CLIP = 1 << 20  # nine formats of 112 kB per clip
-# Options that --index and --open do not accept, with their defaults.
+# Options that --index, --open and --scale do not accept, with their defaults.
 _BATCH_OPTIONS: dict[str, Any] = {
     "only": (),
     "seconds": None,
@@ -101,14 +103,21 @@ def make_parser() -> argparse.ArgumentParser:
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--index", action="store_true", help="time the index of 1,000,000 records instead of batches")
     start.add_argument("--open", action="store_true", help="time folders and a pack of 75,300 clips up to the first batch")
+    start.add_argument(
+        "--scale",
+        action="store_true",
+        help="time every step from archives to a served page, with 1,000, 10,000 and 75,300 clips; needs 13 GB",
+    )
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the files of every candidate, measure, and print the tables."""
-    if args.index or args.open:
-        _check_startup_options(args)
-        return _run_index(args) if args.index else _run_startup(args)
+    modes = {"--index": (args.index, _run_index), "--open": (args.open, _run_startup), "--scale": (args.scale, _run_scale)}
+    for mode, (chosen, run_mode) in modes.items():
+        if chosen:
+            _check_mode_options(mode, args)
+            return run_mode(args)
     result = _measure(args)
     _print(result)
     if args.json:
@@ -183,9 +192,19 @@ def _write_figures(args: argparse.Namespace, count: int, figures: Sequence[Any])
     print(f"figures: {args.json}")
 
 
-def _check_startup_options(args: argparse.Namespace) -> None:
-    """Reject options that `--index` or `--open` would ignore."""
-    mode, rejected = ("--index", _BATCH_OPTIONS | {"rounds": None}) if args.index else ("--open", _BATCH_OPTIONS)
+def _run_scale(args: argparse.Namespace) -> int:
+    counts = [args.clips] if args.clips else _QUICK_SCALE if args.quick else COUNTS
+    _make_work_dir(args)
+    with Console(stderr=True).status(f"running every step on {' and '.join(f'{count:,}' for count in counts)} clips"):
+        figures = bench_scale(counts, args.work_dir)
+    Console(width=None if sys.stdout.isatty() else 200).print(scale_table(figures))
+    _write_figures(args, max(counts), figures)
+    return 0
+
+
+def _check_mode_options(mode: str, args: argparse.Namespace) -> None:
+    """Reject options that `--index`, `--open` or `--scale` would ignore."""
+    rejected = _BATCH_OPTIONS if mode == "--open" else _BATCH_OPTIONS | {"rounds": None}
     given = [f"--{name.replace('_', '-')}" for name, default in rejected.items() if getattr(args, name) != default]
     if given:
         raise ConfigError(f"{mode} times no batches and does not accept {', '.join(given)}; leave {mode} or {given[0]} out")

@@ -29,12 +29,15 @@ ORDER: dict[str, str] = {
         " karsl combine streaming | * | __init__"
     ),
     "datasets.index": "codec indices | reader | writer fingerprint | record_list | cache | __init__",
-    "datasets.batching": "plan simd | kernel | frames | deferred | segment | batch | __init__",
+    "datasets.batching": (
+        "plan simd rng | kernel | frames points | steps | deferred | segment | agreement | batch | __init__"
+    ),
     "datasets.order": "permutation | resumable | samplers | __init__",
     "datasets.combine": "read agreement | base export | select map cache check | filter mix | * | lazy | __init__",
     "datasets.streaming": "prefetch webdataset headers | arrays | rows | sources | dataset | __init__",
     "datasets.transforms": (
-        "base | resample geometry augment normalize select loading streams labels formatting | sampling | * | __init__"
+        "base | resample geometry augment noise normalize smooth select loading streams labels formatting | sampling |"
+        " * | __init__"
     ),
     "io": (
         "clip layout_config atomic cache_folder lru labels shared_file paced_reader addresses file_list missing video |"

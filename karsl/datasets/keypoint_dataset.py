@@ -449,11 +449,11 @@ class KeypointDataset(BaseDataset):
         """Return the record at `idx` after the pipeline, None if the pipeline returns None."""
         return self.pipeline(self.initial_results(idx))
 
-    def initial_results(self, index: int) -> dict:
-        """Return the input of the pipeline: the record, the random key of the sample, the skeleton."""
+    def initial_results(self, index: int, rng_key: np.uint64 | None = None) -> dict:
+        """Return the input of the pipeline: the record, a random key, by default that of the sample, the skeleton."""
         results = self.get_data_info(index)
         if getattr(self.pipeline, "transforms", True):
-            results["sample_key"] = self._epoch_state.key(results["sample_idx"])
+            results["sample_key"] = self._epoch_state.key(results["sample_idx"]) if rng_key is None else rng_key
             if self.skeleton is not None:
                 results["skeleton"] = self.skeleton
             if self.layout is not None:
@@ -462,7 +462,7 @@ class KeypointDataset(BaseDataset):
 
     def get_sample(self, idx: int, *, rng_key: np.uint64) -> Any:
         """Return the record at `idx` after the pipeline, augmented by a random key other than its own."""
-        return self.pipeline({**self.initial_results(idx), "sample_key": rng_key})
+        return self.pipeline({**self.initial_results(idx, rng_key), "sample_key": rng_key})
 
     @force_full_init
     def stages(self, idx: int) -> list[tuple[str, Any]]:

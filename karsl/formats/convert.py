@@ -17,7 +17,15 @@ from karsl.io.array_layout import ArrayLayout
 from karsl.io.atomic import atomic_output
 from karsl.io.file_index import Progress
 from karsl.io.missing import STRICT, MissingPoints
-from karsl.io.sources import ClipSource, FunctionSource, RemappedSource, marker_notes, readable_clips
+from karsl.io.sources import (
+    ClipSource,
+    FunctionSource,
+    RemappedSource,
+    check_source,
+    content_errors,
+    marker_notes,
+    readable_clips,
+)
 from karsl.skeletons import Skeleton, get_skeleton
 
 DTYPES = ("float32", "float16")
@@ -97,7 +105,9 @@ def open_clips(
     table = None if label_table is None else Path(label_table)
     options = {"trusted": trusted, "label_table": table, "progress": progress, "missing": missing}
     chosen_person = {} if person is None else {"person": person}
-    source = chosen.reader(path, skeleton=requested, **options, **arrays, **chosen_person)
+    with content_errors(f"{path} as format {chosen.name!r}"):
+        source = chosen.reader(path, skeleton=requested, **options, **arrays, **chosen_person)
+    check_source(source, path)
     if source.problems and not (skip_bad and source.records):
         raise DataErrors(str(path), source.problems, SKIP_BAD if source.records else "")
     if isinstance(source, FunctionSource):

@@ -15,7 +15,7 @@ Metainfo, including keypoint names, is stored as json under the key `karsl` of t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,9 @@ from karsl.io.annotations import join_splits, parse_splits, record_splits
 from karsl.io.clip import canonical_clip, shape_problem
 from karsl.io.lru import LRU
 from karsl.io.missing import STRICT, MissingPoints
+from karsl.io.npz import check_unpacked_size, max_unpacked_size
 from karsl.io.sources import FunctionSource, public_record
+from karsl.schema import parse_json
 from karsl.skeletons import Skeleton, describe_skeleton
 
 ROWS_PER_GROUP = 64  # clips in memory at once
@@ -54,6 +56,7 @@ def require_pyarrow() -> Any:
     """
     try:
         import pyarrow
+        import pyarrow.compute
         import pyarrow.parquet
     except ImportError:
         raise missing_extra("parquet", "pyarrow") from None
@@ -83,14 +86,48 @@ def read_columns(path: Path, columns: Sequence[str], *, group: int | None = None
         reader: The file as opened by `open_parquet_file`, to read several groups of it. None opens it.
 
     Raises:
-        CorruptRecordError: If the file is damaged. Pages with a checksum, such as karsl's, are verified.
+        CorruptRecordError: If the file is damaged, or columns are larger than `check_unpacked_size` permits. Pages with a
+            checksum, such as karsl's, are verified.
     """
     arrow = require_pyarrow()
     if reader is None:
         reader = open_parquet_file(path)
     existing = [c for c in columns if c in reader.schema_arrow.names]
+    groups = range(reader.num_row_groups) if group is None else [group]
+    _check_sizes(path, existing, reader, groups)
     try:
         return reader.read(columns=existing) if group is None else reader.read_row_group(group, columns=existing)
+    except (arrow.ArrowException, OSError) as error:
+        raise CorruptRecordError(f"{path}: cannot be read ({error}); export it again") from error
+
+
+def _check_sizes(path: Path, columns: Sequence[str], reader: Any, groups: Iterable[int]) -> None:
+    """Check the sizes of columns before they are unpacked: a few bytes can stand for many equal texts or numbers."""
+    arrow = require_pyarrow()
+    for group in groups:
+        metadata = reader.metadata.row_group(group)
+        for number in range(metadata.num_columns):
+            column = metadata.column(number)
+            name = column.path_in_schema.partition(".")[0]
+            if name not in columns:
+                continue
+            bytes_of_pages = column.total_uncompressed_size
+            is_text = column.physical_type == "BYTE_ARRAY"
+            try:
+                check_unpacked_size(max(bytes_of_pages, 4 * column.num_values))
+                if is_text and bytes_of_pages * column.num_values > max_unpacked_size():  # if all were equal
+                    check_unpacked_size(_text_bytes(arrow, path, name, group))
+            except ValueError as error:
+                raise CorruptRecordError(f"{path}: column {name!r} is too large ({error})") from error
+
+
+def _text_bytes(arrow: Any, path: Path, name: str, group: int) -> int:
+    """Return the size of a column of texts or bytes in a row group; equal values are in memory once."""
+    try:
+        column = arrow.parquet.ParquetFile(path, read_dictionary=[name]).read_row_group(group, columns=[name])[name]
+        chunks = column.chunks if arrow.types.is_dictionary(column.type) else []
+        lengths = [arrow.compute.binary_length(chunk.dictionary).take(chunk.indices) for chunk in chunks]
+        return sum(arrow.compute.sum(length.cast("int64")).as_py() or 0 for length in lengths)
     except (arrow.ArrowException, OSError) as error:
         raise CorruptRecordError(f"{path}: cannot be read ({error}); export it again") from error
 
@@ -161,6 +198,9 @@ def _row_groups(job: ConversionJob) -> Iterator[tuple[str, list[dict]]]:
 
 def _row(job: ConversionJob, record: dict, clip: np.ndarray) -> dict:
     arabic: Sequence[str] | None = job.metainfo.get("classes_ar")
+    if isinstance(record.get("sign"), str):
+        job.losses.add("sign", record["clip_id"], "a sign that is a name is not stored, its class is")
+        record = {**record, "sign": None}
     return {
         **public_record(record),
         "split": join_splits(record) or None,
@@ -237,13 +277,13 @@ def _metainfo(reader: Any, file: Path) -> dict:
     """Return the metainfo that karsl stored, or the names of classes that Hugging Face `datasets` stored."""
     stored = reader.schema_arrow.metadata or {}
     try:
-        metainfo = json.loads(stored.get(b"karsl", b"{}"))
+        metainfo = parse_json(stored.get(b"karsl", b"{}"))
         if not isinstance(metainfo, dict):
             raise ValueError(f"a {type(metainfo).__name__}")
     except ValueError as error:
         raise AnnotationError(f"{file}: its metadata 'karsl' is not a JSON object ({error}); export it again") from error
     with suppress(ValueError, LookupError, TypeError):  # other tools may store other things there
-        names = json.loads(stored[b"huggingface"])["info"]["features"]["label"]["names"]
+        names = parse_json(stored[b"huggingface"])["info"]["features"]["label"]["names"]
         if isinstance(names, list) and all(isinstance(name, str) for name in names):
             metainfo.setdefault("classes", tuple(names))
     return metainfo

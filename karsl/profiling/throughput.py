@@ -16,7 +16,7 @@ from karsl.datasets.batching import compiled, uncompiled_reason
 from karsl.datasets.pipeline import Pipeline
 from karsl.datasets.transforms.labels import MapLabels
 from karsl.datasets.tree import resolve_leaves
-from karsl.errors import ConfigError, TransformError
+from karsl.errors import ConfigError, KarslError, TransformError
 
 _WARMUP = 0.2  # fraction of a measurement that precedes it: start of workers, caches, compiled code
 _STAGE_SAMPLES = 64
@@ -136,6 +136,7 @@ class Stages:
         batch_micros: Microseconds per sample of a whole batch; None without a collate function.
         single: Names of the transforms that run once per sample.
         decodes_files: True if clips are decoded from files, and not memory-mapped as those of a pack or tar are.
+        disagreement: Sentence about a transform whose form for batches gives other numbers than that for one clip, or empty.
     """
 
     micros: dict[str, float] = field(default_factory=dict)
@@ -143,6 +144,7 @@ class Stages:
     batch_micros: float | None = None
     single: tuple[str, ...] = ()
     decodes_files: bool = False
+    disagreement: str = ""
 
     @property
     def bottleneck(self) -> str:
@@ -171,13 +173,14 @@ def profile_stages(dataset: Any, collate: Callable | None = None, *, samples: in
     micros = _time_transforms(leaf, Pipeline(transforms), found[0].indices[::num_batches])
     if not micros:
         return None
-    batched = _num_batched(dataset, leaf, transforms)
+    together = _are_batched(dataset, leaf, transforms)
     names = tuple(micros)[1:]
     return Stages(
         micros=micros,
-        batched=names[:batched],
+        batched=tuple(name for name, batched in zip(names, together, strict=False) if batched),
         batch_micros=None if collate is None else _time_batches(dataset, collate, indices[rows], num_batches),
-        single=names[batched:],
+        single=tuple(name for name, batched in zip(names, together, strict=False) if not batched),
+        disagreement=_disagreement(leaf, found[0].indices[::num_batches]),
         decodes_files=not {"frame_start", "byte_start"} & leaf.get_data_info(int(found[0].indices[0])).keys(),
     )
 
@@ -203,15 +206,27 @@ def _time_transforms(leaf: KeypointDataset, pipeline: Pipeline, indices: np.ndar
     return {name: 1e6 * float(np.median(values)) for name, values in seconds.items()}
 
 
-def _num_batched(dataset: Any, leaf: KeypointDataset, transforms: list[Callable]) -> int:
-    """Return the number of leading transforms that run in one compiled pass over a batch."""
-    batching = compiled()
+def _are_batched(dataset: Any, leaf: KeypointDataset, transforms: list[Callable]) -> Sequence[bool]:
+    """Return True for each transform that is applied to all clips of a batch together."""
+    batching, none = compiled(), [False] * len(transforms)
     if batching is None or not hasattr(dataset, "__getitems__") or leaf.batch_segment(np.arange(1)) is None:
-        return 0
+        return none
     parts = batching.BatchPipeline.from_transforms(transforms)
     if parts is None or (dataset is not leaf and parts.pack is None):  # wrappers compile all transforms or none
-        return 0
-    return 1 + len(parts.deferred) + (parts.pack is not None)
+        return none
+    return [True, *parts.together]
+
+
+def _disagreement(leaf: KeypointDataset, indices: np.ndarray) -> str:
+    """Compare both forms of the transforms of a dataset on some of its clips."""
+    batching = compiled()
+    segment = None if batching is None else leaf.batch_segment(indices)
+    if batching is None or segment is None:
+        return ""
+    try:
+        return batching.find_disagreement(segment, leaf.pipeline, leaf.initial_results)
+    except (KarslError, OSError):
+        return ""  # such clips are made one by one
 
 
 def _time_batches(dataset: Any, collate: Callable, indices: np.ndarray, num_batches: int) -> float:
@@ -252,6 +267,7 @@ def advice(results: Sequence[Throughput], stages: Stages | None, *, collate_name
         lines.append(f"num_workers={fastest.num_workers} is fastest, {factor:.1f} times num_workers={slowest.num_workers}")
     if stages is None:
         return lines
+    lines += [stages.disagreement] if stages.disagreement else []
     lines += _batching_advice(stages, collate_name)
     if stages.decodes_files and (stages.batched or stages.bottleneck == "LoadKeypoints"):
         lines.append("clips are decoded from files; 'karsl pack SOURCE PACK' stores them decoded, to be memory-mapped")
@@ -277,7 +293,7 @@ def _batching_advice(stages: Stages, collate_name: str) -> list[str]:
     if stages.single:
         verb = "run" if len(stages.single) > 1 else "runs"
         lines.append(
-            f"{', '.join(stages.single)} {verb} once per sample, after the compiled pass; move transforms that have no "
-            "batched form to the end, directly before PackKeypointInputs, or apply them before packing the clips"
+            f"{', '.join(stages.single)} {verb} once per sample; write transform_batch, which transforms the clips of a "
+            "batch together, or apply such transforms before packing the clips"
         )
     return lines

@@ -8,14 +8,19 @@ import numpy as np
 
 from karsl.datasets.transforms import (
     CenterScale,
+    FillMissing,
     FrameDropout,
     KeypointDropout,
     LegacyTSNSampleFrames,
     PadTo,
     RandomAffine,
     RandomFlip,
+    RandomGaussianNoise,
     RandomResample,
+    ResampleFPS,
     SelectKeypoints,
+    SkeletonFeatures,
+    SmoothKeypoints,
     TSNSampleFrames,
     UniformSampleFrames,
 )
@@ -49,6 +54,14 @@ DEFERRED_TRANSFORMS = [
     lambda: FrameDropout(0.4),
     lambda: SelectKeypoints(["pose", "rh", "lh"]),
     lambda: SelectKeypoints(skeleton="karsl_184", allow_missing=True),
+    lambda: RandomGaussianNoise(0.01),
+    lambda: FillMissing(value=0.25),
+    lambda: FillMissing("previous"),
+    lambda: FillMissing("linear", value=-1.0),
+    lambda: SmoothKeypoints(3),
+    lambda: ResampleFPS(12, source_fps=25),
+    lambda: SkeletonFeatures("bone", output="keypoint"),
+    lambda: SkeletonFeatures("bone_motion", output="keypoint"),
 ]
 """Factories of every transform that a batch can defer, in several configurations."""
 

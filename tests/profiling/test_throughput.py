@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 
 from karsl.datasets import KArSLDataset, keypoint_collate
 from karsl.datasets.combine import MapDataset
+from karsl.datasets.transforms import KeypointTransform
 from karsl.errors import ConfigError
 from karsl.formats import open_clips
 from karsl.io.reader import ClipReader
@@ -98,9 +99,28 @@ def test_a_transform_outside_the_compiled_pass_is_named(dataset):
 
     other = KArSLDataset(data_root=dataset.data_root, pipeline=[*STEPS[:2], double, *STEPS[2:]], index_cache=None)
     stages = profile_stages(other, keypoint_collate, samples=4)
-    assert stages.single == ("double", "RandomFlip", "PackKeypointInputs")
+    assert stages.single == ("double",)
     text = advice([figures(0, 100)], stages, collate_name="keypoint_collate")
-    assert any(line.startswith("double, RandomFlip, PackKeypointInputs run once per sample") for line in text)
+    assert any(line.startswith("double runs once per sample") for line in text)
+
+
+class Halves(KeypointTransform):
+    """A transform whose two forms differ."""
+
+    def apply(self, results, params):
+        return {"keypoint": results["keypoint"] / 2}
+
+    def transform_batch(self, batch):
+        return {"keypoint": batch.keypoint / 4}
+
+
+def test_a_transform_whose_forms_differ_is_named(dataset):
+    pytest.importorskip("numba")
+    other = KArSLDataset(data_root=dataset.data_root, pipeline=[*STEPS[:2], Halves(), *STEPS[2:]], index_cache=None)
+    stages = profile_stages(other, keypoint_collate, samples=4)
+    assert stages.disagreement.startswith("Halves: transform_batch and apply differ, by up to ")
+    assert stages.disagreement in advice([figures(0, 100)], stages)
+    assert profile_stages(dataset, keypoint_collate, samples=4).disagreement == ""
 
 
 def test_transforms_of_a_wrapper_are_stages_too(dataset):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from karsl.datasets.batching.agreement import find_disagreement, is_checked
 from karsl.datasets.batching.segment import BatchPipeline, BatchSegment, join_segments
 from karsl.datasets.transfer import allocate_shared
 from karsl.errors import ConfigError, KarslError, TransformError, pluralize
@@ -17,6 +19,7 @@ __all__ = [
     "BatchSegment",
     "LazyBatch",
     "allocate_batch",
+    "find_disagreement",
     "join_segments",
     "make_batch",
     "write_batch",
@@ -24,6 +27,18 @@ __all__ = [
 ]
 
 Arrays = dict[str, np.ndarray]
+
+
+class Pipeline(Protocol):
+    """Pipeline of a dataset, as `karsl.datasets.pipeline.Pipeline`."""
+
+    transforms: list
+
+    def __call__(self, results: dict, first: int, stop: int | None = None) -> dict | None:
+        """Apply some of the transforms to one clip."""
+
+    def preserve_globals(self) -> AbstractContextManager:
+        """Return a context after which the states of global generators are restored."""
 
 
 class LazyBatch(MutableSequence):
@@ -68,6 +83,8 @@ class LazyBatch(MutableSequence):
         segments = self._matching_segments()
         if segments is None:
             return None
+        if segments[0].results is not None:
+            return write_batch(segments)
         pack = segments[0].pack_rows() if resident and len(segments) == 1 and segments[0].pack_rows else None
         if resident and pack is None:
             raise ConfigError("mode='resident' needs clips of a pack; make one with 'karsl pack'")
@@ -136,8 +153,8 @@ def make_batch(
     indices: np.ndarray,
     make_segment: Callable[[], BatchSegment],
     *,
-    pipeline: Callable[..., dict | None],
-    initial_results: Callable[[int], dict],
+    pipeline: Pipeline,
+    initial_results: Callable[[int, np.uint64], dict],
     get_sample: Callable[[int], Any],
 ) -> LazyBatch:
     """Return the samples at some indices of a dataset as a batch to be made.
@@ -145,46 +162,110 @@ def make_batch(
     Args:
         indices: int64 (N,), each in [0, n).
         make_segment: Returns the clips.
-        pipeline: Pipeline of the dataset, which also starts at a transform: `pipeline(results, first=2)`.
-        initial_results: Returns the input of the pipeline at an index.
+        pipeline: Pipeline of the dataset.
+        initial_results: Returns the input of the pipeline at an index, with a random key.
         get_sample: Returns the sample at an index, made on its own.
     """
 
+    made: list[_Clips] = []  # once, for the batch or for its samples
+
+    def make_clips() -> _Clips:
+        if not made:
+            segment = make_segment()
+            difference = find_disagreement(segment, pipeline, initial_results) if is_checked() else ""
+            if difference:
+                raise RuntimeError(difference)
+            made.append(_join_singles(segment, pipeline, initial_results))
+        return made[0]
+
+    def make_segments() -> list[BatchSegment] | None:
+        clips = make_clips()
+        return [clips.segment] if clips.results is None else None
+
     def make_samples() -> list[Any]:
         try:
-            return list(_samples_of(make_segment(), pipeline, initial_results, get_sample))
+            clips = make_clips()
+            results = clips.results or list(_results_of(clips.segment, initial_results))
         except (KarslError, OSError):
             return [get_sample(index) for index in indices.tolist()]
+        return _finish(results, clips.position, indices, pipeline, get_sample)
 
-    return LazyBatch(len(indices), lambda: [make_segment()], make_samples)
+    return LazyBatch(len(indices), make_segments, make_samples)
 
 
-def _samples_of(
-    segment: BatchSegment,
-    pipeline: Callable[..., dict | None],
-    initial_results: Callable[[int], dict],
-    get_sample: Callable[[int], Any],
-) -> Iterator[Any]:
-    """Apply deferred transforms to all clips and the others to each."""
+class _Clips(NamedTuple):
+    """N clips, of which a part of the pipeline is done.
+
+    Attributes:
+        segment: The clips before deferred transforms.
+        position: Number of the first transform after these.
+        results: Results of each clip before that transform, None for a clip that failed; None if the segment is not used up.
+    """
+
+    segment: BatchSegment
+    position: int
+    results: list[dict | None] | None = None
+
+
+def _join_singles(segment: BatchSegment, pipeline: Pipeline, initial_results: Callable[[int, np.uint64], dict]) -> _Clips:
+    """Apply transforms of one clip where they are followed by others, and join the clips again, up to the last ones."""
+    while True:
+        position = len(pipeline.transforms) - len(segment.pipeline.steps) + len(segment.pipeline.deferred)
+        if segment.pipeline.then is None:
+            return _Clips(segment, position)
+        stop = position + len(segment.pipeline.single)
+        with pipeline.preserve_globals():
+            results = [_try(pipeline, clip, position, stop) for clip in _results_of(segment, initial_results)]
+        joined = segment.joined(results) if all(clip is not None for clip in results) else None
+        if joined is None:
+            return _Clips(segment, stop, results)
+        segment = joined
+
+
+def _results_of(segment: BatchSegment, initial_results: Callable[[int, np.uint64], dict]) -> Iterator[dict]:
+    """Yield the results of each clip after the deferred transforms."""
     batch = segment.deferred
-    points, mask = batch.write(channels=4, fill=segment.fill_value(np.nan))
+    points, mask = batch.write(channels=batch.channels + 1, fill=segment.fill_value(np.nan))
+    scores = np.where(mask, points[..., -1], np.float32(0))
     ends = np.concatenate([[0], np.cumsum(batch.num_frames)])
     for n, index in enumerate(segment.sample_idx.tolist()):
-        frames = slice(ends[n], ends[n + 1])
-        results = {
-            **initial_results(index),
-            "sample_key": segment.rng_keys[n],
+        frames, key = slice(ends[n], ends[n + 1]), segment.rng_keys[n]
+        yield {
+            **(initial_results(index, key) if segment.results is None else segment.results[n]),
+            "sample_key": key,
             **batch.metadata(n),
-            "keypoint": points[frames, :, :3],
-            "keypoint_score": np.where(mask[frames], points[frames, :, 3], np.float32(0)),
+            "keypoint": points[frames, :, :-1],
+            "keypoint_score": scores[frames],
             "num_frames": int(ends[n + 1] - ends[n]),
         }
-        try:
-            sample = pipeline(results, first=1 + len(segment.pipeline.deferred))
-        except TransformError:
-            sample = None
-        # None or an error: making the sample on its own raises the error again, or replaces the clip where allowed
-        yield get_sample(index) if sample is None else sample
+
+
+def _try(pipeline: Pipeline, clip: dict, position: int, stop: int | None = None) -> Any:
+    """Apply transforms; None if one fails or returns None."""
+    try:
+        return pipeline(clip, position, stop)
+    except TransformError:
+        return None
+
+
+def _finish(
+    results: Sequence[dict | None],
+    position: int,
+    indices: np.ndarray,
+    pipeline: Pipeline,
+    get_sample: Callable[[int], Any],
+) -> list[Any]:
+    """Apply the transforms from number `position` on to each clip.
+
+    If a transform fails or returns None, making the sample on its own raises the error again, or replaces the clip where
+    allowed.
+    """
+    samples = []
+    with pipeline.preserve_globals():
+        for clip, index in zip(results, indices.tolist(), strict=True):
+            sample = None if clip is None else _try(pipeline, clip, position)
+            samples.append(get_sample(index) if sample is None else sample)
+    return samples
 
 
 # ---- memory of a batch ----
@@ -211,7 +292,7 @@ def write_batch(segments: Sequence[BatchSegment]) -> dict[str, Any] | None:
 
 def allocate_batch(segments: Sequence[BatchSegment], shape: tuple[int, int, int]) -> tuple[Arrays, dict[str, Any]]:
     """Allocate a batch of clips of one shape (T, V, C), with label and sample_idx; return arrays to fill and the batch."""
-    n, (frames, points, _) = sum(len(segment.frames) for segment in segments), shape
+    n, (frames, points, _) = sum(len(segment) for segment in segments), shape
     spec = {"inputs": ((n, *shape), np.float32), "keypoint_mask": ((n, frames, points), np.bool_)}
     return _allocate(segments, {}, spec)
 
@@ -259,7 +340,7 @@ def _allocate(segments: Sequence[BatchSegment], small: Arrays, spec: Mapping | N
 def _gather(segments: Sequence[BatchSegment], name: str) -> np.ndarray:
     if len(segments) == 1 and segments[0].rows is None:
         return getattr(segments[0], name)
-    out = np.empty(sum(len(segment.frames) for segment in segments), np.int64)
+    out = np.empty(sum(map(len, segments)), np.int64)
     for segment in segments:
         out[slice(None) if segment.rows is None else segment.rows] = getattr(segment, name)
     return out

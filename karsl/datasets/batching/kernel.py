@@ -8,6 +8,7 @@ is prefetched from main memory (12 us per clip without).
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import NamedTuple
 
@@ -106,19 +107,27 @@ def write_clips(
         out: float32 (F', V, 3 or 4), the output.
         mask: bool (F', V), the output; True where a point is present.
     """
-    count, ends = len(reads.addresses), reads.ends
-    number = min(torch.get_num_threads(), _MAX_THREADS, count, out.nbytes // _BYTES_PER_THREAD)
+    in_threads(lambda first, last: read_clips(reads, ops, rows, fill, out, mask, first, last), reads.ends, out.nbytes)
+
+
+def in_threads(work: Callable[[int, int], object], ends: np.ndarray, nbytes: int) -> None:
+    """Call `work(first_clip, last_clip)` for parts of N clips, in the threads of `write_clips`.
+
+    Args:
+        work: Compiled work that does not hold the interpreter lock.
+        ends: int64 (N + 1,), start of each clip in frames, and the end of the last.
+        nbytes: Bytes that are written.
+    """
+    count = len(ends) - 1
+    number = min(torch.get_num_threads(), _MAX_THREADS, count, nbytes // _BYTES_PER_THREAD)
     if number < 2:
-        read_clips(reads, ops, rows, fill, out, mask, 0, count)
+        work(0, count)
         return
     edges = np.searchsorted(ends, np.linspace(0, ends[-1], number + 1)).tolist()
     edges[0], edges[-1] = 0, count
-    others = [
-        _threads().submit(read_clips, reads, ops, rows, fill, out, mask, first, last)
-        for first, last in zip(edges[1:-1], edges[2:], strict=True)
-    ]
+    others = [_threads().submit(work, first, last) for first, last in zip(edges[1:-1], edges[2:], strict=True)]
     try:
-        read_clips(reads, ops, rows, fill, out, mask, edges[0], edges[1])
+        work(edges[0], edges[1])
     finally:
         wait(others)  # also after an interrupt: no thread may write to the memory of an abandoned batch
     for other in others:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 
 import numpy as np
-from numba import njit
 
-from karsl.datasets.batching.deferred import DeferredBatch
+from karsl.datasets.batching.deferred import DeferredBatch, can_join
 from karsl.datasets.batching.frames import FrameBlock
 from karsl.datasets.batching.kernel import fill_canonical
+from karsl.datasets.batching.rng import CompiledRNG
 from karsl.datasets.index.record_list import RecordList
-from karsl.datasets.rng import CounterRNG, fold_in
 from karsl.datasets.transforms.base import KeypointTransform
 from karsl.datasets.transforms.formatting import PackKeypointInputs
 from karsl.datasets.transforms.loading import LoadKeypoints
-from karsl.datasets.transforms.normalize import FillMissing
 from karsl.errors import AnnotationError
 from karsl.io.addresses import CLIP_DTYPES, ClipLayout, is_raw
 from karsl.io.array_layout import ArrayLayout
@@ -30,10 +27,8 @@ from karsl.skeletons import Skeleton
 PackRows = Callable[[], "tuple[int, np.ndarray] | None"]
 
 _FILE_COLUMNS = frozenset(("pack", "byte_start", "num_frames", "dtype"))
+_XYZ = 3  # coordinates of a stored point
 _PACK_COLUMNS = frozenset(("pack", "frame_start", "num_frames"))
-_GOLDEN, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_BY_30, _BY_27, _BY_31, _TO_53_BITS = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
-_compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 
 
 @dataclass(frozen=True)
@@ -42,44 +37,55 @@ class BatchPipeline:
 
     Attributes:
         load: Reads clips.
-        deferred: Transforms that are applied in one pass.
+        deferred: Transforms that are applied to N clips together.
         pack: The last transform, if all others are deferred.
-        rest: Transforms from the first that cannot be deferred; they are applied to one clip at a time.
+        single: Transforms after the deferred ones that are applied to one clip at a time.
+        then: Rest of the pipeline after these; None if there is none.
     """
 
     load: LoadKeypoints
     deferred: tuple[KeypointTransform, ...]
     pack: PackKeypointInputs | None
-    rest: tuple[Callable, ...]
+    single: tuple[Callable, ...] = ()
+    then: BatchPipeline | None = None
 
     @classmethod
     def from_transforms(cls, transforms: Sequence[Callable]) -> BatchPipeline | None:
         """Divide the transforms; None if they do not begin with LoadKeypoints itself."""
         if not transforms or type(transforms[0]) is not LoadKeypoints or not _is_unmodified(transforms[0]):
             return None
-        deferred: list[KeypointTransform] = []
-        for transform in transforms[1:]:
-            filled = bool(deferred) and isinstance(deferred[-1], FillMissing)
-            if filled or not isinstance(transform, KeypointTransform) or not transform.supports_batching():
-                break
-            deferred.append(transform)
-        rest = tuple(transforms[1 + len(deferred) :])
-        pack = rest[0] if len(rest) == 1 and type(rest[0]) is PackKeypointInputs and _is_unmodified(rest[0]) else None
-        return cls(transforms[0], tuple(deferred), pack, rest if pack is None else ())
+        return cls._divide(transforms[0], tuple(transforms[1:]))
 
-    def defer(self, source: FrameBlock, skeleton: Skeleton, rng_keys: np.ndarray) -> DeferredBatch:
-        """Record every deferred transform.
+    @classmethod
+    def _divide(cls, load: LoadKeypoints, steps: tuple[Callable, ...]) -> BatchPipeline:
+        count, channels = 0, _XYZ
+        while count < len(steps) and _is_deferred(steps[count], channels):
+            channels = steps[count].output_channels(channels)  # type: ignore[attr-defined]
+            count += 1
+        deferred, others = steps[:count], steps[count:]
+        if len(others) == 1 and _is_packing(others[0]):
+            return cls(load, deferred, others[0])  # type: ignore[arg-type]  # the conditions are checked
+        count = next((n for n, step in enumerate(others) if n and _continues(step, last=n == len(others) - 1)), len(others))
+        rest = others[count:]
+        return cls(load, deferred, None, others[:count], cls._divide(load, rest) if rest else None)  # type: ignore[arg-type]
 
-        Args:
-            source: Frames of N clips.
-            skeleton: Skeleton of the frames.
-            rng_keys: uint64 (N,), random keys of the samples.
-        """
-        batch = DeferredBatch(source, skeleton)
+    @property
+    def steps(self) -> tuple[Callable, ...]:
+        """All transforms after loading."""
+        own = self.deferred + (() if self.pack is None else (self.pack,)) + self.single
+        return own if self.then is None else own + self.then.steps
+
+    @property
+    def together(self) -> tuple[bool, ...]:
+        """True for each of `steps` that is applied to N clips together."""
+        own = (True,) * (len(self.deferred) + (self.pack is not None)) + (False,) * len(self.single)
+        return own if self.then is None else own + self.then.together
+
+    def defer(self, batch: DeferredBatch, rng_keys: np.ndarray) -> DeferredBatch:
+        """Record every deferred transform; uint64 (N,) random keys of the samples."""
         for transform in self.deferred:
-            transform.defer(
-                batch, transform.get_params(batch.meta, CompiledRNG(rng_keys, transform_id=transform.transform_id))
-            )
+            params = transform.get_params(batch.meta, CompiledRNG(rng_keys, transform_id=transform.transform_id))
+            transform.record(batch, params)
         return batch
 
     def segment(
@@ -117,14 +123,30 @@ class BatchPipeline:
                 reader.read(records[index], num_keypoints, layout=layout, fill=fill_canonical) for index in indices.tolist()
             ]
             frames = FrameBlock.from_clips(clips)
-        return BatchSegment(self, frames, skeleton, rng_keys, _labels(records, indices), indices, rows, pack_rows)
+        labels, read_fps = _labels(records, indices), partial(_rates, records, indices)
+        return BatchSegment(self, frames, skeleton, rng_keys, labels, indices, rows, pack_rows, read_fps=read_fps)
 
     def same_as(self, other: BatchPipeline) -> bool:
         """Return True if `other` does the same to loaded clips, so that clips of both can be written in one pass."""
         if self is other:
             return True
-        mine, theirs = (p.deferred + (() if p.pack is None else (p.pack,)) + p.rest for p in (self, other))
+        mine, theirs = self.steps, other.steps
         return len(mine) == len(theirs) and all(_same(a, b) for a, b in zip(mine, theirs, strict=True))
+
+
+def _is_deferred(step: Callable, channels: int) -> bool:
+    """Return True if a transform can follow transforms of N clips, whose points have a number of coordinates."""
+    form = step.batched_form() if isinstance(step, KeypointTransform) else ""
+    return form == "transform_batch" or (form == "defer" and channels == _XYZ)
+
+
+def _is_packing(step: Callable) -> bool:
+    return type(step) is PackKeypointInputs and _is_unmodified(step) and not step.meta_keys
+
+
+def _continues(step: Callable, *, last: bool) -> bool:
+    """Return True if clips that were transformed one by one are joined again for a transform."""
+    return _is_deferred(step, _XYZ) or (last and _is_packing(step))
 
 
 def _same(one: Callable, other: Callable) -> bool:
@@ -149,6 +171,8 @@ class BatchSegment:
         sample_idx: int64 (N,).
         rows: int64 (N,), their rows of the batch; None for all rows in order.
         pack_rows: Returns the digest of the entire pack and int64 (N,) first rows of the clips in it, or None.
+        results: Results of N clips that transforms changed one by one, in place of `frames`.
+        read_fps: Returns float64 (N,), frames per second from the records, NaN where unknown.
     """
 
     pipeline: BatchPipeline
@@ -159,16 +183,52 @@ class BatchSegment:
     sample_idx: np.ndarray
     rows: np.ndarray | None = None
     pack_rows: PackRows | None = None
+    results: Sequence[dict] | None = None
+    read_fps: Callable[[], np.ndarray] | None = None
 
     @cached_property
     def deferred(self) -> DeferredBatch:
         """The clips with every deferred transform recorded."""
-        return self.pipeline.defer(self.frames, self.skeleton, self.rng_keys)
+        return self.record(self.pipeline)
+
+    def record(self, pipeline: BatchPipeline) -> DeferredBatch:
+        """Return the clips with the deferred transforms of a pipeline recorded."""
+        if self.results is not None:
+            return pipeline.defer(DeferredBatch.from_results(self.frames, self.results), self.rng_keys)
+        uses_fps = self.read_fps is not None and any(step.uses_fps for step in pipeline.deferred)
+        fps = self.read_fps() if uses_fps else None  # type: ignore[misc]  # it is not None
+        return pipeline.defer(DeferredBatch(self.frames, self.skeleton, fps=fps), self.rng_keys)
+
+    def __len__(self) -> int:
+        return len(self.rng_keys)
+
+    def joined(self, results: Sequence[dict]) -> BatchSegment | None:
+        """Return the clips for the rest of the pipeline, after transforms of one clip at a time.
+
+        Args:
+            results: Results of the N clips.
+
+        Returns:
+            None if these cannot be transformed together.
+        """
+        then, first = self.pipeline.then, results[0]
+        if then is None or not can_join(results):
+            return None
+        keys = np.array([clip.get("sample_key", 0) for clip in results], np.uint64)
+        indices = np.array([clip.get("sample_idx", -1) for clip in results], np.int64)
+        is_wide = first["keypoint"].shape[2] != _XYZ and any(step.batched_form() == "defer" for step in then.deferred)
+        labels = [clip.get("label") for clip in results]
+        some = any(label is None for label in labels) and any(label is not None for label in labels)
+        if is_wide or some or (keys != self.rng_keys).any() or (indices != self.sample_idx).any():
+            return None
+        label = None if labels[0] is None else np.array([int(label) for label in labels], np.int64)
+        skeleton = first["skeleton"]
+        return BatchSegment(then, self.frames, skeleton, keys, label, indices, self.rows, results=results)
 
     @property
     def channels(self) -> int:
         """C of the batch."""
-        return 4 if self.pipeline.pack and self.pipeline.pack.with_score else 3
+        return self.deferred.channels + bool(self.pipeline.pack and self.pipeline.pack.with_score)
 
     def fill_value(self, default: float | None = None) -> float:
         """Return the coordinate of missing points: of FillMissing, else `default`, else of PackKeypointInputs."""
@@ -180,7 +240,7 @@ class BatchSegment:
 
     def shape(self) -> tuple[int, int, int] | None:
         """Return (T, V, C) of all clips; None if they differ, or if a transform needs one clip at a time."""
-        if self.pipeline.pack is None or self.pipeline.pack.meta_keys:
+        if self.pipeline.pack is None:
             return None
         lengths = self.deferred.num_frames
         equal = (lengths == lengths[0]).all()
@@ -214,6 +274,7 @@ def join_segments(segments: Sequence[BatchSegment]) -> BatchSegment:
         labels=join(labels) if len(labels) == len(segments) else None,
         sample_idx=join(segment.sample_idx for segment in segments),
         rows=rows[order],
+        read_fps=lambda: join(segment.read_fps() for segment in segments if segment.read_fps is not None),
     )
 
 
@@ -281,45 +342,9 @@ def _labels(records: RecordList | Sequence[dict], indices: np.ndarray) -> np.nda
     return None
 
 
-# ---- random numbers: those of `karsl.datasets.rng`, bit for bit, without an array per operation ----
-
-
-@njit(inline="always")
-def _mix(value):
-    value = value + _GOLDEN
-    value = (value ^ (value >> _BY_30)) * _FIRST
-    value = (value ^ (value >> _BY_27)) * _SECOND
-    return value ^ (value >> _BY_31)
-
-
-@_compiled
-def _bits(keys, code, out):
-    for n in range(keys.size):
-        key = _mix(keys[n] ^ code)
-        for k in range(out.shape[1]):
-            out[n, k] = _mix(key + np.uint64(k) * _GOLDEN)
-
-
-@_compiled
-def _uniform(keys, code, low, high, out):
-    for n in range(keys.size):
-        key = _mix(keys[n] ^ code)
-        for k in range(out.shape[1]):
-            unit = np.float64(_mix(key + np.uint64(k) * _GOLDEN) >> _TO_53_BITS) * 2.0**-53
-            out[n, k] = low + (high - low) * unit
-
-
-class CompiledRNG(CounterRNG):
-    """Compiled counter-based random numbers for batches."""
-
-    def bits(self, name: str, *shape: int) -> np.ndarray:
-        """Return uint64 (N, *shape)."""
-        out = np.empty((len(self), math.prod(shape)), np.uint64)
-        _bits(self.keys, fold_in(self.transform_id, name), out)
-        return out.reshape(len(self), *shape)
-
-    def uniform(self, name: str, *shape: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
-        """Return float64 (N, *shape) in [low, high)."""
-        out = np.empty((len(self), math.prod(shape)))
-        _uniform(self.keys, fold_in(self.transform_id, name), float(low), float(high), out)
-        return out.reshape(len(self), *shape)
+def _rates(records: RecordList | Sequence[dict], indices: np.ndarray) -> np.ndarray:
+    """Return the frames per second of some records, float64 (N,), NaN where a record has none."""
+    if isinstance(records, RecordList) and "fps" in records.columns:
+        return records.column("fps")[indices].astype(np.float64)
+    rates = [records[index].get("fps") for index in indices.tolist()]
+    return np.array([np.nan if rate is None else rate for rate in rates], np.float64)

@@ -1,4 +1,4 @@
-"""Augmentation by missing keypoints and noise, as a detector produces them."""
+"""Augmentation by missing keypoints, as a detector produces them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from karsl.checks import check_number, check_prob
+from karsl.checks import check_prob
 from karsl.datasets.rng import CounterRNG
 from karsl.datasets.transforms.base import ClipMeta, DeferredOps, KeypointTransform, Params
 from karsl.errors import ConfigError, SkeletonError
@@ -106,35 +106,3 @@ class FrameDropout(KeypointTransform):
 
     def defer(self, batch: DeferredOps, params: Params) -> None:
         batch.mask_frames([row[:frames] for row, frames in zip(params["hidden"], batch.num_frames, strict=True)])
-
-
-@TRANSFORMS.register_module()
-class RandomGaussianNoise(KeypointTransform):
-    """Add independent Gaussian noise to every coordinate of every present keypoint.
-
-    Required Keys:
-        keypoint
-    Modified Keys:
-        keypoint: float32 (T, V, C).
-
-    Args:
-        sigma: Standard deviation, in units of the coordinates.
-
-    Raises:
-        ConfigError: If `sigma` is not a finite number of 0 or more.
-    """
-
-    rng_name = "GaussianJitter"  # an earlier name of the class, kept for its random numbers
-    modified_keys = ("keypoint",)
-
-    def __init__(self, sigma: float = 0.005) -> None:
-        self.sigma = check_number(self, "sigma", sigma, low=0)
-
-    def get_params(self, meta: ClipMeta, rng: CounterRNG) -> Params:
-        return {"noise_key": rng.bits("noise")}
-
-    def apply(self, results: dict, params: Params) -> dict:
-        keypoint = results["keypoint"]
-        generator = np.random.Generator(np.random.Philox(key=int(params["noise_key"])))
-        noise = generator.standard_normal(keypoint.shape, dtype=np.float32)
-        return {"keypoint": keypoint + np.float32(self.sigma) * noise}

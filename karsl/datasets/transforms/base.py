@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from karsl.datasets.rng import CounterRNG, hash_name
+from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton, describe_skeleton
 
 Params = dict[str, np.ndarray]
@@ -26,16 +26,45 @@ class ClipMeta:
         skeleton: Skeleton of all N clips.
         centered: True if coordinates are relative to an origin on the body (after CenterScale), False if they are image
             coordinates in [0, 1].
+        fps: float64 (N,), frames per second of each clip, NaN where its record has none; None if no record has any.
     """
 
     num_frames: np.ndarray
     skeleton: Skeleton
     centered: bool = False
+    fps: np.ndarray | None = None
 
     @property
     def pivot(self) -> float:
         """x and y of the point to mirror and rotate about: the image center, or the origin."""
         return 0.0 if self.centered else 0.5
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    """N clips as arrays, the input of `KeypointTransform.transform_batch`, which may edit the arrays.
+
+    Attributes:
+        keypoint: float32 (F, V, C), NaN where missing; the frames of all clips, one clip after the other.
+        keypoint_score: float32 (F, V), 0 where missing.
+        offsets: int64 (N + 1,), first frame of each clip, and F.
+        skeleton: Skeleton of all clips.
+        params: Arrays that `get_params` returned, one row per clip.
+    """
+
+    keypoint: np.ndarray
+    keypoint_score: np.ndarray
+    offsets: np.ndarray
+    skeleton: Skeleton
+    params: Params
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def clip_idx(self) -> np.ndarray:
+        """int64 (F,), clip of each frame: `params["ratio"][clip_idx]` has one value per frame."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
 
 class DeferredOps(Protocol):
@@ -46,12 +75,12 @@ class DeferredOps(Protocol):
     Attributes:
         skeleton: Current skeleton.
         centered: See `ClipMeta`.
-        fill_value: Coordinate of missing points in the batch; None leaves it to the packing transform.
+        fps: See `ClipMeta`.
     """
 
     skeleton: Skeleton
     centered: bool
-    fill_value: float | None
+    fps: np.ndarray | None
 
     def __len__(self) -> int:
         """Return N."""
@@ -66,15 +95,17 @@ class DeferredOps(Protocol):
 
     def resample(
         self,
-        positions: Sequence[np.ndarray] | np.ndarray,
+        positions: np.ndarray,
         *,
+        lengths: np.ndarray | None = None,
         missing_is_zero: bool = False,
         padding: np.ndarray | None = None,
     ) -> None:
         """Read each clip at frame positions.
 
         Args:
-            positions: float64 (N, L), or N arrays of any lengths; fractions are interpolated.
+            positions: float64 (N, L), or (F,) for clips of several lengths; fractions are interpolated.
+            lengths: int64 (N,), lengths of the clips in (F,).
             missing_is_zero: Interpolate missing points as zeros.
             padding: bool (N, L), positions that are only padding.
         """
@@ -97,27 +128,48 @@ class DeferredOps(Protocol):
     def group_anchors(self, origin: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the mean (N, 2) of `origin` points, the mean distance (N,) of two `scale` points, and bool (N,) found."""
 
+    def group_means(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean x and y (N, G, 2) and the number (N, G) of the present points of each group."""
+
     def group_scale(self, part: slice, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return mean (N, 2), radius (N,) and number of present points (N,) of a range of points, for clips `wanted`."""
 
+    def add_noise(self, keys: np.ndarray, sigma: float) -> None:
+        """Add Gaussian noise that is a function of uint64 (N,) keys."""
 
-class KeypointTransform(ABC):
+    def fill(self, mode: str, value: float) -> None:
+        """Give coordinates to missing points, see `FillMissing`."""
+
+    def smooth(self, radius: int) -> None:
+        """Replace present points by their mean over the frames at most `radius` away."""
+
+    def streams(self, names: Sequence[str], parents: np.ndarray) -> None:
+        """Replace points by streams, see `SkeletonFeatures`; int64 (V,) parent of each point."""
+
+    def call(self, transform: KeypointTransform, params: Params) -> None:
+        """Call `transform.transform_batch` on the points of all clips."""
+
+
+class KeypointTransform:
     """Transform of a pipeline: maps `results` to a new `results` and leaves its input unchanged.
 
-    A subclass draws its random parameters in `get_params` (for N clips at once) and transforms one clip in `apply`, which
-    returns only the changed keys. Random numbers depend on (seed, epoch, sample, `transform_id`). A transform that is
-    called directly, on results without `sample_key`, draws from NumPy's global generator.
+    A subclass draws its random parameters in `get_params` (for N clips at once) and transforms one clip in `apply`, or N
+    clips in `transform_batch`; both return only the changed keys. Random numbers depend on (seed, epoch, sample,
+    `transform_id`). A transform that is called directly, on results without `sample_key`, draws from NumPy's global
+    generator.
 
     Attributes:
         rng_name: Name that the random numbers depend on, the class name by default. Set it in a class that is renamed to
             keep its random numbers.
         transform_id: Number that the random numbers depend on, from `rng_name`. `Pipeline` sets another one for the second
             transform of a name.
+        uses_fps: True if `get_params` uses `meta.fps`, which batches read only then.
         modified_keys: Keys of `results` that the transform may change or add; None means any key. Not inherited.
     """
 
     rng_name: str
     transform_id: int
+    uses_fps = False
     modified_keys: tuple[str, ...] | None = None
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -134,9 +186,8 @@ class KeypointTransform(ABC):
         """
         return {}
 
-    @abstractmethod
     def apply(self, results: dict, params: Params) -> dict:
-        """Transform one clip.
+        """Transform one clip. Unless it is overridden, `transform_batch` is called with N = 1.
 
         Args:
             results: Must not be edited, nor its arrays.
@@ -145,6 +196,44 @@ class KeypointTransform(ABC):
         Returns:
             The changed keys with their new values.
         """
+        if type(self).transform_batch is KeypointTransform.transform_batch:
+            raise NotImplementedError(f"{type(self).__name__} defines neither apply nor transform_batch")
+        keypoint, score = results["keypoint"].copy(), results["keypoint_score"].copy()
+        rows = {name: np.asarray(value)[None] for name, value in params.items()}
+        batch = ClipBatch(keypoint, score, np.array([0, len(keypoint)]), results["skeleton"], rows)
+        return self.checked_batch(batch)
+
+    def transform_batch(self, batch: ClipBatch) -> dict:
+        """Transform N clips at once; see `supports_batching`.
+
+        Args:
+            batch: The clips. Its arrays may be edited and returned.
+
+        Returns:
+            `keypoint` and `keypoint_score`, as far as they change, with the same F and V.
+        """
+        raise NotImplementedError(f"{type(self).__name__} works on one clip at a time")
+
+    def checked_batch(self, batch: ClipBatch) -> dict:
+        """Call `transform_batch` and return its arrays as float32.
+
+        Raises:
+            ConfigError: If another key, or an array of another shape is returned.
+        """
+        frames, points, channels = batch.keypoint.shape
+        shapes = {"keypoint": (frames, points, self.output_channels(channels)), "keypoint_score": (frames, points)}
+        changed, name = self.transform_batch(batch), type(self).__name__
+        if not isinstance(changed, dict) or not changed.keys() <= shapes.keys():
+            found = sorted(changed) if isinstance(changed, dict) else type(changed).__name__
+            raise ConfigError(f"{name}.transform_batch returned {found}; expected a dict of keypoint and keypoint_score")
+        arrays = {key: np.ascontiguousarray(value, np.float32) for key, value in changed.items()}
+        for key, array in arrays.items():
+            if array.shape != shapes[key]:
+                raise ConfigError(
+                    f"{name}.transform_batch returned {key} of shape {array.shape}; expected {shapes[key]} "
+                    "(another number of coordinates needs output_channels)"
+                )
+        return arrays
 
     def defer(self, batch: DeferredOps, params: Params) -> None:
         """Record for N clips at once what `apply` does to each; see `supports_batching`.
@@ -163,9 +252,23 @@ class KeypointTransform(ABC):
         """Return C after this transform, given C before."""
         return channels
 
+    def batched_form(self) -> str:
+        """Return the method that makes a batch, `'defer'` or `'transform_batch'`; empty if each clip is made alone.
+
+        It is the one that is defined further down, unless `apply` or `__call__` alone is overridden below it.
+        """
+        return "" if "apply" in vars(self) and "defer" not in vars(self) else _batched_form(type(self))
+
     def supports_batching(self) -> bool:
-        """Return True if `defer` is defined and neither `apply` nor `__call__` alone is overridden further down."""
-        return _defer_matches_apply(type(self)) and ("apply" not in vars(self) or "defer" in vars(self))
+        """Return True if `defer` or `transform_batch` is defined, see `batched_form`."""
+        return bool(self.batched_form())
+
+    def record(self, batch: DeferredOps, params: Params) -> None:
+        """Record the transform for N clips by its batched form."""
+        if self.batched_form() == "transform_batch":
+            batch.call(self, params)
+        else:
+            self.defer(batch, params)
 
     def same_as(self, other: object) -> bool:
         """Return True if `other` does the same with the same random numbers: equal type, attributes and `transform_id`."""
@@ -195,7 +298,8 @@ def clip_meta(results: dict) -> ClipMeta:
     """Return the properties of one clip, N = 1."""
     frames = results["keypoint"].shape[0] if "keypoint" in results else results.get("num_frames", 0)
     skeleton: Any = results.get("skeleton")  # absent where no transform needs it
-    return ClipMeta(np.array([frames]), skeleton, results.get("centered", False))
+    fps = None if results.get("fps") is None else np.array([results["fps"]], np.float64)
+    return ClipMeta(np.array([frames]), skeleton, results.get("centered", False), fps)
 
 
 def identity_affine(n: int, groups: int) -> np.ndarray:
@@ -206,7 +310,8 @@ def identity_affine(n: int, groups: int) -> np.ndarray:
 
 
 @cache
-def _defer_matches_apply(cls: type[KeypointTransform]) -> bool:
+def _batched_form(cls: type[KeypointTransform]) -> str:
     depth = {name: i for i, base in reversed(list(enumerate(cls.__mro__))) for name in vars(base)}
-    defined = cls.__mro__[depth["defer"]] is not KeypointTransform
-    return defined and depth["defer"] <= min(depth["apply"], depth["__call__"])
+    forms = [name for name in ("defer", "transform_batch") if cls.__mro__[depth[name]] is not KeypointTransform]
+    form = min(forms, key=depth.__getitem__, default="")
+    return form if form and depth[form] <= min(depth["apply"], depth["__call__"]) else ""

@@ -125,10 +125,8 @@ class RandomAffine(KeypointTransform):
         affine = np.empty((*scale.shape, 7))
         affine[..., :4] = matrix.reshape(*scale.shape, 4)
         if self.per_group:
-            pivots = np.full((*scale.shape, 2), pivot)
-            for g, part in enumerate(batch.skeleton.groups.values()):
-                mean, _, count = batch.group_scale(part, np.ones(len(scale), bool))
-                pivots[:, g] = np.where(count[:, None] > 0, mean, pivot)
+            means, counts = batch.group_means()
+            pivots = np.where(counts[..., None] > 0, means, pivot)
             affine[..., 4:6] = params["shift"] + pivots - (matrix @ pivots[..., None])[..., 0]
         else:
             affine[..., 4:6] = params["shift"] + pivot - (matrix[..., 0] + matrix[..., 1]) * pivot

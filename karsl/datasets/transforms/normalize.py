@@ -204,11 +204,8 @@ class FillMissing(KeypointTransform):
         keypoint[np.isnan(keypoint)] = self.value
         return {"keypoint": keypoint}
 
-    def supports_batching(self) -> bool:
-        return self.mode == "constant" and super().supports_batching()
-
     def defer(self, batch: DeferredOps, params: Params) -> None:
-        batch.fill_value = self.value
+        batch.fill(self.mode, self.value)
 
 
 def _nearest_present(present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

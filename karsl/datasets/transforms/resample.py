@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from karsl.checks import check_range
+from karsl.checks import check_number, check_range
 from karsl.datasets.rng import CounterRNG
 from karsl.datasets.transforms.base import ClipMeta, DeferredOps, KeypointTransform, Params
+from karsl.errors import ConfigError
 from karsl.registry import TRANSFORMS
 
 FRAME_KEYS = ("keypoint", "keypoint_score", "num_frames", "frame_inds")
@@ -111,14 +112,78 @@ class RandomResample(KeypointTransform):
         return {"speed": np.exp(rng.uniform("speed", low=low, high=high))}
 
     def apply(self, results: dict, params: Params) -> dict:
-        return frame_update(results, _speed_positions(len(results["keypoint"]), float(params["speed"])))
+        frames = np.array([len(results["keypoint"])])
+        return frame_update(results, _stretched_positions(frames, params["speed"][None])[0])
 
     def defer(self, batch: DeferredOps, params: Params) -> None:
-        pairs = zip(batch.num_frames, params["speed"], strict=True)
-        batch.resample([_speed_positions(int(frames), float(speed)) for frames, speed in pairs])
+        positions, lengths = _stretched_positions(batch.num_frames, params["speed"])
+        batch.resample(positions, lengths=lengths)
 
 
-def _speed_positions(frames: int, speed: float) -> np.ndarray:
-    """Return float64 (T',) positions of a clip of `frames` frames played at `speed`."""
-    length = max(1, round(frames / speed))
-    return np.clip((np.arange(length) + 0.5) * frames / length - 0.5, 0, frames - 1)
+@TRANSFORMS.register_module()
+class ResampleFPS(KeypointTransform):
+    """Change the frame rate of a clip, from that of its record, so that clips of several corpora have one time scale.
+
+    Frames between two stored ones are interpolated. A lower rate takes frames at distances and does not average.
+
+    Required Keys:
+        keypoint, keypoint_score
+    Modified Keys:
+        keypoint: float32 (T', V, C).
+        keypoint_score: float32 (T', V).
+        num_frames: T' = round(T * fps / rate of the record), at least 1.
+    Added Keys:
+        frame_inds: float64 (T',), positions in the stored clip.
+        fps: float, the new rate.
+
+    Args:
+        fps: Frames per second of the output.
+        source_fps: Frames per second of clips whose record has no `fps`; None raises an error for them.
+
+    Raises:
+        ConfigError: If a rate is not above 0, or a clip has no `fps` and there is no `source_fps`.
+    """
+
+    uses_fps = True
+    modified_keys = (*FRAME_KEYS, "fps")
+
+    def __init__(self, fps: float, *, source_fps: float | None = None) -> None:
+        self.fps = check_number(self, "fps", fps, low=1e-3)
+        self.source_fps = None if source_fps is None else check_number(self, "source_fps", source_fps, low=1e-3)
+
+    def get_params(self, meta: ClipMeta, rng: CounterRNG) -> Params:
+        unknown = np.nan if self.source_fps is None else self.source_fps
+        rates = np.full(len(rng), np.nan) if meta.fps is None else meta.fps
+        rates = np.where(np.isnan(rates), unknown, rates)
+        if not (rates > 0).all():
+            found = "no 'fps'" if np.isnan(rates).any() else f"fps={rates.min():g}"
+            raise ConfigError(f"ResampleFPS: a record has {found}; add the rate to the annotation file, or give source_fps")
+        return {"speed": rates / self.fps}
+
+    def apply(self, results: dict, params: Params) -> dict:
+        frames = np.array([len(results["keypoint"])])
+        return frame_update(results, _timed_positions(frames, params["speed"][None])[0]) | {"fps": self.fps}
+
+    def defer(self, batch: DeferredOps, params: Params) -> None:
+        positions, lengths = _timed_positions(batch.num_frames, params["speed"])
+        batch.resample(positions, lengths=lengths)
+        batch.fps = np.full(len(batch), self.fps)
+
+
+def _stretched_positions(frames: np.ndarray, speed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions float64 (F,) that cover clips of int64 (N,) frames, played at (N,) speeds, and their new lengths."""
+    lengths, number, last = _output_frames(frames, speed)
+    return np.clip((number + 0.5) * (last + 1) / np.repeat(lengths, lengths) - 0.5, 0, last), lengths
+
+
+def _timed_positions(frames: np.ndarray, speed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions at exactly the distance `speed`, and the new lengths, see `_stretched_positions`."""
+    lengths, number, last = _output_frames(frames, speed)
+    return np.clip((number + 0.5) * np.repeat(speed, lengths) - 0.5, 0, last), lengths
+
+
+def _output_frames(frames: np.ndarray, speed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return new lengths (N,), and for each new frame (F,) its number in its clip and the last stored frame."""
+    lengths = np.maximum(np.rint(frames / speed), 1).astype(np.int64)
+    number = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return lengths, number, np.repeat(frames - 1, lengths)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from karsl.datasets.transforms.base import KeypointTransform, Params
+from karsl.datasets.transforms.base import DeferredOps, KeypointTransform, Params
 from karsl.errors import ConfigError
 from karsl.registry import TRANSFORMS
 from karsl.skeletons import Skeleton, get_skeleton
@@ -78,10 +78,7 @@ class SkeletonFeatures(KeypointTransform):
         if self.output == "keypoint" and "keypoint" not in results:
             raise ConfigError("SkeletonFeatures: output='keypoint' replaces 'keypoint'; put it before PackKeypointInputs")
         keypoint = _keypoint(results)
-        skeleton = self.skeleton or results.get("skeleton")
-        if skeleton is None or skeleton.num_keypoints != keypoint.shape[1]:
-            found = "no skeleton" if skeleton is None else f"skeleton {skeleton.name!r} of {skeleton.num_keypoints}"
-            raise ConfigError(f"SkeletonFeatures: {found} for clips of {keypoint.shape[1]} keypoints; give skeleton=...")
+        skeleton = self._skeleton_of(results.get("skeleton"), keypoint.shape[1])
         streams = [_stream(name, keypoint, skeleton) for name in self.feats]
         if self.output == "keypoint":
             replaced = np.concatenate(streams, axis=2)
@@ -94,6 +91,21 @@ class SkeletonFeatures(KeypointTransform):
             features = np.concatenate(streams, axis=2)
         features = np.where(np.isnan(features), np.float32(self.fill), features)
         return {"features": torch.from_numpy(features.astype(np.float32))}
+
+    def supports_batching(self) -> bool:
+        return self.output == "keypoint" and super().supports_batching()
+
+    def defer(self, batch: DeferredOps, params: Params) -> None:
+        skeleton = self._skeleton_of(batch.skeleton, batch.skeleton.num_keypoints)
+        batch.streams(self.feats, bone_parents(skeleton))
+
+    def _skeleton_of(self, current: Skeleton | None, num_keypoints: int) -> Skeleton:
+        """Return the skeleton that was given, or that of the results."""
+        skeleton = self.skeleton or current
+        if skeleton is None or skeleton.num_keypoints != num_keypoints:
+            found = "no skeleton" if skeleton is None else f"skeleton {skeleton.name!r} of {skeleton.num_keypoints}"
+            raise ConfigError(f"SkeletonFeatures: {found} for clips of {num_keypoints} keypoints; give skeleton=...")
+        return skeleton
 
 
 def _keypoint(results: dict) -> np.ndarray:

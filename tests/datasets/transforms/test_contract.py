@@ -41,6 +41,8 @@ FIXED = {
     "TSNSampleFrames": [dict(clip_len=5), dict(clip_len=20, mode="nearest")],
     "LegacyTSNSampleFrames": [dict(clip_len=5)],
     "UniformSampleFrames": [dict(clip_len=5, test_mode=True)],
+    "ResampleFPS": [dict(fps=25, source_fps=30), dict(fps=60, source_fps=25)],
+    "SmoothKeypoints": [dict(), dict(window=3)],
     "PadTo": [dict(clip_len=n, mode=m, crop=c) for n in (5, 20) for m in ("missing", "repeat", "loop")
                   for c in ("start", "center")],
     "RandomFlip": [dict(prob=1.0)],

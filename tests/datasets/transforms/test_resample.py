@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from karsl.datasets.transforms import PadTo, RandomResample
+from karsl.datasets.transforms import PadTo, RandomResample, ResampleFPS
 from karsl.datasets.transforms.resample import interpolate_frames, source_positions
 from karsl.errors import ConfigError
 from karsl.skeletons import Skeleton
@@ -143,3 +143,43 @@ def test_speed_and_padding_keep_what_is_missing_apart(clip):
         out = step(clip)
         assert (np.isnan(out["keypoint"]).all(-1) == (out["keypoint_score"] == 0)).all()
         assert len(out["frame_inds"]) == out["num_frames"] == len(out["keypoint"])
+
+
+# ---- ResampleFPS -------------------------------------------------------------------------------------------------------
+
+
+def test_half_the_rate_takes_the_middle_of_two_frames(clip, xs):
+    out = ResampleFPS(15)(clip([[0], [1], [2], [3]], fps=30))
+    assert xs(out) == [[0.5], [2.5]]
+    assert (out["num_frames"], out["fps"], out["frame_inds"].tolist()) == (2, 15, [0.5, 2.5])
+
+
+def test_twice_the_rate_interpolates_and_holds_the_ends(clip, xs):
+    assert xs(ResampleFPS(50)(clip([[0], [4]], fps=25))) == [[0], [1], [3], [4]]
+
+
+def test_the_rate_of_the_record_itself_changes_nothing(clip, xs):
+    assert xs(ResampleFPS(25)(clip([[1], [None], [7]], fps=25))) == [[1], [None], [7]]
+
+
+def test_the_new_rate_counts_for_a_second_change(clip, xs):
+    out = ResampleFPS(10)(ResampleFPS(20)(clip([[0], [1], [2], [3]], fps=10)))
+    assert len(xs(out)) == 4
+
+
+def test_source_fps_serves_records_without_a_rate_only(clip):
+    step = ResampleFPS(10, source_fps=20)
+    assert step(clip([[0]] * 8))["num_frames"] == 4
+    assert step(clip([[0]] * 8, fps=10))["num_frames"] == 8
+
+
+@pytest.mark.parametrize(("fps", "text"), [({}, "has no 'fps'"), ({"fps": 0}, "has fps=0"), ({"fps": -5.0}, "has fps=-5")])
+def test_a_record_without_a_rate_is_an_error_that_names_the_remedy(clip, fps, text):
+    with pytest.raises(ConfigError, match=f"ResampleFPS: a record {text}; .* or give source_fps"):
+        ResampleFPS(25)(clip([[0]], **fps))
+
+
+@pytest.mark.parametrize("options", [dict(fps=0), dict(fps="25"), dict(fps=25, source_fps=-1)])
+def test_a_rate_that_is_none_is_rejected(options):
+    with pytest.raises(ConfigError, match="ResampleFPS: "):
+        ResampleFPS(**options)

@@ -1,0 +1,259 @@
+"""Points of N clips between two operations: NaN and score 0 where missing, as in the results of one clip.
+
+Here are the conversions to and from stored frames (V, 4), whose missing points are zeros. A point that FillMissing gave
+coordinates to is still missing; in a stored frame its score is `FILLED`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import carray, njit
+
+from karsl.datasets.batching.simd import FILLED, copy_point, copy_xyz, join_point, pointer
+from karsl.datasets.transfer import BufferPool
+
+_compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+_XYZ = 3
+_pool = BufferPool()
+
+
+class Points(NamedTuple):
+    """Points of N clips. Compiled code takes the five attributes as its first arguments.
+
+    Attributes:
+        values: float32 (F', V, C), coordinates, NaN where unknown; or (F', V, C + 1) with the score.
+        present: bool (F', V), True where the score is above 0.
+        rows: int64 (N,), first row of each clip.
+        lengths: int64 (N,), frames.
+        channels: C.
+    """
+
+    values: np.ndarray
+    present: np.ndarray
+    rows: np.ndarray
+    lengths: np.ndarray
+    channels: int
+
+
+class Scratch:
+    """Memory for the points of some of N clips at a time, in one thread.
+
+    Args:
+        lengths: int64 (N,), frames.
+        ends: int64 (N + 1,), start of each clip, and the end of the last.
+        frames: Maximum number of frames at a time.
+        num_keypoints: V.
+    """
+
+    def __init__(self, lengths: np.ndarray, ends: np.ndarray, frames: int, num_keypoints: int) -> None:
+        self._lengths, self._ends, self._shape = lengths, ends, (frames, num_keypoints)
+        self._memory: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
+
+    def points(self, first: int, channels: int, slot: int = 0) -> Points:
+        """Return memory for the clips from `first` on, with C coordinates and a score; contents are undefined.
+
+        Args:
+            first: First clip.
+            channels: C.
+            slot: Number of the memory; that of another number stays as it is.
+        """
+        key = channels, slot
+        if key not in self._memory:
+            self._memory[key] = scratch(*self._shape, channels + 1), np.empty(self._shape, bool)
+        return Points(*self._memory[key], self._ends[:-1] - self._ends[first], self._lengths, channels)
+
+
+def scratch(*shape: int) -> np.ndarray:
+    """Return float32 memory that is reused when no array refers to it any more."""
+    size = 4 * math.prod(shape)
+    return _pool.acquire(size)[:size].view(np.float32).reshape(shape)
+
+
+@njit(inline="always")
+def is_complete(present):
+    """Return True if no point of a frame, bool (V,), is missing. Without branches: 10 times as fast as one per point."""
+    complete = True
+    for v in range(present.size):
+        complete &= present[v]
+    return complete
+
+
+@_compiled
+def store_points(values, present, rows, lengths, channels, keep_filled, found, first_clip, last_clip):
+    """Change missing points to those of stored frames.
+
+    Args:
+        keep_filled: Keep coordinates of missing points.
+        found: bool (N,), set to True for clips in which some were kept.
+    """
+    for n in range(first_clip, last_clip):
+        for r in range(rows[n], rows[n] + lengths[n]):
+            if is_complete(present[r]):
+                continue
+            for v in range(present.shape[1]):
+                if not present[r, v]:
+                    known = keep_filled and not np.isnan(values[r, v, 0])
+                    found[n] |= known
+                    for c in range(channels):
+                        if not known or np.isnan(values[r, v, c]):
+                            values[r, v, c] = 0
+                    values[r, v, channels] = FILLED if known else 0
+
+
+@_compiled
+def restore_points(values, present, rows, lengths, channels, first_clip, last_clip):
+    """Undo `store_points`, for points that were written with NaN where missing."""
+    for n in range(first_clip, last_clip):
+        for r in range(rows[n], rows[n] + lengths[n]):
+            for v in range(present.shape[1]):
+                if values[r, v, channels] <= FILLED:
+                    values[r, v, channels] = 0
+                    present[r, v] = False
+
+
+@_compiled
+def copy_points(values, present, rows, lengths, channels, out, out_present, out_rows, first_clip, last_clip):
+    """Copy points with scores to other rows, with or without scores."""
+    for n in range(first_clip, last_clip):
+        for t in range(lengths[n]):
+            r, s = rows[n] + t, out_rows[n] + t
+            for v in range(present.shape[1]):
+                out_present[s, v] = present[r, v]
+                for c in range(out.shape[2]):
+                    out[s, v, c] = values[r, v, c]
+
+
+@_compiled
+def fill_unknown(values, present, rows, lengths, channels, fill, first_clip, last_clip):
+    """Replace NaN in missing points by a coordinate."""
+    for n in range(first_clip, last_clip):
+        for r in range(rows[n], rows[n] + lengths[n]):
+            if is_complete(present[r]):
+                continue
+            for v in range(present.shape[1]):
+                if not present[r, v]:
+                    for c in range(channels):
+                        if np.isnan(values[r, v, c]):
+                            values[r, v, c] = fill
+
+
+@_compiled
+def sum_groups(values, present, rows, lengths, channels, groups, sums, counts, first_clip, last_clip):
+    """Sum x and y of the present points of each group over a clip, of points with scores.
+
+    Args:
+        groups: int64 (G, 2), first and last + 1 point of each group.
+        sums, counts: float64 (N, G, 2) and int64 (N, G), the output.
+    """
+    width, points = values.shape[2], values.shape[1]
+    total, count = np.empty(points * width), np.empty(points, np.int64)
+    for n in range(first_clip, last_clip):
+        total[:], count[:] = 0, 0
+        for r in range(rows[n], rows[n] + lengths[n]):
+            if is_complete(present[r]):
+                frame = values[r].reshape(-1)
+                for i in range(frame.size):
+                    total[i] += frame[i]
+                for v in range(points):
+                    count[v] += 1
+            else:
+                for v in range(points):
+                    if present[r, v]:
+                        count[v] += 1
+                        total[width * v] += values[r, v, 0]
+                        total[width * v + 1] += values[r, v, 1]
+        for g in range(groups.shape[0]):
+            sums[n, g], counts[n, g] = 0, 0
+            for v in range(groups[g, 0], groups[g, 1]):
+                sums[n, g, 0] += total[width * v]
+                sums[n, g, 1] += total[width * v + 1]
+                counts[n, g] += count[v]
+
+
+class ClipArrays(NamedTuple):
+    """Coordinates and scores of N clips in separate float32 arrays, as transforms of one clip see them.
+
+    Attributes:
+        keypoint: int64 (N,), addresses of (T, V, C).
+        score: int64 (N,), addresses of (T, V).
+        channels: C.
+        memory: Arrays that keep the addresses valid.
+    """
+
+    keypoint: np.ndarray
+    score: np.ndarray
+    channels: int
+    memory: Any
+
+    @classmethod
+    def from_block(cls, keypoint: np.ndarray, score: np.ndarray, ends: np.ndarray) -> ClipArrays:
+        """Refer to clips in (F, V, C) and (F, V), whose frames begin at int64 (N + 1,) `ends`."""
+        starts = ends[:-1]
+        addresses = (a.ctypes.data + starts * (a.strides[0] if len(a) else 0) for a in (keypoint, score))
+        return cls(*addresses, keypoint.shape[2], (keypoint, score))
+
+    @classmethod
+    def from_clips(cls, keypoints: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> ClipArrays:
+        """Refer to N contiguous arrays (T, V, C) and (T, V)."""
+        addresses = (np.array([a.__array_interface__["data"][0] for a in part], np.int64) for part in (keypoints, scores))
+        return cls(*addresses, keypoints[0].shape[2], (keypoints, scores))
+
+
+@_compiled
+def split_points(values, present, rows, lengths, channels, keypoint, score, ends, first_clip, last_clip):
+    """Copy points with scores to coordinates (F, V, C) and scores (F, V), one clip after the other."""
+    points = values.shape[1]
+    for n in range(first_clip, last_clip):
+        for t in range(lengths[n]):
+            r, f = rows[n] + t, ends[n] + t
+            if channels == _XYZ:
+                source, target = values.ctypes.data + 16 * points * r, keypoint.ctypes.data + 12 * points * f
+                for v in range(points - 1):
+                    copy_point(source + 16 * v, target + 12 * v)  # the next point overwrites the fourth number
+                copy_xyz(source + 16 * (points - 1), target + 12 * (points - 1))
+            else:
+                keypoint[f] = values[r, :, :channels]
+            for v in range(points):
+                score[f, v] = values[r, v, channels]
+
+
+@_compiled
+def join_points(values, present, rows, lengths, channels, like, keypoints, scores, fill, first_clip, last_clip):
+    """Copy coordinates and scores, given by addresses int64 (N,), to points, with `fill` in place of NaN.
+
+    Args:
+        like: Empty float32 array.
+    """
+    width, points = values.shape[2], values.shape[1]
+    for n in range(first_clip, last_clip):
+        keypoint = carray(pointer(like, keypoints[n]), (lengths[n], points * channels))
+        score = carray(pointer(like, scores[n]), (lengths[n], points))
+        for t in range(lengths[n]):
+            r = rows[n] + t
+            here, seen, target = score[t], present[r], values[r].reshape(-1)
+            for v in range(points):
+                seen[v] = here[v] > 0
+            if width == channels:
+                _copy_filled(keypoint[t], fill, target)
+            elif channels == _XYZ:
+                source, out = keypoints[n] + 12 * points * t, values.ctypes.data + 16 * points * r
+                for v in range(points - 1):
+                    join_point(source + 12 * v, here[v], fill, out + 16 * v)
+                last = 4 * (points - 1)
+                _copy_filled(keypoint[t, 3 * (points - 1) :], fill, target[last : last + 3])  # nothing to read behind it
+                target[last + 3] = here[points - 1]
+            else:
+                for v in range(points):
+                    _copy_filled(keypoint[t, v * channels : (v + 1) * channels], fill, values[r, v, :channels])
+                    values[r, v, channels] = here[v]
+
+
+@njit(inline="always")
+def _copy_filled(source, fill, out):
+    for i in range(out.size):
+        x = source[i]
+        out[i] = fill if np.isnan(x) else x
