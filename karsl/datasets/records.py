@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +19,8 @@ from mmengine.logging import print_log
 
 from karsl.datasets.splits import read_split
 from karsl.errors import AnnotationError, AnnotationTypeError, ConfigError, DatasetNotFoundError, did_you_mean, pluralize
-from karsl.io.annotations import check_class_count, join_folder, shorten, split_annotation
+from karsl.io.annotations import check_class_count, check_pack_version, join_folder, shorten, split_annotation
+from karsl.io.yaml_files import load_yaml
 from karsl.schema import parse_json, whole_number
 
 INDEX_COLUMNS = {
@@ -32,7 +34,7 @@ INDEX_COLUMNS = {
     "raw": "category",
 }
 """Record keys that are stored as columns too, with their dtype."""
-_PARSERS = {".json": parse_json, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}  # none of them can run code
+_PARSERS = {".json": parse_json, ".yaml": load_yaml, ".yml": load_yaml}  # none of them can run code
 _MAX_LISTED = 8
 _MAX_VALUES = 10_000_000
 _NAME_KEYS = ("skeleton", "dataset_name")  # always names, even if a file of that name exists
@@ -49,6 +51,7 @@ def load_annotations(ann_file: str | None, *, owner: str) -> dict:
         FileNotFoundError: If there is no such file.
         TypeError: If no path is given or the content is not a dict.
         AnnotationError: If the suffix is not supported, the text cannot be parsed or the content has another format.
+        PackError: If it is that of a pack of another version.
     """
     if not ann_file:
         raise TypeError(f"{owner} needs ann_file; 'karsl prepare DATA_ROOT' writes one")
@@ -58,6 +61,7 @@ def load_annotations(ann_file: str | None, *, owner: str) -> dict:
             f"{ann_file}: an annotation is read from .json, .yaml or .yml; other formats, pickle above all, can run code; "
             "write it as json"
         )
+    check_pack_version(os.path.dirname(ann_file))
     try:
         content = parse(get_text(ann_file))
     except (ValueError, RecursionError, yaml.YAMLError) as error:

@@ -94,6 +94,9 @@ def open_clips(
     arrays = {"layout": layout, "pattern": pattern, "labels": labels}
     arrays = {key: value for key, value in arrays.items() if value is not None}
     chosen = get_format(format or "arrays") if format or arrays else detect_format(path)
+    if chosen.reader is None:
+        readable = ", ".join(f.name for f in FORMATS.values() if f.reader)
+        raise ConfigError(f"format {chosen.name!r} is write-only; formats that can be read: {readable}")
     if arrays and not chosen.uses_layout:
         raise ConfigError(f"{path}: format {chosen.name!r} has a fixed layout; leave out {', '.join(arrays)}, or the format")
     if label_table is not None and not chosen.uses_label_table:
@@ -214,6 +217,8 @@ def _missing_points(source: ClipSource, target: Skeleton) -> tuple[str, ...]:
 
 def _format_hint(out: Path, chosen: Format) -> tuple[str, ...]:
     """Return a note on reading the output if its path does not identify the format."""
+    if chosen.reader is None:
+        return ()
     with suppress(ConfigError):
         if detect_format(out).reader == chosen.reader:
             return ()

@@ -9,12 +9,15 @@
 | `dtype` | string | `float32` or `float16` |
 | `shape` | list of int64 | T, V, 4 |
 
-Metainfo, including keypoint names, is stored as json under the key `karsl` of the file's metadata.
+Metainfo, including keypoint names, is stored as json under the key `karsl` of the file's metadata, and the features for
+`datasets`, with the names of the classes, under `huggingface`. `README.md` is a dataset card to fill in.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -39,12 +42,26 @@ from karsl.io.lru import LRU
 from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.npz import check_unpacked_size, max_unpacked_size
 from karsl.io.sources import FunctionSource, public_record
+from karsl.pack.card import CARD, FEATURES, card_text
 from karsl.schema import parse_json
 from karsl.skeletons import Skeleton, describe_skeleton
 
 ROWS_PER_GROUP = 64  # clips in memory at once
 CACHED_GROUPS = 8  # a reader that alternates between signers and splits decodes each group once
 WRITE_OPTIONS = {"compression": "zstd", "write_page_checksum": True}
+_COLUMNS = {
+    "clip_id": "string",
+    "label": "int64",
+    "sign": "int64",
+    "gloss": "string",
+    "gloss_ar": "string",
+    "signer": "string",
+    "split": "string",
+    "fps": "float64",
+    "num_frames": "int64",
+    "keypoint": "binary",
+    "dtype": "string",
+}
 _METADATA = ("clip_id", "label", "sign", "signer", "split", "fps", "num_frames")
 
 
@@ -161,20 +178,43 @@ def _to_array(row: dict, where: str) -> np.ndarray:
 
 
 def write_parquet(out: Path, job: ConversionJob) -> None:
-    """Write one file per split (`train` for clips without one; of several, the first), in row groups, for bounded memory."""
+    """Write one file per split (`train` for clips without one; of several, the first), in row groups, and the card."""
     arrow = require_pyarrow()
-    schema = _schema(arrow, {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)})
+    metainfo = {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)}
+    schema = _schema(arrow, metainfo)
     splits = sorted({_split(r) for r in job.source.records})
-    writers = {
-        split: arrow.parquet.ParquetWriter(out / f"{name}-00000-of-00001.parquet", schema, **WRITE_OPTIONS)
-        for split, name in zip(splits, class_folders(splits), strict=True)
-    }
+    files = dict(zip(splits, (f"{name}-00000-of-00001.parquet" for name in class_folders(splits)), strict=True))
+    writers = {split: arrow.parquet.ParquetWriter(out / name, schema, **WRITE_OPTIONS) for split, name in files.items()}
     try:
         for split, rows in _row_groups(job):
             writers[split].write_table(arrow.Table.from_pylist(rows, schema=schema))
     finally:
         for writer in writers.values():
             writer.close()
+    (out / CARD).write_text(_card(job, metainfo, files), encoding="utf-8")
+
+
+def _card(job: ConversionJob, metainfo: dict, files: dict[str, str]) -> str:
+    parts = [{"split": re.sub(r"\W", "_", split), "path": name} for split, name in files.items()]
+    features = {
+        **FEATURES,
+        "gloss": "name of the class",
+        "gloss_ar": "Arabic name of the class",
+        "keypoint": "bytes of the array, see `dtype` and `shape`: x, y, z, score; score 0 is a missing point",
+        "dtype": f"`{job.dtype.name}`, little-endian",
+        "shape": f"frames, {job.skeleton.num_keypoints}, 4",
+    }
+    use = "\n".join(
+        [
+            "import numpy as np",
+            "from datasets import load_dataset",
+            "",
+            f'clip = load_dataset("path of this folder", split="{parts[0]["split"]}")[0]',
+            'keypoint = np.frombuffer(clip["keypoint"], clip["dtype"]).reshape(clip["shape"])',
+        ]
+    )
+    head = {"configs": [{"config_name": "default", "data_files": parts}]}
+    return card_text("clips", metainfo, job.source.records, features=features, use=use, head=head)
 
 
 def _split(record: dict) -> str:
@@ -213,11 +253,20 @@ def _row(job: ConversionJob, record: dict, clip: np.ndarray) -> dict:
 
 
 def _schema(arrow: Any, metainfo: dict) -> Any:
-    text, integer = arrow.string(), arrow.int64()
-    columns = {"clip_id": text, "label": integer, "sign": integer, "gloss": text, "gloss_ar": text, "signer": text}
-    columns |= {"split": text, "fps": arrow.float64(), "num_frames": integer, "keypoint": arrow.binary(), "dtype": text}
-    columns |= {"shape": arrow.list_(integer)}
-    return arrow.schema(list(columns.items()), metadata={"karsl": json.dumps(metainfo, ensure_ascii=False)})
+    types = {"string": arrow.string(), "int64": arrow.int64(), "float64": arrow.float64(), "binary": arrow.binary()}
+    fields = [(name, types[kind]) for name, kind in _COLUMNS.items()] + [("shape", arrow.list_(arrow.int64()))]
+    stored = {"karsl": metainfo, "huggingface": {"info": {"features": _features(metainfo["classes"])}}}
+    return arrow.schema(fields, metadata={key: json.dumps(value, ensure_ascii=False) for key, value in stored.items()})
+
+
+def _features(classes: Sequence[str]) -> dict:
+    """Return the features of the columns as Hugging Face `datasets` stores them, with the names of the classes."""
+    features: dict[str, Any] = {name: {"dtype": kind, "_type": "Value"} for name, kind in _COLUMNS.items()}
+    counts = Counter(map(str, classes))
+    names = [f"{name} {label}" if counts[str(name)] > 1 else str(name) for label, name in enumerate(classes)]
+    if len(set(names)) == len(names):  # ClassLabel rejects equal names
+        features["label"] = {"names": names, "_type": "ClassLabel"}
+    return {**features, "shape": [{"dtype": "int64", "_type": "Value"}]}
 
 
 @register_format(
@@ -245,7 +294,9 @@ def open_parquet(
         MissingExtraError: If pyarrow is not installed.
     """
     require_pyarrow()
-    root, files, notes = files_with_suffix(path, ".parquet", expected="files like 'train-00000-of-00001.parquet'")
+    root, files, notes = files_with_suffix(
+        path, ".parquet", expected="files like 'train-00000-of-00001.parquet'", also=(CARD,)
+    )
     records: list[dict] = []
     problems: list[str] = []
     metainfo: dict = {}

@@ -195,7 +195,9 @@ def parse_config(text: str, keys: tuple[str, ...]) -> dict[str, Any]:
                 try:
                     found[name] = _evaluate(statement.value, name)
                 except (TypeError, RecursionError) as error:  # a list as key, -'text', deep nesting
-                    raise ConfigError(f"its config has no value for {name!r} ({first_line(error)}); is it damaged?") from error
+                    raise ConfigError(
+                        f"its config has no value for {name!r} ({first_line(error)}); is it damaged?"
+                    ) from error
     return found
 
 

@@ -146,7 +146,8 @@ def test_a_pickle_that_would_run_code_is_not_read(tmp_path):
 def test_a_frame_of_uni_sign_without_a_person_is_missing(tmp_path):
     points, scores = np.full((1, 133, 2), 0.5, np.float32), np.ones((1, 133), np.float32)
     path = tmp_path / "a.pkl"
-    path.write_bytes(pickle.dumps({"keypoints": [points[:0], points, points[:0]], "scores": [scores[:0], scores, scores[:0]]}))
+    frames = {"keypoints": [points[:0], points, points[:0]], "scores": [scores[:0], scores, scores[:0]]}
+    path.write_bytes(pickle.dumps(frames))
     source = open_clips(path, format="uni-sign", trusted=True)
     assert source.read(source.records[0])[:, 0, 3].tolist() == [0, 1, 0]
 

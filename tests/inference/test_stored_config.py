@@ -123,7 +123,8 @@ def test_a_wrong_value_of_a_checkpoint_is_named_with_its_file(trained, tmp_path,
     ],
 )
 def test_a_wrong_pipeline_is_named_with_its_file(tmp_path, pipeline, text):
-    cfg = f"model = dict(type='KeypointRecognizer')\ntest_dataloader = dict(dataset=dict(skeleton='hand_42', pipeline={pipeline}))"
+    dataset = f"dict(skeleton='hand_42', pipeline={pipeline})"
+    cfg = f"model = dict(type='KeypointRecognizer')\ntest_dataloader = dict(dataset={dataset})"
     torch.save({"state_dict": {}, "meta": {"cfg": cfg}}, tmp_path / "bad.pth")
     with pytest.raises(ConfigError, match=rf"bad.pth'.*{text}"):
         read_description(tmp_path / "bad.pth")

@@ -27,7 +27,7 @@ def write_sources() -> None:
     for path in folder.glob("*.md"):
         text = path.read_text(encoding="utf-8")
         if layers.PLACEHOLDER in text:
-            path.write_text(text.replace(layers.PLACEHOLDER, f"<div>{layers.svg()}</div>"), encoding="utf-8")
+            path.write_text(text.replace(layers.PLACEHOLDER, f"<div>{layers.svg(layers.imports())}</div>"), encoding="utf-8")
     gallery.write_page(folder / "gallery")
     extra: dict[str, list[pages.Entry]] = {"Gallery": ["gallery/index.md"], "API": api.write_pages(folder / "api")}
     settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")

@@ -54,8 +54,8 @@ def direct(graph: dict[str, set[str]]) -> dict[str, set[str]]:
     return {name: children - set().union(*map(below, children)) for name, children in graph.items()}
 
 
-def svg() -> str:
-    """Return the diagram as an SVG element in one line, with the colors of the page around it; boxes are links."""
+def svg(graph: dict[str, set[str]]) -> str:
+    """Return the diagram of `imports()` as an SVG element in one line, with the colors of the page; boxes are links."""
     rows = list(reversed(layers()))
     boxes: dict[str, tuple[float, float, float]] = {}
     for number, group in enumerate(rows):
@@ -65,7 +65,7 @@ def svg() -> str:
             boxes[name] = (x, number * ROW + 4.0, width)
             x += width + GAP
     parts = []
-    for name, children in sorted(direct(imports()).items()):
+    for name, children in sorted(direct(graph).items()):
         x, y, width = boxes[name]
         for child in sorted(children):
             below_x, below_y, below_width = boxes[child]
