@@ -1,4 +1,4 @@
-"""nsl23_loso.py with STGCN."""
+"""nsl23_loso.py with STGCN, whose training loss falls too slowly with the learning rate of the other models."""
 
 from mmengine.config import read_base
 
@@ -22,3 +22,4 @@ model.merge(
         cls_head=dict(in_channels=32),
     )
 )
+optim_wrapper.merge(dict(optimizer=dict(lr=1e-2)))
