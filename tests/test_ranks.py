@@ -54,7 +54,8 @@ ORDER: dict[str, str] = {
     "engine": "hooks checkpoint | config | train | __init__",
     "engine.config": "tree | errors loaders model_args folds streams | load | __init__",
     "visualization": (
-        "clips draw | video | page animation clip_sheets overview_sheets | audit_page server live notebook hooks report |"
+        "clips draw | video | page animation clip_sheets overview_sheets confusion_figure |"
+        " audit_page server live notebook hooks report |"
         " __init__"
     ),
     "visualization.clips": "sources | open select | __init__",

@@ -18,7 +18,8 @@ EPILOG = """examples:
   karsl test CONFIG CHECKPOINT --dump scores.npz        writes the scores of all clips
   karsl report scores.npz                               tables in the terminal
   karsl report scores.npz --html report.html            a page with the confusion matrix
-  karsl report scores.npz --csv tables --json out.json  for a paper
+  karsl report scores.npz --csv tables --json out.json  all numbers
+  karsl report scores.npz --latex tables --figure confusion.pdf      for a paper
   karsl report joint.npz fused.npz                      the difference of two models on the same clips
   karsl report fold_01.npz fold_02.npz --folds          several folds as one result
 """
@@ -40,6 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all statistics to this file")
     parser.add_argument(
         "--csv", type=Path, metavar="DIR", help="write tables and confusion matrix as CSV files to this folder"
+    )
+    parser.add_argument(
+        "--latex", type=Path, metavar="DIR", help="write the tables of the terminal as LaTeX files to this folder"
+    )
+    parser.add_argument(
+        "--figure",
+        type=Path,
+        metavar="FILE",
+        help="write the confusion matrix to this .pdf, .svg or .png file, one panel per score file",
     )
     parser.add_argument(
         "--html", type=Path, metavar="FILE", help="write an offline page with the confusion matrix to this file"
@@ -99,6 +109,12 @@ def _write(
     if args.csv:
         _write_csv(args.csv, files, tables, differences)
         print(f"tables: {args.csv}")
+    if args.latex:
+        _write_latex(args.latex, files, tables, differences)
+        print(f"LaTeX tables: {args.latex}")
+    if args.figure:
+        _write_figure(args.figure, files)
+        print(f"figure: {args.figure}")
     if args.html:
         _write_html(args, files, content)
         print(f"page: {args.html}")
@@ -122,10 +138,34 @@ def _write_csv(folder: Path, files: list[Scores], tables: list[list[Table]], dif
     from karsl.evaluation.report import confusion
     from karsl.evaluation.tables import write_csv
 
-    names = [f"{number}-{Path(scores.path).stem}" for number, scores in enumerate(files, start=1)]
-    for scores, group, name in zip(files, tables, names, strict=True):
-        target = folder / name if len(files) > 1 else folder
+    folders = _folders(folder, files)
+    for scores, group, target in zip(files, tables, folders, strict=True):
         write_csv(target, group)
         write_matrix(target / "confusion.csv", confusion(scores), list(map(str, scores.classes)))
-    for table, name in zip(differences, names[1:], strict=True):
-        write_csv(folder / name, [table])
+    for table, target in zip(differences, folders[1:], strict=True):
+        write_csv(target, [table])
+
+
+def _write_latex(folder: Path, files: list[Scores], tables: list[list[Table]], differences: list[Table]) -> None:
+    """Write the tables; those of several files go to a folder per file."""
+    from karsl.evaluation.tables import write_latex
+
+    folders = _folders(folder, files)
+    for group, target in zip(tables, folders, strict=True):
+        write_latex(target, group)
+    for table, target in zip(differences, folders[1:], strict=True):
+        write_latex(target, [table])
+
+
+def _folders(folder: Path, files: list[Scores]) -> list[Path]:
+    """Return the folder of each file: the given one, or one in it per file."""
+    names = [f"{number}-{Path(scores.path).stem}" for number, scores in enumerate(files, start=1)]
+    return [folder / name for name in names] if len(files) > 1 else [folder]
+
+
+def _write_figure(path: Path, files: list[Scores]) -> None:
+    from karsl.evaluation.report import confusion
+    from karsl.visualization.confusion_figure import write_confusion_figure
+
+    titles = [Path(scores.path).stem for scores in files] if len(files) > 1 else []
+    write_confusion_figure(path, [confusion(scores) for scores in files], list(map(str, files[0].classes)), titles)

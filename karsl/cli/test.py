@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from karsl.cli.options import import_user_modules, suggest_data_root
-from karsl.cli.train import add_common_arguments, data_arguments
+from karsl.cli.train import add_common_arguments, add_split_file, data_arguments
 from karsl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "likely classes of each clip, to read by eye, in .json",
     )
     add_common_arguments(parser)
+    add_split_file(parser)
 
 
 def run(args: argparse.Namespace) -> int:

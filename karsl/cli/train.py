@@ -38,17 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--amp", action="store_true", help="train with mixed precision; on a CPU with bfloat16")
     add_common_arguments(parser)
+    add_split_file(parser)
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options shared with `karsl test`."""
+    """Add the options shared with `karsl test` and `karsl loso`."""
     add_data_options(parser)
-    parser.add_argument(
-        "--split-file",
-        metavar="FILE",
-        help="split file of 'karsl splits make', relative to the data root or the current folder; the loaders read its "
-        "parts train, val and test, in place of the splits and signers of the config",
-    )
     add_cfg_options(parser)
     parser.add_argument(
         "--launcher",
@@ -57,6 +52,16 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help="launcher of a distributed job (default: none)",
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_split_file(parser: argparse.ArgumentParser) -> None:
+    """Add `--split-file`, which `karsl loso` lacks: it makes its own folds."""
+    parser.add_argument(
+        "--split-file",
+        metavar="FILE",
+        help="split file of 'karsl splits make', relative to the data root or the current folder; the loaders read its "
+        "parts train, val and test, in place of the splits and signers of the config",
+    )
 
 
 def data_arguments(args: argparse.Namespace) -> dict[str, str | None]:

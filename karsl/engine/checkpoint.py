@@ -135,9 +135,14 @@ def read_checkpoint(path: str | Path) -> dict:
 
     Raises:
         DatasetNotFoundError: If the file does not exist.
-        ConfigError: If the file is not a checkpoint, is truncated, or contains objects that could run code.
+        ConfigError: If the file is not a checkpoint, is truncated, or contains objects that could run code; for a work dir
+            it names the latest checkpoint.
     """
     path = Path(path).expanduser()
+    if path.is_dir() or path.name == "last_checkpoint":  # a work dir, or the file in it that names a checkpoint
+        latest = latest_checkpoint(path if path.is_dir() else path.parent)
+        if latest is not None:
+            raise ConfigError(f"'{path}' is not a checkpoint; pass the latest one of this work dir, '{latest}'")
     if not path.is_file():
         raise DatasetNotFoundError(f"checkpoint '{path}' does not exist; 'karsl train' writes epoch_N.pth into its work dir")
     try:

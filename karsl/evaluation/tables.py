@@ -1,8 +1,9 @@
-"""Tables of an evaluation, for the terminal and as CSV files."""
+"""Tables of an evaluation, for the terminal, and as CSV and LaTeX files."""
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from karsl.io.atomic import atomic_path
 
 _WORST = 10
 _PAIRS = 10
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,31 @@ def write_csv(folder: Path, tables: Sequence[Table]) -> None:
             rows = csv.writer(file)
             rows.writerow(table.columns)
             rows.writerows(["" if value is None else value for value in row] for row in table.rows)
+
+
+def write_latex(folder: Path, tables: Sequence[Table]) -> None:
+    """Write `<name>.tex` of each table: a `tabular` with the rules of the package booktabs, and shares in percent.
+
+    It has the rows of the terminal, without Arabic names, which need XeLaTeX or LuaLaTeX.
+
+    Args:
+        folder: Created if missing.
+        tables: Tables of different names.
+    """
+    for table in tables:
+        kept = [number for number, name in enumerate(table.shown_columns) if "arabic" not in name]
+        header = [table.shown_columns[number] for number in kept]
+        rows = [[row[number] for number in kept] for row in table.shown]
+        align = "".join("l" if not rows or isinstance(value, str) else "r" for value in (rows or [header])[0])
+        lines = [" & ".join(_latex(_format(value)) for value in row) + r" \\" for row in (header, *rows)]
+        start = [rf"\begin{{tabular}}{{{align}}}", r"\toprule", lines[0], r"\midrule"]
+        with atomic_path(folder / f"{table.name}.tex") as temporary:
+            text = "\n".join([*start, *lines[1:], r"\bottomrule", r"\end{tabular}"])
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _latex(text: str) -> str:
+    return re.sub(r"[\\~^&%$#_{}]", lambda found: _LATEX.get(found[0], "\\" + found[0]), text)
 
 
 def terminal_table(table: Table) -> Group:

@@ -158,6 +158,7 @@ def test_folds_of_another_config_are_not_continued(straight, capsys):
         (["--streams", "joint", "joint"], "give each stream once"),
         (["--streams", "bones"], "stream 'bones' is unknown; did you mean 'bone'?"),
         (["--streams", "joint", "bone", "--weights", "1"], "give one per stream"),
+        (["--split-file", "split.json"], "unknown argument '--split-file'"),  # the folds are made by signer
     ],
 )
 def test_bad_arguments_are_one_sentence(folder, capsys, words, message):

@@ -37,6 +37,18 @@ def test_two_files_are_reported_compared_and_written(files, tmp_path, capsys):
     assert "مرحبا" in (tmp_path / "a.html").read_text(encoding="utf-8")
 
 
+def test_tables_and_figure_for_a_paper(files, tmp_path, capsys):
+    out = ["--latex", str(tmp_path / "tex"), "--figure", str(tmp_path / "confusion.svg"), "--bootstrap", "20"]
+    assert main(["report", files[0], *out]) == 0
+    lines = (tmp_path / "tex" / "signers.tex").read_text(encoding="utf-8").splitlines()
+    assert lines[2] == r"signer & clips & top1 & mean1 \\"
+    assert lines[4].startswith("01 & 2 & 100.00 [")
+    assert ">predicted class</text>" in (tmp_path / "confusion.svg").read_text(encoding="utf-8")
+    assert main(["report", *files, *out]) == 0
+    assert (tmp_path / "tex" / "2-two" / "comparison.tex").is_file()
+    assert ">two</text>" in (tmp_path / "confusion.svg").read_text(encoding="utf-8")
+
+
 def test_the_same_seed_gives_the_same_file(files, tmp_path):
     for name in ("a", "b"):
         assert main(["report", files[0], "--json", str(tmp_path / name), "--bootstrap", "20"]) == 0

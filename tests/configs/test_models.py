@@ -12,7 +12,7 @@ from karsl.testing import make_corpus
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 MODELS = ("bilstm", "conv1d_transformer", "stgcn")
-PROTOCOLS = ("demo", "karsl100_loso", "karsl502_signer_dependent")
+PROTOCOLS = ("demo", "karsl100_loso", "karsl502_signer_dependent", "synthetic_loso")
 SHORT = {
     "clip_len": 4,
     "train_cfg.max_epochs": 1,

@@ -61,10 +61,11 @@ def roots(tmp_path_factory) -> dict[str, Path]:
         return folder / name
 
     all_signs = write("karsl", train=range(1, 503), test=range(1, 503, 70))
-    small = {count: write(f"signs{count}", train=range(1, count + 1), test=range(1, count + 1)) for count in (3, 8)}
+    small = {count: write(f"signs{count}", train=range(1, count + 1), test=range(1, count + 1)) for count in (3, 8, 20)}
     for name in ("karsl", "msl150", "asl_app"):
         assert main(["pack", str(small[3]), str(folder / "mix" / name), "--workers", "0"]) == 0
-    return {"karsl": all_signs, "demo": small[8], "karsl_layout_3signs": small[3], "mix_three_corpora": folder / "mix"}
+    shared = {"demo": small[8], "synthetic_loso": small[20], "karsl_layout_3signs": small[3]}
+    return shared | {"karsl": all_signs, "mix_three_corpora": folder / "mix"}
 
 
 def options_of(name: str) -> dict:
@@ -96,11 +97,12 @@ def test_every_shipped_config_has_the_same_losses_in_mmengines_runner_and_in_kar
     names = sorted({path.stem for path in CONFIGS.glob("*.py")} - need_split_file)
     names = [name for name in names if not name.startswith("nsl23")]  # other keypoints, see test_extras.py
     if not os.environ.get("KARSL_LONG_TESTS"):  # these differ from the others in the signers, or have the model of a demo
-        long = [name for name in names if name.startswith("karsl") and name.endswith(OTHER_MODELS)]
+        long = [name for name in names if name.startswith(("karsl", "synthetic")) and name.endswith(OTHER_MODELS)]
         names = [name for name in names if not name.startswith("karsl100_loso_s") and name not in [*long, "demo_stgcn"]]
     jobs = []
     for name in names:
-        root, options = roots.get("demo" if name.startswith("demo") else name, roots["karsl"]), options_of(name)
+        base = next((base for base in ("demo", "synthetic_loso") if name.startswith(base)), name)
+        root, options = roots.get(base, roots["karsl"]), options_of(name)
         words = [f"{key}={value}" for key, value in options.items()]
         work_dir = tmp_path / "karsl" / name
         command = ["train", str(CONFIGS / f"{name}.py"), "--data-root", str(root), "--work-dir", str(work_dir)]

@@ -93,6 +93,14 @@ def test_a_damaged_pointer_to_the_latest_checkpoint_is_named(tmp_path, content):
         latest_checkpoint(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["", "last_checkpoint"])
+def test_a_work_dir_in_place_of_a_checkpoint_is_answered_with_its_latest_one(tmp_path, name):
+    (tmp_path / "epoch_2.pth").write_bytes(b"2")
+    (tmp_path / "last_checkpoint").write_text("/moved/epoch_2.pth", encoding="utf-8")
+    with pytest.raises(ConfigError, match=rf"is not a checkpoint; pass .* '{tmp_path}/epoch_2\.pth'"):
+        read_checkpoint(tmp_path / name)
+
+
 @pytest.mark.parametrize("make", [build_runner, Runner.from_cfg])
 @pytest.mark.parametrize("resume", [True, False])
 def test_a_truncated_checkpoint_is_named_before_a_run(trained, toy, make, resume):

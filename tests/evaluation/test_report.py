@@ -12,7 +12,7 @@ from rich.console import Console
 from karsl.errors import ConfigError
 from karsl.evaluation import compare, evaluate
 from karsl.evaluation.report import class_title
-from karsl.evaluation.tables import comparison_table, report_tables, terminal_table, write_csv
+from karsl.evaluation.tables import Table, comparison_table, report_tables, terminal_table, write_csv, write_latex
 from tests.evaluation.score_files import make_scores
 
 # six classes, so that top-5 can miss: c0, c1, c2 right, c3 second, c4 last of six
@@ -89,3 +89,19 @@ def test_tables_hold_arabic_and_markup_as_text(tmp_path):
         rows = list(csv.DictReader(file))
     assert rows[0]["arabic"] == "مرحبا"
     assert (rows[0]["recall"], rows[2]["recall"]) == ("0.75", "")
+
+
+def test_a_latex_table_has_percent_and_escaped_text_and_no_arabic_names(tmp_path):
+    columns = ("class", "arabic", "clips", "f1")
+    table = Table("classes", "title", columns, [], columns, [("a_b & c", "شكرا", 3, 0.5), ("~", "لا", 4, None)])
+    write_latex(tmp_path, [table])
+    assert (tmp_path / "classes.tex").read_text(encoding="utf-8").splitlines() == [
+        r"\begin{tabular}{lrr}",
+        r"\toprule",
+        r"class & clips & f1 \\",
+        r"\midrule",
+        r"a\_b \& c & 3 & 50.00 \\",
+        r"\textasciitilde{} & 4 & - \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
