@@ -129,9 +129,3 @@ def scale_depth(clip: np.ndarray) -> np.ndarray:
     """Scale z by a random ratio."""
     clip[..., 2] *= np.float32(_RNG.uniform(0.5, 1.5))
     return clip
-
-
-def crop(clip: np.ndarray) -> np.ndarray:
-    """Crop or pad a clip to 50 frames."""
-    clip = clip[max(0, (len(clip) - 50) // 2) :][:50]
-    return np.concatenate([clip, np.zeros((50 - len(clip), *clip.shape[1:]), np.float32)])

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 
 import numpy as np
+from numba import njit
 
 from karsl.datasets.batching.deferred import DeferredBatch, can_join
 from karsl.datasets.batching.frames import FrameBlock
 from karsl.datasets.batching.kernel import fill_canonical
-from karsl.datasets.batching.rng import CompiledRNG
+from karsl.datasets.batching.rng import GOLDEN, mix
 from karsl.datasets.index.record_list import RecordList
+from karsl.datasets.rng import CounterRNG, fold_in
 from karsl.datasets.transforms.base import KeypointTransform
 from karsl.datasets.transforms.formatting import PackKeypointInputs
 from karsl.datasets.transforms.loading import LoadKeypoints
@@ -27,6 +30,8 @@ from karsl.skeletons import Skeleton
 PackRows = Callable[[], "tuple[int, np.ndarray] | None"]
 
 _FILE_COLUMNS = frozenset(("pack", "byte_start", "num_frames", "dtype"))
+_TO_53_BITS = np.uint64(11)
+_compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 _XYZ = 3  # coordinates of a stored point
 _PACK_COLUMNS = frozenset(("pack", "frame_start", "num_frames"))
 
@@ -348,3 +353,39 @@ def _rates(records: RecordList | Sequence[dict], indices: np.ndarray) -> np.ndar
         return records.column("fps")[indices].astype(np.float64)
     rates = [records[index].get("fps") for index in indices.tolist()]
     return np.array([np.nan if rate is None else rate for rate in rates], np.float64)
+
+
+# ---- random numbers: those of `karsl.datasets.rng`, bit for bit, without an array per operation ----
+
+
+@_compiled
+def _bits(keys, code, out):
+    for n in range(keys.size):
+        key = mix(keys[n] ^ code)
+        for k in range(out.shape[1]):
+            out[n, k] = mix(key + np.uint64(k) * GOLDEN)
+
+
+@_compiled
+def _uniform(keys, code, low, high, out):
+    for n in range(keys.size):
+        key = mix(keys[n] ^ code)
+        for k in range(out.shape[1]):
+            unit = np.float64(mix(key + np.uint64(k) * GOLDEN) >> _TO_53_BITS) * 2.0**-53
+            out[n, k] = low + (high - low) * unit
+
+
+class CompiledRNG(CounterRNG):
+    """Compiled counter-based random numbers for batches."""
+
+    def bits(self, name: str, *shape: int) -> np.ndarray:
+        """Return uint64 (N, *shape)."""
+        out = np.empty((len(self), math.prod(shape)), np.uint64)
+        _bits(self.keys, fold_in(self.transform_id, name), out)
+        return out.reshape(len(self), *shape)
+
+    def uniform(self, name: str, *shape: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+        """Return float64 (N, *shape) in [low, high)."""
+        out = np.empty((len(self), math.prod(shape)))
+        _uniform(self.keys, fold_in(self.transform_id, name), float(low), float(high), out)
+        return out.reshape(len(self), *shape)
