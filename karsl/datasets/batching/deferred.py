@@ -274,7 +274,7 @@ class DeferredBatch(DeferredOps):
         self._add(streams_step(names, parents))
 
     def call(self, transform: KeypointTransform, params: Params) -> None:
-        keypoint, score = self._split()
+        keypoint, score = self.split()
         clips = ClipBatch(keypoint, score, self._ends, self.skeleton, params)
         try:
             changed = transform.checked_batch(clips)
@@ -294,7 +294,7 @@ class DeferredBatch(DeferredOps):
         self._arrays, self._filled = arrays, False
         self._reset_operations()
 
-    def _split(self) -> tuple[np.ndarray, np.ndarray]:
+    def split(self) -> tuple[np.ndarray, np.ndarray]:
         """Apply everything; return float32 (F, V, C) and (F, V), NaN and 0 where missing, of the caller's own."""
         if self._fill_value is not None:
             self._add(fill_step("constant", self._fill_value))

@@ -18,7 +18,7 @@ from karsl.datasets.transfer import BufferPool
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 _XYZ = 3
-_pool = BufferPool()
+_pool = BufferPool(max_free=4)  # coordinates, scores, and some clips before and after a step
 
 
 class Points(NamedTuple):
