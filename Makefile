@@ -15,11 +15,12 @@ TESTS ?=
 # Stamps of the last installation; a newer setup.cfg, setup.py or constraints.txt installs again.
 INSTALLED := $(VENV)/.karsl-installed
 LINTERS := $(VENV)/.karsl-linters
+SITE := $(VENV)/.karsl-site
 TSC := $(VENV)/node/node_modules/.bin/tsc
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --no-input -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint networks clean
+.PHONY: help demo test lint docs networks clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -46,8 +47,11 @@ lint: $(LINTERS)  ## check style, format and types
 		echo "note: npm could not install typescript, so the types of the scripts are not checked"; \
 	else $(TSC) -p karsl/visualization/page/assets/js/jsconfig.json; fi
 
+docs: $(SITE)  ## build the documentation site in site/; needs Python 3.11 or newer
+	@$(BIN)/python -m tools.site.build
+
 clean:  ## remove environments and caches; data and results stay
-	@rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-* build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -75,6 +79,14 @@ $(INSTALLED): setup.cfg setup.py constraints.txt | $(BIN)/python
 $(LINTERS): $(INSTALLED)
 	@echo "linters"
 	@$(PIP) -q -e '.[lint]'
+	@touch $@
+
+$(SITE): $(INSTALLED)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "make: zensical, which builds the site, needs Python 3.11; use 'make docs PYTHON=python3.12' without .venv" >&2; \
+		exit 1; }
+	@echo "site generator"
+	@$(PIP) -q -e '.[docs]'
 	@touch $@
 
 # One major version, since each adds checks.

@@ -20,6 +20,7 @@ from benchmarks.index import bench_index, bench_table
 from benchmarks.plot import draw_result
 from benchmarks.report import notes, result_table, stages_table
 from benchmarks.result import STREAMS, machine
+from benchmarks.scale import COUNTS, bench_scale, scale_table
 from benchmarks.startup import bench_open, open_table
 from benchmarks.transforms import bench_transforms, transforms_table
 from karsl.errors import ConfigError, KarslError
@@ -31,10 +32,11 @@ _MIN_CLIPS, _BATCH_SIZE = 60, 64
 _RECORDS, _QUICK_RECORDS = 1_000_000, 50_000
 _STARTUP_CLIPS, _QUICK_STARTUP_CLIPS = 75_300, 3_000
 _STARTUP_ROUNDS = 3
+_QUICK_SCALE = (252, 504)
 _TRANSFORMS_CLIPS, _TRANSFORMS_SECONDS = 3000, 0.5
 _START_METHODS = ("fork", "spawn", "forkserver")
 _BYTES_PER_CLIP = 1 << 20  # nine formats of 112 kB per clip
-# Options that --index, --open and --transforms do not accept, with their defaults.
+# Options that --index, --open, --scale and --transforms do not accept, with their defaults.
 _BATCH_OPTIONS: dict[str, Any] = {
     "only": (),
     "seconds": None,
@@ -102,18 +104,30 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--stream", action="store_true", help="only streams, memory-mapped tars and WebDataset's own loader")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--index", action="store_true", help="time the index of 1,000,000 records instead of batches")
+    start.add_argument("--open", action="store_true", help="time folders and a pack of 75,300 clips up to the first batch")
     start.add_argument(
         "--transforms", action="store_true", help="time each transform added to the usual pipeline; print Markdown"
     )
-    start.add_argument("--open", action="store_true", help="time folders and a pack of 75,300 clips up to the first batch")
+    start.add_argument(
+        "--scale",
+        action="store_true",
+        help="time every step from archives to a served page, with 1,000, 10,000 and 75,300 clips; needs 13 GB",
+    )
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the files of every candidate, measure, and print the tables."""
-    if args.index or args.open or args.transforms:
-        _check_startup_options(args)
-        return _run_index(args) if args.index else _run_startup(args) if args.open else _run_transforms(args)
+    modes = {
+        "--index": (args.index, _run_index),
+        "--open": (args.open, _run_startup),
+        "--scale": (args.scale, _run_scale),
+        "--transforms": (args.transforms, _run_transforms),
+    }
+    for mode, (chosen, run_mode) in modes.items():
+        if chosen:
+            _check_mode_options(mode, args)
+            return run_mode(args)
     result = _measure(args)
     _print(result)
     if args.json:
@@ -174,17 +188,6 @@ def _run_startup(args: argparse.Namespace) -> int:
     return 0
 
 
-def _run_transforms(args: argparse.Namespace) -> int:
-    count, rounds = args.clips or (_QUICK[0] if args.quick else _TRANSFORMS_CLIPS), args.rounds or (1 if args.quick else 5)
-    seconds = args.seconds or (0.02 if args.quick else _TRANSFORMS_SECONDS)
-    _make_work_dir(args)
-    with Console(stderr=True).status(f"timing transforms on {count:,} clips"):
-        rates = bench_transforms(count, args.work_dir, rounds=rounds, seconds=seconds, seed=args.seed)
-    print(transforms_table(rates))
-    _write_figures(args, count, rates)
-    return 0
-
-
 def _make_work_dir(args: argparse.Namespace) -> None:
     if args.work_dir is not None:
         args.work_dir.mkdir(parents=True, exist_ok=True)
@@ -199,10 +202,30 @@ def _write_figures(args: argparse.Namespace, count: int, figures: Sequence[Any])
     print(f"figures: {args.json}")
 
 
-def _check_startup_options(args: argparse.Namespace) -> None:
-    """Reject options that `--index`, `--open` or `--transforms` would ignore."""
-    mode = "--index" if args.index else "--open" if args.open else "--transforms"
-    accepted = {"--index": (), "--open": ("rounds",), "--transforms": ("rounds", "seconds", "seed")}[mode]
+def _run_scale(args: argparse.Namespace) -> int:
+    counts = [args.clips] if args.clips else _QUICK_SCALE if args.quick else COUNTS
+    _make_work_dir(args)
+    with Console(stderr=True).status(f"running every step on {' and '.join(f'{count:,}' for count in counts)} clips"):
+        figures = bench_scale(counts, args.work_dir)
+    Console(width=None if sys.stdout.isatty() else 200).print(scale_table(figures))
+    _write_figures(args, max(counts), figures)
+    return 0
+
+
+def _run_transforms(args: argparse.Namespace) -> int:
+    count, rounds = args.clips or (_QUICK[0] if args.quick else _TRANSFORMS_CLIPS), args.rounds or (1 if args.quick else 5)
+    seconds = args.seconds or (0.02 if args.quick else _TRANSFORMS_SECONDS)
+    _make_work_dir(args)
+    with Console(stderr=True).status(f"timing transforms on {count:,} clips"):
+        rates = bench_transforms(count, args.work_dir, rounds=rounds, seconds=seconds, seed=args.seed)
+    print(transforms_table(rates))
+    _write_figures(args, count, rates)
+    return 0
+
+
+def _check_mode_options(mode: str, args: argparse.Namespace) -> None:
+    """Reject options that `--index`, `--open`, `--scale` or `--transforms` would ignore."""
+    accepted = {"--open": ("rounds",), "--transforms": ("rounds", "seconds", "seed")}.get(mode, ())
     rejected = {key: value for key, value in (_BATCH_OPTIONS | {"rounds": None}).items() if key not in accepted}
     given = [f"--{name.replace('_', '-')}" for name, default in rejected.items() if getattr(args, name) != default]
     if given:

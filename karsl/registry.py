@@ -14,6 +14,7 @@ from typing import Any
 from mmengine import registry as mm
 
 from karsl.errors import ConfigError, did_you_mean
+from karsl.plugins import load_plugins
 
 
 class _Registry(mm.Registry):
@@ -30,6 +31,11 @@ class _Registry(mm.Registry):
             hint = did_you_mean(name, [*self.module_dict, *self.parent.module_dict])
             otherwise = "; check the spelling, and that its module is imported"
             raise ConfigError(f"no {self.name} '{name}'{hint or otherwise}") from error
+
+    def import_from_location(self) -> None:
+        """Import the package of the registry, then the plugins, at the first look-up."""
+        super().import_from_location()
+        load_plugins()
 
     def _register_module(self, module: Any, *args: Any, **kwargs: Any) -> None:
         super()._register_module(module, *args, **kwargs)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
+import numpy as np
 
-from karsl.errors import KarslError
+from karsl.errors import KarslError, first_line
 
 T = TypeVar("T")
 
@@ -22,6 +23,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 UInt64 = Annotated[int, msgspec.Meta(ge=0)]
 """A checksum. Larger numbers equal no checksum; msgspec has no bound of 64 bits."""
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _DESCRIPTION = re.compile(r"(?P<problem>.*?)(?: - at (?:`key` in )?`\$\.?(?P<place>.*)`)?", re.DOTALL)
 
 
@@ -29,7 +31,7 @@ def parse_json(text: str | bytes) -> Any:
     """Parse JSON with any numbers that Python's parser accepts, NaN included.
 
     Raises:
-        ValueError: If the text is not JSON, or nests too deeply.
+        ValueError: If the text is not JSON, nests too deeply, or escapes half a character, which no file can contain.
 
     Example:
         >>> parse_json('{"a": [1, 2.5, "b"]}')
@@ -39,7 +41,10 @@ def parse_json(text: str | bytes) -> Any:
         try:
             return msgspec.json.decode(text)  # twice as fast, and stricter
         except (msgspec.MsgspecError, UnicodeError):
-            return json.loads(text)
+            content = json.loads(text)
+            if _SURROGATE.search(text.encode(errors="surrogatepass") if isinstance(text, str) else text):
+                json.dumps(content, ensure_ascii=False).encode()  # a UnicodeEncodeError unless the halves are pairs
+            return content
     except RecursionError as error:
         raise ValueError("it nests too deeply") from error
 
@@ -59,6 +64,24 @@ def read_json(path: str | Path, *, error: type[KarslError], remedy: str) -> Any:
         return parse_json(Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf"))
     except (OSError, ValueError) as reason:
         raise error(f"{path}: not readable ({reason}); {remedy}") from reason
+
+
+def convert_numbers(values: Any, *, where: object, error: type[KarslError], remedy: str) -> np.ndarray:
+    """Convert nested lists of numbers to a float32 array.
+
+    Args:
+        values: Nested lists or arrays; None becomes NaN.
+        where: Name of the content, for errors.
+        error: Class of the error to raise.
+        remedy: What to do about a wrong value.
+
+    Raises:
+        KarslError: Of class `error`, if they are ragged, too large for a float, or no numbers.
+    """
+    try:
+        return np.asarray(values, np.float32)
+    except (ValueError, TypeError, OverflowError, RecursionError) as reason:
+        raise error(f"{where}: points are not numbers ({first_line(reason)}); {remedy}") from reason
 
 
 def convert(content: Any, kind: type[T], *, where: object, error: type[KarslError], remedy: str) -> T:

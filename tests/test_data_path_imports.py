@@ -20,7 +20,7 @@ def test_data_path_imports_neither_cv2_nor_matplotlib(module):
 
 def test_import_of_the_data_path_loads_no_optional_dependency():
     packages = "karsl.datasets, karsl.datasets.transforms, karsl.datasets.combine, karsl.formats"
-    optional = "{'numba', 'PIL', 'cv2', 'matplotlib', 'pyarrow', 'pose_format', 'h5py', 'ray'}"
+    optional = "{'numba', 'PIL', 'cv2', 'matplotlib', 'pyarrow', 'pose_format', 'h5py', 'ray', 'rerun', 'pandas'}"
     code = f"import sys, {packages}; print(sorted({optional} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr

@@ -20,13 +20,13 @@ ROOT = Path(karsl.__file__).parent
 # a new one may use. A new module that a named one, or another new one, imports gets its own place below that.
 ORDER: dict[str, str] = {
     "": (
-        "version errors discovery | registry checks progress schema | __init__ | skeletons | io | pack webdataset |"
+        "version errors discovery plugins | registry checks progress schema | __init__ | skeletons | io | pack webdataset |"
         " formats | audit extract | datasets | models engine evaluation visualization profiling ray testing |"
         " inference | cli | __main__"
     ),
     "datasets": (
-        "rng transfer collate index splits | state records transforms | batching pipeline | tree | order keypoint_dataset |"
-        " karsl combine streaming | * | __init__"
+        "rng transfer collate index splits | state records transforms table | batching pipeline | tree |"
+        " order keypoint_dataset | karsl combine streaming | * | __init__"
     ),
     "datasets.index": "codec indices | reader | writer fingerprint | record_list | cache | __init__",
     "datasets.batching": (
@@ -40,8 +40,8 @@ ORDER: dict[str, str] = {
         " * | __init__"
     ),
     "io": (
-        "clip layout_config atomic cache_folder lru labels shared_file paced_reader addresses file_list missing video |"
-        " http | remote | npy | npz readahead hashing annotations | remote_cache | array_layout torch_zip hdf5 |"
+        "clip layout_config atomic cache_folder lru labels shared_file paced_reader addresses file_list missing yaml_files |"
+        " video http | remote | npy | npz readahead hashing annotations | remote_cache | array_layout torch_zip hdf5 |"
         " rows torch_files pack_reader |"
         " array_files file_index | reader | sources | __init__"
     ),
@@ -102,7 +102,7 @@ OPTIONAL = {
         "onnx",
         "onnxruntime",
     ),
-    *("imageio_ffmpeg", "h5py", "IPython", "cv2", "hypothesis", "pandas", "tensorboard"),
+    *("imageio_ffmpeg", "h5py", "rerun", "IPython", "cv2", "hypothesis", "pandas", "tensorboard"),
     "karsl.datasets.batching",  # numba
     "karsl.extract.torch_network",  # torch, two seconds per process
     "karsl.visualization.clip_sheets",  # Pillow

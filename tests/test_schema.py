@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from karsl.errors import PackError
-from karsl.schema import Count, convert, parse_json, read_json, whole_number
+from karsl.schema import Count, convert, convert_numbers, parse_json, read_json, whole_number
 
 
 @dataclass(frozen=True)
@@ -87,3 +87,17 @@ def test_a_whole_number_is_read_from_every_spelling_of_it(number):
 )
 def test_anything_else_is_no_whole_number(value):
     assert whole_number(value) is None
+
+
+def test_half_a_character_is_no_json_and_both_halves_are():
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        parse_json('{"a": "\\ud800"}')
+    assert parse_json('[NaN, "\\ud83d\\ude00"]')[1] == "\N{GRINNING FACE}"
+
+
+def test_numbers_become_float32_and_anything_else_is_one_sentence():
+    options = {"where": "a.json", "error": PackError, "remedy": "export it again"}
+    assert convert_numbers([[1, 2.5]], **options).tolist() == [[1, 2.5]]
+    for value in ([[1], [1, 2]], "text", {"a": 1}, [10**400]):
+        with pytest.raises(PackError, match="a.json: points are not numbers"):
+            convert_numbers(value, **options)

@@ -174,7 +174,7 @@ def commands_page() -> str:
         module = import_module(f"karsl.cli.{name}")
         parser = cli.Parser(prog=f"karsl {name}", description=module.SUMMARY, add_help=False)
         module.add_arguments(parser)
-        text = str(parser.description).rstrip(".")
+        text = str(parser.description).rstrip(".").replace("<", "&lt;")
         parts.append(f"\n## karsl {name}\n\n{text[0].upper()}{text[1:]}.\n\n| argument | meaning |\n| --- | --- |")
         parts += [option_row(a, parser.prog) for a in parser._actions if a.help is not argparse.SUPPRESS]
         parts += [f"\n```text\n{parser.epilog.strip()}\n```"] if parser.epilog else []

@@ -18,6 +18,7 @@ from karsl.audit.problems import join_problems
 from karsl.audit.report import AuditReport, sort_findings
 from karsl.errors import CorruptRecordError
 from karsl.formats.karsl.copies import choose_copies
+from karsl.io.annotations import record_splits
 from karsl.io.file_index import Progress
 from karsl.io.sources import ClipSource
 
@@ -112,7 +113,8 @@ def _findings(source: ClipSource, figures: np.ndarray, marks: Landmarks, message
     usable[list(faulty)] = False
     yield from find_misfiled(figures, usable, records)
     yield from check_metadata(records)
-    if all(record.get(key) is not None for record in records for key in ("sign", "signer", "split")):
+    counted = all(record_splits(r) and isinstance(r.get("sign"), int) and r.get("signer") is not None for r in records)
+    if counted:
         yield from (Finding("counts", sentence=text) for text in check_counts(records))
 
 

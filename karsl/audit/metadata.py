@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,7 +56,7 @@ def _repeated_names(names: Sequence[re.Match | None]) -> Iterator[Finding]:
 def _frame_rates(records: Sequence[Mapping]) -> Iterator[Finding]:
     """Yield clips with a frame rate that no camera has, or that few clips of the corpus have."""
     rates = [record.get("fps") for record in records]
-    known = Counter(round(float(rate)) for rate in rates if isinstance(rate, (int, float)))
+    known = Counter(round(float(rate)) for rate in rates if isinstance(rate, (int, float)) and math.isfinite(rate))
     rare = {rate for rate, count in known.items() if count < 0.05 * known.total() and len(known) > 1}
     odd = [
         position

@@ -49,7 +49,10 @@ def find_misfiled(figures: np.ndarray, usable: np.ndarray, records: Sequence[Map
 
 
 def _sign_name(record: Mapping) -> str:
-    return f"sign {int(record['sign']):04d}" if record.get("sign") is not None else f"label {record.get('label')}"
+    sign = record.get("sign")
+    if sign is None:
+        return f"label {record.get('label')}"
+    return f"sign {sign:04d}" if isinstance(sign, int) else f"sign {sign}"
 
 
 def _compare(paths: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:

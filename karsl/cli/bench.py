@@ -263,7 +263,8 @@ def _read_from_packs(loader: MutableMapping, folder: Path) -> None:
     """
     from karsl.engine.config.tree import dataset_configs
     from karsl.formats import open_clips
-    from karsl.io.pack_reader import ANNOTATIONS, MANIFEST
+    from karsl.io.annotations import MANIFEST
+    from karsl.io.pack_reader import ANNOTATIONS
     from karsl.pack.write import pack_clips
 
     packs: dict[Path, Path] = {}

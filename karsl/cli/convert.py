@@ -32,7 +32,9 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     from karsl.formats import FORMATS
+    from karsl.plugins import load_plugins
 
+    load_plugins()
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = _DESCRIPTION
     parser.epilog = f"{format_table()}\n\n{_EXAMPLES}"
@@ -60,7 +62,7 @@ def format_table() -> str:
 
     lines = ["formats (r read, w written):"]
     for entry in FORMATS.values():
-        access = "rw" if entry.writer else "r-"
+        access = f"{'r' if entry.reader else '-'}{'w' if entry.writer else '-'}"
         extra = f"; needs karsl[{entry.extra}]" if entry.extra else ""
         lines += [
             f"  {entry.name:15} {access}  {entry.description}",

@@ -210,7 +210,7 @@ def _check_pack(out: Path, work: Path) -> None:
 
 def _pack(work: Path, out: Path) -> None:
     from karsl.formats import open_clips
-    from karsl.io.pack_reader import MANIFEST
+    from karsl.io.annotations import MANIFEST
     from karsl.pack.write import pack_clips
     from karsl.progress import bar
 

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one line per property."""
-    from karsl.io.pack_reader import MANIFEST
+    from karsl.io.annotations import MANIFEST
 
     import_user_modules(args.imports)
     path: Path = args.source.expanduser()

@@ -147,7 +147,8 @@ def _best_checkpoint(folder: Path) -> Path | None:
 
 
 def _folder(work_dir: Path, stream: str, signer: str) -> Path:
-    return work_dir / stream / re.sub(r"[^\w.-]+", "-", signer)
+    """Return the folder of a fold: another one for each signer, inside the work dir, whatever the name is."""
+    return work_dir / stream / re.sub(r"^\.|[^\w.-]", lambda found: f"%{ord(found[0]):02X}", signer)
 
 
 def _check_config(cfg: Config, work_dir: Path) -> None:

@@ -54,6 +54,7 @@ DISK_ERRORS = dict.fromkeys(DISK_FULL, "; free some space, or write to another l
 # Texts of PyTorch and platformdirs about the machine, with remedies.
 ENVIRONMENT_ERRORS = {
     "shared memory": SHARED_MEMORY_REMEDY,
+    "can't allocate memory": "use a larger machine, or a smaller model or batch",
     "could not determine the home directory": "set HOME or XDG_CACHE_HOME to a folder that you may write",
 }
 # PyTorch raises the error of a worker process with the entire traceback as its text.
@@ -167,7 +168,7 @@ def _run(command: str, words: list[str]) -> int:
         if not _stdout_is_closed():
             raise
         return CLOSED_OUTPUT
-    except (KarslError, ModuleNotFoundError, RuntimeError, OSError) as error:
+    except (KarslError, ModuleNotFoundError, RuntimeError, OSError, MemoryError, UnicodeEncodeError) as error:
         sentence = _describe(error)
         if debug or sentence is None:
             raise
@@ -222,6 +223,10 @@ def _describe(error: Exception) -> str | None:
         text = text[raised[-1].end() :].strip()
     if isinstance(error, KarslError) or (raised and raised[-1]["karsl"]):
         return f"{text}; {SKIP_BAD}" if _is_bad_clip(error) else text
+    if isinstance(error, MemoryError):
+        return f"not enough memory{f' ({first_line(error)})' if text else ''}; use a larger machine, or a part of the data"
+    if isinstance(error, UnicodeEncodeError):  # of an argument or a name that is not UTF-8
+        return f"{error.object[:80]!r} cannot be written as {error.encoding}; give it another name"
     if isinstance(error, RuntimeError):
         remedy = next((remedy for cause, remedy in ENVIRONMENT_ERRORS.items() if cause in text), None)
         return None if remedy is None else f"{first_line(RuntimeError(text))}; {remedy}"
@@ -234,12 +239,12 @@ def _describe(error: Exception) -> str | None:
 
 
 def _describe_os_error(error: OSError, text: str) -> str | None:
-    """Return the system message for an error of a path or disk, None for others."""
+    """Return the system message for an error of a path, a disk or the machine, None for others."""
     if _is_of_semaphore(error):
         sys.unraisablehook = lambda unraisable: None  # of PyTorch's incomplete iterator, when it is deleted
         return f"no shared memory for workers ({error.strerror}); {SHARED_MEMORY_REMEDY}"
     remedy = DISK_ERRORS.get(error.errno or 0, "")
-    if not remedy and not isinstance(error, PATH_ERRORS):
+    if not remedy and not isinstance(error, PATH_ERRORS) and (error.filename is None or error.strerror is None):
         return None
     if error.strerror is None:
         return text

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Scan, report, write."""
-    from karsl.io.pack_reader import MANIFEST
+    from karsl.io.annotations import MANIFEST
 
     import_user_modules(args.imports)
     folder = args.data_root.parent if args.data_root.is_file() else args.data_root

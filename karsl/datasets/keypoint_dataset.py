@@ -40,7 +40,8 @@ from karsl.datasets.records import (
 )
 from karsl.datasets.rng import CounterRNG, hash_name
 from karsl.datasets.state import EpochState, SkipCounter, ensure_initialized
-from karsl.errors import AnnotationError, ConfigError, DataErrors, TransformError, pluralize
+from karsl.datasets.table import make_table
+from karsl.errors import AnnotationError, ConfigError, DataErrors, TransformError, missing_extra, pluralize
 from karsl.formats.arrays import scan_arrays
 from karsl.io.annotations import check_records
 from karsl.io.array_layout import ArrayLayout
@@ -334,6 +335,33 @@ class KeypointDataset(BaseDataset):
     def column(self, name: str) -> np.ndarray:
         """Return one number per record, (n,), read-only. KeyError if it is not stored, see `RecordList.column`."""
         return self.index.column(name)
+
+    @force_full_init
+    def to_arrow(self, columns: Sequence[str] | None = None) -> Any:
+        """Return the records as `pyarrow.Table`, one row per record, with the name of the class as `gloss`.
+
+        Args:
+            columns: Columns to return. None returns every key of the records. Columns of the index, such as `label` and
+                `num_frames`, are read without decoding records.
+
+        Raises:
+            ConfigError: If no record has one of the columns.
+            MissingExtraError: If pyarrow is not installed.
+        """
+        classes = self._metainfo.get("classes")
+        return make_table(self._stored_records, classes if isinstance(classes, (list, tuple)) else (), columns)
+
+    def to_pandas(self, columns: Sequence[str] | None = None) -> Any:
+        """Return the records as `pandas.DataFrame`, see `to_arrow`.
+
+        Raises:
+            MissingExtraError: If pandas or pyarrow is not installed.
+        """
+        try:
+            import pandas  # noqa: F401 - used by pyarrow
+        except ImportError:
+            raise missing_extra("pandas", "pandas") from None
+        return self.to_arrow(columns).to_pandas()
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict:

@@ -228,17 +228,15 @@ def _leave_one_out(corpus: _Corpus, protocol: Protocol) -> Iterator[tuple[str, P
 def _k_fold(corpus: _Corpus, protocol: Protocol) -> Iterator[tuple[str, Parts]]:
     """Yield folds of about equal size; each clip is tested in one of them."""
     clips = corpus.clips(protocol.train)
+    groups = {clip: [clip] for clip in clips} if protocol.by == CLIP else corpus.groups(clips, protocol.by)
+    if len(groups) < protocol.folds:
+        raise ConfigError(f"{protocol.folds} folds of {pluralize(len(groups), protocol.by)}; lower folds to {len(groups)}")
     folds: list[list[str]] = [[] for _ in range(protocol.folds)]
     if protocol.by == CLIP:  # one clip of a class per fold in turn
         ordered = [clip for members in corpus.by_label(clips).values() for clip in _shuffled(members, protocol.seed)]
         for number, clip in enumerate(ordered):
             folds[number % protocol.folds].append(clip)
     else:
-        groups = corpus.groups(clips, protocol.by)
-        if len(groups) < protocol.folds:
-            raise ConfigError(
-                f"{protocol.folds} folds of {pluralize(len(groups), protocol.by)}; lower folds to {len(groups)}"
-            )
         order = {value: rank for rank, value in enumerate(_shuffled(list(groups), protocol.seed))}
         for value in sorted(groups, key=lambda value: (-len(groups[value]), order[value])):
             min(folds, key=len).extend(groups[value])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePath
@@ -18,7 +19,8 @@ from mmengine.logging import print_log
 
 from karsl.datasets.splits import read_split
 from karsl.errors import AnnotationError, AnnotationTypeError, ConfigError, DatasetNotFoundError, did_you_mean, pluralize
-from karsl.io.annotations import check_class_count, join_folder, split_annotation
+from karsl.io.annotations import check_class_count, check_pack_version, join_folder, shorten, split_annotation
+from karsl.io.yaml_files import load_yaml
 from karsl.schema import parse_json, whole_number
 
 INDEX_COLUMNS = {
@@ -32,8 +34,9 @@ INDEX_COLUMNS = {
     "raw": "category",
 }
 """Record keys that are stored as columns too, with their dtype."""
-_PARSERS = {".json": parse_json, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}  # none of them can run code
+_PARSERS = {".json": parse_json, ".yaml": load_yaml, ".yml": load_yaml}  # none of them can run code
 _MAX_LISTED = 8
+_MAX_VALUES = 10_000_000
 _NAME_KEYS = ("skeleton", "dataset_name")  # always names, even if a file of that name exists
 
 
@@ -48,6 +51,7 @@ def load_annotations(ann_file: str | None, *, owner: str) -> dict:
         FileNotFoundError: If there is no such file.
         TypeError: If no path is given or the content is not a dict.
         AnnotationError: If the suffix is not supported, the text cannot be parsed or the content has another format.
+        PackError: If it is that of a pack of another version.
     """
     if not ann_file:
         raise TypeError(f"{owner} needs ann_file; 'karsl prepare DATA_ROOT' writes one")
@@ -57,6 +61,7 @@ def load_annotations(ann_file: str | None, *, owner: str) -> dict:
             f"{ann_file}: an annotation is read from .json, .yaml or .yml; other formats, pickle above all, can run code; "
             "write it as json"
         )
+    check_pack_version(os.path.dirname(ann_file))
     try:
         content = parse(get_text(ann_file))
     except (ValueError, RecursionError, yaml.YAMLError) as error:
@@ -226,7 +231,16 @@ def _same(value: Any) -> Any:
 
 
 def _as_set(value: Any) -> set:
-    return {value} if isinstance(value, (str, int)) else set(value)
+    """Return the allowed values that a config names: one, or several.
+
+    Raises:
+        ConfigError: If it is something else, or a range of more values than any corpus has.
+    """
+    if isinstance(value, (str, int)):
+        return {value}
+    if not isinstance(value, Collection) or len(value) > _MAX_VALUES or not all(isinstance(v, Hashable) for v in value):
+        raise ConfigError(f"filter_cfg: {shorten(value)} is neither a value nor a list of values")
+    return set(value)
 
 
 def _values_of(record: Mapping, field: str) -> Sequence:
@@ -299,14 +313,16 @@ class _SplitFile(Filter):
 
 def _read_parts(value: tuple[str, str | Sequence[str]]) -> set[str]:
     path, parts = value
-    return read_split(path).clips_of(parts)
+    if not isinstance(path, (str, Path)):
+        raise ConfigError(f"filter_cfg: split_file={path!r}; expected a path")
+    return read_split(path).clips_of(_as_set(parts))
 
 
 class _Exclude(Filter):
     """The filter `exclude`, whose value is a list of clips to leave out, or the path of a file with one per line."""
 
     def __call__(self, value: str | Sequence[str]) -> Callable[[dict], bool]:
-        excluded = set(_read_clip_ids(value) if isinstance(value, str) else map(str, value))
+        excluded = set(_read_clip_ids(value) if isinstance(value, str) else map(str, _as_set(value)))
         return lambda record: str(record.get(self.field)) not in excluded
 
 

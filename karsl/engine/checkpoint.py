@@ -17,7 +17,7 @@ from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 from torch import nn
 
 from karsl.datasets.tree import walk_datasets
-from karsl.errors import ConfigError, DatasetNotFoundError, first_line
+from karsl.errors import ConfigError, DatasetNotFoundError, KarslError, first_line
 from karsl.io.hashing import file_xxh3
 from karsl.registry import HOOKS
 from karsl.skeletons import describe_skeleton
@@ -63,6 +63,7 @@ class SafeCheckpointHook(Hook):
             content = read_checkpoint(path)
             if runner._resume:
                 check_training_state(content, path)
+                _name_checkpoint(runner, path)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add what inference needs besides the config, and encode everything but the weights."""
@@ -84,6 +85,25 @@ class SafeCheckpointHook(Hook):
             checkpoint[key] = from_state(checkpoint[key])
         if isinstance(runner._train_loop, BaseLoop):
             _share_metainfo(checkpoint.get("meta", {}), runner.train_dataloader.dataset)
+
+
+def _name_checkpoint(runner: Runner, path: str | Path) -> None:
+    """Let the runner name the checkpoint if it cannot restore its state: the values of a damaged file may be anything."""
+    restore = runner.load_or_resume
+
+    def load_or_resume() -> None:
+        try:
+            restore()
+        except KarslError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            raise ConfigError(
+                f"checkpoint '{path}' cannot be resumed from ({reason}); use an earlier one, or start a new run with its "
+                "weights: load_from without resume"
+            ) from error
+
+    runner.load_or_resume = load_or_resume
 
 
 def _training_state(runner: Runner) -> dict[str, Any]:
@@ -131,6 +151,9 @@ def read_checkpoint(path: str | Path) -> dict:
         raise ConfigError(f"checkpoint '{path}' cannot be read ({first_line(error)}); is it truncated?") from error
     if not isinstance(content, dict):
         raise ConfigError(f"checkpoint '{path}' contains a {type(content).__name__}, not the dict of a checkpoint")
+    weights = content.get("state_dict", {})
+    if not isinstance(weights, Mapping) or not all(isinstance(key, str) for key in weights):
+        raise ConfigError(f"checkpoint '{path}' has a state_dict that is no dict of weights; is it damaged?")
     return content
 
 
@@ -178,7 +201,8 @@ def check_training_state(checkpoint: Mapping[str, Any], path: str | Path) -> Non
         ConfigError: If the epoch or iteration is missing.
     """
     meta = checkpoint.get("meta")
-    if not isinstance(meta, Mapping) or not {"epoch", "iter"} <= meta.keys() or "state_dict" not in checkpoint:
+    counts = [meta.get("epoch"), meta.get("iter")] if isinstance(meta, Mapping) else [None]
+    if not all(type(count) is int and count >= 0 for count in counts) or "state_dict" not in checkpoint:
         raise ConfigError(
             f"checkpoint '{path}' has no epoch and iteration to resume from; start a new run with its weights: "
             "load_from without resume"

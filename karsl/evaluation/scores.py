@@ -5,7 +5,6 @@ A score file is an uncompressed `.npz` without pickled objects. Its arrays are t
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -15,6 +14,8 @@ import numpy as np
 
 from karsl.errors import ConfigError, DatasetNotFoundError, first_line, pluralize
 from karsl.io.atomic import atomic_path
+from karsl.io.npy import BROKEN_ARCHIVE
+from karsl.io.npz import check_unpacked_size
 
 FORMAT = "karsl-scores-1"
 _TEXTS = ("clip_id", "signer", "category", "classes", "classes_ar", "checkpoint")
@@ -93,10 +94,12 @@ def read_scores(path: str | Path) -> Scores:
         if isinstance(content, np.ndarray):
             raise ConfigError(f"'{path}' is one array and no score file; 'karsl test --dump NAME.npz' writes one")
         with content as archive:
+            for member in archive.zip.infolist():
+                check_unpacked_size(member.file_size)
             arrays = {name: archive[name] for name in archive.files}
     except ConfigError:
         raise
-    except (ValueError, OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, NotImplementedError) as error:
+    except BROKEN_ARCHIVE as error:
         raise ConfigError(f"score file '{path}' cannot be read ({first_line(error)}); is it complete?") from error
     return _parse(arrays, path)
 
@@ -117,9 +120,9 @@ def _parse(arrays: dict[str, np.ndarray], path: Path) -> Scores:
     if not wrong:
         shape = arrays["scores"].shape
         lengths = dict.fromkeys(_PER_CLIP, shape[:1]) | dict.fromkeys(_PER_CLASS, shape[1:])
-        lengths |= {"checkpoint": arrays["checkpoint"].shape[:1]}
         wrong = [f"{name} {arrays[name].shape}" for name, size in lengths.items() if arrays[name].shape != size]
         wrong += [f"scores {shape}"] * (len(shape) != 2 or 0 in shape)
+        wrong += [f"checkpoint {arrays['checkpoint'].shape}"] * (arrays["checkpoint"].ndim != 1)
     if wrong:
         raise ConfigError(f"score file '{path}': {', '.join(wrong)} do not fit scores (N, K); write it again")
     scores = Scores(**{name: arrays[name] for name in names}, path=str(path))

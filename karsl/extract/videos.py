@@ -13,7 +13,10 @@ from typing import Any
 
 from karsl.errors import ConfigError, DatasetNotFoundError, pluralize
 from karsl.formats.karsl.layout import LAST_SIGN, SPLIT_FOLDER
+from karsl.io.annotations import is_file_name
+from karsl.io.file_list import Unread, list_folder
 from karsl.io.video import is_picture, is_video
+from karsl.schema import whole_number
 
 _SPLITS = {"train": "train", "test": "test", **dict.fromkeys(("val", "valid", "validation", "dev"), "val")}
 _CLIP_NAME = re.compile(
@@ -146,30 +149,33 @@ def _parse_karsl(
 
 
 def _list_folder(root: Path) -> VideoList:
-    found, other, links = VideoList(root), Counter[str](), 0
+    found, other, unread = VideoList(root), Counter[str](), Unread()
     paths: list[tuple[str, dict[str, Any]]] = []
-    for folder, subfolders, files in os.walk(root):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        links += sum(os.path.islink(os.path.join(folder, name)) for name in subfolders)
-        inner = Path(os.path.relpath(folder, root)).as_posix()
-        visible = [name for name in files if not name.startswith(".")]
+    for inner, subfolders, visible in _walk(root, unread):
         videos = [name for name in visible if is_video(name)]
         num_pictures = sum(map(is_picture, visible))
-        paths += [(name if inner == "." else f"{inner}/{name}", {}) for name in sorted(videos)]
-        if num_pictures and (videos or (inner == "." and subfolders)):
+        paths += [(inner + name, {}) for name in videos]
+        if num_pictures and (videos or (not inner and subfolders)):
             other["pictures next to videos or folders"] += num_pictures
         elif num_pictures:
-            paths.append((inner, {}))
+            paths.append((inner.rstrip("/") or ".", {}))
         other.update(Path(name).suffix.lower() or name for name in visible if not is_video(name) and not is_picture(name))
     _add(found, paths)
-    if links:
-        found.notes.append(f"{pluralize(links, 'link')} to folders {'is' if links == 1 else 'are'} not followed")
+    found.notes += sorted(unread.notes())
     if other:
         kinds = ", ".join(
             f"{count} {kind}" for kind, count in sorted(other.items(), key=lambda item: (-item[1], item[0]))[:5]
         )
         found.notes.append(f"{pluralize(other.total(), 'file')} not read: {kinds}{', ...' if len(other) > 5 else ''}")
     return found
+
+
+def _walk(root: Path, unread: Unread, prefix: str = "") -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield the path of each folder, with `/` or empty, the names of its folders and of its files, in the order of names."""
+    folders, files = list_folder(root / prefix, unread, prefix)
+    yield prefix, folders, files
+    for name in folders:
+        yield from _walk(root, unread, f"{prefix}{name}/")
 
 
 def _add(found: VideoList, paths: Iterable[tuple[str, dict[str, Any]]]) -> None:
@@ -183,7 +189,7 @@ def _add(found: VideoList, paths: Iterable[tuple[str, dict[str, Any]]]) -> None:
         printable = os.fsencode(path).decode("utf-8", "backslashreplace")
         if printable != path:
             found.problems[printable] = "the name is not UTF-8; rename it"
-        elif {"..", "."} & set(parts := clip_id.split("/")) or "" in parts:
+        elif {"..", "."} & set(parts := clip_id.split("/")) or "" in parts or not is_file_name(clip_id):
             found.problems[path] = f"clip_id {clip_id!r} leaves the folder of the clips; choose another"
         elif clip_id in first:
             found.problems[path] = f"its clip has the same name as that of {first[clip_id]}; rename one of them"
@@ -215,9 +221,9 @@ def _parse_rows(found: VideoList, rows: csv.DictReader) -> Iterator[tuple[str, d
         metadata: dict[str, Any] = {key: row[key].strip() for key in _TEXT_COLUMNS if (row.get(key) or "").strip()}
         if not path:
             found.problems[f"row {rows.line_num}"] = "it has no path"
-        elif sign and not sign.isdecimal():
+        elif sign and not 0 < (whole_number(sign) or 0) < 1 << 63:
             found.problems[path] = f"sign {sign!r} is not a SignID"
         elif not (found.root / path).exists():
             found.problems[path] = "the file does not exist"
         else:
-            yield path, {**metadata, **({"sign": int(sign)} if sign else {})}
+            yield path, {**metadata, **({"sign": whole_number(sign)} if sign else {})}

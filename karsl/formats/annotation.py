@@ -8,10 +8,10 @@ from typing import Any
 from karsl.errors import DataErrors
 from karsl.formats.base import ConversionJob, class_list, file_with_suffix, register_format, resolve_skeleton
 from karsl.formats.folders import NpzFolderWriter
-from karsl.io.annotations import parse_annotations, write_data_list
+from karsl.io.annotations import MANIFEST, check_pack_version, parse_annotations, write_data_list
 from karsl.io.array_layout import ArrayLayout
 from karsl.io.missing import STRICT, MissingPoints
-from karsl.io.pack_reader import ANNOTATIONS, MANIFEST
+from karsl.io.pack_reader import ANNOTATIONS
 from karsl.io.sources import IndexedSource, public_record
 from karsl.skeletons import Skeleton, describe_skeleton
 
@@ -55,8 +55,10 @@ def open_annotation(
     Raises:
         AnnotationError: If the file is malformed, or neither it nor `skeleton` names the skeleton.
         DataErrors: If records lack the keys that locate and name their clips, with all of them.
+        PackError: If it is that of a pack of another version.
     """
     path = path / ANNOTATIONS if path.is_dir() else path
+    check_pack_version(path.parent)
     metainfo, records = parse_annotations(path)
     layout = ArrayLayout.parse(metainfo.pop("layout")) if "layout" in metainfo else None
     points = layout.skeleton if layout else resolve_skeleton(metainfo.get("skeleton"), skeleton, where=path)

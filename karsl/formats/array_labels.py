@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from karsl.formats.array_clips import LABEL_ARRAYS, ClipArray, Label, strip_suff
 from karsl.formats.base import class_list
 from karsl.formats.folders import class_name
 from karsl.io.array_files import Key, read_array
+from karsl.schema import parse_json
 
 TABLES = ("labels.csv", "labels.json", "metadata.csv")
 """Names of label tables that are searched in the folder."""
@@ -209,7 +209,7 @@ def _read_table(path: Path) -> list[dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".json":
-            content = json.loads(text)
+            content = parse_json(text)
         else:
             header = text.partition("\n")[0]
             delimiter = max(",;\t", key=header.count)

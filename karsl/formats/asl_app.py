@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from karsl.io.file_list import has_suffix, visible_files
 from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.pack_reader import ANNOTATIONS
 from karsl.io.sources import FunctionSource
+from karsl.schema import convert_numbers, read_json
 from karsl.skeletons import get_skeleton
 
 _METADATA = "metadata.json"
@@ -69,20 +69,14 @@ def to_clip(frames: list[dict], *, where: str) -> np.ndarray:
 
 
 def _coordinates(points: list, where: str) -> np.ndarray:
-    try:
-        values = np.array(points, dtype=np.float64)
-    except (ValueError, TypeError) as error:
-        raise CorruptRecordError(f"{where}: points are not x, y, z ({error}); export it again") from error
+    values = convert_numbers(points, where=where, error=CorruptRecordError, remedy="export it again")
     if values.shape != (len(points), 3) or not np.isfinite(values).all():
         raise CorruptRecordError(f"{where}: points are not three finite numbers each, but {values.shape}; export it again")
     return values
 
 
 def _load_sign(path: Path) -> dict:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise CorruptRecordError(f"{path}: not readable as json ({error}); export it again") from error
+    content = read_json(path, error=CorruptRecordError, remedy="export it again")
     if not isinstance(content, dict) or not isinstance(content.get("frames"), list) or not content["frames"]:
         raise CorruptRecordError(f"{path}: not a dict with a list of 'frames'; export it again")
     return content
@@ -111,7 +105,7 @@ def open_asl_app(path: Path, *, missing: MissingPoints = STRICT, **_: Any) -> Fu
         with collect_errors(problems):
             content = _load_sign(file)
             signs.append(class_name(str(content.get("sign", file.stem))))
-            fps = {"fps": float(content["fps"])} if isinstance(content.get("fps"), (int, float)) else {}
+            fps = {"fps": content["fps"]} if isinstance(content.get("fps"), (int, float)) else {}
             records.append({"clip_id": file.stem, "num_frames": len(content["frames"]), **fps, "file": file.name})
     if not records:
         raise DataErrors(str(path), problems)

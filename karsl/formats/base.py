@@ -15,10 +15,13 @@ from karsl.io.clip import to_float16
 from karsl.io.file_index import Progress
 from karsl.io.file_list import has_file
 from karsl.io.sources import ClipSource, describe_points, dropped_points, read_checked, remap_clip
+from karsl.plugins import load_plugins
 from karsl.skeletons import Skeleton, get_skeleton
 
 SUPPORTS_ALL = frozenset({"z", "score", "mask"})
 """`Format.supports` of a format that stores every coordinate, every score and which points are missing."""
+
+Writer = Callable[[Path, "ConversionJob"], None]
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Format:
         name: Name for `--to` and `--from`.
         description: Layout of the files, in a few words.
         cannot_store: Information that writing loses; for a read-only format, the content that is read.
-        reader: Opens a path as a `ClipSource`.
+        reader: Opens a path as a `ClipSource`. None for a write-only format.
         detect: Returns True if a path may be of this format. Looks at names and first bytes only.
         priority: Rank in detection. Formats with a lower number are tried first.
         writer: Writes all clips of a `ConversionJob` to a path. None for a read-only format.
@@ -47,10 +50,10 @@ class Format:
     name: str
     description: str
     cannot_store: str
-    reader: Callable[..., ClipSource]
+    reader: Callable[..., ClipSource] | None
     detect: Callable[[Path], bool] = lambda path: False
     priority: int = 1000
-    writer: Callable[[Path, ConversionJob], None] | None = None
+    writer: Writer | None = None
     is_file: bool = False
     skeleton: str | None = None
     supports: frozenset[str] = frozenset({"z", "score"})
@@ -71,7 +74,8 @@ def register_format(name: str, **fields: Any) -> Callable[[Callable[..., ClipSou
 
     A reader is called as `reader(path, skeleton=, trusted=, label_table=, progress=, missing=)` and ignores what it does not
     use. Clips that cannot be read are `problems` of its source, which `open_clips` raises or leaves out.
-    Modules of `karsl.formats` are imported with the package. Import other modules with `--import`.
+    Modules of `karsl.formats` are imported with the package. Import other modules with `--import`, or install them as a
+    plugin, see `karsl.plugins`.
 
     Args:
         name: Name of the format.
@@ -87,16 +91,40 @@ def register_format(name: str, **fields: Any) -> Callable[[Callable[..., ClipSou
         >>> FORMATS.pop("doc-example").reader is open_example
         True
     """
-    if name in FORMATS:
-        raise ConfigError(f"format {name!r} is already registered; choose another name")
+    _check_name(name)
 
     def register(reader: Callable[..., ClipSource]) -> Callable[..., ClipSource]:
-        formats = [*FORMATS.values(), Format(name, reader=reader, **fields)]
-        FORMATS.clear()
-        FORMATS.update((f.name, f) for f in sorted(formats, key=lambda f: (f.priority, f.name)))
+        _add(Format(name, reader=reader, **fields))
         return reader
 
     return register
+
+
+def register_writer(name: str, **fields: Any) -> Callable[[Writer], Writer]:
+    """Register the decorated writer as a write-only format, see `register_format`.
+
+    Raises:
+        ConfigError: If the name is already registered.
+    """
+    _check_name(name)
+
+    def register(writer: Writer) -> Writer:
+        _add(Format(name, reader=None, writer=writer, **fields))
+        return writer
+
+    return register
+
+
+def _check_name(name: str) -> None:
+    if name in FORMATS:
+        raise ConfigError(f"format {name!r} is already registered; choose another name")
+
+
+def _add(added: Format) -> None:
+    """Add a format; `FORMATS` stays in order of detection."""
+    formats = sorted([*FORMATS.values(), added], key=lambda f: (f.priority, f.name))
+    FORMATS.clear()
+    FORMATS.update((f.name, f) for f in formats)
 
 
 def get_format(name: str) -> Format:
@@ -109,6 +137,7 @@ def get_format(name: str) -> Format:
         >>> get_format("karsl").name
         'karsl'
     """
+    load_plugins()
     if name in FORMATS:
         return FORMATS[name]
     hint = did_you_mean(name, FORMATS, f"formats are {', '.join(FORMATS)}")
@@ -121,6 +150,7 @@ def detect_format(path: Path) -> Format:
     Raises:
         ConfigError: If no format detects it.
     """
+    load_plugins()
     for candidate in FORMATS.values():
         if candidate.detect(path):
             return candidate
@@ -130,6 +160,7 @@ def detect_format(path: Path) -> Format:
 
 def writable_formats() -> tuple[str, ...]:
     """Return the names of the formats that can be written."""
+    load_plugins()
     return tuple(f.name for f in FORMATS.values() if f.writer)
 
 

@@ -17,7 +17,15 @@ from karsl.io.array_layout import ArrayLayout
 from karsl.io.atomic import atomic_output
 from karsl.io.file_index import Progress
 from karsl.io.missing import STRICT, MissingPoints
-from karsl.io.sources import ClipSource, FunctionSource, RemappedSource, marker_notes, readable_clips
+from karsl.io.sources import (
+    ClipSource,
+    FunctionSource,
+    RemappedSource,
+    check_source,
+    content_errors,
+    marker_notes,
+    readable_clips,
+)
 from karsl.skeletons import Skeleton, get_skeleton
 
 DTYPES = ("float32", "float16")
@@ -86,6 +94,9 @@ def open_clips(
     arrays = {"layout": layout, "pattern": pattern, "labels": labels}
     arrays = {key: value for key, value in arrays.items() if value is not None}
     chosen = get_format(format or "arrays") if format or arrays else detect_format(path)
+    if chosen.reader is None:
+        readable = ", ".join(f.name for f in FORMATS.values() if f.reader)
+        raise ConfigError(f"format {chosen.name!r} is write-only; formats that can be read: {readable}")
     if arrays and not chosen.uses_layout:
         raise ConfigError(f"{path}: format {chosen.name!r} has a fixed layout; leave out {', '.join(arrays)}, or the format")
     if label_table is not None and not chosen.uses_label_table:
@@ -97,7 +108,9 @@ def open_clips(
     table = None if label_table is None else Path(label_table)
     options = {"trusted": trusted, "label_table": table, "progress": progress, "missing": missing}
     chosen_person = {} if person is None else {"person": person}
-    source = chosen.reader(path, skeleton=requested, **options, **arrays, **chosen_person)
+    with content_errors(f"{path} as format {chosen.name!r}"):
+        source = chosen.reader(path, skeleton=requested, **options, **arrays, **chosen_person)
+    check_source(source, path)
     if source.problems and not (skip_bad and source.records):
         raise DataErrors(str(path), source.problems, SKIP_BAD if source.records else "")
     if isinstance(source, FunctionSource):
@@ -204,6 +217,8 @@ def _missing_points(source: ClipSource, target: Skeleton) -> tuple[str, ...]:
 
 def _format_hint(out: Path, chosen: Format) -> tuple[str, ...]:
     """Return a note on reading the output if its path does not identify the format."""
+    if chosen.reader is None:
+        return ()
     with suppress(ConfigError):
         if detect_format(out).reader == chosen.reader:
             return ()

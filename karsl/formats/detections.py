@@ -24,7 +24,7 @@ from karsl.io.file_list import Unread, has_file, has_suffix, list_tree
 from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.pack_reader import ANNOTATIONS
 from karsl.io.sources import FunctionSource
-from karsl.schema import read_json
+from karsl.schema import convert_numbers, read_json
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton
 
 Frames = list[list[np.ndarray]]
@@ -108,16 +108,25 @@ def read_uni_sign(path: Path) -> Frames:
     """Read a pickle `{"keypoints": [...], "scores": [...]}` of a clip, one array (persons, V, 2) per frame, in shares."""
     content = load_safe_pickle(path, trusted=True)  # checked for all files before they are listed
     points, scores = (content.get(key) if isinstance(content, dict) else None for key in ("keypoints", "scores"))
-    kinds = (list, np.ndarray)
-    if not isinstance(points, kinds) or not isinstance(scores, kinds) or len(points) != len(scores):
+    if not _is_sequence(points) or not _is_sequence(scores) or len(points) != len(scores):
         raise CorruptRecordError(f"{path}: not a dict with as many 'keypoints' as 'scores'; is it a pickle of Uni-Sign?")
     frames = []
     for in_frame, their_scores in zip(points, scores, strict=True):
         values, weights = _numbers(in_frame, path), _numbers(their_scores, path)
         values = values[None] if values.ndim == 2 else values
+        if values.size == 0:  # a frame without a person
+            frames.append([])
+            continue
+        if values.ndim != 3 or weights.size != values.shape[0] * values.shape[1]:
+            shapes = f"keypoints of shape {values.shape} with scores of shape {weights.shape}"
+            raise CorruptRecordError(f"{path}: {shapes}; expected (persons, points, 2) with a score per point")
         per_person = zip(values, weights.reshape(len(values), -1), strict=True)
         frames.append([_join(person, weight, path) for person, weight in per_person])
     return frames
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
 def _join(points: np.ndarray, scores: Any, path: Path) -> np.ndarray:
@@ -142,10 +151,7 @@ def _items(content: Any, key: str, path: Path) -> list:
 
 
 def _numbers(values: Any, path: Path) -> np.ndarray:
-    try:
-        return np.asarray(values, np.float32)
-    except (ValueError, TypeError) as error:
-        raise CorruptRecordError(f"{path}: points are not numbers ({error}); export it again") from error
+    return convert_numbers(values, where=path, error=CorruptRecordError, remedy="export it again")
 
 
 def _has_mmpose(path: Path) -> bool:

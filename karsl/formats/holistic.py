@@ -21,6 +21,7 @@ from karsl.io.annotations import check_records, write_data_list
 from karsl.io.array_layout import ArrayLayout
 from karsl.io.file_index import inspect_clips
 from karsl.io.file_list import has_suffix, is_hidden, visible_files
+from karsl.io.layout_config import LAYOUTS
 from karsl.io.missing import STRICT
 from karsl.io.npz import list_members
 from karsl.io.sources import ClipSource, IndexedSource, public_record
@@ -28,10 +29,11 @@ from karsl.skeletons import Skeleton
 
 CLIPS, LABELS = "X.npy", "y.npy"
 
-HOLISTIC = ArrayLayout.parse("holistic_1662")
+# The skeletons are named, so that none is searched for, which would load plugins while this package is imported.
+HOLISTIC = ArrayLayout.parse({"columns": LAYOUTS["holistic_1662"], "skeleton": "holistic_543"})
 """1662 columns: pose 33 x 4, face 468 x 3, left hand 21 x 3, right hand 21 x 3."""
 
-MSL = ArrayLayout.parse("msl_226")
+MSL = ArrayLayout.parse({"columns": LAYOUTS["msl_226"], "skeleton": "msl_226"})
 """226 columns: pose 25 x 4, left hand 21 x 3, right hand 21 x 3."""
 
 

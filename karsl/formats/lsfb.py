@@ -1,14 +1,19 @@
-"""Tars of LSFB and of sldl: several arrays per sample, one for each group of MediaPipe's landmarks.
+"""LSFB's folder of isolated signs, and tars of LSFB and of sldl: an array per clip and group of MediaPipe's landmarks.
 
-A sample has `<id>.pose.npy`, `<id>.face.npy`, `<id>.left_hand.npy` and `<id>.right_hand.npy`, of which some can be absent in
-all samples, and `<id>.class` with the word or `<id>.idx` with its number.
+The folder has `instances.csv` with the columns `id`, `sign` and `signer`, `poses/<group>/<id>.npy` (or `poses_raw`, before
+interpolation and smoothing), and optionally `metadata/sign_to_index.csv` and `metadata/splits/<split>.json`.
 
-Source: https://github.com/LSFB-Team/lsfb-dataset (save_as_webdataset).
+A sample of a tar has `<id>.pose.npy`, `<id>.face.npy`, `<id>.left_hand.npy` and `<id>.right_hand.npy`, of which some can be
+absent in all samples, and `<id>.class` with the word or `<id>.idx` with its number.
+
+Source: https://github.com/LSFB-Team/lsfb-dataset (tests/fixtures, save_as_webdataset).
 """
 
 from __future__ import annotations
 
+import csv
 import tarfile
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -17,19 +22,24 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import AnnotationError, CorruptRecordError
+from karsl.errors import AnnotationError, CorruptRecordError, DataErrors, DatasetNotFoundError
 from karsl.formats.base import class_list, register_format
 from karsl.formats.folders import class_name, collect_errors, files_with_suffix, number_classes
+from karsl.io.annotations import join_folder
+from karsl.io.file_index import Progress
 from karsl.io.file_list import has_suffix, visible_files
 from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.sources import FunctionSource
-from karsl.schema import whole_number
+from karsl.schema import convert, read_json, whole_number
 from karsl.skeletons import Skeleton, describe_skeleton, get_skeleton, skeleton_names
 from karsl.skeletons.mediapipe import POSE_33, VERTEX_NAMES, hand, mediapipe_skeleton
 from karsl.webdataset.samples import TarMember, group_samples, is_compressed, list_tar, npy_header, read_array
 
 _GROUPS = {"pose.npy": "pose", "face.npy": "face", "left_hand.npy": "lh", "right_hand.npy": "rh"}
 _NAMES = {"pose": POSE_33, "face": VERTEX_NAMES, "lh": hand("left"), "rh": hand("right")}
+_FOLDERS = {name.removesuffix(".npy"): group for name, group in _GROUPS.items()}
+TABLE = "instances.csv"
+_HEAD_BYTES = 1 << 12
 _MAX_HEAD = 12  # members of which one is an array of a group
 
 
@@ -130,22 +140,133 @@ def _number(records: list[dict], path: Path) -> tuple[str, ...]:
 
 
 def _read_clip(root: Path, skeleton: Skeleton, missing: MissingPoints, record: dict) -> np.ndarray:
-    """Return a canonical clip; points that are NaN or at 0 are missing, the others have score 1."""
+    """Return a canonical clip of a tar."""
     tar, where = root / record["file"], f"{root / record['file']}: clip {record['clip_id']!r}"
-    clip = np.zeros((record["num_frames"], skeleton.num_keypoints, 4), np.float32)
     with tar.open("rb") as stream:
-        for group, part in skeleton.groups.items():
+
+        def read(group: str) -> np.ndarray:
             start, size = record["arrays"][group]
             stream.seek(start)
-            array = read_array(stream.read(size), "npy", where)
-            if array.shape[:2] != (len(clip), part.stop - part.start) or array.ndim != 3 or array.shape[2] not in (2, 3):
-                raise CorruptRecordError(
-                    f"{where}: {group} of shape {array.shape}; expected {part.stop - part.start} points"
-                )
-            clip[:, part, : array.shape[2]] = array
+            return read_array(stream.read(size), "npy", where)
+
+        return _join_groups(read, skeleton, record["num_frames"], missing, where)
+
+
+def _join_groups(
+    read: Callable[[str], np.ndarray], skeleton: Skeleton, num_frames: int, missing: MissingPoints, where: str
+) -> np.ndarray:
+    """Return a canonical clip from the array of each group; points that are NaN or at 0 are missing, others have score 1."""
+    clip = np.zeros((num_frames, skeleton.num_keypoints, 4), np.float32)
+    for group, part in skeleton.groups.items():
+        array = read(group)
+        if array.shape[:2] != (len(clip), part.stop - part.start) or array.ndim != 3 or array.shape[2] not in (2, 3):
+            raise CorruptRecordError(f"{where}: {group} of shape {array.shape}; expected {part.stop - part.start} points")
+        clip[:, part, : array.shape[2]] = array
     clip[np.isnan(clip[..., :2]).all(-1)] = 0
     clip = missing.clear(clip)
     clip[..., 3] = (clip[..., :3] != 0).any(-1)
     if not np.isfinite(clip).all():
         raise CorruptRecordError(f"{where} has a coordinate that is not finite; export it again, or use --nonfinite missing")
     return clip
+
+
+def _poses_folder(path: Path) -> Path | None:
+    """Return the folder of the arrays of LSFB's folder, None if the path is another one."""
+    folders = (path / name for name in ("poses", "poses_raw"))
+    return next((folder for folder in folders if folder.is_dir()), None) if (path / TABLE).is_file() else None
+
+
+@register_format(
+    "lsfb",
+    description="LSFB's folder of isolated signs: instances.csv, poses/<group>/<id>.npy, metadata/splits/<split>.json",
+    cannot_store="everything",
+    detect=lambda path: _poses_folder(path) is not None,
+    priority=57,
+)
+def open_lsfb_folder(
+    path: Path, *, progress: Progress | None = None, missing: MissingPoints = STRICT, **_: Any
+) -> FunctionSource:
+    """Open LSFB's folder. The groups in `poses` name the skeleton; without `poses`, `poses_raw` is read.
+
+    Raises:
+        AnnotationError: If the table lacks a column, or a sign has no number.
+        DatasetNotFoundError: If there are no arrays.
+    """
+    poses = _poses_folder(path)
+    groups = [name for name in _FOLDERS if poses is not None and (poses / name).is_dir()]
+    if poses is None or not groups:
+        raise DatasetNotFoundError(f"{path}: no {TABLE} with arrays such as poses/pose/<id>.npy next to it")
+    records: list[dict] = []
+    problems: list[str] = []
+    rows, split_of = _read_table(path), _read_splits(path)
+    for row in progress(rows, len(rows)) if progress else rows:
+        with collect_errors(problems):
+            shapes = {name: _shape(Path(join_folder(poses / name, f"{row['id']}.npy"))) for name in groups}
+            if len({shape[0] for shape in shapes.values()}) != 1 or any(len(shape) != 3 for shape in shapes.values()):
+                raise CorruptRecordError(f"clip {row['id']!r}: arrays of shapes {sorted(shapes.values())}; export it again")
+            record = {"clip_id": row["id"], "signer": row["signer"], "class": row["sign"], "idx": row.get("class")}
+            split = {"split": split_of[row["id"]]} if row["id"] in split_of else {}
+            records.append({**record, **split, "num_frames": shapes[groups[0]][0], "shapes": shapes})
+    if not records:
+        raise DataErrors(str(path), problems or [f"{TABLE} has no row"])
+    points = _skeleton([(_FOLDERS[g], _NAMES[_FOLDERS[g]][: shape[1]]) for g, shape in records[0]["shapes"].items()])
+    for record in records:
+        record.pop("shapes")
+    metainfo = {"dataset_name": "lsfb-isol", "classes": _number(records, path), "skeleton": describe_skeleton(points)}
+    reader = partial(_read_folder_clip, poses, points, missing)
+    return FunctionSource(metainfo, points, records, reader, problems=tuple(problems))
+
+
+def _read_table(path: Path) -> list[dict[str, str]]:
+    """Return the rows of `instances.csv`, with the number of each sign as `class` if there are numbers."""
+    rows = _read_csv(path / TABLE, ("id", "sign", "signer"))
+    numbers_file = path / "metadata" / "sign_to_index.csv"
+    if not numbers_file.is_file():
+        return rows
+    numbers = {row["sign"]: row["class"] for row in _read_csv(numbers_file, ("sign", "class"))}
+    if unknown := sorted({row["sign"] for row in rows} - numbers.keys()):
+        raise AnnotationError(f"{numbers_file}: no number for sign {unknown[0]!r} (and {len(unknown) - 1} more); add it")
+    return [{**row, "class": numbers[row["sign"]]} for row in rows]
+
+
+def _read_csv(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream, restval=""))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise AnnotationError(f"{path}: not a readable CSV file ({error}); download it again") from error
+    absent = [name for name in columns if rows and name not in rows[0]]
+    if absent:
+        raise AnnotationError(f"{path}: no column {absent}; expected {', '.join(columns)}")
+    return rows
+
+
+def _read_splits(path: Path) -> dict[str, str]:
+    """Return the shipped part of each clip; files of folds and samples are not read."""
+    remedy, parts = "download it again", {}
+    for name in ("train", "val", "test"):
+        file = path / "metadata" / "splits" / f"{name}.json"
+        if file.is_file():
+            content = read_json(file, error=AnnotationError, remedy=remedy)
+            clips = convert(content, list[str], where=file, error=AnnotationError, remedy=remedy)
+            parts.update(dict.fromkeys(clips, name))
+    return parts
+
+
+def _shape(path: Path) -> tuple[int, ...]:
+    if not path.is_file():
+        raise CorruptRecordError(f"{path}: no such file; download it again")
+    with path.open("rb") as stream:
+        head = stream.read(_HEAD_BYTES)
+    return npy_header(head, TarMember(path.name, 0, len(head)), str(path))[0]
+
+
+def _read_folder_clip(poses: Path, skeleton: Skeleton, missing: MissingPoints, record: dict) -> np.ndarray:
+    """Return a canonical clip of LSFB's folder."""
+    folder_of = {group: name for name, group in _FOLDERS.items()}
+
+    def read(group: str) -> np.ndarray:
+        path = Path(join_folder(poses / folder_of[group], f"{record['clip_id']}.npy"))
+        return read_array(path.read_bytes(), "npy", str(path))
+
+    return _join_groups(read, skeleton, record["num_frames"], missing, f"{poses}: clip {record['clip_id']!r}")

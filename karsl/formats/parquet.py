@@ -9,13 +9,16 @@
 | `dtype` | string | `float32` or `float16` |
 | `shape` | list of int64 | T, V, 4 |
 
-Metainfo, including keypoint names, is stored as json under the key `karsl` of the file's metadata.
+Metainfo, including keypoint names, is stored as json under the key `karsl` of the file's metadata, and the features for
+`datasets`, with the names of the classes, under `huggingface`. `README.md` is a dataset card to fill in.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -37,12 +40,28 @@ from karsl.io.annotations import join_splits, parse_splits, record_splits
 from karsl.io.clip import canonical_clip, shape_problem
 from karsl.io.lru import LRU
 from karsl.io.missing import STRICT, MissingPoints
+from karsl.io.npz import check_unpacked_size, max_unpacked_size
 from karsl.io.sources import FunctionSource, public_record
+from karsl.pack.card import CARD, FEATURES, card_text
+from karsl.schema import parse_json
 from karsl.skeletons import Skeleton, describe_skeleton
 
 ROWS_PER_GROUP = 64  # clips in memory at once
 CACHED_GROUPS = 8  # a reader that alternates between signers and splits decodes each group once
 WRITE_OPTIONS = {"compression": "zstd", "write_page_checksum": True}
+_COLUMNS = {
+    "clip_id": "string",
+    "label": "int64",
+    "sign": "int64",
+    "gloss": "string",
+    "gloss_ar": "string",
+    "signer": "string",
+    "split": "string",
+    "fps": "float64",
+    "num_frames": "int64",
+    "keypoint": "binary",
+    "dtype": "string",
+}
 _METADATA = ("clip_id", "label", "sign", "signer", "split", "fps", "num_frames")
 
 
@@ -54,6 +73,7 @@ def require_pyarrow() -> Any:
     """
     try:
         import pyarrow
+        import pyarrow.compute
         import pyarrow.parquet
     except ImportError:
         raise missing_extra("parquet", "pyarrow") from None
@@ -83,14 +103,48 @@ def read_columns(path: Path, columns: Sequence[str], *, group: int | None = None
         reader: The file as opened by `open_parquet_file`, to read several groups of it. None opens it.
 
     Raises:
-        CorruptRecordError: If the file is damaged. Pages with a checksum, such as karsl's, are verified.
+        CorruptRecordError: If the file is damaged, or columns are larger than `check_unpacked_size` permits. Pages with a
+            checksum, such as karsl's, are verified.
     """
     arrow = require_pyarrow()
     if reader is None:
         reader = open_parquet_file(path)
     existing = [c for c in columns if c in reader.schema_arrow.names]
+    groups = range(reader.num_row_groups) if group is None else [group]
+    _check_sizes(path, existing, reader, groups)
     try:
         return reader.read(columns=existing) if group is None else reader.read_row_group(group, columns=existing)
+    except (arrow.ArrowException, OSError) as error:
+        raise CorruptRecordError(f"{path}: cannot be read ({error}); export it again") from error
+
+
+def _check_sizes(path: Path, columns: Sequence[str], reader: Any, groups: Iterable[int]) -> None:
+    """Check the sizes of columns before they are unpacked: a few bytes can stand for many equal texts or numbers."""
+    arrow = require_pyarrow()
+    for group in groups:
+        metadata = reader.metadata.row_group(group)
+        for number in range(metadata.num_columns):
+            column = metadata.column(number)
+            name = column.path_in_schema.partition(".")[0]
+            if name not in columns:
+                continue
+            bytes_of_pages = column.total_uncompressed_size
+            is_text = column.physical_type == "BYTE_ARRAY"
+            try:
+                check_unpacked_size(max(bytes_of_pages, 4 * column.num_values))
+                if is_text and bytes_of_pages * column.num_values > max_unpacked_size():  # if all were equal
+                    check_unpacked_size(_text_bytes(arrow, path, name, group))
+            except ValueError as error:
+                raise CorruptRecordError(f"{path}: column {name!r} is too large ({error})") from error
+
+
+def _text_bytes(arrow: Any, path: Path, name: str, group: int) -> int:
+    """Return the size of a column of texts or bytes in a row group; equal values are in memory once."""
+    try:
+        column = arrow.parquet.ParquetFile(path, read_dictionary=[name]).read_row_group(group, columns=[name])[name]
+        chunks = column.chunks if arrow.types.is_dictionary(column.type) else []
+        lengths = [arrow.compute.binary_length(chunk.dictionary).take(chunk.indices) for chunk in chunks]
+        return sum(arrow.compute.sum(length.cast("int64")).as_py() or 0 for length in lengths)
     except (arrow.ArrowException, OSError) as error:
         raise CorruptRecordError(f"{path}: cannot be read ({error}); export it again") from error
 
@@ -124,20 +178,43 @@ def _to_array(row: dict, where: str) -> np.ndarray:
 
 
 def write_parquet(out: Path, job: ConversionJob) -> None:
-    """Write one file per split (`train` for clips without one; of several, the first), in row groups, for bounded memory."""
+    """Write one file per split (`train` for clips without one; of several, the first), in row groups, and the card."""
     arrow = require_pyarrow()
-    schema = _schema(arrow, {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)})
+    metainfo = {**job.metainfo, "skeleton": describe_skeleton(job.skeleton)}
+    schema = _schema(arrow, metainfo)
     splits = sorted({_split(r) for r in job.source.records})
-    writers = {
-        split: arrow.parquet.ParquetWriter(out / f"{name}-00000-of-00001.parquet", schema, **WRITE_OPTIONS)
-        for split, name in zip(splits, class_folders(splits), strict=True)
-    }
+    files = dict(zip(splits, (f"{name}-00000-of-00001.parquet" for name in class_folders(splits)), strict=True))
+    writers = {split: arrow.parquet.ParquetWriter(out / name, schema, **WRITE_OPTIONS) for split, name in files.items()}
     try:
         for split, rows in _row_groups(job):
             writers[split].write_table(arrow.Table.from_pylist(rows, schema=schema))
     finally:
         for writer in writers.values():
             writer.close()
+    (out / CARD).write_text(_card(job, metainfo, files), encoding="utf-8")
+
+
+def _card(job: ConversionJob, metainfo: dict, files: dict[str, str]) -> str:
+    parts = [{"split": re.sub(r"\W", "_", split), "path": name} for split, name in files.items()]
+    features = {
+        **FEATURES,
+        "gloss": "name of the class",
+        "gloss_ar": "Arabic name of the class",
+        "keypoint": "bytes of the array, see `dtype` and `shape`: x, y, z, score; score 0 is a missing point",
+        "dtype": f"`{job.dtype.name}`, little-endian",
+        "shape": f"frames, {job.skeleton.num_keypoints}, 4",
+    }
+    use = "\n".join(
+        [
+            "import numpy as np",
+            "from datasets import load_dataset",
+            "",
+            f'clip = load_dataset("path of this folder", split="{parts[0]["split"]}")[0]',
+            'keypoint = np.frombuffer(clip["keypoint"], clip["dtype"]).reshape(clip["shape"])',
+        ]
+    )
+    head = {"configs": [{"config_name": "default", "data_files": parts}]}
+    return card_text("clips", metainfo, job.source.records, features=features, use=use, head=head)
 
 
 def _split(record: dict) -> str:
@@ -161,6 +238,9 @@ def _row_groups(job: ConversionJob) -> Iterator[tuple[str, list[dict]]]:
 
 def _row(job: ConversionJob, record: dict, clip: np.ndarray) -> dict:
     arabic: Sequence[str] | None = job.metainfo.get("classes_ar")
+    if isinstance(record.get("sign"), str):
+        job.losses.add("sign", record["clip_id"], "a sign that is a name is not stored, its class is")
+        record = {**record, "sign": None}
     return {
         **public_record(record),
         "split": join_splits(record) or None,
@@ -173,11 +253,20 @@ def _row(job: ConversionJob, record: dict, clip: np.ndarray) -> dict:
 
 
 def _schema(arrow: Any, metainfo: dict) -> Any:
-    text, integer = arrow.string(), arrow.int64()
-    columns = {"clip_id": text, "label": integer, "sign": integer, "gloss": text, "gloss_ar": text, "signer": text}
-    columns |= {"split": text, "fps": arrow.float64(), "num_frames": integer, "keypoint": arrow.binary(), "dtype": text}
-    columns |= {"shape": arrow.list_(integer)}
-    return arrow.schema(list(columns.items()), metadata={"karsl": json.dumps(metainfo, ensure_ascii=False)})
+    types = {"string": arrow.string(), "int64": arrow.int64(), "float64": arrow.float64(), "binary": arrow.binary()}
+    fields = [(name, types[kind]) for name, kind in _COLUMNS.items()] + [("shape", arrow.list_(arrow.int64()))]
+    stored = {"karsl": metainfo, "huggingface": {"info": {"features": _features(metainfo["classes"])}}}
+    return arrow.schema(fields, metadata={key: json.dumps(value, ensure_ascii=False) for key, value in stored.items()})
+
+
+def _features(classes: Sequence[str]) -> dict:
+    """Return the features of the columns as Hugging Face `datasets` stores them, with the names of the classes."""
+    features: dict[str, Any] = {name: {"dtype": kind, "_type": "Value"} for name, kind in _COLUMNS.items()}
+    counts = Counter(map(str, classes))
+    names = [f"{name} {label}" if counts[str(name)] > 1 else str(name) for label, name in enumerate(classes)]
+    if len(set(names)) == len(names):  # ClassLabel rejects equal names
+        features["label"] = {"names": names, "_type": "ClassLabel"}
+    return {**features, "shape": [{"dtype": "int64", "_type": "Value"}]}
 
 
 @register_format(
@@ -205,7 +294,9 @@ def open_parquet(
         MissingExtraError: If pyarrow is not installed.
     """
     require_pyarrow()
-    root, files, notes = files_with_suffix(path, ".parquet", expected="files like 'train-00000-of-00001.parquet'")
+    root, files, notes = files_with_suffix(
+        path, ".parquet", expected="files like 'train-00000-of-00001.parquet'", also=(CARD,)
+    )
     records: list[dict] = []
     problems: list[str] = []
     metainfo: dict = {}
@@ -237,13 +328,13 @@ def _metainfo(reader: Any, file: Path) -> dict:
     """Return the metainfo that karsl stored, or the names of classes that Hugging Face `datasets` stored."""
     stored = reader.schema_arrow.metadata or {}
     try:
-        metainfo = json.loads(stored.get(b"karsl", b"{}"))
+        metainfo = parse_json(stored.get(b"karsl", b"{}"))
         if not isinstance(metainfo, dict):
             raise ValueError(f"a {type(metainfo).__name__}")
     except ValueError as error:
         raise AnnotationError(f"{file}: its metadata 'karsl' is not a JSON object ({error}); export it again") from error
     with suppress(ValueError, LookupError, TypeError):  # other tools may store other things there
-        names = json.loads(stored[b"huggingface"])["info"]["features"]["label"]["names"]
+        names = parse_json(stored[b"huggingface"])["info"]["features"]["label"]["names"]
         if isinstance(names, list) and all(isinstance(name, str) for name in names):
             metainfo.setdefault("classes", tuple(names))
     return metainfo

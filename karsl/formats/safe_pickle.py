@@ -30,7 +30,8 @@ _ALLOWED = {
     ("_codecs", "encode"): "bytes",
     ("collections", "OrderedDict"): "dict",
 }
-_BROKEN = (*BROKEN, pickle.UnpicklingError, AttributeError, KeyError, MemoryError)  # the last: a length beyond memory
+_BROKEN = (*BROKEN, pickle.UnpicklingError, AttributeError, KeyError, RecursionError)
+_MAX_SHARED = 1_000_000
 
 
 class _Call:
@@ -118,7 +119,7 @@ def load_safe_pickle(path: Path, *, trusted: Trusted, skip: Callable[[BinaryIO],
             if skip is not None:
                 skip(stream)
             _check_memo(stream, size=path.stat().st_size)
-            return _build(_Unpickler(stream).load())
+            return _Builder(path.stat().st_size + _MAX_SHARED).build(_Unpickler(stream).load())
     except _BROKEN as error:
         raise CorruptRecordError(f"{path}: not a pickle of plain data and arrays ({error}); it was not read") from error
 
@@ -136,16 +137,62 @@ def _check_memo(stream: BinaryIO, *, size: int) -> None:
     stream.seek(start)
 
 
-def _build(value: Any) -> Any:
-    if isinstance(value, _Call):
-        return _BUILDERS[value.name](value)
-    if isinstance(value, dict):
-        return {_build(k): _build(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_build(v) for v in value)
-    if isinstance(value, (str, bytes, bytearray, int, float, bool, type(None))):
-        return value
-    raise pickle.UnpicklingError(f"a {type(value).__name__} is not plain data")
+class _Builder:
+    """Builder of the described values. A list or array that is used several times is built once.
+
+    Args:
+        most: Maximum number of values if nothing were shared: a few bytes can describe lists of lists with 2**60 numbers,
+            which no reader could go through.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._built: dict[int, tuple[Any, int] | None] = {}
+
+    def build(self, value: Any) -> Any:
+        """Return a value with all descriptions replaced by arrays and numbers.
+
+        Raises:
+            UnpicklingError: If it is no plain data, contains itself, or is too large.
+        """
+        return self._build(value)[0]
+
+    def _build(self, value: Any) -> tuple[Any, int]:
+        """Return the value and the number of values in it."""
+        if isinstance(value, str):
+            value.encode()  # half a character would fail later, when it is written
+            return value, 1
+        if isinstance(value, (bytes, bytearray, int, float, bool, type(None))):
+            return value, 1
+        if not isinstance(value, (_Call, dict, list, tuple)):
+            raise pickle.UnpicklingError(f"a {type(value).__name__} is not plain data")
+        if id(value) in self._built:
+            known = self._built[id(value)]
+            if known is None:
+                raise pickle.UnpicklingError(f"a {type(value).__name__} that contains itself")
+            return known
+        self._built[id(value)] = None
+        built, count = self._build_container(value)
+        if count > self._most:
+            raise pickle.UnpicklingError(f"more than {self._most} values, by lists that contain others several times")
+        self._built[id(value)] = built, count
+        return built, count
+
+    def _build_container(self, value: Any) -> tuple[Any, int]:
+        if isinstance(value, _Call) and value.name == "dict":
+            pairs: Any = value.items
+        elif isinstance(value, _Call):
+            state = value.state
+            if value.name == "array" and state[1] == () and isinstance(state[4], list) and len(state[4]) == 1:
+                return self._build(state[4][0])  # np.save stores a dict as an array of objects
+            return _BUILDERS[value.name](value), 1
+        elif isinstance(value, dict):
+            pairs = value.items()
+        else:
+            items = [self._build(item) for item in value]
+            return type(value)(item for item, _ in items), 1 + sum(count for _, count in items)
+        entries = [(self._build(key), self._build(item)) for key, item in pairs]
+        return {key[0]: item[0] for key, item in entries}, 1 + sum(key[1] + item[1] for key, item in entries)
 
 
 def _build_dtype(call: Any) -> np.dtype:
@@ -168,8 +215,6 @@ def _build_bytes(call: Any) -> bytes:
 
 def _build_array(call: _Call) -> Any:
     _, shape, dtype, fortran, raw = call.state
-    if shape == () and isinstance(raw, list) and len(raw) == 1:  # np.save stores a dict as an array of objects
-        return _build(raw[0])
     return np.frombuffer(_build_bytes(raw), _build_dtype(dtype)).reshape(shape, order="F" if fortran else "C")
 
 
@@ -191,7 +236,6 @@ _BUILDERS = {
     "buffer": _build_buffer,
     "scalar": _build_scalar,
     "bytes": _build_bytes,
-    "dict": lambda call: {_build(k): _build(v) for k, v in call.items},
     "ndarray": _reject,
     "dtype": _reject,
 }

@@ -9,7 +9,6 @@ Source: https://github.com/matyasbohacek/spoter, datasets/czech_slr_dataset.py a
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -23,7 +22,7 @@ from karsl.formats.base import ConversionJob, class_list, file_with_suffix, regi
 from karsl.io.annotations import join_splits, parse_splits
 from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.sources import FunctionSource
-from karsl.schema import whole_number
+from karsl.schema import parse_json, whole_number
 from karsl.skeletons import get_skeleton
 
 _METADATA = ("clip_id", "gloss", "gloss_ar", "sign", "signer", "split")
@@ -90,7 +89,7 @@ def to_clip(row: dict[str, str], *, where: str, missing: MissingPoints = STRICT)
 
 def _parse_numbers(cell: str, where: str) -> list:
     try:
-        values = json.loads(cell)
+        values = parse_json(cell)
     except ValueError as error:
         raise CorruptRecordError(f"{where}: {cell[:30]!r} is not a list of numbers ({error})") from error
     if not isinstance(values, list) or not all(isinstance(v, (int, float)) for v in values):

@@ -24,9 +24,10 @@ from torch import Tensor, nn
 
 from karsl.errors import ConfigError, DatasetNotFoundError, first_line, missing_extra
 from karsl.inference.clips import ClipDataset, array_source
-from karsl.inference.stored_config import ModelDescription, registered_types
+from karsl.inference.stored_config import ModelDescription, check_stored, registered_types
 from karsl.inference.torch_model import TorchModel
 from karsl.io.atomic import atomic_path
+from karsl.schema import parse_json
 from karsl.skeletons import get_skeleton
 from karsl.version import __version__
 
@@ -176,13 +177,14 @@ def _metadata(description: ModelDescription) -> dict[str, str]:
 
 def _read_metadata(texts: Mapping[str, str], path: Path) -> ModelDescription:
     try:
-        values = {key: json.loads(texts[key]) for key in ("pipeline", "skeleton", "metainfo", "collate", "version")}
+        values = {key: parse_json(texts[key]) for key in ("pipeline", "skeleton", "metainfo", "collate", "version")}
         pipeline = [registered_types(dict(step), path) for step in values["pipeline"]]
         collate, metainfo = registered_types(dict(values["collate"]), path), dict(values["metainfo"])
     except (KeyError, ValueError, TypeError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"'{path}' has no metadata of karsl; export the checkpoint with 'karsl export'") from error
+    check_stored(pipeline, metainfo, collate, path)
     skeleton = get_skeleton(values["skeleton"])
     return ModelDescription(pipeline, skeleton, metainfo, collate, version=str(values["version"]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import torch
 from mmengine.registry import Registry
 
 from karsl.checks import check_int
-from karsl.errors import CorruptRecordError
+from karsl.errors import ConfigError, CorruptRecordError
 from karsl.extract.base import Extractor
 from karsl.inference.clips import ClipDataset, array_source, file_source, match_skeleton
 from karsl.inference.onnx_model import OnnxModel
@@ -246,6 +247,10 @@ def _collate_function(cfg: Mapping[str, Any]) -> Callable[[Sequence[Any]], dict[
     registry.import_from_location()
     options = {key: value for key, value in cfg.items() if key not in ("type", "mode")}
     function = registry.module_dict.get(cfg.get("type", ""), registry.module_dict["keypoint_collate"])
+    try:
+        signature(function).bind([], **options)
+    except TypeError as error:
+        raise ConfigError(f"the stored collate function has other arguments ({error}); is the file damaged?") from error
     return lambda samples: function(samples, **options)
 
 

@@ -7,8 +7,9 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 from mmengine.registry import Registry
 
 from karsl.engine.checkpoint import TRAINING_KEY, read_checkpoint
@@ -16,10 +17,49 @@ from karsl.engine.config.tree import dataset_configs
 from karsl.errors import ConfigError, first_line
 from karsl.io.array_layout import ArrayLayout
 from karsl.registry import FUNCTIONS, MODELS, TRANSFORMS, WEIGHT_INITIALIZERS
+from karsl.schema import convert
 from karsl.skeletons import Skeleton, get_skeleton
 
 _LOADERS = ("test_dataloader", "val_dataloader")
 _NUMBERS = {"inf": math.inf, "nan": math.nan}
+_Names = list[str | int | float] | None
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Keys of a transform's config that inference reads."""
+
+    type: str
+    clip_len: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+
+
+@dataclass(frozen=True)
+class _Metainfo:
+    """Keys of the metainfo that inference reads."""
+
+    classes: _Names = None
+    classes_ar: _Names = None
+    signs: _Names = None
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """Values of a file that describe a model."""
+
+    pipeline: list[_Step]
+    metainfo: _Metainfo
+    collate: dict[str, Any]
+
+
+def check_stored(pipeline: Any, metainfo: Any, collate: Any, path: str | Path) -> None:
+    """Check the values of a checkpoint or ONNX file that a `ModelDescription` is made of.
+
+    Raises:
+        ConfigError: If one of them has another type or range.
+    """
+    stored = {"pipeline": pipeline, "metainfo": metainfo, "collate": collate}
+    remedy = "is it damaged, or made by another program?"
+    convert(stored, _Stored, where=f"'{path}'", error=ConfigError, remedy=remedy)
 
 
 @dataclass(frozen=True)
@@ -85,11 +125,13 @@ def read_description(path: str | Path) -> tuple[ModelDescription, dict[str, Any]
     skeleton = written.get("skeleton") or _skeleton_of(dataset, metainfo)
     if skeleton is None:
         raise ConfigError(f"checkpoint '{path}': neither its config nor its metainfo names the skeleton of the clips")
+    collate = _mapping(loader.get("collate_fn"))
+    check_stored(pipeline, metainfo, collate, path)
     description = ModelDescription(
         pipeline=[registered_types(dict(step), path) for step in pipeline],
         skeleton=get_skeleton(skeleton),
         metainfo=metainfo,
-        collate=registered_types(_mapping(loader.get("collate_fn")), path),
+        collate=registered_types(collate, path),
         model=registered_types(cfg["model"], path),
         version=str(written.get("version", "")),
     )
@@ -115,7 +157,7 @@ def stored_pipeline(dataset: Any) -> list[dict[str, Any]]:
         return next((found for item in dataset if (found := stored_pipeline(item))), [])
     if not isinstance(dataset, Mapping):
         return []
-    if dataset.get("pipeline"):
+    if isinstance(dataset.get("pipeline"), (list, tuple)) and dataset["pipeline"]:
         return list(dataset["pipeline"])
     steps = stored_pipeline(dataset.get("datasets", dataset.get("dataset", dataset.get("source"))))
     outer = dataset.get("transform") or []
@@ -150,7 +192,12 @@ def parse_config(text: str, keys: tuple[str, ...]) -> dict[str, Any]:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
             name = statement.targets[0].id
             if name in keys:
-                found[name] = _evaluate(statement.value, name)
+                try:
+                    found[name] = _evaluate(statement.value, name)
+                except (TypeError, RecursionError) as error:  # a list as key, -'text', deep nesting
+                    raise ConfigError(
+                        f"its config has no value for {name!r} ({first_line(error)}); is it damaged?"
+                    ) from error
     return found
 
 

@@ -6,16 +6,17 @@ import json
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 
-from karsl.errors import AnnotationError, pluralize
+from karsl.errors import AnnotationError, PackError, pluralize
 from karsl.io.atomic import atomic_path
 from karsl.io.labels import LabelTable
-from karsl.schema import Count, UInt64, convert, read_json, whole_number
+from karsl.schema import Count, UInt64, convert, parse_json, read_json, whole_number
 
 BYTE_RANGE_KEY = "member"
 """Record key of the array's position in its archive, a list in the order of `karsl.io.npz.ByteRange`."""
@@ -24,6 +25,9 @@ LOCATOR_KEYS = frozenset(
     + ("pack", "sample_idx")
 )
 """Record keys that locate the clip in one copy of the files or in one dataset."""
+MANIFEST = "manifest.json"
+PACK_FORMAT, PACK_VERSION = "karsl pack", 1
+"""`format` and `version` of a manifest; docs/spec-pack.md describes what a change of the version means."""
 _REMEDY = "write it again with 'karsl prepare'"
 MIN_CLASSES = 10_000
 """Number of classes that labels may always refer to; more need as many clips, or names in the metainfo."""
@@ -96,6 +100,37 @@ def parse_splits(text: str) -> str | list[str]:
     """
     names = text.split(", ")
     return text if len(names) == 1 else names
+
+
+def check_pack_version(folder: str | Path) -> None:
+    """Check that the pack in a folder, if its manifest says that there is one, is of the version that this reader reads.
+
+    Raises:
+        PackError: If it is of another version, whose files may have another content.
+    """
+    path = os.path.join(folder, MANIFEST)
+    try:
+        state = os.stat(path)
+    except OSError:
+        return
+    version = _manifest_version(path, state.st_mtime_ns, state.st_size)
+    if version != PACK_VERSION:
+        raise PackError(version_problem(path, version))
+
+
+def version_problem(path: str | Path, version: object) -> str:
+    """Return the error of a manifest of another version."""
+    return f"{path} is of version {version}, this karsl reads {PACK_VERSION}; update karsl"
+
+
+@lru_cache(maxsize=64)
+def _manifest_version(path: str, mtime_ns: int, size: int) -> object:
+    """Return the version of a manifest; `PACK_VERSION` for a file that is not the manifest of a pack, or is damaged."""
+    try:
+        stored = parse_json(Path(path).read_bytes())
+    except (OSError, ValueError):
+        return PACK_VERSION
+    return stored.get("version") if isinstance(stored, dict) and stored.get("format") == PACK_FORMAT else PACK_VERSION
 
 
 def parse_annotations(path: str | Path, *, required: Sequence[str] = ()) -> tuple[dict, list[dict]]:

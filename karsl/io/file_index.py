@@ -26,6 +26,14 @@ from karsl.schema import Count
 
 Progress = Callable[[Iterable, int], Iterable]
 Inspection = tuple[list[Member], list[str]]
+# A stored file: name, size, modification time, members, problems.
+_Row = tuple[
+    str,
+    Count,
+    int,
+    list[tuple[str | int | None, tuple[Count, ...], str, ByteRange | None, Count | None]],
+    tuple[str, ...],
+]
 _VERSION = 2
 
 
@@ -200,20 +208,12 @@ def _load_index(path: Path) -> dict[str, IndexedFile]:
         if xxh3_64_digest(data[8:]) != data[:8]:
             return {}
         version, rows = msgpack.unpackb(data[8:], unicode_errors="surrogatepass")
-        known = {row[0]: _to_file(row) for row in rows} if version == _VERSION else {}
-        members = [member for file in known.values() for member in file.members]
-        msgspec.convert([member.shape for member in members], list[tuple[Count, ...]])
-        msgspec.convert([member.key for member in members], list[str | int | None])
-        msgspec.convert([member.range for member in members], list[tuple[int, ...] | None])
-        return known
+        return {row[0]: _to_file(row) for row in msgspec.convert(rows, list[_Row])} if version == _VERSION else {}
     except (OSError, ValueError, TypeError, LookupError, msgpack.UnpackException, msgspec.MsgspecError):
         return {}
 
 
-def _to_file(row: list) -> IndexedFile:
+def _to_file(row: _Row) -> IndexedFile:
     name, size, mtime_ns, members, problems = row
-    loaded = tuple(
-        Member(key, tuple(shape), np.dtype(dtype), position and ByteRange(*position), start)
-        for key, shape, dtype, position, start in members
-    )
-    return IndexedFile(name, size, mtime_ns, loaded, tuple(problems))
+    loaded = tuple(Member(key, shape, np.dtype(dtype), place, start) for key, shape, dtype, place, start in members)
+    return IndexedFile(name, size, mtime_ns, loaded, problems)

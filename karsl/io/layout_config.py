@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from karsl.errors import ConfigError, did_you_mean
+from karsl.schema import parse_json
 from karsl.skeletons import Skeleton, get_skeleton, skeleton_names
 from karsl.skeletons.mediapipe import POSE_33, VERTEX_NAMES, hand, mediapipe_skeleton
 
@@ -75,7 +75,7 @@ def _parse_text(text: str) -> dict[str, Any]:
     """Return the dict of a layout's text."""
     if text.lstrip().startswith("{"):
         try:
-            return json.loads(text)
+            return parse_json(text)
         except ValueError as error:
             raise ConfigError(f"layout={text!r} is not JSON ({error}); {_GRAMMAR}") from None
     what, *options = (part.strip() for part in text.split(";"))

@@ -289,13 +289,18 @@ def inflate(stored: bytes, *, method: int, size: int, crc: int) -> bytes | bytea
     return data
 
 
+def max_unpacked_size() -> int:
+    """Return the maximum size of unpacked data in bytes."""
+    return int(os.environ.get(MAX_UNPACKED, _MAX_UNPACKED_BYTES))
+
+
 def check_unpacked_size(size: int) -> None:
     """Check the size of compressed data before it is unpacked.
 
     Raises:
         ValueError: If it is more than 1 GiB, or than the environment variable `KARSL_MAX_UNPACKED_BYTES` permits.
     """
-    allowed = int(os.environ.get(MAX_UNPACKED, _MAX_UNPACKED_BYTES))
+    allowed = max_unpacked_size()
     if size > allowed:
         raise ValueError(f"it unpacks to {size} bytes, more than {allowed}; set {MAX_UNPACKED} if that is right")
 

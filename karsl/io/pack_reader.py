@@ -22,10 +22,11 @@ from xxhash import xxh3_64
 
 from karsl.errors import ConfigError, CorruptRecordError
 from karsl.io.addresses import row_offset
+from karsl.io.annotations import MANIFEST, check_pack_version
 from karsl.io.npy import BROKEN
 from karsl.io.readahead import FileRanges, read_ahead
 
-ANNOTATIONS, MANIFEST = "annotations.json", "manifest.json"
+ANNOTATIONS = "annotations.json"
 VERIFY = ("off", "first touch", "always")
 FIRST, LENGTH, CHECKSUM = 0, 1, 2  # columns of clips-00000.npy
 
@@ -60,6 +61,7 @@ class Pack:
     Raises:
         FileNotFoundError: If there is no such file.
         CorruptRecordError: If the file does not contain keypoints, or the files do not fit together.
+        PackError: If the manifest next to it is of another version.
         ConfigError: If `verify` is unknown.
     """
 
@@ -67,6 +69,7 @@ class Pack:
         if verify not in VERIFY:
             raise ConfigError(f"verify={verify!r} of a pack; expected one of {', '.join(map(repr, VERIFY))}")
         self.path, self.mode = Path(path), verify
+        check_pack_version(self.path.parent)
         presence = self.path.with_name(sibling_filename(self.path.name, "presence"))
         self._maps = [_open_map(self.path), _open_map(presence)]
         self.frames, self.presence = (m.view(np.ndarray) for m in self._maps)  # indexing np.memmap objects is slow

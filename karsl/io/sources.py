@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import numpy as np
 
-from karsl.errors import CorruptRecordError
+from karsl.errors import AnnotationError, CorruptRecordError, KarslError, first_line
 from karsl.io.annotations import LOCATOR_KEYS, join_folder
 from karsl.io.array_layout import ArrayLayout
 from karsl.io.clip import value_problem
@@ -19,10 +23,77 @@ from karsl.io.file_index import Progress
 from karsl.io.hashing import fingerprint_files, list_files
 from karsl.io.missing import STRICT, MissingPoints, likely_marker, marker_note
 from karsl.io.reader import ClipReader
+from karsl.schema import Count, convert
 from karsl.skeletons import Skeleton, describe_skeleton
 
 _SAMPLES = 16  # clips that are searched for markers of missing points
 _PUBLIC_KEYS = ("clip_id", "label", "sign", "signer", "split", "num_frames", "fps", "hands_exchanged")
+
+
+_CONTENT_ERRORS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, EOFError)
+_CONTENT_ERRORS += (struct.error, zlib.error)
+
+
+@dataclass(frozen=True)
+class _PublicRecord:
+    """Keys of a record that every user of a source reads."""
+
+    clip_id: str
+    num_frames: Count
+    label: Annotated[int, msgspec.Meta(le=(1 << 63) - 1)] | None = None
+    sign: Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)] | str | None = None
+    signer: str | None = None
+    split: str | list[str] | None = None
+    fps: Annotated[float, msgspec.Meta(ge=0, le=1e6)] | None = None
+    hands_exchanged: Count | None = None
+
+
+@dataclass(frozen=True)
+class _SourceMetainfo:
+    """Keys of the metainfo that every user of a source reads."""
+
+    dataset_name: str | None = None
+    classes: list[str | int | float] | None = None
+    classes_ar: list[str | int | float] | None = None
+    signs: list[int | str] | None = None
+
+
+def check_source(source: ClipSource, where: object) -> None:
+    """Check metainfo and records of a source, which come from a file.
+
+    Numbers as names of clips and signers become texts, in place.
+
+    Raises:
+        AnnotationError: If a key that users of a source read is missing, or its type, range or length is wrong.
+    """
+    for record in source.records:
+        for key in ("clip_id", "signer"):
+            if type(record.get(key)) is int:
+                record[key] = str(record[key])
+    remedy = "correct it, or write the file again"
+    convert(list(source.records), list[_PublicRecord], where=f"{where}, records", error=AnnotationError, remedy=remedy)
+    convert(source.metainfo, _SourceMetainfo, where=f"{where}, metainfo", error=AnnotationError, remedy=remedy)
+    classes = source.metainfo.get("classes")
+    for key in ("classes_ar", "signs"):
+        values = source.metainfo.get(key)
+        if classes is not None and values is not None and len(values) != len(classes):
+            raise AnnotationError(f"{where}: {len(classes)} classes, but {len(values)} {key} in the metainfo; {remedy}")
+
+
+@contextmanager
+def content_errors(what: str) -> Iterator[None]:
+    """Raise a CorruptRecordError for errors of Python that only the content of a file explains, such as a wrong type in it.
+
+    Args:
+        what: Name of the content.
+    """
+    try:
+        yield
+    except KarslError:
+        raise
+    except _CONTENT_ERRORS as error:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise CorruptRecordError(f"{what} cannot be read ({reason}); export it again, --debug shows where") from error
 
 
 def public_record(record: dict) -> dict:
@@ -101,7 +172,8 @@ class FunctionSource(ClipSource):
 
     def read(self, record: dict) -> np.ndarray:
         """Return the canonical clip of a record, float32 (T, V, 4)."""
-        return self.reader(record)
+        with content_errors(f"{self.root or 'the source'}: clip {record.get('clip_id')!r}"):
+            return self.reader(record)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from karsl.errors import CorruptRecordError, first_line, missing_extra
+from karsl.io.file_list import visible_files
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -84,7 +85,7 @@ class FrameReader:
             from PIL import Image, ImageOps
         except ImportError as error:
             raise missing_extra("extract", "Pillow") from error
-        names = sorted((entry.name for entry in self.path.iterdir() if is_picture(entry.name)), key=natural_key)
+        names = sorted((path.name for path in visible_files(self.path) if is_picture(path.name)), key=natural_key)
         self._check_numbers(names)
         sizes = set()
         for name in names:
@@ -109,6 +110,8 @@ class FrameReader:
 
     def _read_video(self) -> Iterator[np.ndarray]:
         av = _import_av()
+        if self.path.exists() and not self.path.is_file():  # opening a pipe could wait forever
+            raise CorruptRecordError(f"{self.path}: a pipe, socket or device, not a video")
         times: list[float | None] = []
         try:
             with av.open(str(self.path)) as container:

@@ -1,9 +1,10 @@
-"""Dataset card of a pack, `README.md` as the Hugging Face hub shows it."""
+"""Dataset card of a pack or other export, `README.md` as the Hugging Face hub shows it."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from karsl.skeletons import get_skeleton
 
 CARD = "README.md"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-_FEATURES = {
+FEATURES = {
     "clip_id": "name of the clip",
     "label": "class, index into `classes` of the metainfo",
     "sign": "SignID",
@@ -25,6 +26,7 @@ _FEATURES = {
     "num_frames": "number of frames",
     "fps": "frames per second",
 }
+"""Content of the keys of records."""
 
 
 def write_card(pack: Path) -> Path | None:
@@ -44,40 +46,60 @@ def write_card(pack: Path) -> Path | None:
 
 
 def _card(name: str, metainfo: dict, records: list[dict], manifest: Manifest) -> str:
+    skeleton = get_skeleton(metainfo["skeleton"])
+    array = f"{manifest.dtype} (frames, {skeleton.num_keypoints}, 4): x, y, z, score; score 0 is a missing point"
+    use = f'from karsl.datasets import KeypointDataset\n\ndataset = KeypointDataset("{ANNOTATIONS}", data_root="{name}")'
+    return card_text(name, metainfo, records, features={**FEATURES, "array": array}, use=use)
+
+
+def card_text(
+    name: str,
+    metainfo: dict,
+    records: Sequence[dict],
+    *,
+    features: dict[str, str],
+    use: str,
+    head: dict[str, Any] | None = None,
+) -> str:
+    """Return the text of a card, with license and citation to fill in.
+
+    Args:
+        name: Title if the metainfo has no `dataset_name`.
+        metainfo, records: Those of the corpus.
+        features: Content of each feature; those that are keys of records are left out if no record has the key.
+        use: Python code that loads the data.
+        head: Further entries of the metadata block.
+    """
     title = str(metainfo.get("dataset_name", name))
     skeleton = get_skeleton(metainfo["skeleton"])
     size = next((text for limit, text in _SIZES if len(records) < limit), "n>1M")
-    head = {
+    block = {
         "license": "other",
         "pretty_name": title,
         "size_categories": [size],
         "tags": ["sign-language", "keypoints", "karsl"],
+        **(head or {}),
     }
     groups = ", ".join(f"{group} {len(names)}" for group, names in skeleton.parts)
-    present = [(key, text) for key, text in _FEATURES.items() if any(record.get(key) is not None for record in records)]
-    lines = [
-        "---",
-        *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()),
-        "---",
-        "",
-        f"# {title}",
+    present = [
+        (key, text)
+        for key, text in features.items()
+        if key not in FEATURES or any(record.get(key) is not None for record in records)
     ]
+    lines = ["---", *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in block.items()), "---"]
+    lines += ["", f"# {title}"]
     lines += ["", "*Describe the corpus: language, signers, how it was recorded, how keypoints were found.*"]
     lines += ["", "## Content", "", *_content(metainfo, records), "", "## Splits", "", *_splits(records)]
-    lines += ["", "## Features", "", "| key of a record | content |", "| --- | --- |"]
+    lines += ["", "## Features", "", "| feature | content |", "| --- | --- |"]
     lines += [f"| `{key}` | {text} |" for key, text in present]
-    lines += [
-        f"| array | {manifest.dtype} (frames, {skeleton.num_keypoints}, 4): x, y, z, score; score 0 is a missing point |"
-    ]
     lines += ["", "## Skeleton", "", f"`{skeleton.name}`, {skeleton.num_keypoints} points in this order: {groups}."]
     lines += [f"`karsl skeletons {skeleton.name}` prints their names."] if isinstance(metainfo["skeleton"], str) else []
-    lines += ["", "## Use", "", "```python", "from karsl.datasets import KeypointDataset", ""]
-    lines += [f'dataset = KeypointDataset("{ANNOTATIONS}", data_root="{name}")', "```", "", "## License and citation", ""]
+    lines += ["", "## Use", "", "```python", use, "```", "", "## License and citation", ""]
     lines += ["*Fill in the license, here and at the top, and the publication to cite.*", ""]
     return "\n".join(lines)
 
 
-def _content(metainfo: dict, records: list[dict]) -> list[str]:
+def _content(metainfo: dict, records: Sequence[dict]) -> list[str]:
     lengths = [record["num_frames"] for record in records]
     signers = sorted({str(record["signer"]) for record in records if record.get("signer") is not None})
     lines = [f"- {len(records)} clips of {min(lengths)} to {max(lengths)} frames"] if lengths else ["- no clips"]
@@ -85,7 +107,7 @@ def _content(metainfo: dict, records: list[dict]) -> list[str]:
     return lines + ([f"- {len(signers)} signers: {', '.join(signers)}"] if signers else [])
 
 
-def _splits(records: list[dict]) -> list[str]:
+def _splits(records: Sequence[dict]) -> list[str]:
     counts: Counter[str] = Counter()
     signers: defaultdict[str, set[Any]] = defaultdict(set)
     for record in records:

@@ -12,9 +12,9 @@ import numpy as np
 from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import AnnotationError, DataErrors, PackError, did_you_mean
-from karsl.io.annotations import parse_annotations, write_annotations
+from karsl.io.annotations import MANIFEST, parse_annotations, write_annotations
 from karsl.io.atomic import disk_full_errors, exclusive_lock
-from karsl.io.pack_reader import ANNOTATIONS, MANIFEST, sibling_filename
+from karsl.io.pack_reader import ANNOTATIONS, sibling_filename
 from karsl.pack.manifest import PACK_KEYS, FileStat, Manifest, Shard
 from karsl.pack.transaction import Staging, recover
 

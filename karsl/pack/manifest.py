@@ -13,12 +13,11 @@ import msgspec
 from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import PackError
+from karsl.io.annotations import MANIFEST, PACK_FORMAT, PACK_VERSION, version_problem
 from karsl.io.hashing import file_xxh3
-from karsl.io.pack_reader import MANIFEST
 from karsl.schema import Count, convert, read_json
 from karsl.skeletons import Skeleton
 
-FORMAT, VERSION = "karsl pack", 1
 PACK_KEYS = ("clip_id", "keypoint_path", "frame_start", "num_frames")
 """Keys of every record of a pack."""
 _REMEDY = "copy it again, or pack the corpus again"
@@ -83,26 +82,26 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: str | Path) -> Manifest:
-        """Read the manifest of a pack.
+        """Read the manifest of a pack. Keys that this version does not know are ignored.
 
         Raises:
-            PackError: If there is none, or it is damaged, of a later version, or names files that do not belong to a pack.
+            PackError: If there is none, or it is damaged, of another version, or names files that do not belong to a pack.
         """
         path = Path(folder) / MANIFEST
         if not path.is_file():
             raise PackError(f"{folder} holds no {MANIFEST}, so it is no finished pack; make one with 'karsl pack'")
         stored = read_json(path, error=PackError, remedy=_REMEDY)
-        if not isinstance(stored, dict) or stored.get("format") != FORMAT:
+        if not isinstance(stored, dict) or stored.get("format") != PACK_FORMAT:
             raise PackError(f"{path} is not the manifest of a pack; is it the right folder?")
-        if (version := stored.get("version")) != VERSION:
-            raise PackError(f"{path} is of version {version}, this karsl reads {VERSION}; update karsl")
+        if (version := stored.get("version")) != PACK_VERSION:
+            raise PackError(version_problem(path, version))
         if stored.pop("xxh3", None) != _checksum(stored):
             raise PackError(f"{path} is not what was written, its checksum differs; copy it again or pack the corpus again")
         manifest = convert(stored, cls, where=path, error=PackError, remedy=_REMEDY)
         for shard in manifest.shards:
             check_shard(shard, path)
-        if _checksum(manifest._content()) != _checksum(stored):
-            raise PackError(f"{path} has keys that this karsl does not write, or another number of clips; update karsl")
+        if (count := stored.get("num_clips")) != manifest.num_clips:
+            raise PackError(f"{path}: num_clips {count}, but its shards have {manifest.num_clips}; {_REMEDY}")
         return manifest
 
     def write(self, path: Path) -> None:
@@ -112,7 +111,7 @@ class Manifest:
 
     def _content(self) -> dict:
         """Return the content of the file without its checksum."""
-        return {"format": FORMAT, "version": VERSION, "num_clips": self.num_clips, **asdict(self)}
+        return {"format": PACK_FORMAT, "version": PACK_VERSION, "num_clips": self.num_clips, **asdict(self)}
 
     @property
     def num_clips(self) -> int:

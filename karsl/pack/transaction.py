@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from karsl.errors import PackError
+from karsl.io.annotations import MANIFEST
 from karsl.io.atomic import atomic_path, sync_folder
-from karsl.io.pack_reader import ANNOTATIONS, MANIFEST
+from karsl.io.pack_reader import ANNOTATIONS
 from karsl.pack.manifest import Shard, check_filenames, check_shard
 from karsl.schema import convert, read_json
 

@@ -14,9 +14,9 @@ import numpy as np
 from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import ConfigError, PackError
-from karsl.io.annotations import write_annotations
+from karsl.io.annotations import MANIFEST, write_annotations
 from karsl.io.atomic import disk_full_errors, exclusive_lock
-from karsl.io.pack_reader import ANNOTATIONS, MANIFEST, list_shards, shard_filename
+from karsl.io.pack_reader import ANNOTATIONS, list_shards, shard_filename
 from karsl.io.sources import ClipSource, FunctionSource, public_record
 from karsl.pack.build import BlockResult, PackRun, Read, ShardPlan, plan_shards, write_blocks
 from karsl.pack.edit import MergeResult, merge_records

@@ -7,6 +7,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from karsl.errors import SkeletonError, did_you_mean
+from karsl.plugins import load_plugins
 from karsl.skeletons import layouts, mediapipe
 from karsl.skeletons.skeleton import Skeleton
 
@@ -31,6 +32,7 @@ _EXAMPLES = "dict(name='karsl_184', select=['rh', 'lh']) or dict(name=..., parts
 
 def skeleton_names() -> tuple[str, ...]:
     """Return the names that `get_skeleton` knows."""
+    load_plugins()
     return (*_FACTORIES, *_registered)
 
 
@@ -60,6 +62,9 @@ def get_skeleton(name: str | Mapping[str, Any] | Skeleton) -> Skeleton:
         return _registered[name]
     if name in _FACTORIES:
         return _create(name)
+    load_plugins()
+    if name in _registered:
+        return _registered[name]
     hint = did_you_mean(str(name), skeleton_names(), f"known: {', '.join(skeleton_names())}.")
     raise SkeletonError(f"no skeleton {name!r}{hint} Register your own in a module and pass it with --import MODULE")
 

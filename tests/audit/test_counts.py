@@ -50,3 +50,18 @@ def test_small_differences_and_long_lists_are_cut():
     assert check_counts(records({("01", "train", 1): 1, ("01", "train", 2): 3})) == []
     found = check_counts(records({("01", "train", 1): 1}), [f"clip{n}" for n in range(7)])
     assert found == ["7 clips without a point in any frame: clip0, clip1, clip2, clip3 and 3 more"]
+
+
+def test_a_clip_in_several_splits_counts_in_each_and_names_may_contain_hyphens():
+    found = check_counts(
+        [
+            {"signer": "anna-b", "split": ["xsub_train", "xview_val"], "sign": 1},
+            {"signer": 7, "split": "xsub_train", "sign": 2},
+        ]
+    )
+    assert found == [
+        "signer 7 has no xview_val",
+        "7-xsub_train lacks 0001",
+        "anna-b-xsub_train lacks 0002",
+        "anna-b-xview_val lacks 0002",
+    ]

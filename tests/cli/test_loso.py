@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from karsl.cli.loso import _folder
 from karsl.cli.main import main
 from karsl.evaluation import read_scores
 from karsl.testing import make_corpus
@@ -175,3 +176,11 @@ def test_an_empty_fold_is_one_sentence(folder, capsys):
     assert "no records in" in error
     assert "it has signer 01, 02" in error
     assert error.count("\n") == 1
+
+
+def test_signers_of_any_name_have_folders_of_their_own_inside_the_work_dir(tmp_path):
+    names = ["01", "a b", "a-b", "a/b", "..", ".", "%2E", "سارة"]
+    folders = [_folder(tmp_path, "", name) for name in names]
+    assert len({folder.resolve() for folder in folders}) == len(names)
+    assert {folder.resolve().parent for folder in folders} == {tmp_path.resolve()}
+    assert [folder.name for folder in folders[:3]] == ["01", "a%20b", "a-b"]

@@ -170,6 +170,23 @@ def test_errors_of_libraries_about_the_machine_are_one_line_with_a_remedy(comman
     assert f"{text}; {remedy}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (MemoryError("Unable to allocate 9 EiB"), "not enough memory (Unable to allocate 9 EiB); use a larger machine"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 9), "file name too long: 'xxxxxxxxx'"),
+        (UnicodeEncodeError("utf-8", "a\udcff", 1, 2, ""), "'a\\udcff' cannot be written as utf-8; give it another name"),
+    ],
+)
+def test_memory_names_and_paths_that_the_system_cannot_have_are_one_line(command, capsys, error, sentence):
+    def run(args):
+        raise error
+
+    command(run)
+    assert cli.main(["train", "config.py"]) == 2
+    assert sentence in capsys.readouterr().err
+
+
 def test_other_errors_of_the_system_are_not_hidden(command):
     command(lambda args: os.close(99_999))
     with pytest.raises(OSError, match="Bad file descriptor"):

@@ -91,6 +91,12 @@ def test_filters_select_clips_and_only_signs_select_classes(make, filter_cfg, ex
         ({"min_frames": 61}, DatasetNotFoundError, "for min_frames 61; the longest has 60 frames"),
         ({"spilt": "test"}, ConfigError, "filter_cfg has no key 'spilt'; did you mean 'split'?"),
         ({"subset": "karsl300"}, ConfigError, "expected one of karsl100, karsl190, karsl502"),
+        ({"subset": ["karsl100"]}, ConfigError, "expected one of karsl100, karsl190, karsl502"),
+        ({"signers": 5.5}, ConfigError, "5.5 is neither a value nor a list of values"),
+        ({"labels": [[1]]}, ConfigError, "neither a value nor a list of values"),
+        ({"exclude": 5.5}, ConfigError, "neither a value nor a list of values"),
+        ({"signs": range(10**12)}, ConfigError, "neither a value nor a list of values"),
+        ({"split_file": 5, "part": "train"}, ConfigError, "split_file=5; expected a path"),
         ({"signs": (2,)}, DatasetNotFoundError, r"for signs \(2,\); it has sign 1, 3, 80"),
     ],
 )

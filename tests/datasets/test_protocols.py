@@ -160,6 +160,7 @@ def test_every_protocol_has_a_frozen_example():
             "no clip has the split 'dev'; the corpus has test, tr",
         ),
         (karsl_like(), lambda: Protocol("k-fold", folds=4), "4 folds of 3 signers; lower folds to 3"),
+        (karsl_like("1"), lambda: Protocol("k-fold", by="clip", folds=10**12), "folds of 24 clips; lower folds to 24"),
         (karsl_like("12"), lambda: Protocol("leave-one-out", val_by="signer"), "have a single signer, '2'"),
         (karsl_like(), lambda: Protocol("shipped", signers=("9",)), "no clip of signers"),
         ([], lambda: Protocol("leave-one-signer-out"), "no protocol 'leave-one-signer-out'; did you mean 'leave-one-out'"),

@@ -34,9 +34,3 @@ def test_links_of_a_page_lead_somewhere(page):
 def test_names_of_the_package_on_a_page_exist(page):
     for name in set(NAME.findall(page.read_text(encoding="utf-8"))):
         resolve_name(name)
-
-
-def test_every_page_is_in_the_index():
-    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
-    listed = {target for target, _ in LINK.findall(index)}
-    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"} <= listed

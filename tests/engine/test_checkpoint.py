@@ -106,6 +106,27 @@ def test_a_truncated_checkpoint_is_named_before_a_run(trained, toy, make, resume
         make(cfg).train()
 
 
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda c: c["meta"].update(epoch="one"), "no epoch and iteration to resume from"),
+        (lambda c: c["meta"].update(iter=None), "no epoch and iteration to resume from"),
+        (lambda c: c.update(optimizer=5), "cannot be resumed from"),
+        (lambda c: c.update(message_hub={"log_scalars": {"x": {"__karsl_kind__": "history"}}}), "from .KeyError: 'log'"),
+    ],
+)
+def test_a_checkpoint_with_damaged_values_is_named(trained, toy, change, text):
+    before, path = trained
+    content = torch.load(path, weights_only=True)
+    change(content)
+    torch.save(content, path)
+    cfg = toy()
+    cfg.work_dir, cfg.resume = before.work_dir, True
+    cfg.model = before.cfg.model
+    with pytest.raises(ConfigError, match=rf"checkpoint '.*/run/epoch_1.pth' .*{text}"):
+        build_runner(cfg).train()
+
+
 def test_weights_alone_cannot_be_resumed_from(trained, toy, tmp_path):
     torch.save({"state_dict": trained[0].model.state_dict()}, tmp_path / "weights.pth")
     cfg = toy()

@@ -70,6 +70,7 @@ def test_another_number_of_classes_is_refused():
         ({"scores": np.zeros(3, np.float32)}, "do not fit"),
         ({"scores": np.zeros((3, 2), np.int64)}, "scores int64 do not fit"),
         ({"classes": np.array([1, 2])}, "classes int64 do not fit"),
+        ({"checkpoint": np.array("epoch_1.pth")}, r"checkpoint \(\) do not fit"),
     ],
 )
 def test_a_score_file_that_does_not_fit_together_is_refused(tmp_path, changes, message):
@@ -112,3 +113,21 @@ def test_other_files_are_refused(tmp_path):
 def test_another_suffix_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"is an \.npz file"):
         write_scores(tmp_path / "a.pkl", make_scores(TWO, [0, 1, 1]))
+
+
+def test_an_archive_that_unpacks_to_more_than_the_bound_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, scores=np.zeros((1000, 1000), np.float32))
+    monkeypatch.setenv("KARSL_MAX_UNPACKED_BYTES", "100000")
+    with pytest.raises(ConfigError, match="it unpacks to 4000128 bytes, more than 100000; set KARSL_MAX_UNPACKED_BYTES"):
+        read_scores(path)
+
+
+def test_damaged_compression_is_one_sentence(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, scores=np.arange(1000))
+    content = bytearray(path.read_bytes())
+    content[100:300] = b"\xff" * 200
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_scores(path)

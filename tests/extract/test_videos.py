@@ -56,7 +56,8 @@ def test_videos_and_folders_of_pictures_are_clips_in_the_order_of_their_ids(tmp_
     touch(tmp_path, "b/2.mp4", "b/10.AVI", "a/clip/1.jpg", "a/clip/2.jpg", "a/._2.mp4", ".cache/x.mp4")
     found = list_videos(tmp_path)
     assert [(v.clip_id, v.path) for v in found.videos] == [("a/clip", "a/clip"), ("b/10", "b/10.AVI"), ("b/2", "b/2.mp4")]
-    assert (found.problems, found.notes) == ({}, [])
+    assert found.problems == {}
+    assert found.notes == ["2 hidden files or folders are not read: '.cache', 'a/._2.mp4'"]
 
 
 def test_a_folder_of_pictures_is_one_clip(tmp_path):
@@ -67,9 +68,15 @@ def test_a_folder_of_pictures_is_one_clip(tmp_path):
 
 def test_what_is_not_read_is_named(tmp_path):
     touch(tmp_path, "b/2.mp4", "b/cover.jpg", "b/2.txt", "b/3.txt", "LICENSE", "top.png")
-    (tmp_path / "link").symlink_to(tmp_path / "b", target_is_directory=True)
+    (tmp_path / "b" / "loop").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "b" / "gone.mp4").symlink_to(tmp_path / "gone")
+    os.mkfifo(tmp_path / "b" / "pipe.mp4")
+    touch(tmp_path / "__MACOSX", "._2.mp4", "3.mp4")
     assert list_videos(tmp_path).notes == [
-        "1 link to folders is not followed",
+        "1 hidden file or folder is not read: '__MACOSX'",
+        "1 link to a folder that contains it is not read: 'b/loop'",
+        "1 link without a target is not read: 'b/gone.mp4'",
+        "1 pipe, socket or device is not read: 'b/pipe.mp4'",
         "5 files not read: 2 .txt, 2 pictures next to videos or folders, 1 LICENSE",
     ]
 
@@ -94,6 +101,7 @@ def test_a_list_has_the_metadata_of_its_columns(tmp_path):
         "../videos/a.mp4,hello,7,,first,1",
         "../videos/b.mp4,,,12,,2",
         "../videos/c.mp4,,,x,,2",
+        f"../videos/e.mp4,,,{'9' * 5000},,2",
         "../videos/d.mp4,,,,,",
         ",,,,,",
         "../videos/a.mp4,,,,../out,",
@@ -106,8 +114,9 @@ def test_a_list_has_the_metadata_of_its_columns(tmp_path):
     ]
     assert found.problems == {
         "../videos/c.mp4": "sign 'x' is not a SignID",
+        "../videos/e.mp4": f"sign '{'9' * 5000}' is not a SignID",
         "../videos/d.mp4": "the file does not exist",
-        "row 6": "it has no path",
+        "row 7": "it has no path",
         "../videos/a.mp4": "clip_id '../out' leaves the folder of the clips; choose another",
     }
     assert found.notes == ["columns 'fold' are not read; known are path, sign, clip_id, class, signer, split, session"]
@@ -133,3 +142,10 @@ def test_a_folder_without_clips_is_described(tmp_path):
     touch(tmp_path, "a/1.npz")
     with pytest.raises(DatasetNotFoundError, match="contains no video and no folder of pictures .1 file not read: 1 .npz."):
         list_videos(tmp_path)
+
+
+def test_the_videos_of_a_linked_folder_are_read(tmp_path):
+    touch(tmp_path / "disk", "1.mp4")
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "hello").symlink_to(tmp_path / "disk", target_is_directory=True)
+    assert [video.clip_id for video in list_videos(tmp_path / "corpus").videos] == ["hello/1"]

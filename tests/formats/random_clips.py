@@ -15,7 +15,7 @@ from karsl.testing.strategies import make_clip
 
 LIBRARIES = {"parquet": "pyarrow", "pose": "pose_format"}
 SUFFIXES = {"pyskl": ".pkl", "pyskl2d": ".pkl", "spoter": ".csv"}
-WRITTEN = [name for name, format in FORMATS.items() if format.writer]
+WRITTEN = [name for name, format in FORMATS.items() if format.writer and format.reader]
 
 
 @dataclass(frozen=True)

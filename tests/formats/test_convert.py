@@ -254,3 +254,16 @@ def test_a_label_that_is_not_an_integer_is_reported(tmp_path):
         source.records[0]["label"] = label
         with pytest.raises(DataErrors, match=f"clip '0' has label {label!r}, but the source has 1 classes"):
             convert(source, tmp_path / "out", "annotation")
+
+
+@pytest.mark.parametrize("format", ["pose", "parquet", "annotation"])
+def test_the_recipe_of_an_extraction_is_kept_both_ways(tmp_path, format):
+    require(format)
+    recipe = {"name": "holistic", "version": 3, "engine": "litert", "networks": {"pose.tflite": "0" * 64}}
+    source = make_source()
+    source = replace(source, metainfo={**source.metainfo, "extractor": recipe})
+    there = open_clips(convert(source, tmp_path / "there", format).path)
+    assert there.metainfo["extractor"] == recipe
+    back = open_clips(convert(there, tmp_path / "back", "annotation").path)
+    assert back.metainfo["extractor"] == recipe
+    assert len(back.records) == len(source.records)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from karsl.cli.main import main
-from karsl.errors import AnnotationError, ConfigError, DataErrors
+from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataErrors
 from karsl.formats import detect_format, open_clips
 
 
@@ -141,3 +141,30 @@ def test_a_pickle_that_would_run_code_is_not_read(tmp_path):
     (tmp_path / "hello" / "a.pkl").write_bytes(pickle.dumps({"keypoints": [Harmful()], "scores": [1]}))
     with pytest.raises(DataErrors, match="requests builtins.print, which is not plain data"):
         open_clips(tmp_path, trusted=[tmp_path])
+
+
+def test_a_frame_of_uni_sign_without_a_person_is_missing(tmp_path):
+    points, scores = np.full((1, 133, 2), 0.5, np.float32), np.ones((1, 133), np.float32)
+    path = tmp_path / "a.pkl"
+    frames = {"keypoints": [points[:0], points, points[:0]], "scores": [scores[:0], scores, scores[:0]]}
+    path.write_bytes(pickle.dumps(frames))
+    source = open_clips(path, format="uni-sign", trusted=True)
+    assert source.read(source.records[0])[:, 0, 3].tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("keypoints", "scores"),
+    [([1.0], [2.0]), ([None], [None]), (np.float32(3), np.float32(3)), ([[[[10**400, 1]] * 133]], [np.ones((1, 133))])],
+)
+def test_a_pickle_of_other_values_is_one_sentence(tmp_path, keypoints, scores):
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps({"keypoints": keypoints, "scores": scores}))
+    with pytest.raises(DataErrors, match="expected|points are not numbers|not a dict"):
+        open_clips(path, format="uni-sign", trusted=True)
+
+
+def test_a_number_beyond_every_float_is_one_sentence(openpose):
+    huge = {**person(1), "pose_keypoints_2d": [10**400] * 75}
+    source = open_clips(openpose("hello/a", [[huge]]))
+    with pytest.raises(CorruptRecordError, match="points are not numbers"):
+        source.read(source.records[0])

@@ -1,4 +1,4 @@
-"""Tars of LSFB: several arrays per sample."""
+"""LSFB: the folder of isolated signs, and tars with several arrays per sample."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import pytest
 
 from karsl.errors import AnnotationError, DataErrors
 from karsl.formats import detect_format, open_clips
-
-POINTS = {"pose": 33, "face": 478, "left_hand": 21, "right_hand": 21}
+from tests.formats.lsfb_files import POINTS, write_folder
 
 
 def write(path, samples):
@@ -76,3 +75,43 @@ def test_a_sample_without_a_word_and_a_compressed_tar_are_errors(tmp_path):
     path.write_bytes(gzip.compress(path.read_bytes()))
     with pytest.raises(AnnotationError, match="compressed tar cannot be read one by one; unpack it with 'gzip -d'"):
         open_clips(path)
+
+
+CLIPS = [("CLSFBI0103A_S001_B_10_20", "MERCI", "S001", 3), ("CLSFBI0104A_S002_B_5_9", "AMI", "S002", 2)]
+
+
+def test_the_folder_of_isolated_signs_gives_clips_signers_numbers_and_splits(tmp_path):
+    root = write_folder(tmp_path / "isol", CLIPS)
+    hand = np.full((3, 21, 3), 0.75)
+    hand[1] = np.nan
+    np.save(root / "poses" / "left_hand" / f"{CLIPS[0][0]}.npy", hand)
+    assert detect_format(root).name == "lsfb"
+    source = open_clips(root)
+    assert (source.skeleton.name, source.metainfo["classes"]) == ("mediapipe_553", ("AMI", "MERCI"))
+    keys = ("clip_id", "label", "signer", "split", "num_frames")
+    assert [tuple(record[key] for key in keys) for record in source.records] == [
+        (CLIPS[0][0], 1, "S001", "train", 3),
+        (CLIPS[1][0], 0, "S002", "test", 2),
+    ]
+    clip = source.read(source.records[0])
+    assert clip[:, 511].tolist() == [[0.75, 0.75, 0.75, 1], [0, 0, 0, 0], [0.75, 0.75, 0.75, 1]]
+    assert clip[:, 0].tolist() == [[0.25, 0.25, 0.25, 1]] * 3
+
+
+def test_raw_poses_are_read_where_the_others_are_not_downloaded(tmp_path):
+    groups = {name: count for name, count in POINTS.items() if name != "face"}
+    source = open_clips(write_folder(tmp_path / "isol", CLIPS, groups=groups, poses="poses_raw", splits=False))
+    assert source.skeleton.name == "mp_75"
+    assert "split" not in source.records[0]
+    assert source.read(source.records[1]).shape == (2, 75, 4)
+
+
+def test_a_missing_array_and_a_missing_column_are_named(tmp_path):
+    root = write_folder(tmp_path / "isol", CLIPS)
+    (root / "poses" / "pose" / f"{CLIPS[1][0]}.npy").unlink()
+    with pytest.raises(DataErrors, match=rf"pose/{CLIPS[1][0]}.npy: no such file"):
+        open_clips(root)
+    assert len(open_clips(root, skip_bad=True).records) == 1
+    (root / "instances.csv").write_text("id,gloss\na,b\n")
+    with pytest.raises(AnnotationError, match=r"instances.csv: no column \['sign', 'signer'\]"):
+        open_clips(root)

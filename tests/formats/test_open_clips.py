@@ -10,9 +10,9 @@ import shutil
 import numpy as np
 import pytest
 
-from karsl.errors import ConfigError, DataErrors, DatasetNotFoundError
+from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataErrors, DatasetNotFoundError
 from karsl.formats import convert, detect_format, open_clips
-from karsl.io.sources import ClipSource, RemappedSource
+from karsl.io.sources import ClipSource, FunctionSource, RemappedSource
 from karsl.skeletons import get_skeleton
 from tests.formats.random_clips import make_source
 
@@ -107,3 +107,65 @@ def test_leftovers_of_a_killed_writer_next_to_tars_are_ignored(tmp_path):
     convert(make_source(), tmp_path / "tars", "tar")
     (tmp_path / "tars" / ".clips-000001.12-ab.part.tar").write_bytes(b"half")
     assert len(open_clips(tmp_path / "tars").records) == 4
+
+
+@pytest.fixture
+def annotated(corpus, tmp_path):
+    """Write an annotation file with changes of one record and of the metainfo."""
+    root = convert(open_clips(corpus), tmp_path / "annotated", "annotation").path
+    content = json.loads((root / "annotations.json").read_text())
+
+    def write(record=(), metainfo=()):
+        first, *others = content["data_list"]
+        changed = {"metainfo": {**content["metainfo"], **dict(metainfo)}, "data_list": [{**first, **dict(record)}, *others]}
+        (root / "annotations.json").write_text(json.dumps(changed))
+        return root
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        ({"fps": "fast"}, r"\[0\].fps: expected float"),
+        ({"fps": [25]}, r"\[0\].fps: expected float"),
+        ({"fps": -1}, r"\[0\].fps: expected"),
+        ({"fps": float("nan")}, r"\[0\].fps: expected"),
+        ({"sign": 1 << 64}, r"\[0\].sign: expected"),
+        ({"hands_exchanged": "two"}, r"\[0\].hands_exchanged: expected int"),
+        ({"clip_id": "\ud800"}, "surrogates not allowed"),
+    ],
+)
+def test_a_value_that_users_of_a_source_cannot_use_is_named_when_it_is_opened(annotated, record, text):
+    with pytest.raises(AnnotationError, match=text):
+        open_clips(annotated(record))
+
+
+@pytest.mark.parametrize(
+    ("metainfo", "text"),
+    [
+        ({"classes": "names.txt"}, "classes: expected array"),
+        ({"classes_ar": ["a"]}, "4 classes, but 1 classes_ar"),
+        ({"signs": [1, 2]}, "4 classes, but 2 signs"),
+    ],
+)
+def test_classes_that_do_not_fit_together_are_named(annotated, metainfo, text):
+    with pytest.raises(AnnotationError, match=text):
+        open_clips(annotated(metainfo=metainfo))
+
+
+@pytest.mark.parametrize("target", ["pose", "parquet", "annotation", "karsl"])
+def test_numbers_as_names_of_clips_and_signers_are_texts(annotated, tmp_path, target):
+    source = open_clips(annotated({"clip_id": 7, "signer": 1}))
+    assert source.records[0]["clip_id"] == "7"
+    assert source.records[0]["signer"] == "1"
+    if target != "karsl":  # whose files need a SignID, a signer and a split in the path
+        convert(source, tmp_path / "out", target)
+
+
+def test_an_error_of_python_in_a_reader_names_clip_and_reason():
+    def read(record):
+        return record["no such key"]
+
+    with pytest.raises(CorruptRecordError, match="clip 'a' cannot be read .KeyError: 'no such key'.*--debug shows where"):
+        FunctionSource({}, get_skeleton("hand_42"), [{"clip_id": "a", "num_frames": 1}], read).read({"clip_id": "a"})

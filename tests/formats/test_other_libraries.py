@@ -7,9 +7,11 @@ import pickle
 
 import numpy as np
 import pytest
+import yaml
 
 from karsl.errors import KarslError
 from karsl.formats import convert, open_clips
+from karsl.formats.parquet import _features
 from tests.formats.random_clips import make_source
 
 
@@ -55,6 +57,43 @@ def test_hugging_face_datasets_loads_splits_rows_and_arrays(dtype, tmp_path):
     found = np.frombuffer(row["keypoint"], row["dtype"]).reshape(row["shape"])
     np.testing.assert_array_equal(found, clip.astype(dtype))
     assert (row["gloss"], row["gloss_ar"], row["signer"], row["label"]) == ("see you", "أراك", "01", 0)
+
+
+def test_hugging_face_datasets_finds_splits_and_class_names_by_the_card_and_gives_them_back(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed: Hugging Face's loader is not tested")
+    source = make_source()
+    path = convert(source, tmp_path / "hf", "parquet").path
+    loaded = datasets.load_dataset(str(path), cache_dir=str(tmp_path / "cache"))
+    assert {name: part.num_rows for name, part in loaded.items()} == {"train": 3, "test": 1}
+    assert loaded["train"].features["label"].names == list(source.metainfo["classes"])
+    loaded["train"].select([2]).to_parquet(tmp_path / "one.parquet")
+    again = open_clips(tmp_path / "one.parquet", skeleton="karsl_184")
+    assert again.metainfo["classes"] == tuple(source.metainfo["classes"])
+    (record,) = again.records
+    (own,) = [r for r in source.records if r["clip_id"] == record["clip_id"]]
+    np.testing.assert_array_equal(again.read(record), source.read(own))
+
+
+def test_the_card_of_parquet_files_has_their_features_and_splits(tmp_path):
+    pytest.importorskip("pyarrow")
+    text = (convert(make_source(), tmp_path / "hf", "parquet").path / "README.md").read_text(encoding="utf-8")
+    _, head, body = text.split("---\n", 2)
+    (config,) = yaml.safe_load(head)["configs"]
+    assert config["data_files"] == [
+        {"split": "test", "path": "test-00000-of-00001.parquet"},
+        {"split": "train", "path": "train-00000-of-00001.parquet"},
+    ]
+    for line in (
+        "| `label` | class, index into `classes` of the metainfo |",
+        "| train | 3 | 2 |",
+        "| `shape` | frames, 184, 4 |",
+    ):
+        assert line in body.splitlines()
+
+
+def test_equal_glosses_become_different_class_labels():
+    names = _features(["nephew", "hello", "nephew"])["label"]["names"]
+    assert names == ["nephew 0", "hello", "nephew 2"]
 
 
 def test_pandas_reads_kaggle_files_like_the_starter_code(tmp_path):

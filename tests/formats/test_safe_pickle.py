@@ -119,3 +119,36 @@ def test_arrays_of_any_shape_type_and_order_come_back(array):
 def test_a_file_that_asks_for_more_memory_than_it_has_bytes_is_rejected(dump, content):
     with pytest.raises(CorruptRecordError, match="not a pickle of plain data"):
         load_safe_pickle(dump(content), trusted=True)
+
+
+def nested(levels: int, leaf) -> list:
+    """Lists of which each contains the next one twice: 2**levels values in a few hundred bytes."""
+    for _ in range(levels):
+        leaf = [leaf, leaf]
+    return leaf
+
+
+def test_a_list_that_is_used_several_times_is_built_once(dump):
+    found = load_safe_pickle(dump([[np.arange(3)] * 2, (1, 1)] * 2), trusted=True)
+    assert found[0] is found[2]
+    assert found[0][0] is found[0][1]
+
+
+@pytest.mark.parametrize("key", [lambda value: value, lambda value: {"keypoints": value, "scores": value}])
+def test_a_few_bytes_that_describe_numbers_without_end_are_rejected(key, dump):
+    with pytest.raises(CorruptRecordError, match="by lists that contain others several times"):
+        load_safe_pickle(dump(key(nested(60, 1.5))), trusted=True)
+
+
+def test_a_list_that_contains_itself_or_nests_too_deeply_is_rejected(dump):
+    cycle: list = []
+    cycle.append(cycle)
+    with pytest.raises(CorruptRecordError, match="a list that contains itself"):
+        load_safe_pickle(dump(cycle), trusted=True)
+    with pytest.raises(CorruptRecordError, match="it was not read"):
+        load_safe_pickle(dump(b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b"."), trusted=True)
+
+
+def test_half_a_character_is_rejected(dump):
+    with pytest.raises(CorruptRecordError, match="surrogates not allowed"):
+        load_safe_pickle(dump({"frame_dir": "\ud800"}), trusted=True)

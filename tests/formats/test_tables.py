@@ -292,3 +292,21 @@ def test_texts_and_numbers_as_labels_of_one_corpus_are_rejected(tmp_path):
     write_parquet(tmp_path / "b.parquet", label=["x", "y", "z"])
     with pytest.raises(AnnotationError, match="some files have labels as texts and others as numbers"):
         open_clips(tmp_path, skeleton="hand_42")
+
+
+@pytest.mark.parametrize("column", ["keypoint", "clip_id"])
+def test_a_few_bytes_that_unpack_to_more_than_the_bound_are_refused(tmp_path, monkeypatch, column):
+    arrow = pytest.importorskip("pyarrow")
+    count, large = 40, {"keypoint": bytes(30 * 42 * 3 * 4), "clip_id": "x" * 15_000}[column]
+    columns = {"clip_id": [f"c{n}" for n in range(count)], "label": [0] * count, "keypoint": [bytes(504)] * count}
+    columns |= {"dtype": ["float32"] * count, "shape": [[1, 42, 3]] * count, "num_frames": [1] * count}
+    arrow.parquet.write_table(arrow.table({**columns, column: [large] * count}), tmp_path / "a.parquet")
+    assert (tmp_path / "a.parquet").stat().st_size < 30_000
+    monkeypatch.setenv("KARSL_MAX_UNPACKED_BYTES", "500000")
+
+    def read():
+        source = open_clips(tmp_path / "a.parquet", skeleton="hand_42")
+        return source.read(source.records[0])
+
+    with pytest.raises(CorruptRecordError, match=f"'{column}' is too large .it unpacks to {count * len(large)} bytes"):
+        read()

@@ -30,6 +30,7 @@ from karsl.io.torch_files import list_tensors, read_tensor
 from karsl.pack import Manifest, pack_records, verify_pack
 from karsl.skeletons import get_skeleton
 from karsl.webdataset.write import write_tars
+from tests.formats.lsfb_files import write_folder
 from tests.fuzz.damage import damage, damage_value
 from tests.fuzz.raw_server import RawServer, answer
 from tests.fuzz.run import Reader
@@ -96,6 +97,10 @@ def make_asl_app(folder: Path) -> Path:
     for sign in ("hello", "thanks"):
         (folder / "app" / f"{sign}.json").write_text(json.dumps({"sign": sign, "fps": 30, "frames": [frame] * 3}))
     return folder / "app"
+
+
+def make_lsfb(folder: Path) -> Path:
+    return write_folder(folder / "lsfb", [("a_1", "MERCI", "S001", 3), ("b_2", "AMI", "S002", 2)])
 
 
 def make_msl(folder: Path) -> Path:
@@ -377,9 +382,14 @@ _DATASETS = (
     Reader("server", make_answers, read_answers, damage=damage_answer),
 )
 _FORMATS = (
-    *(Reader(name, partial(make_format, name), partial(read_format, name)) for name, form in FORMATS.items() if form.writer),
+    *(
+        Reader(name, partial(make_format, name), partial(read_format, name))
+        for name, form in FORMATS.items()
+        if form.writer and form.reader
+    ),
     Reader("asl-app", make_asl_app, partial(read_format, "asl-app")),
     Reader("arrays", make_arrays, read_arrays),
+    Reader("lsfb", make_lsfb, partial(read_format, "lsfb")),
     Reader("msl150", make_msl, partial(read_format, "msl150")),
     Reader("karsl-block", make_block, partial(read_format, "karsl-block")),
     Reader("pack", make_pack, partial(read_format, "pack")),

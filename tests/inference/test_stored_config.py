@@ -90,3 +90,41 @@ def test_a_checkpoint_without_what_inference_needs_is_one_sentence(content, text
     torch.save(content, tmp_path / "bad.pth")
     with pytest.raises(ConfigError, match=text):
         read_description(tmp_path / "bad.pth")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda c: c.update(state_dict=[1]), "state_dict that is no dict of weights"),
+        (lambda c: c["meta"]["dataset_meta"].update(classes=5), "metainfo.classes: expected array"),
+        (lambda c: c["meta"]["dataset_meta"].update(classes_ar={"a": 1}), "metainfo.classes_ar: expected array"),
+        (lambda c: c["meta"]["dataset_meta"].update(signs=5), "metainfo.signs: expected array"),
+    ],
+)
+def test_a_wrong_value_of_a_checkpoint_is_named_with_its_file(trained, tmp_path, change, text):
+    content = torch.load(trained[0], weights_only=True)
+    change(content)
+    torch.save(content, tmp_path / "bad.pth")
+    with pytest.raises(ConfigError, match=rf"bad.pth'.*{text}"):
+        read_description(tmp_path / "bad.pth")
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "text"),
+    [
+        ("[dict(clip_len=8)]", "missing required field type"),
+        ("[dict(type=5)]", "type: expected str"),
+        ("[5]", "expected object, got int"),
+        ("5", "no test_dataloader with a pipeline"),
+        ("[dict(type='LoadKeypoints', clip_len=10**12)]", "is not run"),
+        ("[dict(type='LoadKeypoints', clip_len=1000000000000)]", "clip_len: expected"),
+        ("[dict(type=-'x')]", "its config has no value for 'test_dataloader'"),
+        ("[{[]: 1}]", "its config has no value for 'test_dataloader'"),
+    ],
+)
+def test_a_wrong_pipeline_is_named_with_its_file(tmp_path, pipeline, text):
+    dataset = f"dict(skeleton='hand_42', pipeline={pipeline})"
+    cfg = f"model = dict(type='KeypointRecognizer')\ntest_dataloader = dict(dataset={dataset})"
+    torch.save({"state_dict": {}, "meta": {"cfg": cfg}}, tmp_path / "bad.pth")
+    with pytest.raises(ConfigError, match=rf"bad.pth'.*{text}"):
+        read_description(tmp_path / "bad.pth")

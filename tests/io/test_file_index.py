@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
+import msgpack
 import numpy as np
 import pytest
 import torch
+from xxhash import xxh3_64_digest
 
 from karsl.errors import CorruptRecordError
 from karsl.io.file_index import FileIndex, inspect_clips
@@ -75,6 +77,25 @@ def test_a_damaged_index_is_not_used(root, tmp_path, damage):
     index_file = tmp_path / "index"
     first = FileIndex.read(root, NAMES, index_file=index_file)
     index_file.write_bytes(damage(index_file.read_bytes()))
+    again = FileIndex.read(root, NAMES, index_file=index_file)
+    assert (again.files, again.added) == (first.files, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [((0, 4), [["not", "text"]]), ((0, 3, 0, 3), []), ((0, 3, 0, 3), [1] * 6 + ["now"]), ((0, 1), "many"), ((0,), None)],
+    ids=["problem", "empty range", "text in a range", "size", "file"],
+)
+def test_an_index_with_values_of_other_types_is_not_used(root, tmp_path, place, value):
+    index_file = tmp_path / "index"
+    first = FileIndex.read(root, NAMES, index_file=index_file)
+    content = msgpack.unpackb(index_file.read_bytes()[8:])
+    parent = content[1]
+    for key in place[:-1]:
+        parent = parent[key]
+    parent[place[-1]] = value
+    damaged = msgpack.packb(content)
+    index_file.write_bytes(xxh3_64_digest(damaged) + damaged)
     again = FileIndex.read(root, NAMES, index_file=index_file)
     assert (again.files, again.added) == (first.files, NAMES)
 

@@ -124,5 +124,18 @@ def test_a_workbook_that_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypat
     monkeypatch.setattr(labels, "_MAX_XLSX_BYTES", 1000)
     with zipfile.ZipFile(tmp_path / "a.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/workbook.xml", b" " * 1001)
-    with pytest.raises(AnnotationError, match="1,001 bytes when unpacked, more than 1,000"):
+    with pytest.raises(AnnotationError, match="declares 1,001 bytes, more than 1,000"):
         read_label_table(tmp_path / "a.xlsx")
+
+
+def test_a_spreadsheet_that_declares_four_gigabytes_is_not_read(tmp_path):
+    pytest.importorskip("openpyxl")
+    path = tmp_path / "a.xlsx"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+    content = bytearray(path.read_bytes())
+    stored_size = content.index(b"PK\x01\x02") + 20  # in the central directory
+    content[stored_size : stored_size + 4] = (2**32 - 16).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(AnnotationError, match="declares 4,294,967,280 bytes, more than"):
+        read_label_table(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 
 import numpy as np
@@ -136,3 +137,14 @@ def test_a_damaged_picture_is_one_sentence(tmp_path):
     (tmp_path / "2.png").write_bytes((tmp_path / "1.png").read_bytes()[:60])
     with pytest.raises(CorruptRecordError, match="2.png: not a readable picture"):
         read(tmp_path)
+
+
+def test_a_pipe_is_not_opened_and_pipes_and_links_without_a_target_are_no_pictures(tmp_path):
+    os.mkfifo(tmp_path / "a.mp4")
+    with pytest.raises(CorruptRecordError, match="a.mp4: a pipe, socket or device, not a video"):
+        read(tmp_path / "a.mp4")
+    (tmp_path / "clip").mkdir()
+    os.mkfifo(tmp_path / "clip" / "0.png")
+    (tmp_path / "clip" / "1.png").symlink_to("gone")
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "clip" / "2.png")
+    assert len(read(tmp_path / "clip")[0]) == 1

@@ -1,27 +1,22 @@
 """BiLSTM with its default size."""
 
-from karsl.models import BiLSTM, ClassifierHead, KeypointDataPreprocessor, KeypointRecognizer
+from mmengine.config import read_base
 
-model = dict(
-    type=KeypointRecognizer,
-    data_preprocessor=dict(type=KeypointDataPreprocessor),
-    backbone=dict(
-        type=BiLSTM,
-        skeleton="karsl_184",
-        in_channels=3,
-        hidden_dims=192,
-        depth=2,
-        dropout_ratio=0.2,
-    ),
-    cls_head=dict(
-        type=ClassifierHead,
-        num_classes=502,
-        in_channels=384,
-        dropout_ratio=0.3,
-        label_smoothing=0.1,
-    ),
+from karsl.models import BiLSTM
+
+with read_base():
+    from .recognizer import *
+
+model.merge(
+    dict(
+        backbone=dict(
+            type=BiLSTM,
+            skeleton="karsl_184",
+            in_channels=3,
+            hidden_dims=192,
+            depth=2,
+            dropout_ratio=0.2,
+        ),
+        cls_head=dict(in_channels=384),
+    )
 )
-
-# `karsl train` and `karsl test` set these values to those of the dataset, and log each change. MMEngine's Runner uses them
-# as they are here. Remove a path to keep its value.
-follow_dataset = ["model.backbone.skeleton", "model.backbone.in_channels", "model.cls_head.num_classes"]

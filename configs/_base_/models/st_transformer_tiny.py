@@ -1,22 +1,13 @@
 """Tiny STTransformer for short runs on a CPU: 0.17 M parameters for karsl_184."""
 
-from karsl.models import ClassifierHead, KeypointDataPreprocessor, KeypointRecognizer, STTransformer
+from mmengine.config import read_base
 
-model = dict(
-    type=KeypointRecognizer,
-    data_preprocessor=dict(type=KeypointDataPreprocessor),
-    backbone=dict(
-        type=STTransformer,
-        skeleton="karsl_184",
-        in_channels=3,
-        embed_dims=64,
-        depth=2,
-        num_heads=4,
-        dropout_ratio=0.1,
-    ),
-    cls_head=dict(type=ClassifierHead, num_classes=502, in_channels=64, dropout_ratio=0.2, label_smoothing=0.1),
+with read_base():
+    from .st_transformer import *
+
+model.merge(
+    dict(
+        backbone=dict(embed_dims=64, depth=2),
+        cls_head=dict(in_channels=64, dropout_ratio=0.2),
+    )
 )
-
-# `karsl train` and `karsl test` set these values to those of the dataset, and log each change. MMEngine's Runner uses them
-# as they are here. Remove a path to keep its value.
-follow_dataset = ["model.backbone.skeleton", "model.backbone.in_channels", "model.cls_head.num_classes"]

@@ -1,26 +1,21 @@
 """STGCN with its default size."""
 
-from karsl.models import STGCN, ClassifierHead, KeypointDataPreprocessor, KeypointRecognizer
+from mmengine.config import read_base
 
-model = dict(
-    type=KeypointRecognizer,
-    data_preprocessor=dict(type=KeypointDataPreprocessor),
-    backbone=dict(
-        type=STGCN,
-        skeleton="karsl_184",
-        in_channels=3,
-        channels=(64, 64, 64, 64, 128, 128, 128, 256, 256, 256),
-        strides=(4, 7),
-    ),
-    cls_head=dict(
-        type=ClassifierHead,
-        num_classes=502,
-        in_channels=256,
-        dropout_ratio=0.3,
-        label_smoothing=0.1,
-    ),
+from karsl.models import STGCN
+
+with read_base():
+    from .recognizer import *
+
+model.merge(
+    dict(
+        backbone=dict(
+            type=STGCN,
+            skeleton="karsl_184",
+            in_channels=3,
+            channels=(64, 64, 64, 64, 128, 128, 128, 256, 256, 256),
+            strides=(4, 7),
+        ),
+        cls_head=dict(in_channels=256),
+    )
 )
-
-# `karsl train` and `karsl test` set these values to those of the dataset, and log each change. MMEngine's Runner uses them
-# as they are here. Remove a path to keep its value.
-follow_dataset = ["model.backbone.skeleton", "model.backbone.in_channels", "model.cls_head.num_classes"]

@@ -18,8 +18,8 @@ from karsl.datasets.streaming.rows import RAW, ArrayDataset
 from karsl.datasets.streaming.webdataset import TarDataset
 from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DatasetNotFoundError, FetchError, KarslError
 from karsl.formats.arrays import has_array_files
-from karsl.io.annotations import shorten
-from karsl.io.pack_reader import ANNOTATIONS, MANIFEST, sibling_filename
+from karsl.io.annotations import MANIFEST, shorten
+from karsl.io.pack_reader import ANNOTATIONS, sibling_filename
 from karsl.io.remote import is_remote, local_path
 from karsl.io.remote_cache import FileCache
 from karsl.pack.manifest import FileStat, Manifest

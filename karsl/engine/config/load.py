@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import resources
@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import yaml  # required by MMEngine
 from mmengine.config import Config
 from mmengine.config import config as mmengine_config
 from mmengine.fileio.handlers import yaml_handler
@@ -21,6 +20,7 @@ from karsl.engine.config.errors import check_keys, check_loader, runner_keys
 from karsl.engine.config.loaders import check_loaders
 from karsl.engine.config.tree import LOADERS, dataset_configs, mappings, user_keys
 from karsl.errors import ConfigError, DatasetNotFoundError, did_you_mean
+from karsl.io.yaml_files import PlainLoader
 
 _SUFFIXES = (".py", ".json", ".yaml", ".yml")
 _WORK_DIRS = Path("work_dirs")
@@ -64,6 +64,8 @@ def load_config(
     if split_file is not None:
         set_split_file(cfg, split_file)
     check_keys(user_keys(cfg))
+    if wrong := [name for name in LOADERS if not isinstance(cfg.get(name) or {}, Mapping)]:
+        raise ConfigError(f"config '{path}': {wrong[0]} is {cfg[wrong[0]]!r}; expected a dict")
     check_loaders(cfg)
     if cfg.get("work_dir") is None or _is_inherited(cfg.work_dir):
         cfg.work_dir = str(_WORK_DIRS / Path(path).stem)
@@ -87,6 +89,9 @@ def load_loader(config: str | Path, phase: str, options: Mapping[str, Any] | Non
     if not loader or not loader.get("dataset"):
         phases = [name.removesuffix("_dataloader") for name in LOADERS if cfg.get(name)]
         raise ConfigError(f"config '{config}' has no {phase}_dataloader; it has {', '.join(phases) or 'none'}")
+    types = [node.get("type") for node in dataset_configs(loader.dataset)]
+    if wrong := [kind for kind in types if kind is not None and not isinstance(kind, str) and not callable(kind)]:
+        raise ConfigError(f"config '{config}': a dataset of the {phase}_dataloader has type={wrong[0]!r}; expected a name")
     scope = cfg.get("default_scope", "karsl")
     check_loader(loader, f"{phase}_dataloader", scope)
     return loader, scope
@@ -291,15 +296,21 @@ def find_config(path: Path) -> Path:
 
 @contextmanager
 def patch_mmengine() -> Iterator[None]:
-    """Change two functions of MMEngine while a config is read.
+    """Change three functions of MMEngine while a config is read.
 
     - `from karsl.configs.NAME import *` in `read_base()` finds shipped configs. MMEngine up to 0.10.7, the latest release,
       locates packages with pkg_resources, which setuptools 82 removed, and its fork looks inside the package. A version of
       MMEngine that uses importlib, and an installed karsl, make this unnecessary.
-    - YAML is data: MMEngine's loader would run a function that a tag such as `!!python/object/apply` names.
+    - YAML is data: MMEngine's loader would run a function that a tag such as `!!python/object/apply` names, and go through
+      lists that aliases multiply without end.
+    - A config that inherits from itself is an error; MMEngine would read it again and again.
     """
-    changes = ((mmengine_config, "get_installed_path", _installed_path), (yaml_handler, "Loader", yaml.SafeLoader))
-    originals = [getattr(module, name) for module, name, _ in changes]
+    changes: tuple[tuple[Any, str, Any], ...] = (
+        (mmengine_config, "get_installed_path", _installed_path),
+        (yaml_handler, "Loader", PlainLoader),
+        (Config, "_file2dict", staticmethod(_without_cycles(Config._file2dict))),
+    )
+    originals = [vars(module)[name] for module, name, _ in changes]
     for module, name, value in changes:
         setattr(module, name, value)
     try:
@@ -307,6 +318,23 @@ def patch_mmengine() -> Iterator[None]:
     finally:
         for (module, name, _), original in zip(changes, originals, strict=True):
             setattr(module, name, original)
+
+
+def _without_cycles(read: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that reads a config and those in its `_base_`, with an error if one of them is itself."""
+    reading: list[str] = []
+
+    def read_once(filename: str, *args: Any, **kwargs: Any) -> Any:
+        path = str(Path(filename).resolve())
+        if path in reading:
+            raise ConfigError(f"{filename} inherits from itself; correct its '_base_'")
+        reading.append(path)
+        try:
+            return read(filename, *args, **kwargs)
+        finally:
+            reading.pop()
+
+    return read_once
 
 
 def _installed_path(package: str) -> str:

@@ -57,7 +57,7 @@ def signs_of_subset(name: str) -> range:
     Raises:
         ConfigError: If there is no such subset.
     """
-    if name not in SUBSETS:
+    if not isinstance(name, str) or name not in SUBSETS:
         raise ConfigError(f"filter_cfg: subset={name!r}; expected one of {', '.join(SUBSETS)}")
     return SUBSETS[name]
 

@@ -229,7 +229,7 @@ def _parse_sign(name: str, label_table: LabelTable | None) -> tuple[int, str | N
     """Return the SignID in a file's path, and a problem or None."""
     parts = name.split("/")
     text = parts[1] if len(parts) == 3 else parts[1].rpartition(".")[0]
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         what, example = ("folder", "'0001'") if len(parts) == 3 else ("file", "'0001.npz'")
         return 0, f"{'/'.join(parts[:2])}: a {what} must be named by its SignID, like {example}; rename it"
     sign = int(text)

@@ -306,3 +306,18 @@ def test_a_loader_of_another_project_fails_in_one_sentence_before_it_is_built(tm
         load_loader(path, "train")
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("_base_: ./a.yaml", "a.yaml inherits from itself; correct its '_base_'"),
+        ("train_dataloader: [1]", r"train_dataloader is \[1\]; expected a dict"),
+        ("train_dataloader: 2020-01-01", "train_dataloader is datetime.date.2020, 1, 1.; expected a dict"),
+        ("train_dataloader: {dataset: {type: [1]}, batch_size: 1}", r"has type=\[1\]; expected a name"),
+    ],
+)
+def test_a_config_whose_values_no_loader_can_have_is_one_sentence(tmp_path, text, words):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        load_loader(tmp_path / "a.yaml", "train")

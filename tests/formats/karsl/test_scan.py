@@ -79,6 +79,7 @@ def test_all_problems_of_all_files_are_reported_together(write_clips):
             "01-train/0009.npz": {"a": 3},
             "01-test/0002.npz": {"fine": 3, "copy": good + 0.5},
             "01-trian/0001.npz": {"a": 3},
+            "01-train/²².npz": {"a": 3},
         }
     )
     (root / "02-train").mkdir()
@@ -99,6 +100,7 @@ def test_all_problems_of_all_files_are_reported_together(write_clips):
         "01-train/0002.npz: clip 'infinite' has 1 values that are NaN or infinite, first in frame 2, keypoint 7",
         "01-train/0009.npz: sign 9 is not in the label table (2 signs, 1-2)",
         "01-train/hello.npz: a file must be named by its SignID, like '0001.npz'; rename it",
+        "01-train/²².npz: a file must be named by its SignID, like '0001.npz'; rename it",
         "01-train/0002.npz: clip 'fine' has the same content as clip '01-test/0002/copy'; it would be used for training and "
         "test, so only the copy in test can be used",
     ]
