@@ -7,11 +7,12 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
+from typing import Any
 
 import numpy as np
 from numba import njit
 
-from karsl.datasets.batching.deferred import DeferredBatch, can_join
+from karsl.datasets.batching.deferred import DeferredBatch
 from karsl.datasets.batching.frames import FrameBlock
 from karsl.datasets.batching.kernel import fill_canonical
 from karsl.datasets.batching.rng import GOLDEN, mix
@@ -217,7 +218,7 @@ class BatchSegment:
             None if these cannot be transformed together.
         """
         then, first = self.pipeline.then, results[0]
-        if then is None or not can_join(results):
+        if then is None or not _can_join(results):
             return None
         keys = np.array([clip.get("sample_key", 0) for clip in results], np.uint64)
         indices = np.array([clip.get("sample_idx", -1) for clip in results], np.int64)
@@ -250,6 +251,27 @@ class BatchSegment:
         lengths = self.deferred.num_frames
         equal = (lengths == lengths[0]).all()
         return (int(lengths[0]), self.deferred.skeleton.num_keypoints, self.channels) if equal else None
+
+
+def _can_join(results: Sequence[Any]) -> bool:
+    """Return True if the results of N clips, made one by one, can be transformed together from here on."""
+    if not all(isinstance(clip, dict) and isinstance(clip.get("skeleton"), Skeleton) for clip in results):
+        return False
+    first = results[0]
+    return all(_is_clip(clip) and _is_like(clip, first) for clip in results)
+
+
+def _is_clip(clip: dict) -> bool:
+    keypoint, score = clip.get("keypoint"), clip.get("keypoint_score")
+    if not isinstance(keypoint, np.ndarray) or not isinstance(score, np.ndarray) or keypoint.ndim != 3 or not len(keypoint):
+        return False
+    return score.shape == keypoint.shape[:2] and score.shape[1] == clip["skeleton"].num_keypoints
+
+
+def _is_like(clip: dict, first: dict) -> bool:
+    same = clip["skeleton"] == first["skeleton"] and clip.get("centered", False) == first.get("centered", False)
+    same = same and clip["keypoint"].shape[2] == first["keypoint"].shape[2]
+    return same and ("frame_inds" in clip) == ("frame_inds" in first)
 
 
 def join_segments(segments: Sequence[BatchSegment]) -> BatchSegment:
