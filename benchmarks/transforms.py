@@ -84,7 +84,7 @@ def smooth_sample(results: dict) -> dict:
     present = (results["keypoint_score"] > 0)[..., None]
     known = np.concatenate([np.where(present, results["keypoint"], np.float32(0)), present], -1, dtype=np.float32)
     padded = np.pad(known, ((2, 2), (0, 0), (0, 0)))
-    total = sum(padded[shift : shift + len(known)] for shift in range(5))
+    total = sum((padded[shift : shift + len(known)] for shift in range(1, 5)), start=padded[: len(known)])
     return {**results, "keypoint": np.where(present, total[..., :3] / np.maximum(total[..., 3:], 1), np.float32(np.nan))}
 
 

@@ -98,7 +98,8 @@ class DeferredBatch(DeferredOps):
         return batch
 
     def _reset(self, source: FrameBlock, *, filled: bool = False) -> None:
-        self.source, self._arrays = source, None
+        self.source = source
+        self._arrays: ClipArrays | None = None  # the clips, in place of the source, after a transform of a user
         self._filled = filled  # missing points of the source may have coordinates
         self._lengths, self._ends = source.lengths, _ends(source.lengths)
         self._reset_operations()

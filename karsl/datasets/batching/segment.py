@@ -220,16 +220,16 @@ class BatchSegment:
         then, first = self.pipeline.then, results[0]
         if then is None or not _can_join(results):
             return None
-        keys = np.array([clip.get("sample_key", 0) for clip in results], np.uint64)
-        indices = np.array([clip.get("sample_idx", -1) for clip in results], np.int64)
-        is_wide = first["keypoint"].shape[2] != _XYZ and any(step.batched_form() == "defer" for step in then.deferred)
-        labels = [clip.get("label") for clip in results]
-        some = any(label is None for label in labels) and any(label is not None for label in labels)
-        if is_wide or some or (keys != self.rng_keys).any() or (indices != self.sample_idx).any():
+        own = zip(results, self.rng_keys, self.sample_idx.tolist(), strict=True)
+        if any(clip.get("sample_key") != key or clip.get("sample_idx") != index for clip, key, index in own):
             return None
-        label = None if labels[0] is None else np.array([int(label) for label in labels], np.int64)
-        skeleton = first["skeleton"]
-        return BatchSegment(then, self.frames, skeleton, keys, label, indices, self.rows, results=results)
+        values = [clip["label"] for clip in results if "label" in clip]
+        is_wide = first["keypoint"].shape[2] != _XYZ and any(step.batched_form() == "defer" for step in then.deferred)
+        if is_wide or len(values) not in (0, len(results)) or not all(isinstance(v, (int, np.integer)) for v in values):
+            return None
+        labels = np.array(values, np.int64) if values else None
+        skeleton, keys, indices = first["skeleton"], self.rng_keys, self.sample_idx
+        return BatchSegment(then, self.frames, skeleton, keys, labels, indices, self.rows, results=results)
 
     @property
     def channels(self) -> int:

@@ -102,7 +102,11 @@ def _fill_gap(values, v, channels, start, gap, after, end, linear):
 
 def smooth_step(radius: int) -> Step:
     """Replace present points by their mean over neighboring frames, see `SmoothKeypoints`."""
-    return Step(lambda points, first, last: _smooth(*points, radius, first, last))
+
+    def run(points: Points, first: int, last: int) -> None:
+        _smooth(*points, radius, first, last)
+
+    return Step(run)
 
 
 @_compiled
