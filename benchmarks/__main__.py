@@ -17,6 +17,7 @@ from rich.console import Console
 
 from benchmarks import Case, Plan, Result, choose_candidates, run_plan
 from benchmarks.index import bench_index, bench_table
+from benchmarks.padding import bench_padding, padding_table
 from benchmarks.plot import draw_result
 from benchmarks.report import notes, result_table, stages_table
 from benchmarks.result import STREAMS, machine
@@ -36,7 +37,7 @@ _QUICK_SCALE = (252, 504)
 _TRANSFORMS_CLIPS, _TRANSFORMS_SECONDS = 3000, 0.5
 _START_METHODS = ("fork", "spawn", "forkserver")
 _BYTES_PER_CLIP = 1 << 20  # nine formats of 112 kB per clip
-# Options that --index, --open, --scale and --transforms do not accept, with their defaults.
+# Options that --index, --open, --pad, --scale and --transforms do not accept, with their defaults.
 _BATCH_OPTIONS: dict[str, Any] = {
     "only": (),
     "seconds": None,
@@ -105,6 +106,7 @@ def make_parser() -> argparse.ArgumentParser:
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--index", action="store_true", help="time the index of 1,000,000 records instead of batches")
     start.add_argument("--open", action="store_true", help="time folders and a pack of 75,300 clips up to the first batch")
+    start.add_argument("--pad", action="store_true", help="time padded batches of whole clips and torch's pad_sequence")
     start.add_argument(
         "--transforms", action="store_true", help="time each transform added to the usual pipeline; print Markdown"
     )
@@ -121,6 +123,7 @@ def run(args: argparse.Namespace) -> int:
     modes = {
         "--index": (args.index, _run_index),
         "--open": (args.open, _run_startup),
+        "--pad": (args.pad, _run_padding),
         "--scale": (args.scale, _run_scale),
         "--transforms": (args.transforms, _run_transforms),
     }
@@ -188,6 +191,17 @@ def _run_startup(args: argparse.Namespace) -> int:
     return 0
 
 
+def _run_padding(args: argparse.Namespace) -> int:
+    count, rounds, _ = _QUICK if args.quick else _FULL
+    count = args.clips or count
+    _make_work_dir(args)
+    with Console(stderr=True).status(f"writing and padding {count:,} clips"):
+        figures = bench_padding(count, args.work_dir, rounds=args.rounds or rounds)
+    Console().print(padding_table(figures, count))
+    _write_figures(args, count, figures)
+    return 0
+
+
 def _make_work_dir(args: argparse.Namespace) -> None:
     if args.work_dir is not None:
         args.work_dir.mkdir(parents=True, exist_ok=True)
@@ -224,8 +238,8 @@ def _run_transforms(args: argparse.Namespace) -> int:
 
 
 def _check_mode_options(mode: str, args: argparse.Namespace) -> None:
-    """Reject options that `--index`, `--open`, `--scale` or `--transforms` would ignore."""
-    accepted = {"--open": ("rounds",), "--transforms": ("rounds", "seconds", "seed")}.get(mode, ())
+    """Reject options that a mode would ignore."""
+    accepted = {"--open": ("rounds",), "--pad": ("rounds",), "--transforms": ("rounds", "seconds", "seed")}.get(mode, ())
     rejected = {key: value for key, value in (_BATCH_OPTIONS | {"rounds": None}).items() if key not in accepted}
     given = [f"--{name.replace('_', '-')}" for name, default in rejected.items() if getattr(args, name) != default]
     if given:

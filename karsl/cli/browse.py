@@ -22,7 +22,7 @@ from karsl.cli.options import (
     missing_points,
     suggest_data_root,
 )
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, pluralize
 
 SUMMARY = "show raw and transformed clips as a page, contact sheets or animations, or serve them on this machine"
 
@@ -43,7 +43,6 @@ _DEFAULT_CLIPS, _PAGE_CLIPS = 12, 100
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add options, named as in MMEngine's browse_dataset if they have the same meaning."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument(
         "source", metavar="SOURCE", help="config, or a folder or file of clips: data root, pack, .npz, .npy, .pose, ..."
@@ -267,7 +266,7 @@ def _serve(args: argparse.Namespace, dataset: Any, clip_filter: Any) -> int:
     with ClipServer(state, args.port) as server:
         previous = signal.signal(signal.SIGTERM, _interrupt)
         try:
-            print(f"{len(state)} clips at {server.url} (Ctrl-C stops)", flush=True)
+            print(f"{pluralize(len(state), 'clip')} at {server.url} (Ctrl-C stops)", flush=True)
             if not args.not_show and has_display():
                 webbrowser.open(server.url)
             server.serve_forever(poll_interval=0.2)

@@ -136,7 +136,7 @@ def _check_values(scores: Scores) -> None:
     if len(outside):
         raise ConfigError(
             f"score file '{scores.path}': label {scores.label[outside[0]]} of clip '{scores.clip_id[outside[0]]}' is "
-            f"outside the {num_classes} classes; write it again with 'karsl test --dump'"
+            f"outside the {pluralize(num_classes, 'class')}; write it again with 'karsl test --dump'"
         )
     bad = np.flatnonzero(~np.isfinite(scores.scores).all(axis=1))
     if len(bad):

@@ -15,7 +15,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from karsl.errors import AnnotationError, CorruptRecordError, KarslError, first_line
+from karsl.errors import AnnotationError, CorruptRecordError, KarslError, first_line, pluralize
 from karsl.io.annotations import LOCATOR_KEYS, join_folder
 from karsl.io.array_layout import ArrayLayout
 from karsl.io.clip import value_problem
@@ -77,7 +77,9 @@ def check_source(source: ClipSource, where: object) -> None:
     for key in ("classes_ar", "signs"):
         values = source.metainfo.get(key)
         if classes is not None and values is not None and len(values) != len(classes):
-            raise AnnotationError(f"{where}: {len(classes)} classes, but {len(values)} {key} in the metainfo; {remedy}")
+            raise AnnotationError(
+                f"{where}: {pluralize(len(classes), 'class')}, but {len(values)} {key} in the metainfo; {remedy}"
+            )
 
 
 @contextmanager
@@ -302,7 +304,9 @@ def read_checked(source: ClipSource, record: dict) -> np.ndarray:
     """
     clip, where = source.read(record), f"clip {record['clip_id']!r}"
     if len(clip) != record["num_frames"] or not len(clip):
-        raise CorruptRecordError(f"{where} has {len(clip)} frames, its record {record['num_frames']}; index it again")
+        raise CorruptRecordError(
+            f"{where} has {pluralize(len(clip), 'frame')}, its record {record['num_frames']}; index it again"
+        )
     problem = value_problem(clip)
     if problem:
         raise CorruptRecordError(f"{where} {problem}; export it again")

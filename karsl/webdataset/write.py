@@ -79,7 +79,7 @@ def write_tars(
     """
     if dtype not in ("float16", "float32") or samples_per_shard < 1:
         raise ConfigError(
-            f"tars of dtype={dtype!r}, {samples_per_shard} clips each; expected 'float16' or 'float32', and at least 1"
+            f"tars of dtype={dtype!r}, samples_per_shard={samples_per_shard}; expected 'float16' or 'float32', at least 1"
         )
     folder = Path(folder)
     _check_folder(folder)

@@ -126,7 +126,7 @@ def test_a_member_is_read_at_its_byte_range_without_the_directory(tmp_path, save
     for key, array in arrays.items():
         found = read_range(path, key, members[key].range)
         np.testing.assert_array_equal(found, array)
-        assert not found.flags.writeable
+        assert not NpzReader().read(str(path), key, members[key].range).flags.writeable
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

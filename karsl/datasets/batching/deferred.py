@@ -44,7 +44,7 @@ from karsl.datasets.batching.points import (
 )
 from karsl.datasets.batching.steps import Step, fill_step, noise_step, smooth_step, streams_step
 from karsl.datasets.transforms.base import ClipBatch, ClipMeta, DeferredOps, KeypointTransform, Params, identity_affine
-from karsl.errors import ConfigError, TransformError, first_line
+from karsl.errors import ConfigError, TransformError, first_line, pluralize
 from karsl.skeletons import Skeleton
 
 _XYZ = 3
@@ -286,11 +286,11 @@ class DeferredBatch(DeferredOps):
         except Exception as error:
             name = f"{type(transform).__name__}.transform_batch"
             print_log(
-                f"{name} failed on a batch of {len(self)} clips ({first_line(error)}); they are made one by one",
+                f"{name} failed on a batch of {pluralize(len(self), 'clip')} ({first_line(error)}), made one by one instead",
                 logger="current",
                 level=logging.WARNING,
             )
-            raise TransformError(f"{name} failed on {len(self)} clips: {error}") from error
+            raise TransformError(f"{name} failed on {pluralize(len(self), 'clip')}: {error}") from error
         keypoint, score = changed.get("keypoint", keypoint), changed.get("keypoint_score", score)
         self._start_from(ClipArrays.from_block(keypoint, score, self._ends))
 
@@ -358,7 +358,7 @@ class DeferredBatch(DeferredOps):
         n, lengths = len(self), self._lengths
         if (lengths != lengths[0]).any():
             raise ConfigError(
-                f"clips of {lengths.min()} and {lengths.max()} frames in one plan; "
+                f"clips of {lengths.min()} and {pluralize(lengths.max(), 'frame')} in one plan; "
                 "end the pipeline's temporal part with TSNSampleFrames, UniformSampleFrames or PadTo"
             )
         positions = self._reads().positions.reshape(n, -1)
@@ -479,7 +479,8 @@ class DeferredBatch(DeferredOps):
     def _reads(self) -> FrameReads:
         source, positions = self.source, self._positions
         if positions is None:
-            positions = np.concatenate([np.arange(t, dtype=np.float64) for t in source.lengths])
+            starts = _ends(source.lengths)
+            positions = np.arange(starts[-1], dtype=np.float64) - np.repeat(starts[:-1], source.lengths)
         return FrameReads(
             source.dtype_key,
             source.addresses,

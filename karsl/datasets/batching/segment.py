@@ -14,7 +14,7 @@ from numba import njit
 
 from karsl.datasets.batching.deferred import DeferredBatch
 from karsl.datasets.batching.frames import FrameBlock
-from karsl.datasets.batching.kernel import fill_canonical
+from karsl.datasets.batching.kernel import fill_canonical, in_threads
 from karsl.datasets.batching.rng import GOLDEN, mix
 from karsl.datasets.index.record_list import RecordList
 from karsl.datasets.rng import CounterRNG, fold_in
@@ -125,9 +125,8 @@ class BatchPipeline:
         elif stored is not None and columns >= _PACK_COLUMNS:
             frames, pack_rows = _pack_frames(reader, stored, indices, num_keypoints)
         else:
-            clips = [
-                reader.read(records[index], num_keypoints, layout=layout, fill=fill_canonical) for index in indices.tolist()
-            ]
+            wanted = [records[index] for index in indices.tolist()]
+            clips = reader.read_batch(wanted, num_keypoints, layout=layout, fill=fill_canonical, in_threads=in_threads)
             frames = FrameBlock.from_clips(clips)
         labels, read_fps = _labels(records, indices), partial(_rates, records, indices)
         return BatchSegment(self, frames, skeleton, rng_keys, labels, indices, rows, pack_rows, read_fps=read_fps)
@@ -244,13 +243,22 @@ class BatchSegment:
             return default
         return self.pipeline.pack.fill if self.pipeline.pack else 0.0
 
-    def shape(self) -> tuple[int, int, int] | None:
-        """Return (T, V, C) of all clips; None if they differ, or if a transform needs one clip at a time."""
+    @property
+    def num_frames(self) -> np.ndarray:
+        """int64 (N,), lengths of the clips in the batch."""
+        return self.deferred.num_frames
+
+    def shape(self, *, padded: bool = False) -> tuple[int, int, int] | None:
+        """Return (T, V, C) of all clips; None if they differ, or if a transform needs one clip at a time.
+
+        Args:
+            padded: Clips may differ in length; T is that of the longest one.
+        """
         if self.pipeline.pack is None:
             return None
-        lengths = self.deferred.num_frames
-        equal = (lengths == lengths[0]).all()
-        return (int(lengths[0]), self.deferred.skeleton.num_keypoints, self.channels) if equal else None
+        longest = int(self.num_frames.max())
+        equal = padded or (self.num_frames == longest).all()
+        return (longest, self.deferred.skeleton.num_keypoints, self.channels) if equal else None
 
 
 def _can_join(results: Sequence[Any]) -> bool:
