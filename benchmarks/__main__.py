@@ -23,6 +23,7 @@ from benchmarks.report import notes, result_table, stages_table
 from benchmarks.result import STREAMS, machine
 from benchmarks.scale import COUNTS, bench_scale, scale_table
 from benchmarks.startup import bench_open, open_table
+from benchmarks.transforms import bench_transforms, transforms_table
 from karsl.errors import ConfigError, KarslError
 from karsl.profiling.plot import require_matplotlib
 from karsl.progress import step_bar
@@ -33,9 +34,10 @@ _RECORDS, _QUICK_RECORDS = 1_000_000, 50_000
 _STARTUP_CLIPS, _QUICK_STARTUP_CLIPS = 75_300, 3_000
 _STARTUP_ROUNDS = 3
 _QUICK_SCALE = (252, 504)
+_TRANSFORMS_CLIPS, _TRANSFORMS_SECONDS = 3000, 0.5
 _START_METHODS = ("fork", "spawn", "forkserver")
 _BYTES_PER_CLIP = 1 << 20  # nine formats of 112 kB per clip
-# Options that --index, --open, --pad and --scale do not accept, with their defaults.
+# Options that --index, --open, --pad, --scale and --transforms do not accept, with their defaults.
 _BATCH_OPTIONS: dict[str, Any] = {
     "only": (),
     "seconds": None,
@@ -106,6 +108,9 @@ def make_parser() -> argparse.ArgumentParser:
     start.add_argument("--open", action="store_true", help="time folders and a pack of 75,300 clips up to the first batch")
     start.add_argument("--pad", action="store_true", help="time padded batches of whole clips and torch's pad_sequence")
     start.add_argument(
+        "--transforms", action="store_true", help="time each transform added to the usual pipeline; print Markdown"
+    )
+    start.add_argument(
         "--scale",
         action="store_true",
         help="time every step from archives to a served page, with 1,000, 10,000 and 75,300 clips; needs 13 GB",
@@ -120,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
         "--open": (args.open, _run_startup),
         "--pad": (args.pad, _run_padding),
         "--scale": (args.scale, _run_scale),
+        "--transforms": (args.transforms, _run_transforms),
     }
     for mode, (chosen, run_mode) in modes.items():
         if chosen:
@@ -220,13 +226,24 @@ def _run_scale(args: argparse.Namespace) -> int:
     return 0
 
 
+def _run_transforms(args: argparse.Namespace) -> int:
+    count, rounds = args.clips or (_QUICK[0] if args.quick else _TRANSFORMS_CLIPS), args.rounds or (1 if args.quick else 5)
+    seconds = args.seconds or (0.02 if args.quick else _TRANSFORMS_SECONDS)
+    _make_work_dir(args)
+    with Console(stderr=True).status(f"timing transforms on {count:,} clips"):
+        rates = bench_transforms(count, args.work_dir, rounds=rounds, seconds=seconds, seed=args.seed)
+    print(transforms_table(rates))
+    _write_figures(args, count, rates)
+    return 0
+
+
 def _check_mode_options(mode: str, args: argparse.Namespace) -> None:
     """Reject options that a mode would ignore."""
-    rejected = _BATCH_OPTIONS if mode in ("--open", "--pad") else _BATCH_OPTIONS | {"rounds": None}
+    accepted = {"--open": ("rounds",), "--pad": ("rounds",), "--transforms": ("rounds", "seconds", "seed")}.get(mode, ())
+    rejected = {key: value for key, value in (_BATCH_OPTIONS | {"rounds": None}).items() if key not in accepted}
     given = [f"--{name.replace('_', '-')}" for name, default in rejected.items() if getattr(args, name) != default]
     if given:
-        what = "times other batches" if mode == "--pad" else "times no batches"
-        raise ConfigError(f"{mode} {what} and does not accept {', '.join(given)}; leave {mode} or {given[0]} out")
+        raise ConfigError(f"{mode} does not accept {', '.join(given)}; leave {mode} or {given[0]} out")
 
 
 def _plan(args: argparse.Namespace) -> Plan:
