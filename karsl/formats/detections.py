@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -110,7 +110,7 @@ def read_uni_sign(path: Path) -> Frames:
     points, scores = (content.get(key) if isinstance(content, dict) else None for key in ("keypoints", "scores"))
     if not _is_sequence(points) or not _is_sequence(scores) or len(points) != len(scores):
         raise CorruptRecordError(f"{path}: not a dict with as many 'keypoints' as 'scores'; is it a pickle of Uni-Sign?")
-    frames = []
+    frames: Frames = []
     for in_frame, their_scores in zip(points, scores, strict=True):
         values, weights = _numbers(in_frame, path), _numbers(their_scores, path)
         values = values[None] if values.ndim == 2 else values
@@ -125,7 +125,7 @@ def read_uni_sign(path: Path) -> Frames:
     return frames
 
 
-def _is_sequence(value: Any) -> bool:
+def _is_sequence(value: Any) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
