@@ -32,6 +32,7 @@ _REMEDY = "write it again with 'karsl prepare'"
 MIN_CLASSES = 10_000
 """Number of classes that labels may always refer to; more need as many clips, or names in the metainfo."""
 
+_MAX_NAME_BYTES, _MAX_PATH_BYTES = 255, 4096  # of file systems
 _INVALID = (msgspec.ValidationError, UnicodeEncodeError)  # the latter for texts and keys with lone surrogates
 _INT64 = (1 << 63) - 1
 _OFFSET = (Count, "a whole number of at least 0 is expected")
@@ -241,7 +242,7 @@ def _wrong_paths(records: list[dict]) -> list[tuple[int, str, str]]:
     """Return number, kind and description of paths that no file can have."""
     paths = [str(record.get("keypoint_path", "-")) for record in records]
     joined = "/".join(paths)
-    if joined.isascii() and "\0" not in joined and "" not in paths:
+    if joined.isascii() and "\0" not in joined and "" not in paths and max(map(len, paths), default=0) <= _MAX_NAME_BYTES:
         return []
     return [
         (number, "path", f"has keypoint_path={shorten(path)}; no file can have this name")
@@ -254,13 +255,15 @@ def is_file_name(path: str) -> bool:
     """Return True if a text can be the path of a file.
 
     Example:
-        >>> [is_file_name(path) for path in ("a/b.npy", "", "a\\0b", chr(0xD800))]
-        [True, False, False, False]
+        >>> [is_file_name(path) for path in ("a/b.npy", "", "a\\0b", chr(0xD800), "a" * 256)]
+        [True, False, False, False, False]
     """
     try:
-        return bool(os.fsencode(path)) and "\0" not in path
+        name = os.fsencode(path)
     except UnicodeEncodeError:
         return False
+    parts = name.replace(b"\\", b"/").split(b"/")
+    return 0 < len(name) < _MAX_PATH_BYTES and b"\0" not in name and max(map(len, parts)) <= _MAX_NAME_BYTES
 
 
 def join_folder(folder: str | Path, path: str) -> str:

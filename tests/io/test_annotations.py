@@ -77,6 +77,7 @@ def test_a_file_that_is_not_in_the_format_is_named_with_what_is_wrong(tmp_path, 
         ({"keypoint_path": "a\0b"}, "keypoint_path='a.x00b'; no file can have this name"),
         ({"keypoint_path": "\ud800"}, "keypoint_path='.ud800'; no file can have this name"),
         ({"keypoint_path": ""}, "keypoint_path=''; no file can have this name"),
+        ({"keypoint_path": "b/" + "a" * 256}, "keypoint_path='b/aaa.*; no file can have this name"),
         ({"clip_id": [0] * 900}, r"clip_id=\[0, 0, .{40,60}\.\.\.; a string"),
     ],
 )
