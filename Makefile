@@ -1,4 +1,4 @@
-# Needs python3 and make; `make demo`, `make test` and `make lint` create the environment first.
+# Needs python3 and make; the targets create their environments first.
 #
 #   PYTHON=python3.12   Python of the environment
 #   ENGINE=onedl        use the fork of MMEngine, in an environment of its own, since both write the same files
@@ -8,7 +8,8 @@
 PYTHON ?= python3
 ENGINE ?= mmengine
 VENV := $(if $(filter mmengine,$(ENGINE)),.venv,.venv-$(ENGINE))
-BIN := $(VENV)/bin
+SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+BIN := $(VENV)/$(SCRIPTS)
 WORKERS ?= 2
 TESTS ?=
 
@@ -20,10 +21,10 @@ TSC := $(VENV)/node/node_modules/.bin/tsc
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --no-input -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs networks clean
+.PHONY: help demo test lint docs networks lowest newest bare dist audit clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z ]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
 demo: $(INSTALLED)  ## make synthetic clips, train on them and show the results, in a few minutes
 	@$(BIN)/karsl demo
@@ -49,6 +50,40 @@ lint: $(LINTERS)  ## check style, format and types
 
 docs: $(SITE)  ## build the documentation site in site/; needs Python 3.11 or newer
 	@$(BIN)/python -m tools.site.build
+
+# Resolved by uv for this Python, in environments of their own; `make lowest PYTHON=python3.10` is the oldest combination.
+lowest: RESOLUTION := lowest-direct
+newest: RESOLUTION := highest
+lowest newest: | $(BIN)/python  ## run the tests with the lowest or newest versions that setup.cfg permits
+	@$(BIN)/python -m pip install -q --no-input uv
+	@$(BIN)/uv venv -q --clear --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv-$@
+	@$(BIN)/uv pip compile -q setup.cfg --extra $(ENGINE) --extra test --resolution $(RESOLUTION) --python .venv-$@ \
+		--index-strategy unsafe-best-match -o .venv-$@/versions.txt
+	@$(BIN)/uv pip install -q --python .venv-$@ --index-strategy unsafe-best-match -r .venv-$@/versions.txt
+	@$(BIN)/uv pip install -q --python .venv-$@ --no-deps -e .
+	@OMP_NUM_THREADS=1 .venv-$@/$(SCRIPTS)/python -m pytest -q -n $(WORKERS) $(TESTS) </dev/null
+
+# Without MMEngine and every extra, clips are read, checked, packed and converted.
+bare: CORPUS := .venv-bare/corpus
+bare: | $(BIN)/python  ## try karsl without extras
+	@$(PYTHON) -m venv --clear .venv-bare
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 .venv-bare/$(SCRIPTS)/python -m pip install -q --no-input -c constraints.txt -e .
+	@.venv-bare/$(SCRIPTS)/karsl doctor
+	@.venv-bare/$(SCRIPTS)/python -c 'from karsl.testing import make_corpus; make_corpus("$(CORPUS)", signs=2, train_clips=2, test_clips=1)'
+	@.venv-bare/$(SCRIPTS)/karsl prepare $(CORPUS)
+	@.venv-bare/$(SCRIPTS)/karsl pack $(CORPUS) .venv-bare/packed
+	@.venv-bare/$(SCRIPTS)/karsl pack --verify .venv-bare/packed
+	@.venv-bare/$(SCRIPTS)/karsl convert .venv-bare/packed .venv-bare/tars --to tar
+
+dist: | $(BIN)/python  ## build wheel and source distribution in dist/ and check their metadata
+	@$(PIP) -q build twine
+	@rm -rf dist
+	@$(BIN)/python -m build -q
+	@$(BIN)/python -m twine check --strict dist/*
+
+audit: | $(BIN)/python  ## look for known vulnerabilities of the versions in constraints.txt
+	@$(PIP) -q pip-audit
+	@$(BIN)/python -m pip_audit -r constraints.txt --no-deps --disable-pip --strict
 
 clean:  ## remove environments and caches; data and results stay
 	@rm -rf .venv .venv-* build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

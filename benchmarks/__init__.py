@@ -12,6 +12,7 @@
 | `result`, `report`, `plot` | medians, ratios, table, JSON, chart |
 | `stages` | time per stage of the batches of karsl |
 | `index`, `startup` | time of start and access, and time to the first batch |
+| `transforms`, `peer_steps` | rate of each transform in a pipeline, and the same steps in numpy |
 | `errors` | `BenchError` |
 """
 

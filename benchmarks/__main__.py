@@ -17,11 +17,13 @@ from rich.console import Console
 
 from benchmarks import Case, Plan, Result, choose_candidates, run_plan
 from benchmarks.index import bench_index, bench_table
+from benchmarks.padding import bench_padding, padding_table
 from benchmarks.plot import draw_result
 from benchmarks.report import notes, result_table, stages_table
 from benchmarks.result import STREAMS, machine
 from benchmarks.scale import COUNTS, bench_scale, scale_table
 from benchmarks.startup import bench_open, open_table
+from benchmarks.transforms import bench_transforms, transforms_table
 from karsl.errors import ConfigError, KarslError
 from karsl.profiling.plot import require_matplotlib
 from karsl.progress import step_bar
@@ -32,9 +34,10 @@ _RECORDS, _QUICK_RECORDS = 1_000_000, 50_000
 _STARTUP_CLIPS, _QUICK_STARTUP_CLIPS = 75_300, 3_000
 _STARTUP_ROUNDS = 3
 _QUICK_SCALE = (252, 504)
+_TRANSFORMS_CLIPS, _TRANSFORMS_SECONDS = 3000, 0.5
 _START_METHODS = ("fork", "spawn", "forkserver")
 _BYTES_PER_CLIP = 1 << 20  # nine formats of 112 kB per clip
-# Options that --index, --open and --scale do not accept, with their defaults.
+# Options that --index, --open, --pad, --scale and --transforms do not accept, with their defaults.
 _BATCH_OPTIONS: dict[str, Any] = {
     "only": (),
     "seconds": None,
@@ -103,6 +106,10 @@ def make_parser() -> argparse.ArgumentParser:
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--index", action="store_true", help="time the index of 1,000,000 records instead of batches")
     start.add_argument("--open", action="store_true", help="time folders and a pack of 75,300 clips up to the first batch")
+    start.add_argument("--pad", action="store_true", help="time padded batches of whole clips and torch's pad_sequence")
+    start.add_argument(
+        "--transforms", action="store_true", help="time each transform added to the usual pipeline; print Markdown"
+    )
     start.add_argument(
         "--scale",
         action="store_true",
@@ -113,7 +120,13 @@ def make_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Write the files of every candidate, measure, and print the tables."""
-    modes = {"--index": (args.index, _run_index), "--open": (args.open, _run_startup), "--scale": (args.scale, _run_scale)}
+    modes = {
+        "--index": (args.index, _run_index),
+        "--open": (args.open, _run_startup),
+        "--pad": (args.pad, _run_padding),
+        "--scale": (args.scale, _run_scale),
+        "--transforms": (args.transforms, _run_transforms),
+    }
     for mode, (chosen, run_mode) in modes.items():
         if chosen:
             _check_mode_options(mode, args)
@@ -178,6 +191,17 @@ def _run_startup(args: argparse.Namespace) -> int:
     return 0
 
 
+def _run_padding(args: argparse.Namespace) -> int:
+    count, rounds, _ = _QUICK if args.quick else _FULL
+    count = args.clips or count
+    _make_work_dir(args)
+    with Console(stderr=True).status(f"writing and padding {count:,} clips"):
+        figures = bench_padding(count, args.work_dir, rounds=args.rounds or rounds)
+    Console().print(padding_table(figures, count))
+    _write_figures(args, count, figures)
+    return 0
+
+
 def _make_work_dir(args: argparse.Namespace) -> None:
     if args.work_dir is not None:
         args.work_dir.mkdir(parents=True, exist_ok=True)
@@ -202,12 +226,24 @@ def _run_scale(args: argparse.Namespace) -> int:
     return 0
 
 
+def _run_transforms(args: argparse.Namespace) -> int:
+    count, rounds = args.clips or (_QUICK[0] if args.quick else _TRANSFORMS_CLIPS), args.rounds or (1 if args.quick else 5)
+    seconds = args.seconds or (0.02 if args.quick else _TRANSFORMS_SECONDS)
+    _make_work_dir(args)
+    with Console(stderr=True).status(f"timing transforms on {count:,} clips"):
+        rates = bench_transforms(count, args.work_dir, rounds=rounds, seconds=seconds, seed=args.seed)
+    print(transforms_table(rates))
+    _write_figures(args, count, rates)
+    return 0
+
+
 def _check_mode_options(mode: str, args: argparse.Namespace) -> None:
-    """Reject options that `--index`, `--open` or `--scale` would ignore."""
-    rejected = _BATCH_OPTIONS if mode == "--open" else _BATCH_OPTIONS | {"rounds": None}
+    """Reject options that a mode would ignore."""
+    accepted = {"--open": ("rounds",), "--pad": ("rounds",), "--transforms": ("rounds", "seconds", "seed")}.get(mode, ())
+    rejected = {key: value for key, value in (_BATCH_OPTIONS | {"rounds": None}).items() if key not in accepted}
     given = [f"--{name.replace('_', '-')}" for name, default in rejected.items() if getattr(args, name) != default]
     if given:
-        raise ConfigError(f"{mode} times no batches and does not accept {', '.join(given)}; leave {mode} or {given[0]} out")
+        raise ConfigError(f"{mode} does not accept {', '.join(given)}; leave {mode} or {given[0]} out")
 
 
 def _plan(args: argparse.Namespace) -> Plan:

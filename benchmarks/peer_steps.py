@@ -49,7 +49,7 @@ def smooth(clip: np.ndarray) -> np.ndarray:
     """Average five frames."""
     seen = (clip[..., 3:] > 0).astype(np.float32)
     padded = np.pad(np.concatenate([clip[..., :3] * seen, seen], -1), ((2, 2), (0, 0), (0, 0)))
-    total = sum(padded[shift : shift + len(clip)] for shift in range(5))
+    total = sum((padded[shift : shift + len(clip)] for shift in range(1, 5)), start=padded[: len(clip)])
     return np.concatenate([total[..., :3] / np.maximum(total[..., 3:], 1), clip[..., 3:]], -1)
 
 
@@ -129,9 +129,3 @@ def scale_depth(clip: np.ndarray) -> np.ndarray:
     """Scale z by a random ratio."""
     clip[..., 2] *= np.float32(_RNG.uniform(0.5, 1.5))
     return clip
-
-
-def crop(clip: np.ndarray) -> np.ndarray:
-    """Crop or pad a clip to 50 frames."""
-    clip = clip[max(0, (len(clip) - 50) // 2) :][:50]
-    return np.concatenate([clip, np.zeros((50 - len(clip), *clip.shape[1:]), np.float32)])

@@ -77,7 +77,7 @@ def profile_stages(folder: Path, *, batch_size: int, seed: int) -> dict[str, flo
 def _timed_batch(dataset: Any, indices: np.ndarray, watch: Stopwatch) -> dict:
     from karsl.datasets.batching.batch import allocate_batch, write_segments
     from karsl.datasets.batching.deferred import DeferredBatch
-    from karsl.datasets.batching.rng import CompiledRNG
+    from karsl.datasets.batching.segment import CompiledRNG
 
     with watch.timing("look up clips"):
         segment = dataset.batch_segment(indices)

@@ -35,8 +35,13 @@ def sample_frames(clip: np.ndarray, fractions: np.ndarray) -> np.ndarray:
         >>> sample_frames(clip, np.array([0.5, 0.75])).ravel().tolist()
         [0.5, 3.0]
     """
+    return interpolate(clip, (np.arange(len(fractions)) + fractions) * len(clip) / len(fractions) - 0.5)
+
+
+def interpolate(clip: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Return float32 (L, V, C), the frames of a clip (T, V, C) at positions (L,), those outside at the first or last."""
     last = len(clip) - 1
-    positions = np.clip((np.arange(len(fractions)) + fractions) * len(clip) / len(fractions) - 0.5, 0, last)
+    positions = np.clip(positions, 0, last)
     first = positions.astype(np.int64)
     weight = (positions - first).astype(np.float32)[:, None, None]
     return clip[first] * (1 - weight) + clip[np.minimum(first + 1, last)] * weight
@@ -55,8 +60,11 @@ class EagerTask:
 
     def __call__(self, clip: np.ndarray) -> np.ndarray:
         """Return float32 (CLIP_LEN, V, C) from float32 (T, V, C)."""
-        rng = self._rng = self._rng or self._generator()
-        out = sample_frames(clip, rng.random(CLIP_LEN))
+        return self.augment(sample_frames(clip, self.rng.random(CLIP_LEN)))
+
+    def augment(self, out: np.ndarray) -> np.ndarray:
+        """Mirror, rotate, scale and shift float32 (T, V, C), in place where possible."""
+        rng = self.rng
         if rng.random() < FLIP_PROB:
             out = out[:, self.mirror]
             out[..., 0] = 1 - out[..., 0]
@@ -68,9 +76,13 @@ class EagerTask:
         out[..., 2] *= np.float32(scale)
         return np.ascontiguousarray(out, np.float32)
 
-    def _generator(self) -> np.random.Generator:
-        worker = get_worker_info()
-        return np.random.default_rng([self.seed, worker.id + 1 if worker else 0])
+    @property
+    def rng(self) -> np.random.Generator:
+        """Generator of this process."""
+        if self._rng is None:
+            worker = get_worker_info()
+            self._rng = np.random.default_rng([self.seed, worker.id + 1 if worker else 0])
+        return self._rng
 
 
 class TaskDataset(Dataset):

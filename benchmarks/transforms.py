@@ -24,7 +24,7 @@ from benchmarks.candidates.base import PIPELINE, inputs_of, loader_over
 from benchmarks.candidates.packed import CANDIDATE as PACKED
 from benchmarks.candidates.packed import open_pack
 from benchmarks.dataset_files import DatasetFiles
-from benchmarks.task import EagerTask, EndlessOrder, ReadClip, TaskDataset, plain_loader
+from benchmarks.task import CLIP_LEN, EagerTask, EndlessOrder, ReadClip, TaskDataset, plain_loader
 from karsl.datasets.transforms.base import ClipBatch, KeypointTransform
 
 USUAL = "the usual pipeline"
@@ -63,6 +63,11 @@ def added(step: Any, position: int = -1) -> list[Any]:
     return [*PIPELINE[:position], step, *PIPELINE[position:]]
 
 
+def replaced(sampler: Any) -> list[Any]:
+    """Return the usual pipeline with another sampling of frames."""
+    return [PIPELINE[0], sampler, *PIPELINE[2:]]
+
+
 class RandomDepth(KeypointTransform):
     """A user's own step in vectorized numpy: scale z by a random ratio per clip."""
 
@@ -79,12 +84,15 @@ def smooth_sample(results: dict) -> dict:
     present = (results["keypoint_score"] > 0)[..., None]
     known = np.concatenate([np.where(present, results["keypoint"], np.float32(0)), present], -1, dtype=np.float32)
     padded = np.pad(known, ((2, 2), (0, 0), (0, 0)))
-    total = sum(padded[shift : shift + len(known)] for shift in range(5))
+    total = sum((padded[shift : shift + len(known)] for shift in range(1, 5)), start=padded[: len(known)])
     return {**results, "keypoint": np.where(present, total[..., :3] / np.maximum(total[..., 3:], 1), np.float32(np.nan))}
 
 
 ROWS: tuple[Row, ...] = (
     Row(USUAL, PIPELINE),
+    Row("UniformSampleFrames, to sample", replaced(dict(type="UniformSampleFrames", clip_len=CLIP_LEN))),
+    Row("LegacyTSNSampleFrames, to sample", replaced(dict(type="LegacyTSNSampleFrames", clip_len=CLIP_LEN, jitter=1.0))),
+    Row("PadTo, to sample", replaced(dict(type="PadTo", clip_len=CLIP_LEN))),
     Row("CenterScale", added(dict(type="CenterScale")), peer.center),
     Row("CenterScale(per_group)", added(dict(type="CenterScale", per_group=True)), peer.center_groups),
     Row("RandomAffine(per_group)", added(dict(type="RandomAffine", per_group=True)), peer.move_groups),
@@ -100,10 +108,9 @@ ROWS: tuple[Row, ...] = (
     Row("RandomResample", added(dict(type="RandomResample"), 1), peer.change_speed, before=True),
     Row("ResampleFPS", added(dict(type="ResampleFPS", fps=25, source_fps=30), 1), peer.change_speed, before=True),
     Row("SmoothKeypoints", added(dict(type="SmoothKeypoints")), peer.smooth),
-    Row("own transform_batch", added(RandomDepth()), peer.scale_depth),
-    Row("own function, last", added(smooth_sample), peer.smooth),
-    Row("own function, after loading", added(smooth_sample, 1), peer.smooth, before=True),
-    Row("PadTo(50), then sampling", added(dict(type="PadTo", clip_len=50), 1), peer.crop, before=True),
+    Row("a user's transform_batch", added(RandomDepth()), peer.scale_depth),
+    Row("a user's function, before packing", added(smooth_sample), peer.smooth),
+    Row("a user's function, after loading", added(smooth_sample, 1), peer.smooth, before=True),
 )
 
 
@@ -139,6 +146,7 @@ def bench_transforms(
         seed: Seed of clips, order and augmentation.
         rows: Rows to measure.
     """
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="karsl-bench-") as temporary:
         files = DatasetFiles(folder or Path(temporary), count=count, seed=seed)
@@ -150,6 +158,7 @@ def bench_transforms(
             for name, pair in timers.items():
                 for timer, rates in zip(pair, found[name], strict=True):
                     rates.append(timer(seconds))
+    torch.set_num_threads(threads)
     return [Rates(name, median(own), median(others)) for name, (own, others) in found.items()]
 
 

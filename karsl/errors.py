@@ -146,14 +146,15 @@ def type_name(dataset: Any) -> str:
     return named if isinstance(named, str) else named.__name__
 
 
-def pluralize(number: int, noun: str) -> str:
-    """Return a count and its noun.
+def pluralize(number: int, noun: str, spec: str = "") -> str:
+    """Return a count, formatted by `spec`, and its noun.
 
     Example:
-        >>> pluralize(1, "clip"), pluralize(2, "clip")
-        ('1 clip', '2 clips')
+        >>> pluralize(1, "clip"), pluralize(2, "class"), pluralize(1000, "batch", ",")
+        ('1 clip', '2 classes', '1,000 batches')
     """
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    ending = "" if number == 1 else "es" if noun.endswith(("s", "ch")) else "s"
+    return f"{number:{spec}} {noun}{ending}"
 
 
 def first_line(error: Exception) -> str:

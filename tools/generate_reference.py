@@ -1,4 +1,4 @@
-"""Write the reference pages of docs/ from docstrings and argument parsers; with --check, list the stale ones."""
+"""Write the reference pages of docs/ from docstrings, argument parsers and setup.cfg; with --check, list the stale ones."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
+from configparser import ConfigParser
 from importlib import import_module
 from pathlib import Path
 
 from karsl.cli import main as cli
+from karsl.cli.doctor import EXTRAS
 from karsl.datasets import transforms
 from karsl.registry import TRANSFORMS
 
@@ -63,6 +65,20 @@ COMMANDS_INTRO = """
 `karsl COMMAND --help` prints the same text. Every command also accepts `--debug`, which shows the traceback of an error
 instead of one line.
 """
+EXTRAS_INTRO = """
+# Extras
+
+`pip install 'karsl[mmengine,fast,viz]'` installs karsl with three extras. `[mmengine]` or `[onedl]` is needed for datasets
+and training, unless one of them is installed already, and never both. `karsl doctor` shows which extras are complete.
+karsl itself requires {}.
+
+| extra | enables | installs |
+| --- | --- | --- |
+"""
+ENGINES = {
+    "mmengine": "datasets, training and evaluation with MMEngine",
+    "onedl": "the same with the maintained fork of MMEngine, which has the same import name",
+}
 
 
 def sections(doc: str) -> dict[str, str]:
@@ -181,9 +197,29 @@ def commands_page() -> str:
     return "\n".join(parts) + "\n"
 
 
+def requirements(text: str) -> str:
+    """Return a list of requirements in setup.cfg as Markdown, without its comments and markers."""
+    lines = [line.partition(";")[0].strip() for line in text.splitlines() if line and not line.startswith("#")]
+    return ", ".join(f"`{line}`" for line in lines)
+
+
+def extras_page() -> str:
+    """Return the text of docs/reference-extras.md."""
+    setup = ConfigParser()
+    setup.read(DOCS.parent / "setup.cfg", encoding="utf-8")
+    rows = {**ENGINES, **{name: extra.enables for name, extra in EXTRAS.items()}}
+    table = [f"| `{name}` | {text} | {requirements(setup['options.extras_require'][name])} |" for name, text in rows.items()]
+    intro = EXTRAS_INTRO.format(requirements(setup["options"]["install_requires"]))
+    return MARK.format("setup.cfg and karsl/cli/doctor.py") + intro + "\n".join(table) + "\n"
+
+
 def pages() -> dict[Path, str]:
     """Return every generated page by path."""
-    return {DOCS / "reference-results-keys.md": results_page(), DOCS / "reference-commands.md": commands_page()}
+    return {
+        DOCS / "reference-results-keys.md": results_page(),
+        DOCS / "reference-commands.md": commands_page(),
+        DOCS / "reference-extras.md": extras_page(),
+    }
 
 
 def main() -> int:

@@ -26,11 +26,16 @@ PIPELINE: list[dict] = [
 
 
 class KarslCandidate(Candidate):
-    """Dataset of karsl with keypoint_collate in PyTorch's loader."""
+    """Dataset of karsl with keypoint_collate in PyTorch's loader.
+
+    Attributes:
+        threads: Threads of this process; None for those that the environment sets.
+    """
 
     role = "karsl"
     libraries: tuple[str, ...] = ("mmengine", "numba")
     extra = "fast"
+    threads: int | None = None
 
     @abstractmethod
     def open(self, folder: Path, pipeline: list[dict], *, seed: int) -> Any:
@@ -39,6 +44,8 @@ class KarslCandidate(Candidate):
     def loader(
         self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
     ) -> Iterable[torch.Tensor]:
+        if self.threads:
+            torch.set_num_threads(self.threads)
         dataset = self.open(folder, PIPELINE, seed=seed)
         loader = loader_over(dataset, seed=seed, batch_size=batch_size, num_workers=num_workers, start_method=start_method)
         return inputs_of(loader)

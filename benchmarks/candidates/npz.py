@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -25,4 +26,14 @@ class KarslNpz(KarslCandidate):
         return KArSLDataset(data_root=str(folder), pipeline=pipeline, seed=seed, index_cache=index_folder(folder))
 
 
+class KarslNpzThreads(KarslNpz):
+    """The same with one thread per core, which is the default of a process that does not limit its threads."""
+
+    name = "karsl-npz-threads"
+    store = KarslNpz.store
+    max_workers = 0
+    threads = os.cpu_count()
+
+
 CANDIDATE = KarslNpz()
+CANDIDATES = (CANDIDATE, KarslNpzThreads())

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from benchmarks.candidate import folder_bytes
 from benchmarks.candidates.base import KarslCandidate, index_folder
@@ -48,13 +45,7 @@ class KarslThreads(KarslPacked):
     name = "karsl-threads"
     store = KarslPacked.store
     max_workers = 0
-
-    def loader(
-        self, folder: Path, *, batch_size: int, num_workers: int, seed: int, start_method: str
-    ) -> Iterable[torch.Tensor]:
-        torch.set_num_threads(os.cpu_count() or 1)
-        options: dict = dict(num_workers=num_workers, seed=seed, start_method=start_method)
-        return super().loader(folder, batch_size=batch_size, **options)
+    threads = os.cpu_count()
 
 
 def dataset_cfg(folder: Path, pipeline: list[dict], *, seed: int) -> dict:

@@ -16,7 +16,7 @@ from karsl.audit.metadata import check_metadata
 from karsl.audit.misfiled import find_misfiled
 from karsl.audit.problems import join_problems
 from karsl.audit.report import AuditReport, sort_findings
-from karsl.errors import CorruptRecordError
+from karsl.errors import CorruptRecordError, pluralize
 from karsl.formats.karsl.copies import choose_copies
 from karsl.io.annotations import record_splits
 from karsl.io.file_index import Progress
@@ -94,7 +94,8 @@ def _read(source: ClipSource, record: dict) -> np.ndarray:
         raise CorruptRecordError(f"clip {record['clip_id']!r} has no frames; export it again")
     if len(clip) != record.get("num_frames", len(clip)):
         raise CorruptRecordError(
-            f"clip {record['clip_id']!r} has {len(clip)} frames, its record {record['num_frames']}; index it again"
+            f"clip {record['clip_id']!r} has {pluralize(len(clip), 'frame')}, its record "
+            f"{record['num_frames']}; index it again"
         )
     return clip
 

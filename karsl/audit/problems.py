@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from karsl.errors import pluralize
 from karsl.skeletons import get_skeleton, skeleton_names
 
 _KEYPOINTS = re.compile(r"has (\d+) keypoints, the skeleton (\d+)")
@@ -51,7 +52,10 @@ def _join(problems: list[str]) -> str:
     places = list(dict.fromkeys(problem.partition(": ")[0] for problem in problems))
     count = _KEYPOINTS.search(problems[0])
     if count:
-        text = f"{len(problems)} clips have {count[1]} keypoints, the skeleton {count[2]}; {_suggest(int(count[1]))}"
+        text = (
+            f"{pluralize(len(problems), 'clip')} with {count[1]} keypoints, the skeleton has "
+            f"{count[2]}; {_suggest(int(count[1]))}"
+        )
         return f"{text}: {_list(places)}"
     others = [place for place in places if place != problems[0].partition(": ")[0]]
     return f"{len(problems)} of this kind: {problems[0]}" + (f"; also {_list(others)}" if others else "")

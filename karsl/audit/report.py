@@ -84,7 +84,7 @@ class AuditReport:
         labels = {record.get("label", record.get("sign")) for record in self.records}
         yield (
             f"{pluralize(len(self.records), 'clip')} of {pluralize(len(labels), 'sign')}, skeleton {self.skeleton}, "
-            f"{frames.min()}-{frames.max()} frames, median {np.median(frames):g}"
+            f"{frames.min()}-{pluralize(frames.max(), 'frame')}, median {np.median(frames):g}"
         )
         for row in self.hand_shares():
             name = f"signer {row['signer']}" if row["signer"] is not None else "all clips"

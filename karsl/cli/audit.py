@@ -25,7 +25,6 @@ EPILOG = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = (
         "Read every clip of SOURCE once, and report copies, hands at the wrong arms, clips that are frozen, empty, in\n"
         "another unit, mirrored, misfiled and more, and what was not read. Nothing in SOURCE is changed. The exit status\n"

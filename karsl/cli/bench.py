@@ -65,7 +65,6 @@ class Measurement(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `karsl bench`."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument(
         "source", metavar="SOURCE", help="config, or a data root, pack or other folder with an annotation file"

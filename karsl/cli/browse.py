@@ -14,6 +14,7 @@ from karsl.cli.options import (
     add_data_options,
     add_layout,
     add_missing,
+    add_person,
     add_phase,
     add_source_skeleton,
     add_trust_pickle,
@@ -22,7 +23,7 @@ from karsl.cli.options import (
     missing_points,
     suggest_data_root,
 )
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, pluralize
 
 SUMMARY = "show raw and transformed clips as a page, contact sheets or animations, or serve them on this machine"
 
@@ -43,7 +44,6 @@ _DEFAULT_CLIPS, _PAGE_CLIPS = 12, 100
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add options, named as in MMEngine's browse_dataset if they have the same meaning."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument(
         "source", metavar="SOURCE", help="config, or a folder or file of clips: data root, pack, .npz, .npy, .pose, ..."
@@ -56,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_layout(data, "SOURCE")
     add_trust_pickle(data)
     add_missing(data)
+    add_person(data)
     add_data_options(parser)
     add_cfg_options(parser)
 
@@ -199,6 +200,7 @@ def _open_files(args: argparse.Namespace) -> Any:
         skeleton=args.source_skeleton,
         trusted=args.trust_pickle,
         missing=missing_points(args),
+        person=args.person,
         **layout_arguments(args),
     )
     for note in getattr(getattr(dataset, "source", None), "notes", ()):
@@ -218,6 +220,7 @@ def _build_dataset(args: argparse.Namespace) -> Any:
         ("--trust-pickle", args.trust_pickle),
         ("--nonfinite", args.nonfinite != "raise"),
         ("--missing", args.missing),
+        ("--person", args.person is not None),
         *((f"--{name}", value) for name, value in layout_arguments(args).items()),
     )
     invalid = [option for option, value in options if value]
@@ -267,7 +270,7 @@ def _serve(args: argparse.Namespace, dataset: Any, clip_filter: Any) -> int:
     with ClipServer(state, args.port) as server:
         previous = signal.signal(signal.SIGTERM, _interrupt)
         try:
-            print(f"{len(state)} clips at {server.url} (Ctrl-C stops)", flush=True)
+            print(f"{pluralize(len(state), 'clip')} at {server.url} (Ctrl-C stops)", flush=True)
             if not args.not_show and has_display():
                 webbrowser.open(server.url)
             server.serve_forever(poll_interval=0.2)

@@ -105,7 +105,7 @@ def _write_sheets(args: argparse.Namespace, dataset: Any, clips: Sequence[Any], 
             shown.append(({**stages[0][1], "pictures": ()}, clip.metainfo))
     if not shown:
         return []
-    title = f"{Path(args.source).name} · {len(shown)} of {len(dataset)} clips"
+    title = f"{Path(args.source).name} · {len(shown)} of {pluralize(len(dataset), 'clip')}"
     overview = args.output_dir / "overview.png"
     _save(overview_sheet([r for r, _ in shown], metainfo=[m for _, m in shown], title=title), overview)
     _report(f"{pluralize(len(written), 'sheet')} and overview.png in {args.output_dir}", [m for _, m in shown])

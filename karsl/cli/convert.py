@@ -15,6 +15,7 @@ from karsl.cli.options import (
     print_skipped,
     repair_hands,
 )
+from karsl.errors import pluralize
 
 SUMMARY = "convert clips from one format to another, matching keypoints by name"
 _DESCRIPTION = """\
@@ -35,7 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from karsl.plugins import load_plugins
 
     load_plugins()
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = _DESCRIPTION
     parser.epilog = f"{format_table()}\n\n{_EXAMPLES}"
     parser.add_argument("source", metavar="SRC", type=Path, help="file or folder to read")
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     )
     paths = [result.path] if result.path.is_file() else [p for p in result.path.rglob("*") if p.is_file()]
     size = sum(path.stat().st_size for path in paths)
-    print(f"{result.num_clips} clips, {size / 2**20:.1f} MiB in {result.path}")
+    print(f"{pluralize(result.num_clips, 'clip')}, {size / 2**20:.1f} MiB in {result.path}")
     print_skipped(args.source, result.problems)
     for line in result.losses:
         print(f"lost: {line}")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, pluralize
 
 SUMMARY = "make synthetic clips, train, test on an unseen signer and show the results"
 
@@ -109,7 +109,7 @@ def _report(out: Path, predictions: Path) -> None:
     clips, classes = content["predictions"], content["classes"]
     correct = sum(clip["pred_label"] == clip["gt_label"] for clip in clips)
     print(
-        f"\nThe demo is done. Of {len(clips)} clips of a signer not in the training data, {correct} "
+        f"\nThe demo is done. Of {pluralize(len(clips), 'clip')} of a signer not in the training data, {correct} "
         f"({correct / len(clips):.0%}) were recognized; guessing would get {1 / len(classes):.0%}.\n"
         f"  clips        {out / 'karsl_synthetic'}\n  checkpoints  {out / 'train'}\n  predictions  {predictions}\n"
         f"  sheets       {out / 'sheets'}\n  memory       {out / 'memory.json'}\n  full logs    {out / 'logs'}"

@@ -17,7 +17,6 @@ stored as metadata and applied by Recognizer.from_onnx and 'karsl predict OUT'."
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = _DESCRIPTION
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="checkpoint (.pth) of 'karsl train'")
     parser.add_argument("out", type=Path, metavar="OUT", help="file to write, .onnx")

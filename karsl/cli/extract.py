@@ -43,7 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.usage = "karsl extract SOURCE OUT [options] | karsl extract --fetch-models"
     parser.description = _DESCRIPTION
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
     parser.add_argument(
         "paths", type=Path, nargs="*", metavar="SOURCE OUT", help="video, folder or .csv list; folder to write"
@@ -188,7 +187,7 @@ def _show_progress(total: int) -> Iterator[Callable[[str, int], None]]:
         if extracted and done < total and now - last >= _LOG_INTERVAL_S:
             last = now
             minutes = (now - start) / extracted * (total - done) / 60
-            print(f"{done}/{total} clips, {description}, {minutes:.0f} min left", file=sys.stderr, flush=True)
+            print(f"{done}/{pluralize(total, 'clip')}, {description}, {minutes:.0f} min left", file=sys.stderr, flush=True)
 
     yield log
 
@@ -236,7 +235,8 @@ def _report(report: ExtractionReport, out: Path, work: Path) -> int:
     _print_listed("doubtful", {clip: "; ".join(clauses) for clip, clauses in report.doubts.items()}, path)
     missing = ", ".join(f"{side.replace('_', ' ')} {share:.0%}" for side, share in report.missing_hands.items())
     print(
-        f"{pluralize(report.clips, 'clip')}, {report.frames} frames in {out}{f'; frames without {missing}' * bool(missing)}"
+        f"{pluralize(report.clips, 'clip')}, {pluralize(report.frames, 'frame')} in "
+        f"{out}{f'; frames without {missing}' * bool(missing)}"
     )
     if work != out:
         shutil.copyfile(work / REPORT, path)

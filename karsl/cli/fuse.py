@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, pluralize
 
 SUMMARY = "combine score files of several models, such as joint, bone and motion streams"
 EPILOG = """examples:
@@ -17,7 +17,6 @@ EPILOG = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument("files", nargs="+", type=Path, metavar="SCORES", help="score files of the same clips, one per model")
     parser.add_argument("--weights", nargs="+", type=float, metavar="W", help="one weight per file (default: equal weights)")
@@ -60,7 +59,7 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("--weights and --search exclude each other; remove one")
     if args.search and len(args.search) != len(args.files):
         raise ConfigError(
-            f"--search has {len(args.search)} score files of validation clips for {len(args.files)} models; "
+            f"--search has {len(args.search)} score files of validation clips for {pluralize(len(args.files), 'model')}; "
             "give one per model"
         )
 

@@ -102,10 +102,11 @@ def _onnx(path: Path) -> list[tuple[str, str]]:
 def _describe_model(description: ModelDescription) -> list[tuple[str, str]]:
     """Return the lines on input and classes of a model."""
     steps = " > ".join(str(step["type"]) for step in description.pipeline)
+    length = f"; {pluralize(description.clip_len, 'frame')}" if description.clip_len else ""
     classes = description.metainfo.get("classes") or ()
     return [
         ("skeleton", _skeleton_text(description.skeleton)),
-        ("pipeline", f"{steps}{f'; {description.clip_len} frames' if description.clip_len else ''}"),
+        ("pipeline", f"{steps}{length}"),
         ("corpus", str(description.metainfo.get("dataset_name", "unknown"))),
         ("classes", f"{len(classes)}: {_listed(classes)}" if classes else "unnamed"),
         *([("Arabic", _listed(description.metainfo["classes_ar"]))] if description.metainfo.get("classes_ar") else []),
@@ -132,7 +133,7 @@ def _pack(path: Path) -> list[tuple[str, str]]:
     rounding = max((shard.rounding for shard in manifest.shards), default=0.0)
     return [
         ("pack", f"{path}, {pluralize(len(manifest.shards), 'shard')}, {size / 2**20:.1f} MiB"),
-        ("dtype", f"{manifest.dtype}, rounded by at most {rounding:.2g}; {removed} clips removed"),
+        ("dtype", f"{manifest.dtype}, rounded by at most {rounding:.2g}; {pluralize(removed, 'clip')} removed"),
     ]
 
 
@@ -159,7 +160,7 @@ def _clips(args: argparse.Namespace, path: Path) -> list[tuple[str, str]]:
     for key, name in (("signer", "signers"), ("split", "splits")):
         counts = Counter(str(record[key]) for record in records if record.get(key) is not None)
         if counts:
-            rows.append((name, _listed(f"{value} ({count} clips)" for value, count in sorted(counts.items()))))
+            rows.append((name, _listed(f"{value} ({pluralize(count, 'clip')})" for value, count in sorted(counts.items()))))
     if source.problems:
         rows.append(("unreadable", f"{pluralize(len(source.problems), 'clip')}, the first: {source.problems[0]}"))
     return rows

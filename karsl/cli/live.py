@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from karsl.cli.options import add_import, import_user_modules
 from karsl.cli.predict import add_model, load_recognizer
-from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError
+from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError, pluralize
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,6 @@ _RATE_FRAMES = 30  # over which the frame rate on the page is averaged
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = _DESCRIPTION
     add_model(parser)
     parser.add_argument(
@@ -133,7 +132,8 @@ class _Report:
         count, seconds = len(self.latencies), self._times[-1] - self._times[0]
         median, most = np.percentile(self.decision_latencies or self.latencies, (50, 95)) * 1e3
         print(
-            f"{count} frames, {count / seconds:.1f} frames/s; from a frame to its decision {median:.0f} ms (median), "
+            f"{pluralize(count, 'frame')}, {count / seconds:.1f} frames/s; from a frame to "
+            f"its decision {median:.0f} ms (median), "
             f"{most:.0f} ms (95 %)"
         )
 

@@ -34,7 +34,6 @@ SCORES = "scores.npz"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument("config", metavar="CONFIG", help="config file; the signers that it selects are replaced")
     parser.add_argument("--work-dir", metavar="DIR", help="folder for all folds (default: work_dirs/<config name>)")

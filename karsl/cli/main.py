@@ -28,6 +28,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+from karsl.cli.formatter import HelpFormatter
 from karsl.errors import DISK_FULL, SHARED_MEMORY_REMEDY, KarslError, TransformError, did_you_mean, first_line
 from karsl.version import __version__
 
@@ -36,7 +37,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = (
     *("extract", "prepare", "audit", "splits", "pack", "convert", "skeletons"),
     *("train", "test", "loso", "report", "fuse", "predict", "live", "export", "info"),
-    *("browse", "memory", "bench", "demo"),
+    *("browse", "memory", "bench", "demo", "doctor", "completion"),
 )
 """One module per command, in the order of `karsl --help`."""
 
@@ -65,10 +66,10 @@ UNREADABLE = ("CorruptRecordError", "FileNotFoundError")
 
 
 class Parser(argparse.ArgumentParser):
-    """`ArgumentParser` without abbreviations, with one-line errors, suggestions and exit status 2."""
+    """`ArgumentParser` without abbreviations, with `HelpFormatter`, one-line errors, suggestions and exit status 2."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"allow_abbrev": False, **kwargs})
+        super().__init__(**{"allow_abbrev": False, "formatter_class": HelpFormatter, **kwargs})
 
     @property
     def option_strings(self) -> list[str]:
@@ -112,6 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _escape_unprintable() -> None:
     """Print letters that the encoding of the terminal or pipe lacks as escapes, and do not fail on them."""
+    if sys.stdout is None:  # closed by the caller
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -134,7 +137,6 @@ def _top(words: list[str]) -> int:
         prog="karsl",
         usage="karsl [-h] [--version] COMMAND ...",
         description="A dataset toolkit for sign-language keypoints.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="commands:\n"
         + "\n".join(f"  {name:{width}}  {_module(name).SUMMARY}" for name in COMMANDS)
         + "\n\n'karsl COMMAND --help' lists the options of a command.",

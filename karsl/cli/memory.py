@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from karsl.cli.options import add_cfg_options, add_data_options, add_phase, import_user_modules
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, pluralize
 
 SUMMARY = "measure the memory of a loader's processes and whether they share the records"
 
@@ -148,7 +148,9 @@ def _title(args: argparse.Namespace, series: Any) -> str:
     source = args.config or args.data_root or "synthetic records"
     case = series.case
     ranks = f"{case.ranks} ranks with " if case.ranks > 1 else ""
-    return f"{source} · {series.num_records:,} records · {ranks}{case.num_workers} workers" + (" each" if ranks else "")
+    return f"{source} · {pluralize(series.num_records, 'record', ',')} · {ranks}{pluralize(case.num_workers, 'worker')}" + (
+        " each" if ranks else ""
+    )
 
 
 def plan_cases(args: argparse.Namespace, folder: str) -> tuple[Any, list]:

@@ -48,10 +48,11 @@ _MAX_WORKERS = 8
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.usage = (
-        "karsl pack SOURCE PACK [options] | karsl pack --verify PACK | karsl pack PACK --remove CLIP_ID [CLIP_ID ...]"
+        "karsl pack SOURCE PACK [options]\n"
+        "       karsl pack --verify PACK\n"
+        "       karsl pack PACK --remove CLIP_ID [CLIP_ID ...]"
     )
     parser.description = _DESCRIPTION
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument(
         "paths",
@@ -188,13 +189,13 @@ def _packer(args: argparse.Namespace, clips: int) -> Callable:
 def _report(done: PackResult, out: Path) -> None:
     manifest = done.manifest
     if done.reused_shards:
-        print(f"{done.reused_shards} shards were reused from an interrupted run")
+        print(f"{pluralize(done.reused_shards, 'shard')} reused from an interrupted run")
     if done.duplicates:
-        print(f"{done.duplicates} clips were already in the pack")
+        print(f"{pluralize(done.duplicates, 'clip')} already in the pack")
     size = sum(file.bytes for file in manifest.files().values())
-    print(f"{done.added} clips packed")
+    print(f"{pluralize(done.added, 'clip')} packed")
     shards = pluralize(len(manifest.shards), "shard")
-    print(f"{manifest.num_clips} clips, {size / 2**20:.0f} MiB of {manifest.dtype}, {shards} in {out}")
+    print(f"{pluralize(manifest.num_clips, 'clip')}, {size / 2**20:.0f} MiB of {manifest.dtype}, {shards} in {out}")
     rounding = max(shard.rounding for shard in manifest.shards)
     if rounding:
         print(f"largest rounding to {manifest.dtype}: {rounding:.2g}")
@@ -213,7 +214,7 @@ def _verify(pack: Path) -> int:
     if problems:
         raise DataErrors(str(pack), problems)
     shards = pluralize(len(manifest.shards), "shard")
-    print(f"all checksums match: {manifest.num_clips} clips, {shards}, {total / 2**20:.0f} MiB")
+    print(f"all checksums match: {pluralize(manifest.num_clips, 'clip')}, {shards}, {total / 2**20:.0f} MiB")
     return 0
 
 
@@ -222,8 +223,9 @@ def _remove(pack: Path, clip_ids: list[str]) -> int:
 
     manifest = remove_clips(pack, clip_ids)
     removed = sum(len(shard.removed) for shard in manifest.shards)
-    print(f"{len(clip_ids)} clips removed from {pack}, {manifest.num_clips} left")
-    print(f'{removed} removed clips still use disk space; "karsl pack {quote(str(pack))} NEW" writes a pack without them')
+    print(f"{pluralize(len(clip_ids), 'clip')} removed from {pack}, {manifest.num_clips} left")
+    kept = pluralize(removed, "removed clip")
+    print(f'disk space is still used by {kept}; "karsl pack {quote(str(pack))} NEW" writes a pack without them')
     return 0
 
 

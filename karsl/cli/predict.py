@@ -41,7 +41,6 @@ _EPILOG = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.description = _DESCRIPTION
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
     add_model(parser)
     parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE", help="file or folder of clips, of any format")

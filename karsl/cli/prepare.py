@@ -21,7 +21,7 @@ from karsl.cli.options import (
     missing_points,
     print_skipped,
 )
-from karsl.errors import ConfigError, DataErrors
+from karsl.errors import ConfigError, DataErrors, pluralize
 
 if TYPE_CHECKING:
     from karsl.audit.report import AuditReport
@@ -153,7 +153,7 @@ def _prepare_arrays(args: argparse.Namespace, folder: Path, out: Path) -> int:
     if report:
         _print_findings(report)
     lengths = [r["num_frames"] for r in records]
-    print(f"{len(records)} clips, {min(lengths)}-{max(lengths)} frames\nannotation file: {out}")
+    print(f"{pluralize(len(records), 'clip')}, {min(lengths)}-{pluralize(max(lengths), 'frame')}\nannotation file: {out}")
     name = out.relative_to(folder) if out.is_relative_to(folder) else out
     print(f"to use it: KeypointDataset(data_root={str(folder)!r}, ann_file={str(name)!r})")
     return 0
@@ -179,6 +179,6 @@ def _summarize(records: list[dict]) -> str:
     folders = Counter(f"{r['signer']}-{r['split']}" for r in records)
     counts = ", ".join(f"{name} {count}" for name, count in sorted(folders.items()))
     return (
-        f"{len(records)} clips of {len({r['sign'] for r in records})} signs ({counts}), "
-        f"{min(lengths)}-{max(lengths)} frames, mean {sum(lengths) / len(lengths):.0f}"
+        f"{pluralize(len(records), 'clip')} of {pluralize(len({r['sign'] for r in records}), 'sign')} ({counts}), "
+        f"{min(lengths)}-{pluralize(max(lengths), 'frame')}, mean {sum(lengths) / len(lengths):.0f}"
     )

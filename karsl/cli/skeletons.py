@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from karsl.cli.options import add_import, import_user_modules
+from karsl.errors import pluralize
 
 if TYPE_CHECKING:
     from karsl.skeletons import Skeleton
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 def _print_points(skeleton: Skeleton) -> None:
     from karsl.skeletons import mirror_name
 
-    print(f"{skeleton.name}: {skeleton.num_keypoints} points, {len(skeleton.bones)} bones")
+    print(f"{skeleton.name}: {skeleton.num_keypoints} points, {pluralize(len(skeleton.bones), 'bone')}")
     known = set(skeleton.names)
     index = 0
     for group, names in skeleton.parts:

@@ -38,7 +38,6 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     parser.add_argument("action", choices=("make", "show", "verify"), help="see above")
     parser.add_argument(
@@ -107,7 +106,7 @@ def _make(args: argparse.Namespace) -> int:
     source, out = open_source(args, args.paths[0]), args.paths[1]
     splits = make_splits(source.records, protocol)
     if out.suffix == ".json" and len(splits) > 1:
-        raise ConfigError(f"{out}: {protocol.name} makes {len(splits)} files, one per fold; name a folder")
+        raise ConfigError(f"{out}: {protocol.name} makes {pluralize(len(splits), 'file')}, one per fold; name a folder")
     files = [out if out.suffix == ".json" else out / f"{split.name}.json" for split in splits]
     if existing := [str(path) for path in files if path.exists()]:
         raise ConfigError(f"{existing[0]} exists, and a split is not changed; choose another folder, or remove it first")
@@ -164,7 +163,7 @@ def _check(args: argparse.Namespace, source: Any, splits: Sequence[Split]) -> No
         labels = {part: {r.get("label", r.get("sign")) for r in members} for part, members in records.items()}
         for part in labels.keys() - {"train"}:
             if unseen := labels[part] - labels.get("train", labels[part]):
-                print(f"  note: {len(unseen)} of {len(labels[part])} classes of {part} have no training clip")
+                print(f"  note: no training clip of {len(unseen)} of {pluralize(len(labels[part]), 'class')} of {part}")
 
 
 def _print_head(split: Split) -> None:

@@ -1,7 +1,7 @@
 """Datasets: records, pipelines of transforms, wrappers, samplers and batches."""
 
 from karsl.datasets import transforms
-from karsl.datasets.collate import device_collate, keypoint_collate, pad_collate
+from karsl.datasets.collate import device_collate, keypoint_collate
 from karsl.datasets.combine import (
     CacheDataset,
     ClassBalancedDataset,
@@ -54,7 +54,6 @@ __all__ = [
     "device_collate",
     "hash_split",
     "keypoint_collate",
-    "pad_collate",
     "transforms",
 ]
 

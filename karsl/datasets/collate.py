@@ -43,76 +43,58 @@ def device_collate(samples: Sequence[dict], mode: str = "frames") -> dict:
 
 @ROOT_FUNCTIONS.register_module()  # where MMEngine's Runner looks, whatever the default scope is
 @FUNCTIONS.register_module()
-def keypoint_collate(samples: Sequence[dict]) -> dict:
-    """Stack packed samples.
+def keypoint_collate(samples: Sequence[dict], *, pad: int = False) -> dict:
+    """Stack packed samples, if requested padded at the end to the longest one.
+
+    With `LengthBucketSampler`, which makes batches of similar lengths, little is padded. Added frames are zeros without a
+    keypoint, as if nothing had been detected in them, so that `STTransformer` neither attends to nor pools them.
 
     Args:
         samples: N outputs of PackKeypointInputs.
+        pad: True accepts clips of different lengths; a number also rounds the frames of the batch up to a multiple of it.
 
     Returns:
-        inputs (N, T, V, C), keypoint_mask (N, T, V), label int64 (N,), sample_idx int64 (N,); other keys as lists.
+        inputs (N, T, V, C), keypoint_mask (N, T, V), label int64 (N,), sample_idx int64 (N,); with `pad` also num_frames
+        int64 (N,), the lengths before padding; other keys as lists.
 
     Raises:
         ConfigError: If there are no samples, or they are not packed, or differ in shape or keys. The text names the
-            transform that would help.
+            transform that would help. Also if `pad` is negative.
 
     Example:
-        >>> one = {"inputs": torch.zeros(8, 5, 3), "label": 1}
-        >>> batch = keypoint_collate([one, one])
-        >>> tuple(batch["inputs"].shape), batch["label"]
-        ((2, 8, 5, 3), tensor([1, 1]))
-    """
-    samples = _gather(samples)
-    collate = getattr(samples, "collate", None)  # a LazyBatch
-    batch = None if collate is None else collate()
-    if batch is not None:
-        return batch
-    _check_samples(samples)
-    batch = {}
-    for key in samples[0]:
-        values = [s[key] for s in samples]
-        batch[key] = default_collate(values) if isinstance(values[0], (torch.Tensor, int, float)) else values
-    return batch
-
-
-@ROOT_FUNCTIONS.register_module()
-@FUNCTIONS.register_module()
-def pad_collate(samples: Sequence[dict], multiple: int = 1) -> dict:
-    """Stack packed samples of different lengths, padded at the end to the longest one.
-
-    Use it with `LengthBucketSampler`, which makes batches of similar lengths. Added frames are zeros without a keypoint, as
-    if nothing had been detected in them, so that `STTransformer` neither attends to nor pools them.
-
-    Args:
-        samples: N outputs of PackKeypointInputs.
-        multiple: The number of frames is rounded up to a multiple of this.
-
-    Returns:
-        The batch of `keypoint_collate`, and num_frames int64 (N,), the lengths before padding.
-
-    Raises:
-        ConfigError: As `keypoint_collate`, or if `multiple` is less than 1.
-
-    Example:
-        >>> make = lambda length: {"inputs": torch.ones(length, 5, 3), "keypoint_mask": torch.ones(length, 5) > 0}
-        >>> batch = pad_collate([make(2), make(3)])
+        >>> make = lambda frames: {"inputs": torch.ones(frames, 5, 3), "keypoint_mask": torch.ones(frames, 5) > 0}
+        >>> tuple(keypoint_collate([make(3), make(3)])["inputs"].shape)
+        (2, 3, 5, 3)
+        >>> batch = keypoint_collate([make(2), make(3)], pad=True)
         >>> tuple(batch["inputs"].shape), batch["num_frames"], batch["keypoint_mask"][0].sum(dim=1)
         ((2, 3, 5, 3), tensor([2, 3]), tensor([5, 5, 0]))
     """
-    check_int("pad_collate", low=1, multiple=multiple)
-    samples = list(_gather(samples))
-    _check_packed(samples)
+    if pad:
+        check_int("keypoint_collate", pad=pad)
+    samples = _gather(samples)
+    collate = getattr(samples, "collate_padded" if pad else "collate", None)  # a LazyBatch
+    batch = None if collate is None else collate(pad) if pad else collate()
+    if batch is not None:
+        return batch
+    samples = list(samples)
+    _check_samples(samples, pad=pad)
     lengths = [len(sample["inputs"]) for sample in samples]
-    longest = -(-max(lengths) // multiple) * multiple
-    padded = [
-        {**sample, **{key: _pad(sample[key], longest) for key in ("inputs", "keypoint_mask") if key in sample}}
-        for sample in samples
-    ]
-    return {**keypoint_collate(padded), "num_frames": torch.tensor(lengths)}
+    batch = {"num_frames": torch.tensor(lengths)} if pad else {}
+    for key in samples[0]:
+        values = [s[key] for s in samples]
+        if pad and key in ("inputs", "keypoint_mask"):
+            batch[key] = _pad(values, -(-max(lengths) // pad) * pad)
+        else:
+            batch[key] = default_collate(values) if isinstance(values[0], (torch.Tensor, int, float)) else values
+    return batch
 
 
-def _pad(values: torch.Tensor, length: int) -> torch.Tensor:
-    return torch.cat([values, values.new_zeros(length - len(values), *values.shape[1:])])
+def _pad(clips: Sequence[torch.Tensor], frames: int) -> torch.Tensor:
+    """Return clips (T, ...) as one tensor (N, frames, ...), zeros after their ends."""
+    out = clips[0].new_zeros(len(clips), frames, *clips[0].shape[1:])
+    for padded, clip in zip(out, clips, strict=True):
+        padded[: len(clip)] = clip
+    return out
 
 
 def _check_packed(samples: Sequence[Any]) -> None:
@@ -126,15 +108,18 @@ def _check_packed(samples: Sequence[Any]) -> None:
             )
 
 
-def _check_samples(samples: Sequence[Any]) -> None:
+def _check_samples(samples: Sequence[Any], *, pad: int) -> None:
     _check_packed(samples)
     shapes = sorted({tuple(s["inputs"].shape) for s in samples})
-    if len(shapes) > 1:
-        raise ConfigError(
-            f"clips of different shapes in one batch: {shapes[0]} and {shapes[-1]}; "
+    if len({shape[1:] for shape in shapes}) > 1:
+        remedy = "give all clips the same keypoints with SelectKeypoints, and PackKeypointInputs the same arguments"
+    else:
+        remedy = (
             "end the temporal part of the pipeline with TSNSampleFrames, UniformSampleFrames or PadTo, or pad each batch "
-            "with collate_fn=pad_collate"
+            "with collate_fn=dict(type='keypoint_collate', pad=True)"
         )
+    if len({shape[1:] if pad else shape for shape in shapes}) > 1:
+        raise ConfigError(f"clips of different shapes in one batch: {shapes[0]} and {shapes[-1]}; {remedy}")
     differing = sorted(set().union(*samples).difference(set(samples[0]).intersection(*samples)))
     if differing:
         raise ConfigError(f"only some samples of a batch have {differing}; all clips need the same keys to be stacked")

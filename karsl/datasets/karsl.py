@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from karsl.datasets.index.cache import private_dir
 from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.datasets.records import FILTERS, Filter, filter_records, parse_records, unmatched_values
-from karsl.errors import AnnotationError, ConfigError
+from karsl.errors import AnnotationError, ConfigError, pluralize
 from karsl.formats.karsl.layout import signs_of_subset
 from karsl.formats.karsl.scan import scan_npz_folders
 from karsl.io import class_metainfo, find_label_table, read_label_table
@@ -145,7 +145,10 @@ class KArSLDataset(KeypointDataset):
             if names is None or (key in self._metainfo_keys and len(names) == len(selected)):
                 continue
             if len(names) != len(signs):
-                raise ConfigError(f"metainfo {key!r} has {len(names)} names for {len(selected)} signs; give one per sign")
+                raise ConfigError(
+                    f"metainfo {key!r} has {pluralize(len(names), 'name')} for "
+                    f"{pluralize(len(selected), 'sign')}; give one per sign"
+                )
             self._metainfo[key] = tuple(names[i] for i in selected)
         self._metainfo["signs"] = tuple(signs[i] for i in selected)
 

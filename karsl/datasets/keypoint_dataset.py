@@ -369,7 +369,7 @@ class KeypointDataset(BaseDataset):
         try:
             record = self.index[idx] if self.serialize_data else copy.deepcopy(self.data_list[idx])
         except IndexError:
-            raise IndexError(f"index {idx} is out of range for a dataset of {len(self)} records") from None
+            raise IndexError(f"index {idx} is out of range for a dataset of {pluralize(len(self), 'record')}") from None
         index = idx if type(idx) is int else operator.index(idx)
         record["sample_idx"] = index if index >= 0 else index + len(self)
         return record
@@ -390,7 +390,7 @@ class KeypointDataset(BaseDataset):
         if not self._fully_initialized:
             return f"{source}: not initialized"
         classes = self._metainfo.get("classes")
-        counts = [pluralize(len(self), "clip"), *([f"{len(classes)} classes"] if classes else [])]
+        counts = [pluralize(len(self), "clip"), *([pluralize(len(classes), "class")] if classes else [])]
         return f"{source}: {', '.join([*counts, *([self.skeleton.name] if self.skeleton else [])])}"
 
     @force_full_init

@@ -8,6 +8,7 @@ import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,8 @@ class Pipeline(Compose):
                 if isinstance(step, KeypointTransform) or sample_key is None:
                     results = step(results)
                 else:
-                    with _seeded_globals(splitmix64(int(sample_key) ^ hash_name(f"step {position}"))):
+                    with nullcontext() if _preserved else _restored_globals():
+                        _seed_globals(splitmix64(int(sample_key) ^ _step_hash(position)))
                         results = step(results)
             except Exception as error:
                 text = f"{step_name(step)} failed on {_clip_name(initial)}: {_describe_error(error, results)}"
@@ -179,13 +181,15 @@ def _snapshot(results: Any) -> Any:
 _preserved = False  # True while someone else restores the states
 
 
-@contextmanager
-def _seeded_globals(seed: int) -> Iterator[None]:
-    with nullcontext() if _preserved else _restored_globals():
-        random.seed(seed)
-        np.random.seed(seed & 0xFFFFFFFF)
-        torch.random.default_generator.manual_seed(seed >> 1)
-        yield
+def _seed_globals(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed & 0xFFFFFFFF)
+    torch.random.default_generator.manual_seed(seed >> 1)
+
+
+@lru_cache(maxsize=64)
+def _step_hash(position: int) -> int:
+    return hash_name(f"step {position}")
 
 
 @contextmanager

@@ -230,7 +230,8 @@ def _k_fold(corpus: _Corpus, protocol: Protocol) -> Iterator[tuple[str, Parts]]:
     clips = corpus.clips(protocol.train)
     groups = {clip: [clip] for clip in clips} if protocol.by == CLIP else corpus.groups(clips, protocol.by)
     if len(groups) < protocol.folds:
-        raise ConfigError(f"{protocol.folds} folds of {pluralize(len(groups), protocol.by)}; lower folds to {len(groups)}")
+        wanted = pluralize(protocol.folds, "fold")
+        raise ConfigError(f"{wanted} of {pluralize(len(groups), protocol.by)}; lower folds to {len(groups)}")
     folds: list[list[str]] = [[] for _ in range(protocol.folds)]
     if protocol.by == CLIP:  # one clip of a class per fold in turn
         ordered = [clip for members in corpus.by_label(clips).values() for clip in _shuffled(members, protocol.seed)]

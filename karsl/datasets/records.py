@@ -99,7 +99,7 @@ def _read_lines(key: str, text: str) -> str | list[str]:
     except (TypeError, ValueError, KeyError, OSError):
         print_log(f"{text} is not a meta file, simply parsed as meta information", logger="current", level=logging.WARNING)
         return text
-    print_log(f"metainfo {key!r} is read from the file {text!r}: {len(lines)} lines", logger="current")
+    print_log(f"metainfo {key!r} is read from the file {text!r}: {pluralize(len(lines), 'line')}", logger="current")
     return lines
 
 
@@ -315,7 +315,7 @@ def _read_parts(value: tuple[str, str | Sequence[str]]) -> set[str]:
     path, parts = value
     if not isinstance(path, (str, Path)):
         raise ConfigError(f"filter_cfg: split_file={path!r}; expected a path")
-    return read_split(path).clips_of(_as_set(parts))
+    return read_split(path).clips_of(sorted(_as_set(parts), key=str))
 
 
 class _Exclude(Filter):
@@ -411,7 +411,7 @@ def filter_records(records: Sequence[dict], filter_cfg: Mapping | None, *, sourc
 def _available(records: Sequence[Mapping], key: str) -> str:
     field = FILTERS[key].field
     if key == "min_frames":
-        return f"the longest has {max(r.get(field, 0) for r in records)} frames"
+        return f"the longest has {pluralize(max(r.get(field, 0) for r in records), 'frame')}"
     found = sorted({str(value) for r in records for value in _values_of(r, field)})
     return f"it has {field} {_listed(found)}"
 

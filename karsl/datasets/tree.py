@@ -13,7 +13,7 @@ import numpy as np
 import torch.utils.data as torch_data
 
 from karsl.datasets.state import EpochState
-from karsl.errors import type_name
+from karsl.errors import pluralize, type_name
 from karsl.io.readahead import FileRanges
 
 
@@ -287,7 +287,7 @@ def _format_lines(dataset: Any) -> Iterator[str]:
     describe = getattr(dataset, "_describe", None)
     arguments = describe() if callable(describe) else source_name(dataset)
     ready = getattr(dataset, "_fully_initialized", True)
-    yield f"{type_name(dataset)}({arguments}): {f'{len(dataset):,} clips' if ready else 'not initialized'}"
+    yield f"{type_name(dataset)}({arguments}): {pluralize(len(dataset), 'clip', ',') if ready else 'not initialized'}"
     children = child_datasets(dataset)
     for number, child in enumerate(children):
         is_last = number == len(children) - 1

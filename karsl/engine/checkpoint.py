@@ -17,7 +17,7 @@ from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 from torch import nn
 
 from karsl.datasets.tree import walk_datasets
-from karsl.errors import ConfigError, DatasetNotFoundError, KarslError, first_line
+from karsl.errors import ConfigError, DatasetNotFoundError, KarslError, first_line, pluralize
 from karsl.io.hashing import file_xxh3
 from karsl.registry import HOOKS
 from karsl.skeletons import describe_skeleton
@@ -276,7 +276,7 @@ def _difference(stored: Mapping[str, Any], tested: Mapping[str, Any], key: str) 
     if known is None or found is None or list(known) == list(found):
         return ""
     if len(known) != len(found):
-        return f"{len(known)} classes, the test dataset {len(found)}"
+        return f"{pluralize(len(known), 'class')}, the test dataset {len(found)}"
     label = next(i for i, (a, b) in enumerate(zip(known, found, strict=True)) if a != b)
     noun = "sign " if key == "signs" else ""
     return f"label {label} as {noun}{known[label]!r}, the test dataset as {noun}{found[label]!r}"

@@ -114,7 +114,7 @@ class ResumeHook(Hook):
         self._state = None  # later epochs start at their first sample
         if state is not None and runner.iter > 0:
             order.load_state_dict(state or _estimate_state(runner, order, seed))
-            text = f"data: resuming epoch {order.epoch} after {order.consumed} of {order.total} clips"
+            text = f"data: resuming epoch {order.epoch} after {order.consumed} of {pluralize(order.total, 'clip')}"
             estimated = "" if state else "; estimated from the iteration, since the checkpoint has no position in the data"
             print_log(text + estimated, logger="current")
         if isinstance(loop, IterBasedTrainLoop):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import subprocess
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -26,6 +27,7 @@ from karsl.errors import ConfigError
 from karsl.registry import OPTIM_WRAPPERS
 
 _REQUIRED_HOOKS = (DatasetSummaryHook, EpochHook, ResumeHook, SafeCheckpointHook, StopWorkersHook)
+_MAX_CONSOLE_LINES = 8  # of a message; MMEngine logs environment, config and hooks at each start, some 300 lines
 # Environment variables of rank, world size and local rank per launcher.
 _VARIABLES = {
     "pytorch": ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
@@ -40,7 +42,7 @@ def build_runner(cfg: Config, *, metainfo: Mapping[str, Any] | None = None) -> R
     Checks the config, adds `DatasetSummaryHook`, `EpochHook`, `ResumeHook`, `SafeCheckpointHook` and `StopWorkersHook`
     unless present, replaces MMEngine's plain Visualizer, which needs matplotlib, by `LogVisualizer`, and replaces the
     `'auto'` arguments of the model, see `infer_model_args`. The checkpoint of `load_from` is opened first, so that a bad
-    file fails before anything is built.
+    file fails before anything is built. Environment, config and hooks are logged to the file only.
 
     Args:
         cfg: A complete config, from `load_config` or built by hand; hooks, collate functions and visualizer are set in
@@ -86,6 +88,7 @@ def _runner_class(metainfo: Mapping[str, Any] | None) -> type[Runner]:
 
         def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
             logger = super().build_logger(*args, **kwargs)
+            _shorten_console(logger)
             if isinstance(self.cfg.get("model"), Mapping):
                 for name, dataset in infer_model_args(self.cfg, metainfo).items():
                     # `build_dataloader` copies its config, but not a function in it
@@ -98,6 +101,21 @@ def _runner_class(metainfo: Mapping[str, Any] | None) -> type[Runner]:
             return super().build_model(model)
 
     return AutoRunner
+
+
+def _shorten_console(logger: MMLogger) -> None:
+    """Leave long messages, such as the config, to the log file, if there is one."""
+    files = [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
+    if not files:
+        return
+    for handler in logger.handlers:
+        if handler not in files:
+            handler.addFilter(_is_for_console)
+    logger.info("environment, config and hooks are in %s", files[0].baseFilename)
+
+
+def _is_for_console(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO or record.getMessage().count("\n") < _MAX_CONSOLE_LINES
 
 
 def add_hooks(cfg: Config) -> None:

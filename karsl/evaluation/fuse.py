@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, pluralize
 from karsl.evaluation.metrics import rank_of_true_class
 from karsl.evaluation.scores import Scores, match_clips
 
@@ -73,7 +73,7 @@ def search_weights(files: Sequence[Scores], tested: Scores | None = None) -> tup
                 "too; weights that are chosen on the tested clips make the result too good, use validation clips"
             )
     if _LEVELS ** len(files) > _MAX_COMBINATIONS:
-        raise ConfigError(f"weights of {len(files)} files cannot be searched, at most 6 can; give --weights")
+        raise ConfigError(f"weights of {pluralize(len(files), 'file')} cannot be searched, at most 6 can; give --weights")
     best, found = (-1.0, -np.inf), [1] * len(files)
     for weights in _ratios(len(files)):
         mean = sum(w * file.scores.astype(np.float64) for w, file in zip(weights, matched, strict=True)) / sum(weights)

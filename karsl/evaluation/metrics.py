@@ -13,6 +13,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from karsl.errors import pluralize
 from karsl.io.atomic import atomic_path
 from karsl.registry import METRICS
 
@@ -61,7 +62,7 @@ def labels_and_scores(data_samples: Sequence[dict], *, owner: str) -> tuple[np.n
     labels = np.array(given, dtype=np.int64)
     if labels.min() < 0 or labels.max() >= scores.shape[1]:
         raise ValueError(
-            f"{owner}: labels {labels.min()}..{labels.max()} do not fit {scores.shape[1]} scores; "
+            f"{owner}: labels {labels.min()}..{labels.max()} do not fit {pluralize(scores.shape[1], 'score')}; "
             "was the model trained on another set of signs?"
         )
     return labels, scores
@@ -124,7 +125,7 @@ class AccuracyMetric(BaseMetric):
         labels, ranks, num_classes = np.array(results).T
         not_finite = int((ranks >= num_classes).sum())
         if not_finite:
-            _warn(f"{not_finite} of {len(ranks)} clips have scores that are not finite; they count as wrong")
+            _warn(f"scores of {not_finite} of {pluralize(len(ranks), 'clip')} are not finite; they count as wrong")
         counts = np.bincount(labels)
         hits = np.bincount(labels, weights=ranks == 0)
         present = counts > 0
@@ -139,13 +140,13 @@ class AccuracyMetric(BaseMetric):
         trivial = [f"top{k}" for k in self.topk if k >= max(num_classes, 2)]
         if trivial and not self._has_warned:
             self._has_warned = True
-            _warn(f"with {num_classes} classes {' and '.join(trivial)} would be 1 for every model; left out")
+            _warn(f"with {pluralize(num_classes, 'class')} {' and '.join(trivial)} would be 1 for every model; left out")
 
     def _warn_of_absent_classes(self, num_present: int) -> None:
         classes = (self.dataset_meta or {}).get("classes", ())
         if num_present < len(classes):
             absent = len(classes) - num_present
-            _warn(f"{absent} of {len(classes)} classes have no clip in the evaluated set and are left out of mean1")
+            _warn(f"no clip of {absent} of {pluralize(len(classes), 'class')} in the evaluated set; mean1 leaves them out")
 
 
 def _warn(text: str) -> None:

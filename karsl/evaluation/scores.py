@@ -99,7 +99,7 @@ def read_scores(path: str | Path) -> Scores:
             arrays = {name: archive[name] for name in archive.files}
     except ConfigError:
         raise
-    except BROKEN_ARCHIVE as error:
+    except BROKEN_ARCHIVE as error:  # of numpy and zlib
         raise ConfigError(f"score file '{path}' cannot be read ({first_line(error)}); is it complete?") from error
     return _parse(arrays, path)
 
@@ -136,7 +136,7 @@ def _check_values(scores: Scores) -> None:
     if len(outside):
         raise ConfigError(
             f"score file '{scores.path}': label {scores.label[outside[0]]} of clip '{scores.clip_id[outside[0]]}' is "
-            f"outside the {num_classes} classes; write it again with 'karsl test --dump'"
+            f"outside the {pluralize(num_classes, 'class')}; write it again with 'karsl test --dump'"
         )
     bad = np.flatnonzero(~np.isfinite(scores.scores).all(axis=1))
     if len(bad):

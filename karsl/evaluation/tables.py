@@ -13,6 +13,7 @@ from rich.console import Group
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
+from karsl.errors import pluralize
 from karsl.evaluation.report import class_title
 from karsl.io.atomic import atomic_path
 
@@ -54,7 +55,7 @@ def report_tables(report: Mapping[str, Any]) -> Iterator[Table]:
     if report["calibration"]:
         values.append(("ECE", report["calibration"]["ece"], None, None))
     resamples = report["bootstrap"]["resamples"]
-    title = f"{report['file']}: {report['clips']} clips, 95 % intervals of {resamples} resamples"
+    title = f"{report['file']}: {pluralize(report['clips'], 'clip')}, 95 % intervals of {pluralize(resamples, 'resample')}"
     yield _table("metrics", title, ("metric", "value", "low", "high"), values)
     for key, title in (("signers", "signer"), ("categories", "category")):
         if report[key]:

@@ -190,7 +190,7 @@ class ClipFinder:
                 continue
             if count != len(names):
                 self.problems.append(
-                    f"{folder}: {count} frames, of which {len(names)} have the shape of a frame; export it again"
+                    f"{folder}: {pluralize(count, 'frame')}, {len(names)} with the shape of a frame; export it again"
                 )
                 continue
             self.arrays.append(ClipArray(folder, None, None, count))
@@ -202,7 +202,9 @@ class ClipFinder:
         if self._skipped:
             notes.append(f"{pluralize(len(self._skipped), 'array')} that are no clips are not read, e.g. {self._skipped[0]}")
         if self._persons > 1:
-            notes.append(f"clips have up to {self._persons} persons, person {self.layout.person} is read (person=)")
+            notes.append(
+                f"clips have up to {pluralize(self._persons, 'person')}, person {self.layout.person} is read (person=)"
+            )
         return notes
 
     def _add_member(self, file: IndexedFile, member: Member, keys: tuple, groups: dict[str, str]) -> None:
@@ -252,10 +254,13 @@ class ClipFinder:
         if is_stack:  # clips padded to one length
             if len(lengths) != shape[0] or lengths.max() > self.layout.num_frames(shape[1:]):
                 raise CorruptRecordError(
-                    f"{name}: {len(lengths)} lengths of up to {lengths.max()} frames for a stack {shape}; export them again"
+                    f"{name}: {pluralize(len(lengths), 'length')} of up to "
+                    f"{pluralize(lengths.max(), 'frame')} for a stack {shape}; export them again"
                 )
         elif offsets[-1] != shape[0] or self.layout.axes[0] != "T":
-            raise CorruptRecordError(f"{name}: lengths with a sum of {offsets[-1]} for {shape[0]} frames; export them again")
+            raise CorruptRecordError(
+                f"{name}: lengths with a sum of {offsets[-1]} for {pluralize(shape[0], 'frame')}; export them again"
+            )
         return lengths
 
     def _position(

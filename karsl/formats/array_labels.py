@@ -190,7 +190,10 @@ def _apply_file(path: Path, arrays: Sequence[ClipArray]) -> str:
     if rows and all(set(row) == {"label"} for row in rows):  # a list of labels
         count = sum(map(len, arrays))
         if len(rows) != count:
-            raise AnnotationError(f"{path}: {len(rows)} labels for {count} clips; add the missing ones, or a column 'file'")
+            raise AnnotationError(
+                f"{path}: {pluralize(len(rows), 'label')} for {pluralize(count, 'clip')}; "
+                "add the missing ones, or a column 'file'"
+            )
         values = iter([row["label"] for row in rows])
         for array in arrays:
             array.labels = [next(values) for _ in range(len(array))]
@@ -259,7 +262,7 @@ def _apply_rows(path: Path, rows: list[dict], arrays: Sequence[ClipArray]) -> No
     if missing:
         raise AnnotationError(
             f"{path}: no row for the clips of {pluralize(len(missing), 'file')}, e.g. {missing[0]!r} "
-            f"({len(by_name) - len(used)} rows name no clip); add them, or move the files away"
+            f"({pluralize(len(by_name) - len(used), 'row')} without a clip); add them, or move the files away"
         )
 
 

@@ -105,7 +105,7 @@ def scan_arrays(
                 "the clips have no labels: there is no folder per class, label table or y.npy; pass --labels (labels=)"
             )
         elif labels is None and source:
-            notes.append(f"the {len(found['classes'])} classes are from {source}")
+            notes.append(f"{pluralize(len(found['classes']), 'class')} from {source}")
     return ArrayScan(ArrayRecords(arrays), metainfo, tuple(notes), tuple(problems), chosen)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataErrors, SkeletonError, did_you_mean
+from karsl.errors import AnnotationError, ConfigError, CorruptRecordError, DataErrors, SkeletonError, did_you_mean, pluralize
 from karsl.io.annotations import check_class_count
 from karsl.io.clip import to_float16
 from karsl.io.file_index import Progress
@@ -256,7 +256,9 @@ class LossReport:
 
     def lines(self, num_clips: int) -> tuple[str, ...]:
         """Return one line per kind, in order of first occurrence."""
-        return tuple(f"{kind}: {text} ({count} of {num_clips} clips)" for (kind, text), count in self._counts.items())
+        return tuple(
+            f"{kind}: {text} ({count} of {pluralize(num_clips, 'clip')})" for (kind, text), count in self._counts.items()
+        )
 
     def check(self, clip: np.ndarray, clip_id: str, supports: frozenset[str]) -> None:
         """Count what a format loses of a clip, and set points to missing that will be read back as missing.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import DISK_FULL, ConfigError, DataErrors, DatasetNotFoundError, SkeletonError
+from karsl.errors import DISK_FULL, ConfigError, DataErrors, DatasetNotFoundError, SkeletonError, pluralize
 from karsl.formats.base import FORMATS, ConversionJob, Format, LossReport, detect_format, get_format, writable_formats
 from karsl.formats.safe_pickle import Trusted
 from karsl.io.array_layout import ArrayLayout
@@ -188,7 +188,9 @@ def _check_records(source: ClipSource, skipped: Sequence[str]) -> None:
         if record["clip_id"] in clip_ids:
             problems.append(f"two clips are named {record['clip_id']!r}; rename one")
         if not (isinstance(record["label"], (int, np.integer)) and 0 <= record["label"] < count):
-            problems.append(f"clip {record['clip_id']!r} has label {record['label']!r}, but the source has {count} classes")
+            problems.append(
+                f"clip {record['clip_id']!r} has label {record['label']!r}, but the source has {pluralize(count, 'class')}"
+            )
         clip_ids.add(record["clip_id"])
     if problems:
         unlabeled = all(record.get("label") is None for record in source.records)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import AnnotationError, CorruptRecordError, DataErrors, DatasetNotFoundError
+from karsl.errors import AnnotationError, CorruptRecordError, DataErrors, DatasetNotFoundError, pluralize
 from karsl.formats.base import register_format
 from karsl.formats.folders import Listing, class_name, collect_errors, number_classes, records_of_folders
 from karsl.formats.persons import NOTE, select_person
@@ -135,7 +135,7 @@ def _join(points: np.ndarray, scores: Any, path: Path) -> np.ndarray:
         raise CorruptRecordError(f"{path}: keypoints of shape {points.shape}; expected points of x, y and perhaps z")
     weights = (points != 0).any(-1) if scores is None else _numbers(scores, path).reshape(-1)
     if len(weights) != len(points):
-        raise CorruptRecordError(f"{path}: {len(weights)} scores of {len(points)} points; export it again")
+        raise CorruptRecordError(f"{path}: {pluralize(len(weights), 'score')} of {len(points)} points; export it again")
     return np.concatenate([points, weights[:, None].astype(np.float32)], axis=1)
 
 
@@ -281,7 +281,7 @@ def _open_files(
             records.append({**record, "num_frames": len(frames)})
     if skeleton is None:
         raise DataErrors(str(path), problems or ["no clip has a person; is the format right?"])
-    seen = [f"{several} clips have several persons; {NOTE}"] if several else []
+    seen = [f"several persons in {pluralize(several, 'clip')}; {NOTE}"] if several else []
     metainfo = {**clips.metainfo, "skeleton": describe_skeleton(skeleton)}
     reader = partial(_read_file_clip, root, read, skeleton.num_keypoints, missing, person)
     return FunctionSource(metainfo, skeleton, records, reader, (*clips.notes, *notes, *seen), problems=tuple(problems))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from karsl.errors import ConfigError, CorruptRecordError, DataErrors, DatasetNotFoundError, KarslError
+from karsl.errors import ConfigError, CorruptRecordError, DataErrors, DatasetNotFoundError, KarslError, pluralize
 from karsl.formats.arrays import open_arrays
 from karsl.formats.base import ConversionJob, register_format
 from karsl.formats.folders import SIDECAR, NpzFolderWriter, UniqueNames, class_folders, read_sidecar
@@ -208,7 +208,8 @@ def write_block(out: Path, job: ConversionJob) -> None:
     lengths = sorted({r["num_frames"] for r in job.source.records})
     if len(lengths) > 1:
         raise ConfigError(
-            f"clips of {lengths[0]} to {lengths[-1]} frames do not fit one array (clips, frames, {HOLISTIC.num_columns}); "
+            f"clips of {lengths[0]} to {pluralize(lengths[-1], 'frame')} do not fit one array "
+            f"(clips, frames, {HOLISTIC.num_columns}); "
             "use --to holistic, one array per clip"
         )
     records: list[dict] = []
@@ -261,5 +262,7 @@ def open_block(path: Path, **options: Any) -> ClipSource:
         raise DataErrors(str(path), problems)
     count = arrays[0].shape[0]
     if len(source.records) != count:
-        raise CorruptRecordError(f"{path} has {count} clips, but {SIDECAR} lists {len(source.records)}; convert them again")
+        raise CorruptRecordError(
+            f"{path} has {pluralize(count, 'clip')}, but {SIDECAR} lists {len(source.records)}; convert them again"
+        )
     return source

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import AnnotationError, CorruptRecordError
+from karsl.errors import AnnotationError, CorruptRecordError, pluralize
 from karsl.formats.base import ConversionJob, class_list, register_format
 from karsl.formats.folders import SIDECAR, Listing, collect_errors, read_sidecar, safe_name
 from karsl.formats.parquet import WRITE_OPTIONS, open_parquet_file, read_columns, require_pyarrow
@@ -174,5 +174,5 @@ def _count_frames(path: Path) -> int:
     """Return the number of frames of a clip, from the number of rows in its footer."""
     rows = open_parquet_file(path).metadata.num_rows
     if not rows or rows % _POINTS:
-        raise CorruptRecordError(f"{path}: {rows} rows; a frame has {_POINTS}")
+        raise CorruptRecordError(f"{path}: {pluralize(rows, 'row')}; a frame has {_POINTS}")
     return rows // _POINTS

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import AnnotationError, CorruptRecordError
+from karsl.errors import AnnotationError, CorruptRecordError, pluralize
 from karsl.formats.base import SUPPORTS_ALL, ConversionJob, class_list, file_with_suffix, register_format, resolve_skeleton
 from karsl.formats.persons import NOTE, select_person
 from karsl.formats.safe_pickle import Trusted, load_safe_pickle
@@ -156,7 +156,7 @@ def open_pyskl(
 def _notes(clips: list[dict]) -> Iterator[str]:
     several = sum(len(clip["keypoint"]) > 1 for clip in clips)
     if several:
-        yield f"{several} clips have several persons; {NOTE}"
+        yield f"several persons in {pluralize(several, 'clip')}; {NOTE}"
 
 
 def _problem(clip: Any, num_keypoints: int) -> str | None:

@@ -64,6 +64,9 @@ class _SourceReader:
             raise CorruptRecordError(f"clip {record.get('clip_id')!r} has no frames")
         return clip
 
+    def read_batch(self, records: Sequence[Mapping[str, Any]], num_keypoints: int, **_: Any) -> list[np.ndarray]:
+        return [self.read(record, num_keypoints) for record in records]
+
     def close(self) -> None:
         pass
 

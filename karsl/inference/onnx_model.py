@@ -169,7 +169,7 @@ def _metadata(description: ModelDescription) -> dict[str, str]:
         "skeleton": {"name": skeleton.name, "parts": [[g, list(names)] for g, names in skeleton.parts], "bones": bones},
         "pipeline": description.pipeline,
         "metainfo": {key: value for key, value in description.metainfo.items() if key != "skeleton"},
-        "collate": description.collate if description.collate.get("type") == "pad_collate" else {},
+        "collate": description.collate if description.collate.get("pad") else {},
         "version": __version__,
     }
     return {key: json.dumps(value, ensure_ascii=False, default=list) for key, value in values.items()}

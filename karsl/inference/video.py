@@ -16,6 +16,8 @@ from karsl.io.sources import FunctionSource
 from karsl.io.video import FrameReader, is_picture, is_video
 from karsl.skeletons import Skeleton
 
+_LOG_ERRORS = 2  # OpenCV's LOG_LEVEL_ERROR
+
 
 def has_frames(path: Path) -> bool:
     """Return True for a video file, and for a folder that contains pictures."""
@@ -57,7 +59,8 @@ def camera_frames(number: int) -> Iterator[np.ndarray]:
     """
     import cv2  # with MMEngine
 
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # else it warns of each absent backend
+    levels = getattr(cv2.utils, "logging", cv2)  # OpenCV 4.8 has the function at the top
+    levels.setLogLevel(_LOG_ERRORS)  # else it warns of each absent backend
     camera = cv2.VideoCapture(number)
     try:
         if not camera.isOpened():

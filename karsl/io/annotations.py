@@ -148,6 +148,8 @@ def parse_annotations(path: str | Path, *, required: Sequence[str] = ()) -> tupl
 def split_annotation(content: Any, path: str | Path) -> tuple[dict, list[dict]]:
     """Check the form of an annotation file and return its metainfo and records, whose values are not checked yet.
 
+    A key of the metainfo that is null is absent.
+
     Raises:
         AnnotationError: If the content has another format.
 
@@ -169,7 +171,7 @@ def split_annotation(content: Any, path: str | Path) -> tuple[dict, list[dict]]:
     wrong = next((number for number, record in enumerate(records) if not isinstance(record, dict)), None)
     if wrong is not None:
         raise AnnotationError(f"{path}: record {wrong} is a {type(records[wrong]).__name__}; a dict is expected")
-    return metainfo, records
+    return {key: value for key, value in metainfo.items() if value is not None}, records
 
 
 def check_records(records: list[dict], where: str | Path, *, required: Sequence[str] = ()) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import ConfigError, CorruptRecordError, did_you_mean
+from karsl.errors import ConfigError, CorruptRecordError, did_you_mean, pluralize
 from karsl.io.clip import Fill, canonical_clip, value_problem
 from karsl.io.layout_config import Columns, parse_layout
 from karsl.skeletons import Skeleton, describe_skeleton
@@ -132,7 +132,7 @@ class ArrayLayout:
         if size["T"] == 0:
             return f"has no frames, shape {shape}"
         if self.person >= size.get("M", 1):
-            return f"has {size.get('M', 1)} persons, person={self.person} is read, shape {shape}"
+            return f"has {pluralize(size.get('M', 1), 'person')}, person={self.person} is read, shape {shape}"
         part = self.skeleton.groups[group] if group else slice(0, self.skeleton.num_keypoints)
         return self._values_problem(size, part.stop - part.start, f"the group {group!r}" if group else "the skeleton", shape)
 

@@ -101,7 +101,7 @@ def read_array(stream: IO[bytes], size: int) -> np.ndarray:
 
 
 def array_from(data: bytes | bytearray) -> np.ndarray:
-    """Return the array in the bytes of a `.npy` file, read-only and not copied.
+    """Return the array in the bytes of a `.npy` file, not copied; read-only if the bytes are.
 
     Raises:
         ValueError: If the bytes are not a complete `.npy` file.
@@ -116,9 +116,7 @@ def array_from(data: bytes | bytearray) -> np.ndarray:
     count = math.prod(shape)
     if len(data) - start != count * dtype.itemsize:
         raise ValueError(f"{len(data) - start} bytes of numbers where the header says {count * dtype.itemsize}")
-    flat = np.frombuffer(data, dtype, count, start)
-    flat.flags.writeable = False
-    return flat.reshape(shape, order="F" if fortran else "C")
+    return np.frombuffer(data, dtype, count, start).reshape(shape, order="F" if fortran else "C")
 
 
 class MappedFile(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from karsl.errors import CorruptRecordError
+from karsl.errors import ConfigError, CorruptRecordError
 from karsl.io.addresses import check_integers, row_offset
 from karsl.io.lru import LRU
 from karsl.io.npy import (
@@ -177,7 +177,10 @@ def _find_info(archive: zipfile.ZipFile, path: str | Path, key: str | int | None
 
 
 def read_range(path: str | Path, key: str, byte_range: ByteRange) -> np.ndarray | None:
-    """Read an array, read-only, at an indexed position; None if size or time of the file have changed since.
+    """Read an array at an indexed position; None if size or time of the file have changed since.
+
+    Returns:
+        An array with memory of its own, writeable where it was decompressed.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -248,9 +251,12 @@ class NpzReader:
         return read_member(path, key)
 
     def _read_range(self, path: str, key: str, byte_range: ByteRange) -> np.ndarray | None:
-        """Return the array, or None if the file was replaced, even by one of equal size and time."""
+        """Return the array, read-only, or None if the file was replaced, even by one of equal size and time."""
         try:
-            return read_range(path, key, byte_range)
+            array = read_range(path, key, byte_range)
+            if array is not None:
+                array.flags.writeable = False
+            return array
         except CorruptRecordError:
             if self._find(path, key) == byte_range:
                 self._directories.pop(path)  # the cached directory may be older than the replacement
@@ -290,8 +296,11 @@ def inflate(stored: bytes, *, method: int, size: int, crc: int) -> bytes | bytea
 
 
 def max_unpacked_size() -> int:
-    """Return the maximum size of unpacked data in bytes."""
-    return int(os.environ.get(MAX_UNPACKED, _MAX_UNPACKED_BYTES))
+    """Return the maximum size of unpacked data in bytes. ConfigError if the environment variable is not a number."""
+    text = os.environ.get(MAX_UNPACKED, str(_MAX_UNPACKED_BYTES))
+    if not text.isdecimal():
+        raise ConfigError(f"{MAX_UNPACKED}={text!r}; expected a number of bytes")
+    return int(text)
 
 
 def check_unpacked_size(size: int) -> None:

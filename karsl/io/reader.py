@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
-from karsl.errors import ConfigError, CorruptRecordError, did_you_mean
+from karsl.errors import ConfigError, CorruptRecordError, KarslError, did_you_mean, pluralize
 from karsl.io.addresses import ClipLayout, check_integers, row_offset
 from karsl.io.annotations import BYTE_RANGE_KEY
 from karsl.io.array_files import NPY_SUFFIX, TORCH_SUFFIXES, ArrayReader, Key
@@ -18,9 +19,12 @@ from karsl.io.array_layout import ArrayLayout
 from karsl.io.clip import Fill, canonical_clip, nonfinite_error, shape_problem
 from karsl.io.lru import LRU, nbytes
 from karsl.io.npy import MappedFile
-from karsl.io.npz import ByteRange
+from karsl.io.npz import ByteRange, read_range
 from karsl.io.pack_reader import VERIFY, Pack
 from karsl.io.readahead import FileRanges, read_ahead
+
+InThreads = Callable[[Callable[[int, int], object], np.ndarray, int], None]
+_DECODING = 1 << 20  # decoding a clip takes as long as writing this many bytes
 
 
 class ClipReader:
@@ -87,10 +91,50 @@ class ClipReader:
             return self.pack(path, num_keypoints).checked_clip(start, frames)
         if "byte_start" in record:
             return self._read_bytes(record, num_keypoints)
-        key, index = record.get("keypoint_key"), record.get("keypoint_index")
         return self.cache.get_or_load(
-            (path, key, index, num_keypoints, layout), lambda: self._decode(record, num_keypoints, layout, fill)
+            _cache_key(record, num_keypoints, layout), lambda: self._decode(record, num_keypoints, layout, fill)
         )
+
+    def read_batch(
+        self,
+        records: Sequence[dict],
+        num_keypoints: int,
+        *,
+        layout: ArrayLayout | None = None,
+        fill: Fill | None = None,
+        in_threads: InThreads,
+    ) -> list[np.ndarray]:
+        """Return clips as `read` does. Members of archives are decoded in threads, each once.
+
+        Args:
+            records: Keys that locate the clips, see the class.
+            num_keypoints, layout, fill: See `read`.
+            in_threads: `in_threads(work, ends, nbytes)` calls `work` in threads, more of them for more bytes.
+
+        Raises:
+            FileNotFoundError, CorruptRecordError: See `read`.
+        """
+        keys = [_cache_key(record, num_keypoints, layout) if _is_member(record, layout) else None for record in records]
+        clips = {key: clip for key in keys if key and (clip := self.cache.get(key)) is not None}
+        missing = {key: record for key, record in zip(keys, records, strict=True) if key and key not in clips}
+        decoded: list[np.ndarray | None] = [None] * len(missing)
+        waiting = iter(list(enumerate(missing.values())))
+
+        def decode(*_: int) -> None:
+            for number, record in waiting:  # the next one, since members differ in size
+                with suppress(KarslError, OSError):  # `read` raises it again, or finds a member that was moved
+                    decoded[number] = self._decode_member(record, num_keypoints, layout, fill)
+
+        if missing:
+            in_threads(decode, np.arange(len(missing) + 1), len(missing) * _DECODING)
+        for key, clip in zip(missing, decoded, strict=True):  # in the order of the batch, whichever thread was first
+            if clip is not None:
+                clips[key] = clip
+                self.cache.put(key, clip)
+        return [
+            clips[key] if key in clips else self.read(record, num_keypoints, layout=layout, fill=fill)
+            for key, record in zip(keys, records, strict=True)
+        ]
 
     def pack(self, path: str, num_keypoints: int) -> Pack:
         """Return the shard at a path, mapped at the first call.
@@ -176,7 +220,8 @@ class ClipReader:
         layout, file = ClipLayout.parse(record, num_keypoints, path), self._maps.file(path)
         if row_offset(start, frames, 1, layout.frame_bytes, len(file.data)) < 0:
             raise CorruptRecordError(
-                f"{path}: no clip of {frames} frames of {layout.dtype} at byte {start}, the file has {len(file.data)} "
+                f"{path}: no clip of {pluralize(frames, 'frame')} of {layout.dtype} at byte "
+                f"{start}, the file has {len(file.data)} "
                 "bytes; was it cut or replaced? Index it again"
             )
         stored, known = file.data[start : start + frames * layout.frame_bytes], self._verified_starts(path, file)
@@ -236,7 +281,33 @@ class ClipReader:
         key, index = self._arrays.resolve(path, record.get("keypoint_key"), record.get("keypoint_index"))
         where = path if key is None else f"{path}: clip {key!r}"
         where = where if index is None else f"{where}, clip {index}"
-        raw = self._read_raw(record, path, key, index, layout)
+        return self._to_clip(self._read_raw(record, path, key, index, layout), where, num_keypoints, layout, fill)
+
+    def _decode_member(
+        self, record: dict, num_keypoints: int, layout: ArrayLayout | None, fill: Fill | None
+    ) -> np.ndarray | None:
+        """Return the clip at a byte range, in the memory that it was decompressed to where possible.
+
+        Threads run it, so it uses no cache.
+
+        Returns:
+            None if `read` is needed, because the archive has changed or a value may not be finite.
+        """
+        path, key = record["keypoint_path"], record["keypoint_key"]
+        raw = read_range(path, key, ByteRange.parse(record[BYTE_RANGE_KEY], path))
+        if raw is None:
+            return None
+        if layout is None and fill is not None and _can_be_clip(raw, num_keypoints):
+            if not fill(raw, raw):
+                return None  # `read` names the value that is not finite
+            raw.flags.writeable = False  # the cache shares it
+            return raw
+        return self._to_clip(raw, f"{path}: clip {key!r}", num_keypoints, layout, fill)
+
+    def _to_clip(
+        self, raw: Any, where: str, num_keypoints: int, layout: ArrayLayout | None, fill: Fill | None
+    ) -> np.ndarray:
+        """Convert the array of a clip, or its arrays by group, to the canonical clip."""
         if layout is not None:
             clip = layout.to_clip(raw, where=where, nonfinite=self.nonfinite, fill=fill)
         else:
@@ -268,3 +339,21 @@ class ClipReader:
     def __reduce__(self) -> tuple:
         new = partial(ClipReader, nonfinite=self.nonfinite, verify=self.verify, max_maps=self._maps.max_open)
         return partial(new, cache_bytes=self.cache.max_size), ()
+
+
+def _cache_key(record: Mapping, num_keypoints: int, layout: ArrayLayout | None) -> Hashable:
+    """Return the key of a clip that is decoded from a file in the cache."""
+    return *(record.get(name) for name in ("keypoint_path", "keypoint_key", "keypoint_index")), num_keypoints, layout
+
+
+def _is_member(record: Mapping, layout: ArrayLayout | None) -> bool:
+    """Return True if a record is one array of an archive at a byte range."""
+    path, key = record.get("keypoint_path"), record.get("keypoint_key")
+    other = {"frame_start", "byte_start", "keypoint_index"} & record.keys() or (layout is not None and layout.arrays)
+    return BYTE_RANGE_KEY in record and isinstance(path, str) and isinstance(key, str) and not other
+
+
+def _can_be_clip(raw: np.ndarray, num_keypoints: int) -> bool:
+    """Return True if a clip has room in the memory of its array, which no other array has."""
+    is_plain = raw.dtype == np.float32 and raw.flags.writeable and raw.flags.c_contiguous
+    return is_plain and raw.ndim == 3 and raw.shape[1:] == (num_keypoints, 4) and len(raw) > 0

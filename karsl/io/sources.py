@@ -15,7 +15,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from karsl.errors import AnnotationError, CorruptRecordError, KarslError, first_line
+from karsl.errors import AnnotationError, CorruptRecordError, KarslError, first_line, pluralize
 from karsl.io.annotations import LOCATOR_KEYS, join_folder
 from karsl.io.array_layout import ArrayLayout
 from karsl.io.clip import value_problem
@@ -30,7 +30,15 @@ _SAMPLES = 16  # clips that are searched for markers of missing points
 _PUBLIC_KEYS = ("clip_id", "label", "sign", "signer", "split", "num_frames", "fps", "hands_exchanged")
 
 
-_CONTENT_ERRORS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, EOFError)
+_CONTENT_ERRORS: tuple[type[Exception], ...] = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    EOFError,
+)
 _CONTENT_ERRORS += (struct.error, zlib.error)
 
 
@@ -77,7 +85,9 @@ def check_source(source: ClipSource, where: object) -> None:
     for key in ("classes_ar", "signs"):
         values = source.metainfo.get(key)
         if classes is not None and values is not None and len(values) != len(classes):
-            raise AnnotationError(f"{where}: {len(classes)} classes, but {len(values)} {key} in the metainfo; {remedy}")
+            raise AnnotationError(
+                f"{where}: {pluralize(len(classes), 'class')}, but {len(values)} {key} in the metainfo; {remedy}"
+            )
 
 
 @contextmanager
@@ -302,7 +312,9 @@ def read_checked(source: ClipSource, record: dict) -> np.ndarray:
     """
     clip, where = source.read(record), f"clip {record['clip_id']!r}"
     if len(clip) != record["num_frames"] or not len(clip):
-        raise CorruptRecordError(f"{where} has {len(clip)} frames, its record {record['num_frames']}; index it again")
+        raise CorruptRecordError(
+            f"{where} has {pluralize(len(clip), 'frame')}, its record {record['num_frames']}; index it again"
+        )
     problem = value_problem(clip)
     if problem:
         raise CorruptRecordError(f"{where} {problem}; export it again")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import CorruptRecordError, first_line, missing_extra
+from karsl.errors import CorruptRecordError, first_line, missing_extra, pluralize
 from karsl.io.file_list import visible_files
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
@@ -126,7 +126,7 @@ class FrameReader:
                     if not times:
                         raise
                     self.doubts.append(
-                        f"decoding stopped after {len(times)} frames ({error.strerror}): is the file cut off?"
+                        f"decoding stopped after {pluralize(len(times), 'frame')} ({error.strerror}): is the file cut off?"
                     )
                 self._check_times(times, _duration(container, stream))
         except av.FFmpegError as error:
@@ -143,7 +143,7 @@ class FrameReader:
             self.doubts.append("the file states no frame rate")
         elif duration and duration * self.fps - len(times) > _MAX_MISSING and not self.doubts:
             expected = f"{duration:.2f} s at {self.fps:.2f} fps are {duration * self.fps:.0f}"
-            self.doubts.append(f"{len(times)} frames, but {expected}: is the file cut off?")
+            self.doubts.append(f"{pluralize(len(times), 'frame')}, but {expected}: is the file cut off?")
         steps = np.diff([time for time in times if time is not None])
         if len(steps) and steps.max() > _MAX_STEP_RATIO * steps.min():
             self.doubts.append(f"frames are {steps.min():.3f} to {steps.max():.3f} s apart: the frame rate is variable")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from karsl.errors import pluralize
 from karsl.io.annotations import parse_annotations, record_splits
 from karsl.io.atomic import atomic_path
 from karsl.io.pack_reader import ANNOTATIONS
@@ -102,9 +103,13 @@ def card_text(
 def _content(metainfo: dict, records: Sequence[dict]) -> list[str]:
     lengths = [record["num_frames"] for record in records]
     signers = sorted({str(record["signer"]) for record in records if record.get("signer") is not None})
-    lines = [f"- {len(records)} clips of {min(lengths)} to {max(lengths)} frames"] if lengths else ["- no clips"]
-    lines += [f"- {len(metainfo['classes'])} classes"] if metainfo.get("classes") else []
-    return lines + ([f"- {len(signers)} signers: {', '.join(signers)}"] if signers else [])
+    lines = (
+        [f"- {pluralize(len(records), 'clip')} of {min(lengths)} to {pluralize(max(lengths), 'frame')}"]
+        if lengths
+        else ["- no clips"]
+    )
+    lines += [f"- {pluralize(len(metainfo['classes']), 'class')}"] if metainfo.get("classes") else []
+    return lines + ([f"- {pluralize(len(signers), 'signer')}: {', '.join(signers)}"] if signers else [])
 
 
 def _splits(records: Sequence[dict]) -> list[str]:

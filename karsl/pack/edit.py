@@ -41,7 +41,7 @@ def remove_clips(folder: str | Path, clip_ids: Sequence[str]) -> Manifest:
             raise DataErrors(str(out), [f"no clip {name!r}{did_you_mean(name, known, hint)}" for name in unknown])
         remaining = [r for r in records if r["clip_id"] not in removed]
         if not remaining:
-            raise PackError(f"all {len(records)} clips of {out} would be removed; delete the folder instead")
+            raise PackError(f"no clip of {out} would be left; delete the folder instead")
         removed_records = [r for r in records if r["clip_id"] in removed]
         shards = tuple(_mark_removed(out, shard, removed_records) for shard in before.shards)
         staging = Staging(out, xxh3_64_hexdigest(json.dumps([before.annotations.xxh3, sorted(removed)]).encode()))
@@ -98,7 +98,7 @@ def merge_records(pack: Path | None, metainfo: dict, records: Sequence[dict]) ->
     added = [r for r in records if r["clip_id"] not in lengths]
     duplicates = [r for r in records if r["clip_id"] in lengths]
     problems = [
-        f"clip {r['clip_id']!r} has {lengths[r['clip_id']]} frames, in the source {r['num_frames']}; --remove it first"
+        f"clip {r['clip_id']!r} has num_frames={lengths[r['clip_id']]}, in the source {r['num_frames']}; --remove it first"
         for r in duplicates
         if lengths[r["clip_id"]] != r["num_frames"]
     ]

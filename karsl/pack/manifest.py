@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 from xxhash import xxh3_64_hexdigest
 
-from karsl.errors import PackError
+from karsl.errors import PackError, pluralize
 from karsl.io.annotations import MANIFEST, PACK_FORMAT, PACK_VERSION, version_problem
 from karsl.io.hashing import file_xxh3
 from karsl.schema import Count, convert, read_json
@@ -136,7 +136,9 @@ def check_shard(shard: Shard, where: Path) -> None:
     """
     check_filenames((shard.frames, *shard.files), where)
     if not shard.frames.startswith("frames") or any(index >= shard.num_clips for index in shard.removed):
-        raise PackError(f"{where}: shard {shard.frames} of {shard.num_clips} clips has others removed; {_REMEDY}")
+        raise PackError(
+            f"{where}: shard {shard.frames} of {pluralize(shard.num_clips, 'clip')} has others removed; {_REMEDY}"
+        )
 
 
 def check_filenames(names: Iterable[str], where: Path) -> None:

@@ -10,7 +10,7 @@ from shlex import quote
 
 import numpy as np
 
-from karsl.errors import KarslError
+from karsl.errors import KarslError, pluralize
 from karsl.io.annotations import parse_annotations
 from karsl.io.pack_reader import ANNOTATIONS, CHECKSUM, FIRST, LENGTH, Pack, sibling_filename
 from karsl.pack.encode import write_header
@@ -103,7 +103,10 @@ def _dangling_records(folder: Path, manifest: Manifest, records: list[dict]) -> 
         clips = np.load(folder / sibling_filename(shard.frames, "clips"), allow_pickle=False)
         lengths |= {(shard.frames, start): length for start, length in clips[:, : LENGTH + 1].tolist()}
     if len(records) != manifest.num_clips:
-        yield f"{ANNOTATIONS} has {len(records)} records, the manifest {manifest.num_clips} clips; {_REMEDY}"
+        yield (
+            f"{ANNOTATIONS} has {pluralize(len(records), 'record')}, the manifest "
+            f"{pluralize(manifest.num_clips, 'clip')}; {_REMEDY}"
+        )
     for r in records:
         if lengths.get((r["keypoint_path"], r["frame_start"])) != r["num_frames"]:
             yield f"{ANNOTATIONS}: clip {r['clip_id']!r} points to no clip of {r['keypoint_path']}; {_REMEDY}"

@@ -11,6 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from karsl.errors import pluralize
+
 MIB = 1 << 20
 _COPY_RATIO = 0.005  # a page or two at the edges of a buffer are shared with other data
 _MIN_POINTS = 3
@@ -218,7 +220,9 @@ def check_limits(series: Series, max_private_mb: float) -> str | None:
 def case_report(series: Series) -> RenderableType:
     """Return a table of all processes of a case at its last point, with the verdicts."""
     last = series.last
-    title = f"{series.case.label} · {series.num_records:,} records · after {last.iteration:,} iterations · MiB"
+    title = (
+        f"{series.case.label} · {pluralize(series.num_records, 'record', ',')} · after {last.iteration:,} iterations · MiB"
+    )
     table = Table(title=title, title_justify="left", title_style="bold")
     for name in ("process", "RSS", "PSS", "USS", "shared", "records", "of them private"):
         table.add_column(name, justify="left" if name == "process" else "right")

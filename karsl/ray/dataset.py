@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import BatchSampler, Dataset, get_worker_info
 
 from karsl.datasets.state import EpochState
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, pluralize
 from karsl.ray.actors import ActorPool, Request, check_seed
 from karsl.ray.session import connect
 from karsl.registry import DATA_SAMPLERS, DATASETS
@@ -176,7 +176,7 @@ class RayDataset(Dataset):
     def __getitem__(self, idx: int) -> Any:
         index = operator.index(idx)
         if not -len(self) <= index < len(self):
-            raise IndexError(f"index {idx} is out of range for a RayDataset of {len(self)} clips")
+            raise IndexError(f"index {idx} is out of range for a RayDataset of {pluralize(len(self), 'clip')}")
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> Sequence[Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from karsl.errors import pluralize
 from karsl.io.atomic import atomic_path
 from karsl.testing.performance import Signer, apply_detector, make_signer, render_sign
 from karsl.testing.signs import WORDS, Sign, make_signs
@@ -95,7 +96,7 @@ def clip_key(sign: int, signer: str, number: int) -> str:
 
 def _check(signs: int, signers: Sequence[str], counts: dict[str, int]) -> None:
     if not 1 <= signs <= len(WORDS):
-        raise ValueError(f"signs={signs} is out of range; the synthetic corpus has 1 to {len(WORDS)} signs")
+        raise ValueError(f"signs={signs} is out of range; the synthetic corpus has 1 to {pluralize(len(WORDS), 'sign')}")
     if not signers or len(set(signers)) != len(signers):
         raise ValueError(f"signers={list(signers)} must contain at least one signer, without duplicates")
     if min(counts.values()) < 0 or not any(counts.values()):

@@ -62,7 +62,7 @@ def write_audit_page(path: str | Path, report: AuditReport, source: ClipSource) 
     written = []
     if shown:
         pages = (PageClip.from_stages(stages, metainfo=source.metainfo) for stages in shown.values())
-        metadata = {"source": report.name, "clips": f"{len(shown)} clips of the audit"}
+        metadata = {"source": report.name, "clips": f"{pluralize(len(shown), 'clip')} of the audit"}
         written = write_page(clips_path, pages, title=f"{Path(report.name).name} · audit", metadata=metadata)
     text = _page(report, shown, source.metainfo, clips_path.name if written else "")
     with atomic_path(path) as part:

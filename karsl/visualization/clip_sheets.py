@@ -210,7 +210,7 @@ def _section_height(name: str, clip: ClipPlot, rows: Sequence[Row], frame_inds: 
 
 
 def _section_note(clip: ClipPlot) -> str:
-    source = "" if clip.is_unsampled else f"t ← position in the {clip.total_frames} frames on disk"
+    source = "" if clip.is_unsampled else f"t ← position in the {pluralize(clip.total_frames, 'frame')} on disk"
     points = f"{clip.skeleton.num_keypoints} keypoints"
     return " · ".join(filter(None, (pluralize(clip.num_frames, "frame"), points, source)))
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from karsl.datasets import KeypointDataset
+from karsl.errors import pluralize
 from karsl.visualization.animation import Scene, encode_webp, frames_per_second
 from karsl.visualization.clips.open import open_dataset
 from karsl.visualization.clips.select import select_clips, shown_stages
@@ -90,7 +91,7 @@ def show(
         return _animate([*stages, *more], clip.metainfo, clip.record)
     selected = select_clips(clips, count=_OVERVIEW_CLIPS, indices=index or ())
     loaded = [shown_stages(clip, "original")[0][0][1] for clip in selected]
-    text = f"{len(selected)} of {len(clips)} clips"
+    text = f"{len(selected)} of {pluralize(len(clips), 'clip')}"
     sheet = overview_sheet(loaded, metainfo=[clip.metainfo for clip in selected], title=text)
     buffer = BytesIO()
     sheet.save(buffer, format="PNG", optimize=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from karsl.errors import pluralize
 from karsl.visualization.draw.canvas import Canvas, shorten, text_width
 from karsl.visualization.draw.captions import MARGIN, draw_bar, draw_title
 from karsl.visualization.draw.clip import ClipPlot
@@ -40,7 +41,9 @@ def overview_sheet(
     columns = max(1, min(columns, len(plots)))
     rows = -(-len(plots) // columns)
     canvas = Canvas(columns * _CELL + 1, _OVERVIEW_TITLE + rows * (_PICTURE + _CAPTION) + 1)
-    canvas.text(8, 12, shorten(title or f"{len(plots)} clips", canvas.width - 16, size=14, bold=True), size=14, bold=True)
+    canvas.text(
+        8, 12, shorten(title or pluralize(len(plots), "clip"), canvas.width - 16, size=14, bold=True), size=14, bold=True
+    )
     for number, clip in enumerate(plots):
         x, y = number % columns * _CELL, _OVERVIEW_TITLE + number // columns * (_PICTURE + _CAPTION)
         _draw_cell(canvas, clip, x, y)
@@ -113,7 +116,7 @@ def _draw_sign_title(canvas: Canvas, clips: Sequence[ClipPlot]) -> None:
     draw_title(canvas, clips[0], default="clips")
     lengths = sorted({clip.num_frames for clip in clips})
     span = "-".join(map(str, {lengths[0]: 0, lengths[-1]: 0}))
-    subtitle = f"{len(clips)} clips · {span} frames · time from left to right over each whole clip"
+    subtitle = f"{pluralize(len(clips), 'clip')} · {span} frames · time from left to right over each whole clip"
     canvas.text(8, 31, subtitle, size=11, color=MUTED)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError
+from karsl.errors import ConfigError, CorruptRecordError, DatasetNotFoundError, pluralize
 from karsl.io.video import FrameReader
 from karsl.visualization.clips.select import Stage
 from karsl.visualization.clips.sources import ClipRef
@@ -44,7 +44,8 @@ def add_pictures(
     pictures = [_shrink(frame) for frame in FrameReader(path)]
     if len(pictures) != len(results["keypoint"]):
         raise CorruptRecordError(
-            f"{path} has {len(pictures)} frames, the clip {len(results['keypoint'])}; is it the video of this clip?"
+            f"{path} has {pluralize(len(pictures), 'frame')}, the clip "
+            f"{len(results['keypoint'])}; is it the video of this clip?"
         )
     return {**results, "pictures": pictures}
 

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from xxhash import xxh3_64, xxh3_64_hexdigest, xxh3_64_intdigest
 
-from karsl.errors import CorruptRecordError
+from karsl.errors import CorruptRecordError, pluralize
 from karsl.io.addresses import CLIP_DTYPES, ClipLayout, row_offset
 from karsl.io.atomic import atomic_path
 from karsl.io.clip import canonical_clip, shape_problem
@@ -112,8 +112,8 @@ def _check_addresses(index: TarIndex, path: Path, remedy: str) -> None:
         size = frame_bytes.get(clip.dtype, 0)
         if size < 1 or row_offset(clip.start, clip.frames, 1, size, index.size) < 0:
             raise CorruptRecordError(
-                f"{path}: clip {clip.key!r}: {clip.frames} frames of {clip.dtype} at byte {clip.start} are not in a tar of "
-                f"{index.size} bytes; {remedy}"
+                f"{path}: clip {clip.key!r}: a tar of {index.size} bytes does not have "
+                f"{pluralize(clip.frames, 'frame')} of {clip.dtype} at byte {clip.start}; {remedy}"
             )
 
 

@@ -79,7 +79,7 @@ def write_tars(
     """
     if dtype not in ("float16", "float32") or samples_per_shard < 1:
         raise ConfigError(
-            f"tars of dtype={dtype!r}, {samples_per_shard} clips each; expected 'float16' or 'float32', and at least 1"
+            f"tars of dtype={dtype!r}, samples_per_shard={samples_per_shard}; expected 'float16' or 'float32', at least 1"
         )
     folder = Path(folder)
     _check_folder(folder)
@@ -126,9 +126,9 @@ def read_tars(path: Path) -> dict:
 
 def _is_tar_name(name: str) -> bool:
     """Return True for a file in the same folder or a subfolder; False for other folders, addresses and patterns."""
-    parts = name.split("/")
-    fits = all(part not in ("", ".", "..") and len(os.fsencode(part)) <= _MAX_NAME_BYTES for part in parts)
-    return is_file_name(name) and _SPECIAL.search(name) is None and fits
+    if not is_file_name(name) or _SPECIAL.search(name):
+        return False
+    return all(part not in ("", ".", "..") and len(os.fsencode(part)) <= _MAX_NAME_BYTES for part in name.split("/"))
 
 
 def repack_tar(path: str | Path, out: Path, *, member: str | None = None, nonfinite: str = "raise") -> int:

@@ -121,7 +121,7 @@ def test_one_line_for_many_files_of_another_number_of_points(clean, tmp_path):
     }
     report = audit(planted.save(tmp_path, clips, clean))
     (line,) = report.problems
-    start = "276 clips have 75 keypoints, the skeleton 184; mp_75 has 75: --source-skeleton mp_75: 01-test/0001.npz, "
+    start = "276 clips with 75 keypoints, the skeleton has 184; mp_75 has 75: --source-skeleton mp_75: 01-test/0001.npz, "
     assert line.startswith(start)
 
 

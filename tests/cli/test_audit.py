@@ -83,7 +83,8 @@ def test_a_folder_of_clips_of_another_skeleton_is_one_line(tmp_path, capsys):
     assert main(["audit", str(tmp_path / "root")]) == 2
     error = capsys.readouterr().err
     assert (
-        "  59 clips have 75 keypoints, the skeleton 184; mp_75 has 75: --source-skeleton mp_75: 01-train/0001.npz" in error
+        "  59 clips with 75 keypoints, the skeleton has 184; mp_75 has 75: --source-skeleton mp_75: 01-train/0001.npz"
+        in error
     )
     assert error.count("\n") <= 3
 

@@ -57,6 +57,25 @@ def test_a_floor_sets_the_exit_status(config, corpus, capsys):
     assert "below the limit" in capsys.readouterr().out
 
 
+def test_a_transform_whose_forms_differ_sets_the_exit_status(config, corpus, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("numba")
+    (tmp_path / "halving.py").write_text(
+        "from karsl.datasets.transforms import KeypointTransform\n"
+        "from karsl.registry import TRANSFORMS\n\n"
+        "@TRANSFORMS.register_module()\n"
+        "class Halving(KeypointTransform):\n"
+        "    def apply(self, results, params):\n"
+        "        return {'keypoint': results['keypoint'] / 2}\n\n"
+        "    def transform_batch(self, batch):\n"
+        "        return {'keypoint': batch.keypoint / 4}\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = CONFIG.replace('dict(type="PackK', 'dict(type="Halving"), dict(type="PackK')
+    config.write_text(f'custom_imports = dict(imports=["halving"])\n{text}')
+    assert main(["bench", str(config), "--data-root", str(corpus), "--workers", "0", "--seconds", "0.05"]) == 1
+    assert "Halving: transform_batch and apply differ, by up to" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_folder_is_timed_as_it_is_and_packed(corpus, tmp_path, capsys):
     out = tmp_path / "figures.json"
     options = ["--workers", "0", "--seconds", "0.05", "--json", str(out)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from karsl.cli.main import main
 from karsl.testing import make_corpus
+from karsl.visualization.clips.open import open_dataset
 from karsl.visualization.draw.canvas import Image
 
 CONFIG = """
@@ -190,3 +192,18 @@ def test_help_has_examples(capsys):
     text = capsys.readouterr().out
     assert text.count("  karsl browse ") >= 6
     assert "--serve" in text
+
+
+def test_the_person_to_show_can_be_chosen(tmp_path, capsys):
+    points = np.zeros((2, 5, 17, 3), np.float32)
+    points[0, ..., :2], points[1, ..., :2] = 0.25, 0.75
+    clip = {"frame_dir": "a", "label": 0, "keypoint": points, "keypoint_score": np.ones((2, 5, 17), np.float32)}
+    path = tmp_path / "two.pkl"
+    path.write_bytes(pickle.dumps({"annotations": [clip], "metainfo": {"skeleton": "coco_17"}}))
+    for person, x in ((0, 0.25), (1, 0.75)):
+        shown = open_dataset(path, trusted=True, person=person)
+        assert (shown.stages(0)[-1][1]["keypoint"][..., 0] == x).all()
+    words = ["browse", str(path), "--trust-pickle", str(path), "--output-dir", str(tmp_path / "sheets")]
+    assert main([*words, "--person", "1"]) == 0
+    assert main([*words, "--person", "2"]) == 2
+    assert "has 2 persons, none at 2" in capsys.readouterr().err

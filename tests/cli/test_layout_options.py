@@ -54,7 +54,7 @@ def test_a_guess_is_printed_with_the_command_that_shows_it(clips, command, capsy
     assert main(command) == 0
     out = capsys.readouterr().out
     assert "is read as 'holistic_258'; check it with: karsl browse clips --layout holistic_258" in out
-    assert "the 2 classes are from the names of files" in out
+    assert "2 classes from the names of files" in out
 
 
 def test_browse_draws_clips_by_their_layout_and_rejects_it_for_a_config(clips, tmp_path, capsys):

@@ -342,3 +342,10 @@ def test_commands_on_files_need_no_engine(words, corpus, tmp_path):
     )
     done = run_python(code)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes a descriptor in the shell")
+def test_a_command_without_standard_output_ends_as_usual(corpus):
+    command = [sys.executable, "-m", "karsl", "skeletons"]
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

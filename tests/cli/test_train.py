@@ -81,6 +81,7 @@ def test_a_foreign_text_config_trains_resumes_exactly_and_is_tested(config, tmp_
     straight, parts = tmp_path / "straight", tmp_path / "parts"
     four = ["--cfg-options", "train_cfg.max_epochs=4", "experiment_name=straight"]
     assert main(["train", str(config), "--work-dir", str(straight), *four]) == 0
+    check_start(capsys.readouterr().out, next(straight.glob("*/*.log")))
     assert main(["train", str(config), "--work-dir", str(parts), "--cfg-options", "experiment_name=first"]) == 0
     four[-1] = "experiment_name=second"
     assert main(["train", str(config), "--work-dir", str(parts), "--resume", *four]) == 0
@@ -97,6 +98,17 @@ def test_a_foreign_text_config_trains_resumes_exactly_and_is_tested(config, tmp_
     rows = json.loads(dump.read_text(encoding="utf-8"))["predictions"]
     assert [row["sample_idx"] for row in rows] == list(range(9))
     assert len({row["clip_id"] for row in rows}) == 9
+
+
+def check_start(out: str, log: Path) -> None:
+    """The terminal shows few lines before the first epoch, and the path of the log file, which has the others."""
+    start, _, _ = out.partition("Epoch(train)")
+    assert str(log) in start
+    assert len(start.splitlines()) <= 40
+    text = log.read_text(encoding="utf-8")
+    assert [
+        word for word in ("PyTorch compiling details", "train_dataloader = dict(", "before_train_epoch:") if word not in text
+    ] == []
 
 
 def test_two_processes_on_cpu_train_together_and_test_as_one(config, tmp_path, capsys):

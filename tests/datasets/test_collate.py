@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from karsl.datasets import KArSLDataset, LengthBucketSampler, keypoint_collate, pad_collate
+from karsl.datasets import KArSLDataset, LengthBucketSampler, keypoint_collate
 from karsl.datasets.transforms import PackKeypointInputs
 from karsl.errors import ConfigError
 from karsl.registry import FUNCTIONS
@@ -89,9 +91,9 @@ def _clip(length: int) -> dict:
     }
 
 
-@pytest.mark.parametrize(("multiple", "frames"), [(1, 3), (4, 4)])
-def test_clips_of_different_lengths_are_padded_with_frames_without_keypoints(multiple, frames):
-    batch = pad_collate([_clip(3), _clip(1)], multiple=multiple)
+@pytest.mark.parametrize(("pad", "frames"), [(True, 3), (4, 4)])
+def test_clips_of_different_lengths_are_padded_with_frames_without_keypoints(pad, frames):
+    batch = keypoint_collate([_clip(3), _clip(1)], pad=pad)
     assert batch["inputs"].shape == (2, frames, 2, 3)
     assert batch["inputs"][1, :, 0, 0].tolist() == [1.0] + [0.0] * (frames - 1)
     assert batch["keypoint_mask"][:, :, 1].sum(dim=1).tolist() == batch["num_frames"].tolist() == [3, 1]
@@ -100,10 +102,13 @@ def test_clips_of_different_lengths_are_padded_with_frames_without_keypoints(mul
 
 
 def test_padding_names_what_it_cannot_use():
-    with pytest.raises(ConfigError, match="pad_collate: multiple=0"):
-        pad_collate([_clip(3)], multiple=0)
-    with pytest.raises(ConfigError, match="or pad each batch with collate_fn=pad_collate"):
+    with pytest.raises(ConfigError, match="keypoint_collate: pad=-1"):
+        keypoint_collate([_clip(3)], pad=-1)
+    with pytest.raises(ConfigError, match=r"or pad each batch with collate_fn=dict\(type='keypoint_collate', pad=True\)"):
         keypoint_collate([_clip(3), _clip(1)])
+    other = {**_clip(3), "inputs": torch.zeros(3, 5, 3)}
+    with pytest.raises(ConfigError, match=r"\(3, 2, 3\) and \(3, 5, 3\); give all clips the same keypoints"):
+        keypoint_collate([_clip(3), other], pad=True)
 
 
 def test_whole_clips_in_batches_of_similar_length_are_padded_to_the_longest(corpus):
@@ -111,6 +116,6 @@ def test_whole_clips_in_batches_of_similar_length_are_padded_to_the_longest(corp
     dataset = KArSLDataset(data_root=str(corpus), pipeline=pipeline, index_cache=None)
     sampler = LengthBucketSampler(dataset, batch_size=8, seed=0)
     lengths = dataset.column("num_frames")
-    for batch in DataLoader(dataset, 8, sampler=sampler, collate_fn=pad_collate):
+    for batch in DataLoader(dataset, 8, sampler=sampler, collate_fn=partial(keypoint_collate, pad=True)):
         assert batch["num_frames"].tolist() == lengths[batch["sample_idx"].numpy()].tolist()
         assert batch["inputs"].shape[1] == batch["num_frames"].max()

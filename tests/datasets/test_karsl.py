@@ -149,7 +149,7 @@ def test_glosses_follow_the_selected_signs(make, root):
 def test_class_names_for_the_selected_signs_are_accepted_and_a_wrong_number_is_rejected(make):
     selected = {"signs": (3, 80)}
     assert make(filter_cfg=selected, metainfo={"classes": ("door", "liver")}).metainfo["classes"] == ("door", "liver")
-    with pytest.raises(ConfigError, match="metainfo 'classes' has 1 names for 2 signs"):
+    with pytest.raises(ConfigError, match="metainfo 'classes' has 1 name for 2 signs"):
         make(filter_cfg=selected, metainfo={"classes": ("door",)})
 
 

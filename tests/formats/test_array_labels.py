@@ -127,7 +127,7 @@ def test_a_list_labels_all_clips_in_order(save):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file,label\na,1\n", "no row for the clips of 1 file, e.g. 'b.npy' (0 rows name no clip)"),
+        ("file,label\na,1\n", "no row for the clips of 1 file, e.g. 'b.npy' (0 rows without a clip)"),
         ("file,label\na,1\nb,\n", "row 3: no value under 'file' or 'label'"),
         ("file,label\na,1\nb,2\na,3\n", "row 4: 'a' has another label in an earlier row"),
         ("x,y\n1,2\n", "no columns 'file' and 'label'; it has ['x', 'y']"),

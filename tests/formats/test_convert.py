@@ -38,14 +38,14 @@ AT_ORIGIN = [[[0, 0, 0, 1], [0.5, 0.5, 0, 1]]]
         (
             "spoter",
             [DIM],
-            ["score: scores other than 1 are not stored; detected points are read back with score 1 (1 of 1 clips)"],
+            ["score: scores other than 1 are not stored; detected points are read back with score 1 (1 of 1 clip)"],
         ),
         ("pyskl2d", [DEEP, DIM], ["z: depth is not 0, and this format stores x and y only (1 of 2 clips)"]),
         ("annotation", [DEEP, DIM], []),
         (
             "annotation",
             [AT_ORIGIN],
-            ["mask: points exactly at the origin look like missing ones and are read back as missing (1 of 1 clips)"],
+            ["mask: points exactly at the origin look like missing ones and are read back as missing (1 of 1 clip)"],
         ),
         ("pyskl", [AT_ORIGIN], []),
     ],
@@ -138,7 +138,7 @@ def test_non_finite_values_and_wrong_lengths_are_rejected(tmp_path):
     with pytest.raises(DataErrors) as caught:
         convert(source, tmp_path / "out", "annotation")
     first, second = caught.value.problems
-    assert "clip '0' has 1 frames, its record 3" in first
+    assert "clip '0' has 1 frame, its record 3" in first
     assert "clip '1' has 1 values that are NaN or infinite, first in frame 0, keypoint 0" in second
 
 
@@ -189,7 +189,7 @@ def test_repeated_ids_and_invalid_labels_are_reported_together(tmp_path):
         convert(bad, tmp_path / "out", "annotation")
     assert caught.value.problems == (
         "two clips are named '0'; rename one",
-        "clip '2' has label 1, but the source has 1 classes",
+        "clip '2' has label 1, but the source has 1 class",
         "record 3 has no ['num_frames']; add it",
     )
 
@@ -252,7 +252,7 @@ def test_a_label_that_is_not_an_integer_is_reported(tmp_path):
     source = source_of(FLAT)
     for label in (1.0, "0", -1, 1):
         source.records[0]["label"] = label
-        with pytest.raises(DataErrors, match=f"clip '0' has label {label!r}, but the source has 1 classes"):
+        with pytest.raises(DataErrors, match=f"clip '0' has label {label!r}, but the source has 1 class"):
             convert(source, tmp_path / "out", "annotation")
 
 

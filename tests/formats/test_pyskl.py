@@ -53,7 +53,7 @@ def test_the_most_visible_of_several_persons_is_read_with_a_note(open_pickle):
     score = np.stack([np.full((1, 42), 0.25), np.full((1, 42), 0.5)])
     source = open_pickle(annotation(keypoint=keypoint, keypoint_score=score))
     assert source.read(source.records[0])[0, 0].tolist() == [0.25, 0.5, 0, 0.5]
-    assert source.notes == (f"1 clips have several persons; {NOTE}",)
+    assert source.notes == (f"several persons in 1 clip; {NOTE}",)
 
 
 def test_every_split_of_a_clip_is_kept_through_every_format(open_pickle, tmp_path):

@@ -65,7 +65,7 @@ def test_clips_of_any_length_have_the_scores_of_the_test_loop(train, corpus):
     pipeline = [{"type": "LoadKeypoints"}, {"type": "CenterScale"}, {"type": "PackKeypointInputs"}]
     dataset = {"type": "KArSLDataset", "data_root": str(corpus), "filter_cfg": {"signers": ("01",)}, "pipeline": pipeline}
     loader = {"batch_size": 5, "num_workers": 0, "sampler": {"type": "DefaultSampler", "shuffle": False}}
-    loader |= {"dataset": dataset, "collate_fn": {"type": "pad_collate"}}
+    loader |= {"dataset": dataset, "collate_fn": {"type": "keypoint_collate", "pad": True}}
     test_loader = {**loader, "dataset": {**dataset, "test_mode": True}}
     path, scores = train(dataset, train_dataloader=loader, test_dataloader=test_loader)
     predictions = [p for p in Recognizer.from_checkpoint(path)(corpus) if p.record["signer"] == "01"]

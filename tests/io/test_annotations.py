@@ -127,6 +127,11 @@ def test_wrong_metainfo_is_named(tmp_path, metainfo, words):
         parse_annotations(tmp_path / "a.json")
 
 
+def test_a_null_in_the_metainfo_is_an_absent_key(tmp_path):
+    write_data_list(tmp_path / "a.json", {"signs": None, "classes": None, "dataset_name": "corpus"}, [])
+    assert parse_annotations(tmp_path / "a.json")[0] == {"dataset_name": "corpus"}
+
+
 def test_labels_without_named_classes_are_bounded_by_the_number_of_clips():
     check_class_count([9_999, 3], "a")
     check_class_count(range(20_000), "a")

@@ -8,9 +8,9 @@ from contextlib import nullcontext, suppress
 import numpy as np
 import pytest
 
-from karsl.errors import CorruptRecordError
+from karsl.errors import ConfigError, CorruptRecordError
 from karsl.io import list_members, read_member
-from karsl.io.npz import NpzReader, read_range
+from karsl.io.npz import NpzReader, check_unpacked_size, read_range
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_a_member_is_read_at_its_byte_range_without_the_directory(tmp_path, save
     for key, array in arrays.items():
         found = read_range(path, key, members[key].range)
         np.testing.assert_array_equal(found, array)
-        assert not found.flags.writeable
+        assert not NpzReader().read(str(path), key, members[key].range).flags.writeable
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -265,3 +265,9 @@ def test_a_directory_that_promises_another_size_is_rejected(archive, monkeypatch
         monkeypatch.setattr("karsl.io.npz.deflate", None)
     with pytest.raises(CorruptRecordError, match=f"array 'a' cannot be read .*({text})"):
         read_range(archive, "a", members_of(archive)["a"].range._replace(size=size))
+
+
+def test_a_bound_that_is_no_number_is_named(monkeypatch):
+    monkeypatch.setenv("KARSL_MAX_UNPACKED_BYTES", "1 GB")
+    with pytest.raises(ConfigError, match="KARSL_MAX_UNPACKED_BYTES='1 GB'; expected a number of bytes"):
+        check_unpacked_size(1)

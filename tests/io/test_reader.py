@@ -5,15 +5,20 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import warnings
+from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 import torch
 from xxhash import xxh3_64_intdigest
 
+from karsl.datasets.batching.kernel import fill_canonical
 from karsl.errors import ConfigError, CorruptRecordError
-from karsl.io import ClipReader, canonical_clip, list_members, readahead
+from karsl.io import ClipReader, canonical_clip, list_members, npz, readahead
 from karsl.io.addresses import ClipLayout
+from karsl.io.npz import inflate
 from karsl.io.pack_reader import VERIFY, list_shards
 from karsl.pack import pack_records
 from karsl.skeletons import get_skeleton
@@ -190,3 +195,109 @@ def test_the_number_of_open_shards_is_bounded(tmp_path):
     assert len(clips) == 6
     assert len(reader._packs) == 2
     assert len(os.listdir("/proc/self/fd")) <= before + 2 * 3, "frames, presence and checksums of two shards"
+
+
+def in_three_threads(work, ends, nbytes):
+    threads = [Thread(target=work, args=(0, len(ends) - 1)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def in_this_thread(work, ends, nbytes):
+    work(0, len(ends) - 1)
+
+
+@pytest.fixture
+def members(tmp_path):
+    """Twelve clips of 1 to 12 frames, compressed in one archive, by byte range."""
+    path = tmp_path / "many.npz"
+    np.savez_compressed(path, **{f"clip{n}": raw_clip(n + 1, seed=n) for n in range(12)})
+    found, _ = list_members(path)
+    return [{"keypoint_path": str(path), "keypoint_key": member.key, "member": list(member.range)} for member in found]
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 10**7])
+def test_a_batch_has_the_clips_of_its_records_in_their_order(records, members, cache_bytes):
+    wanted = [*records.values(), *members[::-1], *records.values()]
+    reader = ClipReader(cache_bytes=cache_bytes)
+    for fill in (None, fill_canonical):
+        found = reader.read_batch(wanted, V, fill=fill, in_threads=in_three_threads)
+        for clip, record in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(clip, ClipReader().read(record, V))
+            assert not clip.flags.writeable
+
+
+def test_a_member_that_a_batch_has_twice_is_decompressed_once(members, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(
+        npz, "inflate", lambda *args, size, **options: sizes.append(size) or inflate(*args, size=size, **options)
+    )
+    found = ClipReader(cache_bytes=0).read_batch([*members, *members], V, in_threads=in_three_threads)
+    assert sorted(sizes) == sorted(record["member"][2] for record in members)
+    assert all(found[n] is found[n + len(members)] for n in range(len(members)))
+
+
+def test_the_cache_holds_the_same_clips_within_its_bound_for_any_number_of_threads(members):
+    readers = [ClipReader(cache_bytes=30 * V * 16) for _ in range(2)]
+    for indices in ([3, 1, 8, 5, 1, 0], [5, 11, 2, 3, 9], [7, 4, 10]):
+        for reader, run in zip(readers, (in_this_thread, in_three_threads), strict=True):
+            reader.read_batch([members[index] for index in indices], V, in_threads=run)
+            assert reader.cache.size <= reader.cache.max_size
+        assert list(readers[0].cache._entries) == list(readers[1].cache._entries)
+    assert len(readers[0].cache)
+
+
+@pytest.mark.parametrize(
+    "change", [{"member": [0] * 7}, {"member": 3}, {"keypoint_key": "none"}, {"keypoint_path": "gone.npz"}]
+)
+def test_a_clip_of_a_batch_that_cannot_be_read_raises_what_it_raises_alone(members, change):
+    members[4] |= change
+    outcomes = []
+    for read in (
+        lambda reader: reader.read(members[4], V),
+        lambda reader: reader.read_batch(members, V, in_threads=in_three_threads),
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                read(ClipReader())
+            except (CorruptRecordError, FileNotFoundError) as error:
+                outcomes.append((type(error), str(error), [str(warning.message) for warning in caught]))
+            else:
+                outcomes.append([str(warning.message) for warning in caught])
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("nonfinite", ["raise", "missing"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+def test_values_that_are_not_finite_are_what_they_are_alone(tmp_path, nonfinite, value):
+    clips = {"a": raw_clip(), "b": raw_clip()}
+    clips["b"][2, :, :3] = value  # the sum of three finite ones may overflow
+    clips["b"][3, 4] = 0.5, 0.5, 0.5, np.inf if value == np.inf else 7
+    np.savez_compressed(tmp_path / "x.npz", **clips)
+    found, _ = list_members(tmp_path / "x.npz")
+    batch = [{"keypoint_path": str(tmp_path / "x.npz"), "keypoint_key": m.key, "member": list(m.range)} for m in found]
+    outcomes = []
+    for read in (
+        lambda reader: [reader.read(record, V, fill=fill_canonical) for record in batch],
+        lambda reader: reader.read_batch(batch, V, fill=fill_canonical, in_threads=in_three_threads),
+    ):
+        try:
+            outcomes.append([clip.tobytes() for clip in read(ClipReader(nonfinite=nonfinite))])
+        except CorruptRecordError as error:
+            outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1]
+    assert isinstance(outcomes[0], str) == (nonfinite == "raise" and not np.isfinite(value))
+
+
+def test_a_damaged_member_names_its_clip_in_a_batch(members):
+    path = Path(members[0]["keypoint_path"])
+    data = bytearray(path.read_bytes())
+    data[members[7]["member"][0] + 30] ^= 255
+    state = path.stat()
+    path.write_bytes(data)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    with pytest.raises(CorruptRecordError, match="many.npz: array 'clip7' cannot be read"):
+        ClipReader().read_batch(members, V, in_threads=in_three_threads)

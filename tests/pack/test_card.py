@@ -17,7 +17,7 @@ def test_the_card_describes_the_pack_and_a_filled_in_one_is_kept(tmp_path, capsy
     text = (packed / "README.md").read_text(encoding="utf-8")
     _, head, body = text.split("---\n", 2)
     assert yaml.safe_load(head)["size_categories"] == ["n<1K"]
-    for line in ("- 2 classes", "- 1 signers: 01", "| train | 4 | 1 |", "| test | 2 | 1 |", "| `sign` | SignID |"):
+    for line in ("- 2 classes", "- 1 signer: 01", "| train | 4 | 1 |", "| test | 2 | 1 |", "| `sign` | SignID |"):
         assert line in body.splitlines()
     assert "`karsl_184`, 184 points in this order: pose 6, face 136, rh 21, lh 21." in body
     assert "Fill in the license" in body

@@ -223,7 +223,7 @@ def test_what_float16_or_a_tar_cannot_store_is_rejected(tmp_path):
         write_tars(tmp_path, META, records_of(1), lambda r: far * np.nan, skeleton=HAND)
     with pytest.raises(ConfigError, match="a unique name"):
         write_tars(tmp_path, META, records_of(1) * 2, lambda r: clip_of(0), skeleton=HAND)
-    with pytest.raises(ConfigError, match="tars of dtype='flot16', 1000 clips each; expected 'float16' or 'float32'"):
+    with pytest.raises(ConfigError, match="tars of dtype='flot16', samples_per_shard=1000; expected 'float16' or 'float32'"):
         write_tars(tmp_path, META, records_of(1), lambda r: clip_of(0), skeleton=HAND, dtype="flot16")
     dot = Skeleton("tar_dot", (("rh", ("a",)),))
     with pytest.raises(ConfigError, match="has 3 keypoints, the skeleton 1"):
@@ -251,7 +251,7 @@ def test_a_clip_with_nan_is_named_with_its_remedy(tmp_path):
         ({"start": -2}, "start: expected int >= -1"),
         ({"frames": None}, "frames: expected int, got null"),
         ({"frames": 1.5}, "frames: expected int, got float"),
-        ({"dtype": "nonsense"}, "5 frames of nonsense at byte [0-9]+ are not in a tar of [0-9]+ bytes"),
+        ({"dtype": "nonsense"}, "a tar of [0-9]+ bytes does not have 5 frames of nonsense at byte [0-9]+"),
         ({"dtype": ["f4"]}, "dtype: expected str, got array"),
         ({"xxh3": -1}, "xxh3: expected int >= 0"),
     ],

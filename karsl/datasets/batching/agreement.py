@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,15 +10,7 @@ import numpy as np
 from karsl.datasets.batching.deferred import DeferredBatch
 from karsl.datasets.batching.segment import BatchPipeline, BatchSegment
 
-ENVIRONMENT = "KARSL_CHECK_BATCHES"
-"""Environment variable: with 1, each batch is compared with its samples, which takes many times as long."""
-
 _TOLERANCE = 1e-4  # of the largest coordinate: a clip alone is rounded after each transform
-
-
-def is_checked() -> bool:
-    """Return True if the environment asks for the comparison of every batch."""
-    return os.environ.get(ENVIRONMENT, "") not in ("", "0")
 
 
 def find_disagreement(segment: BatchSegment, pipeline: Any, initial_results: Callable[[int, np.uint64], dict]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -9,7 +10,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from karsl.datasets.batching.agreement import find_disagreement, is_checked
+from karsl.datasets.batching.agreement import find_disagreement
+from karsl.datasets.batching.kernel import clear_frames
 from karsl.datasets.batching.segment import BatchPipeline, BatchSegment, join_segments
 from karsl.datasets.transfer import allocate_shared
 from karsl.errors import ConfigError, KarslError, TransformError, pluralize
@@ -25,6 +27,9 @@ __all__ = [
     "write_batch",
     "write_segments",
 ]
+
+CHECK = "KARSL_CHECK_BATCHES"
+"""Environment variable: with 1, both forms of every transform are compared in each batch, which takes many times as long."""
 
 Arrays = dict[str, np.ndarray]
 
@@ -67,6 +72,11 @@ class LazyBatch(MutableSequence):
         segments = self._matching_segments()
         return None if segments is None else write_batch(segments)
 
+    def collate_padded(self, multiple: int) -> dict[str, Any] | None:
+        """Return the batch as `collate` does, of clips of any length, see `write_batch`."""
+        segments = self._matching_segments(multiple)
+        return None if segments is None else write_batch(segments, multiple)
+
     def to_plan(self, *, resident: bool) -> dict[str, Any] | None:
         """Return the input of `KeypointDataPreprocessor`: a plan, and raw frames or their rows in the pack.
 
@@ -92,15 +102,14 @@ class LazyBatch(MutableSequence):
             return write_batch(segments)
         return _plan_batch(segments[0], pack)
 
-    def _matching_segments(self) -> Sequence[BatchSegment] | None:
+    def _matching_segments(self, multiple: int = 0) -> Sequence[BatchSegment] | None:
         if "_samples" in self.__dict__:
             return None
         try:
             segments = self._make_segments()
-            shapes = {segment.shape() for segment in segments or ()}
+            return segments if segments and _batch_shape(segments, multiple) else None
         except (KarslError, OSError):
             return None
-        return segments if segments and len(shapes) == 1 and None not in shapes else None
 
     def __repr__(self) -> str:
         return f"LazyBatch({pluralize(len(self), 'sample')}, made when it is collated or read)"
@@ -172,9 +181,10 @@ def make_batch(
     def make_clips() -> _Clips:
         if not made:
             segment = make_segment()
-            difference = find_disagreement(segment, pipeline, initial_results) if is_checked() else ""
-            if difference:
-                raise RuntimeError(difference)
+            if os.environ.get(CHECK, "0") not in ("", "0") and (
+                text := find_disagreement(segment, pipeline, initial_results)
+            ):
+                raise RuntimeError(text)
             made.append(_join_singles(segment, pipeline, initial_results))
         return made[0]
 
@@ -225,8 +235,7 @@ def _join_singles(segment: BatchSegment, pipeline: Pipeline, initial_results: Ca
 def _results_of(segment: BatchSegment, initial_results: Callable[[int, np.uint64], dict]) -> Iterator[dict]:
     """Yield the results of each clip after the deferred transforms."""
     batch = segment.deferred
-    points, mask = batch.write(channels=batch.channels + 1, fill=segment.fill_value(np.nan))
-    scores = np.where(mask, points[..., -1], np.float32(0))
+    keypoint, score = batch.split()  # contiguous, as for a sample made alone: NumPy is slow on rows of three of four
     ends = np.concatenate([[0], np.cumsum(batch.num_frames)])
     for n, index in enumerate(segment.sample_idx.tolist()):
         frames, key = slice(ends[n], ends[n + 1]), segment.rng_keys[n]
@@ -234,8 +243,8 @@ def _results_of(segment: BatchSegment, initial_results: Callable[[int, np.uint64
             **(initial_results(index, key) if segment.results is None else segment.results[n]),
             "sample_key": key,
             **batch.metadata(n),
-            "keypoint": points[frames, :, :-1],
-            "keypoint_score": scores[frames],
+            "keypoint": keypoint[frames],
+            "keypoint_score": score[frames],
             "num_frames": int(ends[n + 1] - ends[n]),
         }
 
@@ -271,30 +280,48 @@ def _finish(
 # ---- memory of a batch ----
 
 
-def write_batch(segments: Sequence[BatchSegment]) -> dict[str, Any] | None:
+def write_batch(segments: Sequence[BatchSegment], multiple: int = 0) -> dict[str, Any] | None:
     """Write the clips of all segments into one batch.
 
     Args:
         segments: At least one; their `rows` together are the rows of the batch.
+        multiple: 0 for clips of one length. Otherwise zeros are written after the ends of clips, up to the longest one,
+            rounded up to a multiple of this.
 
     Returns:
-        inputs (N, T, V, C), keypoint_mask (N, T, V), sample_idx, and label if every segment has it; None if clips differ
-        in shape, or a transform needs one clip at a time.
+        inputs (N, T, V, C), keypoint_mask (N, T, V), sample_idx, and label if every segment has it; num_frames (N,) with
+        `multiple`; None if clips differ in shape, or a transform needs one clip at a time.
     """
-    shapes = {segment.shape() for segment in segments}
-    shape = shapes.pop()
-    if shapes or shape is None:
+    shape = _batch_shape(segments, multiple)
+    if shape is None:
         return None
-    arrays, batch = allocate_batch(segments, shape)
+    arrays, batch = allocate_batch(segments, shape, padded=multiple > 0)
     write_segments(segments, arrays)
     return batch
 
 
-def allocate_batch(segments: Sequence[BatchSegment], shape: tuple[int, int, int]) -> tuple[Arrays, dict[str, Any]]:
-    """Allocate a batch of clips of one shape (T, V, C), with label and sample_idx; return arrays to fill and the batch."""
-    n, (frames, points, _) = sum(len(segment) for segment in segments), shape
+def _batch_shape(segments: Sequence[BatchSegment], multiple: int) -> tuple[int, int, int] | None:
+    """Return (T, V, C) of the batch of `write_batch`, or None."""
+    shapes: set[Any] = {segment.shape(padded=multiple > 0) for segment in segments}
+    if multiple and None not in shapes:
+        longest = max(frames for frames, _, _ in shapes)
+        shapes = {(-(-longest // multiple) * multiple, points, channels) for _, points, channels in shapes}
+    return shapes.pop() if len(shapes) == 1 else None
+
+
+def allocate_batch(
+    segments: Sequence[BatchSegment], shape: tuple[int, int, int], *, padded: bool = False
+) -> tuple[Arrays, dict[str, Any]]:
+    """Allocate a batch of clips of shape (T, V, C), with label and sample_idx; return arrays to fill and the batch.
+
+    Args:
+        segments: Clips.
+        shape: The same for all clips.
+        padded: Clips may be shorter than T; their lengths are added as num_frames.
+    """
+    n, (frames, points, _) = sum(map(len, segments)), shape
     spec = {"inputs": ((n, *shape), np.float32), "keypoint_mask": ((n, frames, points), np.bool_)}
-    return _allocate(segments, {}, spec)
+    return _allocate(segments, {"num_frames": _gather(segments, "num_frames")} if padded else {}, spec)
 
 
 def write_segments(segments: Sequence[BatchSegment], arrays: Arrays) -> None:
@@ -302,8 +329,10 @@ def write_segments(segments: Sequence[BatchSegment], arrays: Arrays) -> None:
     _, frames, points, channels = arrays["inputs"].shape
     inputs, mask = arrays["inputs"].reshape(-1, points, channels), arrays["keypoint_mask"].reshape(-1, points)
     for segment in segments:
-        rows = None if segment.rows is None else segment.rows * frames
+        rows = (np.arange(len(segment)) if segment.rows is None else segment.rows) * frames
         segment.deferred.write(channels=channels, fill=segment.fill_value(), out=inputs, mask=mask, rows=rows)
+    if "num_frames" in arrays:
+        clear_frames(arrays["num_frames"], arrays["inputs"], arrays["keypoint_mask"])
 
 
 def _plan_batch(segment: BatchSegment, pack: tuple[int, np.ndarray] | None) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from mmengine.logging import print_log
 
 from karsl.datasets.batching.frames import FrameBlock
 from karsl.datasets.batching.kernel import (
-    GATHERED,
     FrameReads,
     PointOps,
     PointTable,
@@ -23,6 +21,12 @@ from karsl.datasets.batching.kernel import (
     read_clips,
     scale_stats,
     write_clips,
+)
+from karsl.datasets.batching.permutation import (
+    identity_table,
+    mirrored_groups,
+    mirrored_permutation,
+    table_permutation,
 )
 from karsl.datasets.batching.plan import FramePlan, frame_rows
 from karsl.datasets.batching.points import (
@@ -40,7 +44,7 @@ from karsl.datasets.batching.points import (
 )
 from karsl.datasets.batching.steps import Step, fill_step, noise_step, smooth_step, streams_step
 from karsl.datasets.transforms.base import ClipBatch, ClipMeta, DeferredOps, KeypointTransform, Params, identity_affine
-from karsl.errors import ConfigError, TransformError, first_line
+from karsl.errors import ConfigError, TransformError, first_line, pluralize
 from karsl.skeletons import Skeleton
 
 _XYZ = 3
@@ -72,7 +76,7 @@ class DeferredBatch(DeferredOps):
 
     @classmethod
     def from_results(cls, source: FrameBlock, results: Sequence[dict]) -> DeferredBatch:
-        """Continue from the results of N clips, which `can_join` accepts.
+        """Continue from the results of N clips, see `BatchSegment.joined`.
 
         Args:
             source: The clips before, whose frames are not read.
@@ -94,7 +98,8 @@ class DeferredBatch(DeferredOps):
         return batch
 
     def _reset(self, source: FrameBlock, *, filled: bool = False) -> None:
-        self.source, self._arrays = source, None
+        self.source = source
+        self._arrays: ClipArrays | None = None  # the clips, in place of the source, after a transform of a user
         self._filled = filled  # missing points of the source may have coordinates
         self._lengths, self._ends = source.lengths, _ends(source.lengths)
         self._reset_operations()
@@ -102,7 +107,7 @@ class DeferredBatch(DeferredOps):
     def _reset_operations(self) -> None:
         n, v = len(self), self.skeleton.num_keypoints
         self._positions: np.ndarray | None = None
-        self._table, self._table_of = _identity_table(v), np.zeros(n, np.int64)
+        self._table, self._table_of = identity_table(v), np.zeros(n, np.int64)
         self._hidden, self._hidden_frames, self._zero = np.zeros((n, 0), bool), _NO_FRAMES, False
         self._affine = identity_affine(n, len(self.skeleton.groups))
         self._untouched = True
@@ -274,18 +279,18 @@ class DeferredBatch(DeferredOps):
         self._add(streams_step(names, parents))
 
     def call(self, transform: KeypointTransform, params: Params) -> None:
-        keypoint, score = self._split()
+        keypoint, score = self.split()
         clips = ClipBatch(keypoint, score, self._ends, self.skeleton, params)
         try:
             changed = transform.checked_batch(clips)
         except Exception as error:
             name = f"{type(transform).__name__}.transform_batch"
             print_log(
-                f"{name} failed on a batch of {len(self)} clips ({first_line(error)}); they are made one by one",
+                f"{name} failed on a batch of {pluralize(len(self), 'clip')} ({first_line(error)}), made one by one instead",
                 logger="current",
                 level=logging.WARNING,
             )
-            raise TransformError(f"{name} failed on {len(self)} clips: {error}") from error
+            raise TransformError(f"{name} failed on {pluralize(len(self), 'clip')}: {error}") from error
         keypoint, score = changed.get("keypoint", keypoint), changed.get("keypoint_score", score)
         self._start_from(ClipArrays.from_block(keypoint, score, self._ends))
 
@@ -294,7 +299,7 @@ class DeferredBatch(DeferredOps):
         self._arrays, self._filled = arrays, False
         self._reset_operations()
 
-    def _split(self) -> tuple[np.ndarray, np.ndarray]:
+    def split(self) -> tuple[np.ndarray, np.ndarray]:
         """Apply everything; return float32 (F, V, C) and (F, V), NaN and 0 where missing, of the caller's own."""
         if self._fill_value is not None:
             self._add(fill_step("constant", self._fill_value))
@@ -353,7 +358,7 @@ class DeferredBatch(DeferredOps):
         n, lengths = len(self), self._lengths
         if (lengths != lengths[0]).any():
             raise ConfigError(
-                f"clips of {lengths.min()} and {lengths.max()} frames in one plan; "
+                f"clips of {lengths.min()} and {pluralize(lengths.max(), 'frame')} in one plan; "
                 "end the pipeline's temporal part with TSNSampleFrames, UniformSampleFrames or PadTo"
             )
         positions = self._reads().positions.reshape(n, -1)
@@ -474,7 +479,8 @@ class DeferredBatch(DeferredOps):
     def _reads(self) -> FrameReads:
         source, positions = self.source, self._positions
         if positions is None:
-            positions = np.concatenate([np.arange(t, dtype=np.float64) for t in source.lengths])
+            starts = _ends(source.lengths)
+            positions = np.arange(starts[-1], dtype=np.float64) - np.repeat(starts[:-1], source.lengths)
         return FrameReads(
             source.dtype_key,
             source.addresses,
@@ -506,63 +512,3 @@ def _chunks(ends: np.ndarray, first: int, last: int, frame_bytes: int) -> Iterat
         stop = min(max(stop, first + 1), last)
         yield first, stop
         first = stop
-
-
-def can_join(results: Sequence[Any]) -> bool:
-    """Return True if the results of N clips, made one by one, can be transformed together from here on."""
-    if not all(isinstance(clip, dict) and isinstance(clip.get("skeleton"), Skeleton) for clip in results):
-        return False
-    first = results[0]
-    return all(_is_clip(clip) and _is_like(clip, first) for clip in results)
-
-
-def _is_clip(clip: dict) -> bool:
-    keypoint, score = clip.get("keypoint"), clip.get("keypoint_score")
-    if not isinstance(keypoint, np.ndarray) or not isinstance(score, np.ndarray) or keypoint.ndim != 3 or not len(keypoint):
-        return False
-    return score.shape == keypoint.shape[:2] and score.shape[1] == clip["skeleton"].num_keypoints
-
-
-def _is_like(clip: dict, first: dict) -> bool:
-    same = clip["skeleton"] == first["skeleton"] and clip.get("centered", False) == first.get("centered", False)
-    same = same and clip["keypoint"].shape[2] == first["keypoint"].shape[2]
-    return same and ("frame_inds" in clip) == ("frame_inds" in first)
-
-
-# ---- permutations of points: tables int64 (P, V) of the stored point of each point, -1 for none ----
-
-
-@lru_cache(maxsize=64)
-def _identity_table(points: int) -> np.ndarray:
-    table = np.arange(points)[None]
-    table.flags.writeable = False
-    return table
-
-
-@lru_cache(maxsize=64)
-def table_permutation(table_bytes: bytes, rows: int, target: Skeleton) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return `order` and `shift` of `PointOps`, and bool (P, V') absent points, for a table of `rows` rows."""
-    table = np.frombuffer(table_bytes, np.int64).reshape(rows, -1)
-    shift = np.full((rows, len(target.groups)), GATHERED)
-    for r, row in enumerate(table):
-        for g, part in enumerate(target.groups.values()):
-            if row[part.start] >= 0 and (np.diff(row[part]) == 1).all():
-                shift[r, g] = row[part.start] - part.start
-    return np.maximum(table, 0).astype(np.int32), shift, table < 0
-
-
-@lru_cache(maxsize=64)
-def mirrored_permutation(table_bytes: bytes, rows: int, skeleton: Skeleton) -> np.ndarray:
-    """Return the (2 P, V) rows of a table followed by their mirror images."""
-    table = np.frombuffer(table_bytes, np.int64).reshape(rows, -1)
-    both = np.concatenate([table, table[:, skeleton.mirror]])
-    both.flags.writeable = False
-    return both
-
-
-@lru_cache(maxsize=64)
-def mirrored_groups(skeleton: Skeleton) -> np.ndarray | None:
-    """Return int64 (G,), group that is mirrored to each group; None if a group has points of several."""
-    groups = skeleton.group_of[skeleton.mirror]
-    origin = [groups[part] for part in skeleton.groups.values()]
-    return np.array([o[0] for o in origin]) if all((o == o[0]).all() for o in origin) else None

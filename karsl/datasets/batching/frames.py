@@ -11,7 +11,7 @@ import numpy as np
 
 from karsl.datasets.batching.kernel import clip_addresses, copy_frames, copy_raw_frames
 from karsl.datasets.batching.simd import LAYOUT_NDIM
-from karsl.errors import CorruptRecordError
+from karsl.errors import CorruptRecordError, pluralize
 from karsl.io.addresses import ClipLayout
 
 _DTYPES = (np.dtype(np.float16), np.dtype(np.float32))
@@ -111,7 +111,8 @@ class FrameBlock:
         if outside >= 0:
             path, mapped = list(files.items())[which[outside]]
             raise CorruptRecordError(
-                f"{path}: no clip of {lengths[outside]} frames at byte {starts[outside]}, the file has {len(mapped)} bytes; "
+                f"{path}: no clip of {pluralize(lengths[outside], 'frame')} at byte "
+                f"{starts[outside]}, the file has {len(mapped)} bytes; "
                 "was it cut or replaced? Index it again"
             )
         return cls(addresses, lengths, layout.dtype, layout.num_keypoints, maps, layout.raw)

@@ -18,7 +18,7 @@ from karsl.datasets.transfer import BufferPool
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 _XYZ = 3
-_pool = BufferPool()
+_pool = BufferPool(max_free=4)  # coordinates, scores, and some clips before and after a step
 
 
 class Points(NamedTuple):
@@ -192,15 +192,16 @@ class ClipArrays(NamedTuple):
     @classmethod
     def from_block(cls, keypoint: np.ndarray, score: np.ndarray, ends: np.ndarray) -> ClipArrays:
         """Refer to clips in (F, V, C) and (F, V), whose frames begin at int64 (N + 1,) `ends`."""
-        starts = ends[:-1]
-        addresses = (a.ctypes.data + starts * (a.strides[0] if len(a) else 0) for a in (keypoint, score))
-        return cls(*addresses, keypoint.shape[2], (keypoint, score))
+        first, second = (array.ctypes.data + ends[:-1] * array.strides[0] for array in (keypoint, score))
+        return cls(first, second, keypoint.shape[2], (keypoint, score))
 
     @classmethod
     def from_clips(cls, keypoints: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> ClipArrays:
         """Refer to N contiguous arrays (T, V, C) and (T, V)."""
-        addresses = (np.array([a.__array_interface__["data"][0] for a in part], np.int64) for part in (keypoints, scores))
-        return cls(*addresses, keypoints[0].shape[2], (keypoints, scores))
+        first, second = (
+            np.array([array.__array_interface__["data"][0] for array in arrays], np.int64) for arrays in (keypoints, scores)
+        )
+        return cls(first, second, keypoints[0].shape[2], (keypoints, scores))
 
 
 @_compiled

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
+from typing import Any
 
 import numpy as np
+from numba import njit
 
-from karsl.datasets.batching.deferred import DeferredBatch, can_join
+from karsl.datasets.batching.deferred import DeferredBatch
 from karsl.datasets.batching.frames import FrameBlock
-from karsl.datasets.batching.kernel import fill_canonical
-from karsl.datasets.batching.rng import CompiledRNG
+from karsl.datasets.batching.kernel import fill_canonical, in_threads
+from karsl.datasets.batching.rng import GOLDEN, mix
 from karsl.datasets.index.record_list import RecordList
+from karsl.datasets.rng import CounterRNG, fold_in
 from karsl.datasets.transforms.base import KeypointTransform
 from karsl.datasets.transforms.formatting import PackKeypointInputs
 from karsl.datasets.transforms.loading import LoadKeypoints
@@ -27,6 +31,8 @@ from karsl.skeletons import Skeleton
 PackRows = Callable[[], "tuple[int, np.ndarray] | None"]
 
 _FILE_COLUMNS = frozenset(("pack", "byte_start", "num_frames", "dtype"))
+_TO_53_BITS = np.uint64(11)
+_compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 _XYZ = 3  # coordinates of a stored point
 _PACK_COLUMNS = frozenset(("pack", "frame_start", "num_frames"))
 
@@ -119,9 +125,8 @@ class BatchPipeline:
         elif stored is not None and columns >= _PACK_COLUMNS:
             frames, pack_rows = _pack_frames(reader, stored, indices, num_keypoints)
         else:
-            clips = [
-                reader.read(records[index], num_keypoints, layout=layout, fill=fill_canonical) for index in indices.tolist()
-            ]
+            wanted = [records[index] for index in indices.tolist()]
+            clips = reader.read_batch(wanted, num_keypoints, layout=layout, fill=fill_canonical, in_threads=in_threads)
             frames = FrameBlock.from_clips(clips)
         labels, read_fps = _labels(records, indices), partial(_rates, records, indices)
         return BatchSegment(self, frames, skeleton, rng_keys, labels, indices, rows, pack_rows, read_fps=read_fps)
@@ -212,18 +217,18 @@ class BatchSegment:
             None if these cannot be transformed together.
         """
         then, first = self.pipeline.then, results[0]
-        if then is None or not can_join(results):
+        if then is None or not _can_join(results):
             return None
-        keys = np.array([clip.get("sample_key", 0) for clip in results], np.uint64)
-        indices = np.array([clip.get("sample_idx", -1) for clip in results], np.int64)
+        own = zip(results, self.rng_keys, self.sample_idx.tolist(), strict=True)
+        if any(clip.get("sample_key") != key or clip.get("sample_idx") != index for clip, key, index in own):
+            return None
+        values = [clip["label"] for clip in results if "label" in clip]
         is_wide = first["keypoint"].shape[2] != _XYZ and any(step.batched_form() == "defer" for step in then.deferred)
-        labels = [clip.get("label") for clip in results]
-        some = any(label is None for label in labels) and any(label is not None for label in labels)
-        if is_wide or some or (keys != self.rng_keys).any() or (indices != self.sample_idx).any():
+        if is_wide or len(values) not in (0, len(results)) or not all(isinstance(v, (int, np.integer)) for v in values):
             return None
-        label = None if labels[0] is None else np.array([int(label) for label in labels], np.int64)
-        skeleton = first["skeleton"]
-        return BatchSegment(then, self.frames, skeleton, keys, label, indices, self.rows, results=results)
+        labels = np.array(values, np.int64) if values else None
+        skeleton, keys, indices = first["skeleton"], self.rng_keys, self.sample_idx
+        return BatchSegment(then, self.frames, skeleton, keys, labels, indices, self.rows, results=results)
 
     @property
     def channels(self) -> int:
@@ -238,13 +243,43 @@ class BatchSegment:
             return default
         return self.pipeline.pack.fill if self.pipeline.pack else 0.0
 
-    def shape(self) -> tuple[int, int, int] | None:
-        """Return (T, V, C) of all clips; None if they differ, or if a transform needs one clip at a time."""
+    @property
+    def num_frames(self) -> np.ndarray:
+        """int64 (N,), lengths of the clips in the batch."""
+        return self.deferred.num_frames
+
+    def shape(self, *, padded: bool = False) -> tuple[int, int, int] | None:
+        """Return (T, V, C) of all clips; None if they differ, or if a transform needs one clip at a time.
+
+        Args:
+            padded: Clips may differ in length; T is that of the longest one.
+        """
         if self.pipeline.pack is None:
             return None
-        lengths = self.deferred.num_frames
-        equal = (lengths == lengths[0]).all()
-        return (int(lengths[0]), self.deferred.skeleton.num_keypoints, self.channels) if equal else None
+        longest = int(self.num_frames.max())
+        equal = padded or (self.num_frames == longest).all()
+        return (longest, self.deferred.skeleton.num_keypoints, self.channels) if equal else None
+
+
+def _can_join(results: Sequence[Any]) -> bool:
+    """Return True if the results of N clips, made one by one, can be transformed together from here on."""
+    if not all(isinstance(clip, dict) and isinstance(clip.get("skeleton"), Skeleton) for clip in results):
+        return False
+    first = results[0]
+    return all(_is_clip(clip) and _is_like(clip, first) for clip in results)
+
+
+def _is_clip(clip: dict) -> bool:
+    keypoint, score = clip.get("keypoint"), clip.get("keypoint_score")
+    if not isinstance(keypoint, np.ndarray) or not isinstance(score, np.ndarray) or keypoint.ndim != 3 or not len(keypoint):
+        return False
+    return score.shape == keypoint.shape[:2] and score.shape[1] == clip["skeleton"].num_keypoints
+
+
+def _is_like(clip: dict, first: dict) -> bool:
+    same = clip["skeleton"] == first["skeleton"] and clip.get("centered", False) == first.get("centered", False)
+    same = same and clip["keypoint"].shape[2] == first["keypoint"].shape[2]
+    return same and ("frame_inds" in clip) == ("frame_inds" in first)
 
 
 def join_segments(segments: Sequence[BatchSegment]) -> BatchSegment:
@@ -348,3 +383,39 @@ def _rates(records: RecordList | Sequence[dict], indices: np.ndarray) -> np.ndar
         return records.column("fps")[indices].astype(np.float64)
     rates = [records[index].get("fps") for index in indices.tolist()]
     return np.array([np.nan if rate is None else rate for rate in rates], np.float64)
+
+
+# ---- random numbers: those of `karsl.datasets.rng`, bit for bit, without an array per operation ----
+
+
+@_compiled
+def _bits(keys, code, out):
+    for n in range(keys.size):
+        key = mix(keys[n] ^ code)
+        for k in range(out.shape[1]):
+            out[n, k] = mix(key + np.uint64(k) * GOLDEN)
+
+
+@_compiled
+def _uniform(keys, code, low, high, out):
+    for n in range(keys.size):
+        key = mix(keys[n] ^ code)
+        for k in range(out.shape[1]):
+            unit = np.float64(mix(key + np.uint64(k) * GOLDEN) >> _TO_53_BITS) * 2.0**-53
+            out[n, k] = low + (high - low) * unit
+
+
+class CompiledRNG(CounterRNG):
+    """Compiled counter-based random numbers for batches."""
+
+    def bits(self, name: str, *shape: int) -> np.ndarray:
+        """Return uint64 (N, *shape)."""
+        out = np.empty((len(self), math.prod(shape)), np.uint64)
+        _bits(self.keys, fold_in(self.transform_id, name), out)
+        return out.reshape(len(self), *shape)
+
+    def uniform(self, name: str, *shape: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+        """Return float64 (N, *shape) in [low, high)."""
+        out = np.empty((len(self), math.prod(shape)))
+        _uniform(self.keys, fold_in(self.transform_id, name), float(low), float(high), out)
+        return out.reshape(len(self), *shape)

@@ -102,7 +102,11 @@ def _fill_gap(values, v, channels, start, gap, after, end, linear):
 
 def smooth_step(radius: int) -> Step:
     """Replace present points by their mean over neighboring frames, see `SmoothKeypoints`."""
-    return Step(lambda points, first, last: _smooth(*points, radius, first, last))
+
+    def run(points: Points, first: int, last: int) -> None:
+        _smooth(*points, radius, first, last)
+
+    return Step(run)
 
 
 @_compiled
@@ -167,8 +171,10 @@ def _write_streams(
                 subtract_point(joint + _POINT_BYTES * v, joint + _POINT_BYTES * parents[v], bone + _POINT_BYTES * v)
             for s in range(bones.size):
                 now, before, step = bone if bones[s] else joint, nothing.ctypes.data, 0
-                if motions[s]:
-                    before, step = now if t == 0 else bone_before if bones[s] else joint_before, _POINT_BYTES
+                if motions[s] and t == 0:
+                    now, before, step = joint, joint, _POINT_BYTES  # 0, also where the other end of a bone is missing
+                elif motions[s]:
+                    before, step = bone_before if bones[s] else joint_before, _POINT_BYTES
                 at = out.ctypes.data + target_bytes * points * target + 4 * _XYZ * s
                 if bones.size == 1 and out.shape[2] == 4:
                     for v in range(points):

@@ -9,7 +9,7 @@ import numpy as np
 
 from karsl.datasets.transforms.formatting import PackKeypointInputs
 from karsl.datasets.tree import Node, leaf_datasets
-from karsl.errors import ConfigError, SkeletonError, type_name
+from karsl.errors import ConfigError, SkeletonError, pluralize, type_name
 from karsl.formats.folders import class_name
 from karsl.skeletons import Skeleton
 
@@ -94,4 +94,4 @@ def _equal(a: Any, b: Any) -> bool:
 
 def _shorten(classes: Any) -> str:
     shown = ", ".join(map(repr, list(classes)[:3]))
-    return f"{len(classes)} classes ({shown}{', ...' if len(classes) > 3 else ''})"
+    return f"{pluralize(len(classes), 'class')} ({shown}{', ...' if len(classes) > 3 else ''})"

@@ -25,7 +25,7 @@ from karsl.datasets.tree import (
     resolve_leaves,
     set_epoch_recursive,
 )
-from karsl.errors import ConfigError, type_name, with_context
+from karsl.errors import ConfigError, pluralize, type_name, with_context
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton
 
@@ -218,7 +218,7 @@ class DatasetWrapper(BaseDataset):
         """
         index, length = operator.index(idx), len(self)
         if not -length <= index < length:
-            raise IndexError(f"index {idx} is out of range for a {type_name(self)} of {length} clips")
+            raise IndexError(f"index {idx} is out of range for a {type_name(self)} of {pluralize(length, 'clip')}")
         return index + length if index < 0 else index
 
     def resolve(self, idx: int) -> ResolvedClips:

@@ -18,7 +18,7 @@ from karsl.datasets.combine.select import as_indices, take
 from karsl.datasets.records import FILTERS, resolve_filters
 from karsl.datasets.rng import hash_name
 from karsl.datasets.tree import ResolvedClips
-from karsl.errors import ConfigError, TransformError, did_you_mean, type_name
+from karsl.errors import ConfigError, TransformError, did_you_mean, pluralize, type_name
 from karsl.progress import track
 from karsl.registry import DATASETS, FUNCTIONS
 
@@ -68,7 +68,7 @@ class FilterDataset(SingleWrapper):
         indices = np.flatnonzero(np.fromiter(tracked, dtype=bool, count=len(results)))
         if not len(indices):
             raise ConfigError(
-                f"{type_name(self)}: {predicate_name(self._argument)} is true for none of {len(results)} clips"
+                f"{type_name(self)}: {predicate_name(self._argument)} is true for none of {pluralize(len(results), 'clip')}"
             )
         self._indices = as_indices(indices)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from karsl.errors import pluralize
 from karsl.io.shared_file import SharedFile
 
 Indices = int | slice | Sequence[int] | np.ndarray
@@ -43,7 +44,7 @@ def resolve_indices(indices: Indices, length: int) -> range | np.ndarray:
     array = np.asarray(indices)
     if array.dtype == bool:
         if array.shape != (length,):
-            raise IndexError(f"a mask of shape {array.shape} over {length} records; expected ({length},)")
+            raise IndexError(f"a mask of shape {array.shape} over {pluralize(length, 'record')}; expected ({length},)")
         return np.flatnonzero(array)
     if not len(array):
         return range(0)
@@ -52,7 +53,9 @@ def resolve_indices(indices: Indices, length: int) -> range | np.ndarray:
     array = array.astype(np.int64)
     outside = array[(array < -length) | (array >= length)]
     if len(outside):
-        raise IndexError(f"index {int(outside[0])} of indices is out of range for a dataset of {length} records")
+        raise IndexError(
+            f"index {int(outside[0])} of indices is out of range for a dataset of {pluralize(length, 'record')}"
+        )
     return np.where(array < 0, array + length, array)
 
 

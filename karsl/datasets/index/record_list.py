@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 from karsl.datasets.index.indices import Indices, SharedIndices, as_range, as_slice, resolve_indices
 from karsl.datasets.index.reader import IndexReader
 from karsl.datasets.index.writer import IndexWriter
+from karsl.errors import pluralize
 from karsl.io.addresses import ClipLayout
 from karsl.io.readahead import FileRanges, row_layout
 from karsl.io.shared_file import SharedFile
@@ -100,7 +101,7 @@ class RecordList(Sequence):
         count = self._count if self._count >= 0 else len(self)
         position = index + count if index < 0 else index
         if not 0 <= position < count:
-            raise IndexError(f"index {index} is out of range for {count} records")
+            raise IndexError(f"index {index} is out of range for {pluralize(count, 'record')}")
         if self._selection is not None:
             position = self._selection[position]
         return self.reader.read(position)

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from karsl.datasets.rng import CounterRNG, hash_name, sample_keys
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, pluralize
 
 REMAINDERS = ("pad", "drop", "uneven")
 _SHARDS, _CLIPS = hash_name("order of shards"), hash_name("order of clips")
@@ -158,7 +158,8 @@ class RankPartition:
             raise ConfigError(f"RankPartition: remainder={self.remainder!r}; expected one of {', '.join(REMAINDERS)}")
         if not (0 <= self.rank < self.world_size and self.total >= 0 and self.start >= 0):
             raise ConfigError(
-                f"RankPartition: rank {self.rank} of {self.world_size}, start {self.start} of {self.total} clips; expected "
+                f"RankPartition: rank {self.rank} of {self.world_size}, start {self.start} of "
+                f"{pluralize(self.total, 'clip')}; expected "
                 "a rank below the number of ranks and a start of at least 0"
             )
 

@@ -15,7 +15,7 @@ from xxhash import xxh3_64_intdigest
 from karsl.checks import check_int
 from karsl.datasets.order.permutation import REMAINDERS, RankPartition, split_batches
 from karsl.datasets.state import SharedInts
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, pluralize
 
 RUN_LENGTH = 256  # indices computed at a time while the batch size is unknown
 _SEED, _EPOCH, _START, _CONSUMED, _BATCH_SIZE, _RANK, _WORLD_SIZE, _HAS_SEED = range(8)
@@ -164,7 +164,8 @@ class ResumableOrder(ABC):
         """
         if not 0 <= consumed <= self.total:
             raise ConfigError(
-                f"{type(self).__name__}: cannot skip {consumed} clips of an epoch of {self.total}; check that the dataset "
+                f"{type(self).__name__}: cannot skip {pluralize(consumed, 'clip')} of an epoch "
+                f"of {self.total}; check that the dataset "
                 "is the same as before"
             )
         self._progress[_START] = self._progress[_CONSUMED] = consumed
@@ -195,7 +196,8 @@ class ResumableOrder(ABC):
             raise ConfigError(f"{type(self).__name__}: state has no {missing}; expected {', '.join(_STATE_KEYS)}")
         if state.get("order", self.signature) != self.signature:
             raise ConfigError(
-                f"{type(self).__name__}: the state does not match these {self.total} clips and their options, or was saved "
+                f"{type(self).__name__}: the state does not match these options and "
+                f"{pluralize(self.total, 'clip')}, or was saved "
                 "by another sampler; restore the original ones or start the epoch without a state"
             )
         check_int(f"{type(self).__name__}: a state", **{key: state[key] for key in _STATE_KEYS})

@@ -222,7 +222,7 @@ class LengthBucketSampler(BaseSampler):
     """Each clip once per epoch, with clips of similar length in one batch, which reduces padding.
 
     The clips of an epoch are shuffled, sorted by length within windows of `window` batches, and cut into batches; then the
-    batches of all ranks are shuffled.
+    batches of all ranks are shuffled. `keypoint_collate(pad=True)` pads each batch to its longest clip.
 
     Args:
         dataset, seed, remainder: See `BaseSampler`. Records need `num_frames`.

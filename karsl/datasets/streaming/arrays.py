@@ -137,7 +137,7 @@ class ArrayShards(KeypointDataset):
         for name in list_array_files(Path(root), self.pattern)[1]:
             try:
                 stat = os.stat(os.path.join(root, name))
-            except FileNotFoundError:
+            except FileNotFoundError:  # removed since it was listed; check_files reports it
                 continue
             stats[name] = stat.st_size, stat.st_mtime_ns
         return stats

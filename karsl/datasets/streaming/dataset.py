@@ -20,7 +20,7 @@ from karsl.datasets.streaming.prefetch import ShardPrefetcher
 from karsl.datasets.streaming.rows import LoadRow
 from karsl.datasets.streaming.sources import open_stream_source
 from karsl.datasets.transforms.loading import LoadKeypoints
-from karsl.errors import ConfigError, KarslError
+from karsl.errors import ConfigError, KarslError, pluralize
 from karsl.io.remote_cache import DEFAULT_BYTES
 from karsl.registry import DATASETS
 from karsl.skeletons import Skeleton
@@ -94,7 +94,8 @@ class StreamSample(dict):
         first = runs[0][0]
         if first.batch_size is not None and (len(runs) > 1 or len(samples) != len(first.indices)):
             raise ConfigError(
-                f"batches of {len(samples)} clips from a stream with batch_size={first.batch_size}; pass the batch size of "
+                f"batches of {pluralize(len(samples), 'clip')} from a stream with "
+                f"batch_size={first.batch_size}; pass the batch size of "
                 "the loader to StreamDataset, so that batches do not depend on the number of workers"
             )
         indices = [block.indices[rows] for block, rows in runs]
@@ -264,7 +265,9 @@ class StreamDataset(ResumableOrder, IterableDataset):
         if number == 0:
             self._check_files()
         if count > 1 and self.batch_size is None:
-            raise ConfigError(f"StreamDataset: {count} workers need the batch size of the loader; pass batch_size=")
+            raise ConfigError(
+                f"StreamDataset: no batch size for {pluralize(count, 'worker')}; pass that of the loader as batch_size="
+            )
         prefetching: dict[str, Any] = {}
         if self._prefetcher is not None:
             self._prefetcher.reset()

@@ -151,7 +151,7 @@ def _copy_header(url: str, *, cache: FileCache) -> HeaderCopy:
         is_known = path.is_file()  # the copy may have been evicted
         try:
             size, version, ranges = _read_headers(url, stored_version if is_known else "", cache)
-        except NotModified:
+        except NotModified:  # the copy is that of the server
             pass
         except FetchError as error:
             if not is_known or is_final_error(error):

@@ -257,7 +257,9 @@ class KeypointTransform:
 
         It is the one that is defined further down, unless `apply` or `__call__` alone is overridden below it.
         """
-        return "" if "apply" in vars(self) and "defer" not in vars(self) else _batched_form(type(self))
+        if "apply" in vars(self) and "defer" not in vars(self):
+            return ""
+        return _batched_form(type(self))  # type: ignore[arg-type]  # classes hash
 
     def supports_batching(self) -> bool:
         """Return True if `defer` or `transform_batch` is defined, see `batched_form`."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from karsl.datasets.transforms.base import KeypointTransform, Params
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, pluralize
 from karsl.io import read_label_table
 from karsl.registry import TRANSFORMS
 from karsl.skeletons import Skeleton
@@ -48,7 +48,7 @@ class MapLabels(KeypointTransform):
         return {} if results.get("label") is None else {"label": int(self.lookup[int(results["label"])])}
 
     def __repr__(self) -> str:
-        return f"MapLabels({len(self.lookup)} classes)"
+        return f"MapLabels({pluralize(len(self.lookup), 'class')})"
 
 
 def relabel(record: dict, steps: Sequence[Callable]) -> dict:

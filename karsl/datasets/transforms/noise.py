@@ -36,7 +36,7 @@ def noise_table(width: int = _XYZ) -> np.ndarray:
     return table
 
 
-def draw_noise(key: np.uint64, points: int) -> np.ndarray:
+def draw_noise(key: np.ndarray | np.uint64, points: int) -> np.ndarray:
     """Return standard normal numbers float32 (points, 3), a function of the key."""
     bits = CounterRNG(key, transform_id=0).bits("block", -(-points // BLOCK))[0]
     starts = np.stack([bits % np.uint64(OFFSETS), (bits >> np.uint64(32)) % np.uint64(OFFSETS)]).astype(np.int64)

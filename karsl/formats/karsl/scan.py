@@ -21,7 +21,7 @@ from pathlib import Path
 
 from xxhash import xxh3_64_hexdigest
 
-from karsl.errors import CorruptRecordError, DataErrors, DatasetNotFoundError
+from karsl.errors import CorruptRecordError, DataErrors, DatasetNotFoundError, pluralize
 from karsl.formats.karsl.copies import choose_copies, content_digest, group_copies
 from karsl.formats.karsl.layout import SPLITS, describe_layout, list_some_files, suggest_fix, suggest_name
 from karsl.io.annotations import BYTE_RANGE_KEY
@@ -235,7 +235,7 @@ def _parse_sign(name: str, label_table: LabelTable | None) -> tuple[int, str | N
     sign = int(text)
     if label_table and sign not in label_table.signs:
         span = f"{label_table.signs[0]}-{label_table.signs[-1]}"
-        return sign, f"{name}: sign {sign} is not in the label table ({len(label_table.signs)} signs, {span})"
+        return sign, f"{name}: sign {sign} is not in the label table ({pluralize(len(label_table.signs), 'sign')}, {span})"
     return sign, None
 
 

@@ -93,8 +93,8 @@ class STTransformer(BaseModule):
         check_inputs("STTransformer", self.skeleton, self.in_channels, inputs, keypoint_mask)
         if inputs.shape[1] > self.max_frames:
             raise ValueError(
-                f"STTransformer takes 1 to {self.max_frames} frames but got T={inputs.shape[1]}; "
-                "raise max_frames or lower clip_len"
+                f"STTransformer takes at most max_frames={self.max_frames} but got T={inputs.shape[1]}; "
+                "raise it or lower clip_len"
             )
         frame_mask = present_frames(keypoint_mask)
         x = self._tokens(inputs, keypoint_mask)

@@ -33,6 +33,7 @@ def open_dataset(
     skeleton: str | Mapping | Skeleton | None = None,
     trusted: Trusted = (),
     missing: MissingPoints = STRICT,
+    person: int | None = None,
     **arrays: Any,
 ) -> Any:
     """Open a folder or file as a dataset that can be browsed.
@@ -44,6 +45,7 @@ def open_dataset(
         skeleton: Skeleton of the keypoints, if the files do not name it.
         trusted: Pickles that may be read, as in `karsl.formats.open_clips`.
         missing: Rules that say which points are missing.
+        person: Position of the person to show of clips with several, as in `karsl.formats.open_clips`.
         arrays: `layout`, `pattern` and `labels` of array files, as in `karsl.formats.open_clips`.
 
     Raises:
@@ -62,9 +64,9 @@ def open_dataset(
     if not path.exists():
         raise DatasetNotFoundError(f"no config, folder or file '{path}' to browse")
     clips = path / ann_file if path.is_dir() else path
-    options = {"skeleton": skeleton, "trusted": trusted, "missing": missing, "skip_bad": True, **arrays}
+    options = {"skeleton": skeleton, "trusted": trusted, "missing": missing, "person": person, "skip_bad": True, **arrays}
     open_format = partial(open_clips, clips, **options)
-    if format or any(value is not None for value in arrays.values()):
+    if format or any(value is not None for value in (person, *arrays.values())):
         return SourceClips(open_format(format=format))
     if path.is_file() and path.suffix.lower() in (".npz", ".npy"):
         try:

@@ -12,7 +12,7 @@ import numpy as np
 from karsl.datasets.pipeline import Pipeline
 from karsl.datasets.records import normalize_signer
 from karsl.datasets.transforms.labels import MapLabels, relabel
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, pluralize
 from karsl.io.annotations import join_splits
 from karsl.visualization.clips.sources import ClipRef, ResolvedClip, find_clips, metainfo_above
 
@@ -152,7 +152,7 @@ class ClipTable:
         signs = sorted(set(self.sign.tolist()) - {_UNKNOWN})
         columns = [("signs", signs), ("signers", sorted(self.signer[0])), ("splits", sorted(self.split[0]))]
         texts = [f"{key} {', '.join(map(str, v[:8]))}{', ...' if len(v) > 8 else ''}" for key, v in columns if v]
-        return f"{len(self)} clips" + (f" of {'; '.join(texts)}" if texts else "")
+        return pluralize(len(self), "clip") + (f" of {'; '.join(texts)}" if texts else "")
 
     def _sign_or_label(self) -> np.ndarray:
         return np.where(self.sign == _UNKNOWN, self.label, self.sign)

@@ -17,7 +17,7 @@ from torch.utils.data import IterableDataset
 
 from karsl.datasets.transforms.labels import MapLabels, relabel
 from karsl.datasets.tree import resolve_leaves, resolve_one
-from karsl.errors import ConfigError
+from karsl.errors import ConfigError, pluralize
 from karsl.io.clip import split_score
 from karsl.skeletons import Skeleton, get_skeleton, skeleton_names
 
@@ -203,7 +203,7 @@ def find_clips(dataset: Any, indices: Sequence[int] | range) -> Iterator[tuple[i
     outer = np.asarray(indices, dtype=np.int64).reshape(-1)
     invalid = outer[(outer < -length) | (outer >= length)]
     if len(invalid):
-        raise ConfigError(f"index {invalid[0]} is outside a dataset of {length} clips")
+        raise ConfigError(f"index {invalid[0]} is outside a dataset of {pluralize(length, 'clip')}")
     outer = np.where(outer < 0, outer + length, outer)
     if hasattr(dataset, "stages"):
         yield from ((index, ResolvedClip(dataset, index)) for index in outer.tolist())

@@ -51,3 +51,25 @@ def test_numba_that_cannot_be_used_is_named_once_and_batches_are_made(corpus, tm
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines()[-1].startswith(reason)
     assert (done.stdout + done.stderr).count("samples are made one by one because") == 1
+
+
+FORKING = """
+import os
+from karsl.datasets.batching import compiled
+
+compiled()
+from karsl.datasets.batching.kernel import fill_canonical
+
+assert not fill_canonical.signatures  # in-process use loads the compiler when the first batch is made
+child = os.fork()
+if not child:
+    os._exit(len(fill_canonical.signatures))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_forked_workers_share_the_compiler_of_their_parent():
+    pytest.importorskip("numba")
+    done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "1", done.stderr[-2000:]

@@ -209,11 +209,22 @@ def test_a_function_that_fails_on_one_clip_is_called_once_for_the_others(make):
     assert seen == [1, 2, 3, 2]
 
 
-def test_clips_that_cannot_be_joined_are_finished_one_by_one(make):
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda results: {"centered": results["sample_idx"] % 2 == 0},
+        lambda results: {"label": float(results["label"])},
+        lambda results: {"keypoint": results["keypoint"][..., :2]},
+        lambda results: {"skeleton": None} if results["sample_idx"] else {},
+    ],
+    ids=["half of them centered", "labels that are no integers", "two coordinates", "no skeleton"],
+)
+def test_clips_that_cannot_be_joined_are_finished_one_by_one(make, change):
     def scatter(results):
-        return {**results, "centered": results["sample_idx"] % 2 == 0}
+        return {**results, **change(results)}
 
-    assert_batch_is_its_samples(make([LOAD, SAMPLE, scatter, *MOVES[:2], PACK]), (0, 1, 2), together=False)
+    after = dict(type="TSNSampleFrames", clip_len=4)
+    assert_batch_is_its_samples(make([LOAD, SAMPLE, scatter, after, PACK]), (0, 1, 2), together=False)
 
 
 def test_global_generators_are_left_as_they_were(make):

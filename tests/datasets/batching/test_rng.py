@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from karsl.datasets.batching.rng import CompiledRNG
+from karsl.datasets.batching.segment import CompiledRNG
 from karsl.datasets.rng import CounterRNG
 
 KEYS = st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=5)

@@ -241,8 +241,8 @@ def test_repr_is_the_tree(numbers):
         "ConcatDataset(): 5 clips",
         "├─ RepeatDataset(times=2): 4 clips",
         "│  └─ Numbers(): 2 clips",
-        "└─ ConcatDataset(): 1 clips",
-        "   └─ Numbers(): 1 clips",
+        "└─ ConcatDataset(): 1 clip",
+        "   └─ Numbers(): 1 clip",
     ]
 
 

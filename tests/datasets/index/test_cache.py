@@ -46,7 +46,8 @@ def outcome(process) -> tuple[str, str]:
 
 
 def index_files(folder) -> list[str]:
-    return sorted(path.suffix for path in folder.iterdir())
+    # Whether the file of a lock stays after its release depends on the version of filelock.
+    return sorted(path.suffix for path in folder.iterdir() if path.suffix != ".lock")
 
 
 def test_the_second_start_maps_and_parses_nothing(folder, tmp_path):
@@ -63,7 +64,7 @@ def test_of_eight_processes_at_once_one_builds_and_all_are_right(folder, tmp_pat
     processes = [launch(folder, 20_000, log) for _ in range(8)]
     assert [outcome(process)[0] for process in processes] == ["right file"] * 8
     assert len(log.read_text().split()) == 1
-    assert index_files(folder) == [".idx", ".lock"]
+    assert index_files(folder) == [".idx"]
 
 
 def test_a_builder_killed_at_any_moment_leaves_nothing_that_is_used(folder):
@@ -80,9 +81,9 @@ def test_a_builder_killed_at_any_moment_leaves_nothing_that_is_used(folder):
 def test_incomplete_files_of_killed_builders_are_cleaned_by_the_next(folder):
     for moment in ("before replace", "59999"):
         launch(folder, 60_000, kill_at=moment).communicate(timeout=300)
-    assert index_files(folder) == [".lock", ".tmp", ".tmp"] or index_files(folder) == [".lock", ".tmp"]
+    assert index_files(folder) == [".tmp", ".tmp"] or index_files(folder) == [".tmp"]
     faults.start(folder, 10, name="cd" * 16)  # of another index, whose lock is another
-    assert index_files(folder) == [".idx", ".lock", ".lock"]
+    assert index_files(folder) == [".idx"]
 
 
 def test_builders_killed_from_outside_at_random_moments_leave_the_right_data(folder):
@@ -106,7 +107,7 @@ def test_a_process_that_waits_takes_over_from_a_killed_builder(folder):
     first.kill()
     first.communicate()
     assert second.communicate(timeout=300)[0].splitlines()[-1] == "right file"
-    assert index_files(folder) == [".idx", ".lock"]
+    assert index_files(folder) == [".idx"]
 
 
 @pytest.mark.parametrize("offset", [0, 20, 4096, 5000, -1, -20])
@@ -141,7 +142,7 @@ def test_a_full_disk_ends_in_memory_of_the_run_with_the_right_data(tmp_path):
         pytest.skip("this machine does not let us mount")
     try:
         result, err = outcome(launch(small, 60_000))
-        assert (result, index_files(small)) == ("right memory", [".lock"])
+        assert (result, index_files(small)) == ("right memory", [])
         assert "No space left on device" in err
         (small / "fill").write_bytes(b"\0" * (1 << 19))
         assert outcome(launch(small, 2000))[0] == "right file"
@@ -169,7 +170,7 @@ def test_a_limit_on_file_sizes_gives_one_clear_error(folder):
     _, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "File too large" in err.splitlines()[-1]
-    assert index_files(folder) == [".lock"]
+    assert index_files(folder) == []
 
 
 @pytest.mark.parametrize("kind", ["a file in its folder", "below a file"])

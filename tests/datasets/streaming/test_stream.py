@@ -213,7 +213,7 @@ def test_mmengine_builds_its_loader(stores):
 
 def test_workers_need_the_batch_size_of_the_loader(stores):
     wrong = {
-        "2 workers need the batch size of the loader; pass batch_size=": {},
+        "no batch size for 2 workers; pass that of the loader as batch_size=": {},
         "batches of 6 clips from a stream": {"batch_size": 8},
     }
     for error, options in wrong.items():

@@ -82,5 +82,5 @@ def test_clips_added_after_prepare_are_seen_browsed_and_packed(prepared, tmp_pat
     capsys.readouterr()
     assert main(["pack", str(root), str(pack), "--append"]) == 0
     out = capsys.readouterr().out
-    assert "6 clips were already in the pack\n2 clips packed\n8 clips" in out
+    assert "6 clips already in the pack\n2 clips packed\n8 clips" in out
     assert f"note: the folders are read, not {root / 'annotations.json'}; open that file to use it" in out
