@@ -32,6 +32,7 @@ _REMEDY = "write it again with 'karsl prepare'"
 MIN_CLASSES = 10_000
 """Number of classes that labels may always refer to; more need as many clips, or names in the metainfo."""
 
+_PATH_KEYS = ("keypoint_path", "file")
 _MAX_NAME_BYTES, _MAX_PATH_BYTES = 255, 4096  # of file systems
 _INVALID = (msgspec.ValidationError, UnicodeEncodeError)  # the latter for texts and keys with lone surrogates
 _INT64 = (1 << 63) - 1
@@ -238,17 +239,16 @@ def _absent_keys(records: list[dict], required: Sequence[str]) -> Iterator[tuple
                 yield from ((number, f"no {key}", f"has no {key!r}; add it") for key in needed if key not in record)
 
 
-def _wrong_paths(records: list[dict]) -> list[tuple[int, str, str]]:
-    """Return number, kind and description of paths that no file can have."""
-    paths = [str(record.get("keypoint_path", "-")) for record in records]
-    joined = "/".join(paths)
-    if joined.isascii() and "\0" not in joined and "" not in paths and max(map(len, paths), default=0) <= _MAX_NAME_BYTES:
-        return []
-    return [
-        (number, "path", f"has keypoint_path={shorten(path)}; no file can have this name")
-        for number, path in enumerate(paths)
-        if not is_file_name(path)
-    ]
+def _wrong_paths(records: list[dict]) -> Iterator[tuple[int, str, str]]:
+    """Yield number, kind and description of paths that no file can have."""
+    for key in _PATH_KEYS:
+        paths = [str(record.get(key, "-")) for record in records]
+        joined = "/".join(paths)
+        if joined.isascii() and "\0" not in joined and "" not in paths and max(map(len, paths), default=0) <= _MAX_NAME_BYTES:
+            continue
+        for number, path in enumerate(paths):
+            if not is_file_name(path):
+                yield number, "path", f"has {key}={shorten(path)}; no file can have this name"
 
 
 def is_file_name(path: str) -> bool:
