@@ -199,7 +199,7 @@ def check_records(records: list[dict], where: str | Path, *, required: Sequence[
     except _INVALID:
         problems = [(number, *problem) for number, record in enumerate(records) for problem in _wrong_values(record)]
     problems += _absent_keys(records, required)
-    problems = problems or _wrong_paths(records)
+    problems = problems or list(_wrong_paths(records))
     if problems:
         first: dict[str, tuple[int, str]] = {}
         for number, kind, text in problems:
@@ -243,8 +243,8 @@ def _wrong_paths(records: list[dict]) -> Iterator[tuple[int, str, str]]:
     """Yield number, kind and description of paths that no file can have."""
     for key in _PATH_KEYS:
         paths = [str(record.get(key, "-")) for record in records]
-        joined = "/".join(paths)
-        if joined.isascii() and "\0" not in joined and "" not in paths and max(map(len, paths), default=0) <= _MAX_NAME_BYTES:
+        joined, longest = "/".join(paths), max(map(len, paths), default=0)
+        if joined.isascii() and "\0" not in joined and "" not in paths and longest <= _MAX_NAME_BYTES:
             continue
         for number, path in enumerate(paths):
             if not is_file_name(path):
