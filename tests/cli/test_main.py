@@ -274,17 +274,24 @@ def test_fault_of_the_program_is_not_hidden(command):
 
 def test_sigterm_is_status_143_and_leaves_no_partial_file(tmp_path):
     script = f"""if True:
-        import os, signal, sys
+        import os, sys, threading
         from karsl.cli import main, prepare
         from karsl.io.atomic import atomic_path
 
+        def wait():
+            while True:  # a signal just before a wait without end would be lost
+                threading.Event().wait(0.1)
+
         def run(args):
+            ready, started = os.pipe()
             with atomic_path({str(tmp_path / "clip.gif")!r}) as part:
                 part.write_bytes(b"half")
                 if os.fork() == 0:
-                    signal.pause()
+                    os.write(started, b".")  # signals before are dropped
+                    wait()
+                os.read(ready, 1)
                 print("writing", flush=True)
-                signal.pause()
+                wait()
 
         prepare.run = run
         sys.exit(main.main(["prepare", "data"]))"""

@@ -134,10 +134,13 @@ def test_transforms_of_a_wrapper_are_stages_too(dataset):
 
 def test_clips_of_timed_batches_are_read_from_their_files(dataset, monkeypatch):
     pytest.importorskip("numba")
-    read, decode = [], ClipReader._decode
-    monkeypatch.setattr(
-        ClipReader, "_decode", lambda self, record, *args: read.append(record) or decode(self, record, *args)
-    )
+    read = []
+
+    def counted(decode):
+        return lambda self, record, *args: read.append(record) or decode(self, record, *args)
+
+    for name in ("_decode", "_decode_member"):  # of one clip, and of those of a batch
+        monkeypatch.setattr(ClipReader, name, counted(getattr(ClipReader, name)))
     new = KArSLDataset(data_root=dataset.data_root, pipeline=STEPS, index_cache=None)
     profile_stages(new, keypoint_collate, samples=2)
     assert len({record["clip_id"] for record in read}) == len(read) == 8, "two one at a time, then three batches of two more"

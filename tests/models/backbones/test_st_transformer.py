@@ -15,7 +15,7 @@ def test_the_small_size_has_about_1_2_million_parameters():
 
 
 def test_a_clip_that_is_too_long_names_max_frames():
-    with pytest.raises(ValueError, match="1 to 4 frames but got T=7"):
+    with pytest.raises(ValueError, match="takes at most max_frames=4 but got T=7; raise it or lower clip_len"):
         small(STTransformer, max_frames=4)(*clips())
 
 
