@@ -26,7 +26,7 @@ def join_problems(problems: Iterable[str]) -> list[str]:
         >>> files = [f"01-train/{n:04d}.npz: clip 'a' has 33 keypoints, the skeleton 184, shape (9,)" for n in range(5)]
         >>> for line in join_problems(files):
         ...     print(line)  # doctest: +ELLIPSIS
-        5 clips with 33 keypoints, the skeleton has 184; ...: 01-train/0000.npz, 01-train/0001.npz, 01-train/0002.npz and 2 more
+        5 clips with 33 keypoints, the skeleton has 184; ...: 01-train/0000.npz, 01-train/0001.npz, ... and 2 more
         >>> print(*join_problems(f"01-test/{n:04d}.npz: empty file" for n in range(4)), sep="\\n")
         4 of this kind: 01-test/0000.npz: empty file; also 01-test/0001.npz, 01-test/0002.npz, 01-test/0003.npz
     """
