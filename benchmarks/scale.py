@@ -9,7 +9,6 @@ import gzip
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -136,7 +135,7 @@ def _run(step: str, command: Sequence[str], use: Callable[[subprocess.Popen], No
     Args:
         step: Name for errors.
         command: Program and arguments.
-        use: Uses a server; when it returns, the clock is stopped and the server interrupted. None waits for the end.
+        use: Uses a server; when it returns, the clock and the server are stopped. None waits for the end.
     """
     start = time.perf_counter()
     with tempfile.TemporaryFile() as output:
@@ -155,7 +154,7 @@ def _run(step: str, command: Sequence[str], use: Callable[[subprocess.Popen], No
         finally:
             stop.set()
             watcher.join()
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.communicate()
         if process.returncode not in (0, 1 if "audit" in command else 0):  # 1: the audit found something
             output.seek(0)
