@@ -256,9 +256,10 @@ class BatchSegment:
         """
         if self.pipeline.pack is None:
             return None
-        longest = int(self.num_frames.max())
-        equal = padded or (self.num_frames == longest).all()
-        return (longest, self.deferred.skeleton.num_keypoints, self.channels) if equal else None
+        lengths = self.num_frames
+        frames = int(lengths.max()) if padded else int(lengths[0])
+        equal = padded or (lengths == frames).all()
+        return (frames, self.deferred.skeleton.num_keypoints, self.channels) if equal else None
 
 
 def _can_join(results: Sequence[Any]) -> bool:
