@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -21,6 +22,17 @@ SKELETON = get_skeleton("karsl_184")
 
 def scan(root, **kwargs):
     return scan_npz_folders(root, skeleton=SKELETON, **kwargs)
+
+
+@pytest.mark.parametrize("clips", [1, 30])
+def test_the_directory_of_an_archive_is_read_once_however_many_clips_it_has(write_clips, monkeypatch, clips):
+    root = write_clips({"01-train/0001.npz": {f"c{n}": 2 for n in range(clips)}})
+    opened, init = [], zipfile.ZipFile.__init__
+    monkeypatch.setattr(
+        zipfile.ZipFile, "__init__", lambda self, *args, **options: opened.append(1) or init(self, *args, **options)
+    )
+    found = scan(root, read_values=True)
+    assert (len(found.records), found.problems, len(opened)) == (clips, [], 1)
 
 
 def test_every_clip_is_listed_in_an_order_of_names(write_clips):
