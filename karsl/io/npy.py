@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISDIR
 from tokenize import TokenError
 from typing import IO, NamedTuple
 
@@ -173,6 +174,8 @@ class MappedFiles:
             stat = os.stat(path)
         except FileNotFoundError:
             raise missing_file_error(path) from None
+        if S_ISDIR(stat.st_mode):
+            raise missing_file_error(path)
         state = open_map, stat.st_ino, stat.st_size, stat.st_mtime_ns
         entry = self._maps.get(path)
         if entry is not None and entry.state == state:

@@ -337,7 +337,7 @@ def _read_stored(path: str | Path, byte_range: ByteRange) -> bytes | None:
     """Return the stored bytes of a member, or None if the file has changed."""
     try:
         fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise missing_file_error(path) from None
     try:
         stat = os.fstat(fd)

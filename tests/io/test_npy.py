@@ -110,6 +110,8 @@ def test_missing_empty_and_other_files_have_distinct_errors(tmp_path):
     maps = MappedFiles()
     with pytest.raises(FileNotFoundError, match="no such file; is data_root right"):
         maps.array(str(tmp_path / "a.npy"))
+    with pytest.raises(FileNotFoundError, match="no such file; is data_root right"):
+        maps.bytes(str(tmp_path))  # a folder
     (tmp_path / "a.npy").write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(CorruptRecordError, match="a.npy: no readable .npy file"):
         maps.array(str(tmp_path / "a.npy"))
