@@ -110,10 +110,11 @@ def test_any_chain_of_deferred_steps_is_the_eager_chain_to_1e_6(chain, frames, m
         with pytest.raises(expected_error):
             deferred(steps, clips)
         return
-    # A chain of single clips rounds to float32 after each transform, and CenterScale divides this by its unit. The error was
-    # 1.03 of the bound for a unit of 0.11; for units below 0.04 it could exceed it by more: points that
-    # LegacyTSNSampleFrames fades into zeros and another transform moves, or two points that meet.
-    assume(all(smallest_unit(steps, clip) > 0.2 for clip in clips))
+    # A chain of single clips rounds to float32 after each transform, and CenterScale divides this by its unit. In 26,000
+    # random clips the error was at most 0.7 of the bound for units above 0.1, later once 1.03 for a unit of 0.113; for units
+    # below 0.04 it could exceed it by more: points that LegacyTSNSampleFrames fades into zeros and another transform moves,
+    # or two points that meet.
+    assume(all(smallest_unit(steps, clip) > 0.1 for clip in clips))
     assert_same(steps, clips)
 
 
