@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 from rich.console import Console
@@ -27,4 +28,4 @@ def test_every_step_reads_the_clips_at_every_size(tmp_path):
 
 def test_a_step_that_fails_is_named_with_its_error():
     with pytest.raises(BenchError, match=r"count: exit status 3: seven"):
-        _run("count", ("python3", "-c", "import sys; print('seven', flush=True); sys.exit(3)"), None)
+        _run("count", (sys.executable, "-c", "import sys; print('seven', flush=True); sys.exit(3)"), None)

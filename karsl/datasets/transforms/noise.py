@@ -63,7 +63,7 @@ class RandomGaussianNoise(KeypointTransform):
         ConfigError: If `sigma` is not a finite number of 0 or more.
     """
 
-    rng_name = "GaussianJitter"  # an earlier name of the class, kept for its random numbers
+    rng_name = "GaussianJitter"  # an earlier name of the class, from which its random keys follow
     modified_keys = ("keypoint",)
 
     def __init__(self, sigma: float = 0.005) -> None:
