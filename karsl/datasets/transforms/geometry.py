@@ -110,11 +110,11 @@ class RandomAffine(KeypointTransform):
     def apply(self, results: dict, params: Params) -> dict:
         keypoint, score = results["keypoint"].copy(), results["keypoint_score"]
         slices = results["skeleton"].groups.values() if self.per_group else [slice(None)]
-        pivot = np.full(2, clip_meta(results).pivot)
+        center = np.full(2, clip_meta(results).pivot)
         for part, matrix, scale, shift in zip(slices, params["matrix"], params["scale"], params["shift"], strict=True):
             points, present = keypoint[:, part], score[:, part] > 0
-            if self.per_group:
-                pivot = points[present][:, :2].mean(0, dtype=np.float64) if present.any() else pivot
+            is_seen = self.per_group and present.any()
+            pivot = points[present][:, :2].mean(0, dtype=np.float64) if is_seen else center
             offset = (shift + pivot - matrix @ pivot).astype(np.float32)
             points[..., :2] = points[..., :2] @ matrix.T.astype(np.float32) + offset
             points[..., 2:] *= np.float32(scale)

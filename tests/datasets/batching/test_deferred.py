@@ -190,6 +190,12 @@ def test_filled_points_stay_missing_and_move_with_the_others(mode, after):
     assert_same([TSNSampleFrames(6), FillMissing(mode, value=0.25), *after], clips)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_filled_group_turns_about_the_center_and_not_about_another_group(seed):
+    clip = make_clip(3, "karsl_184", missing="group", seed=seed)
+    assert_same([FillMissing(value=0.25), RandomAffine((-90, 90), per_group=True)], [clip])
+
+
 @pytest.mark.parametrize("chunk_bytes", [1, 1 << 30])
 def test_steps_give_the_same_bits_for_any_number_of_clips_at_a_time(monkeypatch, chunk_bytes):
     steps = [TSNSampleFrames(6), SmoothKeypoints(3), *FILLED, SkeletonFeatures("bone_motion", output="keypoint")]
