@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SUMMARY = "leave one signer out: train and test once per signer, and report each fold, mean and standard deviation"
 EPILOG = """examples:
   karsl loso configs/karsl100_loso.py --data-root data/karsl              one fold per signer of the data
+  karsl loso configs/any_corpus_loso.py --data-root packed --ann-file annotations.json
+                                                                          any other clips that have a signer
   karsl loso configs/karsl100_loso.py --streams joint bone joint_motion bone_motion
                                                                           one model per stream, and their fusion
   karsl report work_dirs/karsl100_loso/scores.npz --html report.html      the joined folds

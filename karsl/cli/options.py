@@ -84,7 +84,7 @@ def add_import(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MODULE",
-        help="module that registers skeletons, datasets or transforms, imported first; may be repeated",
+        help="module that registers formats, skeletons, datasets or transforms, imported first; may be repeated",
     )
 
 

@@ -10,6 +10,7 @@ from karsl.cli.options import add_cfg_options, add_data_options, import_user_mod
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+    from mmengine.runner import Runner
 
 SUMMARY = "train a recognizer from a config"
 EPILOG = """examples:
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
             runner = build_runner(cfg)
             runner.train()
         if is_main_process():
-            _report(Path(runner.work_dir), Path(runner.log_dir))
+            _report(runner)
     finally:
         shut_down()
     return 0
@@ -106,7 +107,12 @@ def _check_resume(cfg: Config) -> None:
             print(f"nothing to resume in {cfg.work_dir}, starting at epoch 1", flush=True)
 
 
-def _report(work_dir: Path, log_dir: Path) -> None:
-    pointer = work_dir / "last_checkpoint"
+def _report(runner: Runner) -> None:
+    pointer = Path(runner.work_dir) / "last_checkpoint"
     checkpoint = pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else "none was saved"
-    print(f"checkpoint: {checkpoint}\nlogs: {log_dir}")
+    print(f"checkpoint: {checkpoint}")
+    for stored in filter(None, (getattr(hook, "best_ckpt_path", None) for hook in runner.hooks)):
+        best = Path(runner.work_dir, Path(stored).name)  # the work dir may have been moved
+        if best.is_file():
+            print(f"best on the validation clips: {best}")
+    print(f"logs: {runner.log_dir}")

@@ -79,7 +79,8 @@ class Split:
         names = [parts] if isinstance(parts, str) else list(parts)
         for name in names:
             if name not in self.parts:
-                hint = did_you_mean(str(name), self.parts, f"it has {', '.join(self.parts)}")
+                advice = "; make the split with --val-by, as in --val-by clip" if name == "val" else ""
+                hint = did_you_mean(str(name), self.parts, f"it has {', '.join(self.parts)}{advice}")
                 raise ConfigError(f"split {self.name!r} has no part {name!r}{hint}")
         return {clip for name in names for clip in self.parts[name]}
 

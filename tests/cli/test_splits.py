@@ -124,12 +124,13 @@ def test_invalid_words_give_one_sentence(corpus, tmp_path, monkeypatch, capsys, 
     assert error.count("\n") == 1
 
 
-def test_one_config_trains_leave_one_signer_out_with_validation_by_session_on_every_fold(corpus, tmp_path):
+def test_one_config_trains_leave_one_signer_out_with_validation_by_session_on_every_fold(corpus, tmp_path, capsys):
     assert run("make", corpus, corpus / "splits", "--protocol", "leave-one-out", "--val-by", "session") == 0
     data = ["--data-root", str(corpus), "--split-file", "splits/leave-one-out-02.json"]
     options = ["--cfg-options", "train_cfg.max_epochs=1", "experiment_name=validated"]
     assert main(["train", CONFIG, *data, "--work-dir", str(tmp_path / "run"), *options]) == 0
     (best,) = (tmp_path / "run").glob("best_acc_top1_epoch_1.pth")
+    assert f"best on the validation clips: {best}\n" in capsys.readouterr().out
     predictions = tmp_path / "predictions.json"
     assert main(["test", CONFIG, str(best), *data, "--work-dir", str(tmp_path / "t"), "--dump", str(predictions)]) == 0
     assert {row["signer"] for row in json.loads(predictions.read_text())["predictions"]} == {"02"}

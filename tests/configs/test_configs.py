@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from karsl.cli.main import main
 from karsl.engine import load_config, read_checkpoint
+from karsl.engine.config.folds import find_signers, set_fold
 from karsl.registry import DATASETS, MODELS
 from karsl.testing import make_corpus
 
@@ -46,6 +48,19 @@ def test_nsl23_holds_one_of_its_seven_signers_out(name):
     train, test = cfg.train_dataloader.dataset.filter_cfg.signers, cfg.test_dataloader.dataset.filter_cfg.signers
     assert sorted([*train, *test]) == ["01", "02", "03", "04", "05", "06", "14"]
     assert test == ("06",)
+
+
+def test_any_corpus_whose_clips_have_a_signer_gives_folds(tmp_path):
+    for name in ("hello-1", "hello-2", "hello-3", "no-1", "no-2"):
+        np.save(tmp_path / f"{name}.npy", np.random.default_rng(0).random((12, 75, 3), dtype=np.float32))
+    layout = ["--layout", "mp_75", "--pattern", r"(?P<label>[a-z]+)-(?P<signer>\d)"]
+    assert main(["prepare", str(tmp_path), *layout]) == 0
+    cfg = load_config(CONFIGS / "any_corpus_loso.py", data_root=tmp_path, ann_file="annotations.json")
+    signers = find_signers(cfg)
+    set_fold(cfg, "02", signers)
+    train, test = (DATASETS.build(cfg[f"{phase}_dataloader"].dataset) for phase in ("train", "test"))
+    assert (signers, len(train), len(test)) == (["01", "02", "03"], 3, 2)
+    assert [*train.metainfo["classes"]] == [*test.metainfo["classes"]] == ["hello", "no"]
 
 
 @pytest.mark.parametrize(("name", "held_out"), [("_s01", "01"), ("_s02", "02"), ("_s03", "03"), ("", "02")])

@@ -169,6 +169,11 @@ def test_half_of_a_filter_or_an_unknown_part_is_an_error(tmp_path, cfg, text):
         KeypointDataset("annotations.json", data_root=str(tmp_path), filter_cfg=cfg, index_cache=None)
 
 
+def test_a_split_without_validation_clips_names_the_option_that_makes_them():
+    with pytest.raises(ConfigError, match=r"no part 'val'; it has train, test; make the split with --val-by, .* clip$"):
+        Split("s", {"train": ("a",), "test": ("b",)}).clips_of("val")
+
+
 def test_a_clip_that_is_in_several_shipped_splits_passes_the_filter_of_each(tmp_path):
     splits = (["xsub_train", "xview_val"], "xsub_train", ["xsub_val"], None)
     annotation(tmp_path, [{**record, "split": split} for record, split in zip(RECORDS, splits, strict=True)])
