@@ -25,7 +25,7 @@ ORDER: dict[str, str] = {
         " inference | cli | __main__"
     ),
     "datasets": (
-        "rng transfer collate index splits | state records transforms table | batching pipeline | tree |"
+        "rng transfer collate index splits | state records transforms table refetch | batching pipeline listing | tree |"
         " order keypoint_dataset | karsl combine streaming | * | __init__"
     ),
     "datasets.index": "codec indices | reader | writer fingerprint | record_list | cache | __init__",

@@ -174,29 +174,6 @@ def join_prefixes(record: dict, prefixes: Mapping[str, str], *, where: str) -> d
     return record
 
 
-class ParsedRecords(Sequence[dict]):
-    """Records that are made and parsed when they are read, so that a million of them are never in memory at once.
-
-    Args:
-        raw: Raw records.
-        parse: Returns the record of a raw record.
-    """
-
-    def __init__(self, raw: Sequence[dict], parse: Callable[[dict], dict | list[dict]]) -> None:
-        self.raw, self.parse = raw, parse
-
-    def __len__(self) -> int:
-        return len(self.raw)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return list(parse_records(self.raw[index], self.parse))
-        return next(parse_records([self.raw[index]], self.parse))
-
-    def __iter__(self) -> Iterator[dict]:
-        return parse_records(self.raw, self.parse)
-
-
 def drain(records: Sequence[dict]) -> Iterator[dict]:
     """Yield records, and release those of a list, so that it and its serialized copy are not both in memory at once."""
     if not isinstance(records, list):

@@ -13,7 +13,7 @@ import numpy as np
 from karsl.datasets.batching import compiled
 from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.datasets.pipeline import Pipeline, output_skeleton
-from karsl.datasets.rng import CounterRNG, hash_name
+from karsl.datasets.refetch import another_index
 from karsl.datasets.transforms.base import KeypointTransform
 from karsl.datasets.transforms.labels import MapLabels, relabel_all
 from karsl.datasets.tree import Node, ResolvedClips, leaf_datasets, resolve_leaves
@@ -74,8 +74,7 @@ class TreeReader:
             if attempt >= (leaf.max_refetch if refetches else 0):
                 raise TransformError(f"{reason}; remove such clips with FilterDataset")
             self._dataset.skips.add(index, reason, rejected_by=rejected_by)
-            rng = CounterRNG(rng_key, transform_id=hash_name(f"another {attempt}"))
-            index = int(rng.integers("place", len(self._dataset))[0])
+            index = another_index(rng_key, attempt, length=len(self._dataset))
 
     def batch(self, indices: np.ndarray, rng_keys: np.ndarray) -> Sequence[Any]:
         """Return samples as a batch that is made in one pass when it is first used; without numba, as a list.
