@@ -361,6 +361,17 @@ def locate_filter_files(filter_cfg: Mapping | None, data_root: str | None) -> Ma
     return {**(filter_cfg or {}), **found} if found else filter_cfg
 
 
+def check_filter_files(filter_cfg: Mapping, data_root: str | None) -> None:
+    """Check the files that `filter_cfg` names, without records.
+
+    Raises:
+        KarslError: If a file is missing or not in its format, or a split file has no such part.
+    """
+    located = locate_filter_files({key: filter_cfg.get(key) for key in ("split_file", "part", "exclude")}, data_root)
+    for key, value in resolve_filters(located).items():
+        FILTERS[key](value)
+
+
 def filter_records(records: Sequence[dict], filter_cfg: Mapping | None, *, source: str) -> Sequence[dict]:
     """Return the records that pass every filter.
 
