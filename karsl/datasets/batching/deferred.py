@@ -13,21 +13,13 @@ from karsl.datasets.batching.frames import FrameBlock
 from karsl.datasets.batching.kernel import (
     FrameReads,
     PointOps,
-    PointTable,
     anchor_stats,
-    compose,
     in_threads,
-    mirrored_x,
     read_clips,
     scale_stats,
     write_clips,
 )
-from karsl.datasets.batching.permutation import (
-    identity_table,
-    mirrored_groups,
-    mirrored_permutation,
-    table_permutation,
-)
+from karsl.datasets.batching.operations import PointOperations
 from karsl.datasets.batching.plan import FramePlan, frame_rows
 from karsl.datasets.batching.points import (
     ClipArrays,
@@ -43,7 +35,7 @@ from karsl.datasets.batching.points import (
     sum_groups,
 )
 from karsl.datasets.batching.steps import Step, fill_step, noise_step, smooth_step, streams_step
-from karsl.datasets.transforms.base import ClipBatch, ClipMeta, DeferredOps, KeypointTransform, Params, identity_affine
+from karsl.datasets.transforms.base import ClipBatch, ClipMeta, DeferredOps, KeypointTransform, Params
 from karsl.errors import ConfigError, TransformError, first_line, pluralize
 from karsl.skeletons import Skeleton
 
@@ -105,12 +97,9 @@ class DeferredBatch(DeferredOps):
         self._reset_operations()
 
     def _reset_operations(self) -> None:
-        n, v = len(self), self.skeleton.num_keypoints
         self._positions: np.ndarray | None = None
-        self._table, self._table_of = identity_table(v), np.zeros(n, np.int64)
-        self._hidden, self._hidden_frames, self._zero = np.zeros((n, 0), bool), _NO_FRAMES, False
-        self._affine = identity_affine(n, len(self.skeleton.groups))
-        self._untouched = True
+        self._zero, self._hidden_frames = False, _NO_FRAMES
+        self._operations = PointOperations(len(self), self.skeleton)
         self._steps: list[Step] = []
         self._fill_value: float | None = None
 
@@ -177,7 +166,7 @@ class DeferredBatch(DeferredOps):
         self._finish_steps(keep_filled=padding is not None)  # interpolation knows present points only
         if self._filled and padding is None:
             self.materialize(keep_filled=False)
-        if self._positions is not None or self._hidden_frames.size or (missing_is_zero and not self._untouched):
+        if self._positions is not None or self._hidden_frames.size or (missing_is_zero and not self._operations.is_identity):
             self.materialize()
         self._lengths = np.full(len(positions), positions.shape[1]) if lengths is None else lengths
         self._ends = _ends(self._lengths)
@@ -187,58 +176,41 @@ class DeferredBatch(DeferredOps):
         self._resampled.append((visible, self._ends))
 
     def mirror(self, flip: np.ndarray) -> None:
-        mirror, self._flip = self.skeleton.mirror, flip
+        self._flip = flip
         if not flip.any():
             return
         self._finish_steps()
-        groups = mirrored_groups(self.skeleton)
-        if groups is None and not self._has_one_affine():
+        if not self._operations.can_mirror():
             self.materialize()
-        if groups is not None and not self._untouched:
-            self._affine = np.where(flip[:, None, None], self._affine[:, groups], self._affine)
-        rows = len(self._table)
-        self._table = mirrored_permutation(self._table.tobytes(), rows, self.skeleton)
-        self._table_of = self._table_of + rows * flip
-        if self._hidden.size:
-            self._hidden = np.where(flip[:, None], self._hidden[:, mirror], self._hidden)
-        self._affine, self._untouched = mirrored_x(self._affine, flip, 2 * self.meta.pivot), False
+        self._operations.mirror(flip, 2 * self.meta.pivot)
 
     def affine(self, affine: np.ndarray) -> None:
         self._finish_steps()
-        self._affine, self._untouched = compose(affine, self._affine), False
+        self._operations.affine(affine)
 
     def mask(self, points: np.ndarray) -> None:
         self._finish_steps()
-        self._hidden = points | self._hidden if self._hidden.size else points
-        self._untouched = False
+        self._operations.mask(points)
 
     def mask_frames(self, frames: Sequence[np.ndarray]) -> None:
         self._finish_steps()
         flat = np.concatenate(list(frames))
         self._hidden_frames = flat | self._hidden_frames if self._hidden_frames.size else flat
-        self._untouched = False
 
     def select(self, skeleton: Skeleton, mapping: np.ndarray) -> None:
         self._finish_steps()
-        old_group, groups = self.skeleton.group_of, []
-        for part in skeleton.groups.values():
-            origin = {int(old_group[q]) for q in mapping[part] if q >= 0}
-            groups.append(origin.pop() if len(origin) == 1 else None if origin else 0)
-        if None in groups and not self._has_one_affine():
+        if not self._operations.can_select(skeleton, mapping):
             self.materialize()
-        # np.take returns rows in C order, as the compiled functions are compiled for; [:, mapping] does not
-        self._affine = np.take(self._affine, [0 if g is None else g for g in groups], axis=1)
-        self._table = np.where(mapping >= 0, np.take(self._table, mapping, axis=1), -1)
-        if self._hidden.size:
-            self._hidden = np.take(self._hidden, mapping, axis=1) & (mapping >= 0)
-        self.skeleton, self._untouched = skeleton, False
+        self._operations.select(skeleton, mapping)
+        self.skeleton = skeleton
 
     def group_anchors(self, origin: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         self._finish_steps()
         n, points = len(self.source), np.concatenate([origin, scale])
         mean, distance, seen = np.zeros((n, 2)), np.ones(n), np.zeros(n, np.int64)
-        groups = self.skeleton.group_of[points]
-        anchor_stats(self._reads(), self._origins(), points, groups, len(origin), self._affine, mean, distance, seen)
+        groups, operations = self.skeleton.group_of[points], self._operations
+        origins = operations.origins(self._hidden_frames)
+        anchor_stats(self._reads(), origins, points, groups, len(origin), operations.affines, mean, distance, seen)
         return mean, distance, (seen > 0) & (distance > 1e-9)
 
     def group_means(self) -> tuple[np.ndarray, np.ndarray]:
@@ -256,8 +228,9 @@ class DeferredBatch(DeferredOps):
         self._finish_steps()
         n = len(self.source)
         mean, radius, seen = np.zeros((n, 2)), np.ones(n), np.zeros(n, np.int64)
-        group = self.skeleton.group_of
-        scale_stats(self._reads(), self._origins(), part.start, part.stop, group, self._affine, wanted, mean, radius, seen)
+        group, operations = self.skeleton.group_of, self._operations
+        origins = operations.origins(self._hidden_frames)
+        scale_stats(self._reads(), origins, part.start, part.stop, group, operations.affines, wanted, mean, radius, seen)
         radius[radius <= 1e-9] = 1
         return mean, radius, seen
 
@@ -367,11 +340,11 @@ class DeferredBatch(DeferredOps):
             frame0=frame0,
             frame1=frame1,
             weight=weight,
-            points=self._table,
-            row=self._table_of,
-            affine=self._affine.astype(np.float32),
+            points=self._operations.table,
+            row=self._operations.row,
+            affine=self._operations.affines.astype(np.float32),
             group=self.skeleton.group_of,
-            hidden=self._hidden if self._hidden.size else None,
+            hidden=self._operations.hidden if self._operations.hidden.size else None,
             hidden_frames=self._hidden_frames.reshape(n, -1) if self._hidden_frames.size else None,
             missing_is_zero=self._zero,
             remaining=np.float32(1 - positions % 1) if self._zero else None,
@@ -416,7 +389,14 @@ class DeferredBatch(DeferredOps):
         return out, mask
 
     def _write_pass(self, out: Points, fill: float) -> None:
-        write_clips(self._reads(), self._ops(), out.rows, np.float32(fill), out.values, out.present)
+        write_clips(
+            self._reads(),
+            self._operations.compiled(self._hidden_frames),
+            out.rows,
+            np.float32(fill),
+            out.values,
+            out.present,
+        )
 
     def _write_chunks(
         self, out: Points | None, finish: Callable[[Points, int, int], None], nbytes: int, *, fill: np.float32 = _NAN
@@ -429,7 +409,7 @@ class DeferredBatch(DeferredOps):
             nbytes: Bytes that are written.
             fill: Coordinate in place of NaN, before the steps.
         """
-        reads, ops, ends = self._reads(), self._ops(), self._ends
+        reads, ops, ends = self._reads(), self._operations.compiled(self._hidden_frames), self._ends
         frame_bytes = self.skeleton.num_keypoints * (self.channels + 1) * 4
 
         def work(first: int, last: int) -> None:
@@ -468,14 +448,6 @@ class DeferredBatch(DeferredOps):
     def _scratch(self, frames: int) -> Scratch:
         return Scratch(self._lengths, self._ends, frames, self.skeleton.num_keypoints)
 
-    def _ops(self) -> PointOps:
-        order, shift, absent = table_permutation(self._table.tobytes(), len(self._table), self.skeleton)
-        hidden, hidden_of = absent, self._table_of
-        if self._hidden.size:
-            hidden, hidden_of = self._hidden | absent[self._table_of], np.arange(len(self))
-        groups = self.skeleton.group_slices
-        return PointOps(groups, order, self._table_of, shift, self._affine, hidden, hidden_of, self._hidden_frames)
-
     def _reads(self) -> FrameReads:
         source, positions = self.source, self._positions
         if positions is None:
@@ -490,12 +462,6 @@ class DeferredBatch(DeferredOps):
             self._ends,
             self._zero,
         )
-
-    def _origins(self) -> PointTable:
-        return PointTable(self._table, self._table_of, self._hidden, self._hidden_frames)
-
-    def _has_one_affine(self) -> bool:
-        return bool((self._affine == self._affine[:, :1]).all())
 
 
 def _ends(lengths: np.ndarray) -> np.ndarray:
