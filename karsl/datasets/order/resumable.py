@@ -309,7 +309,7 @@ class OrderIterator(Iterator):
             self._resumable.await_finished()
         if self._is_new and self._resumable.finished_epoch == self._epoch:
             self._resumable.start_next_epoch(self._epoch)
-            if self._is_restored:  # the loader goes on with the worker after that of the last batch
+            if self._is_restored:  # the loader continues with the worker after that of the last batch
                 self._worker = (self._worker - self._num_batches) % self._num_workers
             self._start_pass(self._seed, self._resumable.epoch, 0)
         self._is_new = False
