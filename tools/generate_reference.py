@@ -70,8 +70,8 @@ EXTRAS_INTRO = """
 
 `pip install 'karsl[mmengine,fast,viz]'` installs karsl with three extras. `[mmengine]` or `[onedl]` is needed for datasets
 and training, unless one of them is installed already, and never both. `karsl doctor` shows which extras are complete.
-On Linux without a GPU, install the CPU build of torch first, as pytorch.org describes: pip's default build includes 2.6 GB of
-CUDA libraries. In a clone, `pip install -e '.[mmengine,fast,viz]'` installs the working tree. karsl itself requires {}.
+On Linux without a GPU, install the CPU build of torch first, as pytorch.org describes: pip's default build includes 2.6 GB
+of CUDA libraries. In a clone, `pip install -e '.[mmengine,fast,viz]'` installs the working tree. karsl itself requires {}.
 
 | extra | enables | installs |
 | --- | --- | --- |
