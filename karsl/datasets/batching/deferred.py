@@ -447,8 +447,10 @@ class DeferredBatch(DeferredOps):
     ) -> None:
         """Apply everything to some clips. The steps work in the output from the last one that is not in place."""
         moves = [i for i, step in enumerate(self._steps) if step.channels]
+        has_scores = out.values.shape[2] > out.channels
+        in_place = not moves and not self._filled and (has_scores or not self._steps)  # steps need the scores
         stored = _XYZ if self._arrays is None else self._arrays.channels
-        points = memory.points(first, stored) if moves or self._filled else out
+        points = out if in_place else memory.points(first, stored)
         if self._arrays is None:
             read_clips(reads, ops, points.rows, fill, points.values, points.present, first, last)
         else:
@@ -457,7 +459,7 @@ class DeferredBatch(DeferredOps):
             restore_points(*points, first, last)
         for i, step in enumerate(self._steps):
             if step.channels:
-                target = out if i == moves[-1] else memory.points(first, step.channels, slot=i + 1)
+                target = out if i == moves[-1] and has_scores else memory.points(first, step.channels, slot=i + 1)
                 step.run(points, target, first, last)
                 points = target
             else:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numba import carray, njit
 
-from karsl.datasets.batching.simd import half_to_float, is_present, point_values, pointer, prefetch, span
+from karsl.datasets.batching.simd import address_of, half_to_float, is_present, point_values, pointer, prefetch, span
 from karsl.io.addresses import row_offset
 
 _POINTS = 4  # points per step; the remaining points of a span are written one by one
@@ -208,9 +208,9 @@ def read_clips(reads, ops, rows, fill, out, mask, first_clip, last_clip):
     spans, moves = np.empty((ops.groups.shape[0], 3), np.int64), np.empty((ops.groups.shape[0], 12), np.float32)
     for n in range(first_clip, last_clip):
         base, last, pick, count = addresses[n], lengths[n] - 1, ops.order_of[n], ends[n + 1] - ends[n]
-        orders, hide = order.ctypes.data + 4 * points * pick, hidden.ctypes.data + points * ops.hidden_of[n]
-        target, flags = out.ctypes.data + out_bytes * rows[n], mask.ctypes.data + points * rows[n]
-        following = min(n + 1, last_clip - 1)
+        orders, hide = address_of(order) + 4 * points * pick, address_of(hidden) + points * ops.hidden_of[n]
+        target, flags = address_of(out) + out_bytes * rows[n], address_of(mask) + points * rows[n]
+        following = min(n + 1, addresses.size - 1)  # also of the clips that another call writes
         num_spans = _find_spans(ops.groups, shift[pick], affine[n], spans, moves)
         for t in range(count):
             p = ends[n] + t
@@ -224,7 +224,7 @@ def read_clips(reads, ops, rows, fill, out, mask, first_clip, last_clip):
             else:
                 for s in range(num_spans):
                     first, end, by = spans[s, 0], spans[s, 1], spans[s, 2]
-                    move = moves.ctypes.data + 48 * s
+                    move = address_of(moves) + 48 * s
                     if by == GATHERED and channels == 4:
                         _gathered_4(like, frame0, frame1, orders, hide, weight, zero, move, fill, target, flags, first, end)
                     elif by == GATHERED:

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import carray, njit
 
-from karsl.datasets.batching.simd import FILLED, copy_point, copy_xyz, join_point, pointer
+from karsl.datasets.batching.simd import FILLED, address_of, pointer
+from karsl.datasets.batching.vectors import POINT_BYTES, fill_nan, load, load_apart, store, store_xyz
 from karsl.datasets.transfer import BufferPool
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
@@ -118,13 +119,27 @@ def restore_points(values, present, rows, lengths, channels, first_clip, last_cl
 @_compiled
 def copy_points(values, present, rows, lengths, channels, out, out_present, out_rows, first_clip, last_clip):
     """Copy points with scores to other rows, with or without scores."""
+    points = present.shape[1]
     for n in range(first_clip, last_clip):
         for t in range(lengths[n]):
             r, s = rows[n] + t, out_rows[n] + t
-            for v in range(present.shape[1]):
-                out_present[s, v] = present[r, v]
-                for c in range(out.shape[2]):
-                    out[s, v, c] = values[r, v, c]
+            out_present[s] = present[r]
+            if channels == _XYZ and out.shape[2] == _XYZ:
+                source, target = address_of(values) + POINT_BYTES * points * r, address_of(out) + 12 * points * s
+                _copy_xyz(source, target, points)
+            else:
+                out[s] = values[r, :, : out.shape[2]]
+
+
+@njit(inline="always")
+def _copy_xyz(source, target, points):
+    v = 0
+    while v + 4 <= points:
+        store_xyz(load(4, source + POINT_BYTES * v), target + 12 * v)
+        v += 4
+    while v < points:
+        store_xyz(load(1, source + POINT_BYTES * v), target + 12 * v)
+        v += 1
 
 
 @_compiled
@@ -212,10 +227,8 @@ def split_points(values, present, rows, lengths, channels, keypoint, score, ends
         for t in range(lengths[n]):
             r, f = rows[n] + t, ends[n] + t
             if channels == _XYZ:
-                source, target = values.ctypes.data + 16 * points * r, keypoint.ctypes.data + 12 * points * f
-                for v in range(points - 1):
-                    copy_point(source + 16 * v, target + 12 * v)  # the next point overwrites the fourth number
-                copy_xyz(source + 16 * (points - 1), target + 12 * (points - 1))
+                source, target = address_of(values) + POINT_BYTES * points * r, address_of(keypoint) + 12 * points * f
+                _copy_xyz(source, target, points)
             else:
                 keypoint[f] = values[r, :, :channels]
             for v in range(points):
@@ -223,7 +236,7 @@ def split_points(values, present, rows, lengths, channels, keypoint, score, ends
 
 
 @_compiled
-def join_points(values, present, rows, lengths, channels, like, keypoints, scores, fill, first_clip, last_clip):
+def join_points(values, present, rows, lengths, channels, like, keypoints, scores_of, fill, first_clip, last_clip):
     """Copy coordinates and scores, given by addresses int64 (N,), to points, with `fill` in place of NaN.
 
     Args:
@@ -232,25 +245,32 @@ def join_points(values, present, rows, lengths, channels, like, keypoints, score
     width, points = values.shape[2], values.shape[1]
     for n in range(first_clip, last_clip):
         keypoint = carray(pointer(like, keypoints[n]), (lengths[n], points * channels))
-        score = carray(pointer(like, scores[n]), (lengths[n], points))
+        score = carray(pointer(like, scores_of[n]), (lengths[n], points))
         for t in range(lengths[n]):
             r = rows[n] + t
             here, seen, target = score[t], present[r], values[r].reshape(-1)
-            for v in range(points):
-                seen[v] = here[v] > 0
             if width == channels:
                 _copy_filled(keypoint[t], fill, target)
             elif channels == _XYZ:
-                source, out = keypoints[n] + 12 * points * t, values.ctypes.data + 16 * points * r
-                for v in range(points - 1):
-                    join_point(source + 12 * v, here[v], fill, out + 16 * v)
-                last = 4 * (points - 1)
-                _copy_filled(keypoint[t, 3 * (points - 1) :], fill, target[last : last + 3])  # nothing to read behind it
-                target[last + 3] = here[points - 1]
+                source, scores = keypoints[n] + 12 * points * t, scores_of[n] + 4 * points * t
+                _join_xyz(source, scores, fill, points, address_of(values) + POINT_BYTES * points * r)
             else:
                 for v in range(points):
                     _copy_filled(keypoint[t, v * channels : (v + 1) * channels], fill, values[r, v, :channels])
                     values[r, v, channels] = here[v]
+            for v in range(points):
+                seen[v] = here[v] > 0
+
+
+@njit(inline="always")
+def _join_xyz(source, scores, fill, points, out):
+    v = 0
+    while v + 4 <= points:
+        store(fill_nan(load_apart(4, source + 12 * v, scores + 4 * v), fill), out + POINT_BYTES * v)
+        v += 4
+    while v < points:
+        store(fill_nan(load_apart(1, source + 12 * v, scores + 4 * v), fill), out + POINT_BYTES * v)
+        v += 1
 
 
 @njit(inline="always")
