@@ -194,8 +194,11 @@ def _subtract_xyz(builder: Any, a: Any, b: Any) -> Any:
 
 
 def _mean(builder: Any, total: Any, old: Any) -> Any:
-    mean = _with_scores(builder, builder.fdiv(total, _scores(builder, total)), old)
-    return builder.select(_has_score(builder, old), mean, old)
+    points = total.type.count // 4
+    numbers = _shuffle(builder, total, total, _lanes(points, [3]))
+    shares = builder.fdiv(_constant(_FLOAT, [1.0] * points), numbers)  # a quarter of the divisions, which take the longest
+    mean = builder.fmul(total, _shuffle(builder, shares, shares, _lanes(points, [0] * 4, stride=1)))
+    return builder.select(_has_score(builder, old), _with_scores(builder, mean, old), old)
 
 
 def _counted(builder: Any, v: Any) -> Any:
@@ -224,6 +227,46 @@ mean_of = _operation(_mean, 2)
 """`mean_of(total, old)` replaces the coordinates of the present points of `old` by means, from sums of `counted`."""
 hide_unknown = _operation(_hide_unknown, 1)
 """`hide_unknown(v)` makes points missing of which a coordinate is NaN."""
+
+
+@intrinsic
+def are_known(typing_context, v):
+    """Return True if all points are present and no coordinate is NaN: then `hide_unknown` changes nothing."""
+
+    def generate(context, builder, signature, args):
+        (v,) = args
+        points, lanes = v.type.count // 4, ir.IntType(v.type.count)
+        tested = _with_scores(builder, builder.fsub(v, v), v)  # NaN, or 0 and the score
+        bounds = _constant(_FLOAT, [-1.0, -1.0, -1.0, 0.0] * points)
+        known = builder.bitcast(builder.fcmp_ordered(">", tested, bounds), lanes)
+        return builder.icmp_unsigned("==", known, ir.Constant(lanes, -1))
+
+    return types.boolean(v), generate
+
+
+@intrinsic
+def have_scores(typing_context, v, score):
+    """Return True if all points have this score."""
+
+    def generate(context, builder, signature, args):
+        v, score = args
+        size = v.type.count
+        differs = builder.fcmp_unordered("!=", v, _splat(builder, score, size))
+        differs = builder.and_(differs, _constant(ir.IntType(1), [lane % 4 == 3 for lane in range(size)]))
+        return builder.icmp_unsigned("==", builder.bitcast(differs, ir.IntType(size)), ir.Constant(ir.IntType(size), 0))
+
+    return types.boolean(v, types.float32), generate
+
+
+@intrinsic
+def scale_xyz(typing_context, v, factor, other):
+    """Return the coordinates of `v` times a number, with the scores of another vector."""
+
+    def generate(context, builder, signature, args):
+        v, factor, other = args
+        return _with_scores(builder, builder.fmul(v, _splat(builder, factor, v.type.count)), other)
+
+    return v(v, types.float32, v), generate
 
 
 @intrinsic
