@@ -139,9 +139,14 @@ class Pack:
             check_memmap(mapped)
         first = np.searchsorted(self._starts, starts, side="right") - 1
         counts = np.searchsorted(self._starts, starts + lengths, side="left") - first
-        clips = np.unique(np.repeat(first, counts) + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts))
+        clips = first  # as in most batches, each run is one clip
+        if (counts != 1).any():
+            clips = np.repeat(first, counts) + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         if self.mode == "first touch":
             clips = clips[self._unverified[clips]]
+            if not len(clips):
+                return
+        clips = np.unique(clips)
         if len(clips) > 1:
             self._read_ahead(clips)
         self._compare(clips)

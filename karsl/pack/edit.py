@@ -33,7 +33,7 @@ def remove_clips(folder: str | Path, clip_ids: Sequence[str]) -> Manifest:
     out = Path(folder).resolve()
     with exclusive_lock(out):
         recover(out)
-        before = Manifest.read(out)
+        before = Manifest.read(out, known_only=True)
         metainfo, records = parse_annotations(out / ANNOTATIONS, required=PACK_KEYS)
         removed = set(clip_ids)
         known, hint = [r["clip_id"] for r in records], "its annotations.json lists them"

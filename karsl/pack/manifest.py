@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from xxhash import xxh3_64_hexdigest
@@ -81,8 +81,13 @@ class Manifest:
         return cls(skeleton.name, [[group, list(names)] for group, names in skeleton.parts], dtype)
 
     @classmethod
-    def read(cls, folder: str | Path) -> Manifest:
-        """Read the manifest of a pack. Keys that this version does not know are ignored.
+    def read(cls, folder: str | Path, *, known_only: bool = False) -> Manifest:
+        """Read the manifest of a pack.
+
+        Args:
+            folder: Folder of the pack.
+            known_only: Reject fields that this version of karsl does not know, which it can neither verify nor keep in a
+                changed pack. Otherwise they are ignored.
 
         Raises:
             PackError: If there is none, or it is damaged, of another version, or names files that do not belong to a pack.
@@ -102,6 +107,10 @@ class Manifest:
             check_shard(shard, path)
         if (count := stored.get("num_clips")) != manifest.num_clips:
             raise PackError(f"{path}: num_clips {count}, but its shards have {manifest.num_clips}; {_REMEDY}")
+        if known_only and (name := _unknown_field(stored, json.loads(json.dumps(manifest._content())))):
+            raise PackError(
+                f"{path}: this karsl reads packs with a field {name!r}, but can neither verify nor change them; update karsl"
+            )
         return manifest
 
     def write(self, path: Path) -> None:
@@ -126,6 +135,20 @@ class Manifest:
     def files(self) -> dict[str, FileStat]:
         """Return size and checksum of the files of all shards by name."""
         return {name: stat for shard in self.shards for name, stat in shard.files.items()}
+
+
+def _unknown_field(stored: Any, known: Any, name: str = "") -> str:
+    """Return the name of a field of `stored`, such as `shards[0].files`, that is not in `known`; empty if there is none."""
+    if isinstance(stored, dict) and isinstance(known, dict):
+        extra = next((key for key in stored if key not in known), None)
+        if extra is not None:
+            return f"{name}.{extra}".lstrip(".")
+        pairs = [(value, known[key], f"{name}.{key}".lstrip(".")) for key, value in stored.items()]
+    elif isinstance(stored, list) and isinstance(known, list):
+        pairs = [(*values, f"{name}[{n}]") for n, values in enumerate(zip(stored, known, strict=False))]
+    else:
+        pairs = []
+    return next(filter(None, (_unknown_field(*pair) for pair in pairs)), "")
 
 
 def check_shard(shard: Shard, where: Path) -> None:

@@ -30,11 +30,11 @@ def verify_pack(path: str | Path, *, progress: Callable[[int, int], None] | None
         One sentence per problem, with shard, clip, bytes and remedy. Empty if there is none.
 
     Raises:
-        PackError: If the manifest is missing or damaged.
+        PackError: If the manifest is missing or damaged, or has a field that this karsl does not know.
         AnnotationError: If the annotation file cannot be read.
     """
     folder = Path(path)
-    manifest = Manifest.read(folder)
+    manifest = Manifest.read(folder, known_only=True)
     total, done = sum(stat.bytes for stat in manifest.files().values()), 0
     problem = _difference(folder / ANNOTATIONS, manifest.annotations)
     problems = [problem] if problem else []

@@ -177,7 +177,7 @@ def _read_target(out: Path, mode: str) -> Manifest | None:
         return None
     if mode == "new":
         raise PackError(f"{out} holds a pack; add clips to it with --append, or write it again with --replace")
-    return Manifest.read(out)
+    return Manifest.read(out, known_only=mode == "append")
 
 
 def _write_shards(

@@ -3,53 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
 
 from karsl.datasets.batching.frames import FrameBlock
-from karsl.datasets.batching.kernel import (
-    FrameReads,
-    PointOps,
-    PointTable,
-    anchor_stats,
-    compose,
-    in_threads,
-    mirrored_x,
-    read_clips,
-    scale_stats,
-    write_clips,
-)
-from karsl.datasets.batching.permutation import (
-    identity_table,
-    mirrored_groups,
-    mirrored_permutation,
-    table_permutation,
-)
+from karsl.datasets.batching.kernel import FrameReads, anchor_stats, scale_stats
+from karsl.datasets.batching.operations import PointOperations
 from karsl.datasets.batching.plan import FramePlan, frame_rows
-from karsl.datasets.batching.points import (
-    ClipArrays,
-    Points,
-    Scratch,
-    copy_points,
-    fill_unknown,
-    join_points,
-    restore_points,
-    scratch,
-    split_points,
-    store_points,
-    sum_groups,
-)
+from karsl.datasets.batching.points import ClipArrays, Points, Scratch, scratch, split_points, sum_groups
+from karsl.datasets.batching.stages import Stage
 from karsl.datasets.batching.steps import Step, fill_step, noise_step, smooth_step, streams_step
-from karsl.datasets.transforms.base import ClipBatch, ClipMeta, DeferredOps, KeypointTransform, Params, identity_affine
+from karsl.datasets.transforms.base import ClipBatch, ClipMeta, DeferredOps, KeypointTransform, Params
 from karsl.errors import ConfigError, TransformError, first_line, pluralize
 from karsl.skeletons import Skeleton
 
 _XYZ = 3
-_NO_FRAMES, _FLOATS, _NAN = np.zeros(0, bool), np.zeros(0, np.float32), np.float32(np.nan)
-_CHUNK_BYTES = 1 << 20  # about the second-level cache of a core
+_NO_FRAMES = np.zeros(0, bool)
 
 
 class DeferredBatch(DeferredOps):
@@ -98,19 +70,16 @@ class DeferredBatch(DeferredOps):
         return batch
 
     def _reset(self, source: FrameBlock, *, filled: bool = False) -> None:
-        self.source = source
+        self.source, self._before = source, None  # or the stage that makes the source
         self._arrays: ClipArrays | None = None  # the clips, in place of the source, after a transform of a user
         self._filled = filled  # missing points of the source may have coordinates
         self._lengths, self._ends = source.lengths, _ends(source.lengths)
         self._reset_operations()
 
     def _reset_operations(self) -> None:
-        n, v = len(self), self.skeleton.num_keypoints
         self._positions: np.ndarray | None = None
-        self._table, self._table_of = identity_table(v), np.zeros(n, np.int64)
-        self._hidden, self._hidden_frames, self._zero = np.zeros((n, 0), bool), _NO_FRAMES, False
-        self._affine = identity_affine(n, len(self.skeleton.groups))
-        self._untouched = True
+        self._zero, self._hidden_frames = False, _NO_FRAMES
+        self._operations = PointOperations(len(self), self.skeleton)
         self._steps: list[Step] = []
         self._fill_value: float | None = None
 
@@ -177,7 +146,7 @@ class DeferredBatch(DeferredOps):
         self._finish_steps(keep_filled=padding is not None)  # interpolation knows present points only
         if self._filled and padding is None:
             self.materialize(keep_filled=False)
-        if self._positions is not None or self._hidden_frames.size or (missing_is_zero and not self._untouched):
+        if self._positions is not None or self._hidden_frames.size or (missing_is_zero and not self._operations.is_identity):
             self.materialize()
         self._lengths = np.full(len(positions), positions.shape[1]) if lengths is None else lengths
         self._ends = _ends(self._lengths)
@@ -187,58 +156,42 @@ class DeferredBatch(DeferredOps):
         self._resampled.append((visible, self._ends))
 
     def mirror(self, flip: np.ndarray) -> None:
-        mirror, self._flip = self.skeleton.mirror, flip
+        self._flip = flip
         if not flip.any():
             return
         self._finish_steps()
-        groups = mirrored_groups(self.skeleton)
-        if groups is None and not self._has_one_affine():
+        if not self._operations.can_mirror():
             self.materialize()
-        if groups is not None and not self._untouched:
-            self._affine = np.where(flip[:, None, None], self._affine[:, groups], self._affine)
-        rows = len(self._table)
-        self._table = mirrored_permutation(self._table.tobytes(), rows, self.skeleton)
-        self._table_of = self._table_of + rows * flip
-        if self._hidden.size:
-            self._hidden = np.where(flip[:, None], self._hidden[:, mirror], self._hidden)
-        self._affine, self._untouched = mirrored_x(self._affine, flip, 2 * self.meta.pivot), False
+        self._operations.mirror(flip, 2 * self.meta.pivot)
 
     def affine(self, affine: np.ndarray) -> None:
         self._finish_steps()
-        self._affine, self._untouched = compose(affine, self._affine), False
+        self._operations.affine(affine)
 
     def mask(self, points: np.ndarray) -> None:
         self._finish_steps()
-        self._hidden = points | self._hidden if self._hidden.size else points
-        self._untouched = False
+        self._operations.mask(points)
 
     def mask_frames(self, frames: Sequence[np.ndarray]) -> None:
         self._finish_steps()
         flat = np.concatenate(list(frames))
         self._hidden_frames = flat | self._hidden_frames if self._hidden_frames.size else flat
-        self._untouched = False
 
     def select(self, skeleton: Skeleton, mapping: np.ndarray) -> None:
         self._finish_steps()
-        old_group, groups = self.skeleton.group_of, []
-        for part in skeleton.groups.values():
-            origin = {int(old_group[q]) for q in mapping[part] if q >= 0}
-            groups.append(origin.pop() if len(origin) == 1 else None if origin else 0)
-        if None in groups and not self._has_one_affine():
+        if not self._operations.can_select(skeleton, mapping):
             self.materialize()
-        # np.take returns rows in C order, as the compiled functions are compiled for; [:, mapping] does not
-        self._affine = np.take(self._affine, [0 if g is None else g for g in groups], axis=1)
-        self._table = np.where(mapping >= 0, np.take(self._table, mapping, axis=1), -1)
-        if self._hidden.size:
-            self._hidden = np.take(self._hidden, mapping, axis=1) & (mapping >= 0)
-        self.skeleton, self._untouched = skeleton, False
+        self._operations.select(skeleton, mapping)
+        self.skeleton = skeleton
 
     def group_anchors(self, origin: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         self._finish_steps()
+        self._apply_before()
         n, points = len(self.source), np.concatenate([origin, scale])
         mean, distance, seen = np.zeros((n, 2)), np.ones(n), np.zeros(n, np.int64)
-        groups = self.skeleton.group_of[points]
-        anchor_stats(self._reads(), self._origins(), points, groups, len(origin), self._affine, mean, distance, seen)
+        groups, operations = self.skeleton.group_of[points], self._operations
+        origins = operations.origins(self._hidden_frames)
+        anchor_stats(self._reads(), origins, points, groups, len(origin), operations.affines, mean, distance, seen)
         return mean, distance, (seen > 0) & (distance > 1e-9)
 
     def group_means(self) -> tuple[np.ndarray, np.ndarray]:
@@ -249,15 +202,17 @@ class DeferredBatch(DeferredOps):
         def add(points: Points, first: int, last: int) -> None:
             sum_groups(*points, groups, sums, counts, first, last)
 
-        self._write_chunks(None, add, int(self._ends[-1]) * self.skeleton.num_keypoints * 16)
+        self._stage().write_chunks(None, add, int(self._ends[-1]) * self.skeleton.num_keypoints * 16)
         return sums / np.maximum(counts, 1)[..., None], counts
 
     def group_scale(self, part: slice, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         self._finish_steps()
+        self._apply_before()
         n = len(self.source)
         mean, radius, seen = np.zeros((n, 2)), np.ones(n), np.zeros(n, np.int64)
-        group = self.skeleton.group_of
-        scale_stats(self._reads(), self._origins(), part.start, part.stop, group, self._affine, wanted, mean, radius, seen)
+        group, operations = self.skeleton.group_of, self._operations
+        origins = operations.origins(self._hidden_frames)
+        scale_stats(self._reads(), origins, part.start, part.stop, group, operations.affines, wanted, mean, radius, seen)
         radius[radius <= 1e-9] = 1
         return mean, radius, seen
 
@@ -296,7 +251,7 @@ class DeferredBatch(DeferredOps):
 
     def _start_from(self, arrays: ClipArrays) -> None:
         """Continue from clips of the current lengths in arrays."""
-        self._arrays, self._filled = arrays, False
+        self._arrays, self._filled, self._before = arrays, False, None
         self._reset_operations()
 
     def split(self) -> tuple[np.ndarray, np.ndarray]:
@@ -309,7 +264,7 @@ class DeferredBatch(DeferredOps):
         def write(points: Points, first: int, last: int) -> None:
             split_points(*points, keypoint, score, ends, first, last)
 
-        self._write_chunks(None, write, keypoint.nbytes)
+        self._stage().write_chunks(None, write, keypoint.nbytes)
         return keypoint, score
 
     def _add(self, step: Step) -> None:
@@ -326,25 +281,28 @@ class DeferredBatch(DeferredOps):
     # ---- application ----
 
     def materialize(self, *, keep_filled: bool = True) -> None:
-        """Apply the recorded operations and continue from the result.
+        """Continue from the result of the recorded operations, which are applied when it is read.
 
         Args:
             keep_filled: Keep coordinates that FillMissing gave to missing points.
         """
         if self._fill_value is not None:
             self._add(fill_step("constant", self._fill_value))
-        points = self._scratch(int(self._ends[-1])).points(0, self.channels)
-        found = np.zeros(len(self), bool)
+        stage, width = self._stage(), self.skeleton.num_keypoints
+        self._reset(FrameBlock(np.zeros(len(self), np.int64), self._lengths, np.dtype(np.float32), width, None))
+        self._before = stage
+        if stage.may_fill:
+            self._apply_before(keep_filled=keep_filled)
 
-        def store(points: Points, first: int, last: int) -> None:
-            store_points(*points, keep_filled, found, first, last)
-
-        if not self.has_steps:
-            self._write_pass(points, 0.0)
-        else:
-            self._write_chunks(points, store, points.values.nbytes)
-        which = np.zeros(len(self), np.int64)
-        self._reset(FrameBlock.from_rows([points.values], which, points.rows, self.num_frames), filled=bool(found.any()))
+    def _apply_before(self, *, keep_filled: bool = False) -> None:
+        """Make the clips to read, where the stage before is not applied together with the operations after it."""
+        if self._before is None:
+            return
+        source = self.source
+        points = Scratch(source.lengths, _ends(source.lengths), int(source.lengths.sum()), source.num_keypoints).points(0, _XYZ)
+        self._filled = self._before.store(points, keep_filled)
+        which, self._before = np.zeros(len(source), np.int64), None
+        self.source = FrameBlock.from_rows([points.values], which, points.rows, source.lengths)
 
     def plan(self, first_rows: np.ndarray) -> FramePlan:
         """Return the recorded operations as a plan for another device.
@@ -367,11 +325,11 @@ class DeferredBatch(DeferredOps):
             frame0=frame0,
             frame1=frame1,
             weight=weight,
-            points=self._table,
-            row=self._table_of,
-            affine=self._affine.astype(np.float32),
+            points=self._operations.table,
+            row=self._operations.row,
+            affine=self._operations.affines.astype(np.float32),
             group=self.skeleton.group_of,
-            hidden=self._hidden if self._hidden.size else None,
+            hidden=self._operations.hidden if self._operations.hidden.size else None,
             hidden_frames=self._hidden_frames.reshape(n, -1) if self._hidden_frames.size else None,
             missing_is_zero=self._zero,
             remaining=np.float32(1 - positions % 1) if self._zero else None,
@@ -402,81 +360,19 @@ class DeferredBatch(DeferredOps):
         out = np.empty((*shape, channels), np.float32) if out is None else out
         mask = np.empty(shape, bool) if mask is None else mask
         rows = self._ends[:-1] if rows is None else rows
-        points = Points(out, mask, rows, self._lengths, self.channels)
-        if not self.has_steps:
-            self._write_pass(points, fill)
-            return out, mask
-        joined = self._arrays is not None and not self._steps  # then filled at once
-
-        def finish(points: Points, first: int, last: int) -> None:
-            if not joined and not np.isnan(fill):
-                fill_unknown(*points, np.float32(fill), first, last)
-
-        self._write_chunks(points, finish, out.nbytes, fill=np.float32(fill) if joined else _NAN)
+        self._stage().write(Points(out, mask, rows, self._lengths, self.channels), np.float32(fill))
         return out, mask
 
-    def _write_pass(self, out: Points, fill: float) -> None:
-        write_clips(self._reads(), self._ops(), out.rows, np.float32(fill), out.values, out.present)
-
-    def _write_chunks(
-        self, out: Points | None, finish: Callable[[Points, int, int], None], nbytes: int, *, fill: np.float32 = _NAN
-    ) -> None:
-        """Apply everything to some clips at a time, which stay in the cache of the processor.
-
-        Args:
-            out: The output; None for memory that the next clips use again.
-            finish: Called with the points and a range of clips that is complete.
-            nbytes: Bytes that are written.
-            fill: Coordinate in place of NaN, before the steps.
-        """
-        reads, ops, ends = self._reads(), self._ops(), self._ends
-        frame_bytes = self.skeleton.num_keypoints * (self.channels + 1) * 4
-
-        def work(first: int, last: int) -> None:
-            chunks = list(_chunks(ends, first, last, frame_bytes))
-            memory = self._scratch(max(int(ends[b] - ends[a]) for a, b in chunks))
-            for a, b in chunks:
-                target = memory.points(a, self.channels, slot=-1) if out is None else out
-                self._write_chunk(reads, ops, target, memory, fill, a, b)
-                finish(target, a, b)
-
-        in_threads(work, ends, nbytes)
-
-    def _write_chunk(
-        self, reads: FrameReads, ops: PointOps, out: Points, memory: Scratch, fill: np.float32, first: int, last: int
-    ) -> None:
-        """Apply everything to some clips. The steps work in the output from the last one that is not in place."""
-        moves = [i for i, step in enumerate(self._steps) if step.channels]
-        has_scores = out.values.shape[2] > out.channels
-        in_place = not moves and not self._filled and (has_scores or not self._steps)  # steps need the scores
-        stored = _XYZ if self._arrays is None else self._arrays.channels
-        points = out if in_place else memory.points(first, stored)
-        if self._arrays is None:
-            read_clips(reads, ops, points.rows, fill, points.values, points.present, first, last)
-        else:
-            join_points(*points, _FLOATS, self._arrays.keypoint, self._arrays.score, fill, first, last)
-        if self._filled:
-            restore_points(*points, first, last)
-        for i, step in enumerate(self._steps):
-            if step.channels:
-                target = out if i == moves[-1] and has_scores else memory.points(first, step.channels, slot=i + 1)
-                step.run(points, target, first, last)
-                points = target
-            else:
-                step.run(points, first, last)
-        if points is not out:
-            copy_points(*points, out.values, out.present, out.rows, first, last)
-
-    def _scratch(self, frames: int) -> Scratch:
-        return Scratch(self._lengths, self._ends, frames, self.skeleton.num_keypoints)
-
-    def _ops(self) -> PointOps:
-        order, shift, absent = table_permutation(self._table.tobytes(), len(self._table), self.skeleton)
-        hidden, hidden_of = absent, self._table_of
-        if self._hidden.size:
-            hidden, hidden_of = self._hidden | absent[self._table_of], np.arange(len(self))
-        groups = self.skeleton.group_slices
-        return PointOps(groups, order, self._table_of, shift, self._affine, hidden, hidden_of, self._hidden_frames)
+    def _stage(self) -> Stage:
+        return Stage(
+            self._reads(),
+            self._operations.compiled(self._hidden_frames),
+            self._lengths,
+            self._steps,
+            self._arrays,
+            self._filled,
+            self._before,
+        )
 
     def _reads(self) -> FrameReads:
         source, positions = self.source, self._positions
@@ -493,24 +389,9 @@ class DeferredBatch(DeferredOps):
             self._zero,
         )
 
-    def _origins(self) -> PointTable:
-        return PointTable(self._table, self._table_of, self._hidden, self._hidden_frames)
-
-    def _has_one_affine(self) -> bool:
-        return bool((self._affine == self._affine[:, :1]).all())
-
 
 def _ends(lengths: np.ndarray) -> np.ndarray:
     """Return int64 (N + 1,), start of each of N clips, and the end of the last."""
     ends = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=ends[1:])
     return ends
-
-
-def _chunks(ends: np.ndarray, first: int, last: int, frame_bytes: int) -> Iterator[tuple[int, int]]:
-    """Yield ranges of clips [first, last) of about `_CHUNK_BYTES`."""
-    while first < last:
-        stop = int(np.searchsorted(ends, ends[first] + _CHUNK_BYTES // frame_bytes, side="right")) - 1
-        stop = min(max(stop, first + 1), last)
-        yield first, stop
-        first = stop

@@ -44,10 +44,12 @@ class Step(NamedTuple):
     Attributes:
         run: Function of `Points`, which it edits, and of a range of clips; or of input, output and a range of clips.
         channels: C of the output; 0 if the operation works in place.
+        fills: True if missing points may have coordinates afterwards.
     """
 
     run: Callable[..., None]
     channels: int = 0
+    fills: bool = False
 
 
 def noise_step(keys: np.ndarray, sigma: float) -> Step:
@@ -82,7 +84,7 @@ def fill_step(mode: str, value: float) -> Step:
             _fill_gaps(*points, mode == "linear", first, last)
         fill_unknown(*points, np.float32(value), first, last)
 
-    return Step(run)
+    return Step(run, fills=True)
 
 
 @_compiled

@@ -1,0 +1,99 @@
+"""Operations on single points of N clips, recorded as numbers: their order, which are hidden, one affine per group."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from karsl.datasets.batching.kernel import PointOps, PointTable, compose, mirrored_x
+from karsl.datasets.batching.permutation import (
+    identity_table,
+    mirrored_groups,
+    mirrored_permutation,
+    table_permutation,
+)
+from karsl.datasets.transforms.base import identity_affine
+from karsl.skeletons import Skeleton
+
+
+class PointOperations:
+    """What is done to each stored point of N clips, in any frame: a new operation is combined with those before.
+
+    Args:
+        n: Number of clips.
+        skeleton: Skeleton of the stored points.
+
+    Attributes:
+        skeleton: Skeleton of the current points.
+        table: int64 (P, V), stored point of each current point, -1 for none.
+        row: int64 (N,), row of `table` for each clip.
+        hidden: bool (N, V), points to hide, or (N, 0).
+        affines: float64 (N, G, 7), see `DeferredOps`.
+        is_identity: True if nothing is recorded.
+    """
+
+    def __init__(self, n: int, skeleton: Skeleton) -> None:
+        self.skeleton, self.is_identity = skeleton, True
+        self.table, self.row = identity_table(skeleton.num_keypoints), np.zeros(n, np.int64)
+        self.hidden, self.affines = np.zeros((n, 0), bool), identity_affine(n, len(skeleton.groups))
+
+    def can_mirror(self) -> bool:
+        """Return True if the points of a group stay together in a mirror image, or all have one affine."""
+        return mirrored_groups(self.skeleton) is not None or self._has_one_affine()
+
+    def mirror(self, flip: np.ndarray, twice_pivot: float) -> None:
+        """Mirror the clips where bool (N,) `flip`, about x = `twice_pivot` / 2."""
+        groups, rows = mirrored_groups(self.skeleton), len(self.table)
+        if groups is not None and not self.is_identity:
+            self.affines = np.where(flip[:, None, None], self.affines[:, groups], self.affines)
+        self.table = mirrored_permutation(self.table.tobytes(), rows, self.skeleton)
+        self.row = self.row + rows * flip
+        if self.hidden.size:
+            self.hidden = np.where(flip[:, None], self.hidden[:, self.skeleton.mirror], self.hidden)
+        self.affines, self.is_identity = mirrored_x(self.affines, flip, twice_pivot), False
+
+    def affine(self, affine: np.ndarray) -> None:
+        """Apply an affine, float64 (N, 1 or G, 7)."""
+        self.affines, self.is_identity = compose(affine, self.affines), False
+
+    def mask(self, points: np.ndarray) -> None:
+        """Hide points, bool (N, V)."""
+        self.hidden = points | self.hidden if self.hidden.size else points
+        self.is_identity = False
+
+    def can_select(self, skeleton: Skeleton, mapping: np.ndarray) -> bool:
+        """Return True if each new group has points of one current group, or all have one affine."""
+        return None not in self._origins(skeleton, mapping) or self._has_one_affine()
+
+    def select(self, skeleton: Skeleton, mapping: np.ndarray) -> None:
+        """Change the skeleton; int64 (V',) `mapping` holds the current index of each new point, -1 for none."""
+        origins = self._origins(skeleton, mapping)
+        # np.take returns rows in C order, as the compiled functions are compiled for; [:, mapping] does not
+        self.affines = np.take(self.affines, [origin or 0 for origin in origins], axis=1)
+        self.table = np.where(mapping >= 0, np.take(self.table, mapping, axis=1), -1)
+        if self.hidden.size:
+            self.hidden = np.take(self.hidden, mapping, axis=1) & (mapping >= 0)
+        self.skeleton, self.is_identity = skeleton, False
+
+    def _origins(self, skeleton: Skeleton, mapping: np.ndarray) -> list[int | None]:
+        """Return the current group of the points of each new group, 0 if they are absent, None if there are several."""
+        group_of, origins = self.skeleton.group_of, []
+        for part in skeleton.groups.values():
+            found = {int(group_of[point]) for point in mapping[part] if point >= 0} or {0}
+            origins.append(found.pop() if len(found) == 1 else None)
+        return origins
+
+    def _has_one_affine(self) -> bool:
+        return bool((self.affines == self.affines[:, :1]).all())
+
+    def compiled(self, hidden_frames: np.ndarray) -> PointOps:
+        """Return the operations for `read_clips`; bool (F,) frames to hide, or (0,)."""
+        order, shift, absent = table_permutation(self.table.tobytes(), len(self.table), self.skeleton)
+        hidden, hidden_of = absent, self.row
+        if self.hidden.size:
+            hidden, hidden_of = self.hidden | absent[self.row], np.arange(len(self.row))
+        groups = self.skeleton.group_slices
+        return PointOps(groups, order, self.row, shift, self.affines, hidden, hidden_of, hidden_frames)
+
+    def origins(self, hidden_frames: np.ndarray) -> PointTable:
+        """Return the origin of the points for `anchor_stats` and `scale_stats`; bool (F,) frames to hide, or (0,)."""
+        return PointTable(self.table, self.row, self.hidden, hidden_frames)
