@@ -30,7 +30,7 @@ ORDER: dict[str, str] = {
     ),
     "datasets.index": "codec indices | reader | writer fingerprint | record_list | cache | __init__",
     "datasets.batching": (
-        "plan simd vectors rng | kernel | frames points permutation | steps operations | stages | deferred | segment |"
+        "plan simd vectors rng | kernel | frames points permutation | steps operations | stages statistics | deferred | segment |"
         " agreement | batch | __init__"
     ),
     "datasets.order": "permutation | resumable | samplers | __init__",

@@ -10,11 +10,12 @@ import numpy as np
 from mmengine.logging import print_log
 
 from karsl.datasets.batching.frames import FrameBlock
-from karsl.datasets.batching.kernel import FrameReads, anchor_stats, scale_stats
+from karsl.datasets.batching.kernel import FrameReads
 from karsl.datasets.batching.operations import PointOperations
 from karsl.datasets.batching.plan import FramePlan, frame_rows
-from karsl.datasets.batching.points import ClipArrays, Points, Scratch, scratch, split_points, sum_groups
+from karsl.datasets.batching.points import ClipArrays, Points, Scratch, scratch, split_points
 from karsl.datasets.batching.stages import Stage
+from karsl.datasets.batching.statistics import PointStatistics
 from karsl.datasets.batching.steps import Step, fill_step, noise_step, smooth_step, streams_step
 from karsl.datasets.transforms.base import ClipBatch, ClipMeta, DeferredOps, KeypointTransform, Params
 from karsl.errors import ConfigError, TransformError, first_line, pluralize
@@ -70,7 +71,7 @@ class DeferredBatch(DeferredOps):
         return batch
 
     def _reset(self, source: FrameBlock, *, filled: bool = False) -> None:
-        self.source, self._before = source, None  # or the stage that makes the source
+        self._source, self._before = source, None  # or the stage that makes the source
         self._arrays: ClipArrays | None = None  # the clips, in place of the source, after a transform of a user
         self._filled = filled  # missing points of the source may have coordinates
         self._lengths, self._ends = source.lengths, _ends(source.lengths)
@@ -110,7 +111,7 @@ class DeferredBatch(DeferredOps):
     @property
     def materialized(self) -> bool:
         """True if more is to be done than to apply the recorded operations to the original frames."""
-        return self.source is not self._original or self.has_steps
+        return self._source is not self._original or self.has_steps
 
     @property
     def has_steps(self) -> bool:
@@ -184,37 +185,22 @@ class DeferredBatch(DeferredOps):
         self._operations.select(skeleton, mapping)
         self.skeleton = skeleton
 
-    def group_anchors(self, origin: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        self._finish_steps()
-        self._apply_before()
-        n, points = len(self.source), np.concatenate([origin, scale])
-        mean, distance, seen = np.zeros((n, 2)), np.ones(n), np.zeros(n, np.int64)
-        groups, operations = self.skeleton.group_of[points], self._operations
-        origins = operations.origins(self._hidden_frames)
-        anchor_stats(self._reads(), origins, points, groups, len(origin), operations.affines, mean, distance, seen)
-        return mean, distance, (seen > 0) & (distance > 1e-9)
+    def group_anchors(self, anchors: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        mean, distance, frames = self._statistics().anchors(anchors)
+        return mean, distance, (frames > 0) & (distance > 1e-9)
 
     def group_means(self) -> tuple[np.ndarray, np.ndarray]:
-        self._finish_steps()
-        groups = self.skeleton.group_slices
-        sums, counts = np.empty((len(self), len(groups), 2)), np.empty((len(self), len(groups)), np.int64)
-
-        def add(points: Points, first: int, last: int) -> None:
-            sum_groups(*points, groups, sums, counts, first, last)
-
-        self._stage().write_chunks(None, add, int(self._ends[-1]) * self.skeleton.num_keypoints * 16)
-        return sums / np.maximum(counts, 1)[..., None], counts
+        return self._statistics().means(self.skeleton.group_slices)
 
     def group_scale(self, part: slice, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        self._finish_steps()
-        self._apply_before()
-        n = len(self.source)
-        mean, radius, seen = np.zeros((n, 2)), np.ones(n), np.zeros(n, np.int64)
-        group, operations = self.skeleton.group_of, self._operations
-        origins = operations.origins(self._hidden_frames)
-        scale_stats(self._reads(), origins, part.start, part.stop, group, operations.affines, wanted, mean, radius, seen)
+        mean, radius, seen = self._statistics().scales(part, wanted)
         radius[radius <= 1e-9] = 1
         return mean, radius, seen
+
+    def _statistics(self) -> PointStatistics:
+        self._finish_steps()
+        self._apply_before()
+        return PointStatistics(self._reads(), self._operations.compiled(self._hidden_frames), self.skeleton.group_of)
 
     # ---- steps after the pass ----
 
@@ -294,15 +280,21 @@ class DeferredBatch(DeferredOps):
         if stage.may_fill:
             self._apply_before(keep_filled=keep_filled)
 
+    @property
+    def source(self) -> FrameBlock:
+        """Frames of the clips before the recorded operations."""
+        self._apply_before()
+        return self._source
+
     def _apply_before(self, *, keep_filled: bool = False) -> None:
         """Make the clips to read, where the stage before is not applied together with the operations after it."""
         if self._before is None:
             return
-        source = self.source
-        points = Scratch(source.lengths, _ends(source.lengths), int(source.lengths.sum()), source.num_keypoints).points(0, _XYZ)
+        lengths, ends, width = self._source.lengths, _ends(self._source.lengths), self._source.num_keypoints
+        points = Scratch(lengths, ends, int(ends[-1]), width).points(0, _XYZ)
         self._filled = self._before.store(points, keep_filled)
-        which, self._before = np.zeros(len(source), np.int64), None
-        self.source = FrameBlock.from_rows([points.values], which, points.rows, source.lengths)
+        self._source = FrameBlock.from_rows([points.values], np.zeros(len(lengths), np.int64), points.rows, lengths)
+        self._before = None
 
     def plan(self, first_rows: np.ndarray) -> FramePlan:
         """Return the recorded operations as a plan for another device.
@@ -372,10 +364,11 @@ class DeferredBatch(DeferredOps):
             self._arrays,
             self._filled,
             self._before,
+            self._source,
         )
 
     def _reads(self) -> FrameReads:
-        source, positions = self.source, self._positions
+        source, positions = self._source, self._positions
         if positions is None:
             starts = _ends(source.lengths)
             positions = np.arange(starts[-1], dtype=np.float64) - np.repeat(starts[:-1], source.lengths)

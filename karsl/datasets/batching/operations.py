@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from karsl.datasets.batching.kernel import PointOps, PointTable, compose, mirrored_x
+from karsl.datasets.batching.kernel import PointOps, compose, mirrored_x
 from karsl.datasets.batching.permutation import (
     identity_table,
     mirrored_groups,
@@ -93,7 +93,3 @@ class PointOperations:
             hidden, hidden_of = self.hidden | absent[self.row], np.arange(len(self.row))
         groups = self.skeleton.group_slices
         return PointOps(groups, order, self.row, shift, self.affines, hidden, hidden_of, hidden_frames)
-
-    def origins(self, hidden_frames: np.ndarray) -> PointTable:
-        """Return the origin of the points for `anchor_stats` and `scale_stats`; bool (F,) frames to hide, or (0,)."""
-        return PointTable(self.table, self.row, self.hidden, hidden_frames)

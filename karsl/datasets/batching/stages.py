@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,7 @@ class Stage:
         arrays: The clips in place of `reads`, after a transform of a user.
         filled: Missing points that are read may have coordinates.
         before: Stage that makes the clips to read.
+        memory: Keeps the addresses of `reads` valid.
     """
 
     reads: FrameReads
@@ -49,6 +51,7 @@ class Stage:
     arrays: ClipArrays | None
     filled: bool
     before: Stage | None
+    memory: Any
 
     @property
     def channels(self) -> int:

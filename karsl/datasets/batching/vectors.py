@@ -154,6 +154,12 @@ def _gather(builder: Any, points: int, base: Any, indices: Any) -> Any:
     return vectors[0]
 
 
+def _load_half(builder: Any, points: int, address: Any) -> Any:
+    bits = builder.load(builder.inttoptr(address, ir.VectorType(ir.HalfType(), 4 * points).as_pointer()))
+    bits.align = 2
+    return builder.fpext(bits, ir.VectorType(_FLOAT, 4 * points))
+
+
 def _load_apart(builder: Any, points: int, keypoint: Any, score: Any) -> Any:
     xyz, score = _read(builder, keypoint, _FLOAT, 3 * points), _read(builder, score, _FLOAT, points)
     xyz = _shuffle(builder, xyz, xyz, _lanes(points, [0, 1, 2, 2], stride=3))
@@ -169,6 +175,8 @@ def _flags(builder: Any, v: Any) -> Any:
 
 load = _reader(lambda builder, points, address: _read(builder, address, _FLOAT, 4 * points), 1)
 """`load(points, address)` reads float32 (points, 4)."""
+load_half = _reader(_load_half, 1)
+"""`load_half(points, address)` reads float16 (points, 4) as float32."""
 load_apart = _reader(_load_apart, 2)
 """`load_apart(points, keypoint, score)` reads float32 (points, 3) and (points,)."""
 gather = _reader(_gather, 2)
@@ -218,7 +226,12 @@ def _hide_unknown(builder: Any, v: Any) -> Any:
     return result
 
 
+def _least(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.fcmp_ordered("<", a, b), a, b)
+
+
 add = _operation(lambda builder, a, b: builder.fadd(a, b), 2)
+least = _operation(_least, 2)
 subtract_xyz = _operation(_subtract_xyz, 2)
 """`subtract_xyz(a, b)` is the difference of the coordinates, with the scores of `a`."""
 counted = _operation(_counted, 1)
@@ -227,6 +240,28 @@ mean_of = _operation(_mean, 2)
 """`mean_of(total, old)` replaces the coordinates of the present points of `old` by means, from sums of `counted`."""
 hide_unknown = _operation(_hide_unknown, 1)
 """`hide_unknown(v)` makes points missing of which a coordinate is NaN."""
+
+
+@intrinsic(prefer_literal=True)
+def repeated(typing_context, points, value):
+    """Return a vector of a constant number of points whose numbers are all the same."""
+
+    def generate(context, builder, signature, args):
+        number = builder.fptrunc(args[1], _FLOAT)
+        return _splat(builder, number, 4 * signature.return_type.points)
+
+    return Vector(points.literal_value)(points, types.float64), generate
+
+
+@intrinsic
+def scaled(typing_context, v, factor):
+    """Return a vector times a number."""
+
+    def generate(context, builder, signature, args):
+        v, factor = args
+        return builder.fmul(v, _splat(builder, factor, v.type.count))
+
+    return v(v, types.float32), generate
 
 
 @intrinsic
