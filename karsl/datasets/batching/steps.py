@@ -180,42 +180,66 @@ def streams_step(streams: Sequence[str], parents: np.ndarray) -> Step:
     bones = np.array([name.startswith("bone") for name in streams])
     motions = np.array([name.endswith("motion") for name in streams])
 
-    def run(points: Points, out: Points, first: int, last: int) -> None:
+    def edit(points: Points, first: int, last: int) -> None:
+        _edit_stream(*points, bones[0], motions[0], parents, first, last)
+
+    def write(points: Points, out: Points, first: int, last: int) -> None:
         _write_streams(*points, bones, motions, parents, out.values, out.present, out.rows, first, last)
 
-    return Step(run, channels=_XYZ * len(streams))
+    return Step(edit) if len(streams) == 1 else Step(write, channels=_XYZ * len(streams))
+
+
+@_compiled
+def _edit_stream(values, present, rows, lengths, channels, is_bone, is_motion, parents, first_clip, last_clip):
+    points, row_bytes = values.shape[1], values.shape[1] * POINT_BYTES
+    both = np.empty((2, points, 4), np.float32)  # joints or bones of this frame and of the last, before the difference
+    for n in range(first_clip, last_clip):
+        for t in range(lengths[n]):
+            row, flags = address_of(values) + row_bytes * (rows[n] + t), address_of(present) + points * (rows[n] + t)
+            now, before = address_of(both) + row_bytes * (t & 1), address_of(both) + row_bytes * (1 - (t & 1))
+            if is_bone:
+                _write_bones(row, address_of(parents), points, now)
+            elif is_motion:
+                _copy_frame(row, points, now)
+            if is_motion and t == 0:
+                now, before = row, row  # 0, also where the other end of a bone is missing
+            if is_motion:
+                _write_difference(now, before, points, row, flags)
+            else:
+                _write_copy(now if is_bone else row, points, row, flags)
 
 
 @_compiled
 def _write_streams(
     values, present, rows, lengths, channels, bones, motions, parents, out, out_present, out_rows, first_clip, last_clip
 ):
-    """Points and output have scores."""
-    points, row_bytes, single = values.shape[1], values.shape[1] * POINT_BYTES, bones.size == 1
+    points, row_bytes, width = values.shape[1], values.shape[1] * POINT_BYTES, out.shape[2] - 1
     both = np.empty((2, points, 4), np.float32)  # bones of this frame and of the last
-    stream = np.zeros((1, points, 4), np.float32)
-    parent_of, width = address_of(parents), out.shape[2]
+    stream = np.empty((points, 4), np.float32)
+    at = address_of(stream)
     for n in range(first_clip, last_clip):
         for t in range(lengths[n]):
             r, target = rows[n] + t, out_rows[n] + t
             joint, bone = address_of(values) + row_bytes * r, address_of(both) + row_bytes * (t & 1)
-            joint_before, bone_before = joint - row_bytes, address_of(both) + row_bytes * (1 - (t & 1))
-            flags = address_of(out_present) + points * target
+            flags, bone_before = address_of(out_present) + points * target, address_of(both) + row_bytes * (1 - (t & 1))
             if bones.any():
-                _write_bones(joint, parent_of, points, bone)
+                _write_bones(joint, address_of(parents), points, bone)
             for s in range(bones.size):
-                at = address_of(out) + row_bytes * target if single else address_of(stream)
-                if motions[s] and t == 0:  # 0, also where the other end of a bone is missing
-                    _write_difference(joint, joint, points, at, flags)
-                elif motions[s]:
-                    now, before = (bone, bone_before) if bones[s] else (joint, joint_before)
+                now, before = (bone, bone_before) if bones[s] else (joint, joint - row_bytes)
+                if motions[s] and t == 0:
+                    now, before = joint, joint
+                if motions[s]:
                     _write_difference(now, before, points, at, flags)
                 else:
-                    _write_copy(bone if bones[s] else joint, points, at, flags)
-                for v in range(0 if single else points):
-                    out[target, v, _XYZ * s : _XYZ * (s + 1)] = stream[0, v, :_XYZ]
-            if not single:
-                _mark_missing(values[r], out[target], out_present[target], width - 1)
+                    _write_copy(now, points, at, flags)
+                out[target, :, _XYZ * s : _XYZ * (s + 1)] = stream[:, :_XYZ]
+            _mark_missing(values[r], out[target], out_present[target], width)
+
+
+@njit(inline="always")
+def _copy_frame(source, points, out):
+    for v in range(points):
+        store(load(1, source + POINT_BYTES * v), out + POINT_BYTES * v)
 
 
 @njit(inline="always")
