@@ -54,10 +54,10 @@ class Step(NamedTuple):
 
 def noise_step(keys: np.ndarray, sigma: float) -> Step:
     """Add noise, see `RandomGaussianNoise`; uint64 (N,) keys."""
+    table, code = noise_table(_XYZ + 1).reshape(-1), fold_in(0, "block")
 
     def run(points: Points, first: int, last: int) -> None:
-        table = noise_table(points.values.shape[2]).reshape(-1)
-        _add_noise(*points, keys, fold_in(0, "block"), np.float32(sigma), table, first, last)
+        _add_noise(*points, keys, code, np.float32(sigma), table, first, last)
 
     return Step(run)
 
