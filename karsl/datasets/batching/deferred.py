@@ -71,7 +71,8 @@ class DeferredBatch(DeferredOps):
         return batch
 
     def _reset(self, source: FrameBlock, *, filled: bool = False) -> None:
-        self._source, self._before = source, None  # or the stage that makes the source
+        self._source = source
+        self._before: Stage | None = None  # makes the source
         self._arrays: ClipArrays | None = None  # the clips, in place of the source, after a transform of a user
         self._filled = filled  # missing points of the source may have coordinates
         self._lengths, self._ends = source.lengths, _ends(source.lengths)

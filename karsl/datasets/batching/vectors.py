@@ -6,7 +6,8 @@ is written like one on a single point, for a constant number of `points`:
     moved = subtract_xyz(load(4, now), load(4, before))
     store(moved, out)
 
-Everything is read and written by address; the caller has checked the lengths.
+Everything is read and written by address; the caller has checked the lengths. After a change here, touch the files that call
+these functions, see `karsl.datasets.batching.simd`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numba.extending import intrinsic, models, register_model
 
 _BYTE, _INT, _LONG, _FLOAT = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
 _ADDRESS = types.int64
+_intrinsic: Any = intrinsic  # compiled code calls an intrinsic without its first parameter
 
 POINT_BYTES = 16
 """Bytes of a point: float32 x, y, z, score."""
@@ -89,17 +91,13 @@ def _reader(emit: Callable[..., Any], arguments: int) -> Any:
     def generate(context, builder, signature, args):
         return emit(builder, signature.return_type.points, *args[1:])
 
-    if arguments == 1:
+    def one(typing_context, points, address):
+        return Vector(points.literal_value)(points, _ADDRESS), generate
 
-        def signature(typing_context, points, address):
-            return Vector(points.literal_value)(points, _ADDRESS), generate
+    def two(typing_context, points, address, other):
+        return Vector(points.literal_value)(points, _ADDRESS, _ADDRESS), generate
 
-    else:
-
-        def signature(typing_context, points, address, other):
-            return Vector(points.literal_value)(points, _ADDRESS, _ADDRESS), generate
-
-    return intrinsic(prefer_literal=True)(signature)
+    return _intrinsic(prefer_literal=True)(one if arguments == 1 else two)
 
 
 def _writer(emit: Callable[..., Any]) -> Any:
@@ -112,31 +110,22 @@ def _writer(emit: Callable[..., Any]) -> Any:
     def signature(typing_context, v, address):
         return types.none(v, _ADDRESS), generate
 
-    return intrinsic(signature)
+    return _intrinsic(signature)
 
 
 def _operation(emit: Callable[..., Any], vectors: int) -> Any:
-    """Return a function of some vectors, whose value is a vector."""
+    """Return a function of one or two vectors, whose value is a vector."""
 
     def generate(context, builder, signature, args):
         return emit(builder, *args)
 
-    if vectors == 1:
+    def one(typing_context, a):
+        return a(a), generate
 
-        def signature(typing_context, a):
-            return a(a), generate
+    def two(typing_context, a, b):
+        return a(a, b), generate
 
-    elif vectors == 2:  # noqa: PLR2004
-
-        def signature(typing_context, a, b):
-            return a(a, b), generate
-
-    else:
-
-        def signature(typing_context, a, b, c):
-            return a(a, b, c), generate
-
-    return intrinsic(signature)
+    return _intrinsic(one if vectors == 1 else two)
 
 
 # ---- reading and writing ----
@@ -242,7 +231,7 @@ hide_unknown = _operation(_hide_unknown, 1)
 """`hide_unknown(v)` makes points missing of which a coordinate is NaN."""
 
 
-@intrinsic(prefer_literal=True)
+@_intrinsic(prefer_literal=True)
 def repeated(typing_context, points, value):
     """Return a vector of a constant number of points whose numbers are all the same."""
 
@@ -253,7 +242,7 @@ def repeated(typing_context, points, value):
     return Vector(points.literal_value)(points, types.float64), generate
 
 
-@intrinsic
+@_intrinsic
 def scaled(typing_context, v, factor):
     """Return a vector times a number."""
 
@@ -264,7 +253,7 @@ def scaled(typing_context, v, factor):
     return v(v, types.float32), generate
 
 
-@intrinsic
+@_intrinsic
 def are_known(typing_context, v):
     """Return True if all points are present and no coordinate is NaN: then `hide_unknown` changes nothing."""
 
@@ -279,7 +268,7 @@ def are_known(typing_context, v):
     return types.boolean(v), generate
 
 
-@intrinsic
+@_intrinsic
 def have_scores(typing_context, v, score):
     """Return True if all points have this score."""
 
@@ -293,7 +282,7 @@ def have_scores(typing_context, v, score):
     return types.boolean(v, types.float32), generate
 
 
-@intrinsic
+@_intrinsic
 def scale_xyz(typing_context, v, factor, other):
     """Return the coordinates of `v` times a number, with the scores of another vector."""
 
@@ -304,7 +293,7 @@ def scale_xyz(typing_context, v, factor, other):
     return v(v, types.float32, v), generate
 
 
-@intrinsic
+@_intrinsic
 def fill_nan(typing_context, v, fill):
     """Return a vector with a coordinate in place of NaN."""
 
