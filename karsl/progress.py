@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from karsl.terminal import unescaped
 
 __all__ = ["bar", "step_bar", "track", "tracker"]
 
@@ -98,6 +101,6 @@ def step_bar(total: int) -> Iterator[Callable[[str, int], None]]:
 
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
+    console = Console(file=unescaped(sys.stderr), stderr=True)
     console.quiet = not console.is_terminal  # before version 14.3 a bar that does not show ends with an empty line
     return Progress(*columns, console=console, transient=True, disable=console.quiet)

@@ -20,18 +20,18 @@ ROOT = Path(karsl.__file__).parent
 # a new one may use. A new module that a named one, or another new one, imports gets its own place below that.
 ORDER: dict[str, str] = {
     "": (
-        "version errors discovery plugins | registry checks progress schema | __init__ | skeletons | io | pack webdataset |"
-        " formats | audit extract | datasets | models engine evaluation visualization profiling ray testing |"
-        " inference | cli | __main__"
+        "version errors discovery plugins terminal | registry checks progress schema | __init__ | skeletons | io |"
+        " pack webdataset | formats | audit extract | datasets |"
+        " models engine evaluation visualization profiling ray testing | inference | cli | __main__"
     ),
     "datasets": (
-        "rng transfer collate index splits | state records transforms table | batching pipeline | tree |"
+        "rng transfer collate index splits | state records transforms table refetch | batching pipeline listing | tree |"
         " order keypoint_dataset | karsl combine streaming | * | __init__"
     ),
     "datasets.index": "codec indices | reader | writer fingerprint | record_list | cache | __init__",
     "datasets.batching": (
-        "plan simd vectors rng | kernel | frames points permutation | steps operations | stages statistics | deferred |"
-        " segment | agreement | batch | __init__"
+        "plan simd vectors rng | kernel | frames points operations | steps | stages statistics | deferred | segment |"
+        " agreement | batch | __init__"
     ),
     "datasets.order": "permutation | resumable | samplers | __init__",
     "datasets.combine": "read agreement | base export | select map cache check | filter mix | * | lazy | __init__",

@@ -11,7 +11,7 @@ from karsl.audit.copies import find_copies
 from karsl.audit.counts import check_counts
 from karsl.audit.finding import Finding, make_finding
 from karsl.audit.landmarks import Landmarks
-from karsl.audit.measures import FIGURES, measure_clips
+from karsl.audit.measures import Measurer
 from karsl.audit.metadata import check_metadata
 from karsl.audit.misfiled import find_misfiled
 from karsl.audit.problems import join_problems
@@ -22,10 +22,10 @@ from karsl.io.annotations import record_splits
 from karsl.io.file_index import Progress
 from karsl.io.sources import ClipSource
 
-_BATCH_BYTES, _BATCH_CLIPS = 16 << 20, 64
 
-
-def audit_clips(source: ClipSource, *, name: str = "", progress: Progress | None = None) -> AuditReport:
+def audit_clips(
+    source: ClipSource, *, name: str = "", progress: Progress | None = None, figures: np.ndarray | None = None
+) -> AuditReport:
     """Read every clip once, and report what is wrong with the clips and with the corpus.
 
     Clips that resemble each other are read again, to compare them. Memory does not depend on the clips, except for about
@@ -35,6 +35,7 @@ def audit_clips(source: ClipSource, *, name: str = "", progress: Progress | None
         source: Clips to audit, see `karsl.formats.open_clips`.
         name: Name of the source in the report.
         progress: `progress(records, total)` wraps the iteration over clips.
+        figures: `FIGURES` of all clips, from a `Measurer`, if they were read before.
 
     Example:
         >>> import tempfile
@@ -45,12 +46,10 @@ def audit_clips(source: ClipSource, *, name: str = "", progress: Progress | None
         >>> report.findings, report.has_problems
         ([], False)
     """
-    marks = Landmarks(source.skeleton)
-    figures = np.zeros(len(source.records), FIGURES)
     messages: dict[int, str] = {}
-    for positions, clips in _batches(source, messages, progress):
-        figures[positions] = measure_clips(clips, marks)
-    findings = list(_findings(source, figures, marks, messages))
+    if figures is None:
+        figures = _measure(source, messages, progress)
+    findings = list(_findings(source, figures, Landmarks(source.skeleton), messages))
     problems = join_problems([*source.problems, *messages.values()])
     return AuditReport(
         name,
@@ -64,28 +63,16 @@ def audit_clips(source: ClipSource, *, name: str = "", progress: Progress | None
     )
 
 
-def _batches(
-    source: ClipSource, messages: dict[int, str], progress: Progress | None
-) -> Iterator[tuple[list[int], list[np.ndarray]]]:
-    """Yield clips with their positions, and collect why others cannot be read."""
-    positions: list[int] = []
-    clips: list[np.ndarray] = []
-    num_bytes = 0
+def _measure(source: ClipSource, messages: dict[int, str], progress: Progress | None) -> np.ndarray:
+    """Return the figures of all clips, and collect by position why some cannot be read."""
+    measurer = Measurer(source.skeleton)
     records = progress(source.records, len(source.records)) if progress else source.records
     for position, record in enumerate(records):
         try:
-            clip = _read(source, record)
+            measurer.add(position, _read(source, record))
         except (CorruptRecordError, FileNotFoundError) as error:
             messages[position] = str(error).replace(f"{getattr(source, 'root', '')}/", "")
-            continue
-        positions.append(position)
-        clips.append(clip)
-        num_bytes += clip.nbytes
-        if len(clips) == _BATCH_CLIPS or num_bytes > _BATCH_BYTES:
-            yield positions, clips
-            positions, clips, num_bytes = [], [], 0
-    if clips:
-        yield positions, clips
+    return measurer.figures(range(len(source.records)))
 
 
 def _read(source: ClipSource, record: dict) -> np.ndarray:

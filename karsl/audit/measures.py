@@ -6,7 +6,7 @@ points.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from karsl.audit.hands import MIN_WRIST_DISTANCE
 from karsl.audit.landmarks import PATH_POINTS, SIDES, Landmarks
-from karsl.skeletons.skeleton import mirror_name
+from karsl.skeletons.skeleton import Skeleton, mirror_name
 
 NUM_FRAMES, NUM_TIMES = 4, 8
 """Frames of a clip in which all points are measured, and of which its path consists."""
@@ -22,6 +22,7 @@ _FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9,
 NO_HASH = np.uint64(2**64 - 1)
 _MIN_HASHED = 3  # points of a frame
 _LAG = 4  # frames
+_BATCH_BYTES, _BATCH_CLIPS = 16 << 20, 64
 NUM_MOMENTS = len(PATH_POINTS) * 4
 PATH_SIZE = len(PATH_POINTS) * NUM_TIMES * 2
 
@@ -83,6 +84,46 @@ def measure_clips(clips: Sequence[np.ndarray], marks: Landmarks) -> np.ndarray:
         _measure_moments(out, followed, starts, marks)
         _measure_hashes(out, followed, starts)
     return out
+
+
+class Measurer:
+    """Measures clips as they are read, many at a time.
+
+    Args:
+        skeleton: Skeleton of the clips.
+    """
+
+    def __init__(self, skeleton: Skeleton) -> None:
+        self._marks = Landmarks(skeleton)
+        self._waiting: list[np.ndarray] = []
+        self._num_bytes = 0
+        self._keys: list[Hashable] = []
+        self._figures: list[np.ndarray] = []
+
+    def add(self, key: Hashable, clip: np.ndarray) -> None:
+        """Measure a canonical clip, float16 or float32 (T, V, 4), not empty, under a key that finds its figures."""
+        self._keys.append(key)
+        self._waiting.append(clip)
+        self._num_bytes += clip.nbytes
+        if len(self._waiting) == _BATCH_CLIPS or self._num_bytes > _BATCH_BYTES:
+            self._measure()
+
+    def _measure(self) -> None:
+        if self._waiting:
+            self._figures.append(measure_clips(self._waiting, self._marks))
+            self._waiting, self._num_bytes = [], 0
+
+    def figures(self, keys: Sequence[Hashable]) -> np.ndarray:
+        """Return a row of `FIGURES` per key: those of the first clip with it, and zeros if there is none."""
+        self._measure()
+        out = np.zeros(len(keys), FIGURES)
+        rows: dict[Hashable, int] = {}
+        for row, key in enumerate(self._keys):
+            rows.setdefault(key, row)
+        known = [number for number, key in enumerate(keys) if key in rows]
+        if known:
+            out[known] = np.concatenate(self._figures)[[rows[keys[number]] for number in known]]
+        return out
 
 
 @dataclass(frozen=True)

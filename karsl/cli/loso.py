@@ -6,6 +6,7 @@ import argparse
 import copy
 import json
 import re
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from karsl.cli.options import import_user_modules, suggest_data_root
 from karsl.cli.train import add_common_arguments
 from karsl.errors import ConfigError
+from karsl.terminal import escape_controls, unescaped
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -230,9 +232,9 @@ def _print(results: dict[str, Any]) -> None:
         for fold in result["folds"]:
             values = [fold["metrics"][name] for name in names]
             texts = [f"{100 * v['value']:.2f} [{100 * v['low']:.1f}, {100 * v['high']:.1f}]" for v in values]
-            table.add_row(Text(fold["signer"]), str(fold["clips"]), *texts)
+            table.add_row(Text(escape_controls(fold["signer"])), str(fold["clips"]), *texts)
         deviations = ["" if v["std"] is None else f" ± {100 * v['std']:.2f}" for v in result["summary"].values()]
         means = [f"{100 * v['mean']:.2f}{text}" for v, text in zip(result["summary"].values(), deviations, strict=True)]
         table.add_row("mean", str(sum(fold["clips"] for fold in result["folds"])), *means, style="bold")
         print(f"\n{title}, percent, with 95 % intervals; mean and standard deviation over the folds")
-        Console().print(table)
+        Console(file=unescaped(sys.stdout)).print(table)

@@ -30,6 +30,7 @@ from typing import Any, NoReturn
 
 from karsl.cli.formatter import HelpFormatter
 from karsl.errors import DISK_FULL, SHARED_MEMORY_REMEDY, KarslError, TransformError, did_you_mean, first_line
+from karsl.terminal import escaped_output
 from karsl.version import __version__
 
 __all__ = ["COMMANDS", "main"]
@@ -103,12 +104,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     _escape_unprintable()
     command, rest = _split(words)
-    try:
-        if command is None:
-            return _top(rest)
-        return _run(command, rest)
-    except SystemExit as stop:  # raised by argparse after --help and after its own errors
-        return stop.code if isinstance(stop.code, int) else 1
+    with escaped_output():
+        try:
+            return _top(rest) if command is None else _run(command, rest)
+        except SystemExit as stop:  # raised by argparse after --help and after its own errors
+            return stop.code if isinstance(stop.code, int) else 1
 
 
 def _escape_unprintable() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from karsl.cli.options import add_cfg_options, add_data_options, add_phase, import_user_modules
 from karsl.errors import ConfigError, pluralize
+from karsl.terminal import unescaped
 
 SUMMARY = "measure the memory of a loader's processes and whether they share the records"
 
@@ -67,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     import_user_modules(args.imports)
     if args.plot:
         require_matplotlib()  # before minutes of work, not after
-    console = Console()
+    console = Console(file=unescaped(sys.stdout))
     all_series = _probe_all(args, console)
     if len(all_series) > 1:
         console.print(comparison(all_series))
@@ -88,7 +90,7 @@ def _probe_all(args: argparse.Namespace, console: Any) -> list[Any]:
     with tempfile.TemporaryDirectory(prefix="karsl-memory-") as folder:
         make_loader, cases = plan_cases(args, folder)
         for case in cases:
-            with Console(stderr=True).status(f"{case.label}: starting") as status:
+            with Console(file=unescaped(sys.stderr), stderr=True).status(f"{case.label}: starting") as status:
 
                 def show(point: Any, status: Any = status, label: str = case.label) -> None:
                     status.update(f"{label}: iteration {point.iteration:,}")

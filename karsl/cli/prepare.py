@@ -79,6 +79,7 @@ def _has_array_files(root: Path) -> bool:
 def _prepare_karsl(args: argparse.Namespace, out: Path) -> int:
     from karsl.audit.corpus import audit_clips
     from karsl.audit.counts import check_counts
+    from karsl.audit.measures import Measurer
     from karsl.formats.karsl.scan import scan_npz_folders
     from karsl.io import class_metainfo, find_label_table, read_label_table, write_annotations
     from karsl.io.sources import IndexedSource
@@ -88,13 +89,16 @@ def _prepare_karsl(args: argparse.Namespace, out: Path) -> int:
     skeleton = args.source_skeleton or "karsl_184"
     table_path = args.label_sheet or find_label_table(args.data_root)
     table = read_label_table(table_path) if table_path else None
+    points = get_skeleton(skeleton)
+    measurer = Measurer(points)
     scan = scan_npz_folders(
         args.data_root,
-        skeleton=get_skeleton(skeleton),
+        skeleton=points,
         label_table=table,
         read_values=not args.quick,
         progress=tracker("reading clips"),
         missing=missing_points(args),
+        visit=measurer.add,
     )
     if scan.problems and (not args.skip_bad or not scan.records):
         raise scan.error(args.data_root)
@@ -107,9 +111,9 @@ def _prepare_karsl(args: argparse.Namespace, out: Path) -> int:
     if not args.quick:
         label = {sign: number for number, sign in enumerate(scan.signs)}
         records = [{**record, "label": label[record["sign"]]} for record in scan.records]
-        points = get_skeleton(skeleton)
         source = IndexedSource(metainfo, points, records, args.data_root.resolve(), missing=missing_points(args))
-        _print_findings(audit_clips(source, progress=tracker("auditing clips")), known=("empty",))
+        figures = measurer.figures([record["clip_id"] for record in records])
+        _print_findings(audit_clips(source, figures=figures), known=("empty",))
     print(f"label table: {table_path or 'none, classes are named by SignID'}\nannotation file: {out}")
     name = out.relative_to(args.data_root) if out.is_relative_to(args.data_root) else out
     options = f"--data-root {quote(str(args.data_root))} --ann-file {quote(str(name))}"

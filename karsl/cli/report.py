@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from karsl.errors import ConfigError
+from karsl.terminal import unescaped
 
 if TYPE_CHECKING:
     from karsl.evaluation import Scores
@@ -85,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     comparisons = [compare(files[0], scores, **options) for scores in files[1:]]
     tables = [list(report_tables(report)) for report in reports]
     differences = [comparison_table(comparison) for comparison in comparisons]
-    console = Console()
+    console = Console(file=unescaped(sys.stdout))
     overview = [models_table(reports)] if len(reports) > 1 else []
     for table in [*(table for group in tables for table in group), *overview, *differences]:
         console.print(terminal_table(table))

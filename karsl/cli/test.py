@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Test, then print the metrics and the path of the log."""
     from mmengine.dist import is_main_process
 
-    from karsl.engine import launch, load_config, read_checkpoint, shut_down
+    from karsl.engine import check_inputs, launch, load_config, read_checkpoint, shut_down
 
     import_user_modules(args.imports)
     read_checkpoint(args.checkpoint)  # before the config, since a bad file is the more likely mistake
@@ -44,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     cfg.work_dir = args.work_dir or cfg.work_dir
     if not cfg.get("test_dataloader"):
         raise ConfigError(f"config '{args.config}' has no test_dataloader")
+    with suggest_data_root(args):
+        check_inputs(cfg, ("test_dataloader",))
     try:
         launch(cfg, args.launcher)
         with suggest_data_root(args):

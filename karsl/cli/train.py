@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, then print the paths of checkpoint and logs."""
     from mmengine.dist import is_main_process
 
-    from karsl.engine import build_runner, enable_amp, launch, load_config, shut_down
+    from karsl.engine import build_runner, check_inputs, enable_amp, launch, load_config, shut_down
 
     import_user_modules(args.imports)
     cfg = load_config(args.config, args.cfg_options, **data_arguments(args))
@@ -82,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
         enable_amp(cfg)
     if args.resume:
         cfg.resume, cfg.load_from = True, None if args.resume == "auto" else args.resume
+    with suggest_data_root(args):
+        check_inputs(cfg, ("train_dataloader", "val_dataloader"))
     try:
         launch(cfg, args.launcher)
         _check_resume(cfg)

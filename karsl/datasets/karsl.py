@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from mmengine.config import Config
 from mmengine.logging import print_log
 
 from karsl.datasets.index.cache import private_dir
+from karsl.datasets.index.indices import Indices
 from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.datasets.records import FILTERS, Filter, filter_records, parse_records, unmatched_values
 from karsl.errors import AnnotationError, ConfigError, pluralize
 from karsl.formats.karsl.layout import signs_of_subset
 from karsl.formats.karsl.scan import scan_npz_folders
 from karsl.io import class_metainfo, find_label_table, read_label_table
+from karsl.io.array_layout import ArrayLayout
 from karsl.io.labels import LabelTable
 from karsl.registry import DATASETS
-from karsl.skeletons import get_skeleton
+from karsl.skeletons import Skeleton, get_skeleton
 
 _SIGN_KEYS = ("signs", "subset")
 
@@ -47,9 +49,12 @@ class KArSLDataset(KeypointDataset):
         data_root: Root folder, see Format.
         filter_cfg: `split`, `signers`, `signs`, `subset` ('karsl100', 'karsl190', 'karsl502'), `min_frames`,
             or `split_file` and `part`.
+        layout, pattern, labels: As in KeypointDataset. With one of them, array files of any arrangement are listed instead
+            of these folders.
+        skeleton: As in KeypointDataset. None takes that of the annotation file.
         label_table: csv, xlsx or json file, relative to `data_root`. None searches for the usual names there.
-        kwargs: Arguments of KeypointDataset. With `layout`, `pattern` or `labels`, array files of any arrangement are listed
-            instead of these folders. The default skeleton is that of the annotation file.
+
+    The other arguments are those of KeypointDataset.
 
     Raises:
         DatasetNotFoundError: If there is no such folder, or a filter leaves nothing.
@@ -62,14 +67,33 @@ class KArSLDataset(KeypointDataset):
     def __init__(
         self,
         ann_file: str | None = "",
-        metainfo: Mapping | None = None,
+        metainfo: Mapping | Config | None = None,
         data_root: str | None = "",
-        *args: Any,
+        data_prefix: dict = {"keypoint_path": ""},  # noqa: B006 - copied by MMEngine
+        filter_cfg: dict | None = None,
+        indices: Indices | None = None,
+        serialize_data: bool = True,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        lazy_init: bool = False,
+        max_refetch: int = 1000,
+        *,
+        skeleton: str | Mapping | Skeleton | None = None,
+        on_error: str = "raise",
+        seed: int | None = None,
+        layout: str | Mapping | ArrayLayout | None = None,
+        pattern: str | None = None,
+        labels: str | None = None,
+        index_cache: str | None = "auto",
         label_table: str | None = None,
-        **kwargs: Any,
     ) -> None:
         self.label_table = label_table
-        super().__init__(ann_file, metainfo, data_root, *args, **kwargs)
+        super().__init__(
+            ann_file, metainfo, data_root, data_prefix, filter_cfg, indices, serialize_data,
+            pipeline, test_mode, lazy_init, max_refetch,
+            skeleton=skeleton, on_error=on_error, seed=seed,
+            layout=layout, pattern=pattern, labels=labels, index_cache=index_cache,
+        )  # fmt: skip
 
     def load_data_list(self) -> Sequence[dict]:
         """Return the records of the annotation file, or of the folders."""

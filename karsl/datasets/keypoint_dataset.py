@@ -14,7 +14,6 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.logging import print_log
-from xxhash import xxh3_64_hexdigest
 
 from karsl.checks import check_int
 from karsl.datasets.batching import compiled
@@ -22,10 +21,10 @@ from karsl.datasets.index.cache import open_or_build, private_dir
 from karsl.datasets.index.fingerprint import dataset_fingerprint, source_hash, undeclared_method
 from karsl.datasets.index.indices import Indices, resolve_indices
 from karsl.datasets.index.record_list import RecordList, SharedArray
+from karsl.datasets.listing import ParsedRecords, list_arrays
 from karsl.datasets.pipeline import Pipeline, output_channels, output_skeleton
 from karsl.datasets.records import (
     INDEX_COLUMNS,
-    ParsedRecords,
     check_labels,
     data_warnings,
     drain,
@@ -38,11 +37,10 @@ from karsl.datasets.records import (
     summarize,
     unmatched_values,
 )
-from karsl.datasets.rng import CounterRNG, hash_name
+from karsl.datasets.refetch import sample_or_another
 from karsl.datasets.state import EpochState, SkipCounter, ensure_initialized
-from karsl.datasets.table import make_table
-from karsl.errors import AnnotationError, ConfigError, DataErrors, TransformError, missing_extra, pluralize
-from karsl.formats.arrays import scan_arrays
+from karsl.datasets.table import make_frame, make_table
+from karsl.errors import AnnotationError, ConfigError, pluralize
 from karsl.io.annotations import check_records
 from karsl.io.array_layout import ArrayLayout
 from karsl.io.readahead import FileRanges
@@ -273,23 +271,13 @@ class KeypointDataset(BaseDataset):
 
     def _list_arrays(self, root: str) -> Sequence[dict]:
         """Return a record per clip in array files, and complete the metainfo."""
-        cache = private_dir(self.index_cache)
-        scan = scan_arrays(
-            root,
-            layout=self._layout,
-            skeleton=self._skeleton,
-            pattern=self.pattern,
-            labels=self.labels,
-            allow_guess=False,
-            index_file=cache and cache / f"{xxh3_64_hexdigest(os.fsencode(os.path.abspath(root)))}.arrays",
+        options = dict(pattern=self.pattern, labels=self.labels, index_cache=self.index_cache)
+        scan = list_arrays(
+            root, layout=self._layout, skeleton=self._skeleton, skip_problems=self.on_error == "skip", **options
         )
-        if scan.problems and (self.on_error == "raise" or not scan.records):
-            raise DataErrors(f"data_root={root!r}", scan.problems)
         self.skipped_problems = scan.problems
         for key, value in scan.metainfo.items():
             self._metainfo.setdefault(key, value)
-        for note in scan.notes:
-            print_log(f"{root}: {note}", logger="current", level=logging.INFO)
         return scan.records
 
     def parse_data_info(self, raw_data_info: dict) -> dict | list[dict]:
@@ -352,16 +340,8 @@ class KeypointDataset(BaseDataset):
         return make_table(self._stored_records, classes if isinstance(classes, (list, tuple)) else (), columns)
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> Any:
-        """Return the records as `pandas.DataFrame`, see `to_arrow`.
-
-        Raises:
-            MissingExtraError: If pandas or pyarrow is not installed.
-        """
-        try:
-            import pandas  # noqa: F401 - used by pyarrow
-        except ImportError:
-            raise missing_extra("pandas", "pandas") from None
-        return self.to_arrow(columns).to_pandas()
+        """Return the records as `pandas.DataFrame`, see `to_arrow`. MissingExtraError without pandas or pyarrow."""
+        return make_frame(lambda: self.to_arrow(columns))
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict:
@@ -440,38 +420,9 @@ class KeypointDataset(BaseDataset):
     # ---- samples and batches ----
 
     def __getitem__(self, idx: int) -> Any:
-        """Return the sample at `idx`.
-
-        In training, a clip for which the pipeline returns None is replaced by another, at most `max_refetch` times; each
-        is counted and logged. An error of a transform is raised, or with `on_error='skip'` handled in the same way.
-
-        Raises:
-            TransformError: If a transform fails, or returns None in test mode or for every clip that was tried.
-        """
+        """Return the sample at `idx`, or in training that of another clip, see `sample_or_another`."""
         ensure_initialized(self)
-        for attempt in range(self.max_refetch + 1):
-            try:
-                sample, rejected_by = self.prepare_data(idx), getattr(self.pipeline, "rejected_by", "")
-                reason = f"{rejected_by or 'the pipeline'} returned None for sample {idx}"
-            except TransformError as error:
-                if self.test_mode or self.on_error != "skip":
-                    raise
-                sample, reason, rejected_by = None, str(error), ""
-            if sample is not None:
-                return sample
-            if self.test_mode:
-                raise TransformError(f"{reason}, which test_mode=True forbids: every clip must be evaluated")
-            if attempt < self.max_refetch:
-                self.skips.add(idx, reason, rejected_by=rejected_by)
-                idx = self._rand_another(idx, attempt)
-        forgotten = f"; does {rejected_by} end with 'return results'?" if rejected_by else ""
-        raise TransformError(f"{reason}; no clip after {self.max_refetch} others were tried (max_refetch){forgotten}")
-
-    def _rand_another(self, idx: int = 0, attempt: int = 0) -> int:
-        rng = CounterRNG(
-            self._epoch_state.key(operator.index(idx) % len(self)), transform_id=hash_name(f"another {attempt}")
-        )
-        return int(rng.integers("place", len(self))[0])
+        return sample_or_another(self, idx)
 
     def prepare_data(self, idx: int) -> Any:
         """Return the record at `idx` after the pipeline, None if the pipeline returns None."""

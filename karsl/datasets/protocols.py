@@ -101,7 +101,9 @@ class _Corpus:
         if problems:
             raise DataErrors("the clips to split", problems)
         if not self.records:
-            raise ConfigError(f"the corpus has no clip{f' of signers {protocol.signers}' if protocol.signers else ''}")
+            known = ", ".join(sorted({str(r["signer"]) for r in records if r.get("signer") is not None})) or "none"
+            wanted = f" of signers {', '.join(map(str, protocol.signers))}; it has {known}" if protocol.signers else ""
+            raise ConfigError(f"the corpus has no clip{wanted}")
         self.shipped = {name for record in self.records.values() for name in record_splits(record)}
 
     def clips(self, parts: Sequence[str] = ()) -> list[str]:
@@ -160,9 +162,23 @@ def make_splits(records: Sequence[Mapping], protocol: Protocol) -> list[Split]:
         parts, disjoint = _add_validation(corpus, protocol, parts)
         name = "-".join(filter(None, (protocol.name, fold)))
         if empty := [part for part, clips in parts.items() if not clips]:
-            raise ConfigError(f"split {name!r} of {pluralize(len(corpus.records), 'clip')}: no clip is in {empty[0]}")
+            where = f"split {name!r} of {pluralize(len(corpus.records), 'clip')}"
+            raise ConfigError(f"{where}: no clip is in {empty[0]}; {_remedy(protocol, empty[0])}")
         splits.append(Split(name, {part: tuple(clips) for part, clips in parts.items()}, disjoint, protocol.describe()))
     return splits
+
+
+def _remedy(protocol: Protocol, part: str) -> str:
+    """Return what to do about a part without clips."""
+    if protocol.name == "random":
+        return "try another seed (--seed) or share, or 'k-fold', whose parts are of about equal size"
+    if part == "val" and protocol.val_by == CLIP:
+        return "each class has a single training clip: add clips, or make no part val (leave out --val-by)"
+    if protocol.name == "k-shot":
+        return f"all are training clips: add clips, or lower shots={protocol.shots} (--shots)"
+    if protocol.name == "leave-one-out":
+        return f"the training clips are of a single {protocol.by}: add others, or use another field (--by) or 'k-fold'"
+    return "add clips, or choose the parts by --train, --val and --test"
 
 
 def _add_validation(corpus: _Corpus, protocol: Protocol, parts: Parts) -> tuple[Parts, tuple[Disjoint, ...]]:
@@ -189,7 +205,8 @@ def _draw_share(corpus: _Corpus, clips: Sequence[str], by: str, share: float, se
         return
     groups = corpus.groups(clips, by)
     if len(groups) < 2:
-        raise ConfigError(f"the training clips have a single {by}, {next(iter(groups), None)!r}; validate by another field")
+        found = f"a single {by}, {next(iter(groups), None)!r}"
+        raise ConfigError(f"the training clips have {found}; validate by another field, such as 'clip' (--val-by)")
     drawn = 0
     for value in _shuffled(list(groups), seed)[:-1]:
         yield from groups[value]
@@ -231,7 +248,9 @@ def _k_fold(corpus: _Corpus, protocol: Protocol) -> Iterator[tuple[str, Parts]]:
     groups = {clip: [clip] for clip in clips} if protocol.by == CLIP else corpus.groups(clips, protocol.by)
     if len(groups) < protocol.folds:
         wanted = pluralize(protocol.folds, "fold")
-        raise ConfigError(f"{wanted} of {pluralize(len(groups), protocol.by)}; lower folds to {len(groups)}")
+        lower = f"lower folds to {len(groups)} (--folds)" if len(groups) > 1 else "add clips"
+        other = "" if protocol.by == CLIP else " or use another field, such as 'clip' (--by)"
+        raise ConfigError(f"{wanted} of {pluralize(len(groups), protocol.by)}; {lower}{other}")
     folds: list[list[str]] = [[] for _ in range(protocol.folds)]
     if protocol.by == CLIP:  # one clip of a class per fold in turn
         ordered = [clip for members in corpus.by_label(clips).values() for clip in _shuffled(members, protocol.seed)]
@@ -257,7 +276,7 @@ def _k_shot(corpus: _Corpus, protocol: Protocol) -> Iterator[tuple[str, Parts]]:
             )
         train += _shuffled(members, protocol.seed)[: protocol.shots]
     if problems:
-        raise DataErrors("the clips to split", problems)
+        raise DataErrors("the clips to split", problems, "lower shots (--shots), add clips, or leave out these classes")
     chosen = set(train)
     yield str(protocol.shots), {"train": train, "test": [c for c in corpus.pool(protocol.test, "test") if c not in chosen]}
 

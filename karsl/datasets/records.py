@@ -174,29 +174,6 @@ def join_prefixes(record: dict, prefixes: Mapping[str, str], *, where: str) -> d
     return record
 
 
-class ParsedRecords(Sequence[dict]):
-    """Records that are made and parsed when they are read, so that a million of them are never in memory at once.
-
-    Args:
-        raw: Raw records.
-        parse: Returns the record of a raw record.
-    """
-
-    def __init__(self, raw: Sequence[dict], parse: Callable[[dict], dict | list[dict]]) -> None:
-        self.raw, self.parse = raw, parse
-
-    def __len__(self) -> int:
-        return len(self.raw)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return list(parse_records(self.raw[index], self.parse))
-        return next(parse_records([self.raw[index]], self.parse))
-
-    def __iter__(self) -> Iterator[dict]:
-        return parse_records(self.raw, self.parse)
-
-
 def drain(records: Sequence[dict]) -> Iterator[dict]:
     """Yield records, and release those of a list, so that it and its serialized copy are not both in memory at once."""
     if not isinstance(records, list):
@@ -382,6 +359,17 @@ def locate_filter_files(filter_cfg: Mapping | None, data_root: str | None) -> Ma
         if isinstance(path, str) and path and Path(inside := join_folder(data_root or "", path)).is_file():
             found[key] = inside
     return {**(filter_cfg or {}), **found} if found else filter_cfg
+
+
+def check_filter_files(filter_cfg: Mapping, data_root: str | None) -> None:
+    """Check the files that `filter_cfg` names, without records.
+
+    Raises:
+        KarslError: If a file is missing or not in its format, or a split file has no such part.
+    """
+    located = locate_filter_files({key: filter_cfg.get(key) for key in ("split_file", "part", "exclude")}, data_root)
+    for key, value in resolve_filters(located).items():
+        FILTERS[key](value)
 
 
 def filter_records(records: Sequence[dict], filter_cfg: Mapping | None, *, source: str) -> Sequence[dict]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,19 @@ def make_table(records: RecordList | Sequence[dict], classes: Sequence[Any], col
             f"no record has {unknown[0]!r}{did_you_mean(unknown[0], known, 'columns are ' + ', '.join(known))}"
         )
     return pyarrow.table({name: arrays[name] for name in names})
+
+
+def make_frame(make: Callable[[], Any]) -> Any:
+    """Return the `pyarrow.Table` that a function makes as `pandas.DataFrame`.
+
+    Raises:
+        MissingExtraError: If pandas is not installed.
+    """
+    try:
+        import pandas  # noqa: F401 - used by pyarrow
+    except ImportError:
+        raise missing_extra("pandas", "pandas") from None
+    return make().to_pandas()
 
 
 def _stored(pyarrow: Any, records: RecordList, name: str) -> Any:

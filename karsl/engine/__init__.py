@@ -2,6 +2,7 @@
 
 from karsl.engine.checkpoint import SafeCheckpointHook, read_checkpoint
 from karsl.engine.config.load import load_config, set_ann_file, set_data_root
+from karsl.engine.config.loaders import check_inputs
 from karsl.engine.hooks import DatasetSummaryHook, EpochHook, ResumeHook, StopWorkersHook
 from karsl.engine.train import CpuAmpOptimWrapper, build_runner, enable_amp, launch, shut_down
 
@@ -13,6 +14,7 @@ __all__ = [
     "SafeCheckpointHook",
     "StopWorkersHook",
     "build_runner",
+    "check_inputs",
     "enable_amp",
     "launch",
     "load_config",

@@ -16,6 +16,7 @@ from rich.text import Text
 from karsl.errors import pluralize
 from karsl.evaluation.report import class_title
 from karsl.io.atomic import atomic_path
+from karsl.terminal import escape_controls
 
 _WORST = 10
 _PAIRS = 10
@@ -138,10 +139,10 @@ def terminal_table(table: Table) -> Group:
     output = TerminalTable()
     for number, name in enumerate(table.shown_columns):
         is_text = not table.shown or isinstance(table.shown[0][number], str)
-        output.add_column(Text(name), justify="left" if is_text else "right", overflow="fold")
+        output.add_column(Text(escape_controls(name)), justify="left" if is_text else "right", overflow="fold")
     for row in table.shown:
-        output.add_row(*(Text(_format(value)) for value in row))
-    return Group(Text(f"\n{table.title}", style="bold"), output)
+        output.add_row(*(Text(escape_controls(_format(value))) for value in row))
+    return Group(Text(escape_controls(f"\n{table.title}"), style="bold"), output)
 
 
 def _format(value: Any) -> str:

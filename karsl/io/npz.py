@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 import zipfile
 import zlib
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -370,17 +370,28 @@ def _open_archive(path: str | Path) -> zipfile.ZipFile:
 def _read_header(archive: zipfile.ZipFile, fd: int, name: str) -> Member:
     if not name.endswith(".npy"):
         raise ValueError("not a .npy member")
-    info, key = archive.NameToInfo[name], name.removesuffix(".npy")
+    info, start = archive.NameToInfo[name], None
     byte_range, head = _locate(info, fd, os.fstat(fd))
-    if byte_range is not None:
-        with suppress(ShortHeader):  # a longer header is read by zipfile
-            head = _inflate_zlib(head, HEADER_BYTES) if byte_range.method == DEFLATED else head[:HEADER_BYTES]
-            shape, fortran, dtype, offset = parse_header(head)
-            is_block = byte_range.method == STORED and not fortran
-            return Member(key, shape, dtype, byte_range, byte_range.start + offset if is_block else None)
-    with archive.open(name) as stream:
-        shape, _, dtype, _ = read_header(stream)
-    return Member(key, shape, dtype, byte_range)
+    try:
+        if byte_range is None:
+            raise ShortHeader
+        head = _inflate_zlib(head, HEADER_BYTES) if byte_range.method == DEFLATED else head[:HEADER_BYTES]
+        shape, fortran, dtype, offset = parse_header(head)
+        if byte_range.method == STORED and not fortran:
+            start = byte_range.start + offset
+    except ShortHeader:  # a longer header, and what `_locate` leaves, is read by zipfile
+        with archive.open(name) as stream:
+            shape, _, dtype, offset = read_header(stream)
+    _check_size(info, offset + math.prod(shape) * dtype.itemsize)
+    return Member(name.removesuffix(".npy"), shape, dtype, byte_range, start)
+
+
+def _check_size(info: zipfile.ZipInfo, declared: int) -> None:
+    """Compare the bytes that a header declares with those of the member, so that no array is larger than its file."""
+    if declared != info.file_size:
+        raise ValueError(f"it has {info.file_size} bytes where its header says {declared}")
+    if info.compress_type == DEFLATED and info.file_size > _MAX_RATIO * info.compress_size:
+        raise ValueError(f"{info.compress_size} bytes cannot decompress to {info.file_size}")
 
 
 def _locate(info: zipfile.ZipInfo, fd: int, stat: os.stat_result) -> tuple[ByteRange | None, bytes]:

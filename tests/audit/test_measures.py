@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from karsl.audit.landmarks import Landmarks
-from karsl.audit.measures import FIGURES, measure_clips
+from karsl.audit.measures import FIGURES, Measurer, measure_clips
 from karsl.skeletons import Skeleton, get_skeleton
 
 NAMES = ("left_shoulder", "right_shoulder", "left_wrist", "right_wrist", "right_hand_wrist", "left_hand_wrist", "nose")
@@ -30,6 +30,18 @@ def test_a_small_body_has_the_figures_written_here():
     assert (row["own"].tolist(), row["judged"].tolist(), row["seen"].tolist()) == ([2, 3], [3, 3], [0.75, 0.75])
     assert row["empty"] == 0.25
     assert row["equal"] == pytest.approx(1 / 3)
+
+
+def test_a_measurer_finds_the_figures_of_clips_by_their_keys():
+    clips = [body(nose=(2, place)) for place in range(70)]  # more than are measured at once
+    measurer = Measurer(BODY.skeleton)
+    for number, clip in enumerate(clips):
+        measurer.add(number // 2, clip)
+    found = measurer.figures([34, 0, "absent", 1])
+    expected = measure_clips([clips[68], clips[0], clips[2]], BODY)
+    assert found[[0, 1, 3]].tobytes() == expected.tobytes(), "of two clips with a key, those of the first"
+    assert found["num_frames"].tolist() == [1, 1, 0, 1]
+    assert len(Measurer(BODY.skeleton).figures([])) == 0
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from mmengine.logging import print_log
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader
 
@@ -102,6 +103,25 @@ def test_wrong_input_is_one_line_and_status_2(command, capsys):
     command(run)
     assert cli.main(["train", "config.py"]) == 2
     assert capsys.readouterr().err == "karsl train: no folder 'data/karsl'; see 'karsl prepare --help'\n"
+
+
+def test_control_characters_of_names_are_shown_and_not_obeyed(command, capsys):
+    name = "\x1b[2J\x07\u202esign\u2069 \x9b1m شكرا"
+    shown = "\\x1b[2J\\x07\\u202esign\\u2069 \\u009b1m شكرا"
+
+    def run(args):
+        print(f"{name}\t5 clips")
+        sys.stdout.writelines([name, "\n"])
+        print_log(f"{name} is skipped", logger="current")
+        raise DatasetNotFoundError(f"no sign {name}; see 'karsl prepare --help'")
+
+    command(run)
+    assert cli.main(["train", "config.py"]) == 2
+    out, err = capsys.readouterr()
+    assert err == f"karsl train: no sign {shown}; see 'karsl prepare --help'\n"
+    assert out.startswith(f"{shown}\t5 clips\n{shown}\n")
+    print(name)
+    assert capsys.readouterr().out == f"{name}\n", "other programs in this process print as before"
 
 
 def test_missing_file_is_named(command, capsys, tmp_path):

@@ -5,6 +5,9 @@ import json
 import numpy as np
 
 from karsl.cli.main import main
+from karsl.formats.karsl import scan
+from karsl.io.npz import read_range
+from karsl.io.reader import ClipReader
 
 OWN_SKELETON = """
 from karsl.skeletons import Skeleton, register_skeleton
@@ -41,6 +44,16 @@ def test_quick_reads_headers_only(write_clips):
 def test_a_missing_folder_is_one_line(tmp_path, capsys):
     assert main(["prepare", str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_each_clip_is_read_once_for_the_scan_and_the_audit(write_clips, monkeypatch, capsys):
+    root = write_clips({"01-train/0002.npz": {"a": np.zeros((3, 184, 4)), "b": 4}, "02-test/0005.npz": {"b": 4}})
+    reads = []
+    monkeypatch.setattr(scan, "read_range", lambda path, key, place: reads.append(key) or read_range(path, key, place))
+    monkeypatch.setattr(ClipReader, "read", lambda self, record, *_, **__: reads.append(record["keypoint_key"]))
+    assert main(["prepare", str(root)]) == 0
+    assert reads == ["a", "b", "b"]
+    assert "1 clip without a point in any frame: 01-train/0002/a" in capsys.readouterr().out
 
 
 def test_the_same_folder_gives_the_same_bytes(corpus, tmp_path):

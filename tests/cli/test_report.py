@@ -102,3 +102,13 @@ def test_bad_arguments_are_one_sentence(files, tmp_path, capsys, monkeypatch, wo
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert re.search(message, error)
+
+
+def test_a_name_in_a_table_does_not_control_the_terminal(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    scores = save(tmp_path / "one.npz", ONE, LABELS, signer=np.array(["\x1b[2J", "\u202eanna", "أحمد"]))
+    assert main(["report", str(scores), "--bootstrap", "20"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b[1m" in out, "titles are bold"
+    assert all(f" {name} " in out for name in (r"\x1b[2J", r"\u202eanna", "أحمد"))
+    assert not re.search("\x1b\\[2J|\u202e", out)

@@ -230,3 +230,30 @@ def test_bad_input_is_one_sentence_and_status_2(words, sentence, config, tmp_pat
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith(f"karsl {words[0]}: ")
     assert sentence in last
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--split-file", "nosuch.json"], "no split file 'nosuch.json'; 'karsl splits make' writes one"),
+        (["--split-file", "{config}"], "is no split file of 'karsl splits make'"),
+        (["--data-root", "nosuch"], "data_root='nosuch' does not exist; give the folder of a corpus"),
+        (["--ann-file", "nosuch.json"], "/nosuch.json'; 'karsl prepare DATA_ROOT' writes one"),
+        (["--cfg-options", "train_dataloader.dataset.filter_cfg.exclude=no.txt"], "no file exclude='no.txt'"),
+    ],
+)
+def test_data_that_is_missing_fails_before_a_folder_is_made(words, sentence, config, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = [word.format(config=config) for word in words]
+    assert main(["train", str(config), "--work-dir", str(out), *words]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_test_set_that_is_missing_fails_before_a_folder_is_made(config, tmp_path, capsys):
+    out, checkpoint = tmp_path / "out", tmp_path / "epoch_1.pth"
+    torch.save({"state_dict": {}, "meta": {}}, checkpoint)
+    words = ["--work-dir", str(out), "--split-file", "nosuch.json"]
+    assert main(["test", str(config), str(checkpoint), *words]) == 2
+    assert "no split file 'nosuch.json'" in capsys.readouterr().err
+    assert not out.exists()

@@ -1,3 +1,4 @@
+import inspect
 import json
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from mmengine.logging import MMLogger
 
 from karsl.cli.main import main
-from karsl.datasets import KArSLDataset
+from karsl.datasets import KArSLDataset, KeypointDataset
 from karsl.errors import AnnotationError, ConfigError, DataErrors, DatasetNotFoundError, SkeletonError
 from karsl.skeletons import Skeleton, get_skeleton
 
@@ -266,3 +267,15 @@ def test_an_annotation_file_without_a_skeleton_has_that_of_the_class(root):
     del content["metainfo"]["skeleton"]
     path.write_text(json.dumps(content), encoding="utf-8")
     assert KArSLDataset("annotations.json", data_root=str(root)).skeleton.name == "karsl_184"
+
+
+def test_its_arguments_are_those_of_a_keypoint_dataset_with_their_defaults_and_each_is_passed_on(monkeypatch):
+    own, base = inspect.signature(KArSLDataset), inspect.signature(KeypointDataset)
+    assert [p for p in own.parameters.values() if p.name != "label_table"] == list(base.parameters.values())
+    values = {name: object() for name in base.parameters}
+    passed = {}
+    monkeypatch.setattr(
+        KeypointDataset, "__init__", lambda self, *args, **kwargs: passed.update(base.bind(*args, **kwargs).arguments)
+    )
+    KArSLDataset(**values)
+    assert passed == values

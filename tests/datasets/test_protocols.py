@@ -153,16 +153,37 @@ def test_every_protocol_has_a_frozen_example():
         ([{"clip_id": "a"}], lambda: Protocol("leave-one-out"), "1 clip without signer, the first 'a'; use another field"),
         ([{"clip_id": "a"}], lambda: Protocol("k-fold", by="session"), "1 clip without session, .*--session REGEX"),
         ([{"clip_id": "a"}], lambda: Protocol("shipped"), "ships no parts train and test: its records have no split"),
-        (karsl_like("1"), lambda: Protocol("leave-one-out"), "split 'leave-one-out-1' of 24 clips: no clip is in train"),
+        (
+            karsl_like("1"),
+            lambda: Protocol("leave-one-out"),
+            "of 24 clips: no clip is in train; the training clips are of a single signer: add others",
+        ),
+        (
+            karsl_like("12", "a", train=1),
+            lambda: Protocol("leave-one-out", val_by="clip"),
+            "no clip is in val; each class has a single training clip: add clips, or make no part val",
+        ),
+        (
+            karsl_like("1", "a", range(1)),
+            lambda: Protocol("random", by="clip", test_share=0.01),
+            r"no clip is in test; try another seed \(--seed\) or share, or 'k-fold'",
+        ),
+        (
+            karsl_like("1", "a", test=0),
+            lambda: Protocol("k-shot", shots=3),
+            r"no clip is in test; all are training clips: add clips, or lower shots=3 \(--shots\)",
+        ),
+        (karsl_like(test=0), lambda: Protocol("shipped"), "ships no parts train and test: its records have train"),
+        (karsl_like("1"), lambda: Protocol("k-fold", folds=2), r"of 1 signer; add clips or use .*'clip' \(--by\)"),
         (
             karsl_like(),
             lambda: Protocol("leave-one-out", train=("dev",)),
             "no clip has the split 'dev'; the corpus has test, tr",
         ),
-        (karsl_like(), lambda: Protocol("k-fold", folds=4), "4 folds of 3 signers; lower folds to 3"),
+        (karsl_like(), lambda: Protocol("k-fold", folds=4), "4 folds of 3 signers; lower folds to 3 .*or use another"),
         (karsl_like("1"), lambda: Protocol("k-fold", by="clip", folds=10**12), "folds of 24 clips; lower folds to 24"),
-        (karsl_like("12"), lambda: Protocol("leave-one-out", val_by="signer"), "have a single signer, '2'"),
-        (karsl_like(), lambda: Protocol("shipped", signers=("9",)), "no clip of signers"),
+        (karsl_like("12"), lambda: Protocol("leave-one-out", val_by="signer"), "have a single signer, '2'; .*'clip' "),
+        (karsl_like(), lambda: Protocol("shipped", signers=("9",)), "no clip of signers 9; it has 1, 2, 3"),
         ([], lambda: Protocol("leave-one-signer-out"), "no protocol 'leave-one-signer-out'; did you mean 'leave-one-out'"),
         ([], lambda: Protocol("k-fold", folds=1), "folds=1 of protocol 'k-fold'; expected at least 2"),
         ([], lambda: Protocol("random", test_share=0), "expected a share between 0 and 1"),
@@ -181,5 +202,5 @@ def test_clips_without_a_name_with_the_same_name_or_too_few_are_listed():
         make_splits([{"clip_id": "a"}, {}], Protocol("random", by="clip"))
     with pytest.raises(DataErrors, match="two clips are named 'a'"):
         make_splits([{"clip_id": "a"}, {"clip_id": "a"}], Protocol("random", by="clip"))
-    with pytest.raises(DataErrors, match="class 0 has 1 training clip, fewer than shots=2"):
+    with pytest.raises(DataErrors, match=r"(?s)class 0 has 1 training clip, fewer than shots=2.*lower shots \(--shots\)"):
         make_splits([{"clip_id": "a", "label": 0}], Protocol("k-shot", shots=2))

@@ -102,6 +102,19 @@ def test_two_arrays_of_one_name_are_a_problem(tmp_path, archive):
     assert problems == [f"{path}: two arrays are called 'a'"]
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_array_whose_header_declares_other_bytes_than_it_has_is_a_problem(tmp_path, save):
+    path, size = tmp_path / "x.npz", "(3, 2, 4)"
+    save(path, a=np.zeros((3, 2, 4), np.float32))
+    with zipfile.ZipFile(path) as source:
+        (info,), data = source.infolist(), source.read("a.npy")
+    with zipfile.ZipFile(path, "w", info.compress_type) as target:
+        target.writestr("a.npy", data.replace(f"{size}, }}       ".encode(), b"(3000000, 2, 4), } "))
+    members, problems = list_members(path)
+    assert not members
+    assert "array 'a' cannot be read (it has 224 bytes where its header says 96000128); re-export it" in problems[0]
+
+
 def test_a_member_that_is_no_array_is_a_problem(tmp_path):
     path = tmp_path / "x.npz"
     with zipfile.ZipFile(path, "w") as target:
@@ -217,11 +230,12 @@ def test_directories_are_cached_up_to_a_number_of_members(tmp_path):
 def test_a_wrong_header_is_rejected(tmp_path):
     path = tmp_path / "x.npz"
     np.savez(path, a=np.zeros((4, 5)))
+    range_ = members_of(path)["a"].range
     data = path.read_bytes().replace(b"(4, 5)", b"(4, 9)")
     path.write_bytes(data)
+    range_ = range_._replace(mtime_ns=path.stat().st_mtime_ns)
     with pytest.raises(CorruptRecordError, match="array 'a' cannot be read .*CRC"):
-        read_range(path, "a", members_of(path)["a"].range)
-    range_ = members_of(path)["a"].range
+        read_range(path, "a", range_)
     stored = data[range_.start : range_.start + range_.stored]
     with pytest.raises(CorruptRecordError, match="160 bytes of numbers where the header says 288"):
         read_range(path, "a", range_._replace(crc=zlib.crc32(stored)))

@@ -23,6 +23,7 @@ __all__ = [
     "allocate_batch",
     "find_disagreement",
     "join_segments",
+    "join_singles",
     "make_batch",
     "write_batch",
     "write_segments",
@@ -185,7 +186,7 @@ def make_batch(
                 text := find_disagreement(segment, pipeline, initial_results)
             ):
                 raise RuntimeError(text)
-            made.append(_join_singles(segment, pipeline, initial_results))
+            made.append(join_singles(segment, pipeline, initial_results))
         return made[0]
 
     def make_segments() -> list[BatchSegment] | None:
@@ -217,7 +218,7 @@ class _Clips(NamedTuple):
     results: list[dict | None] | None = None
 
 
-def _join_singles(segment: BatchSegment, pipeline: Pipeline, initial_results: Callable[[int, np.uint64], dict]) -> _Clips:
+def join_singles(segment: BatchSegment, pipeline: Pipeline, initial_results: Callable[[int, np.uint64], dict]) -> _Clips:
     """Apply transforms of one clip where they are followed by others, and join the clips again, up to the last ones."""
     while True:
         position = len(pipeline.transforms) - len(segment.pipeline.steps) + len(segment.pipeline.deferred)

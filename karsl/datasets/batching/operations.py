@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
-from karsl.datasets.batching.kernel import PointOps, compose, mirrored_x
-from karsl.datasets.batching.permutation import (
-    identity_table,
-    mirrored_groups,
-    mirrored_permutation,
-    table_permutation,
-)
+from karsl.datasets.batching.kernel import GATHERED, PointOps, compose, mirrored_x
 from karsl.datasets.transforms.base import identity_affine
 from karsl.skeletons import Skeleton
 
@@ -33,19 +29,19 @@ class PointOperations:
 
     def __init__(self, n: int, skeleton: Skeleton) -> None:
         self.skeleton, self.is_identity = skeleton, True
-        self.table, self.row = identity_table(skeleton.num_keypoints), np.zeros(n, np.int64)
+        self.table, self.row = _identity_table(skeleton.num_keypoints), np.zeros(n, np.int64)
         self.hidden, self.affines = np.zeros((n, 0), bool), identity_affine(n, len(skeleton.groups))
 
     def can_mirror(self) -> bool:
         """Return True if the points of a group stay together in a mirror image, or all have one affine."""
-        return mirrored_groups(self.skeleton) is not None or self._has_one_affine()
+        return _mirrored_groups(self.skeleton) is not None or self._has_one_affine()
 
     def mirror(self, flip: np.ndarray, twice_pivot: float) -> None:
         """Mirror the clips where bool (N,) `flip`, about x = `twice_pivot` / 2."""
-        groups, rows = mirrored_groups(self.skeleton), len(self.table)
+        groups, rows = _mirrored_groups(self.skeleton), len(self.table)
         if groups is not None and not self.is_identity:
             self.affines = np.where(flip[:, None, None], self.affines[:, groups], self.affines)
-        self.table = mirrored_permutation(self.table.tobytes(), rows, self.skeleton)
+        self.table = _mirrored_permutation(self.table.tobytes(), rows, self.skeleton)
         self.row = self.row + rows * flip
         if self.hidden.size:
             self.hidden = np.where(flip[:, None], self.hidden[:, self.skeleton.mirror], self.hidden)
@@ -87,9 +83,49 @@ class PointOperations:
 
     def compiled(self, hidden_frames: np.ndarray) -> PointOps:
         """Return the operations for `read_clips`; bool (F,) frames to hide, or (0,)."""
-        order, shift, absent = table_permutation(self.table.tobytes(), len(self.table), self.skeleton)
+        order, shift, absent = _table_permutation(self.table.tobytes(), len(self.table), self.skeleton)
         hidden, hidden_of = absent, self.row
         if self.hidden.size:
             hidden, hidden_of = self.hidden | absent[self.row], np.arange(len(self.row))
         groups = self.skeleton.group_slices
         return PointOps(groups, order, self.row, shift, self.affines, hidden, hidden_of, hidden_frames)
+
+
+# ---- tables int64 (P, V), stored point of each point, -1 for none ----
+
+
+@lru_cache(maxsize=64)
+def _identity_table(points: int) -> np.ndarray:
+    """Return int64 (1, V), each point from itself."""
+    table = np.arange(points)[None]
+    table.flags.writeable = False
+    return table
+
+
+@lru_cache(maxsize=64)
+def _table_permutation(table_bytes: bytes, rows: int, target: Skeleton) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return `order` and `shift` of `PointOps`, and bool (P, V') absent points, for a table of `rows` rows."""
+    table = np.frombuffer(table_bytes, np.int64).reshape(rows, -1)
+    shift = np.full((rows, len(target.groups)), GATHERED)
+    for r, row in enumerate(table):
+        for g, part in enumerate(target.groups.values()):
+            if row[part.start] >= 0 and (np.diff(row[part]) == 1).all():
+                shift[r, g] = row[part.start] - part.start
+    return np.maximum(table, 0).astype(np.int32), shift, table < 0
+
+
+@lru_cache(maxsize=64)
+def _mirrored_permutation(table_bytes: bytes, rows: int, skeleton: Skeleton) -> np.ndarray:
+    """Return the (2 P, V) rows of a table followed by their mirror images."""
+    table = np.frombuffer(table_bytes, np.int64).reshape(rows, -1)
+    both = np.concatenate([table, table[:, skeleton.mirror]])
+    both.flags.writeable = False
+    return both
+
+
+@lru_cache(maxsize=64)
+def _mirrored_groups(skeleton: Skeleton) -> np.ndarray | None:
+    """Return int64 (G,), group that is mirrored to each group; None if a group has points of several."""
+    groups = skeleton.group_of[skeleton.mirror]
+    origin = [groups[part] for part in skeleton.groups.values()]
+    return np.array([o[0] for o in origin]) if all((o == o[0]).all() for o in origin) else None

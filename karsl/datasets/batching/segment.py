@@ -87,6 +87,11 @@ class BatchPipeline:
         own = (True,) * (len(self.deferred) + (self.pack is not None)) + (False,) * len(self.single)
         return own if self.then is None else own + self.then.together
 
+    @property
+    def packs_together(self) -> bool:
+        """True if the last transform packs N clips together."""
+        return self.pack is not None or (self.then is not None and self.then.packs_together)
+
     def defer(self, batch: DeferredBatch, rng_keys: np.ndarray) -> DeferredBatch:
         """Record every deferred transform; uint64 (N,) random keys of the samples."""
         for transform in self.deferred:

@@ -8,7 +8,6 @@ import numpy as np
 from numba import njit
 
 from karsl.datasets.batching.kernel import GATHERED, FrameReads, PointOps, read_clips, write_clips
-from karsl.datasets.batching.points import scratch
 from karsl.datasets.batching.simd import FILLED, LAYOUT_NDIM, address_of, prefetch
 from karsl.datasets.batching.vectors import POINT_BYTES, add, least, load, load_half, repeated, scaled, store
 
@@ -44,7 +43,7 @@ class PointStatistics:
         ends = np.zeros(count + 1, np.int64)
         np.cumsum(sizes + 2, out=ends[1:])
         shape = int(self.reads.ends[-1]), len(points)
-        values, present = scratch(*shape, 4), np.empty(shape, bool)
+        values, present = np.empty((*shape, 4), np.float32), np.empty(shape, bool)
         write_clips(self.reads, self._subset(points), self.reads.ends[:-1], _NAN, values, present)
         mean, distance, frames = np.zeros((n, count, 2)), np.ones((n, count)), np.zeros((n, count), np.int64)
         _anchor_stats(values, self.reads.ends, ends, sizes, mean, distance, frames)
@@ -60,7 +59,7 @@ class PointStatistics:
         mean, radius, number = np.zeros((n, 2)), np.ones(n), np.zeros(n, np.int64)
         if wanted.any():
             longest = int((ends[1:] - ends[:-1]).max())
-            values, present = scratch(longest, len(points), 4), np.empty((longest, len(points)), bool)
+            values, present = np.empty((longest, len(points), 4), np.float32), np.empty((longest, len(points)), bool)
             _scale_stats(self.reads, self._subset(points), wanted, values, present, mean, radius, number)
         return mean, radius, number
 

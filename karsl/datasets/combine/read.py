@@ -13,7 +13,7 @@ import numpy as np
 from karsl.datasets.batching import compiled
 from karsl.datasets.keypoint_dataset import KeypointDataset
 from karsl.datasets.pipeline import Pipeline, output_skeleton
-from karsl.datasets.rng import CounterRNG, hash_name
+from karsl.datasets.refetch import another_index
 from karsl.datasets.transforms.base import KeypointTransform
 from karsl.datasets.transforms.labels import MapLabels, relabel_all
 from karsl.datasets.tree import Node, ResolvedClips, leaf_datasets, resolve_leaves
@@ -29,11 +29,45 @@ class _Chain:
         steps: The transforms as given, referenced so that no other objects get their ids.
         pipeline: The same as one pipeline, so that no two transforms draw the same random numbers.
         batch: The same for a whole batch; None where samples are made one by one.
+        relabeling: The `MapLabels` that are not in `batch`.
     """
 
     steps: tuple[Callable, ...]
     pipeline: Pipeline
     batch: Any
+    relabeling: Sequence[Callable]
+
+
+class _ClipPipeline:
+    """The pipeline of some clips in a batch: the transforms of the dataset that reads see its indices, those above see ours.
+
+    Args:
+        chain: All transforms.
+        clips: Clips of one dataset.
+        indices: int64 (N,), indices of the clips in the outermost dataset.
+    """
+
+    def __init__(self, chain: _Chain, clips: ResolvedClips, indices: np.ndarray) -> None:
+        self.transforms = [chain.batch.load, *chain.batch.steps]
+        self.preserve_globals = chain.pipeline.preserve_globals
+        self._pipeline, self._dataset = chain.pipeline, clips.dataset
+        self._num_own = len(_own_steps(clips.dataset))
+        self._inner = dict(zip(indices.tolist(), clips.indices.tolist(), strict=True))
+
+    def initial_results(self, index: int, rng_key: np.uint64) -> dict:
+        """Return the input of the pipeline at an index of the outermost dataset."""
+        return {**self._dataset.initial_results(self._inner[index], rng_key), "sample_idx": index}
+
+    def __call__(self, results: dict, first: int, stop: int | None = None) -> dict | None:
+        """Apply some of the transforms to one clip; None also if one of them changes `sample_idx`."""
+        index = results["sample_idx"]
+        if first < self._num_own:
+            inner, end = self._inner[index], self._num_own if stop is None else min(stop, self._num_own)
+            own = self._pipeline({**results, "sample_idx": inner}, first, end)
+            if not isinstance(own, dict) or own.get("sample_idx") != inner:
+                return None
+            results, first = {**own, "sample_idx": index}, end
+        return self._pipeline(results, first, stop)
 
 
 class TreeReader:
@@ -74,8 +108,7 @@ class TreeReader:
             if attempt >= (leaf.max_refetch if refetches else 0):
                 raise TransformError(f"{reason}; remove such clips with FilterDataset")
             self._dataset.skips.add(index, reason, rejected_by=rejected_by)
-            rng = CounterRNG(rng_key, transform_id=hash_name(f"another {attempt}"))
-            index = int(rng.integers("place", len(self._dataset))[0])
+            index = another_index(rng_key, attempt, length=len(self._dataset))
 
     def batch(self, indices: np.ndarray, rng_keys: np.ndarray) -> Sequence[Any]:
         """Return samples as a batch that is made in one pass when it is first used; without numba, as a list.
@@ -98,7 +131,8 @@ class TreeReader:
                 segment = self._segment(clips, indices, rng_keys)
                 if segment is None:
                     return None
-                key = id(segment.pipeline), segment.skeleton, segment.frames.layout
+                own = None if segment.results is None else id(segment)  # clips that were changed one by one stay as they are
+                key = id(segment.pipeline), segment.skeleton, segment.frames.layout, own
                 groups.setdefault(key, []).append(segment)
             return [batching.join_segments(group) for group in groups.values()]
 
@@ -142,22 +176,28 @@ class TreeReader:
         ids = tuple(map(id, steps))
         if ids not in self._chains:
             pipeline = Pipeline(steps)
-            batch = _batch_pipeline(pipeline.transforms)
+            batch, relabeling = _batch_pipeline(pipeline.transforms)
             if batch is not None:  # the equal one of another dataset, so that its clips go through the same pass
                 known = (chain.batch for chain in self._chains.values() if chain.batch is not None)
                 batch = next((other for other in known if other.same_as(batch)), batch)
-            self._chains[ids] = _Chain(steps, pipeline, batch)
+            self._chains[ids] = _Chain(steps, pipeline, batch, relabeling)
         return self._chains[ids]
 
     def _segment(self, clips: ResolvedClips, indices: np.ndarray, rng_keys: np.ndarray) -> Any:
         """Return clips of one dataset as a part of a batch, or None; labels and indices are those of the outermost one."""
-        pipeline = self._chain(clips).batch if hasattr(clips.dataset, "batch_segment") else None
-        if pipeline is None:
+        chain = self._chain(clips)
+        if chain.batch is None or not hasattr(clips.dataset, "batch_segment"):
             return None
         segment = clips.dataset.batch_segment(clips.indices, rng_keys=rng_keys[clips.rows], rows=clips.rows)
-        if segment is not None:  # set before anything is computed from them
-            segment.pipeline, segment.sample_idx = pipeline, indices[clips.rows]
-            segment.labels = None if segment.labels is None else relabel_all(segment.labels, clips.steps)
+        if segment is None:
+            return None
+        segment.pipeline, segment.sample_idx = chain.batch, indices[clips.rows]  # before anything is computed from them
+        if chain.batch.then is not None:
+            single = _ClipPipeline(chain, clips, segment.sample_idx)
+            segment, _, results = compiled().join_singles(segment, single, single.initial_results)  # type: ignore[union-attr]
+            if results is not None:
+                return None
+        segment.labels = None if segment.labels is None else relabel_all(segment.labels, chain.relabeling)
         return segment
 
     def _make(self, clips: ResolvedClips, index: int, rng_key: np.uint64) -> Any:
@@ -215,14 +255,24 @@ def _own_steps(dataset: Any) -> Sequence[Callable]:
     return pipeline.transforms if type(pipeline) is Pipeline else ()
 
 
-def _batch_pipeline(transforms: Sequence[Callable]) -> Any:
-    """Return the transforms for a whole batch; None without numba, or where one of them works on single samples."""
+def _batch_pipeline(transforms: Sequence[Callable]) -> tuple[Any, Sequence[Callable]]:
+    """Return the transforms for a whole batch, and the `MapLabels` that are left out for `relabel_all`.
+
+    These are the ones that no transform of one clip at a time follows, since it may read the label. None in place of the
+    pipeline without numba, or if the last transform works on single samples.
+    """
     batching = compiled()
-    if batching is None:
-        return None
-    steps = [step for step in transforms if not isinstance(step, MapLabels)]  # done by `relabel_all`
-    pipeline = batching.BatchPipeline.from_transforms(steps)
-    return None if pipeline is None or pipeline.pack is None else pipeline
+    steps = [step for step in transforms if not isinstance(step, MapLabels)]
+    pipeline = None if batching is None else batching.BatchPipeline.from_transforms(steps)
+    if batching is None or pipeline is None or not pipeline.packs_together:
+        return None, ()
+    single = [step for step, is_together in zip(steps[1:], pipeline.together, strict=True) if not is_together]
+    last = max((n for n, step in enumerate(transforms) if any(step is other for other in single)), default=0)
+    relabeling = [step for step in transforms[last:] if isinstance(step, MapLabels)]
+    if len(steps) + len(relabeling) < len(transforms):
+        kept = [step for n, step in enumerate(transforms) if n < last or not isinstance(step, MapLabels)]
+        pipeline = batching.BatchPipeline.from_transforms(kept)
+    return pipeline, relabeling
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from operator import length_hint
@@ -15,12 +16,13 @@ from xxhash import xxh3_64_intdigest
 from karsl.checks import check_int
 from karsl.datasets.order.permutation import REMAINDERS, RankPartition, split_batches
 from karsl.datasets.state import SharedInts
-from karsl.errors import ConfigError, pluralize
+from karsl.errors import BatchLostError, ConfigError, pluralize
 
 RUN_LENGTH = 256  # indices computed at a time while the batch size is unknown
 _SEED, _EPOCH, _START, _CONSUMED, _BATCH_SIZE, _RANK, _WORLD_SIZE, _HAS_SEED = range(8)
-_REQUESTED, _FINISHED = range(2)
+_REQUESTED, _FINISHED, _LOADED = range(3)
 _NO_EPOCH = -1
+_MAX_WAIT_S = 60
 _STATE_KEYS = ("seed", "epoch", "consumed")
 
 
@@ -58,7 +60,8 @@ class ResumableOrder(ABC):
         self.remainder = remainder
         initial_seed = sync_random_seed() if seed is None else seed
         self._progress = SharedInts([initial_seed, 0, 0, 0, 0, 0, 1, seed is not None])
-        self._epochs = SharedInts([0, _NO_EPOCH])  # that of the last `set_epoch`; one that was finished when it was saved
+        # that of the last `set_epoch`; one that was finished when it was saved; the pass whose workers know whether it was
+        self._epochs = SharedInts([0, _NO_EPOCH, 0])
         self._update_rank()
 
     @abstractmethod
@@ -152,6 +155,25 @@ class ResumableOrder(ABC):
     def finished_epoch(self, epoch: int | None) -> None:
         self._epochs[_FINISHED] = _NO_EPOCH if epoch is None else epoch
 
+    def announce_finished(self, epoch: int | None) -> None:
+        """Set `finished_epoch`, for the other workers of a pass that wait for it."""
+        self.finished_epoch = epoch
+        self._epochs[_LOADED] = _pass_seed()
+
+    def await_finished(self) -> None:
+        """Wait until the worker of the last batch has loaded its state, as each worker does at the start of a pass.
+
+        Raises:
+            BatchLostError: If it does not within a minute.
+        """
+        deadline = time.monotonic() + _MAX_WAIT_S
+        while self._epochs[_LOADED] != _pass_seed():
+            if time.monotonic() > deadline:
+                raise BatchLostError(
+                    f"another worker did not load its state within {_MAX_WAIT_S} s; see its error, and start again"
+                )
+            time.sleep(0.002)
+
     def start_next_epoch(self, finished: int) -> None:
         """Start the requested epoch if it is later than a finished one, else the next."""
         self._start_epoch(max(self.requested_epoch, finished + 1))
@@ -227,6 +249,12 @@ class ResumableOrder(ABC):
         return self.__dict__
 
 
+def _pass_seed() -> int:
+    """Return a number that the workers of one pass of a loader share."""
+    worker = get_worker_info()
+    return 0 if worker is None else worker.seed - worker.id
+
+
 class OrderIterator(Iterator):
     """One pass over the clips of a rank, or of a worker of it, batch by batch.
 
@@ -277,27 +305,38 @@ class OrderIterator(Iterator):
 
         Only when the first clip or the state is requested: torchdata makes an iterator before it loads its state.
         """
+        if self._is_new and self._is_restored and not self._has_last_batch:
+            self._resumable.await_finished()
         if self._is_new and self._resumable.finished_epoch == self._epoch:
             self._resumable.start_next_epoch(self._epoch)
+            if self._is_restored:  # the loader continues with the worker after that of the last batch
+                self._worker = (self._worker - self._num_batches) % self._num_workers
             self._start_pass(self._seed, self._resumable.epoch, 0)
         self._is_new = False
 
     @property
+    def _num_batches(self) -> int:
+        """Number of batches of all workers in this pass."""
+        return -(-len(self._partition) // self._batch_size)
+
+    @property
     def _has_last_batch(self) -> bool:
         """True for the worker of the last batch, before which a loader returns all others."""
-        return (len(self._partition) - 1) // self._batch_size % self._num_workers == self._worker
+        return (self._num_batches - 1) % self._num_workers == self._worker
 
     def state_dict(self) -> dict[str, int]:
         """Return the position of this pass; torchdata's StatefulDataLoader requests it from each worker."""
         self._skip_finished_epoch()
         done = self._stop - length_hint(self._items)
-        return {"seed": self._seed, "epoch": self._epoch, "start": self._partition.start, "done": done}
+        place = {"start": self._partition.start, "done": done, "worker": self._worker}
+        return {"seed": self._seed, "epoch": self._epoch, **place}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Resume a pass, with the same numbers of ranks and workers."""
+        self._worker = state.get("worker", self._worker)
         self._start_pass(state["seed"], state["epoch"], state["start"], state["done"])
-        is_finished, self._is_restored = state["done"] >= len(self._partition), True
-        if self._has_last_batch:
-            self._resumable.finished_epoch = self._epoch if is_finished else None
-        # of several workers only that of the last batch knows, so this pass is empty and the next one is the requested one
-        self._is_new = is_finished and self._num_workers == 1 and self._resumable.requested_epoch > self._epoch
+        last = self._num_batches - 1 - (self._num_batches - 1 - self._worker) % self._num_workers  # own last batch
+        is_finished, self._is_restored = state["done"] >= min((last + 1) * self._batch_size, len(self._partition)), True
+        if self._has_last_batch:  # only this worker knows that the other ones are finished, too
+            self._resumable.announce_finished(self._epoch if is_finished else None)
+        self._is_new = is_finished and self._resumable.requested_epoch > self._epoch

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+import os
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -11,10 +12,12 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from karsl.datasets.keypoint_dataset import KeypointDataset
+from karsl.datasets.records import check_filter_files
 from karsl.engine.config.tree import LOADERS, dataset_configs
 from karsl.engine.hooks import find_resumable
-from karsl.errors import ConfigError, did_you_mean
-from karsl.registry import FUNCTIONS
+from karsl.errors import ConfigError, DatasetNotFoundError, did_you_mean
+from karsl.registry import DATASETS, FUNCTIONS
 
 _MINIMUM = {"batch_size": 1, "num_workers": 0}
 _WORKER_OPTIONS = ("multiprocessing_context", "persistent_workers", "prefetch_factor", "timeout")
@@ -41,6 +44,40 @@ def check_loaders(cfg: Config) -> None:
             _check_sizes(loader, name)
             if not loader.get("num_workers"):
                 _drop_worker_options(loader)
+
+
+def check_inputs(cfg: Config, loaders: Sequence[str]) -> None:
+    """Check that the files which datasets name exist, before a run makes its folder.
+
+    Args:
+        cfg: Config.
+        loaders: Keys of the loaders of the run, such as `train_dataloader`.
+
+    Raises:
+        DatasetNotFoundError: If there is no such data root, annotation file or split file.
+        KarslError: If a file of `filter_cfg` is not in its format.
+    """
+    for name in loaders:
+        for dataset in dataset_configs((cfg.get(name) or {}).get("dataset")):
+            kind = dataset.get("type")
+            kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+            if isinstance(kind, type) and issubclass(kind, KeypointDataset):
+                _check_files(dataset)
+
+
+def _check_files(dataset: Mapping) -> None:
+    root, ann_file = (os.fspath(dataset.get(key) or "") for key in ("data_root", "ann_file"))
+    if "://" in root + ann_file:
+        return
+    if root and not os.path.exists(root):
+        raise DatasetNotFoundError(
+            f"data_root={root!r} does not exist; give the folder of a corpus, see 'karsl prepare --help'"
+        )
+    if ann_file and not os.path.exists(path := os.path.join(root, ann_file)):
+        raise DatasetNotFoundError(f"no annotation file {path!r}; 'karsl prepare DATA_ROOT' writes one")
+    filters = dataset.get("filter_cfg")
+    if isinstance(filters, Mapping):
+        check_filter_files(filters, root)
 
 
 def _check_sizes(loader: MutableMapping, where: str) -> None:

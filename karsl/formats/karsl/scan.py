@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
+import numpy as np
 from xxhash import xxh3_64_hexdigest
 
 from karsl.errors import CorruptRecordError, DataErrors, DatasetNotFoundError, pluralize
@@ -35,6 +36,7 @@ from karsl.io.npz import Member, read_range
 from karsl.io.pack_reader import ANNOTATIONS
 from karsl.skeletons import Skeleton
 
+Visit = Callable[[str, np.ndarray], None]
 _FOLDER = re.compile(r"(?P<signer>\d{2})-(?P<split>.+)")
 
 
@@ -93,6 +95,7 @@ def scan_npz_folders(
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
     missing: MissingPoints = STRICT,
+    visit: Visit | None = None,
 ) -> ScanResult:
     """List every clip below a data root.
 
@@ -104,6 +107,7 @@ def scan_npz_folders(
         cache_dir: Folder, private to this user, that caches headers. A later scan opens only files that changed.
         progress: `progress(files, total)` wraps the iteration over files.
         missing: Rules that say which points are missing; points that are missing anyway are no problem.
+        visit: `visit(clip_id, clip)` is called with each canonical clip that was read and has no problem.
 
     Raises:
         DatasetNotFoundError: If the folder does not exist or contains no clips in this layout.
@@ -113,7 +117,7 @@ def scan_npz_folders(
     names = _clip_files(root, result)
     cache = None if cache_dir is None else Path(cache_dir) / f"{xxh3_64_hexdigest(os.fsencode(root.absolute()))}.scan"
     for file in FileIndex.read(root, names, index_file=cache, progress=progress).files:
-        result.add(_scan_file(file, root, skeleton, label_table, missing if read_values else None))
+        result.add(_scan_file(file, root, skeleton, label_table, missing if read_values else None, visit))
     _leave_out_copies(root, result)
     result.notes += [marker_note(marker, clip_id) for marker, clip_id in result.markers.items()]
     return result
@@ -191,7 +195,12 @@ def _files_of_split(root: Path, folder: str, unread: Unread) -> Iterator[str]:
 
 
 def _scan_file(
-    file: IndexedFile, root: Path, skeleton: Skeleton, label_table: LabelTable | None, missing: MissingPoints | None
+    file: IndexedFile,
+    root: Path,
+    skeleton: Skeleton,
+    label_table: LabelTable | None,
+    missing: MissingPoints | None,
+    visit: Visit | None,
 ) -> ScanResult:
     """Return the clips of a file; their values are read unless `missing` is None."""
     sign, problem = _parse_sign(file.name, label_table)
@@ -208,12 +217,17 @@ def _scan_file(
     for member in file.members:
         problem = shape_problem(member.shape, member.dtype, skeleton.num_keypoints)
         content: Hashable | None = None if member.range is None else member.range.crc
-        marker = None
+        clip = marker = None
         if problem is None and missing is not None:
-            problem, content, marker = _check_values(root / file.name, member, missing, search=not result.records)
+            raw, problem = _read_values(root / file.name, member, missing)
+            if problem is None:
+                content, is_first = content_digest(raw), not result.records
+                clip = canonical_clip(raw) if visit or is_first else None
+                if clip is not None and is_first:  # one clip of a file is enough to notice
+                    marker = likely_marker(clip)
         if problem:
-            clip = "the clip" if member.key is None else f"clip {member.key!r}"
-            result.problems.append(f"{file.name}: {clip} {_without_root(problem, root)}")
+            name = "the clip" if member.key is None else f"clip {member.key!r}"
+            result.problems.append(f"{file.name}: {name} {_without_root(problem, root)}")
             continue
         result.records.append(_to_record(file, member, metadata))
         result.contents.append(content)
@@ -222,6 +236,8 @@ def _scan_file(
             result.empty_clips.append(clip_id)
         if marker:
             result.markers.setdefault(marker, clip_id)
+        if visit and clip is not None:
+            visit(clip_id, clip)
     return result
 
 
@@ -252,22 +268,16 @@ def _to_record(file: IndexedFile, member: Member, metadata: dict) -> dict:
     }
 
 
-def _check_values(
-    path: Path, member: Member, missing: MissingPoints, *, search: bool
-) -> tuple[str | None, bytes | None, str | None]:
-    """Return a problem of a clip, the hash of its content unless it has no point, and a likely marker of missing points."""
+def _read_values(path: Path, member: Member, missing: MissingPoints) -> tuple[np.ndarray, str | None]:
+    """Return the values of a clip with zeros for missing points, and a problem or None."""
     try:
         # by its position: an archive of many clips has a directory that takes longer to read than a clip
         raw = None if member.range is None else read_range(path, str(member.key), member.range)
         raw = read_array(path, member.key) if raw is None else raw
     except CorruptRecordError as error:
-        return f"is damaged: {error}", None, None
-    clip = missing.clear(raw)
-    problem = value_problem(clip)
-    if problem:
-        return problem, None, None
-    marker = likely_marker(canonical_clip(clip)) if search else None  # one clip of a file is enough to notice
-    return None, content_digest(clip), marker
+        return np.zeros((0, 0, 0), np.float32), f"is damaged: {error}"
+    values = missing.clear(raw)
+    return values, value_problem(values)
 
 
 def _leave_out_copies(root: Path, result: ScanResult) -> None:

@@ -19,6 +19,7 @@ from karsl.datasets.combine import (
     InterleaveDataset,
     MapDataset,
     MixDataset,
+    RelabelDataset,
     RepeatDataset,
     ShuffleDataset,
     SliceDataset,
@@ -78,6 +79,50 @@ def test_a_nested_batch_is_made_in_one_pass_and_equals_its_samples(make):
     assert finished is not None
     same(finished, keypoint_collate([dataset[i] for i in indices]), atol=1e-5)
     assert finished["sample_idx"].tolist() == [0, 5, 3, len(dataset) - 1, 5]
+
+
+class Notes:
+    """A transform of one clip at a time that draws random numbers, and notes what it is given."""
+
+    def __init__(self):
+        self.seen = set()
+
+    def __call__(self, results):
+        self.seen.add((results["sample_idx"], results["label"], results["clip_id"]))
+        return {**results, "keypoint": results["keypoint"] + np.float32(np.random.rand())}
+
+
+@pytest.mark.parametrize("place", ["below", "above", "between", "after labels"])
+def test_clips_are_joined_again_after_a_transform_of_one_clip_at_a_time(make, place):
+    notes, scale, end = Notes(), dict(type="CenterScale"), [dict(type="RandomFlip"), PACK]
+    names = make().metainfo["classes"]
+    own = {"below": [notes, scale], "between": [scale, notes]}.get(place, [scale])
+    above = {"above": [notes, *end], "between": [notes, *end]}.get(place, end)
+    a, b = make([LOAD, *MOVE, *own]), make([LOAD, *MOVE, scale], filter_cfg=dict(split="train"))
+    if place == "after labels":
+        left = MapDataset(RelabelDataset(a, classes=names[::-1]), [notes, *end])
+    else:
+        left = RelabelDataset(MapDataset(a, above), classes=names[::-1])
+    dataset = ConcatDataset([left, RelabelDataset(MapDataset(b, end), classes=names[::-1]), left])
+    indices = [0, len(dataset) - 1, len(a) + 2, 3, len(a) + 5]
+    singles = [dataset[i] for i in indices]
+    seen, notes.seen = notes.seen, set()
+    finished = dataset.__getitems__(indices).collate()
+    assert finished is not None
+    same(finished, keypoint_collate(singles), atol=1e-5)
+    assert notes.seen == seen
+    assert len(seen) == 3 + (place == "between"), "of the last clip, index 23 of its dataset is 107 of all"
+
+
+def test_a_transform_of_one_clip_that_rejects_some_gives_the_samples_of_others(make):
+    def reject(results):
+        return None if results["label"] == 0 else results
+
+    dataset = MapDataset(make([LOAD, *MOVE]), [reject, dict(type="CenterScale"), PACK])
+    batch = batch_of(dataset, range(len(dataset)))
+    assert (batch["label"] != 0).all()
+    assert dataset.num_skipped > 0
+    same(batch, keypoint_collate([dataset[i] for i in range(len(dataset))]), atol=1e-5)
 
 
 def test_a_clip_that_occurs_twice_is_augmented_in_two_ways(make):

@@ -10,9 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from karsl.datasets import ResumableSampler, StreamDataset, TarDataset, keypoint_collate
+from karsl.datasets.order import resumable
+from karsl.datasets.order.resumable import OrderIterator
+from karsl.errors import BatchLostError
 
 pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is not installed")
 SCRIPT = Path(__file__).with_name("stateful_run.py")
@@ -96,16 +100,47 @@ def test_an_epoch_that_is_requested_after_loading_is_not_lost(stores, epochs, op
 
 
 @pytest.mark.parametrize("requested", [0, 1])
-def test_a_state_after_the_last_batch_continues_with_the_requested_epoch(stores, epochs, requested):
-    _, loader = make_loader(stores, "sampler")
+@pytest.mark.parametrize(("source", "workers"), [("sampler", 0), ("stream", 2), ("stream", 3)])
+def test_a_state_after_the_last_batch_continues_with_the_requested_epoch(stores, epochs, source, workers, requested):
+    _, loader = make_loader(stores, source, num_workers=workers)
     for _ in loader:
         state = loader.state_dict()
-    order, loader = make_loader(stores, "sampler")
+    order, loader = make_loader(stores, source, num_workers=workers)
     loader.load_state_dict(state)
     order.set_epoch(requested)
-    assert read(loader) == (epochs["sampler"][1] if requested else []), "nothing is left of the first epoch"
+    assert read(loader) == (epochs[source][1] if requested else []), "nothing is left of the first epoch"
     order.set_epoch(requested + 1)
-    assert read(loader) == epochs["sampler"][requested + 1]
+    assert read(loader) == epochs[source][requested + 1]
+
+
+def test_an_epoch_that_follows_a_finished_one_is_resumed_though_another_worker_began_it(stores, epochs):
+    state = None
+    for epoch, count in ((0, 8), (1, 3), (1, 5), (2, 1)):  # 8 batches of 3 workers: the third one begins epoch 1
+        order, loader = make_loader(stores, "stream", num_workers=3)
+        if state is not None:
+            loader.load_state_dict(state)
+        order.set_epoch(epoch)
+        expected = epochs["stream"][epoch][3 if count == 5 else 0 :]
+        for batch, (indices, _) in zip(loader, expected[:count], strict=False):
+            assert batch["sample_idx"].tolist() == indices
+            state, count = loader.state_dict(), count - 1
+            if not count:
+                break
+        assert count == 0
+
+
+def test_a_worker_that_waits_for_another_one_in_vain_says_so(stores, monkeypatch):
+    order, _ = make_loader(stores, "stream")
+    order.set_epoch(1)
+    first, last = (OrderIterator(order, batch_size=8, num_workers=2, worker=number) for number in range(2))
+    monkeypatch.setattr(resumable, "_pass_seed", lambda: 7)
+    monkeypatch.setattr(resumable, "_MAX_WAIT_S", 0)
+    state = {"seed": 5, "epoch": 0, "start": 0, "done": order.total}
+    first.load_state_dict(state)
+    with pytest.raises(BatchLostError, match="another worker did not load its state within 0 s"):
+        next(first)
+    last.load_state_dict(state)
+    assert next(first) == order.order(5, 1).indices(np.array([0]))[0]
 
 
 def batches(folder: Path) -> list:

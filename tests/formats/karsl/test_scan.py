@@ -14,7 +14,9 @@ from karsl.datasets import KArSLDataset
 from karsl.errors import DatasetNotFoundError
 from karsl.formats.karsl.scan import scan_npz_folders
 from karsl.io import LabelTable
+from karsl.io.missing import STRICT, MissingPoints
 from karsl.io.npz import ByteRange, read_range
+from karsl.io.sources import IndexedSource
 from karsl.skeletons import get_skeleton
 
 SKELETON = get_skeleton("karsl_184")
@@ -33,6 +35,22 @@ def test_the_directory_of_an_archive_is_read_once_however_many_clips_it_has(writ
     )
     found = scan(root, read_values=True)
     assert (len(found.records), found.problems, len(opened)) == (clips, [], 1)
+
+
+@pytest.mark.parametrize("missing", [STRICT, MissingPoints("missing", ("minus_one",))], ids=["strict", "rules"])
+def test_clips_that_are_read_are_passed_on_as_a_source_reads_them(write_clips, missing):
+    rng = np.random.default_rng(0)
+    clips = {key: rng.integers(-1, 2, (3, 184, 4)).astype(np.float32) for key in "abc"}
+    clips["c"][1, 5, 2] = np.nan
+    root = write_clips({"01-train/0001.npz": clips})
+    visited = {}
+    found = scan(root, read_values=True, missing=missing, visit=visited.__setitem__)
+    source = IndexedSource({}, SKELETON, found.records, root, missing=missing)
+    assert list(visited) == [record["clip_id"] for record in found.records]
+    assert len(visited) == (2 if missing is STRICT else 3), "a clip with a problem is not"
+    for record in found.records:
+        np.testing.assert_array_equal(visited[record["clip_id"]], source.read_stored(record))
+    scan(root, visit=pytest.fail)
 
 
 def test_every_clip_is_listed_in_an_order_of_names(write_clips):
