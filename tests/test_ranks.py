@@ -30,7 +30,8 @@ ORDER: dict[str, str] = {
     ),
     "datasets.index": "codec indices | reader | writer fingerprint | record_list | cache | __init__",
     "datasets.batching": (
-        "plan simd rng | kernel | frames points operations | steps | deferred | segment | agreement | batch | __init__"
+        "plan simd vectors rng | kernel | frames points operations | steps | stages statistics | deferred | segment |"
+        " agreement | batch | __init__"
     ),
     "datasets.order": "permutation | resumable | samplers | __init__",
     "datasets.combine": "read agreement | base export | select map cache check | filter mix | * | lazy | __init__",

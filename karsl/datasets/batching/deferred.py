@@ -3,45 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
 
 from karsl.datasets.batching.frames import FrameBlock
-from karsl.datasets.batching.kernel import (
-    FrameReads,
-    PointOps,
-    anchor_stats,
-    in_threads,
-    read_clips,
-    scale_stats,
-    write_clips,
-)
+from karsl.datasets.batching.kernel import FrameReads
 from karsl.datasets.batching.operations import PointOperations
 from karsl.datasets.batching.plan import FramePlan, frame_rows
-from karsl.datasets.batching.points import (
-    ClipArrays,
-    Points,
-    Scratch,
-    copy_points,
-    fill_unknown,
-    join_points,
-    restore_points,
-    scratch,
-    split_points,
-    store_points,
-    sum_groups,
-)
+from karsl.datasets.batching.points import ClipArrays, Points, Scratch, scratch, split_points
+from karsl.datasets.batching.stages import Stage
+from karsl.datasets.batching.statistics import PointStatistics
 from karsl.datasets.batching.steps import Step, fill_step, noise_step, smooth_step, streams_step
 from karsl.datasets.transforms.base import ClipBatch, ClipMeta, DeferredOps, KeypointTransform, Params
 from karsl.errors import ConfigError, TransformError, first_line, pluralize
 from karsl.skeletons import Skeleton
 
 _XYZ = 3
-_NO_FRAMES, _FLOATS, _NAN = np.zeros(0, bool), np.zeros(0, np.float32), np.float32(np.nan)
-_CHUNK_BYTES = 1 << 20  # about the second-level cache of a core
+_NO_FRAMES = np.zeros(0, bool)
 
 
 class DeferredBatch(DeferredOps):
@@ -90,7 +71,8 @@ class DeferredBatch(DeferredOps):
         return batch
 
     def _reset(self, source: FrameBlock, *, filled: bool = False) -> None:
-        self.source = source
+        self._source = source
+        self._before: Stage | None = None  # makes the source
         self._arrays: ClipArrays | None = None  # the clips, in place of the source, after a transform of a user
         self._filled = filled  # missing points of the source may have coordinates
         self._lengths, self._ends = source.lengths, _ends(source.lengths)
@@ -130,7 +112,7 @@ class DeferredBatch(DeferredOps):
     @property
     def materialized(self) -> bool:
         """True if more is to be done than to apply the recorded operations to the original frames."""
-        return self.source is not self._original or self.has_steps
+        return self._source is not self._original or self.has_steps
 
     @property
     def has_steps(self) -> bool:
@@ -204,35 +186,22 @@ class DeferredBatch(DeferredOps):
         self._operations.select(skeleton, mapping)
         self.skeleton = skeleton
 
-    def group_anchors(self, origin: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        self._finish_steps()
-        n, points = len(self.source), np.concatenate([origin, scale])
-        mean, distance, seen = np.zeros((n, 2)), np.ones(n), np.zeros(n, np.int64)
-        groups, operations = self.skeleton.group_of[points], self._operations
-        origins = operations.origins(self._hidden_frames)
-        anchor_stats(self._reads(), origins, points, groups, len(origin), operations.affines, mean, distance, seen)
-        return mean, distance, (seen > 0) & (distance > 1e-9)
+    def group_anchors(self, anchors: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        mean, distance, frames = self._statistics().anchors(anchors)
+        return mean, distance, (frames > 0) & (distance > 1e-9)
 
     def group_means(self) -> tuple[np.ndarray, np.ndarray]:
-        self._finish_steps()
-        groups = self.skeleton.group_slices
-        sums, counts = np.empty((len(self), len(groups), 2)), np.empty((len(self), len(groups)), np.int64)
-
-        def add(points: Points, first: int, last: int) -> None:
-            sum_groups(*points, groups, sums, counts, first, last)
-
-        self._write_chunks(None, add, int(self._ends[-1]) * self.skeleton.num_keypoints * 16)
-        return sums / np.maximum(counts, 1)[..., None], counts
+        return self._statistics().means(self.skeleton.group_slices)
 
     def group_scale(self, part: slice, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        self._finish_steps()
-        n = len(self.source)
-        mean, radius, seen = np.zeros((n, 2)), np.ones(n), np.zeros(n, np.int64)
-        group, operations = self.skeleton.group_of, self._operations
-        origins = operations.origins(self._hidden_frames)
-        scale_stats(self._reads(), origins, part.start, part.stop, group, operations.affines, wanted, mean, radius, seen)
+        mean, radius, seen = self._statistics().scales(part, wanted)
         radius[radius <= 1e-9] = 1
         return mean, radius, seen
+
+    def _statistics(self) -> PointStatistics:
+        self._finish_steps()
+        self._apply_before()
+        return PointStatistics(self._reads(), self._operations.compiled(self._hidden_frames), self.skeleton.group_of)
 
     # ---- steps after the pass ----
 
@@ -269,7 +238,7 @@ class DeferredBatch(DeferredOps):
 
     def _start_from(self, arrays: ClipArrays) -> None:
         """Continue from clips of the current lengths in arrays."""
-        self._arrays, self._filled = arrays, False
+        self._arrays, self._filled, self._before = arrays, False, None
         self._reset_operations()
 
     def split(self) -> tuple[np.ndarray, np.ndarray]:
@@ -282,7 +251,7 @@ class DeferredBatch(DeferredOps):
         def write(points: Points, first: int, last: int) -> None:
             split_points(*points, keypoint, score, ends, first, last)
 
-        self._write_chunks(None, write, keypoint.nbytes)
+        self._stage().write_chunks(None, write, keypoint.nbytes)
         return keypoint, score
 
     def _add(self, step: Step) -> None:
@@ -299,25 +268,34 @@ class DeferredBatch(DeferredOps):
     # ---- application ----
 
     def materialize(self, *, keep_filled: bool = True) -> None:
-        """Apply the recorded operations and continue from the result.
+        """Continue from the result of the recorded operations, which are applied when it is read.
 
         Args:
             keep_filled: Keep coordinates that FillMissing gave to missing points.
         """
         if self._fill_value is not None:
             self._add(fill_step("constant", self._fill_value))
-        points = self._scratch(int(self._ends[-1])).points(0, self.channels)
-        found = np.zeros(len(self), bool)
+        stage, width = self._stage(), self.skeleton.num_keypoints
+        self._reset(FrameBlock(np.zeros(len(self), np.int64), self._lengths, np.dtype(np.float32), width, None))
+        self._before = stage
+        if stage.may_fill:
+            self._apply_before(keep_filled=keep_filled)
 
-        def store(points: Points, first: int, last: int) -> None:
-            store_points(*points, keep_filled, found, first, last)
+    @property
+    def source(self) -> FrameBlock:
+        """Frames of the clips before the recorded operations."""
+        self._apply_before()
+        return self._source
 
-        if not self.has_steps:
-            self._write_pass(points, 0.0)
-        else:
-            self._write_chunks(points, store, points.values.nbytes)
-        which = np.zeros(len(self), np.int64)
-        self._reset(FrameBlock.from_rows([points.values], which, points.rows, self.num_frames), filled=bool(found.any()))
+    def _apply_before(self, *, keep_filled: bool = False) -> None:
+        """Make the clips to read, where the stage before is not applied together with the operations after it."""
+        if self._before is None:
+            return
+        lengths, ends, width = self._source.lengths, _ends(self._source.lengths), self._source.num_keypoints
+        points = Scratch(lengths, ends, int(ends[-1]), width).points(0, _XYZ)
+        self._filled = self._before.store(points, keep_filled)
+        self._source = FrameBlock.from_rows([points.values], np.zeros(len(lengths), np.int64), points.rows, lengths)
+        self._before = None
 
     def plan(self, first_rows: np.ndarray) -> FramePlan:
         """Return the recorded operations as a plan for another device.
@@ -375,81 +353,23 @@ class DeferredBatch(DeferredOps):
         out = np.empty((*shape, channels), np.float32) if out is None else out
         mask = np.empty(shape, bool) if mask is None else mask
         rows = self._ends[:-1] if rows is None else rows
-        points = Points(out, mask, rows, self._lengths, self.channels)
-        if not self.has_steps:
-            self._write_pass(points, fill)
-            return out, mask
-        joined = self._arrays is not None and not self._steps  # then filled at once
-
-        def finish(points: Points, first: int, last: int) -> None:
-            if not joined and not np.isnan(fill):
-                fill_unknown(*points, np.float32(fill), first, last)
-
-        self._write_chunks(points, finish, out.nbytes, fill=np.float32(fill) if joined else _NAN)
+        self._stage().write(Points(out, mask, rows, self._lengths, self.channels), np.float32(fill))
         return out, mask
 
-    def _write_pass(self, out: Points, fill: float) -> None:
-        write_clips(
+    def _stage(self) -> Stage:
+        return Stage(
             self._reads(),
             self._operations.compiled(self._hidden_frames),
-            out.rows,
-            np.float32(fill),
-            out.values,
-            out.present,
+            self._lengths,
+            self._steps,
+            self._arrays,
+            self._filled,
+            self._before,
+            self._source,
         )
 
-    def _write_chunks(
-        self, out: Points | None, finish: Callable[[Points, int, int], None], nbytes: int, *, fill: np.float32 = _NAN
-    ) -> None:
-        """Apply everything to some clips at a time, which stay in the cache of the processor.
-
-        Args:
-            out: The output; None for memory that the next clips use again.
-            finish: Called with the points and a range of clips that is complete.
-            nbytes: Bytes that are written.
-            fill: Coordinate in place of NaN, before the steps.
-        """
-        reads, ops, ends = self._reads(), self._operations.compiled(self._hidden_frames), self._ends
-        frame_bytes = self.skeleton.num_keypoints * (self.channels + 1) * 4
-
-        def work(first: int, last: int) -> None:
-            chunks = list(_chunks(ends, first, last, frame_bytes))
-            memory = self._scratch(max(int(ends[b] - ends[a]) for a, b in chunks))
-            for a, b in chunks:
-                target = memory.points(a, self.channels, slot=-1) if out is None else out
-                self._write_chunk(reads, ops, target, memory, fill, a, b)
-                finish(target, a, b)
-
-        in_threads(work, ends, nbytes)
-
-    def _write_chunk(
-        self, reads: FrameReads, ops: PointOps, out: Points, memory: Scratch, fill: np.float32, first: int, last: int
-    ) -> None:
-        """Apply everything to some clips. The steps work in the output from the last one that is not in place."""
-        moves = [i for i, step in enumerate(self._steps) if step.channels]
-        stored = _XYZ if self._arrays is None else self._arrays.channels
-        points = memory.points(first, stored) if moves or self._filled else out
-        if self._arrays is None:
-            read_clips(reads, ops, points.rows, fill, points.values, points.present, first, last)
-        else:
-            join_points(*points, _FLOATS, self._arrays.keypoint, self._arrays.score, fill, first, last)
-        if self._filled:
-            restore_points(*points, first, last)
-        for i, step in enumerate(self._steps):
-            if step.channels:
-                target = out if i == moves[-1] else memory.points(first, step.channels, slot=i + 1)
-                step.run(points, target, first, last)
-                points = target
-            else:
-                step.run(points, first, last)
-        if points is not out:
-            copy_points(*points, out.values, out.present, out.rows, first, last)
-
-    def _scratch(self, frames: int) -> Scratch:
-        return Scratch(self._lengths, self._ends, frames, self.skeleton.num_keypoints)
-
     def _reads(self) -> FrameReads:
-        source, positions = self.source, self._positions
+        source, positions = self._source, self._positions
         if positions is None:
             starts = _ends(source.lengths)
             positions = np.arange(starts[-1], dtype=np.float64) - np.repeat(starts[:-1], source.lengths)
@@ -469,12 +389,3 @@ def _ends(lengths: np.ndarray) -> np.ndarray:
     ends = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=ends[1:])
     return ends
-
-
-def _chunks(ends: np.ndarray, first: int, last: int, frame_bytes: int) -> Iterator[tuple[int, int]]:
-    """Yield ranges of clips [first, last) of about `_CHUNK_BYTES`."""
-    while first < last:
-        stop = int(np.searchsorted(ends, ends[first] + _CHUNK_BYTES // frame_bytes, side="right")) - 1
-        stop = min(max(stop, first + 1), last)
-        yield first, stop
-        first = stop

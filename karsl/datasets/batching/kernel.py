@@ -1,4 +1,4 @@
-"""Compiled passes over a batch: read clips at frame positions, interpolate, permute, transform, and write or measure points.
+"""Compiled passes over a batch: read clips at frame positions, interpolate, permute, transform and write points.
 
 A stored frame is (V, 4): x, y, z, score; a missing point is all zeros. Frames of other projects, (V, 3 or 4), are read in
 place, too. Clips are given by address, so one pass reads clips of several mapped files. While one clip is written the next
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numba import carray, njit
 
-from karsl.datasets.batching.simd import half_to_float, is_present, point_values, pointer, prefetch, span
+from karsl.datasets.batching.simd import address_of, half_to_float, is_present, point_values, pointer, prefetch, span
 from karsl.io.addresses import row_offset
 
 _POINTS = 4  # points per step; the remaining points of a span are written one by one
@@ -74,22 +74,6 @@ class PointOps(NamedTuple):
     affine: np.ndarray
     hidden: np.ndarray
     hidden_of: np.ndarray
-    hidden_frames: np.ndarray
-
-
-class PointTable(NamedTuple):
-    """Origin of the current points of N clips.
-
-    Attributes:
-        table: int64 (P, V), stored point of each current point, -1 for none.
-        row: int64 (N,), row of `table` for each clip.
-        hidden: bool (N, V), points that are hidden, or (N, 0).
-        hidden_frames: bool (F,), frames that are hidden, or (0,).
-    """
-
-    table: np.ndarray
-    row: np.ndarray
-    hidden: np.ndarray
     hidden_frames: np.ndarray
 
 
@@ -208,9 +192,9 @@ def read_clips(reads, ops, rows, fill, out, mask, first_clip, last_clip):
     spans, moves = np.empty((ops.groups.shape[0], 3), np.int64), np.empty((ops.groups.shape[0], 12), np.float32)
     for n in range(first_clip, last_clip):
         base, last, pick, count = addresses[n], lengths[n] - 1, ops.order_of[n], ends[n + 1] - ends[n]
-        orders, hide = order.ctypes.data + 4 * points * pick, hidden.ctypes.data + points * ops.hidden_of[n]
-        target, flags = out.ctypes.data + out_bytes * rows[n], mask.ctypes.data + points * rows[n]
-        following = min(n + 1, last_clip - 1)
+        orders, hide = address_of(order) + 4 * points * pick, address_of(hidden) + points * ops.hidden_of[n]
+        target, flags = address_of(out) + out_bytes * rows[n], address_of(mask) + points * rows[n]
+        following = min(n + 1, addresses.size - 1)  # also of the clips that another call writes
         num_spans = _find_spans(ops.groups, shift[pick], affine[n], spans, moves)
         for t in range(count):
             p = ends[n] + t
@@ -224,7 +208,7 @@ def read_clips(reads, ops, rows, fill, out, mask, first_clip, last_clip):
             else:
                 for s in range(num_spans):
                     first, end, by = spans[s, 0], spans[s, 1], spans[s, 2]
-                    move = moves.ctypes.data + 48 * s
+                    move = address_of(moves) + 48 * s
                     if by == GATHERED and channels == 4:
                         _gathered_4(like, frame0, frame1, orders, hide, weight, zero, move, fill, target, flags, first, end)
                     elif by == GATHERED:
@@ -326,113 +310,6 @@ def fill_canonical(raw, clip):
             clip[t, v, 2] = z if present else np.float32(0)
             clip[t, v, 3] = score if present else np.float32(0)
     return finite
-
-
-# ---- statistics of points, read through the deferred resampling, permutation and affines ----
-
-
-@njit(inline="always")
-def _point(like, clip, position, q, missing_is_zero):
-    """Return (x, y, present) of stored point `q` of a clip (T, V, 3 or 4) at a fractional position."""
-    f0 = int(position)
-    f1 = min(f0 + 1, clip.shape[0] - 1)
-    fraction = position - f0
-    weight = np.float32(fraction)
-    present0 = is_present(like, clip[f0, q])
-    present1 = weight > 0 and is_present(like, clip[f1, q])
-    x0, y0 = half_to_float(clip[f0, q, 0]), half_to_float(clip[f0, q, 1])
-    x1, y1 = half_to_float(clip[f1, q, 0]), half_to_float(clip[f1, q, 1])
-    if missing_is_zero:  # in float64 as in `interpolate_frames`: a point that fades into zeros may be the unit
-        x, y = (1 - fraction) * x0 + fraction * x1, (1 - fraction) * y0 + fraction * y1
-        return np.float32(x), np.float32(y), present0 or present1
-    if not (present0 and present1):
-        weight = np.float32(1 if present1 and not present0 else 0)
-    return x0 + (x1 - x0) * weight, y0 + (y1 - y0) * weight, present0 or present1
-
-
-@_compiled
-def anchor_stats(reads, origins, points, groups, num_origin, affine, mean, distance, seen_frames):
-    """Compute the mean of the first `num_origin` of `points` and the mean distance of the last two, where all are present.
-
-    Args:
-        reads: `FrameReads` of the clips.
-        origins: `PointTable` of the clips.
-        points: int64 (K,), current points.
-        groups: int64 (K,), their groups.
-        num_origin: Number of points of the mean.
-        affine: float64 (N, G, 7).
-        mean, distance, seen_frames: float64 (N, 2), float64 (N,) and int64 (N,), the output.
-    """
-    positions, ends, hidden, hidden_frames = reads.positions, reads.ends, origins.hidden, origins.hidden_frames
-    xy, k_all = np.empty((points.size, 2)), points.size
-    for n in range(reads.addresses.size):
-        clip = carray(pointer(reads.like, reads.addresses[n]), (reads.lengths[n], reads.width, point_values(reads.like)))
-        count, px, py, d = 0, 0.0, 0.0, 0.0
-        for t in range(ends[n], ends[n + 1]):
-            seen = not (hidden_frames.size > 0 and hidden_frames[t])
-            for k in range(k_all):
-                q = origins.table[origins.row[n], points[k]]
-                if not seen or q < 0 or (hidden.shape[1] > 0 and hidden[n, points[k]]):
-                    seen = False
-                    break
-                x, y, present = _point(reads.like, clip, positions[t], q, reads.missing_is_zero)
-                m = affine[n, groups[k]]
-                xy[k, 0], xy[k, 1] = m[0] * x + m[1] * y + m[4], m[2] * x + m[3] * y + m[5]
-                seen = seen and present
-            if seen:
-                count += 1
-                for k in range(num_origin):
-                    px += xy[k, 0]
-                    py += xy[k, 1]
-                d += np.hypot(xy[k_all - 2, 0] - xy[k_all - 1, 0], xy[k_all - 2, 1] - xy[k_all - 1, 1])
-        seen_frames[n] = count
-        if count:
-            mean[n, 0], mean[n, 1], distance[n] = px / count / num_origin, py / count / num_origin, d / count
-
-
-@_compiled
-def scale_stats(reads, origins, first, last, group_of, affine, wanted, mean, radius, seen_points):
-    """Compute mean and root-mean-square radius of the present points in [first, last), for clips `wanted`.
-
-    Args:
-        reads: `FrameReads` of the clips.
-        origins: `PointTable` of the clips.
-        group_of: int64 (V,), group of each current point.
-        affine: float64 (N, G, 7).
-        wanted: bool (N,).
-        mean, radius, seen_points: float64 (N, 2), float64 (N,) and int64 (N,), the output.
-    """
-    positions, ends, hidden, hidden_frames = reads.positions, reads.ends, origins.hidden, origins.hidden_frames
-    for n in range(reads.addresses.size):
-        if not wanted[n]:
-            continue
-        clip = carray(pointer(reads.like, reads.addresses[n]), (reads.lengths[n], reads.width, point_values(reads.like)))
-        count, sx, sy, sxx = 0, 0.0, 0.0, 0.0
-        for again in range(2):  # first the mean, then the radius about it: one pass loses digits
-            for t in range(ends[n], ends[n + 1]):
-                if hidden_frames.size > 0 and hidden_frames[t]:
-                    continue
-                for v in range(first, last):
-                    q = origins.table[origins.row[n], v]
-                    if q < 0 or (hidden.shape[1] > 0 and hidden[n, v]):
-                        continue
-                    x, y, present = _point(reads.like, clip, positions[t], q, reads.missing_is_zero)
-                    if not present:
-                        continue
-                    m = affine[n, group_of[v]]
-                    mx, my = m[0] * x + m[1] * y + m[4], m[2] * x + m[3] * y + m[5]
-                    if again:
-                        sxx += (mx - sx) ** 2 + (my - sy) ** 2
-                    else:
-                        count += 1
-                        sx += mx
-                        sy += my
-            if again == 0 and count:
-                sx /= count
-                sy /= count
-        seen_points[n] = count
-        if count:
-            mean[n, 0], mean[n, 1], radius[n] = sx, sy, np.sqrt(sxx / count)
 
 
 @_compiled

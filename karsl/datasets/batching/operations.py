@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from karsl.datasets.batching.kernel import GATHERED, PointOps, PointTable, compose, mirrored_x
+from karsl.datasets.batching.kernel import GATHERED, PointOps, compose, mirrored_x
 from karsl.datasets.transforms.base import identity_affine
 from karsl.skeletons import Skeleton
 
@@ -89,10 +89,6 @@ class PointOperations:
             hidden, hidden_of = self.hidden | absent[self.row], np.arange(len(self.row))
         groups = self.skeleton.group_slices
         return PointOps(groups, order, self.row, shift, self.affines, hidden, hidden_of, hidden_frames)
-
-    def origins(self, hidden_frames: np.ndarray) -> PointTable:
-        """Return the origin of the points for `anchor_stats` and `scale_stats`; bool (F,) frames to hide, or (0,)."""
-        return PointTable(self.table, self.row, self.hidden, hidden_frames)
 
 
 # ---- tables int64 (P, V), stored point of each point, -1 for none ----

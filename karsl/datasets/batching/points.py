@@ -13,11 +13,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import carray, njit
 
-from karsl.datasets.batching.simd import FILLED, copy_point, copy_xyz, join_point, pointer
+from karsl.datasets.batching.simd import FILLED, address_of, pointer
+from karsl.datasets.batching.vectors import (
+    POINT_BYTES,
+    fill_nan,
+    load,
+    load_apart,
+    store,
+    store_flags,
+    store_scores,
+    store_xyz,
+)
 from karsl.datasets.transfer import BufferPool
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
-_XYZ = 3
+_XYZ, _FLOATS = 3, np.zeros(0, np.float32)
 _pool = BufferPool(max_free=4)  # coordinates, scores, and some clips before and after a step
 
 
@@ -118,13 +128,27 @@ def restore_points(values, present, rows, lengths, channels, first_clip, last_cl
 @_compiled
 def copy_points(values, present, rows, lengths, channels, out, out_present, out_rows, first_clip, last_clip):
     """Copy points with scores to other rows, with or without scores."""
+    points = present.shape[1]
     for n in range(first_clip, last_clip):
         for t in range(lengths[n]):
             r, s = rows[n] + t, out_rows[n] + t
-            for v in range(present.shape[1]):
-                out_present[s, v] = present[r, v]
-                for c in range(out.shape[2]):
-                    out[s, v, c] = values[r, v, c]
+            out_present[s] = present[r]
+            if channels == _XYZ and out.shape[2] == _XYZ:
+                source, target = address_of(values) + POINT_BYTES * points * r, address_of(out) + 12 * points * s
+                _copy_xyz(source, target, points)
+            else:
+                out[s] = values[r, :, : out.shape[2]]
+
+
+@njit(inline="always")
+def _copy_xyz(source, target, points):
+    v = 0
+    while v + 4 <= points:
+        store_xyz(load(4, source + POINT_BYTES * v), target + 12 * v)
+        v += 4
+    while v < points:
+        store_xyz(load(1, source + POINT_BYTES * v), target + 12 * v)
+        v += 1
 
 
 @_compiled
@@ -132,46 +156,20 @@ def fill_unknown(values, present, rows, lengths, channels, fill, first_clip, las
     """Replace NaN in missing points by a coordinate."""
     for n in range(first_clip, last_clip):
         for r in range(rows[n], rows[n] + lengths[n]):
-            if is_complete(present[r]):
-                continue
-            for v in range(present.shape[1]):
-                if not present[r, v]:
-                    for c in range(channels):
-                        if np.isnan(values[r, v, c]):
-                            values[r, v, c] = fill
+            if not is_complete(present[r]):
+                _fill_frame(address_of(values[r]), values.shape[1] * values.shape[2], fill)
 
 
-@_compiled
-def sum_groups(values, present, rows, lengths, channels, groups, sums, counts, first_clip, last_clip):
-    """Sum x and y of the present points of each group over a clip, of points with scores.
-
-    Args:
-        groups: int64 (G, 2), first and last + 1 point of each group.
-        sums, counts: float64 (N, G, 2) and int64 (N, G), the output.
-    """
-    width, points = values.shape[2], values.shape[1]
-    total, count = np.empty(points * width), np.empty(points, np.int64)
-    for n in range(first_clip, last_clip):
-        total[:], count[:] = 0, 0
-        for r in range(rows[n], rows[n] + lengths[n]):
-            if is_complete(present[r]):
-                frame = values[r].reshape(-1)
-                for i in range(frame.size):
-                    total[i] += frame[i]
-                for v in range(points):
-                    count[v] += 1
-            else:
-                for v in range(points):
-                    if present[r, v]:
-                        count[v] += 1
-                        total[width * v] += values[r, v, 0]
-                        total[width * v + 1] += values[r, v, 1]
-        for g in range(groups.shape[0]):
-            sums[n, g], counts[n, g] = 0, 0
-            for v in range(groups[g, 0], groups[g, 1]):
-                sums[n, g, 0] += total[width * v]
-                sums[n, g, 1] += total[width * v + 1]
-                counts[n, g] += count[v]
+@njit(inline="always")
+def _fill_frame(frame, size, fill):
+    i = 0
+    while i + 16 <= size:
+        store(fill_nan(load(4, frame + 4 * i), fill), frame + 4 * i)
+        i += 16
+    rest = carray(pointer(_FLOATS, frame), size)
+    while i < size:
+        rest[i] = fill if np.isnan(rest[i]) else rest[i]
+        i += 1
 
 
 class ClipArrays(NamedTuple):
@@ -212,18 +210,30 @@ def split_points(values, present, rows, lengths, channels, keypoint, score, ends
         for t in range(lengths[n]):
             r, f = rows[n] + t, ends[n] + t
             if channels == _XYZ:
-                source, target = values.ctypes.data + 16 * points * r, keypoint.ctypes.data + 12 * points * f
-                for v in range(points - 1):
-                    copy_point(source + 16 * v, target + 12 * v)  # the next point overwrites the fourth number
-                copy_xyz(source + 16 * (points - 1), target + 12 * (points - 1))
+                source, target = address_of(values) + POINT_BYTES * points * r, address_of(keypoint) + 12 * points * f
+                _split_xyz(source, points, target, address_of(score) + 4 * points * f)
             else:
                 keypoint[f] = values[r, :, :channels]
-            for v in range(points):
-                score[f, v] = values[r, v, channels]
+                score[f] = values[r, :, channels]
+
+
+@njit(inline="always")
+def _split_xyz(source, points, keypoint, score):
+    v = 0
+    while v + 4 <= points:
+        point = load(4, source + POINT_BYTES * v)
+        store_xyz(point, keypoint + 12 * v)
+        store_scores(point, score + 4 * v)
+        v += 4
+    while v < points:
+        point = load(1, source + POINT_BYTES * v)
+        store_xyz(point, keypoint + 12 * v)
+        store_scores(point, score + 4 * v)
+        v += 1
 
 
 @_compiled
-def join_points(values, present, rows, lengths, channels, like, keypoints, scores, fill, first_clip, last_clip):
+def join_points(values, present, rows, lengths, channels, like, keypoints, scores_of, fill, first_clip, last_clip):
     """Copy coordinates and scores, given by addresses int64 (N,), to points, with `fill` in place of NaN.
 
     Args:
@@ -232,25 +242,38 @@ def join_points(values, present, rows, lengths, channels, like, keypoints, score
     width, points = values.shape[2], values.shape[1]
     for n in range(first_clip, last_clip):
         keypoint = carray(pointer(like, keypoints[n]), (lengths[n], points * channels))
-        score = carray(pointer(like, scores[n]), (lengths[n], points))
+        score = carray(pointer(like, scores_of[n]), (lengths[n], points))
         for t in range(lengths[n]):
             r = rows[n] + t
             here, seen, target = score[t], present[r], values[r].reshape(-1)
+            if width == channels + 1 and channels == _XYZ:
+                source, scores = keypoints[n] + 12 * points * t, scores_of[n] + 4 * points * t
+                out, flags = address_of(values) + POINT_BYTES * points * r, address_of(present) + points * r
+                _join_xyz(source, scores, fill, points, out, flags)
+                continue
             for v in range(points):
                 seen[v] = here[v] > 0
             if width == channels:
                 _copy_filled(keypoint[t], fill, target)
-            elif channels == _XYZ:
-                source, out = keypoints[n] + 12 * points * t, values.ctypes.data + 16 * points * r
-                for v in range(points - 1):
-                    join_point(source + 12 * v, here[v], fill, out + 16 * v)
-                last = 4 * (points - 1)
-                _copy_filled(keypoint[t, 3 * (points - 1) :], fill, target[last : last + 3])  # nothing to read behind it
-                target[last + 3] = here[points - 1]
             else:
                 for v in range(points):
                     _copy_filled(keypoint[t, v * channels : (v + 1) * channels], fill, values[r, v, :channels])
                     values[r, v, channels] = here[v]
+
+
+@njit(inline="always")
+def _join_xyz(source, scores, fill, points, out, flags):
+    v = 0
+    while v + 4 <= points:
+        point = fill_nan(load_apart(4, source + 12 * v, scores + 4 * v), fill)
+        store(point, out + POINT_BYTES * v)
+        store_flags(point, flags + v)
+        v += 4
+    while v < points:
+        point = fill_nan(load_apart(1, source + 12 * v, scores + 4 * v), fill)
+        store(point, out + POINT_BYTES * v)
+        store_flags(point, flags + v)
+        v += 1
 
 
 @njit(inline="always")

@@ -60,71 +60,6 @@ def _prefetch_lines(typing_context, address, lines):
     return types.none(types.int64, types.int64), generate
 
 
-def _subtraction(lanes: int):
-    """Emit the difference of the coordinates of two points, float32 x, y, z, score; with 4 lanes and the first score."""
-
-    def signature(typing_context, first, second, out):
-        def generate(context, builder, signature, args):
-            point, zero = ir.VectorType(_FLOAT, 4), _vector(_FLOAT, [0.0] * 4)
-            a, b = (builder.load(builder.inttoptr(address, point.as_pointer())) for address in args[:2])
-            a.align = b.align = 4
-            result = builder.fsub(a, builder.shuffle_vector(b, zero, _vector(_INT, [0, 1, 2, 4])))
-            result = builder.shuffle_vector(result, result, _vector(_INT, list(range(lanes))))
-            builder.store(result, builder.inttoptr(args[2], result.type.as_pointer())).align = 4
-            return context.get_dummy_value()
-
-        return types.none(types.int64, types.int64, types.int64), generate
-
-    return signature
-
-
-def _copying(lanes: int):
-    """Emit the copy of the first 3 or of all 4 numbers of a point, float32."""
-
-    def signature(typing_context, point, out):
-        def generate(context, builder, signature, args):
-            value = builder.load(builder.inttoptr(args[0], ir.VectorType(_FLOAT, 4).as_pointer()))
-            value.align = 4
-            value = builder.shuffle_vector(value, value, _vector(_INT, list(range(lanes))))
-            builder.store(value, builder.inttoptr(args[1], value.type.as_pointer())).align = 4
-            return context.get_dummy_value()
-
-        return types.none(types.int64, types.int64), generate
-
-    return signature
-
-
-def _joining(typing_context, xyz, score, fill, out):
-    """Write a point from the four numbers at an address and a score, with a coordinate in place of NaN."""
-
-    def generate(context, builder, signature, args):
-        vector = ir.VectorType(_FLOAT, 4)
-        value = builder.load(builder.inttoptr(args[0], vector.as_pointer()))
-        value.align = 4
-        fills = builder.insert_element(ir.Constant(vector, ir.Undefined), args[2], ir.Constant(_INT, 0))
-        fills = builder.shuffle_vector(fills, fills, _vector(_INT, [0] * 4))
-        value = builder.select(builder.fcmp_unordered("uno", value, value), fills, value)
-        value = builder.insert_element(value, args[1], ir.Constant(_INT, 3))
-        builder.store(value, builder.inttoptr(args[3], vector.as_pointer())).align = 4
-        return context.get_dummy_value()
-
-    return types.none(types.int64, types.float32, types.float32, types.int64), generate
-
-
-def _averaging(typing_context, total, out):
-    """Write the mean of coordinates from their sums and their number, in place of the coordinates of a point."""
-
-    def generate(context, builder, signature, args):
-        total, out = (builder.inttoptr(arg, ir.VectorType(_FLOAT, 4).as_pointer()) for arg in args)
-        sums, point = builder.load(total), builder.load(out)
-        sums.align = point.align = 4
-        mean = builder.fdiv(sums, builder.shuffle_vector(sums, sums, _vector(_INT, [3] * 4)))
-        builder.store(builder.shuffle_vector(mean, point, _vector(_INT, [0, 1, 2, 7])), out).align = 4
-        return context.get_dummy_value()
-
-    return types.none(types.int64, types.int64), generate
-
-
 def _extend(typing_context, bits):
     """Convert the uint16 bits of a float16 to float32 by LLVM's fpext (vcvtph2ps on processors with F16C)."""
 
@@ -137,13 +72,13 @@ def _extend(typing_context, bits):
 # Compiled code calls an intrinsic without its first parameter, which is the compiler's.
 pointer = cast(Callable[..., Any], intrinsic(_pointer))
 _prefetch = cast(Callable[..., None], intrinsic(_prefetch_lines))
-subtract_xyz = cast(Callable[..., None], intrinsic(_subtraction(3)))
-subtract_point = cast(Callable[..., None], intrinsic(_subtraction(4)))
-copy_xyz = cast(Callable[..., None], intrinsic(_copying(3)))
-copy_point = cast(Callable[..., None], intrinsic(_copying(4)))
-average_point = cast(Callable[..., None], intrinsic(_averaging))
-join_point = cast(Callable[..., None], intrinsic(_joining))
 _half_bits_to_float = cast(Callable[[Any], np.float32], intrinsic(_extend))
+
+
+@njit(inline="always")
+def address_of(array):
+    """Return the address of an array as int64: `array.ctypes.data` is unsigned, so sums of it and an int64 are float64."""
+    return np.int64(array.ctypes.data)
 
 
 @njit(inline="always")

@@ -125,8 +125,12 @@ class DeferredOps(Protocol):
     def select(self, skeleton: Skeleton, mapping: np.ndarray) -> None:
         """Change the skeleton; int64 (V',) `mapping` holds the current index of each new point, -1 for none."""
 
-    def group_anchors(self, origin: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the mean (N, 2) of `origin` points, the mean distance (N,) of two `scale` points, and bool (N,) found."""
+    def group_anchors(self, anchors: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the mean of points, the mean distance of two others, and bool found, for each of A pairs of their numbers.
+
+        Returns:
+            float64 (N, A, 2), float64 (N, A), and bool (N, A).
+        """
 
     def group_means(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean x and y (N, G, 2) and the number (N, G) of the present points of each group."""

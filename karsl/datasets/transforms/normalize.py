@@ -129,16 +129,20 @@ class CenterScale(KeypointTransform):
         return {"keypoint": keypoint, "centered": True}
 
     def defer(self, batch: DeferredOps, params: Params) -> None:
-        affines, n = [], len(batch)
-        for group, part in self._slices(batch.skeleton).items():
-            origin, scale, found = np.zeros((n, 2)), np.ones(n), np.zeros(n, bool)
-            if group in self._anchors:
-                origin, scale, found = batch.group_anchors(*self._indices(group, batch.skeleton))
-            if not found.all():
-                mean, radius, _ = batch.group_scale(part, ~found)
-                origin, scale = np.where(found[:, None], origin, mean), np.where(found, scale, radius)
-            affines.append(_similarity_affine(1 / scale, -origin / scale[:, None]))
-        batch.affine(np.concatenate(affines, axis=1))
+        slices = self._slices(batch.skeleton)
+        anchored = [group for group in slices if group in self._anchors]
+        shape = len(batch), len(slices)
+        origin, scale, found = np.zeros((*shape, 2)), np.ones(shape), np.zeros(shape, bool)
+        if anchored:
+            columns = [list(slices).index(group) for group in anchored]
+            anchors = [self._indices(group, batch.skeleton) for group in anchored]
+            origin[:, columns], scale[:, columns], found[:, columns] = batch.group_anchors(anchors)
+        for g, part in enumerate(slices.values()):
+            absent = ~found[:, g]
+            if absent.any():
+                mean, radius, _ = batch.group_scale(part, absent)
+                origin[absent, g], scale[absent, g] = mean[absent], radius[absent]
+        batch.affine(_similarity_affine(1 / scale, -origin / scale[..., None]))
         batch.centered = True
 
     def _indices(self, group: str, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
@@ -154,10 +158,10 @@ class CenterScale(KeypointTransform):
 
 
 def _similarity_affine(scale: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """Return float64 (N, 1, 7) affines `x * scale + offset` for scale (N,) and offset (N, 2)."""
-    affine = identity_affine(len(scale), 1)
-    affine[:, 0, 0] = affine[:, 0, 3] = affine[:, 0, 6] = scale
-    affine[:, 0, 4:6] = offset
+    """Return float64 (N, G, 7) affines `x * scale + offset` for scale (N, G) and offset (N, G, 2)."""
+    affine = identity_affine(*scale.shape)
+    affine[..., 0] = affine[..., 3] = affine[..., 6] = scale
+    affine[..., 4:6] = offset
     return affine
 
 

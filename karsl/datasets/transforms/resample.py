@@ -173,13 +173,19 @@ class ResampleFPS(KeypointTransform):
 def _stretched_positions(frames: np.ndarray, speed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return positions float64 (F,) that cover clips of int64 (N,) frames, played at (N,) speeds, and their new lengths."""
     lengths, number, last = _output_frames(frames, speed)
-    return np.clip((number + 0.5) * (last + 1) / np.repeat(lengths, lengths) - 0.5, 0, last), lengths
+    return _limit((number + 0.5) * (last + 1) / np.repeat(lengths, lengths) - 0.5, last), lengths
 
 
 def _timed_positions(frames: np.ndarray, speed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return positions at exactly the distance `speed`, and the new lengths, see `_stretched_positions`."""
     lengths, number, last = _output_frames(frames, speed)
-    return np.clip((number + 0.5) * np.repeat(speed, lengths) - 0.5, 0, last), lengths
+    return _limit((number + 0.5) * np.repeat(speed, lengths) - 0.5, last), lengths
+
+
+def _limit(positions: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Limit positions to [0, last], faster than `np.clip`."""
+    np.maximum(positions, 0, out=positions)
+    return np.minimum(positions, last, out=positions)
 
 
 def _output_frames(frames: np.ndarray, speed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

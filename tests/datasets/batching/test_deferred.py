@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from karsl.datasets.batching.deferred import DeferredBatch
 from karsl.datasets.batching.frames import FrameBlock
+from karsl.datasets.batching.points import scratch
 from karsl.datasets.rng import CounterRNG
 from karsl.datasets.transforms import (
     CenterScale,
@@ -152,6 +153,53 @@ def test_a_step_that_blends_zeros_after_a_move_waits_for_the_move():
     assert_same(steps, [make_clip(9, missing="scattered", seed=1)])
 
 
+@pytest.mark.parametrize("missing", MISSING)
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [TSNSampleFrames(7, 1.0), FrameDropout(0.5), KeypointDropout(0.3)],
+        [LegacyTSNSampleFrames(9, 1.0), RandomFlip(1.0)],
+        [FillMissing("previous"), PadTo(12)],
+        [SelectKeypoints(["rh", "pose"])],
+    ],
+    ids=str,
+)
+def test_groups_turn_about_the_mean_of_the_frames_that_are_read(steps, missing):
+    clips = [make_clip(t, missing=missing, seed=t) for t in (1, 4, 30)]
+    assert_same([*steps, RandomAffine((-90, 90), (0.5, 2), per_group=True)], clips)
+
+
+@pytest.mark.parametrize("missing", MISSING)
+def test_anchors_of_other_groups_and_of_no_group_are_found_in_one_reading(missing):
+    anchors = {
+        "rh": {"origin": ["left_shoulder", "right_hand_wrist", "left_elbow"], "scale": ["left_shoulder", "right_shoulder"]},
+        "lh": {"origin": ["left_hand_wrist"], "scale": ["left_hand_wrist", "left_hand_middle_mcp"]},
+    }
+    clips = [make_clip(t, "karsl_184", missing=missing, seed=t) for t in (1, 4, 30)]
+    steps = [TSNSampleFrames(7, 1.0), RandomFlip(0.5), RandomAffine(per_group=True)]
+    assert_same([*steps, CenterScale(per_group=True, anchors=anchors)], clips)
+
+
+@pytest.mark.parametrize("window", [1, 5, 31])
+@pytest.mark.parametrize("missing", MISSING)
+def test_clips_are_smoothed_over_any_window_before_and_after_sampling(window, missing):
+    clips = [make_clip(t, missing=missing, seed=t) for t in (1, 4, 30)]
+    assert_same([SmoothKeypoints(window), TSNSampleFrames(8, 1.0), SmoothKeypoints(window)], clips)
+
+
+@pytest.mark.parametrize("first", [[FillMissing("previous"), TSNSampleFrames(5)], [RandomResample()]], ids=str)
+def test_clips_that_a_later_stage_reads_stay_in_memory(first):
+    clips = [make_clip(t, missing="scattered", seed=t) for t in (3, 9)]
+    steps = [*first, TSNSampleFrames(6), RandomResample(), RandomFlip(1.0), PadTo(5)]
+    batch = deferred(steps, clips)
+    others = [scratch(frames, batch.skeleton.num_keypoints, 4) for frames in (5, 8, 10, 12, 16)]
+    for other in others:
+        other[:] = np.nan
+    points, ends = batch.write(channels=4)[0], np.cumsum([0, *batch.num_frames])
+    for n, clip in enumerate(eager(steps, clips)):
+        np.testing.assert_allclose(points[ends[n] : ends[n + 1], :, :3], np.nan_to_num(clip["keypoint"]), rtol=0, atol=1e-6)
+
+
 def test_one_clip_is_the_same_in_any_batch():
     steps = [RandomResample(), TSNSampleFrames(6, 1.0), RandomFlip(), RandomAffine(), CenterScale(), FrameDropout()]
     clips = [make_clip(t, missing="scattered", seed=t) for t in (3, 9, 20)]
@@ -201,7 +249,7 @@ def test_steps_give_the_same_bits_for_any_number_of_clips_at_a_time(monkeypatch,
     steps = [TSNSampleFrames(6), SmoothKeypoints(3), *FILLED, SkeletonFeatures("bone_motion", output="keypoint")]
     clips = [make_clip(t, missing="scattered", seed=t) for t in (3, 9, 20)]
     usual = deferred(steps, clips).write(channels=4)[0]
-    monkeypatch.setattr("karsl.datasets.batching.deferred._CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr("karsl.datasets.batching.stages._CHUNK_BYTES", chunk_bytes)
     monkeypatch.setattr("karsl.datasets.batching.kernel._BYTES_PER_THREAD", 1)
     monkeypatch.setattr("torch.get_num_threads", lambda: 3)
     np.testing.assert_array_equal(deferred(steps, clips).write(channels=4)[0], usual)
