@@ -59,7 +59,7 @@ lowest newest: | $(BIN)/python  ## run the tests with the lowest or newest versi
 	@$(BIN)/uv venv -q --clear --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv-$@
 	@$(BIN)/uv pip compile -q setup.cfg --extra $(ENGINE) --extra test --resolution $(RESOLUTION) --python .venv-$@ \
 		--index-strategy unsafe-best-match -o .venv-$@/versions.txt
-	@$(BIN)/uv pip install -q --python .venv-$@ --index-strategy unsafe-best-match -r .venv-$@/versions.txt
+	@$(BIN)/uv pip install -q --python .venv-$@ --index-strategy unsafe-best-match pip setuptools -r .venv-$@/versions.txt
 	@$(BIN)/uv pip install -q --python .venv-$@ --no-deps -e .
 	@OMP_NUM_THREADS=1 .venv-$@/$(SCRIPTS)/python -m pytest -q -n $(WORKERS) $(TESTS) </dev/null
 

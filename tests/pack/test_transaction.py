@@ -212,7 +212,7 @@ if __name__ == "__main__":
     done = subprocess.run([sys.executable, path, tmp_path / "pack"], capture_output=True, text=True, env=env, check=False)
     assert "no room left for" in done.stdout, done.stderr
     assert "File too large" in done.stdout
-    assert [p.name for p in tmp_path.iterdir() if p.name != "script.py"] == [".pack.lock"]
+    assert {p.name for p in tmp_path.iterdir()} <= {"script.py", ".pack.lock"}  # filelock 3.24 removes its file
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows sends no signal to a group")
