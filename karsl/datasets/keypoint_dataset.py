@@ -480,9 +480,11 @@ class KeypointDataset(BaseDataset):
         array, length = np.array(indices), len(self)
         if array.dtype != np.int64 or array.ndim != 1:
             array = np.array([operator.index(i) for i in indices], np.int64)
-        array = np.where(array < 0, array + length, array)
-        valid = len(array) and array.min() >= 0 and array.max() < length
-        pipeline, skeleton = self._batch_pipeline() if valid else None, self.skeleton
+        is_valid = bool(len(array))
+        if is_valid and array.view(np.uint64).max() >= length:  # one is negative, or outside
+            array = np.where(array < 0, array + length, array)
+            is_valid = array.min() >= 0 and array.max() < length
+        pipeline, skeleton = self._batch_pipeline() if is_valid else None, self.skeleton
         batching = None if pipeline is None else compiled()  # an index alone does without numba's 100 MiB
         if pipeline is None or batching is None or skeleton is None:
             return [self[i] for i in indices]

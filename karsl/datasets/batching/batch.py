@@ -33,6 +33,7 @@ CHECK = "KARSL_CHECK_BATCHES"
 """Environment variable: with 1, both forms of every transform are compared in each batch, which takes many times as long."""
 
 Arrays = dict[str, np.ndarray]
+Shape = tuple[int, int, int]  # T, V, C
 
 
 class Pipeline(Protocol):
@@ -70,13 +71,17 @@ class LazyBatch(MutableSequence):
 
     def collate(self) -> dict[str, Any] | None:
         """Return the batch as tensors, or None if samples must be stacked one by one, such as samples already made."""
-        segments = self._matching_segments()
-        return None if segments is None else write_batch(segments)
+        found = self._find_segments()
+        return None if found is None else write_batch(*found)
 
     def collate_padded(self, multiple: int) -> dict[str, Any] | None:
-        """Return the batch as `collate` does, of clips of any length, see `write_batch`."""
-        segments = self._matching_segments(multiple)
-        return None if segments is None else write_batch(segments, multiple)
+        """Return the batch as `collate` does, of clips of any length.
+
+        Args:
+            multiple: Zeros are written after the ends of clips, up to the longest one, rounded up to a multiple of this.
+        """
+        found = self._find_segments(multiple)
+        return None if found is None else write_batch(*found, padded=True)
 
     def to_plan(self, *, resident: bool) -> dict[str, Any] | None:
         """Return the input of `KeypointDataPreprocessor`: a plan, and raw frames or their rows in the pack.
@@ -91,26 +96,29 @@ class LazyBatch(MutableSequence):
         Raises:
             ConfigError: If `resident` is True and the clips are not in one pack.
         """
-        segments = self._matching_segments()
-        if segments is None:
+        found = self._find_segments()
+        if found is None:
             return None
+        segments, _ = found
         if segments[0].results is not None:
-            return write_batch(segments)
+            return write_batch(*found)
         pack = segments[0].pack_rows() if resident and len(segments) == 1 and segments[0].pack_rows else None
         if resident and pack is None:
             raise ConfigError("mode='resident' needs clips of a pack; make one with 'karsl pack'")
         if len(segments) > 1 or segments[0].deferred.materialized:
-            return write_batch(segments)
+            return write_batch(*found)
         return _plan_batch(segments[0], pack)
 
-    def _matching_segments(self, multiple: int = 0) -> Sequence[BatchSegment] | None:
+    def _find_segments(self, multiple: int = 0) -> tuple[Sequence[BatchSegment], Shape] | None:
+        """Return the segments and the shape of their batch; None if samples must be stacked one by one."""
         if "_samples" in self.__dict__:
             return None
         try:
             segments = self._make_segments()
-            return segments if segments and _batch_shape(segments, multiple) else None
+            shape = _batch_shape(segments, multiple) if segments else None
         except (KarslError, OSError):
             return None
+        return None if segments is None or shape is None else (segments, shape)
 
     def __repr__(self) -> str:
         return f"LazyBatch({pluralize(len(self), 'sample')}, made when it is collated or read)"
@@ -281,28 +289,25 @@ def _finish(
 # ---- memory of a batch ----
 
 
-def write_batch(segments: Sequence[BatchSegment], multiple: int = 0) -> dict[str, Any] | None:
+def write_batch(segments: Sequence[BatchSegment], shape: Shape, *, padded: bool = False) -> dict[str, Any]:
     """Write the clips of all segments into one batch.
 
     Args:
         segments: At least one; their `rows` together are the rows of the batch.
-        multiple: 0 for clips of one length. Otherwise zeros are written after the ends of clips, up to the longest one,
-            rounded up to a multiple of this.
+        shape: (T, V, C) of all clips.
+        padded: Clips may be shorter than T: zeros are written after their ends.
 
     Returns:
         inputs (N, T, V, C), keypoint_mask (N, T, V), sample_idx, and label if every segment has it; num_frames (N,) with
-        `multiple`; None if clips differ in shape, or a transform needs one clip at a time.
+        `padded`.
     """
-    shape = _batch_shape(segments, multiple)
-    if shape is None:
-        return None
-    arrays, batch = allocate_batch(segments, shape, padded=multiple > 0)
+    arrays, batch = allocate_batch(segments, shape, padded=padded)
     write_segments(segments, arrays)
     return batch
 
 
-def _batch_shape(segments: Sequence[BatchSegment], multiple: int) -> tuple[int, int, int] | None:
-    """Return (T, V, C) of the batch of `write_batch`, or None."""
+def _batch_shape(segments: Sequence[BatchSegment], multiple: int) -> Shape | None:
+    """Return (T, V, C) of a batch, T rounded up to a multiple if that is not 0; None if clips differ in shape."""
     shapes: set[Any] = {segment.shape(padded=multiple > 0) for segment in segments}
     if multiple and None not in shapes:
         longest = max(frames for frames, _, _ in shapes)
@@ -310,9 +315,7 @@ def _batch_shape(segments: Sequence[BatchSegment], multiple: int) -> tuple[int, 
     return shapes.pop() if len(shapes) == 1 else None
 
 
-def allocate_batch(
-    segments: Sequence[BatchSegment], shape: tuple[int, int, int], *, padded: bool = False
-) -> tuple[Arrays, dict[str, Any]]:
+def allocate_batch(segments: Sequence[BatchSegment], shape: Shape, *, padded: bool = False) -> tuple[Arrays, dict[str, Any]]:
     """Allocate a batch of clips of shape (T, V, C), with label and sample_idx; return arrays to fill and the batch.
 
     Args:
