@@ -42,8 +42,9 @@ def list_tensors(path: str | Path) -> tuple[list[Member], list[str]]:
         if shape is None or not isinstance(key, (str, int, type(None))):
             problems.append(f"{path}: entry {key!r} is a {dtype}; save one tensor per clip")
             continue
-        known = np.sctypeDict.get(dtype.replace("bf", "f"))  # not np.dtype, which other packages extend
-        if known is not None:
+        # not np.dtype, which other packages extend; before NumPy 2, np.bool is missing
+        known = getattr(np, "bool_" if dtype == "bool" else dtype.replace("bf", "f"), None)
+        if isinstance(known, type) and issubclass(known, np.generic):
             members.append(Member(key, tuple(shape), np.dtype(known), start=starts.get(key)))
         else:
             what = "the tensor" if key is None else f"tensor {key!r}"
