@@ -8,6 +8,7 @@ import warnings
 import zipfile
 import zlib
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -370,18 +371,20 @@ def _open_archive(path: str | Path) -> zipfile.ZipFile:
 def _read_header(archive: zipfile.ZipFile, fd: int, name: str) -> Member:
     if not name.endswith(".npy"):
         raise ValueError("not a .npy member")
-    info, start = archive.NameToInfo[name], None
+    info = archive.NameToInfo[name]
     byte_range, head = _locate(info, fd, os.fstat(fd))
-    try:
-        if byte_range is None:
-            raise ShortHeader
-        head = _inflate_zlib(head, HEADER_BYTES) if byte_range.method == DEFLATED else head[:HEADER_BYTES]
-        shape, fortran, dtype, offset = parse_header(head)
-        if byte_range.method == STORED and not fortran:
-            start = byte_range.start + offset
-    except ShortHeader:  # a longer header, and what `_locate` leaves, is read by zipfile
+    header, start = None, None
+    if byte_range is not None:
+        with suppress(ShortHeader):  # a longer header is read by zipfile
+            header = parse_header(
+                _inflate_zlib(head, HEADER_BYTES) if byte_range.method == DEFLATED else head[:HEADER_BYTES]
+            )
+    if header is None:
         with archive.open(name) as stream:
-            shape, _, dtype, offset = read_header(stream)
+            header = read_header(stream)
+    elif byte_range is not None and byte_range.method == STORED and not header[1]:
+        start = byte_range.start + header[3]
+    shape, _, dtype, offset = header
     _check_size(info, offset + math.prod(shape) * dtype.itemsize)
     return Member(name.removesuffix(".npy"), shape, dtype, byte_range, start)
 

@@ -1,4 +1,4 @@
-"""Vectors of one or four points for compiled code: x, y, z and score of a point, then those of the next.
+"""Vectors of 1, 4 or 8 points for compiled code: x, y, z and score of a point, then those of the next.
 
 numba compiles a loop over points of four numbers to shuffles or scalar code, five times as slow. With these functions a step
 is written like one on a single point, for a constant number of `points`:
