@@ -1,4 +1,4 @@
-"""Progress bars on stderr. They show on a terminal only and disappear when the work is done."""
+"""Consoles, and progress bars on stderr, which show on a terminal only and disappear when the work is done."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from karsl.terminal import unescaped
 
-__all__ = ["bar", "step_bar", "track", "tracker"]
+__all__ = ["bar", "make_console", "step_bar", "track", "tracker"]
 
 T = TypeVar("T")
 _DELAY_S = 1.0
@@ -99,8 +99,13 @@ def step_bar(total: int) -> Iterator[Callable[[str, int], None]]:
         yield step
 
 
+def make_console(*, stderr: bool = False) -> Console:
+    """Return a console for tables and bars. It can move the cursor, so escape names with `escape_controls`."""
+    return Console(file=unescaped(sys.stderr if stderr else sys.stdout), stderr=stderr)
+
+
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(file=unescaped(sys.stderr), stderr=True)
+    console = make_console(stderr=True)
     console.quiet = not console.is_terminal  # before version 14.3 a bar that does not show ends with an empty line
     return Progress(*columns, console=console, transient=True, disable=console.quiet)

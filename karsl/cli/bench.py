@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,6 @@ from karsl.cli.options import (
     suggest_data_root,
 )
 from karsl.errors import ConfigError, pluralize
-from karsl.terminal import unescaped
 
 SUMMARY = "time the loader of a config or folder and report its bottleneck"
 EPILOG = """examples:
@@ -149,14 +147,13 @@ def _measure(args: argparse.Namespace, pack_into: Path | None = None) -> Measure
         args: Options of `karsl bench`.
         pack_into: Folder into which the clips are packed first; None reads them as they are.
     """
-    from rich.console import Console
-
     from karsl.profiling.throughput import advice, measure, profile_stages
+    from karsl.progress import make_console
 
     results: list[Any] = []
     stages, collate_name, settings = None, "", dict[str, Any]()
     for workers in _worker_counts(args):
-        with Console(file=unescaped(sys.stderr), stderr=True).status(f"timing num_workers={workers}"):
+        with make_console(stderr=True).status(f"timing num_workers={workers}"):
             loader = _build_loader(args, workers, pack_into)
             results.append(measure(loader, seconds=args.seconds, step_ms=args.step_ms))
             if len(results) == 1:
@@ -286,9 +283,9 @@ def _read_from_packs(loader: MutableMapping, folder: Path) -> None:
 
 
 def _print(measurement: Measurement, title: str | None = None) -> None:
-    from rich.console import Console
+    from karsl.progress import make_console
 
-    console = Console(file=unescaped(sys.stdout))
+    console = make_console()
     clips = sum(data["clips"] for data in measurement.settings["data"])
     if title is None and clips:
         console.print(f"{pluralize(clips, 'clip')}, batches of {measurement.settings['batch_size']}")

@@ -6,7 +6,6 @@ import argparse
 import copy
 import json
 import re
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from karsl.cli.options import import_user_modules, suggest_data_root
 from karsl.cli.train import add_common_arguments
 from karsl.errors import ConfigError
-from karsl.terminal import escape_controls, unescaped
+from karsl.terminal import escape_controls
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -222,9 +221,10 @@ def _summarize(signers: Sequence[str], folds: Sequence[Any]) -> dict[str, Any]:
 
 
 def _print(results: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from karsl.progress import make_console
 
     for title, result in results.items():
         names = list(result["summary"])
@@ -239,4 +239,4 @@ def _print(results: dict[str, Any]) -> None:
         means = [f"{100 * v['mean']:.2f}{text}" for v, text in zip(result["summary"].values(), deviations, strict=True)]
         table.add_row("mean", str(sum(fold["clips"] for fold in result["folds"])), *means, style="bold")
         print(f"\n{title}, percent, with 95 % intervals; mean and standard deviation over the folds")
-        Console(file=unescaped(sys.stdout)).print(table)
+        make_console().print(table)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 
 from karsl.cli.options import add_cfg_options, add_data_options, add_phase, import_user_modules
 from karsl.errors import ConfigError, pluralize
-from karsl.terminal import unescaped
 
 SUMMARY = "measure the memory of a loader's processes and whether they share the records"
 
@@ -60,16 +58,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Probe every case, print tables and verdicts, write the requested files."""
-    from rich.console import Console
-
     from karsl.profiling.plot import require_matplotlib
     from karsl.profiling.results import comparison
+    from karsl.progress import make_console
 
     _check(args)
     import_user_modules(args.imports)
     if args.plot:
         require_matplotlib()  # before minutes of work, not after
-    console = Console(file=unescaped(sys.stdout))
+    console = make_console()
     all_series = _probe_all(args, console)
     if len(all_series) > 1:
         console.print(comparison(all_series))
@@ -81,16 +78,15 @@ def _probe_all(args: argparse.Namespace, console: Any) -> list[Any]:
     """Measure each case and print its report as soon as it is complete."""
     import tempfile
 
-    from rich.console import Console
-
     from karsl.profiling.probe import probe
     from karsl.profiling.results import case_report
+    from karsl.progress import make_console
 
     all_series: list[Any] = []
     with tempfile.TemporaryDirectory(prefix="karsl-memory-") as folder:
         make_loader, cases = plan_cases(args, folder)
         for case in cases:
-            with Console(file=unescaped(sys.stderr), stderr=True).status(f"{case.label}: starting") as status:
+            with make_console(stderr=True).status(f"{case.label}: starting") as status:
 
                 def show(point: Any, status: Any = status, label: str = case.label) -> None:
                     status.update(f"{label}: iteration {point.iteration:,}")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from karsl.errors import ConfigError
-from karsl.terminal import unescaped
 
 if TYPE_CHECKING:
     from karsl.evaluation import Scores
@@ -71,10 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the tables, and write the requested files."""
-    from rich.console import Console
-
     from karsl.evaluation import compare, evaluate, join_folds, match_clips, read_scores
     from karsl.evaluation.tables import comparison_table, models_table, report_tables, terminal_table
+    from karsl.progress import make_console
 
     if args.bootstrap < 1:
         raise ConfigError(f"--bootstrap {args.bootstrap}; expected a number of at least 1")
@@ -87,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     comparisons = [compare(files[0], scores, **options) for scores in files[1:]]
     tables = [list(report_tables(report)) for report in reports]
     differences = [comparison_table(comparison) for comparison in comparisons]
-    console = Console(file=unescaped(sys.stdout))
+    console = make_console()
     overview = [models_table(reports)] if len(reports) > 1 else []
     for table in [*(table for group in tables for table in group), *overview, *differences]:
         console.print(terminal_table(table))
