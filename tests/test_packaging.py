@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -62,7 +63,10 @@ def installed(distributions, tmp_path) -> Path:
         pytest.skip("this environment has no pip")
     assert result.returncode == 0, result.stderr
     # Paths in a .pth file are added as they are: .pth files in them, as that of an editable install, are not read.
-    Path(paths["purelib"], "libraries.pth").write_text(sysconfig.get_path("purelib"))
+    libraries = Path(sysconfig.get_path("purelib"))
+    Path(paths["purelib"], "libraries.pth").write_text(str(libraries))
+    for distutils in libraries.glob("distutils-*.pth"):  # of setuptools, for MMEngine where Python has no distutils any more
+        shutil.copy(distutils, Path(paths["purelib"], "setuptools.pth"))
     return Path(paths["scripts"])
 
 

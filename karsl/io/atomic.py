@@ -209,7 +209,8 @@ def _remove_stale(path: Path, own: Path) -> None:
     pattern = re.compile(rf"\.{re.escape(path.name)}\.\w{{8}}\.part")
     for folder in path.parent.iterdir():
         # unlike Path.is_file, os.path.isfile is False in a folder of another user, which cannot be removed
-        if folder == own or not pattern.fullmatch(folder.name) or not os.path.isfile(folder / _LOCK):
+        # by name: since Python 3.12 `own` is absolute although the target may be relative
+        if folder.name == own.name or not pattern.fullmatch(folder.name) or not os.path.isfile(folder / _LOCK):
             continue
         try:
             with FileLock(folder / _LOCK, timeout=0):

@@ -205,7 +205,7 @@ def with_record(**values) -> str:
         ("{", AnnotationError, "not readable"),
         ('{"data_list": []}', AnnotationError, r"no key \['metainfo'\]"),
         ('{"metainfo": {}, "data_list": [{"label": 1}]}', AnnotationError, "a record has no 'keypoint_path'"),
-        ("[" * 3000 + "]" * 3000, AnnotationError, "not readable .it nests too deeply"),
+        ("[" * 100_000 + "]" * 100_000, AnnotationError, "not readable .it nests too deeply"),
         (with_record(label="hello"), AnnotationError, "record 0 has label='hello'; a whole number is expected"),
         (with_record(label=float("nan")), AnnotationError, "record 0 has label=nan; a whole number is expected"),
         (with_record(label=10**12), AnnotationError, "label 1000000000000; 1 clip without named classes"),

@@ -54,6 +54,13 @@ def names(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir())
 
 
+def test_a_target_relative_to_the_current_folder_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with atomic_output(Path("out")) as folder:  # absolute since Python 3.12
+        (folder / "a").touch()
+    assert names(tmp_path / "out") == ["a"]
+
+
 @pytest.mark.parametrize(("format", "name"), [("annotation", "out"), ("spoter", "out.csv")])
 def test_the_ruins_of_a_killed_conversion_go_with_the_next(corpus, tmp_path, convert_halfway, format, name):
     out, source = tmp_path / name, open_clips(corpus)
