@@ -94,12 +94,12 @@ class BufferPool:
 
     def __init__(self, *, max_free: int = _MAX_FREE_BLOCKS) -> None:
         self._max_free = max_free
-        self._free: dict[int, np.ndarray] = {}  # by address; every access is atomic, since leases end in any thread
+        self._free: dict[int, np.ndarray] = {}  # by id; every access is atomic, since leases end in any thread
 
     def acquire(self, nbytes: int) -> np.ndarray:
         """Return uint8 (at least nbytes,) with undefined contents."""
-        for address, block in list(self._free.items())[::-1]:  # most recently used first
-            if has_room(len(block), nbytes) and self._free.pop(address, None) is not None:
+        for key, block in list(self._free.items())[::-1]:  # most recently used first
+            if has_room(len(block), nbytes) and self._free.pop(key, None) is not None:
                 break
         else:
             block = np.empty(nbytes + _ALIGNMENT, np.uint8)  # wide stores across two cache lines are slow
@@ -110,7 +110,7 @@ class BufferPool:
     def _release(self, block: np.ndarray) -> None:
         while len(self._free) >= self._max_free:
             self._free.pop(next(iter(list(self._free)), 0), None)
-        self._free[block.ctypes.data] = block
+        self._free[id(block)] = block
 
 
 class Address(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from karsl.datasets.batching.frames import FrameBlock
-from karsl.datasets.batching.kernel import FrameReads
+from karsl.datasets.batching.kernel import FrameReads, write_clips
 from karsl.datasets.batching.operations import PointOperations
 from karsl.datasets.batching.plan import FramePlan, frame_rows
 from karsl.datasets.batching.points import ClipArrays, Points, Scratch, scratch, split_points
@@ -63,8 +63,7 @@ class DeferredBatch(DeferredOps):
         keypoints, scores = (
             [np.ascontiguousarray(clip[key], np.float32) for clip in results] for key in ("keypoint", "keypoint_score")
         )
-        batch._lengths = np.array([len(score) for score in scores], np.int64)
-        batch._ends = _ends(batch._lengths)
+        batch._lengths, batch._known_ends = np.array([len(score) for score in scores], np.int64), None
         if "frame_inds" in first:
             batch._resampled.append((np.concatenate([clip["frame_inds"] for clip in results]), batch._ends))
         batch._start_from(ClipArrays.from_clips(keypoints, scores))
@@ -75,7 +74,8 @@ class DeferredBatch(DeferredOps):
         self._before: Stage | None = None  # makes the source
         self._arrays: ClipArrays | None = None  # the clips, in place of the source, after a transform of a user
         self._filled = filled  # missing points of the source may have coordinates
-        self._lengths, self._ends = source.lengths, _ends(source.lengths)
+        self._lengths: np.ndarray = source.lengths
+        self._known_ends: np.ndarray | None = None
         self._reset_operations()
 
     def _reset_operations(self) -> None:
@@ -93,6 +93,13 @@ class DeferredBatch(DeferredOps):
     @property
     def num_frames(self) -> np.ndarray:
         return self._lengths
+
+    @property
+    def _ends(self) -> np.ndarray:
+        """int64 (N + 1,), start of each clip in the current frames, and the end of the last."""
+        if self._known_ends is None:
+            self._known_ends = _find_ends(self._lengths)
+        return self._known_ends
 
     @property
     def meta(self) -> ClipMeta:
@@ -151,7 +158,7 @@ class DeferredBatch(DeferredOps):
         if self._positions is not None or self._hidden_frames.size or (missing_is_zero and not self._operations.is_identity):
             self.materialize()
         self._lengths = np.full(len(positions), positions.shape[1]) if lengths is None else lengths
-        self._ends = _ends(self._lengths)
+        self._known_ends = None
         self._positions = np.ascontiguousarray(positions.ravel(), dtype=np.float64)
         self._zero = missing_is_zero
         visible = self._positions if padding is None else np.where(padding.ravel(), np.nan, self._positions)
@@ -291,7 +298,7 @@ class DeferredBatch(DeferredOps):
         """Make the clips to read, where the stage before is not applied together with the operations after it."""
         if self._before is None:
             return
-        lengths, ends, width = self._source.lengths, _ends(self._source.lengths), self._source.num_keypoints
+        lengths, ends, width = self._source.lengths, _find_ends(self._source.lengths), self._source.num_keypoints
         points = Scratch(lengths, ends, int(ends[-1]), width).points(0, _XYZ)
         self._filled = self._before.store(points, keep_filled)
         self._source = FrameBlock.from_rows([points.values], np.zeros(len(lengths), np.int64), points.rows, lengths)
@@ -353,7 +360,10 @@ class DeferredBatch(DeferredOps):
         out = np.empty((*shape, channels), np.float32) if out is None else out
         mask = np.empty(shape, bool) if mask is None else mask
         rows = self._ends[:-1] if rows is None else rows
-        self._stage().write(Points(out, mask, rows, self._lengths, self.channels), np.float32(fill))
+        if self._before is None and not self.has_steps:
+            write_clips(self._reads(), self._operations.compiled(self._hidden_frames), rows, np.float32(fill), out, mask)
+        else:
+            self._stage().write(Points(out, mask, rows, self._lengths, self.channels), np.float32(fill))
         return out, mask
 
     def _stage(self) -> Stage:
@@ -371,7 +381,7 @@ class DeferredBatch(DeferredOps):
     def _reads(self) -> FrameReads:
         source, positions = self._source, self._positions
         if positions is None:
-            starts = _ends(source.lengths)
+            starts = _find_ends(source.lengths)
             positions = np.arange(starts[-1], dtype=np.float64) - np.repeat(starts[:-1], source.lengths)
         return FrameReads(
             source.dtype_key,
@@ -384,8 +394,8 @@ class DeferredBatch(DeferredOps):
         )
 
 
-def _ends(lengths: np.ndarray) -> np.ndarray:
+def _find_ends(lengths: np.ndarray) -> np.ndarray:
     """Return int64 (N + 1,), start of each of N clips, and the end of the last."""
     ends = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=ends[1:])
+    lengths.cumsum(out=ends[1:])
     return ends

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from karsl.datasets.batching.kernel import FrameReads, PointOps, in_threads, read_clips, write_clips
+from karsl.datasets.batching.kernel import FrameReads, PointOps, in_threads, read_clips
 from karsl.datasets.batching.points import (
     ClipArrays,
     Points,
@@ -74,9 +74,6 @@ class Stage:
 
     def write(self, out: Points, fill: np.float32) -> None:
         """Write the clips of a batch, with a coordinate in place of NaN."""
-        if not self.has_steps and self.before is None:
-            write_clips(self.reads, self.ops, out.rows, fill, out.values, out.present)
-            return
         joined = not self.steps and not self.filled  # then filled at once
 
         def finish(points: Points, first: int, last: int) -> None:
