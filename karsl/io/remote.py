@@ -147,9 +147,11 @@ def open_at(
 
 
 def _declared_size(length: str | None) -> int | None:
-    if length is not None and not re.fullmatch(r"\d{1,18}", length.strip()):
+    if length is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,18}", length.strip(" ")):  # int() rejects other characters that strip() removes
         raise InvalidAnswerError(f"it declares a length of {length[:30]!r}")
-    return None if length is None else int(length)
+    return int(length)
 
 
 def _read_bounded(response: Response, max_bytes: int) -> Iterator[bytes]:

@@ -64,6 +64,7 @@ def reply(status=200, headers=None, body=b""):
     [
         (200, {"Content-Length": "abc"}, "declares a length of 'abc'"),
         (200, {"Content-Length": "-5"}, "declares a length of '-5'"),
+        (200, {"Content-Length": "5\x1d"}, r"declares a length of '5\\x1d'"),
         (200, {"Content-Length": str(2**70)}, "declares a length of"),
         (200, {"Content-Length": "101"}, "declares 101 bytes, more than 100"),
         (200, {}, "sends more than 100 bytes"),
