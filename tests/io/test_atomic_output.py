@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,9 @@ def names(folder: Path) -> list[str]:
 
 def test_a_target_relative_to_the_current_folder_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with atomic_output(Path("out")) as folder:  # absolute since Python 3.12
+    mkdtemp = tempfile.mkdtemp
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda **options: os.path.abspath(mkdtemp(**options)))  # as since Python 3.12
+    with atomic_output(Path("out")) as folder:
         (folder / "a").touch()
     assert names(tmp_path / "out") == ["a"]
 

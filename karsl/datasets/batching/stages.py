@@ -26,7 +26,7 @@ from karsl.datasets.batching.steps import Step
 
 _XYZ = 3
 _FLOATS, _NAN = np.zeros(0, np.float32), np.float32(np.nan)
-_CHUNK_BYTES = 2 << 20  # in the caches of the processor; with less, the calls per chunk take longer than they save
+_CHUNK_BYTES = 2 << 20  # fewer cost more in calls than they save in the second-level cache
 
 
 @dataclass(frozen=True)
