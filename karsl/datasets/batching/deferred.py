@@ -13,10 +13,10 @@ from karsl.datasets.batching.frames import FrameBlock
 from karsl.datasets.batching.kernel import FrameReads, write_clips
 from karsl.datasets.batching.operations import PointOperations
 from karsl.datasets.batching.plan import FramePlan, frame_rows
-from karsl.datasets.batching.points import ClipArrays, Points, Scratch, scratch, split_points
+from karsl.datasets.batching.points import ClipArrays, scratch
 from karsl.datasets.batching.stages import Stage
 from karsl.datasets.batching.statistics import PointStatistics
-from karsl.datasets.batching.steps import Step, fill_step, noise_step, smooth_step, streams_step
+from karsl.datasets.batching.steps import NO_STREAMS, Step, Streams, fill_steps, noise_step, smooth_step, stream_step
 from karsl.datasets.transforms.base import ClipBatch, ClipMeta, DeferredOps, KeypointTransform, Params
 from karsl.errors import ConfigError, TransformError, first_line, pluralize
 from karsl.skeletons import Skeleton
@@ -83,6 +83,7 @@ class DeferredBatch(DeferredOps):
         self._zero, self._hidden_frames = False, _NO_FRAMES
         self._operations = PointOperations(len(self), self.skeleton)
         self._steps: list[Step] = []
+        self._streams = NO_STREAMS
         self._fill_value: float | None = None
 
     # ---- current state ----
@@ -109,7 +110,7 @@ class DeferredBatch(DeferredOps):
     def channels(self) -> int:
         """C, without the score."""
         stored = _XYZ if self._arrays is None else self._arrays.channels
-        return next((step.channels for step in reversed(self._steps) if step.channels), stored)
+        return stored * max(len(self._streams.bones), 1)
 
     @property
     def fill_value(self) -> float | None:
@@ -124,7 +125,7 @@ class DeferredBatch(DeferredOps):
     @property
     def has_steps(self) -> bool:
         """True if more than the pass is needed, which a plan cannot express."""
-        return bool(self._steps) or self._filled or self._arrays is not None
+        return bool(self._steps) or len(self._streams.bones) > 0 or self._filled or self._arrays is not None
 
     def metadata(self, clip: int) -> dict:
         """Return the results of one clip besides its points, under the keys of `results`."""
@@ -219,13 +220,17 @@ class DeferredBatch(DeferredOps):
         if mode == "constant" and not self._steps and not self._filled and self._fill_value is None:
             self._fill_value = value  # the pass writes it
         else:
-            self._add(fill_step(mode, value))
+            self._add(*fill_steps(mode, value))
 
     def smooth(self, radius: int) -> None:
         self._add(smooth_step(radius))
 
     def streams(self, names: Sequence[str], parents: np.ndarray) -> None:
-        self._add(streams_step(names, parents))
+        if len(names) == 1:
+            self._add(stream_step(names[0], parents))
+        else:
+            self._add()
+            self._streams = Streams.from_names(names, parents)
 
     def call(self, transform: KeypointTransform, params: Params) -> None:
         keypoint, score = self.split()
@@ -250,22 +255,18 @@ class DeferredBatch(DeferredOps):
 
     def split(self) -> tuple[np.ndarray, np.ndarray]:
         """Apply everything; return float32 (F, V, C) and (F, V), NaN and 0 where missing, of the caller's own."""
-        if self._fill_value is not None:
-            self._add(fill_step("constant", self._fill_value))
-        shape, ends = (int(self._ends[-1]), self.skeleton.num_keypoints), self._ends
+        self._add()
+        shape = int(self._ends[-1]), self.skeleton.num_keypoints
         keypoint, score = scratch(*shape, self.channels), scratch(*shape)
-
-        def write(points: Points, first: int, last: int) -> None:
-            split_points(*points, keypoint, score, ends, first, last)
-
-        self._stage().write_chunks(None, write, keypoint.nbytes)
+        self._stage().split(keypoint, score)
         return keypoint, score
 
-    def _add(self, step: Step) -> None:
+    def _add(self, *steps: Step) -> None:
+        """Record steps, after that of a coordinate for missing points."""
         if self._fill_value is not None:
-            self._steps.append(fill_step("constant", self._fill_value))
+            self._steps += fill_steps("constant", self._fill_value)
             self._fill_value = None
-        self._steps.append(step)
+        self._steps += steps
 
     def _finish_steps(self, *, keep_filled: bool = True) -> None:
         """Apply steps, since an operation on points is to follow."""
@@ -280,12 +281,11 @@ class DeferredBatch(DeferredOps):
         Args:
             keep_filled: Keep coordinates that FillMissing gave to missing points.
         """
-        if self._fill_value is not None:
-            self._add(fill_step("constant", self._fill_value))
+        self._add()
         stage, width = self._stage(), self.skeleton.num_keypoints
         self._reset(FrameBlock(np.zeros(len(self), np.int64), self._lengths, np.dtype(np.float32), width, None))
         self._before = stage
-        if stage.may_fill:
+        if stage.may_fill or stage.before is not None:
             self._apply_before(keep_filled=keep_filled)
 
     @property
@@ -299,9 +299,9 @@ class DeferredBatch(DeferredOps):
         if self._before is None:
             return
         lengths, ends, width = self._source.lengths, _find_ends(self._source.lengths), self._source.num_keypoints
-        points = Scratch(lengths, ends, int(ends[-1]), width).points(0, _XYZ)
-        self._filled = self._before.store(points, keep_filled)
-        self._source = FrameBlock.from_rows([points.values], np.zeros(len(lengths), np.int64), points.rows, lengths)
+        values, present = scratch(int(ends[-1]), width, _XYZ + 1), np.empty((int(ends[-1]), width), bool)
+        self._filled = self._before.store(values, present, ends[:-1], keep_filled)
+        self._source = FrameBlock.from_rows([values], np.zeros(len(lengths), np.int64), ends[:-1], lengths)
         self._before = None
 
     def plan(self, first_rows: np.ndarray) -> FramePlan:
@@ -363,15 +363,15 @@ class DeferredBatch(DeferredOps):
         if self._before is None and not self.has_steps:
             write_clips(self._reads(), self._operations.compiled(self._hidden_frames), rows, np.float32(fill), out, mask)
         else:
-            self._stage().write(Points(out, mask, rows, self._lengths, self.channels), np.float32(fill))
+            self._stage().write(out, mask, rows, np.float32(fill))
         return out, mask
 
     def _stage(self) -> Stage:
         return Stage(
             self._reads(),
             self._operations.compiled(self._hidden_frames),
-            self._lengths,
             self._steps,
+            self._streams,
             self._arrays,
             self._filled,
             self._before,

@@ -1,7 +1,8 @@
-"""Points of N clips between two operations: NaN and score 0 where missing, as in the results of one clip.
+"""Points of a clip between two operations: coordinates and scores, NaN and 0 where missing, as in the results of one clip.
 
-Here are the conversions to and from stored frames (V, 4), whose missing points are zeros. A point that FillMissing gave
-coordinates to is still missing; in a stored frame its score is `FILLED`.
+A clip is float32 (T, V, C + 1), and bool (T, V), True where the score is above 0. Here are the conversions to and from
+stored frames (V, 4), whose missing points are zeros, and separate arrays. A point that FillMissing gave coordinates to is
+still missing; in a stored frame its score is `FILLED`.
 """
 
 from __future__ import annotations
@@ -27,54 +28,8 @@ from karsl.datasets.batching.vectors import (
 from karsl.datasets.transfer import BufferPool
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
-_XYZ, _FLOATS = 3, np.zeros(0, np.float32)
-_pool = BufferPool(max_free=4)  # coordinates, scores, and some clips before and after a step
-
-
-class Points(NamedTuple):
-    """Points of N clips. Compiled code takes the five attributes as its first arguments.
-
-    Attributes:
-        values: float32 (F', V, C), coordinates, NaN where unknown; or (F', V, C + 1) with the score.
-        present: bool (F', V), True where the score is above 0.
-        rows: int64 (N,), first row of each clip.
-        lengths: int64 (N,), frames.
-        channels: C.
-    """
-
-    values: np.ndarray
-    present: np.ndarray
-    rows: np.ndarray
-    lengths: np.ndarray
-    channels: int
-
-
-class Scratch:
-    """Memory for the points of some of N clips at a time, in one thread.
-
-    Args:
-        lengths: int64 (N,), frames.
-        ends: int64 (N + 1,), start of each clip, and the end of the last.
-        frames: Maximum number of frames at a time.
-        num_keypoints: V.
-    """
-
-    def __init__(self, lengths: np.ndarray, ends: np.ndarray, frames: int, num_keypoints: int) -> None:
-        self._lengths, self._ends, self._shape = lengths, ends, (frames, num_keypoints)
-        self._memory: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
-
-    def points(self, first: int, channels: int, slot: int = 0) -> Points:
-        """Return memory for the clips from `first` on, with C coordinates and a score; contents are undefined.
-
-        Args:
-            first: First clip.
-            channels: C.
-            slot: Number of the memory; that of another number stays as it is.
-        """
-        key = channels, slot
-        if key not in self._memory:
-            self._memory[key] = scratch(*self._shape, channels + 1), np.empty(self._shape, bool)
-        return Points(*self._memory[key], self._ends[:-1] - self._ends[first], self._lengths, channels)
+_XYZ, FLOATS = 3, np.zeros(0, np.float32)
+_pool = BufferPool(max_free=4)
 
 
 def scratch(*shape: int) -> np.ndarray:
@@ -93,51 +48,46 @@ def is_complete(present):
 
 
 @_compiled
-def store_points(values, present, rows, lengths, channels, keep_filled, found, first_clip, last_clip):
-    """Change missing points to those of stored frames.
+def store_points(clip, present, keep_filled):
+    """Change missing points to those of stored frames; return True if one has coordinates.
 
     Args:
-        keep_filled: Keep coordinates of missing points.
-        found: bool (N,), set to True for clips in which some were kept.
+        clip, present: C is 3.
+        keep_filled: Keep such coordinates.
     """
-    for n in range(first_clip, last_clip):
-        for r in range(rows[n], rows[n] + lengths[n]):
-            if is_complete(present[r]):
-                continue
-            for v in range(present.shape[1]):
-                if not present[r, v]:
-                    known = keep_filled and not np.isnan(values[r, v, 0])
-                    found[n] |= known
-                    for c in range(channels):
-                        if not known or np.isnan(values[r, v, c]):
-                            values[r, v, c] = 0
-                    values[r, v, channels] = FILLED if known else 0
+    found = False
+    for t in range(clip.shape[0]):
+        if is_complete(present[t]):
+            continue
+        for v in range(present.shape[1]):
+            if not present[t, v]:
+                known = keep_filled and not np.isnan(clip[t, v, 0])
+                found |= known
+                for c in range(_XYZ):
+                    if not known or np.isnan(clip[t, v, c]):
+                        clip[t, v, c] = 0
+                clip[t, v, _XYZ] = FILLED if known else 0
+    return found
 
 
 @_compiled
-def restore_points(values, present, rows, lengths, channels, first_clip, last_clip):
+def restore_points(clip, present):
     """Undo `store_points`, for points that were written with NaN where missing."""
-    for n in range(first_clip, last_clip):
-        for r in range(rows[n], rows[n] + lengths[n]):
-            for v in range(present.shape[1]):
-                if values[r, v, channels] <= FILLED:
-                    values[r, v, channels] = 0
-                    present[r, v] = False
+    for t in range(clip.shape[0]):
+        for v in range(present.shape[1]):
+            if clip[t, v, _XYZ] <= FILLED:
+                clip[t, v, _XYZ] = 0
+                present[t, v] = False
 
 
 @_compiled
-def copy_points(values, present, rows, lengths, channels, out, out_present, out_rows, first_clip, last_clip):
-    """Copy points with scores to other rows, with or without scores."""
-    points = present.shape[1]
-    for n in range(first_clip, last_clip):
-        for t in range(lengths[n]):
-            r, s = rows[n] + t, out_rows[n] + t
-            out_present[s] = present[r]
-            if channels == _XYZ and out.shape[2] == _XYZ:
-                source, target = address_of(values) + POINT_BYTES * points * r, address_of(out) + 12 * points * s
-                _copy_xyz(source, target, points)
-            else:
-                out[s] = values[r, :, : out.shape[2]]
+def copy_points(clip, present, out, out_present):
+    """Copy a clip to `out` (T, V, C) or (T, V, C + 1) and its flags."""
+    out_present[:] = present
+    if clip.shape[2] == _XYZ + 1 and out.shape[2] == _XYZ:
+        _copy_xyz(address_of(clip), address_of(out), clip.shape[0] * clip.shape[1])
+    else:
+        out[:] = clip[:, :, : out.shape[2]]
 
 
 @njit(inline="always")
@@ -152,12 +102,11 @@ def _copy_xyz(source, target, points):
 
 
 @_compiled
-def fill_unknown(values, present, rows, lengths, channels, fill, first_clip, last_clip):
-    """Replace NaN in missing points by a coordinate."""
-    for n in range(first_clip, last_clip):
-        for r in range(rows[n], rows[n] + lengths[n]):
-            if not is_complete(present[r]):
-                _fill_frame(address_of(values[r]), values.shape[1] * values.shape[2], fill)
+def fill_unknown(values, present, fill):
+    """Replace NaN in missing points by a coordinate, in (T, V, C) or (T, V, C + 1)."""
+    for t in range(values.shape[0]):
+        if not is_complete(present[t]):
+            _fill_frame(address_of(values[t]), values.shape[1] * values.shape[2], fill)
 
 
 @njit(inline="always")
@@ -166,7 +115,7 @@ def _fill_frame(frame, size, fill):
     while i + 16 <= size:
         store(fill_nan(load(4, frame + 4 * i), fill), frame + 4 * i)
         i += 16
-    rest = carray(pointer(_FLOATS, frame), size)
+    rest = carray(pointer(FLOATS, frame), size)
     while i < size:
         rest[i] = fill if np.isnan(rest[i]) else rest[i]
         i += 1
@@ -203,18 +152,13 @@ class ClipArrays(NamedTuple):
 
 
 @_compiled
-def split_points(values, present, rows, lengths, channels, keypoint, score, ends, first_clip, last_clip):
-    """Copy points with scores to coordinates (F, V, C) and scores (F, V), one clip after the other."""
-    points = values.shape[1]
-    for n in range(first_clip, last_clip):
-        for t in range(lengths[n]):
-            r, f = rows[n] + t, ends[n] + t
-            if channels == _XYZ:
-                source, target = address_of(values) + POINT_BYTES * points * r, address_of(keypoint) + 12 * points * f
-                _split_xyz(source, points, target, address_of(score) + 4 * points * f)
-            else:
-                keypoint[f] = values[r, :, :channels]
-                score[f] = values[r, :, channels]
+def split_points(clip, keypoint, score):
+    """Copy a clip to coordinates (T, V, C) and scores (T, V)."""
+    if clip.shape[2] == _XYZ + 1:
+        _split_xyz(address_of(clip), clip.shape[0] * clip.shape[1], address_of(keypoint), address_of(score))
+    else:
+        keypoint[:] = clip[:, :, :-1]
+        score[:] = clip[:, :, -1]
 
 
 @njit(inline="always")
@@ -233,32 +177,26 @@ def _split_xyz(source, points, keypoint, score):
 
 
 @_compiled
-def join_points(values, present, rows, lengths, channels, like, keypoints, scores_of, fill, first_clip, last_clip):
-    """Copy coordinates and scores, given by addresses int64 (N,), to points, with `fill` in place of NaN.
+def join_points(keypoint, score, channels, fill, clip, present):
+    """Copy coordinates (T, V, C) and scores (T, V), given by address, to a clip, with `fill` in place of NaN.
 
     Args:
-        like: Empty float32 array.
+        clip: Without scores if its width is C.
+        present: Set.
     """
-    width, points = values.shape[2], values.shape[1]
-    for n in range(first_clip, last_clip):
-        keypoint = carray(pointer(like, keypoints[n]), (lengths[n], points * channels))
-        score = carray(pointer(like, scores_of[n]), (lengths[n], points))
-        for t in range(lengths[n]):
-            r = rows[n] + t
-            here, seen, target = score[t], present[r], values[r].reshape(-1)
-            if width == channels + 1 and channels == _XYZ:
-                source, scores = keypoints[n] + 12 * points * t, scores_of[n] + 4 * points * t
-                out, flags = address_of(values) + POINT_BYTES * points * r, address_of(present) + points * r
-                _join_xyz(source, scores, fill, points, out, flags)
-                continue
-            for v in range(points):
-                seen[v] = here[v] > 0
-            if width == channels:
-                _copy_filled(keypoint[t], fill, target)
-            else:
-                for v in range(points):
-                    _copy_filled(keypoint[t, v * channels : (v + 1) * channels], fill, values[r, v, :channels])
-                    values[r, v, channels] = here[v]
+    points, width = clip.shape[0] * clip.shape[1], clip.shape[2]
+    if width == channels + 1 and channels == _XYZ:
+        _join_xyz(keypoint, score, fill, points, address_of(clip), address_of(present))
+        return
+    coordinates, scores = carray(pointer(FLOATS, keypoint), (points, channels)), carray(pointer(FLOATS, score), points)
+    target, seen = clip.reshape(points, width), present.reshape(-1)
+    for v in range(points):
+        seen[v] = scores[v] > 0
+        for c in range(channels):
+            x = coordinates[v, c]
+            target[v, c] = fill if np.isnan(x) else x
+        if width > channels:
+            target[v, channels] = scores[v]
 
 
 @njit(inline="always")
@@ -274,10 +212,3 @@ def _join_xyz(source, scores, fill, points, out, flags):
         store(point, out + POINT_BYTES * v)
         store_flags(point, flags + v)
         v += 1
-
-
-@njit(inline="always")
-def _copy_filled(source, fill, out):
-    for i in range(out.size):
-        x = source[i]
-        out[i] = fill if np.isnan(x) else x

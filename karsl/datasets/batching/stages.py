@@ -1,32 +1,33 @@
-"""Stages of a batch: a pass over single points, and the steps after it. A stage may read the clips that another one makes.
+"""Stages of a batch: a pass over single points, and steps after it. A stage may read the clips that another one makes.
 
-All stages are applied to some clips at a time, which stay in the cache of the processor.
+Compiled code takes one clip through all of it, so that it stays in the cache of the processor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 
 from karsl.datasets.batching.kernel import FrameReads, PointOps, in_threads, read_clips
 from karsl.datasets.batching.points import (
     ClipArrays,
-    Points,
-    Scratch,
     copy_points,
     fill_unknown,
     join_points,
     restore_points,
+    split_points,
     store_points,
 )
-from karsl.datasets.batching.steps import Step
+from karsl.datasets.batching.simd import address_of
+from karsl.datasets.batching.steps import Step, StepTable, Streams, apply_steps, step_table, write_streams
 
-_XYZ = 3
-_FLOATS, _NAN = np.zeros(0, np.float32), np.float32(np.nan)
-_CHUNK_BYTES = 2 << 20  # fewer cost more in calls than they save in the second-level cache
+_XYZ, _NAN = 3, np.float32(np.nan)
+_NOWHERE = np.zeros(0, np.int64)
+_compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 
 
 @dataclass(frozen=True)
@@ -36,31 +37,22 @@ class Stage:
     Attributes:
         reads: Frames to read; addresses are not used if there is a stage `before`.
         ops: Operations on their points.
-        lengths: int64 (N,), frames of the clips that are made.
         steps: Steps after the pass.
+        streams: Written in place of the points at the end, if there are any.
         arrays: The clips in place of `reads`, after a transform of a user.
         filled: Missing points that are read may have coordinates.
-        before: Stage that makes the clips to read.
+        before: Stage that makes the clips to read; it has none before it.
         memory: Keeps the addresses of `reads` valid.
     """
 
     reads: FrameReads
     ops: PointOps
-    lengths: np.ndarray
     steps: Sequence[Step]
+    streams: Streams
     arrays: ClipArrays | None
     filled: bool
     before: Stage | None
     memory: Any
-
-    @property
-    def channels(self) -> int:
-        """C, without the score."""
-        return next((step.channels for step in reversed(self.steps) if step.channels), self._stored_channels)
-
-    @property
-    def _stored_channels(self) -> int:
-        return _XYZ if self.arrays is None else self.arrays.channels
 
     @property
     def has_steps(self) -> bool:
@@ -72,105 +64,176 @@ class Stage:
         """True if missing points may have coordinates afterwards."""
         return self.filled or self.arrays is not None or any(step.fills for step in self.steps)
 
-    def write(self, out: Points, fill: np.float32) -> None:
-        """Write the clips of a batch, with a coordinate in place of NaN."""
-        joined = not self.steps and not self.filled  # then filled at once
-
-        def finish(points: Points, first: int, last: int) -> None:
-            if not joined and not np.isnan(fill):
-                fill_unknown(*points, fill, first, last)
-
-        self.write_chunks(out, finish, out.values.nbytes, fill=fill if joined else _NAN)
-
-    def store(self, out: Points, keep_filled: bool) -> bool:
-        """Write the clips as stored frames, zeros where missing; return True if a missing point has coordinates.
-
-        Args:
-            out: The output, with scores.
-            keep_filled: Keep such coordinates.
-        """
-        found = np.zeros(len(self.lengths), bool)
-
-        def finish(points: Points, first: int, last: int) -> None:
-            self._finish_stored(points, keep_filled, found, first, last)
-
-        self.write_chunks(out, finish, out.values.nbytes, fill=self._stored_fill)
-        return bool(found.any())
+    @property
+    def _num_keypoints(self) -> int:
+        return self.ops.order.shape[1]
 
     @property
     def _stored_fill(self) -> np.float32:
         return _NAN if self.has_steps else np.float32(0)
 
-    def _finish_stored(self, points: Points, keep_filled: bool, found: np.ndarray, first: int, last: int) -> None:
-        if self.has_steps:
-            store_points(*points, keep_filled, found, first, last)
-
-    def write_chunks(
-        self, out: Points | None, finish: Callable[[Points, int, int], None], nbytes: int, *, fill: np.float32 = _NAN
-    ) -> None:
-        """Apply everything to some clips at a time.
+    def write(self, out: np.ndarray, mask: np.ndarray, rows: np.ndarray, fill: np.float32) -> None:
+        """Write the clips of a batch.
 
         Args:
-            out: The output; None for memory that the next clips use again.
-            finish: Called with the points and a range of clips that is complete.
+            out: float32 (F', V, C) or (F', V, C + 1) with the score, the output.
+            mask: bool (F', V), the output; True where a point is present.
+            rows: int64 (N,), first row of each clip.
+            fill: Coordinate in place of NaN.
+        """
+        edits, has_streams = bool(self.steps) or self.filled, bool(self.streams.bones.size)
+        has_scores = out.shape[2] > (_XYZ if self.arrays is None else self.arrays.channels)  # steps need them
+        target = (out, mask, rows) if not has_streams and (has_scores or not edits) else None
+        self._run(
+            _write_clips, out.nbytes, _NAN if edits or has_streams else fill, target, self.streams, fill, out, mask, rows
+        )
+
+    def store(self, out: np.ndarray, mask: np.ndarray, rows: np.ndarray, keep_filled: bool) -> bool:
+        """Write the clips as stored frames, zeros where missing; return True if a missing point has coordinates.
+
+        Args:
+            out: float32 (F, V, 4), the output.
+            mask, rows: See `write`.
+            keep_filled: Keep such coordinates.
+        """
+        found = np.zeros(len(rows), bool)
+        self._run(_store_clips, out.nbytes, self._stored_fill, (out, mask, rows), keep_filled, found)
+        return bool(found.any())
+
+    def split(self, keypoint: np.ndarray, score: np.ndarray) -> None:
+        """Write the clips to float32 (F, V, C) and (F, V), one after the other, NaN and 0 where missing."""
+        self._run(_split_clips, keypoint.nbytes, _NAN, None, self.streams, keypoint, score)
+
+    def _run(self, function: Callable[..., None], nbytes: int, fill: np.float32, target: Any, *args: Any) -> None:
+        """Call a compiled function of these stages for all clips, in threads.
+
+        Args:
             nbytes: Bytes that are written.
             fill: Coordinate in place of NaN, before the steps.
+            target: Where clips are made: values, flags and rows; None for memory that the next clip uses again.
+            args: Further arguments of the function.
         """
-        ends, channels = self.reads.ends, self.channels
-        frame_bytes = self.ops.order.shape[1] * (channels + 1) * 4
+        own, before = self._compiled(), None if self.before is None else self.before._compiled()
 
         def work(first: int, last: int) -> None:
-            chunks = list(_chunks(ends, first, last, frame_bytes))
-            memory = self._memory(chunks)
-            for a, b in chunks:
-                target = memory[0].points(a, channels, slot=-1) if out is None else out
-                self._write_chunk(target, memory, fill, a, b)
-                finish(target, a, b)
+            values, present, rows = self._memory() if target is None else target
+            job = _Job(own, values, present, rows, fill)
+            if self.before is None or before is None:
+                function(job, False, job, *args, first, last)
+                return
+            source, flags, first_rows = self.before._memory()
+            addresses = np.full(len(rows), source.ctypes.data, np.int64)
+            job = job._replace(stage=own._replace(reads=own.reads._replace(addresses=addresses)))
+            function(_Job(before, source, flags, first_rows, self.before._stored_fill), True, job, *args, first, last)
 
-        in_threads(work, ends, nbytes)
+        in_threads(work, self.reads.ends, nbytes)
 
-    def _write_chunk(self, out: Points, memory: Sequence[Scratch], fill: np.float32, first: int, last: int) -> None:
-        """Apply everything to some clips. The steps work in the output from the last one that is not in place."""
-        moves = [i for i, step in enumerate(self.steps) if step.channels]
-        has_scores = out.values.shape[2] > out.channels
-        in_place = not moves and not self.filled and (has_scores or not self.steps)  # steps need the scores
-        points = out if in_place else memory[0].points(first, self._stored_channels)
-        if self.arrays is None:
-            reads = self.reads if self.before is None else self._reads_of(self.before, memory[1:], first, last)
-            read_clips(reads, self.ops, points.rows, fill, points.values, points.present, first, last)
+    def _compiled(self) -> _CompiledStage:
+        keypoint, score, channels, _ = self.arrays or ClipArrays(_NOWHERE, _NOWHERE, _XYZ, None)
+        steps = step_table(self.steps, len(self.reads.lengths), self._num_keypoints)
+        return _CompiledStage(self.reads, self.ops, keypoint, score, channels, self.filled, steps)
+
+    def _memory(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return memory for one clip of these at a time: values, flags and the rows of the clips."""
+        ends, channels = self.reads.ends, _XYZ if self.arrays is None else self.arrays.channels
+        shape = int((ends[1:] - ends[:-1]).max()), self._num_keypoints
+        return np.empty((*shape, channels + 1), np.float32), np.empty(shape, bool), np.zeros(len(ends) - 1, np.int64)
+
+
+class _CompiledStage(NamedTuple):
+    """A stage for compiled code.
+
+    Attributes:
+        reads, ops, filled: See `Stage`.
+        keypoint, score, channels: See `ClipArrays`; (0,) if frames are read.
+        steps: Steps after the pass.
+    """
+
+    reads: FrameReads
+    ops: PointOps
+    keypoint: np.ndarray
+    score: np.ndarray
+    channels: int
+    filled: bool
+    steps: StepTable
+
+
+class _Job(NamedTuple):
+    """A stage and the memory of its clips.
+
+    Attributes:
+        stage: The stage.
+        values: float32 (F', V, C) or (F', V, C + 1).
+        present: bool (F', V).
+        rows: int64 (N,), first row of each clip.
+        fill: Coordinate in place of NaN, before the steps.
+    """
+
+    stage: _CompiledStage
+    values: np.ndarray
+    present: np.ndarray
+    rows: np.ndarray
+    fill: np.float32
+
+
+@_compiled
+def _make_clip(job, n):
+    """Make clip `n` of a stage; return its points and flags."""
+    stage, row = job.stage, job.rows[n]
+    end = row + stage.reads.ends[n + 1] - stage.reads.ends[n]
+    clip, present = job.values[row:end], job.present[row:end]
+    if stage.keypoint.size:
+        join_points(stage.keypoint[n], stage.score[n], stage.channels, job.fill, clip, present)
+    else:
+        read_clips(stage.reads, stage.ops, job.rows, job.fill, job.values, job.present, n, n + 1)
+    if stage.filled:
+        restore_points(clip, present)
+    apply_steps(stage.steps, n, clip, present)
+    return clip, present
+
+
+@_compiled
+def _make(before, has_before, job, n):
+    """Make clip `n` of both stages."""
+    if has_before:
+        clip, present = _make_clip(before, n)
+        if np.isnan(before.fill):
+            store_points(clip, present, False)
+    return _make_clip(job, n)
+
+
+@_compiled
+def _write_clips(before, has_before, job, streams, fill, out, mask, rows, first_clip, last_clip):
+    for n in range(first_clip, last_clip):
+        clip, present = _make(before, has_before, job, n)
+        target, flags = out[rows[n] : rows[n] + clip.shape[0]], mask[rows[n] : rows[n] + clip.shape[0]]
+        if streams.bones.size:
+            write_streams(clip, present, streams, target)
+            flags[:] = present
+            fill_unknown(target, flags, fill)
+            continue
+        if np.isnan(job.fill):
+            fill_unknown(clip, present, fill)
+        if address_of(clip) != address_of(target):
+            copy_points(clip, present, target, flags)
+
+
+@_compiled
+def _store_clips(before, has_before, job, keep_filled, found, first_clip, last_clip):
+    for n in range(first_clip, last_clip):
+        clip, present = _make(before, has_before, job, n)
+        if np.isnan(job.fill):
+            found[n] = store_points(clip, present, keep_filled)
+
+
+@_compiled
+def _split_clips(before, has_before, job, streams, keypoint, score, first_clip, last_clip):
+    ends = job.stage.reads.ends
+    for n in range(first_clip, last_clip):
+        clip, present = _make(before, has_before, job, n)
+        coordinates, scores = keypoint[ends[n] : ends[n + 1]], score[ends[n] : ends[n + 1]]
+        if streams.bones.size:
+            write_streams(clip, present, streams, coordinates)
+            scores[:] = np.where(present, clip[:, :, _XYZ], np.float32(0))
         else:
-            join_points(*points, _FLOATS, self.arrays.keypoint, self.arrays.score, fill, first, last)
-        if self.filled:
-            restore_points(*points, first, last)
-        for i, step in enumerate(self.steps):
-            if step.channels:
-                target = out if i == moves[-1] and has_scores else memory[0].points(first, step.channels, slot=i + 1)
-                step.run(points, target, first, last)
-                points = target
-            else:
-                step.run(points, first, last)
-        if points is not out:
-            copy_points(*points, out.values, out.present, out.rows, first, last)
-
-    def _reads_of(self, before: Stage, memory: Sequence[Scratch], first: int, last: int) -> FrameReads:
-        """Make some clips by the stage before, and return the frames to read of them."""
-        points = memory[0].points(first, _XYZ, slot=-1)
-        before._write_chunk(points, memory, before._stored_fill, first, last)
-        before._finish_stored(points, False, np.zeros(len(self.lengths), bool), first, last)
-        return self.reads._replace(addresses=points.values.ctypes.data + points.rows * points.values.strides[0])
-
-    def _memory(self, chunks: Sequence[tuple[int, int]]) -> list[Scratch]:
-        """Return memory for some clips of this stage and of those before."""
-        ends = self.reads.ends
-        frames = max(int(ends[last] - ends[first]) for first, last in chunks)
-        own = Scratch(self.lengths, ends, frames, self.ops.order.shape[1])
-        return [own] if self.before is None else [own, *self.before._memory(chunks)]
-
-
-def _chunks(ends: np.ndarray, first: int, last: int, frame_bytes: int) -> Iterator[tuple[int, int]]:
-    """Yield ranges of clips [first, last) of about `_CHUNK_BYTES`."""
-    while first < last:
-        stop = int(np.searchsorted(ends, ends[first] + _CHUNK_BYTES // frame_bytes, side="right")) - 1
-        stop = min(max(stop, first + 1), last)
-        yield first, stop
-        first = stop
+            split_points(clip, coordinates, scores)

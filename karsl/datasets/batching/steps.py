@@ -1,18 +1,18 @@
-"""Compiled operations on the points of N clips that a pass over single points cannot express.
+"""Compiled operations on the points of a clip that a pass over single points cannot express.
 
-Each does to N clips what `apply` of its transform does to one, with the same roundings. A step works in place, or writes
-other points; `DeferredBatch` chooses the memory, at the end of a pipeline the batch itself.
+Each does to a clip what `apply` of its transform does, with the same roundings. It works in place, on coordinates and scores
+float32 (T, V, 4) and flags bool (T, V), see `karsl.datasets.batching.points`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from karsl.datasets.batching.points import Points, fill_unknown, is_complete
+from karsl.datasets.batching.points import fill_unknown, is_complete
 from karsl.datasets.batching.rng import GOLDEN, mix
 from karsl.datasets.batching.simd import address_of
 from karsl.datasets.batching.vectors import (
@@ -33,8 +33,11 @@ from karsl.datasets.batching.vectors import (
 from karsl.datasets.rng import fold_in
 from karsl.datasets.transforms.noise import BLOCK, OFFSETS, noise_table
 
+_NOISE, _FILL, _PREVIOUS, _LINEAR, _SMOOTH, _STREAM = range(6)
+_BONE, _MOTION = 1, 2
 _XYZ = 3
-_LAST_OFFSET, _HALF = np.uint64(OFFSETS - 1), np.uint64(32)
+_BLOCK_CODE, _LAST_OFFSET, _HALF = np.uint64(fold_in(0, "block")), np.uint64(OFFSETS - 1), np.uint64(32)
+_NO_TABLE = np.zeros(0, np.float32)
 _compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 
 
@@ -42,113 +45,176 @@ class Step(NamedTuple):
     """One operation.
 
     Attributes:
-        run: Function of `Points`, which it edits, and of a range of clips; or of input, output and a range of clips.
-        channels: C of the output; 0 if the operation works in place.
-        fills: True if missing points may have coordinates afterwards.
+        code: Which one.
+        number: Its number.
+        keys: uint64 (N,), random keys of N clips.
+        parents: int64 (V,), other ends of the bones.
     """
 
-    run: Callable[..., None]
-    channels: int = 0
-    fills: bool = False
+    code: int
+    number: float = 0
+    keys: np.ndarray | None = None
+    parents: np.ndarray | None = None
+
+    @property
+    def fills(self) -> bool:
+        """True if missing points may have coordinates afterwards."""
+        return self.code in (_FILL, _PREVIOUS, _LINEAR)
+
+
+class StepTable(NamedTuple):
+    """S operations on N clips for compiled code.
+
+    Attributes:
+        codes: int64 (S,).
+        numbers: float32 (S,).
+        keys: uint64 (S, N).
+        parents: int64 (S, V).
+        noise: float32, see `noise_table`; (0,) without noise.
+    """
+
+    codes: np.ndarray
+    numbers: np.ndarray
+    keys: np.ndarray
+    parents: np.ndarray
+    noise: np.ndarray
 
 
 def noise_step(keys: np.ndarray, sigma: float) -> Step:
     """Add noise, see `RandomGaussianNoise`; uint64 (N,) keys."""
-    table, code = noise_table(_XYZ + 1).reshape(-1), fold_in(0, "block")
-
-    def run(points: Points, first: int, last: int) -> None:
-        _add_noise(*points, keys, code, np.float32(sigma), table, first, last)
-
-    return Step(run)
+    return Step(_NOISE, sigma, keys=keys)
 
 
-@_compiled
-def _add_noise(values, present, rows, lengths, channels, keys, code, sigma, table, first_clip, last_clip):
-    width, flat = values.shape[2], values.reshape(-1)
-    for n in range(first_clip, last_clip):
-        key, first, count = mix(keys[n] ^ code), rows[n] * values.shape[1], lengths[n] * values.shape[1]
-        for start in range(0, count, BLOCK):
-            bits, size = mix(key + np.uint64(start // BLOCK) * GOLDEN), width * min(BLOCK, count - start)
-            offset_a, offset_b = np.int64(bits & _LAST_OFFSET) * width, np.int64((bits >> _HALF) & _LAST_OFFSET) * width
-            a, b = table[offset_a : offset_a + size], table[offset_b : offset_b + size]
-            target = flat[(first + start) * width : (first + start) * width + size]
-            for i in range(size):
-                target[i] += sigma * (a[i] + b[i])
-
-
-def fill_step(mode: str, value: float) -> Step:
+def fill_steps(mode: str, value: float) -> list[Step]:
     """Give coordinates to missing points, see `FillMissing`."""
-
-    def run(points: Points, first: int, last: int) -> None:
-        if mode != "constant":
-            _fill_gaps(*points, mode == "linear", first, last)
-        fill_unknown(*points, np.float32(value), first, last)
-
-    return Step(run, fills=True)
-
-
-@_compiled
-def _fill_gaps(values, present, rows, lengths, channels, linear, first_clip, last_clip):
-    for n in range(first_clip, last_clip):
-        start, end = rows[n], rows[n] + lengths[n]
-        for r in range(start, end):
-            if is_complete(present[r]):
-                continue
-            for v in range(present.shape[1]):
-                if present[r, v] or (r > start and not present[r - 1, v]):
-                    continue  # the gap was filled at its first frame
-                after = r + 1
-                while after < end and not present[after, v]:
-                    after += 1
-                if r > start or after < end:
-                    _fill_gap(values, v, channels, start, r, after, end, linear)
-
-
-@njit(inline="always")
-def _fill_gap(values, v, channels, start, gap, after, end, linear):
-    """Fill frames [gap, after) of point `v` of a clip of frames [start, end), which is present next to the gap."""
-    before = gap - 1 if gap > start else after
-    behind = after if after < end else before
-    steps = np.float64(max(behind - before, 1))
-    for r in range(gap, after):
-        weight = np.float32((r - before) / steps) if linear and before < behind else np.float32(0)
-        for c in range(channels):
-            x = values[before, v, c]
-            values[r, v, c] = x if weight == 0 else x + (values[behind, v, c] - x) * weight
+    gaps = {"constant": [], "previous": [Step(_PREVIOUS)], "linear": [Step(_LINEAR)]}
+    return [*gaps[mode], Step(_FILL, value)]
 
 
 def smooth_step(radius: int) -> Step:
     """Replace present points by their mean over neighboring frames, see `SmoothKeypoints`."""
+    return Step(_SMOOTH, radius)
 
-    def run(points: Points, first: int, last: int) -> None:
-        _smooth(*points, radius, first, last)
 
-    return Step(run)
+def stream_step(stream: str, parents: np.ndarray) -> Step:
+    """Replace points by one stream, see `SkeletonFeatures`; int64 (V,) parents."""
+    kind = _BONE * stream.startswith("bone") + _MOTION * stream.endswith("motion")
+    return Step(_STREAM, kind, parents=parents)
+
+
+def step_table(steps: Sequence[Step], clips: int, points: int) -> StepTable:
+    """Return steps for compiled code."""
+    keys, parents = np.zeros((len(steps), clips), np.uint64), np.zeros((len(steps), points), np.int64)
+    for s, step in enumerate(steps):
+        if step.keys is not None:
+            keys[s] = step.keys
+        if step.parents is not None:
+            parents[s] = step.parents
+    codes, numbers = np.array([step.code for step in steps], np.int64), np.array([step.number for step in steps], np.float32)
+    noise = noise_table(_XYZ + 1).reshape(-1) if _NOISE in codes else _NO_TABLE
+    return StepTable(codes, numbers, keys, parents, noise)
+
+
+class Streams(NamedTuple):
+    """Streams next to each other, see `SkeletonFeatures`.
+
+    Attributes:
+        bones: bool (K,), True for streams of bones.
+        motions: bool (K,), True for streams of differences.
+        parents: int64 (V,).
+    """
+
+    bones: np.ndarray
+    motions: np.ndarray
+    parents: np.ndarray
+
+    @classmethod
+    def from_names(cls, names: Sequence[str], parents: np.ndarray) -> Streams:
+        """Return the streams of K names."""
+        bones, motions = [name.startswith("bone") for name in names], [name.endswith("motion") for name in names]
+        return cls(np.array(bones, bool), np.array(motions, bool), parents)
+
+
+NO_STREAMS = Streams.from_names((), np.zeros(0, np.int64))
 
 
 @_compiled
-def _smooth(values, present, rows, lengths, channels, radius, first_clip, last_clip):
-    """Points have scores."""
-    points, row_bytes, longest = values.shape[1], values.shape[1] * POINT_BYTES, 0
-    for n in range(first_clip, last_clip):
-        longest = max(longest, lengths[n])
-    slots = min(2 * radius + 1, longest)
+def apply_steps(steps, n, clip, present):
+    """Apply all steps of a `StepTable` to clip `n`."""
+    for s in range(steps.codes.size):
+        code, number = steps.codes[s], steps.numbers[s]
+        if code == _NOISE:
+            _add_noise(clip, steps.keys[s, n], number, steps.noise)
+        elif code == _FILL:
+            fill_unknown(clip, present, number)
+        elif code in (_PREVIOUS, _LINEAR):
+            _fill_gaps(clip, present, code == _LINEAR)
+        elif code == _SMOOTH:
+            _smooth(clip, int(number))
+        else:
+            _replace_by_stream(clip, present, int(number), steps.parents[s])
+
+
+@_compiled
+def _add_noise(clip, key, sigma, table):
+    width, flat, block_key = clip.shape[2], clip.reshape(-1), mix(key ^ _BLOCK_CODE)
+    count = clip.shape[0] * clip.shape[1]
+    for start in range(0, count, BLOCK):
+        bits, size = mix(block_key + np.uint64(start // BLOCK) * GOLDEN), width * min(BLOCK, count - start)
+        offset_a, offset_b = np.int64(bits & _LAST_OFFSET) * width, np.int64((bits >> _HALF) & _LAST_OFFSET) * width
+        a, b = table[offset_a : offset_a + size], table[offset_b : offset_b + size]
+        target = flat[start * width : start * width + size]
+        for i in range(size):
+            target[i] += sigma * (a[i] + b[i])
+
+
+@_compiled
+def _fill_gaps(clip, present, linear):
+    frames = clip.shape[0]
+    for t in range(frames):
+        if is_complete(present[t]):
+            continue
+        for v in range(present.shape[1]):
+            if present[t, v] or (t > 0 and not present[t - 1, v]):
+                continue  # the gap was filled at its first frame
+            after = t + 1
+            while after < frames and not present[after, v]:
+                after += 1
+            if t > 0 or after < frames:
+                _fill_gap(clip, v, t, after, linear)
+
+
+@njit(inline="always")
+def _fill_gap(clip, v, gap, after, linear):
+    """Fill frames [gap, after) of point `v`, which is present next to the gap."""
+    before = gap - 1 if gap > 0 else after
+    behind = after if after < clip.shape[0] else before
+    steps = np.float64(max(behind - before, 1))
+    for t in range(gap, after):
+        weight = np.float32((t - before) / steps) if linear and before < behind else np.float32(0)
+        for c in range(_XYZ):
+            x = clip[before, v, c]
+            clip[t, v, c] = x if weight == 0 else x + (clip[behind, v, c] - x) * weight
+
+
+@_compiled
+def _smooth(clip, radius):
+    frames, points, row_bytes = clip.shape[0], clip.shape[1], clip.shape[1] * POINT_BYTES
+    slots = min(2 * radius + 1, frames)
     window = np.empty((slots, points, 4), np.float32)  # the frames around one, in the first-level cache
-    known = address_of(window)
-    for n in range(first_clip, last_clip):
-        base, next_frame = address_of(values) + row_bytes * rows[n], 0
-        for t in range(lengths[n]):
-            first, end = max(t - radius, 0), min(t + radius + 1, lengths[n])
-            while next_frame < end:
-                _copy_known(base + row_bytes * next_frame, known + row_bytes * (next_frame % slots), points)
-                next_frame += 1
-            target, v = base + row_bytes * t, 0
-            while v + 8 <= points:
-                _write_mean(8, known + POINT_BYTES * v, row_bytes, slots, first, end, target + POINT_BYTES * v)
-                v += 8
-            while v < points:
-                _write_mean(1, known + POINT_BYTES * v, row_bytes, slots, first, end, target + POINT_BYTES * v)
-                v += 1
+    known, base, next_frame = address_of(window), address_of(clip), 0
+    for t in range(frames):
+        first, end = max(t - radius, 0), min(t + radius + 1, frames)
+        while next_frame < end:
+            _copy_known(base + row_bytes * next_frame, known + row_bytes * (next_frame % slots), points)
+            next_frame += 1
+        target, v = base + row_bytes * t, 0
+        while v + 8 <= points:
+            _write_mean(8, known + POINT_BYTES * v, row_bytes, slots, first, end, target + POINT_BYTES * v)
+            v += 8
+        while v < points:
+            _write_mean(1, known + POINT_BYTES * v, row_bytes, slots, first, end, target + POINT_BYTES * v)
+            v += 1
 
 
 @njit(inline="always")
@@ -175,65 +241,55 @@ def _write_mean(points, known, row_bytes, slots, first, end, target):
     store(scale_xyz(total, np.float32(1) / number, old) if known else mean_of(total, old), target)
 
 
-def streams_step(streams: Sequence[str], parents: np.ndarray) -> Step:
-    """Replace points by joint, bone and motion streams, see `SkeletonFeatures`; int64 (V,) parents."""
-    bones = np.array([name.startswith("bone") for name in streams])
-    motions = np.array([name.endswith("motion") for name in streams])
-
-    def edit(points: Points, first: int, last: int) -> None:
-        _edit_stream(*points, bones[0], motions[0], parents, first, last)
-
-    def write(points: Points, out: Points, first: int, last: int) -> None:
-        _write_streams(*points, bones, motions, parents, out.values, out.present, out.rows, first, last)
-
-    return Step(edit) if len(streams) == 1 else Step(write, channels=_XYZ * len(streams))
-
-
 @_compiled
-def _edit_stream(values, present, rows, lengths, channels, is_bone, is_motion, parents, first_clip, last_clip):
-    points, row_bytes = values.shape[1], values.shape[1] * POINT_BYTES
+def _replace_by_stream(clip, present, kind, parents):
+    is_bone, is_motion = kind & _BONE != 0, kind & _MOTION != 0
+    points, row_bytes = clip.shape[1], clip.shape[1] * POINT_BYTES
     both = np.empty((2, points, 4), np.float32)  # joints or bones of this frame and of the last, before the difference
-    for n in range(first_clip, last_clip):
-        for t in range(lengths[n]):
-            row, flags = address_of(values) + row_bytes * (rows[n] + t), address_of(present) + points * (rows[n] + t)
-            now, before = address_of(both) + row_bytes * (t & 1), address_of(both) + row_bytes * (1 - (t & 1))
-            if is_bone:
-                _write_bones(row, address_of(parents), points, now)
-            elif is_motion:
-                _copy_frame(row, points, now)
-            if is_motion and t == 0:
-                now, before = row, row  # 0, also where the other end of a bone is missing
-            if is_motion:
-                _write_difference(now, before, points, row, flags)
-            else:
-                _write_copy(now if is_bone else row, points, row, flags)
+    for t in range(clip.shape[0]):
+        row, flags = address_of(clip) + row_bytes * t, address_of(present) + points * t
+        now, before = address_of(both) + row_bytes * (t & 1), address_of(both) + row_bytes * (1 - (t & 1))
+        if is_bone:
+            _write_bones(row, address_of(parents), points, now)
+        elif is_motion:
+            _copy_frame(row, points, now)
+        if is_motion and t == 0:
+            now, before = row, row  # 0, also where the other end of a bone is missing
+        if is_motion:
+            _write_difference(now, before, points, row, flags)
+        else:
+            _write_copy(now if is_bone else row, points, row, flags)
 
 
 @_compiled
-def _write_streams(
-    values, present, rows, lengths, channels, bones, motions, parents, out, out_present, out_rows, first_clip, last_clip
-):
-    points, row_bytes, width = values.shape[1], values.shape[1] * POINT_BYTES, out.shape[2] - 1
+def write_streams(clip, present, streams, out):
+    """Write K streams of a clip.
+
+    Args:
+        clip, present: A clip; `present` becomes False where a stream lacks a point.
+        streams: See `Streams`.
+        out: float32 (T, V, 3K) or (T, V, 3K + 1) with the score, the output.
+    """
+    bones, motions, parents = streams.bones, streams.motions, streams.parents
+    points, row_bytes, width = clip.shape[1], clip.shape[1] * POINT_BYTES, _XYZ * bones.size
     both = np.empty((2, points, 4), np.float32)  # bones of this frame and of the last
-    stream = np.empty((points, 4), np.float32)
-    at = address_of(stream)
-    for n in range(first_clip, last_clip):
-        for t in range(lengths[n]):
-            r, target = rows[n] + t, out_rows[n] + t
-            joint, bone = address_of(values) + row_bytes * r, address_of(both) + row_bytes * (t & 1)
-            flags, bone_before = address_of(out_present) + points * target, address_of(both) + row_bytes * (1 - (t & 1))
-            if bones.any():
-                _write_bones(joint, address_of(parents), points, bone)
-            for s in range(bones.size):
-                now, before = (bone, bone_before) if bones[s] else (joint, joint - row_bytes)
-                if motions[s] and t == 0:
-                    now, before = joint, joint
-                if motions[s]:
-                    _write_difference(now, before, points, at, flags)
-                else:
-                    _write_copy(now, points, at, flags)
-                out[target, :, _XYZ * s : _XYZ * (s + 1)] = stream[:, :_XYZ]
-            _mark_missing(values[r], out[target], out_present[target], width)
+    stream, seen = np.empty((points, 4), np.float32), np.empty(points, np.bool_)
+    at, ignored = address_of(stream), address_of(seen)
+    for t in range(clip.shape[0]):
+        joint, bone = address_of(clip) + row_bytes * t, address_of(both) + row_bytes * (t & 1)
+        bone_before = address_of(both) + row_bytes * (1 - (t & 1))
+        if bones.any():
+            _write_bones(joint, address_of(parents), points, bone)
+        for s in range(bones.size):
+            now, before = (bone, bone_before) if bones[s] else (joint, joint - row_bytes)
+            if motions[s] and t == 0:
+                now, before = joint, joint
+            if motions[s]:
+                _write_difference(now, before, points, at, ignored)
+            else:
+                _write_copy(now, points, at, ignored)
+            out[t, :, _XYZ * s : _XYZ * (s + 1)] = stream[:, :_XYZ]
+        _mark_missing(clip[t], out[t], present[t], width)
 
 
 @njit(inline="always")
@@ -288,12 +344,13 @@ def _write_known(v, out, flags):
 
 @njit(inline="always")
 def _mark_missing(now, out, present, width):
-    """Set score and mask of one frame, and NaN where a stream lacks a point."""
+    """Set score and flags of one frame, and NaN where a stream lacks a point."""
     for v in range(present.size):
         total = np.float32(0)
         for i in range(width):
             total += out[v, i]
         present[v] = seen = now[v, _XYZ] > 0 and not np.isnan(total)
-        out[v, width] = now[v, _XYZ] if seen else np.float32(0)
+        if out.shape[1] > width:
+            out[v, width] = now[v, _XYZ] if seen else np.float32(0)
         if not seen:
             out[v, :width] = np.nan

@@ -244,12 +244,11 @@ def test_a_filled_group_turns_about_the_center_and_not_about_another_group(seed)
     assert_same([FillMissing(value=0.25), RandomAffine((-90, 90), per_group=True)], [clip])
 
 
-@pytest.mark.parametrize("chunk_bytes", [1, 1 << 30])
-def test_steps_give_the_same_bits_for_any_number_of_clips_at_a_time(monkeypatch, chunk_bytes):
-    steps = [TSNSampleFrames(6), SmoothKeypoints(3), *FILLED, SkeletonFeatures("bone_motion", output="keypoint")]
+@pytest.mark.parametrize("first", [[], [RandomResample()]], ids=["one_stage", "two_stages"])
+def test_steps_give_the_same_bits_for_any_number_of_threads(monkeypatch, first):
+    steps = [*first, TSNSampleFrames(6), SmoothKeypoints(3), *FILLED, SkeletonFeatures("bone_motion", output="keypoint")]
     clips = [make_clip(t, missing="scattered", seed=t) for t in (3, 9, 20)]
     usual = deferred(steps, clips).write(channels=4)[0]
-    monkeypatch.setattr("karsl.datasets.batching.stages._CHUNK_BYTES", chunk_bytes)
     monkeypatch.setattr("karsl.datasets.batching.kernel._BYTES_PER_THREAD", 1)
     monkeypatch.setattr("torch.get_num_threads", lambda: 3)
     np.testing.assert_array_equal(deferred(steps, clips).write(channels=4)[0], usual)
