@@ -32,6 +32,7 @@ INDEX_COLUMNS = {
     "dtype": "category",
     "xxh3": "uint64",
     "raw": "category",
+    "fps": "optional",
 }
 """Record keys that are stored as columns too, with their dtype."""
 _PARSERS = {".json": parse_json, ".yaml": load_yaml, ".yml": load_yaml}  # none of them can run code

@@ -34,7 +34,8 @@ def make_table(records: RecordList | Sequence[dict], classes: Sequence[Any], col
         import pyarrow
     except ImportError:
         raise missing_extra("parquet", "pyarrow") from None
-    arrays = {name: _stored(pyarrow, records, name) for name in records.columns} if isinstance(records, RecordList) else {}
+    stored = [name for name in records.columns if _is_complete(records, name)] if isinstance(records, RecordList) else []
+    arrays = {name: _stored(pyarrow, records, name) for name in stored}
     wanted = None if columns is None else [name for name in columns if name not in arrays and name != GLOSS]
     if wanted is None or wanted or (columns and GLOSS in columns and "label" not in arrays):
         arrays |= _decoded(pyarrow, records, arrays.keys())
@@ -63,7 +64,13 @@ def make_frame(make: Callable[[], Any]) -> Any:
     return make().to_pandas()
 
 
-def _stored(pyarrow: Any, records: RecordList, name: str) -> Any:
+def _is_complete(records: RecordList, name: str) -> bool:
+    """Return True if every record has the key: an optional column has NaN where one lacks it."""
+    values = records.column(name)
+    return values.dtype.kind != "f" or not np.isnan(values).any()
+
+
+def _stored(pyarrow: Any, records: Any, name: str) -> Any:
     """Return a column of the index as an Arrow array."""
     values = records.column(name)
     try:

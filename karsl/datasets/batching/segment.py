@@ -386,7 +386,7 @@ def _labels(records: RecordList | Sequence[dict], indices: np.ndarray) -> np.nda
 def _rates(records: RecordList | Sequence[dict], indices: np.ndarray) -> np.ndarray:
     """Return the frames per second of some records, float64 (N,), NaN where a record has none."""
     if isinstance(records, RecordList) and "fps" in records.columns:
-        return records.column("fps")[indices].astype(np.float64)
+        return records.column("fps")[indices]
     rates = [records[index].get("fps") for index in indices.tolist()]
     return np.array([np.nan if rate is None else rate for rate in rates], np.float64)
 

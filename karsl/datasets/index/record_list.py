@@ -58,7 +58,7 @@ class RecordList(Sequence):
             records: Any number of records; 1 MiB of them is buffered.
             path: Index file to write. None, a full disk, or a record that only pickle can store use memory of the run.
             fingerprint: Fingerprint of the inputs, at most 32 characters.
-            columns: Record key to 'int64', 'uint64', 'int32', 'float64' or 'category'; see `column`.
+            columns: Record key to 'int64', 'uint64', 'int32', 'float64', 'optional' or 'category', see `NumberColumn`.
             meta: Metadata to store with the records; a function is called after the records have been read.
         """
         writer = IndexWriter(path, fingerprint, columns)

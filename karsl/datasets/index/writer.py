@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 import tempfile
@@ -20,7 +21,7 @@ from karsl.io.shared_file import SharedFile
 TEMP_SUFFIX = ".tmp"
 _CHUNK_BYTES = 16 * BLOCK_BYTES
 _CHUNK_RECORDS = 1024
-_TYPECODES = {"int64": "q", "uint64": "Q", "int32": "i", "float64": "d", "category": "i"}
+_TYPECODES = {"int64": "q", "uint64": "Q", "int32": "i", "float64": "d", "optional": "d", "category": "i"}
 _DTYPES = {"q": "<i8", "Q": "<u8", "i": "<i4", "d": "<f8"}
 
 
@@ -186,8 +187,8 @@ class NumberColumn:
 
     Args:
         name: Record key.
-        dtype: 'int64', 'uint64', 'int32', 'float64', or 'category': int32 codes of str or int values, numbered in the
-            order in which they first appear.
+        dtype: 'int64', 'uint64', 'int32', 'float64', 'optional' for float64, NaN where a record lacks the key or has None,
+            or 'category' for int32 codes of str or int values, numbered in the order in which they first appear.
 
     Attributes:
         values: Numbers so far.
@@ -210,7 +211,8 @@ class NumberColumn:
         self.name, self.values = name, array(_TYPECODES[dtype])
         self.codes: dict[Hashable, int] | None = {} if dtype == "category" else None
         self.missing_reason: str | None = None
-        self._convert: Callable[[Any], Any] = _to_float if dtype == "float64" else operator.index
+        self._convert: Callable[[Any], Any] = _CONVERSIONS.get(dtype, operator.index)
+        self._is_optional = dtype == "optional"
 
     def extend(self, records: Sequence[Any]) -> None:
         """Append the values of records. The first record without a valid value ends the column."""
@@ -218,9 +220,9 @@ class NumberColumn:
             return
         count = len(self.values)
         try:
-            values = list(map(operator.itemgetter(self.name), records))
+            values = self._read(records)
             self.values.extend(map(self._convert, values) if self.codes is None else _encode_all(values, self.codes))
-        except (KeyError, TypeError, ValueError, OverflowError):
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
             del self.values[count:]
             for record in records:
                 self._append(record)
@@ -230,8 +232,8 @@ class NumberColumn:
         if self.missing_reason is not None:
             return
         try:
-            value = record[self.name]
-        except (KeyError, TypeError):
+            (value,) = self._read([record])
+        except (KeyError, TypeError, AttributeError):
             self._end(f"record {len(self.values)} lacks {self.name!r}")
             return
         try:
@@ -239,6 +241,11 @@ class NumberColumn:
             self.values.append(self._convert(value) if self.codes is None else _encode_value(value, self.codes))
         except (TypeError, ValueError, OverflowError):
             self._end(f"record {len(self.values)} has {self.name}={value!r}")
+
+    def _read(self, records: Sequence[Any]) -> list:
+        if self._is_optional:
+            return [record.get(self.name) for record in records]
+        return list(map(operator.itemgetter(self.name), records))
 
     def entry(self, offset: int) -> dict:
         """Return the entry of the column table, for values stored at `offset`."""
@@ -268,3 +275,10 @@ def _to_float(value: Any) -> float:
     if isinstance(value, (str, bytes)):
         raise TypeError("float() would parse text")
     return float(value)
+
+
+def _to_float_or_nan(value: Any) -> float:
+    return math.nan if value is None else _to_float(value)
+
+
+_CONVERSIONS: dict[str, Callable[[Any], Any]] = {"float64": _to_float, "optional": _to_float_or_nan}

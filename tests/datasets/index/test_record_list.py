@@ -114,6 +114,15 @@ def test_a_missing_column_names_the_record_that_lacks_it():
         records.column("label")
 
 
+def test_an_optional_column_is_nan_where_a_record_lacks_the_key():
+    records = RecordList.build([{"fps": 25}, {}, {"fps": None}, {"fps": 29.97}], columns={"fps": "optional"})
+    np.testing.assert_array_equal(records.column("fps"), [25, np.nan, np.nan, 29.97])
+    assert records[:1].column("fps").tolist() == [25]
+    records = RecordList.build([{"fps": 25}, {"fps": "25"}], columns={"fps": "optional"})
+    with pytest.raises(KeyError, match="record 1 has fps='25'"):
+        records.column("fps")
+
+
 def test_metadata_is_a_private_copy(records):
     records.meta["classes"] = ()
     assert records.meta == {"classes": ("a",)}
