@@ -75,7 +75,8 @@ class ByteRange(NamedTuple):
         """
         if not isinstance(value, (list, tuple)) or len(value) != len(cls._fields):
             raise CorruptRecordError(f"{where}: the position {value!r} of an array is not {len(cls._fields)} integers")
-        check_integers(where, **dict(zip(cls._fields, value, strict=True)))
+        if set(map(type, value)) != {int}:  # 6 us less per clip
+            check_integers(where, **dict(zip(cls._fields, value, strict=True)))
         return cls(*value)
 
 

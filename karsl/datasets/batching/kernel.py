@@ -18,6 +18,7 @@ import torch
 from numba import carray, njit
 
 from karsl.datasets.batching.simd import address_of, half_to_float, is_present, point_values, pointer, prefetch, span
+from karsl.datasets.batching.vectors import are_canonical, load, store
 from karsl.io.addresses import row_offset
 
 _POINTS = 4  # points per step; the remaining points of a span are written one by one
@@ -297,18 +298,35 @@ def fill_canonical(raw, clip):
     Returns:
         False if a value may be NaN or infinite.
     """
-    finite = True
+    finite, points = True, raw.shape[1]
+    has_vectors = raw.shape[2] == 4 and raw.flags.c_contiguous and clip.flags.c_contiguous
     for t in range(raw.shape[0]):
-        for v in range(raw.shape[1]):
-            x, y, z = raw[t, v, 0], raw[t, v, 1], raw[t, v, 2]
-            score = raw[t, v, 3] if raw.shape[2] == 4 else np.float32(1)
-            finite &= np.isfinite(x + y + z + score)  # the caller checks again, since the sum may overflow
-            present = x != 0 or y != 0 or z != 0
-            score = min(score, np.float32(1)) if score > 0 else np.float32(1)
-            clip[t, v, 0] = x if present else np.float32(0)
-            clip[t, v, 1] = y if present else np.float32(0)
-            clip[t, v, 2] = z if present else np.float32(0)
-            clip[t, v, 3] = score if present else np.float32(0)
+        v = 0
+        while v < points:
+            step = min(_POINTS, points - v) if has_vectors else 1
+            if step == _POINTS:
+                numbers = load(_POINTS, address_of(raw[t, v]))
+                if are_canonical(numbers):  # as usual: then three times as fast
+                    store(numbers, address_of(clip[t, v]))
+                    v += _POINTS
+                    continue
+            for _ in range(step):
+                finite &= _fill_point(raw[t, v], clip[t, v])
+                v += 1
+    return finite
+
+
+@njit(inline="always")
+def _fill_point(raw, point):
+    x, y, z = raw[0], raw[1], raw[2]
+    score = raw[3] if raw.size == 4 else np.float32(1)
+    finite = np.isfinite(x + y + z + score)  # the caller checks again, since the sum may overflow
+    present = x != 0 or y != 0 or z != 0
+    score = min(score, np.float32(1)) if score > 0 else np.float32(1)
+    point[0] = x if present else np.float32(0)
+    point[1] = y if present else np.float32(0)
+    point[2] = z if present else np.float32(0)
+    point[3] = score if present else np.float32(0)
     return finite
 
 

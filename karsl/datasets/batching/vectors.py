@@ -269,6 +269,26 @@ def are_known(typing_context, v):
 
 
 @_intrinsic
+def are_canonical(typing_context, v):
+    """Return True if all numbers are finite, no x is 0, and all scores are above 0 and at most 1."""
+
+    def generate(context, builder, signature, args):
+        (v,) = args
+        size = v.type.count
+        finite = builder.fcmp_ordered("==", builder.fsub(v, v), _constant(_FLOAT, [0.0] * size))
+        is_x, is_score = (_constant(ir.IntType(1), [lane % 4 == wanted for lane in range(size)]) for wanted in (0, 3))
+        zero, one = (_constant(_FLOAT, [number] * size) for number in (0.0, 1.0))
+        wrong = builder.and_(builder.fcmp_ordered("==", v, zero), is_x)
+        outside = builder.or_(builder.fcmp_ordered("<=", v, zero), builder.fcmp_ordered(">", v, one))
+        wrong = builder.or_(wrong, builder.and_(outside, is_score))
+        right = builder.and_(finite, builder.not_(wrong))
+        lanes = ir.IntType(size)
+        return builder.icmp_unsigned("==", builder.bitcast(right, lanes), ir.Constant(lanes, -1))
+
+    return types.boolean(v), generate
+
+
+@_intrinsic
 def have_scores(typing_context, v, score):
     """Return True if all points have this score."""
 
