@@ -83,11 +83,15 @@ def restore_points(clip, present):
 @_compiled
 def copy_points(clip, present, out, out_present):
     """Copy a clip to `out` (T, V, C) or (T, V, C + 1) and its flags."""
-    out_present[:] = present
-    if clip.shape[2] == _XYZ + 1 and out.shape[2] == _XYZ:
+    width = out.shape[2]
+    if clip.shape[2] == _XYZ + 1 and width == _XYZ:
         _copy_xyz(address_of(clip), address_of(out), clip.shape[0] * clip.shape[1])
-    else:
-        out[:] = clip[:, :, : out.shape[2]]
+        width = 0
+    for t in range(clip.shape[0]):  # loops: slices take seconds to compile
+        for v in range(clip.shape[1]):
+            out_present[t, v] = present[t, v]
+            for c in range(width):
+                out[t, v, c] = clip[t, v, c]
 
 
 @njit(inline="always")

@@ -28,6 +28,7 @@ from karsl.datasets.batching.steps import Step, StepTable, Streams, apply_steps,
 _XYZ, _NAN = 3, np.float32(np.nan)
 _NOWHERE = np.zeros(0, np.int64)
 _compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+_inlined = njit(inline="always")  # compiled by themselves, they would be compiled again with all that they call
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ class _Job(NamedTuple):
     fill: np.float32
 
 
-@_compiled
+@_inlined
 def _make_clip(job, n):
     """Make clip `n` of a stage; return its points and flags."""
     stage, row = job.stage, job.rows[n]
@@ -192,7 +193,7 @@ def _make_clip(job, n):
     return clip, present
 
 
-@_compiled
+@_inlined
 def _make(before, has_before, job, n):
     """Make clip `n` of both stages."""
     if has_before:

@@ -288,8 +288,18 @@ def write_streams(clip, present, streams, out):
                 _write_difference(now, before, points, at, ignored)
             else:
                 _write_copy(now, points, at, ignored)
-            out[t, :, _XYZ * s : _XYZ * (s + 1)] = stream[:, :_XYZ]
-        _mark_missing(clip[t], out[t], present[t], width)
+            for v in range(points):
+                for c in range(_XYZ):  # a loop: slices take seconds to compile
+                    out[t, v, _XYZ * s + c] = stream[v, c]
+        for v in range(points):
+            total = np.float32(0)
+            for i in range(width):
+                total += out[t, v, i]
+            present[t, v] = seen = clip[t, v, _XYZ] > 0 and not np.isnan(total)
+            for i in range(width):
+                out[t, v, i] = out[t, v, i] if seen else np.float32(np.nan)
+            if out.shape[2] > width:
+                out[t, v, width] = clip[t, v, _XYZ] if seen else np.float32(0)
 
 
 @njit(inline="always")
@@ -340,17 +350,3 @@ def _write_known(v, out, flags):
     known = v if are_known(v) else hide_unknown(v)
     store(known, out)
     store_flags(known, flags)
-
-
-@njit(inline="always")
-def _mark_missing(now, out, present, width):
-    """Set score and flags of one frame, and NaN where a stream lacks a point."""
-    for v in range(present.size):
-        total = np.float32(0)
-        for i in range(width):
-            total += out[v, i]
-        present[v] = seen = now[v, _XYZ] > 0 and not np.isnan(total)
-        if out.shape[1] > width:
-            out[v, width] = now[v, _XYZ] if seen else np.float32(0)
-        if not seen:
-            out[v, :width] = np.nan
