@@ -144,8 +144,8 @@ def make_clip(num_frames: int, skeleton: str | Skeleton = "karsl_184", *, missin
     """Create one clip of `clips`.
 
     Example:
-        >>> make_clip(7, missing="all")["keypoint_score"].max()
-        np.float32(0.0)
+        >>> float(make_clip(7, missing="all")["keypoint_score"].max())
+        0.0
     """
     skeleton, rng = get_skeleton(skeleton), np.random.default_rng(seed)
     shape = num_frames, skeleton.num_keypoints
