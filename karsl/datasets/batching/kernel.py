@@ -17,14 +17,22 @@ import numpy as np
 import torch
 from numba import carray, njit
 
-from karsl.datasets.batching.simd import address_of, half_to_float, is_present, point_values, pointer, prefetch, span
+from karsl.datasets.batching.simd import (
+    address_of,
+    compiled,
+    half_to_float,
+    is_present,
+    point_values,
+    pointer,
+    prefetch,
+    span,
+)
 from karsl.datasets.batching.vectors import are_canonical, load, store
 from karsl.io.addresses import row_offset
 
 _POINTS = 4  # points per step; the remaining points of a span are written one by one
 _BYTES_PER_THREAD = 1 << 20  # of the batch: less is done before a thread wakes up
 _MAX_THREADS = 8  # more are limited by main memory
-_compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 _pool: ThreadPoolExecutor | None = None
 
 GATHERED = -(1 << 40)
@@ -182,7 +190,7 @@ def _find_spans(groups, shifts, affine, spans, moves):
     return count
 
 
-@_compiled
+@compiled
 def read_clips(reads, ops, rows, fill, out, mask, first_clip, last_clip):
     """Write clips [first_clip, last_clip), with the arguments of `write_clips`."""
     like, addresses, lengths, positions, ends = reads.like, reads.addresses, reads.lengths, reads.positions, reads.ends
@@ -234,7 +242,7 @@ def _write_missing(target, mask, fill):
             target[v, 3] = 0
 
 
-@_compiled
+@compiled
 def clear_frames(lengths, out, mask):
     """Write zeros after the ends of clips: `out` (N, T, V, C) and `mask` (N, T, V), lengths int64 (N,)."""
     for n in range(lengths.size):
@@ -242,7 +250,7 @@ def clear_frames(lengths, out, mask):
         mask[n, lengths[n] :] = False
 
 
-@_compiled
+@compiled
 def copy_frames(like, addresses, out):
     """Copy stored frames to `out` (F, ...), contiguous and of the dtype of `like`."""
     out_rows = out.reshape(out.shape[0], -1)
@@ -252,7 +260,7 @@ def copy_frames(like, addresses, out):
             out_rows[f, j] = source[j]
 
 
-@_compiled
+@compiled
 def copy_raw_frames(like, one, addresses, out):
     """Copy raw stored frames to canonical ones, `out` (F, V, 4); `one` is 1 in the dtype of `like`."""
     values = point_values(like)
@@ -270,7 +278,7 @@ def copy_raw_frames(like, one, addresses, out):
 _row_offset = njit(inline="always")(row_offset)
 
 
-@_compiled
+@compiled
 def clip_addresses(bases, sizes, step, frame_bytes, which, starts, lengths, addresses):
     """Fill `addresses` (N,) with the addresses of clips; return the first clip that is not inside its file, or -1.
 
@@ -290,7 +298,7 @@ def clip_addresses(bases, sizes, step, frame_bytes, which, starts, lengths, addr
     return -1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def fill_canonical(raw, clip):
     """Compiled version of `karsl.io.clip.canonical_clip`, for its argument `fill`.
 
@@ -333,7 +341,7 @@ def _fill_point(raw, point):
     return finite
 
 
-@_compiled
+@compiled
 def compose(after, before):
     """Return float64 (N, G, 7) affines that apply `before` and then `after`; either may have G = 1."""
     groups = max(after.shape[1], before.shape[1])
@@ -351,7 +359,7 @@ def compose(after, before):
     return out
 
 
-@_compiled
+@compiled
 def mirrored_x(affine, flip, twice_pivot):
     """Return float64 (N, G, 7) affines followed by x -> `twice_pivot` - x where bool (N,) `flip`."""
     out = affine.copy()

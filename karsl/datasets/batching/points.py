@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import carray, njit
 
-from karsl.datasets.batching.simd import FILLED, address_of, pointer
+from karsl.datasets.batching.simd import FILLED, address_of, compiled, pointer
 from karsl.datasets.batching.vectors import (
     POINT_BYTES,
     fill_nan,
@@ -27,7 +27,6 @@ from karsl.datasets.batching.vectors import (
 )
 from karsl.datasets.transfer import BufferPool
 
-_compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 _XYZ, FLOATS = 3, np.zeros(0, np.float32)
 _pool = BufferPool(max_free=4)
 
@@ -47,7 +46,7 @@ def is_complete(present):
     return complete
 
 
-@_compiled
+@compiled
 def store_points(clip, present, keep_filled):
     """Change missing points to those of stored frames; return True if one has coordinates.
 
@@ -70,7 +69,7 @@ def store_points(clip, present, keep_filled):
     return found
 
 
-@_compiled
+@compiled
 def restore_points(clip, present):
     """Undo `store_points`, for points that were written with NaN where missing."""
     for t in range(clip.shape[0]):
@@ -80,7 +79,7 @@ def restore_points(clip, present):
                 present[t, v] = False
 
 
-@_compiled
+@compiled
 def copy_points(clip, present, out, out_present):
     """Copy a clip to `out` (T, V, C) or (T, V, C + 1) and its flags."""
     width = out.shape[2]
@@ -105,7 +104,7 @@ def _copy_xyz(source, target, points):
         v += 1
 
 
-@_compiled
+@compiled
 def fill_unknown(values, present, fill):
     """Replace NaN in missing points by a coordinate, in (T, V, C) or (T, V, C + 1)."""
     for t in range(values.shape[0]):
@@ -155,7 +154,7 @@ class ClipArrays(NamedTuple):
         return cls(first, second, keypoints[0].shape[2], (keypoints, scores))
 
 
-@_compiled
+@compiled
 def split_points(clip, keypoint, score):
     """Copy a clip to coordinates (T, V, C) and scores (T, V)."""
     if clip.shape[2] == _XYZ + 1:
@@ -180,7 +179,7 @@ def _split_xyz(source, points, keypoint, score):
         v += 1
 
 
-@_compiled
+@compiled
 def join_points(keypoint, score, channels, fill, clip, present):
     """Copy coordinates (T, V, C) and scores (T, V), given by address, to a clip, with `fill` in place of NaN.
 

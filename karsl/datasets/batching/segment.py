@@ -10,12 +10,12 @@ from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from karsl.datasets.batching.deferred import DeferredBatch
 from karsl.datasets.batching.frames import FrameBlock
 from karsl.datasets.batching.kernel import fill_canonical, in_threads
 from karsl.datasets.batching.rng import GOLDEN, mix
+from karsl.datasets.batching.simd import compiled
 from karsl.datasets.index.record_list import RecordList
 from karsl.datasets.rng import CounterRNG, fold_in
 from karsl.datasets.transforms.base import KeypointTransform
@@ -32,7 +32,6 @@ PackRows = Callable[[], "tuple[int, np.ndarray] | None"]
 
 _FILE_COLUMNS = frozenset(("pack", "byte_start", "num_frames", "dtype"))
 _TO_53_BITS = np.uint64(11)
-_compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 _XYZ = 3  # coordinates of a stored point
 _PACK_COLUMNS = frozenset(("pack", "frame_start", "num_frames"))
 
@@ -394,7 +393,7 @@ def _rates(records: RecordList | Sequence[dict], indices: np.ndarray) -> np.ndar
 # ---- random numbers: those of `karsl.datasets.rng`, bit for bit, without an array per operation ----
 
 
-@_compiled
+@compiled
 def _bits(keys, code, out):
     for n in range(keys.size):
         key = mix(keys[n] ^ code)
@@ -402,7 +401,7 @@ def _bits(keys, code, out):
             out[n, k] = mix(key + np.uint64(k) * GOLDEN)
 
 
-@_compiled
+@compiled
 def _uniform(keys, code, low, high, out):
     for n in range(keys.size):
         key = mix(keys[n] ^ code)

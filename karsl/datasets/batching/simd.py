@@ -1,16 +1,15 @@
-"""Vector instructions, float16 conversion and memory access by address, as LLVM code for the compiled pass.
+"""How functions are compiled; vector instructions, float16 conversion and memory access by address as LLVM code.
 
 numba compiles a loop over points of four numbers to shuffles or scalar code (measured: 18 us per clip instead of 9), so
 `span` emits the operations in LLVM's portable vectors. Products and sums stay separate operations, since a fused one would
 round differently on another processor. Everything is read and written by address; the caller has checked the lengths.
-
-numba caches compiled code by the time stamp of the file that the compiled function is in: touch `kernel.py` after a change
-here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -22,6 +21,7 @@ from numba.extending import intrinsic, overload
 _CACHE_LINE = 64  # bytes
 _BIT, _BYTE, _SHORT, _INT, _LONG = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 _HALF, _FLOAT, _DOUBLE = ir.HalfType(), ir.FloatType(), ir.DoubleType()
+_SOURCES = ("datasets/batching/*.py", "datasets/rng.py", "datasets/transforms/noise.py", "io/addresses.py")  # are compiled
 _SWAPPED = (1, 0, 2, 3)  # x and y swapped
 
 LAYOUT_NDIM = {None: 1, 4: 2, 3: 3}
@@ -30,6 +30,25 @@ or 3 values. A raw point is missing if x, y and z are 0, and has score 1 where a
 
 FILLED = np.finfo(np.float32).tiny
 """Score of a missing point that has coordinates, between two passes. It is written like a present point."""
+
+
+# ---- compilation ----
+
+
+def compiled(function: Any) -> Any:
+    """Compile a function that does not hold the interpreter lock, and keep it on disk until a file of `_SOURCES` changes."""
+    made = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)(function)
+    file = getattr(getattr(made, "_cache", None), "_cache_file", None)
+    if file is not None:  # numba would look at the file of the function only, and not at those of what it calls
+        file._source_stamp = _source_stamp()
+    return made
+
+
+@cache
+def _source_stamp() -> tuple[tuple[str, int, int], ...]:
+    package = Path(__file__).parents[2]
+    files = sorted(path for pattern in _SOURCES for path in package.glob(pattern))
+    return tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in files)
 
 
 # ---- memory and float16 ----

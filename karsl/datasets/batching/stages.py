@@ -22,12 +22,11 @@ from karsl.datasets.batching.points import (
     split_points,
     store_points,
 )
-from karsl.datasets.batching.simd import address_of
+from karsl.datasets.batching.simd import address_of, compiled
 from karsl.datasets.batching.steps import Step, StepTable, Streams, apply_steps, step_table, write_streams
 
 _XYZ, _NAN = 3, np.float32(np.nan)
 _NOWHERE = np.zeros(0, np.int64)
-_compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 _inlined = njit(inline="always")  # compiled by themselves, they would be compiled again with all that they call
 
 
@@ -203,7 +202,7 @@ def _make(before, has_before, job, n):
     return _make_clip(job, n)
 
 
-@_compiled
+@compiled
 def _write_clips(before, has_before, job, streams, fill, out, mask, rows, first_clip, last_clip):
     for n in range(first_clip, last_clip):
         clip, present = _make(before, has_before, job, n)
@@ -219,7 +218,7 @@ def _write_clips(before, has_before, job, streams, fill, out, mask, rows, first_
             copy_points(clip, present, target, flags)
 
 
-@_compiled
+@compiled
 def _store_clips(before, has_before, job, keep_filled, found, first_clip, last_clip):
     for n in range(first_clip, last_clip):
         clip, present = _make(before, has_before, job, n)
@@ -227,7 +226,7 @@ def _store_clips(before, has_before, job, keep_filled, found, first_clip, last_c
             found[n] = store_points(clip, present, keep_filled)
 
 
-@_compiled
+@compiled
 def _split_clips(before, has_before, job, streams, keypoint, score, first_clip, last_clip):
     ends = job.stage.reads.ends
     for n in range(first_clip, last_clip):

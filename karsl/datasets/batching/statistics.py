@@ -8,12 +8,11 @@ import numpy as np
 from numba import njit
 
 from karsl.datasets.batching.kernel import GATHERED, FrameReads, PointOps, read_clips, write_clips
-from karsl.datasets.batching.simd import FILLED, LAYOUT_NDIM, address_of, prefetch
+from karsl.datasets.batching.simd import FILLED, LAYOUT_NDIM, address_of, compiled, prefetch
 from karsl.datasets.batching.vectors import POINT_BYTES, add, least, load, load_half, repeated, scaled, store
 
 _NAN = np.float32(np.nan)
 _HALF_BYTES = 8  # of a stored point in float16
-_compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 
 
 class PointStatistics:
@@ -95,7 +94,7 @@ class PointStatistics:
         )
 
 
-@_compiled
+@compiled
 def _anchor_stats(values, ends, firsts, sizes, mean, distance, frames):
     """Compute `PointStatistics.anchors` from float32 (F, K, 4) points of all anchors."""
     for n in range(ends.size - 1):
@@ -119,7 +118,7 @@ def _anchor_stats(values, ends, firsts, sizes, mean, distance, frames):
                 mean[n, a, 0], mean[n, a, 1], distance[n, a] = x / count / sizes[a], y / count / sizes[a], d / count
 
 
-@_compiled
+@compiled
 def _scale_stats(reads, ops, wanted, values, present, mean, radius, number):
     """Compute `PointStatistics.scales`, with memory for float32 (T, K, 4) and bool (T, K) points of one clip."""
     rows = np.zeros(wanted.size, np.int64)
@@ -145,7 +144,7 @@ def _scale_stats(reads, ops, wanted, values, present, mean, radius, number):
             mean[n, 0], mean[n, 1], radius[n], number[n] = x, y, np.sqrt(squares / count), count
 
 
-@_compiled
+@compiled
 def _mean_stored(reads, ops, groups, means, counts, complete):
     """Compute `PointStatistics.means` of complete groups."""
     half, width = reads.like.itemsize == 2, reads.width

@@ -14,7 +14,7 @@ from numba import njit
 
 from karsl.datasets.batching.points import fill_unknown, is_complete
 from karsl.datasets.batching.rng import GOLDEN, mix
-from karsl.datasets.batching.simd import address_of
+from karsl.datasets.batching.simd import address_of, compiled
 from karsl.datasets.batching.vectors import (
     POINT_BYTES,
     add,
@@ -38,7 +38,6 @@ _BONE, _MOTION = 1, 2
 _XYZ = 3
 _BLOCK_CODE, _LAST_OFFSET, _HALF = np.uint64(fold_in(0, "block")), np.uint64(OFFSETS - 1), np.uint64(32)
 _NO_TABLE = np.zeros(0, np.float32)
-_compiled = njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 
 
 class Step(NamedTuple):
@@ -138,7 +137,7 @@ class Streams(NamedTuple):
 NO_STREAMS = Streams.from_names((), np.zeros(0, np.int64))
 
 
-@_compiled
+@compiled
 def apply_steps(steps, n, clip, present):
     """Apply all steps of a `StepTable` to clip `n`."""
     for s in range(steps.codes.size):
@@ -155,7 +154,7 @@ def apply_steps(steps, n, clip, present):
             _replace_by_stream(clip, present, int(number), steps.parents[s])
 
 
-@_compiled
+@compiled
 def _add_noise(clip, key, sigma, table):
     width, flat, block_key = clip.shape[2], clip.reshape(-1), mix(key ^ _BLOCK_CODE)
     count = clip.shape[0] * clip.shape[1]
@@ -168,7 +167,7 @@ def _add_noise(clip, key, sigma, table):
             target[i] += sigma * (a[i] + b[i])
 
 
-@_compiled
+@compiled
 def _fill_gaps(clip, present, linear):
     frames = clip.shape[0]
     for t in range(frames):
@@ -197,7 +196,7 @@ def _fill_gap(clip, v, gap, after, linear):
             clip[t, v, c] = x if weight == 0 else x + (clip[behind, v, c] - x) * weight
 
 
-@_compiled
+@compiled
 def _smooth(clip, radius):
     frames, points, row_bytes = clip.shape[0], clip.shape[1], clip.shape[1] * POINT_BYTES
     slots = min(2 * radius + 1, frames)
@@ -241,7 +240,7 @@ def _write_mean(points, known, row_bytes, slots, first, end, target):
     store(scale_xyz(total, np.float32(1) / number, old) if known else mean_of(total, old), target)
 
 
-@_compiled
+@compiled
 def _replace_by_stream(clip, present, kind, parents):
     is_bone, is_motion = kind & _BONE != 0, kind & _MOTION != 0
     points, row_bytes = clip.shape[1], clip.shape[1] * POINT_BYTES
@@ -261,7 +260,7 @@ def _replace_by_stream(clip, present, kind, parents):
             _write_copy(now if is_bone else row, points, row, flags)
 
 
-@_compiled
+@compiled
 def write_streams(clip, present, streams, out):
     """Write K streams of a clip.
 
@@ -273,8 +272,8 @@ def write_streams(clip, present, streams, out):
     bones, motions, parents = streams.bones, streams.motions, streams.parents
     points, row_bytes, width = clip.shape[1], clip.shape[1] * POINT_BYTES, _XYZ * bones.size
     both = np.empty((2, points, 4), np.float32)  # bones of this frame and of the last
-    stream, seen = np.empty((points, 4), np.float32), np.empty(points, np.bool_)
-    at, ignored = address_of(stream), address_of(seen)
+    stream, unused = np.empty((points, 4), np.float32), np.empty(points, np.bool_)
+    at, ignored = address_of(stream), address_of(unused)
     for t in range(clip.shape[0]):
         joint, bone = address_of(clip) + row_bytes * t, address_of(both) + row_bytes * (t & 1)
         bone_before = address_of(both) + row_bytes * (1 - (t & 1))
@@ -295,7 +294,8 @@ def write_streams(clip, present, streams, out):
             total = np.float32(0)
             for i in range(width):
                 total += out[t, v, i]
-            present[t, v] = seen = clip[t, v, _XYZ] > 0 and not np.isnan(total)
+            seen = clip[t, v, _XYZ] > 0 and not np.isnan(total)
+            present[t, v] = seen
             for i in range(width):
                 out[t, v, i] = out[t, v, i] if seen else np.float32(np.nan)
             if out.shape[2] > width:

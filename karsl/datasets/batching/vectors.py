@@ -6,8 +6,7 @@ is written like one on a single point, for a constant number of `points`:
     moved = subtract_xyz(load(4, now), load(4, before))
     store(moved, out)
 
-Everything is read and written by address; the caller has checked the lengths. After a change here, touch the files that call
-these functions, see `karsl.datasets.batching.simd`.
+Everything is read and written by address; the caller has checked the lengths.
 """
 
 from __future__ import annotations

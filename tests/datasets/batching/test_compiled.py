@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 
@@ -73,3 +74,19 @@ def test_forked_workers_share_the_compiler_of_their_parent():
     pytest.importorskip("numba")
     done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "1", done.stderr[-2000:]
+
+
+def test_code_on_disk_is_compiled_again_after_a_change_of_what_it_calls(monkeypatch, tmp_path):
+    from karsl.datasets.batching import simd
+
+    stamp = {name for name, *_ in simd._source_stamp()}
+    assert {"kernel.py", "points.py", "simd.py", "stages.py", "steps.py", "vectors.py", "addresses.py", "noise.py"} <= stamp
+    path = tmp_path / "twice.py"
+    path.write_text("from karsl.datasets.batching.simd import compiled\n@compiled\ndef twice(x):\n    return 2 * x\n")
+    found = []
+    for size in (1, 1, 2):
+        monkeypatch.setattr(simd, "_source_stamp", lambda size=size: (("kernel.py", 0, size),))
+        twice = runpy.run_path(str(path))["twice"]
+        assert twice(4) == 8
+        found.append("compiled" if twice.stats.cache_misses else "from disk")
+    assert found == ["compiled", "from disk", "compiled"]
