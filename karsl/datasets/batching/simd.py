@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
@@ -46,9 +47,9 @@ def compiled(function: Any) -> Any:
 
 @cache
 def _source_stamp() -> tuple[tuple[str, int, int], ...]:
-    package = Path(__file__).parents[2]
-    files = sorted(path for pattern in _SOURCES for path in package.glob(pattern))
-    return tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in files)
+    package = Path(str(files("karsl")))
+    paths = sorted(path for pattern in _SOURCES for path in package.glob(pattern))
+    return tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
 
 
 # ---- memory and float16 ----
