@@ -113,18 +113,19 @@ class Stage:
             target: Where clips are made: values, flags and rows; None for memory that the next clip uses again.
             args: Further arguments of the function.
         """
-        own, before = self._compiled(), None if self.before is None else self.before._compiled()
+        own, before = self._compiled(), self.before
 
         def work(first: int, last: int) -> None:
             values, present, rows = self._memory() if target is None else target
             job = _Job(own, values, present, rows, fill)
-            if self.before is None or before is None:
+            if before is None:
                 function(job, False, job, *args, first, last)
                 return
-            source, flags, first_rows = self.before._memory()
+            source, flags, first_rows = before._memory()
             addresses = np.full(len(rows), source.ctypes.data, np.int64)
             job = job._replace(stage=own._replace(reads=own.reads._replace(addresses=addresses)))
-            function(_Job(before, source, flags, first_rows, self.before._stored_fill), True, job, *args, first, last)
+            first_job = _Job(before._compiled(), source, flags, first_rows, before._stored_fill)
+            function(first_job, True, job, *args, first, last)
 
         in_threads(work, self.reads.ends, nbytes)
 

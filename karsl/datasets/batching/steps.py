@@ -37,7 +37,7 @@ _NOISE, _FILL, _PREVIOUS, _LINEAR, _SMOOTH, _STREAM = range(6)
 _BONE, _MOTION = 1, 2
 _XYZ = 3
 _BLOCK_CODE, _LAST_OFFSET, _HALF = np.uint64(fold_in(0, "block")), np.uint64(OFFSETS - 1), np.uint64(32)
-_NO_TABLE = np.zeros(0, np.float32)
+_NO_TABLE = noise_table(_XYZ + 1).reshape(-1)[:0]  # read-only too, since compiled code is compiled for either kind
 
 
 class Step(NamedTuple):
@@ -131,7 +131,7 @@ class Streams(NamedTuple):
     def from_names(cls, names: Sequence[str], parents: np.ndarray) -> Streams:
         """Return the streams of K names."""
         bones, motions = [name.startswith("bone") for name in names], [name.endswith("motion") for name in names]
-        return cls(np.array(bones, bool), np.array(motions, bool), parents)
+        return cls(np.array(bones, bool), np.array(motions, bool), parents.copy())  # writable, as those of NO_STREAMS
 
 
 NO_STREAMS = Streams.from_names((), np.zeros(0, np.int64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from karsl.datasets.batching.deferred import DeferredBatch
 from karsl.datasets.batching.frames import FrameBlock
 from karsl.datasets.batching.points import scratch
+from karsl.datasets.batching.steps import NO_STREAMS, Streams, noise_step, smooth_step, step_table
 from karsl.datasets.rng import CounterRNG
 from karsl.datasets.transforms import (
     CenterScale,
@@ -28,6 +30,7 @@ from karsl.datasets.transforms import (
     TSNSampleFrames,
 )
 from karsl.datasets.transforms.augment import mask_points
+from karsl.datasets.transforms.streams import bone_parents
 from karsl.skeletons import get_skeleton
 from karsl.testing.strategies import DEFERRED_TRANSFORMS, MISSING, make_clip
 from tests.datasets.transforms.test_contract import FIXED, RANDOM, build
@@ -252,6 +255,14 @@ def test_steps_give_the_same_bits_for_any_number_of_threads(monkeypatch, first):
     monkeypatch.setattr("karsl.datasets.batching.kernel._BYTES_PER_THREAD", 1)
     monkeypatch.setattr("torch.get_num_threads", lambda: 3)
     np.testing.assert_array_equal(deferred(steps, clips).write(channels=4)[0], usual)
+
+
+def test_one_compilation_serves_all_steps():
+    skeleton = get_skeleton("karsl_184")
+    tables = [step_table(steps, 2, 184) for steps in ([], [smooth_step(2)], [noise_step(np.zeros(2, np.uint64), 0.5)])]
+    assert len({numba.typeof(table) for table in tables}) == 1
+    streams = Streams.from_names(("joint", "bone"), bone_parents(skeleton))
+    assert numba.typeof(streams) == numba.typeof(NO_STREAMS)
 
 
 def test_the_noise_of_a_batch_is_that_of_one_clip_to_the_bit():
